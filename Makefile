@@ -1,0 +1,39 @@
+# make run    the whole accelerated spin-up (CONFIG=... for another configuration)
+# make test   the tests
+# make lint   ruff, mypy, snakefmt, snakemake --lint
+# make venv   only the virtual environment
+
+PYTHON ?= python3
+CONFIG ?= workflow_config.yaml
+VENV := $(CURDIR)/.venv
+STAMP := $(VENV)/.installed
+
+export PATH := $(VENV)/bin:$(PATH)
+# Parallelism is over processes and jobs; threads inside numerical libraries would only compete.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+
+.PHONY: run test lint venv
+
+run: $(STAMP)
+	@phase check --config $(CONFIG)
+	@snakemake $(if $(filter-out workflow_config.yaml,$(CONFIG)),--configfile $(CONFIG))
+
+test: $(STAMP)
+	@python -m pytest
+
+lint: $(STAMP)
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile rules
+	snakemake --lint
+
+venv: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --requirement requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,48 @@
+# PHASE spin-up: from a cold start to a stabilised land model and the verdict on its equilibrium.
+#
+#   snakemake                                     the laptop default, workflow_config.yaml
+#   snakemake --configfile my_config.yaml         a configuration of your own
+#   snakemake -n                                  what would run, and why
+from snakemake.utils import min_version
+
+min_version("9.10")
+
+
+configfile: "workflow_config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/world.smk"
+include: "rules/landmodel.smk"
+include: "rules/fusion.smk"
+include: "rules/dataset.smk"
+include: "rules/surrogate.smk"
+include: "rules/injection.smk"
+include: "rules/equilibrium.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        restart=INJECTED,
+        diff=f"{INJECTED}.diff.json",
+        predictions=f"{RUN}/predictions/predictions.nc",
+        tests=expand(f"{RUN}/predictions/test_{{split}}.nc", split=SPLITS),
+        verdict=f"{RUN}/equilibrium/verdict.json",
+        summary=f"{RUN}/summary.json",
+        report=f"{RUN}/report/index.html",
+    message:
+        "everything is made"
+
+
+onsuccess:
+    print(Path(CLOSING).read_text(encoding="utf-8") if Path(CLOSING).is_file() else "")
+
+
+onerror:
+    print(f"A job failed; the lines above say why. Logs: {RUN}/logs, {log}")

@@ -1,0 +1,1 @@
+"""Ground floor: errors, file writing, provenance and progress. Imports nothing of ours."""

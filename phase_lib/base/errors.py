@@ -1,0 +1,55 @@
+"""The errors this software raises on purpose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class PhaseError(Exception):
+    """Base of all errors raised on purpose; the command line prints it in one line."""
+
+    exit_code = 1
+
+
+class InputError(PhaseError):
+    """The input or the arguments are wrong; nothing was written (exit code 2).
+
+    Args:
+        file: file that is wrong, or None where the fault is not in a file.
+        what: what was found, with variable, cell or key named.
+        expected: what was expected instead.
+        remedy: what the person can do.
+    """
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        file: str | Path | None,
+        what: str,
+        *,
+        expected: str = "",
+        remedy: str = "",
+    ) -> None:
+        self.file = None if file is None else str(file)
+        self.what = what
+        self.expected = expected
+        self.remedy = remedy
+        parts = [what]
+        if expected:
+            parts.append(f"expected {expected}")
+        if remedy:
+            parts.append(remedy)
+        text = "; ".join(parts)
+        line = f"{file}: {text}" if file is not None else text
+        super().__init__(" ".join(line.split()))
+
+
+class ModelAbort(PhaseError):
+    """The land model stopped itself: a pool, a balance or a restart was not sound (exit code 1)."""
+
+
+class CheckFailed(PhaseError):
+    """A check ran and came out negative (exit code 3)."""
+
+    exit_code = 3

@@ -1,0 +1,49 @@
+"""Progress for people: one line per event on standard error, and in the log file where one is given."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from pathlib import Path
+
+LOGGER = logging.getLogger("phase")
+
+
+def configure_logging(stage: str, log: Path | None, *, verbose: bool = False) -> None:
+    """Sends progress lines to standard error and, with more detail, to `log`."""
+    LOGGER.setLevel(logging.DEBUG)
+    for handler in list(LOGGER.handlers):
+        LOGGER.removeHandler(handler)
+        handler.close()
+    LOGGER.propagate = False
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setLevel(logging.DEBUG if verbose else logging.INFO)
+    terminal.setFormatter(logging.Formatter(f"[{stage}] %(message)s"))
+    LOGGER.addHandler(terminal)
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        file = logging.FileHandler(log, mode="w", encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        LOGGER.addHandler(file)
+
+
+class Ticker:
+    """Lets a long loop say where it is, at most once every few seconds.
+
+    Args:
+        what: what is counted, for example `"model year"`.
+        seconds: least time between two lines.
+    """
+
+    def __init__(self, what: str, seconds: float = 5.0) -> None:
+        self._what = what
+        self._seconds = seconds
+        self._last = time.monotonic()
+
+    def tick(self, now: int, total: int, detail: str = "") -> None:
+        """Says `what now/total detail` if enough time has passed or the loop is at its end."""
+        moment = time.monotonic()
+        if moment - self._last >= self._seconds or now == total:
+            self._last = moment
+            LOGGER.info("%s %d/%d%s", self._what, now, total, f" {detail}" if detail else "")

@@ -1,0 +1,608 @@
+"""The command line: `phase <stage>`, what the workflow's rules call and what a person can call by hand.
+
+Exit codes: 0 done; 1 the program failed; 2 the input or the arguments are wrong (one line); 3 a check
+ran and came out negative. What is slow to import is imported inside the commands.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+import phase_lib
+from phase_lib.base.errors import PhaseError
+from phase_lib.base.progress import LOGGER, configure_logging
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+FILE = click.Path(path_type=Path)
+DEFAULT_CONFIG = Path("workflow_config.yaml")
+
+
+class _Command(click.Command):
+    """A command whose repeatable options take several values after one name: `--history A.nc B.nc`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        repeatable = {
+            name
+            for option in self.params
+            if getattr(option, "multiple", False) and option.nargs == 1
+            for name in option.opts
+        }
+        expanded: list[str] = []
+        current, taken = "", 0
+        for token in args:
+            if token.startswith("--"):
+                current, taken = token if token in repeatable else "", 0
+            elif current:
+                if taken:
+                    expanded.append(current)
+                taken += 1
+            expanded.append(token)
+        return super().parse_args(ctx, expanded)
+
+
+class _Group(click.Group):
+    """The commands in the order of the data, not of the alphabet."""
+
+    command_class = _Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(phase_lib.__version__, prog_name="phase")
+def phase() -> None:
+    """Accelerated biogeochemical spin-up of the E3SM Land Model with the PHASE surrogate."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command line and exits.
+
+    Args:
+        arguments: words after `phase`; those of the process where None.
+    """
+    try:
+        status = phase.main(arguments, prog_name="phase", standalone_mode=False)
+    except PhaseError as error:
+        LOGGER.debug("failed: %s", error)
+        _fail(str(error), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f"; see {context.command_path} --help" if context is not None else ""
+        _fail(f"{error.format_message().rstrip('.')}{hint}", 2)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted", 130)
+    except Exception:
+        LOGGER.debug("failed", exc_info=True)
+        raise
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"phase: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+def stage(function: _Function) -> _Function:
+    """Gives a command `--log` and `--verbose`, and sets up its progress lines."""
+
+    @click.option("--log", type=FILE, help="Also write progress, with times, to this file.")
+    @click.option("--verbose", is_flag=True, help="Say more on the terminal.")
+    @functools.wraps(function)
+    def wrapped(*args: Any, log: Path | None, verbose: bool, **kwargs: Any) -> Any:
+        name = click.get_current_context().info_name or "phase"
+        configure_logging(name, log, verbose=verbose)
+        return function(*args, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def settings_option(section: str) -> Callable[[_Function], _Function]:
+    """The `--settings` option of a stage whose section of the configuration is `section`."""
+    return click.option(
+        "--settings",
+        default="{}",
+        metavar="JSON|FILE",
+        help=f"The section `{section}` as JSON, or a YAML/JSON file that holds it or a whole "
+        "configuration; what is left out has its default.",
+    )
+
+
+@phase.command()
+@settings_option("world")
+@click.option("--output-dir", type=FILE, required=True, help="Directory for the files of the world.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@stage
+def world(settings: str, output_dir: Path, workers: int) -> None:
+    """Makes the embedded world: domain, surface, parameter and forcing files."""
+    from phase_lib.config.loading import load_settings
+    from phase_lib.config.world import WorldSettings
+    from phase_lib.landmodel.embedded.world.build import make_world
+
+    make_world(load_settings(settings, WorldSettings, "world"), output_dir, workers)
+
+
+@phase.command()
+@click.option("--forcing-dir", type=FILE, required=True, help="Directory of monthly DATM files.")
+@click.option("--domain", type=FILE, required=True, help="Domain file: the land cells.")
+@click.option("--first-year", type=int, required=True, help="First year of the forcing cycle.")
+@click.option("--years", type=click.IntRange(1), required=True, help="Length of the forcing cycle, years.")
+@click.option(
+    "--limit-km", type=float, default=500.0, show_default=True, help="Farthest forcing point of a cell, km."
+)
+@click.option("--output", type=FILE, required=True, help="NetCDF file of monthly means to write.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@stage
+def forcing(
+    forcing_dir: Path, domain: Path, first_year: int, years: int, limit_km: float, output: Path, workers: int
+) -> None:
+    """Reduces 3- or 6-hourly forcing files to monthly means on the land cells."""
+    from phase_lib.base.errors import InputError
+    from phase_lib.elm.domain import read_domain
+    from phase_lib.elm.forcing import reduce_forcing
+
+    files = sorted(forcing_dir.glob("*.[0-9][0-9][0-9][0-9]-[0-9][0-9].nc"))
+    if not files:
+        raise InputError(forcing_dir, "holds no monthly forcing file", expected="NAME.YYYY-MM.nc")
+    reduce_forcing(
+        files,
+        read_domain(domain),
+        output,
+        first_year=first_year,
+        years=years,
+        limit_km=limit_km,
+        workers=workers,
+    )
+
+
+@phase.command("run-segment")
+@click.option("--case", required=True, help="Name of the run; restart and history are named after it.")
+@click.option("--mode", type=click.Choice(["ad", "normal"]), required=True, help="Spin-up mode.")
+@click.option("--start-year", type=click.IntRange(1), required=True, help="Model year of the first day.")
+@click.option("--years", type=click.IntRange(1), required=True, help="Length, whole forcing cycles.")
+@click.option("--finidat", type=FILE, help="Restart to start from; a cold start without it.")
+@click.option("--surface", type=FILE, required=True, help="Surface data.")
+@click.option("--domain", type=FILE, required=True, help="Domain file.")
+@click.option("--params", type=FILE, required=True, help="PFT and decomposition parameters.")
+@click.option("--soil-params", type=FILE, required=True, help="Soil-order parameters.")
+@click.option("--forcing", type=FILE, required=True, help="Monthly means made by `phase forcing`.")
+@click.option("--output-dir", type=FILE, required=True, help="Directory for restart and history.")
+@settings_option("land_model")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@stage
+def run_segment(
+    case: str,
+    mode: Any,
+    start_year: int,
+    years: int,
+    finidat: Path | None,
+    surface: Path,
+    domain: Path,
+    params: Path,
+    soil_params: Path,
+    forcing: Path,
+    output_dir: Path,
+    settings: str,
+    threads: int,
+) -> None:
+    """Runs the land model from a restart (or a cold start) to the restart some years later."""
+    from phase_lib.config.land_model import LandModelSettings
+    from phase_lib.config.loading import load_settings
+    from phase_lib.landmodel.embedded.segment import SegmentJob
+    from phase_lib.landmodel.embedded.segment import run_segment as run
+
+    choices = load_settings(settings, LandModelSettings, "land_model")
+    run(
+        SegmentJob(
+            case=case,
+            mode=mode,
+            start_year=start_year,
+            years=years,
+            finidat=finidat,
+            domain=domain,
+            surface=surface,
+            parameters=params,
+            soil_parameters=soil_params,
+            forcing=forcing,
+            output_directory=output_dir,
+            nyears_ad_carbon_only=choices.nyears_ad_carbon_only,
+            spinup_mortality_factor=choices.spinup_mortality_factor,
+            co2_ppm=choices.co2_ppm,
+            device=choices.device,
+            threads=threads,
+        )
+    )
+
+
+@phase.command()
+@click.option("--restart", type=FILE, required=True, help="Restart at the end of the 20 years.")
+@click.option("--history", type=FILE, required=True, multiple=True, help="History that covers the 20 years.")
+@click.option("--surface", type=FILE, required=True, help="Surface data.")
+@click.option("--params", type=FILE, required=True, help="PFT and decomposition parameters.")
+@click.option("--forcing", type=FILE, required=True, help="Monthly means made by `phase forcing`.")
+@click.option("--reference-restart", type=FILE, help="Final restart of the reference run: the labels.")
+@click.option(
+    "--reference-history", type=FILE, multiple=True, help="Last forcing cycle of the reference run."
+)
+@click.option("--reference-ad-restart", type=FILE, help="Restart at the end of the reference's AD part.")
+@settings_option("fusion")
+@click.option("--targets", default="{}", metavar="JSON|FILE", help="The section `dataset.targets`.")
+@click.option("--output-dir", type=FILE, required=True, help="Directory of the dataset.")
+@stage
+def fuse(settings: str, targets: str, output_dir: Path, **files: Any) -> None:
+    """Fuses restart, history, surface, parameters and forcing into one record per cell."""
+    from phase_lib.config.fusion import FusionSettings
+    from phase_lib.config.loading import load_settings
+    from phase_lib.config.targets import TargetSettings
+    from phase_lib.fusion.fuse import FusionInputs
+    from phase_lib.fusion.fuse import fuse as run
+
+    run(
+        FusionInputs(**files),
+        load_settings(settings, FusionSettings, "fusion"),
+        load_settings(targets, TargetSettings, "dataset.targets"),
+        output_dir,
+    )
+
+
+@phase.command()
+@click.option("--dataset", type=FILE, required=True, help="Directory of the dataset.")
+@click.option("--kind", type=click.Choice(["random", "block"]), required=True, help="Single cells or tiles.")
+@settings_option("dataset")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of the draw.")
+@click.option("--output", type=FILE, required=True, help="Split file to write.")
+@stage
+def split(dataset: Path, kind: Any, settings: str, seed: int, output: Path) -> None:
+    """Splits the cells into training, validation and test."""
+    from phase_lib.config.dataset import DatasetSettings
+    from phase_lib.config.loading import load_settings
+    from phase_lib.dataset.split import split as run
+
+    result = run(dataset, kind, load_settings(settings, DatasetSettings, "dataset"), seed, output)
+    LOGGER.info(
+        "%s: %d training, %d validation, %d test cells",
+        kind,
+        result.train.sum(),
+        result.validation.sum(),
+        result.test.sum(),
+    )
+
+
+@phase.command()
+@click.option("--dataset", type=FILE, required=True, help="Directory of the dataset.")
+@click.option("--split", type=FILE, required=True, help="Split file; only its training cells count.")
+@settings_option("surrogate")
+@click.option("--output", type=FILE, required=True, help="normalization.nc to write.")
+@stage
+def normalize(dataset: Path, split: Path, settings: str, output: Path) -> None:
+    """Fits the scaling of features and targets on the training cells."""
+    from phase_lib.config.loading import load_settings
+    from phase_lib.config.surrogate import SurrogateSettings
+    from phase_lib.surrogate.targets import normalize as run
+
+    run(dataset, split, load_settings(settings, SurrogateSettings, "surrogate"), output)
+
+
+@phase.command()
+@click.option("--dataset", type=FILE, required=True, help="Directory of the dataset.")
+@click.option("--split", type=FILE, required=True, help="Split file.")
+@click.option("--normalization", type=FILE, required=True, help="normalization.nc of the same split.")
+@settings_option("surrogate")
+@click.option("--output-dir", type=FILE, required=True, help="Directory for model.pt and history.csv.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
+@stage
+def train(
+    dataset: Path, split: Path, normalization: Path, settings: str, output_dir: Path, threads: int
+) -> None:
+    """Trains the surrogate; a killed training goes on from its checkpoint."""
+    from phase_lib.config.loading import load_settings
+    from phase_lib.config.surrogate import SurrogateSettings
+    from phase_lib.surrogate.training import train as run
+
+    choices = load_settings(settings, SurrogateSettings, "surrogate")
+    run(dataset, split, normalization, choices, output_dir, threads)
+
+
+@phase.command()
+@click.option("--model", type=FILE, required=True, help="model.pt of a training.")
+@click.option("--dataset", type=FILE, required=True, help="Directory of the dataset to predict.")
+@click.option("--split", type=FILE, help="Split that the model was trained with.")
+@settings_option("ood")
+@click.option("--run-name", default="", help="Name of the run, kept in the file.")
+@click.option("--test", is_flag=True, help="Only the test cells of the split, beside truth and baselines.")
+@click.option("--output", type=FILE, required=True, help="predictions.nc, or with --test test_<split>.nc.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
+@stage
+def predict(
+    model: Path,
+    dataset: Path,
+    split: Path | None,
+    settings: str,
+    run_name: str,
+    test: bool,
+    output: Path,
+    threads: int,
+) -> None:
+    """Predicts the slow state of every cell, with a score of how far it is from the training cells."""
+    from phase_lib.config.loading import load_settings
+    from phase_lib.config.ood import OodSettings
+    from phase_lib.surrogate.inference import predict as run
+    from phase_lib.surrogate.inference import write_test_predictions
+
+    if test:
+        if split is None:
+            raise click.UsageError("--test needs --split")
+        write_test_predictions(model, dataset, split, output, threads)
+        return
+    run(model, dataset, output, load_settings(settings, OodSettings, "ood"), run_name, split, threads)
+
+
+@phase.command()
+@click.option("--restart", type=FILE, required=True, help="Base restart, AD or normal; never modified.")
+@click.option("--surface", type=FILE, required=True, help="Surface data of the same grid.")
+@click.option("--params", type=FILE, required=True, help="PFT and decomposition parameters.")
+@click.option("--soil-params", type=FILE, help="Soil-order parameters (smax, ks_sorption).")
+@click.option(
+    "--predictions", type=FILE, help="Predictions; without them the base is only taken to normal mode."
+)
+@click.option("--output", type=FILE, required=True, help="Restart to write; keep the base's name.")
+@settings_option("injection")
+@click.option("--ood", default="{}", metavar="JSON|FILE", help="The section `ood`: what flagged cells get.")
+@click.option("--report", type=FILE, help="Sidecar JSON; OUTPUT.diff.json where not given.")
+@click.option("--dry-run", is_flag=True, help="Reckon everything, write no restart.")
+@stage
+def inject(settings: str, ood: str, output: Path, report: Path | None, dry_run: bool, **files: Any) -> None:
+    """Puts predicted pools into a restart that ELM accepts, and audits it."""
+    from phase_lib.config.injection import InjectionSettings
+    from phase_lib.config.loading import load_settings
+    from phase_lib.config.ood import OodSettings
+    from phase_lib.injection.inject import inject as run
+
+    run(
+        **files,
+        output=output,
+        settings=load_settings(settings, InjectionSettings, "injection"),
+        ood=load_settings(ood, OodSettings, "ood"),
+        report=report or output.with_name(f"{output.name}.diff.json"),
+        dry_run=dry_run,
+    )
+
+
+@phase.command()
+@click.argument("restart", type=FILE)
+@click.option("--surface", type=FILE, help="Surface data: compare the cover too.")
+@click.option("--params", type=FILE, help="Parameter file: check plant ratios and leaf area too.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--output", type=FILE, help="Write the JSON to this file too.")
+@stage
+def audit(
+    restart: Path, surface: Path | None, params: Path | None, as_json: bool, output: Path | None
+) -> None:
+    """Checks a restart value by value for what ELM would swallow in silence; exit 3 on errors."""
+    import json
+
+    from phase_lib.base.errors import CheckFailed
+    from phase_lib.base.files import write_json
+    from phase_lib.elm.audit import audit_restart
+
+    report = audit_restart(restart, surface, params)
+    if output is not None:
+        write_json(output, report.to_dict())
+    click.echo(json.dumps(report.to_dict(), indent=2) if as_json else "\n".join(report.lines()))
+    if report.errors:
+        raise CheckFailed(f"{restart}: {len(report.errors)} errors")
+
+
+@phase.command("compare-restarts")
+@click.argument("first", type=FILE)
+@click.argument("second", type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@stage
+def compare_restarts(first: Path, second: Path, as_json: bool) -> None:
+    """Compares two restarts variable by variable: values, attributes, dimensions."""
+    import json
+
+    from phase_lib.elm.compare import compare_restarts as run
+
+    comparison = run(first, second)
+    click.echo(json.dumps(comparison.to_dict(), indent=2) if as_json else "\n".join(comparison.lines()))
+
+
+@phase.command()
+@click.argument("file", type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@stage
+def inspect(file: Path, as_json: bool) -> None:
+    """Says what an ELM file is and what is in it."""
+    import json
+
+    from phase_lib.elm.inspection import describe
+    from phase_lib.elm.inspection import inspect as run
+
+    content = run(file)
+    click.echo(json.dumps(content, indent=2) if as_json else "\n".join(describe(content)))
+
+
+@phase.command()
+@click.option("--history", type=FILE, required=True, multiple=True, help="History of the run, one tape.")
+@click.option("--forcing-years", type=click.IntRange(1), required=True, help="Forcing cycle, years.")
+@settings_option("equilibrium")
+@click.option("--output", type=FILE, required=True, help="verdict.json to write.")
+@click.option("--strict", is_flag=True, help="Exit 3 if a criterion does not hold.")
+@click.option("--control", type=FILE, multiple=True, help="History of the same years without injection.")
+@click.option("--reference", type=FILE, multiple=True, help="History of the conventional run.")
+@click.option("--split", type=FILE, help="Split file: judge its test cells alone too.")
+@click.option("--drift", type=FILE, help="drift.nc to write: per-cell drift of the runs side by side.")
+@stage
+def equilibrium(
+    history: tuple[Path, ...],
+    forcing_years: int,
+    settings: str,
+    output: Path,
+    strict: bool,
+    control: tuple[Path, ...],
+    reference: tuple[Path, ...],
+    split: Path | None,
+    drift: Path | None,
+) -> None:
+    """Judges whether a run is in equilibrium, alone or beside its control and the reference."""
+    from phase_lib.base.errors import CheckFailed
+    from phase_lib.config.equilibrium import EquilibriumSettings
+    from phase_lib.config.loading import load_settings
+    from phase_lib.equilibrium.verdict import equilibrium_of_files, verdict_of_runs
+
+    thresholds = load_settings(settings, EquilibriumSettings, "equilibrium")
+    if drift is None:
+        if control or reference or split:
+            raise click.UsageError("--control, --reference and --split need --drift")
+        equilibrium_of_files(history, forcing_years, output, thresholds, strict=strict)
+        return
+    runs = {"injected": history, "control": control, "reference": reference}
+    verdict = verdict_of_runs(
+        {name: files for name, files in runs.items() if files},
+        forcing_years,
+        thresholds,
+        output,
+        drift,
+        split=split,
+    )
+    if strict and not verdict["runs"]["injected"]["all_cells"]["in_equilibrium"]:
+        raise CheckFailed(f"the injected run is not in equilibrium; see {output}")
+
+
+_BY_SPLIT = (click.Choice(["random", "block"]), FILE)
+
+
+@phase.command()
+@click.option(
+    "--closing", type=FILE, metavar="SUMMARY", help="Print the closing page of a summary.json; no more."
+)
+@click.option("--verdict", type=FILE, help="verdict.json of the runs side by side.")
+@click.option("--drift", type=FILE, help="drift.nc.")
+@click.option("--predictions", type=FILE, help="predictions.nc.")
+@click.option("--restart", type=FILE, help="Injected restart.")
+@click.option("--diff", type=FILE, help="Its sidecar.")
+@click.option("--split", type=_BY_SPLIT, multiple=True, metavar="KIND FILE", help="Split file.")
+@click.option("--test", type=_BY_SPLIT, multiple=True, metavar="KIND FILE", help="Test cells of a split.")
+@click.option(
+    "--training", type=_BY_SPLIT, multiple=True, metavar="KIND FILE", help="history.csv of a training."
+)
+@click.option("--benchmarks", type=FILE, help="Directory of the stages' benchmark tables.")
+@click.option("--cleaning", type=FILE, help="cleaning.json of the dataset.")
+@click.option("--config", default="{}", metavar="JSON|FILE", help="The whole configuration of the run.")
+@click.option("--cores", type=click.IntRange(1), default=1, help="Cores that the workflow used.")
+@click.option("--summary", type=FILE, help="summary.json to write.")
+@click.option("--output-dir", type=FILE, help="Directory for index.html, figures, tables and closing.txt.")
+@stage
+def report(
+    closing: Path | None,
+    split: Sequence[tuple[str, Path]],
+    test: Sequence[tuple[str, Path]],
+    training: Sequence[tuple[str, Path]],
+    benchmarks: Path | None,
+    cleaning: Path | None,
+    config: str,
+    cores: int,
+    **files: Path | None,
+) -> None:
+    """Writes summary.json and the report of a run, or prints its closing page."""
+    from phase_lib.base.files import read_json
+    from phase_lib.report.closing import closing_page
+
+    if closing is not None:
+        click.echo(closing_page(read_json(closing)))
+        return
+    missing = [name for name, path in files.items() if path is None]
+    if missing:
+        raise click.UsageError(f"Missing option '--{missing[0].replace('_', '-')}'")
+    from phase_lib.base.provenance import settings_hash
+    from phase_lib.config.loading import load_settings
+    from phase_lib.config.root import WorkflowConfig
+    from phase_lib.report.page import write_report
+    from phase_lib.report.products import RunFacts, RunProducts
+    from phase_lib.report.summary import write_summary
+
+    given = {name: path for name, path in files.items() if path is not None}
+    summary, output_dir = given.pop("summary"), given.pop("output_dir")
+    choices = load_settings(config, WorkflowConfig, "")
+    products = RunProducts(
+        **given,
+        splits=dict(split),
+        tests=dict(test),
+        training=dict(training),
+        benchmarks=benchmarks,
+        cleaning=cleaning,
+    )
+    facts = RunFacts(
+        name=choices.run.name,
+        config_hash=settings_hash(choices.model_dump(mode="json")),
+        directory=choices.run.directory,
+        device=choices.surrogate.device,
+        cores=cores,
+        input_years=choices.land_model.input_years,
+        stabilisation_years=choices.land_model.stabilisation_years,
+        conventional_years=choices.land_model.ad_years + choices.land_model.normal_years,
+        ood_action=choices.ood.action,
+    )
+    write_summary(products, facts, summary)
+    write_report(summary, products, output_dir)
+
+
+@phase.command()
+@click.option("--config", type=FILE, default=DEFAULT_CONFIG, show_default=True, help="Configuration.")
+@click.option("--restart", type=FILE, help="Restart to compare with the surface and domain files.")
+@click.option("--surface", type=FILE, help="Surface data.")
+@click.option("--domain", type=FILE, help="Domain file.")
+@click.option("--write-default", type=FILE, help="Write the documented default configuration, check nothing.")
+@stage
+def check(
+    config: Path, restart: Path | None, surface: Path | None, domain: Path | None, write_default: Path | None
+) -> None:
+    """Checks a configuration, the disk space for its run, and that given files belong together."""
+    from phase_lib.base.errors import CheckFailed
+    from phase_lib.base.files import writing
+    from phase_lib.config.documentation import default_yaml
+    from phase_lib.config.loading import load_config
+    from phase_lib.preflight import check_disk, check_files
+
+    if write_default is not None:
+        with writing(write_default) as temporary:
+            temporary.write_text(default_yaml(), encoding="utf-8")
+        return
+    findings = [*check_disk(load_config(config)), *check_files(restart, surface, domain)]
+    for finding in findings[1:]:
+        click.echo(f"phase: {finding}", err=True)
+    if findings:
+        raise CheckFailed(findings[0])
+
+
+@phase.group()
+def bench() -> None:
+    """Measures speed and prints it as JSON."""
+
+
+@bench.command("landmodel")
+@click.option("--years", type=click.IntRange(1), default=20, show_default=True, help="Model years.")
+@click.option("--cells", type=click.IntRange(1), default=700, show_default=True, help="Land cells.")
+@click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="Processes.")
+@stage
+def bench_landmodel(years: int, cells: int, threads: int) -> None:
+    """Speed of the embedded land model."""
+    import json
+
+    from phase_lib.landmodel.embedded.bench import bench_landmodel as run
+
+    click.echo(json.dumps(run(years=years, cells=cells, threads=threads), indent=2))
+
+
+if __name__ == "__main__":
+    main()

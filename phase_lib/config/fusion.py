@@ -1,0 +1,28 @@
+"""Settings of the fusion stage."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class FusionSettings(BaseModel):
+    """How restart, history, surface, parameters and forcing become one record per cell."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    batch_cells: int = Field(128, ge=1, description="cells in one dataset file; bounds the memory")
+    forcing_limit_km: float = Field(
+        500.0, gt=0.0, description="farthest that a cell may lie from its forcing point, km"
+    )
+    history_years: int = Field(
+        20, ge=1, description="years of history that GPP, NPP, AR and HR are averaged over: one forcing cycle"
+    )
+    spinup_mortality_factor: float = Field(
+        10.0, ge=1.0, description="factor of dead wood mortality in the AD run, as in its namelist"
+    )
+    label_min_scalaravg: float = Field(
+        2.0e-3,
+        ge=1.0e-3,
+        description="columns whose AD-final scalaravg_col lies between ELM's switch of 1e-3 and this one "
+        "are left out of the labels: leaving AD multiplied their slow pools by up to 1000 F",
+    )

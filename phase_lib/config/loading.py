@@ -1,0 +1,175 @@
+"""Reading settings: YAML or JSON in, checked models out, one clear line when something is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from phase_lib.base.errors import InputError
+from phase_lib.base.files import require_file
+from phase_lib.config.root import WorkflowConfig, section_models
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_Location = tuple[int | str, ...]
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML in which a key given twice is an error; plain YAML silently keeps the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_mapping(path: str | Path) -> dict[str, Any]:
+    """Reads a YAML or JSON file that holds a mapping.
+
+    Raises:
+        InputError: the file is missing, is not YAML, gives a key twice or holds no mapping.
+    """
+    source = require_file(path)
+    try:
+        content = yaml.load(source.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise InputError(source, f"{line}{error.problem}", expected="YAML") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(source, f"is not YAML ({error})") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise InputError(source, f"holds a {type(content).__name__}", expected="sections with keys")
+    return content
+
+
+def load_config(path: str | Path) -> WorkflowConfig:
+    """Reads and checks a workflow configuration; what it leaves out has its default.
+
+    Raises:
+        InputError: a key is unknown (the nearest right one is named) or a value is not possible.
+    """
+    return validate(WorkflowConfig, read_mapping(path), path)
+
+
+def check_config(merged: Mapping[str, Any], files: Sequence[str | Path]) -> WorkflowConfig:
+    """Checks a configuration merged from several files; a message names the file that is at fault.
+
+    Args:
+        merged: what the workflow engine made of the files and of its `--config` option.
+        files: the files, in the order of merging.
+
+    Raises:
+        InputError: as `load_config`.
+    """
+    contents = {str(file): read_mapping(file) for file in files}
+    try:
+        return WorkflowConfig.model_validate(merged)
+    except ValidationError as error:
+        location = _first_fault(error.errors())["loc"]
+        holders = [file for file, content in contents.items() if _holds(content, location)]
+        raise _input_error(WorkflowConfig, error.errors(), holders[-1] if holders else "--config") from error
+
+
+def _holds(content: Any, location: _Location) -> bool:
+    for part in location:
+        if not isinstance(content, dict) or part not in content:
+            return False
+        content = content[part]
+    return True
+
+
+def load_settings(text: str, model: type[_Model], section: str) -> _Model:
+    """Settings of one stage, as a command receives them.
+
+    Args:
+        text: JSON of the section, or the path of a YAML or JSON file that holds either the section
+            or a whole workflow configuration.
+        model: the section's model.
+        section: the section's dotted name in a whole configuration, for example `"surrogate"`; empty
+            where the model is the whole.
+
+    Raises:
+        InputError: the text or file is not readable, or a key or value is wrong.
+    """
+    if text.lstrip().startswith("{"):
+        try:
+            content = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(None, f"--settings is not JSON ({error})", expected="JSON or a file") from error
+        return validate(model, content, "--settings")
+    content = read_mapping(text)
+    if section and content and not set(content) - set(section_models(WorkflowConfig)):
+        value: Any = load_config(text)
+        for name in section.split("."):
+            value = getattr(value, name)
+        return validate(model, value.model_dump(mode="json"), text)
+    return validate(model, content, text)
+
+
+def validate(model: type[_Model], content: Mapping[str, Any], file: str | Path | None) -> _Model:
+    """Checks a mapping against a model.
+
+    Raises:
+        InputError: the first fault, in one line that names the key, what was expected and the remedy.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise _input_error(model, error.errors(), file) from error
+
+
+def _input_error(
+    model: type[BaseModel], faults: Sequence[ErrorDetails], file: str | Path | None
+) -> InputError:
+    fault = _first_fault(faults)
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    location = fault["loc"]
+    name = ".".join(str(part) for part in location)
+    if fault["type"] == "extra_forbidden":
+        nearest = _nearest_key(model, location)
+        remedy = f"did you mean {nearest}?" if nearest else "remove it"
+        return InputError(file, f"unknown key {name}{more}", remedy=remedy)
+    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    message = message.replace("String should match pattern", "a text that matches")
+    if fault["type"] == "value_error":
+        return InputError(file, f"{name}: {message}{more}" if name else f"{message}{more}")
+    return InputError(file, f"{name} is {fault['input']!r}{more}", expected=message)
+
+
+def _first_fault(faults: Sequence[ErrorDetails]) -> ErrorDetails:
+    # An unknown key comes first: what else is wrong may follow from it.
+    return min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
+
+
+def _nearest_key(model: type[BaseModel], location: _Location) -> str | None:
+    """The known key that the unknown one was most likely meant to be, dotted; None where none is near."""
+    known = list(_keys(model))
+    parent, key = [str(part) for part in location[:-1]], str(location[-1])
+    siblings = [path[-1] for path in known if list(path[:-1]) == parent]
+    near = difflib.get_close_matches(key, siblings, n=1)
+    if near:
+        return ".".join([*parent, near[0]])
+    near = difflib.get_close_matches(key, [path[-1] for path in known], n=1, cutoff=0.75)
+    return next((".".join(path) for path in known if near and path[-1] == near[0]), None)
+
+
+def _keys(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    sections = section_models(model)
+    for name in model.model_fields:
+        yield (*prefix, name)
+        if name in sections:
+            yield from _keys(sections[name], (*prefix, name))

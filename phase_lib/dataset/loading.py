@@ -1,0 +1,184 @@
+"""Reading a dataset back: by variable and by cell, in dataset order, one batch file at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+
+from phase_lib.base.errors import InputError
+from phase_lib.elm.netcdf import get_variable, open_dataset
+
+
+@dataclass(frozen=True)
+class CellIndex:
+    """All cells of a dataset, in dataset order (gridcell).
+
+    Attributes:
+        path: `cells.nc`.
+        cell: 0-based row in the restart's `gridcell` dimension.
+        lat, lon: degrees.
+        area_km2, landfrac: of each cell.
+        cover: share of the soil column under each PFT (gridcell, natpft).
+        complete: True where all inputs are sound.
+        trainable: True where inputs and labels are sound.
+        batch: number of the batch file.
+        dataset_id: identity of the dataset, the same in all its files.
+    """
+
+    path: Path
+    cell: np.ndarray
+    lat: np.ndarray
+    lon: np.ndarray
+    area_km2: np.ndarray
+    landfrac: np.ndarray
+    cover: np.ndarray
+    complete: np.ndarray
+    trainable: np.ndarray
+    batch: np.ndarray
+    dataset_id: str
+
+    @property
+    def ncells(self) -> int:
+        """Number of cells."""
+        return len(self.cell)
+
+    @property
+    def covered(self) -> np.ndarray:
+        """True where a PFT covers ground (gridcell, natpft)."""
+        return self.cover > 0.0
+
+
+@dataclass(frozen=True)
+class VariableInfo:
+    """What a dataset says of one variable.
+
+    Attributes:
+        group: index, forcing, static, traits, scalars, state, soil, state20 or target.
+        dims: dimensions, `gridcell` first where it has cells.
+        units: units, blank for traits.
+    """
+
+    group: str
+    dims: tuple[str, ...]
+    units: str
+
+
+def read_cells(dataset_dir: str | Path) -> CellIndex:
+    """Reads the index of a dataset.
+
+    Raises:
+        InputError: `cells.nc` is missing or damaged.
+    """
+    path = Path(dataset_dir) / "cells.nc"
+    with open_dataset(path) as dataset:
+
+        def values(name: str) -> np.ndarray:
+            return np.asarray(get_variable(path, dataset, name)[:])
+
+        return CellIndex(
+            path=path,
+            cell=values("cell"),
+            lat=values("lat"),
+            lon=values("lon"),
+            area_km2=values("area_km2"),
+            landfrac=values("landfrac"),
+            cover=values("cover"),
+            complete=values("complete") == 1,
+            trainable=values("trainable") == 1,
+            batch=values("batch").astype(np.int64),
+            dataset_id=str(dataset.dataset_id),
+        )
+
+
+def describe(dataset_dir: str | Path) -> dict[str, VariableInfo]:
+    """All variables of a dataset by name, as its first batch has them."""
+    with open_dataset(_batch_path(dataset_dir, 0)) as dataset:
+        return {
+            name: VariableInfo(
+                str(variable.getncattr("group")),
+                tuple(variable.dimensions),
+                str(getattr(variable, "units", "")),
+            )
+            for name, variable in dataset.variables.items()
+        }
+
+
+def names_in_groups(dataset_dir: str | Path, groups: Collection[str]) -> list[str]:
+    """Names of the variables of some groups, in file order."""
+    return [name for name, info in describe(dataset_dir).items() if info.group in groups]
+
+
+def iterate_batches(
+    dataset_dir: str | Path, names: Sequence[str], cells: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """Reads variables batch by batch; memory is bounded by one batch.
+
+    Args:
+        dataset_dir: the dataset's directory.
+        names: variables.
+        cells: wanted cells, a mask (gridcell) or positions in dataset order; all if None. Positions
+            are read in dataset order whatever their own.
+
+    Yields:
+        Positions of the batch's wanted cells in dataset order (n), and name -> values (n, ...); a
+        variable without cells (a trait) comes whole in every batch.
+
+    Raises:
+        InputError: a batch is missing, belongs to another dataset or lacks a variable.
+    """
+    index = read_cells(dataset_dir)
+    wanted = _as_mask(cells, index.ncells)
+    for number in np.unique(index.batch[wanted]):
+        members = np.flatnonzero(index.batch == number)
+        inside = wanted[members]
+        path = _batch_path(dataset_dir, int(number))
+        with open_dataset(path) as dataset:
+            if getattr(dataset, "dataset_id", None) != index.dataset_id:
+                raise InputError(path, "belongs to another dataset than cells.nc", remedy="fuse again")
+            yield members[inside], {name: _read(path, dataset, name, inside) for name in names}
+
+
+def load_dataset(
+    dataset_dir: str | Path, names: Sequence[str], cells: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Reads variables of many cells into memory, in dataset order. Arguments as in `iterate_batches`.
+
+    Raises:
+        InputError: no cell is wanted, or as `iterate_batches`.
+    """
+    pieces = [values for _, values in iterate_batches(dataset_dir, names, cells)]
+    if not pieces:
+        raise InputError(Path(dataset_dir) / "cells.nc", "no cell is wanted", expected="at least one")
+    info = describe(dataset_dir)
+    return {
+        name: np.concatenate([piece[name] for piece in pieces])
+        if info[name].dims[0] == "gridcell"
+        else pieces[0][name]
+        for name in names
+    }
+
+
+def _as_mask(cells: np.ndarray | None, ncells: int) -> np.ndarray:
+    if cells is None:
+        return np.ones(ncells, dtype=bool)
+    if cells.dtype == bool:
+        if len(cells) != ncells:
+            raise InputError(None, f"a mask of {len(cells)} cells for a dataset of {ncells}")
+        return cells
+    mask = np.zeros(ncells, dtype=bool)
+    mask[cells] = True
+    return mask
+
+
+def _batch_path(dataset_dir: str | Path, number: int) -> Path:
+    return Path(dataset_dir) / f"batch_{number:02d}.nc"
+
+
+def _read(path: Path, dataset: netCDF4.Dataset, name: str, inside: np.ndarray) -> np.ndarray:
+    variable = get_variable(path, dataset, name)
+    values = np.asarray(variable[...])
+    return values[inside] if variable.dimensions[0] == "gridcell" else values

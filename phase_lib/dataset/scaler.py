@@ -1,0 +1,360 @@
+"""Scaling of features and targets, fitted on training values and kept with the model.
+
+A scaling is a pre-transform (identity, logarithm or inverse hyperbolic sine) and an affine map. Its
+statistics gather in one pass over batches of any size, so that the data need not fit in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from phase_lib.base.errors import InputError
+from phase_lib.elm.netcdf import create_dataset, open_dataset
+
+Kind = Literal["minmax", "standard", "log-minmax", "log-standard", "asinh-minmax", "asinh-standard"]
+KINDS: tuple[str, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """How one variable is to be scaled.
+
+    Attributes:
+        kind: pre-transform and affine map; `log` is log(1 + x/floor), `asinh` is asinh(x/floor).
+        per: dimensions that keep statistics of their own, for example `("natpft",)`; all others share.
+        floor: value, in the variable's units, where log and asinh turn from linear to logarithmic.
+    """
+
+    kind: Kind = "minmax"
+    per: tuple[str, ...] = ()
+    floor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise InputError(None, f"scaling kind {self.kind!r}", expected=" or ".join(KINDS))
+        if not self.floor > 0.0:
+            raise InputError(None, f"scaling floor {self.floor}", expected="a positive number")
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """A fitted scaling of one variable.
+
+    Attributes:
+        spec: how it was fitted.
+        dims: dimensions of the variable without `gridcell`.
+        offset: what is subtracted, in transformed space; one value for each entry of `spec.per`.
+        scale: what is divided by; 0 where the training values do not vary.
+        count: training values behind each entry; 0 where the pooled statistics stand in.
+    """
+
+    spec: Spec
+    dims: tuple[str, ...]
+    offset: np.ndarray
+    scale: np.ndarray
+    count: np.ndarray
+
+    def transform(self, values: np.ndarray) -> np.ndarray:
+        """Scaled values; NaN stays NaN, a feature that did not vary in training becomes 0.
+
+        Args:
+            values: (gridcell, *dims) or (*dims), in the variable's units.
+
+        Raises:
+            InputError: a value lies outside the domain of the logarithm.
+        """
+        forward = _forward(self.spec, np.asarray(values, dtype=np.float64))
+        offset, scale = self._aligned(self.offset), self._aligned(self.scale)
+        varies = scale > 0.0
+        scaled = (forward - offset) / np.where(varies, scale, 1.0)
+        return np.where(varies | np.isnan(scaled), scaled, 0.0)
+
+    def inverse(self, scaled: np.ndarray) -> np.ndarray:
+        """Values in the variable's units from scaled ones; the constant where training did not vary."""
+        values = np.asarray(scaled, dtype=np.float64)
+        return _backward(self.spec, values * self._aligned(self.scale) + self._aligned(self.offset))
+
+    def _aligned(self, statistic: np.ndarray) -> np.ndarray:
+        shape = [size if dim in self.spec.per else 1 for dim, size in self._sizes(statistic)]
+        return statistic.reshape(shape)
+
+    def _sizes(self, statistic: np.ndarray) -> list[tuple[str, int]]:
+        sizes = iter(statistic.shape)
+        return [(dim, next(sizes) if dim in self.spec.per else 1) for dim in self.dims]
+
+
+@dataclass
+class _Moments:
+    """Running count, extremes, mean and squared deviations of the entries of one variable."""
+
+    count: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    mean: np.ndarray
+    squares: np.ndarray
+
+    @classmethod
+    def empty(cls, entries: int) -> _Moments:
+        zeros = np.zeros(entries)
+        return cls(zeros, np.full(entries, np.inf), np.full(entries, -np.inf), zeros.copy(), zeros.copy())
+
+    def merge(self, other: _Moments) -> _Moments:
+        """Moments of both samples together (Chan's pairwise update)."""
+        count = self.count + other.count
+        divisor = np.maximum(count, 1.0)
+        delta = other.mean - self.mean
+        return _Moments(
+            count,
+            np.minimum(self.low, other.low),
+            np.maximum(self.high, other.high),
+            self.mean + delta * other.count / divisor,
+            self.squares + other.squares + delta**2 * self.count * other.count / divisor,
+        )
+
+    def pooled(self) -> _Moments:
+        """Moments of all entries as one sample."""
+        total = _Moments.empty(1)
+        for i in range(len(self.count)):
+            entry = slice(i, i + 1)
+            total = total.merge(
+                _Moments(
+                    self.count[entry],
+                    self.low[entry],
+                    self.high[entry],
+                    self.mean[entry],
+                    self.squares[entry],
+                )
+            )
+        return total
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> _Moments:
+        """Moments over the first axis of (n, entries); NaN is left out."""
+        present = ~np.isnan(values)
+        count = present.sum(axis=0).astype(np.float64)
+        mean = np.where(present, values, 0.0).sum(axis=0) / np.maximum(count, 1.0)
+        return cls(
+            count,
+            np.where(present, values, np.inf).min(axis=0, initial=np.inf),
+            np.where(present, values, -np.inf).max(axis=0, initial=-np.inf),
+            mean,
+            np.where(present, (values - mean) ** 2, 0.0).sum(axis=0),
+        )
+
+
+@dataclass
+class ScalerFit:
+    """Gathers statistics batch by batch; `finish` gives the scaler.
+
+    Args:
+        specs: name -> how to scale it.
+        dims: name -> dimensions of the variable, `gridcell` first where it has cells.
+        least_values: an entry (a PFT, a layer) with fewer training values takes the statistics of all
+            entries together.
+    """
+
+    specs: Mapping[str, Spec]
+    dims: Mapping[str, Sequence[str]]
+    least_values: int = 2
+    _moments: dict[str, _Moments] = field(default_factory=dict)
+    _shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def update(self, values: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray] | None = None) -> None:
+        """Adds training values.
+
+        Args:
+            values: name -> array of the dims given at the start; NaN is absent.
+            masks: name -> True where a value counts, shape of the values; variables without one count
+                wherever they are not NaN.
+
+        Raises:
+            InputError: a value lies outside the domain of the logarithm.
+        """
+        for name, spec in self.specs.items():
+            if name not in values:
+                continue
+            array = np.asarray(values[name], dtype=np.float64)
+            if masks is not None and name in masks:
+                array = np.where(masks[name], array, np.nan)
+            dims = tuple(self.dims[name])
+            keep = [axis for axis, dim in enumerate(dims) if dim in spec.per]
+            shape = tuple(array.shape[axis] for axis in keep)
+            moved = np.moveaxis(array, keep, range(-len(keep), 0)) if keep else array
+            found = _Moments.of(_forward(spec, moved.reshape(-1, int(np.prod(shape, dtype=np.int64))), name))
+            self._shapes[name] = shape
+            self._moments[name] = self._moments[name].merge(found) if name in self._moments else found
+
+    def finish(self) -> Scaler:
+        """The fitted scaler.
+
+        Raises:
+            InputError: a variable had no training value at all.
+        """
+        scalings = {}
+        for name, spec in self.specs.items():
+            if name not in self._moments or not self._moments[name].count.any():
+                raise InputError(
+                    None, f"variable {name} has no training value", remedy="drop it or add cells"
+                )
+            moments, pooled = self._moments[name], self._moments[name].pooled()
+            thin = moments.count < self.least_values
+
+            def chosen(
+                own: np.ndarray, all_: np.ndarray, thin: np.ndarray = thin, name: str = name
+            ) -> np.ndarray:
+                return np.where(thin, all_, own).reshape(self._shapes[name])
+
+            low, high = chosen(moments.low, pooled.low), chosen(moments.high, pooled.high)
+            if spec.kind.endswith("minmax"):
+                offset, scale = low, high - low
+            else:
+                count = chosen(moments.count, pooled.count)
+                offset = chosen(moments.mean, pooled.mean)
+                spread = np.sqrt(chosen(moments.squares, pooled.squares) / count)
+                scale = np.where(high > low, spread, 0.0)
+            dims = tuple(dim for dim in self.dims[name] if dim != "gridcell")
+            count = np.where(thin, 0.0, moments.count).reshape(self._shapes[name])
+            scalings[name] = Scaling(spec, dims, offset, scale, count)
+        return Scaler(scalings)
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """Fitted scalings by variable name.
+
+    Attributes:
+        scalings: name -> scaling.
+    """
+
+    scalings: dict[str, Scaling]
+
+    @classmethod
+    def fit(
+        cls,
+        values: Mapping[str, np.ndarray],
+        specs: Mapping[str, Spec],
+        dims: Mapping[str, Sequence[str]],
+        masks: Mapping[str, np.ndarray] | None = None,
+        least_values: int = 2,
+    ) -> Scaler:
+        """Fits all variables at once; give training values only. Arguments as in `ScalerFit`."""
+        fit = ScalerFit(specs, dims, least_values)
+        fit.update(values, masks)
+        return fit.finish()
+
+    def transform(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Scaled values of a variable, float64."""
+        return self._of(name).transform(values)
+
+    def inverse(self, name: str, scaled: np.ndarray) -> np.ndarray:
+        """Values in the variable's own units."""
+        return self._of(name).inverse(scaled)
+
+    def _of(self, name: str) -> Scaling:
+        if name not in self.scalings:
+            raise InputError(None, f"variable {name} was not scaled when the model was trained")
+        return self.scalings[name]
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Plain numbers, strings and lists: safe in JSON and in a model file."""
+        return {
+            name: {
+                "kind": s.spec.kind,
+                "per": list(s.spec.per),
+                "floor": s.spec.floor,
+                "dims": list(s.dims),
+                "offset": s.offset.tolist(),
+                "scale": s.scale.tolist(),
+                "count": s.count.tolist(),
+            }
+            for name, s in self.scalings.items()
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Mapping[str, Any]]) -> Scaler:
+        """The inverse of `to_dict`."""
+        return cls(
+            {
+                name: Scaling(
+                    Spec(entry["kind"], tuple(entry["per"]), float(entry["floor"])),
+                    tuple(entry["dims"]),
+                    *(np.asarray(entry[key], dtype=np.float64) for key in ("offset", "scale", "count")),
+                )
+                for name, entry in content.items()
+            }
+        )
+
+    def write(self, path: str | Path, attributes: Mapping[str, Any] | None = None) -> None:
+        """Writes `normalization.nc`: `<name>_offset`, `_scale`, `_count`, with the spec as attributes.
+
+        Args:
+            path: file to write.
+            attributes: global attributes, such as provenance.
+        """
+        with create_dataset(path) as dataset:
+            for key, value in (attributes or {}).items():
+                dataset.setncattr(key, value)
+            for name, scaling in self.scalings.items():
+                per = tuple(dim for dim in scaling.dims if dim in scaling.spec.per)
+                for dim, size in zip(per, scaling.offset.shape, strict=True):
+                    if dim not in dataset.dimensions:
+                        dataset.createDimension(dim, size)
+                for key in ("offset", "scale", "count"):
+                    variable = dataset.createVariable(f"{name}_{key}", "f8", per)
+                    variable[...] = getattr(scaling, key)
+                variable = dataset.variables[f"{name}_offset"]
+                variable.scaled_variable = name
+                variable.kind = scaling.spec.kind
+                variable.floor = scaling.spec.floor
+                variable.dims = " ".join(scaling.dims)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Scaler:
+        """Reads what `write` wrote.
+
+        Raises:
+            InputError: the file is no normalisation.
+        """
+        scalings = {}
+        with open_dataset(path) as dataset:
+            for variable in dataset.variables.values():
+                name = getattr(variable, "scaled_variable", None)
+                if name is None:
+                    continue
+                spec = Spec(variable.kind, tuple(variable.dimensions), float(variable.floor))
+                scalings[name] = Scaling(
+                    spec,
+                    tuple(variable.dims.split()),
+                    *(np.asarray(dataset[f"{name}_{key}"][...]) for key in ("offset", "scale", "count")),
+                )
+        if not scalings:
+            raise InputError(path, "holds no scaled variable", expected="a normalization.nc")
+        return cls(scalings)
+
+
+def _forward(spec: Spec, values: np.ndarray, name: str = "") -> np.ndarray:
+    if spec.kind.startswith("log"):
+        if np.any(values <= -spec.floor):
+            raise InputError(
+                None,
+                f"variable {name or 'to scale'}: {float(np.nanmin(values)):.4g} has no logarithm above its "
+                f"floor {spec.floor:g}",
+                remedy="scale it with asinh",
+            )
+        return np.log1p(values / spec.floor)
+    if spec.kind.startswith("asinh"):
+        return np.arcsinh(values / spec.floor)
+    return values
+
+
+def _backward(spec: Spec, values: np.ndarray) -> np.ndarray:
+    if spec.kind.startswith("log"):
+        return spec.floor * np.expm1(values)
+    if spec.kind.startswith("asinh"):
+        return spec.floor * np.sinh(values)
+    return values

@@ -1,0 +1,805 @@
+"""Is a restart sound? ELM swallows most damage without a word, so every value is looked at here.
+
+Errors are what ELM would carry on with and be wrong; notes are what an AD file has by nature or what
+ELM diagnoses again. Variables are streamed in blocks of rows, so memory does not grow with the file.
+
+Where no parameter file is given, the standard values hold (C:N 12, 12, 10, 10; C:P 360, 360, 500, 500).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import netCDF4
+import numpy as np
+
+from phase_lib.elm.canopy import leaf_area
+from phase_lib.elm.constants import FILL_THRESHOLD, NATPFT, PFT_NAMES, SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.netcdf import open_dataset
+from phase_lib.elm.parameters import Parameters, read_parameters
+from phase_lib.elm.pools import (
+    DEAD_WOOD,
+    LITTER,
+    MAY_BE_NEGATIVE,
+    MINERAL_N,
+    ORGANS,
+    POOL_VARIABLES,
+    SOIL_POOLS,
+    SOM,
+    STAGES,
+    TRUNCATION_LAYER,
+    TRUNCATION_PATCH,
+)
+from phase_lib.elm.restart import restart_header
+from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, NLEVGRND
+from phase_lib.elm.spinup import SCALARAVG_YEARS
+from phase_lib.elm.subgrid import Subgrid, bgc_columns, bgc_patches, read_subgrid
+from phase_lib.elm.surface import read_surface
+
+Severity = Literal["error", "note"]
+Level = Literal["column", "layer", "patch", "cell"]
+
+#: Dimensions whose lengths ELM compares with the run's.
+REQUIRED_DIMENSIONS = (
+    "gridcell",
+    "topounit",
+    "landunit",
+    "column",
+    "pft",
+    "levgrnd",
+    "levsno",
+    "levurb",
+    "levlak",
+)
+#: ELM moves pools smaller than this (g) to its truncation sinks, so a smaller negative is round-off.
+TRUNCATION = 1.0e-8
+#: ELM aborts where the patch weights of a column miss 1 by more.
+WEIGHT_TOLERANCE = 1.0e-12
+#: ELM aborts where cover and PCT_NAT_PFT differ by more.
+COVER_TOLERANCE = 5.0e-3
+#: Soil N off C/CN: relative and absolute (gN m-3) tolerance; real files keep 1e-12.
+_SOIL_N_RELATIVE, _SOIL_N_ABSOLUTE = 1.0e-3, 1.0e-7
+#: Soil P: noted when off by the first factor, far off at the next. ELM truncates C before P and leaving
+#: AD multiplies the remainder by F, so less than the last (gP m-3) is noise.
+_SOIL_P_LOOSE, _SOIL_P_FAR, _SOIL_P_ABSOLUTE = 1.5, 3.0, 1.0e-3
+#: Plant C:N off its parameter: noted by the first factor, an error by the second; below this (gC) noise.
+_PLANT_LOOSE, _PLANT_FAR, _PLANT_ABSOLUTE = 1.02, 2.0, 1.0e-3
+#: Litter and CWD beyond these C:N and C:P are not what decomposition makes; stocks below (gC m-3) are noise.
+_LITTER_CN, _LITTER_CP, _LITTER_C = (5.0, 1000.0), (50.0, 50000.0), 1.0
+#: An evergreen patch with less leaf carbon than this and other live carbon above the next (gC m-2).
+_LEAFLESS, _ALIVE = 1.0e-2, 1.0
+#: Live wood (gC m-2) from which the share of dead wood can be judged.
+_LIVE_WOOD = 1.0
+#: A median of log10(dead wood / its normal-mode expectation) below this is that of tenfold mortality.
+_DEAD_WOOD_LOG = -0.7
+#: Scalars averaged to `scalaravg_col` hardly exceed this.
+_LARGEST_SCALAR = 1.5
+
+_COLUMN_ROWS, _PATCH_ROWS = 1 << 14, 1 << 17
+
+#: Diagnostic totals -> the layered pools they are the depth integral of.
+COLUMN_TOTALS: dict[str, tuple[str, ...]] = {
+    **{f"totlit{e}": tuple(f"{pool}{e}_vr" for pool in LITTER) for e in "cnp"},
+    **{f"totsom{e}": tuple(f"{pool}{e}_vr" for pool in SOM) for e in "cnp"},
+    **{f"cwd{e}": (f"cwd{e}_vr",) for e in "cnp"},
+}
+#: Patch pools in `totvegc`; `xsmrpool`, a debt, is not.
+TOTVEGC_POOLS: tuple[str, ...] = (
+    *(f"{organ}c{stage}" for organ in ORGANS for stage in STAGES),
+    "cpool",
+    "gresp_storage",
+    "gresp_xfer",
+)
+_USUAL_TOTALS = ("totlitc", "totsomc", "totlitp", "totsomp")
+
+
+@dataclass
+class Finding:
+    """One fault, with the first place where it was met.
+
+    Attributes:
+        severity: `error` or `note`.
+        variable: variable on file.
+        problem: what is wrong, in a few words.
+        expected: what is right.
+        value: value found, None where the fault is not in a value.
+        cell: 1-based row in the `gridcell` dimension.
+        lat, lon: of the cell, degrees.
+        pft: PFT number of the patch.
+        layer: 1-based soil layer.
+        further: places beyond the first with the same fault.
+    """
+
+    severity: Severity
+    variable: str
+    problem: str
+    expected: str = ""
+    value: float | None = None
+    cell: int | None = None
+    lat: float | None = None
+    lon: float | None = None
+    pft: int | None = None
+    layer: int | None = None
+    further: int = 0
+
+    def line(self) -> str:
+        """The finding in one line."""
+        where = "" if self.cell is None else f" cell {self.cell} ({self.lat:.3f}, {self.lon:.3f})"
+        if self.pft is not None:
+            name = PFT_NAMES[self.pft] if self.pft < NATPFT else "crop"
+            where += f" pft {self.pft} ({name})"
+        if self.layer is not None:
+            where += f" layer {self.layer}"
+        value = "" if self.value is None else f" = {self.value:.9g}"
+        expected = f"; expected {self.expected}" if self.expected else ""
+        more = f"; {self.further} more like it" if self.further else ""
+        return f"{self.severity}: {self.variable}{where}{value}: {self.problem}{expected}{more}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; a value that is no number becomes text."""
+        content = dict(vars(self))
+        if self.value is not None and not math.isfinite(self.value):
+            content["value"] = str(self.value)
+        return content
+
+
+@dataclass
+class AuditReport:
+    """What the audit of one restart found.
+
+    Attributes:
+        path: file.
+        spinup_state: 0 normal, 1 AD, None where the file does not say.
+        date: date on the model's clock, YYYY-MM-DD.
+        findings: errors first.
+    """
+
+    path: str
+    spinup_state: int | None
+    date: str
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def errors(self) -> list[Finding]:
+        """Findings of severity `error`."""
+        return [finding for finding in self.findings if finding.severity == "error"]
+
+    @property
+    def notes(self) -> list[Finding]:
+        """Findings of severity `note`."""
+        return [finding for finding in self.findings if finding.severity == "note"]
+
+    def lines(self) -> list[str]:
+        """One line per finding, and one that counts them."""
+        state = {None: "spin-up state not given", 0: "normal mode", 1: "accelerated decomposition"}
+        return [finding.line() for finding in self.findings] + [
+            f"{self.path}: {self.date}, {state[self.spinup_state]}: "
+            f"{len(self.errors)} errors, {len(self.notes)} notes"
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "path": self.path,
+            "date": self.date,
+            "spinup_state": self.spinup_state,
+            "errors": len(self.errors),
+            "notes": len(self.notes),
+            "findings": [finding.to_dict() for finding in self.findings],
+        }
+
+
+@dataclass(frozen=True)
+class _Standard:
+    """Parameters that the checks use: the file's, or the standard ones.
+
+    Attributes:
+        soil_ratios: SOM pool -> C:N, C:P.
+        soil4_soil3: soil4 : soil3 of a normal equilibrium.
+        ad_ratio: what AD multiplies that ratio by, F3 / F4.
+        dead_live: dead : live wood of a normal equilibrium (natpft), NaN where not woody.
+        evergreen: (natpft), bool.
+        file: the parameter file, None where none was given.
+    """
+
+    soil_ratios: dict[str, tuple[float, float]]
+    soil4_soil3: float
+    ad_ratio: float
+    dead_live: np.ndarray
+    evergreen: np.ndarray
+    file: Parameters | None
+
+
+def _standard(parameters: Parameters | None) -> _Standard:
+    if parameters is None:
+        k3, k4, respired, live_turnover, mortality = 0.001400980916, 0.0001000050003, 0.55, 0.7, 0.02
+        ratios = {pool.name: (pool.start_cn, pool.start_cp) for pool in SOIL_POOLS if pool.name in SOM}
+        f3, f4 = 1.0 / (365.0 * k3), 1.0 / (365.0 * k4)
+        live = np.where(np.isin(np.arange(NATPFT), (9, 10)), 0.5, 0.1)
+        woody = np.isin(np.arange(NATPFT), np.arange(1, 12))
+        evergreen = np.isin(np.arange(NATPFT), (1, 2, 4, 5, 9))
+    else:
+        k3, k4 = parameters.value("k_s3"), parameters.value("k_s4")
+        respired, live_turnover = parameters.value("rf_s3s4"), parameters.value("lwtop_ann")
+        mortality = parameters.value("r_mort")
+        ratios = {pool.name: parameters.soil_ratios(pool) for pool in SOIL_POOLS if pool.name in SOM}
+        factors = parameters.ad_factors()
+        f3, f4 = factors["soil3"], factors["soil4"]
+        live, woody = parameters.per_pft("flivewd"), parameters.per_pft("woody") > 0
+        evergreen = parameters.per_pft("evergreen") == 1
+    judged = woody & (live > 0.0)
+    share = np.where(judged, live, 1.0)
+    # Growth feeds live and dead wood; live wood turns into dead; both die at the same rate in normal mode.
+    dead_live = ((1.0 - share) / share * (live_turnover + mortality) + live_turnover) / mortality
+    return _Standard(
+        ratios,
+        (1.0 - respired) * k3 / k4,
+        f3 / f4,
+        np.where(judged, dead_live, np.nan),
+        evergreen,
+        parameters,
+    )
+
+
+def _beyond(found: np.ndarray, right: np.ndarray, factor: float, noise: np.ndarray | float) -> np.ndarray:
+    """Where a value is off by more than a factor, either way, and by more than noise."""
+    return np.asarray((found > right * factor + noise) | (found < right / factor - noise))
+
+
+class _Audit:
+    """State of one audit: the open file, its index arrays and what was found."""
+
+    def __init__(self, path: Path, dataset: netCDF4.Dataset, standard: _Standard) -> None:
+        self.path, self.dataset, self.standard = path, dataset, standard
+        self.header = restart_header(path, dataset)
+        self.grid: Subgrid = read_subgrid(path, dataset)
+        self.normal = self.header.spinup_state == SPINUP_NORMAL
+        self.ad = self.header.spinup_state == SPINUP_AD
+
+        def index(name: str) -> np.ndarray:
+            return np.asarray(dataset[name][:]).astype(np.int64)
+
+        self.column_cell = index("cols1d_gridcell_index") - 1
+        self.patch_cell = index("pfts1d_gridcell_index") - 1
+        self.patch_column = index("pfts1d_column_index") - 1
+        self.patch_pft = index("pfts1d_itypveg")
+        self.columns = np.zeros(len(self.column_cell), dtype=bool)
+        self.columns[bgc_columns(path, dataset)] = True
+        self.wtcol = np.asarray(dataset["pfts1d_wtcol"][:], dtype=np.float64)
+        on_bgc = np.zeros(len(self.patch_cell), dtype=bool)
+        on_bgc[bgc_patches(path, dataset)] = True
+        self.bgc_patch = on_bgc
+        self.patches = on_bgc & (self.wtcol > 0.0)
+        self._found: dict[tuple[str, str, str], Finding] = {}
+
+    # -- findings ---------------------------------------------------------------------------------
+
+    def add(self, severity: Severity, variable: str, problem: str, expected: str = "") -> None:
+        """A finding about the file as a whole."""
+        self._found.setdefault((severity, variable, problem), Finding(severity, variable, problem, expected))
+
+    def add_where(
+        self,
+        severity: Severity,
+        variable: str,
+        problem: str,
+        bad: np.ndarray,
+        rows: np.ndarray,
+        level: Level,
+        values: np.ndarray,
+        expected: str | np.ndarray = "",
+    ) -> None:
+        """A finding about values.
+
+        Args:
+            severity: `error` or `note`.
+            variable: variable on file.
+            problem: what is wrong.
+            bad: where the fault is, (rows) or (rows, layers).
+            rows: row of each value in its dimension.
+            level: what the rows are.
+            values: like `bad`.
+            expected: text, or the right values like `bad`.
+        """
+        count = int(np.count_nonzero(bad))
+        if count == 0:
+            return
+        key = (severity, variable, problem)
+        if key in self._found:
+            self._found[key].further += count
+            return
+        place = tuple(int(i) for i in np.argwhere(bad)[0])
+        row = int(rows[place[0]])
+        cell = int(
+            {"patch": self.patch_cell, "cell": np.arange(self.grid.ncells)}.get(level, self.column_cell)[row]
+        )
+        self._found[key] = Finding(
+            severity,
+            variable,
+            problem,
+            expected if isinstance(expected, str) else f"{float(expected[place]):.9g}",
+            float(values[place]),
+            cell + 1,
+            float(self.grid.lat[cell]),
+            float(self.grid.lon[cell]),
+            int(self.patch_pft[row]) if level == "patch" else None,
+            place[1] + 1 if len(place) > 1 else None,
+            count - 1,
+        )
+
+    def findings(self) -> list[Finding]:
+        """All findings, errors first, in the order they were met."""
+        return sorted(self._found.values(), key=lambda finding: finding.severity != "error")
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    def has(self, name: str, *dims: str) -> bool:
+        """True if the file holds the variable with these dimensions."""
+        return name in self.dataset.variables and self.dataset[name].dimensions == dims
+
+    def blocks(self, level: Level) -> Iterator[np.ndarray]:
+        """Active rows, a block at a time, in increasing order."""
+        active, step = (self.patches, _PATCH_ROWS) if level == "patch" else (self.columns, _COLUMN_ROWS)
+        for start in range(0, len(active), step):
+            rows = np.flatnonzero(active[start : start + step]) + start
+            if len(rows):
+                yield rows
+
+    def read(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Values of increasing rows, read as one slab."""
+        first, last = int(rows[0]), int(rows[-1]) + 1
+        values: np.ndarray = np.asarray(self.dataset[name][first:last], dtype=np.float64)[rows - first]
+        return values
+
+    def sound(self, name: str, values: np.ndarray, rows: np.ndarray, level: Level) -> np.ndarray:
+        """Reports fill, NaN and negative values; returns where a value can be reckoned with."""
+        finite = np.isfinite(values)
+        fill = finite & (np.abs(values) >= FILL_THRESHOLD)
+        self.add_where(
+            "error", name, "is not a finite number", ~finite, rows, level, values, "a finite number"
+        )
+        self.add_where("error", name, "is fill in an active place", fill, rows, level, values, "a pool")
+        good = np.asarray(finite & ~fill)
+        if name not in MAY_BE_NEGATIVE:
+            self.add_where(
+                "error", name, "is negative", good & (values < -TRUNCATION), rows, level, values, "0 or more"
+            )
+            tiny = good & (values < 0.0) & (values >= -TRUNCATION)
+            self.add_where(
+                "note", name, "is negative by less than ELM truncates", tiny, rows, level, values, "0 or more"
+            )
+        return good
+
+    # -- whole-file checks ------------------------------------------------------------------------
+
+    def check_header(self) -> None:
+        """Dimensions, variables and the spin-up flag."""
+        dims = self.dataset.dimensions
+        for name in REQUIRED_DIMENSIONS:
+            if name not in dims:
+                self.add(
+                    "error", name, "dimension is missing: ELM aborts", "every dimension of an ELM restart"
+                )
+        levels = dims["levgrnd"].size if "levgrnd" in dims else NLEVGRND
+        if levels != NLEVGRND:
+            self.add("error", "levgrnd", f"dimension has length {levels}", str(NLEVGRND))
+        for name, entry in POOL_VARIABLES.items():
+            wanted = ("pft",) if entry.level == "patch" else ("column", "levgrnd")
+            if name not in self.dataset.variables:
+                self.add("error", name, "pool is missing: ELM aborts or cold-starts it", f"{name}{wanted}")
+            elif self.dataset[name].dimensions != wanted:
+                self.add("error", name, f"has dimensions {self.dataset[name].dimensions}", str(wanted))
+        for name in (*_USUAL_TOTALS, "totvegc"):
+            if name not in self.dataset.variables:
+                self.add("note", name, "total is missing; ELM reckons it from the pools")
+        if self.header.spinup_state is None:
+            self.add(
+                "note", "spinup_state", "is missing; ELM takes the state of the namelist and converts nothing"
+            )
+
+    def check_weights(self) -> None:
+        """Weights of the patches on each column."""
+        bad = ~np.isfinite(self.wtcol) | (self.wtcol < 0.0) | (self.wtcol > 1.0 + WEIGHT_TOLERANCE)
+        every = np.arange(len(self.wtcol))
+        self.add_where(
+            "error", "pfts1d_wtcol", "is no share", bad & self.bgc_patch, every, "patch", self.wtcol, "0 to 1"
+        )
+        total = np.bincount(
+            self.patch_column[self.bgc_patch], weights=self.wtcol[self.bgc_patch], minlength=len(self.columns)
+        )
+        off = self.columns & ~(np.abs(total - 1.0) <= WEIGHT_TOLERANCE)
+        self.add_where(
+            "error",
+            "pfts1d_wtcol",
+            "patch weights of a column do not sum to 1: ELM aborts",
+            off,
+            np.arange(len(off)),
+            "column",
+            total,
+            f"1 within {WEIGHT_TOLERANCE:g}",
+        )
+
+    def check_cover(self, surface: str | Path) -> None:
+        """Cover against the surface file, as ELM compares it on reading."""
+        share = read_surface(surface, ["PCT_NAT_PFT"], self.grid.lat, self.grid.lon)["PCT_NAT_PFT"] / 100.0
+        natural = min(share.shape[1], NATPFT)
+        off = (self.grid.patch[:, :natural] >= 0) & ~(
+            np.abs(self.grid.cover[:, :natural] - share[:, :natural]) <= COVER_TOLERANCE
+        )
+        cells, pfts = np.nonzero(off)
+        self.add_where(
+            "error",
+            "pfts1d_wtcol",
+            f"differs from PCT_NAT_PFT of the surface file by more than {COVER_TOLERANCE:g}: ELM aborts",
+            np.ones(len(cells), dtype=bool),
+            self.grid.patch[cells, pfts],
+            "patch",
+            self.grid.cover[cells, pfts],
+            share[cells, pfts],
+        )
+
+    # -- soil -------------------------------------------------------------------------------------
+
+    def check_soil(self) -> None:
+        """Layered pools: values, layers below, ratios, mineral N, totals; gathers what AD is judged by."""
+        layered = [
+            name
+            for name, entry in POOL_VARIABLES.items()
+            if entry.level == "layer" and self.has(name, "column", "levgrnd")
+        ]
+        sinks = [name for name in TRUNCATION_LAYER if self.has(name, "column", "levgrnd")]
+        self.soil3, self.soil4 = np.zeros(self.grid.ncells), np.zeros(self.grid.ncells)
+        for rows in self.blocks("layer"):
+            pools: dict[str, np.ndarray] = {}
+            good: dict[str, np.ndarray] = {}
+            for name in (*layered, *sinks):
+                values = self.read(name, rows)
+                active, below = values[:, :NLEVDECOMP], values[:, NLEVDECOMP:]
+                good[name] = self.sound(name, active, rows, "layer")
+                pools[name] = np.where(good[name], active, 0.0)
+                deep = np.concatenate([np.zeros(active.shape, dtype=bool), below != 0.0], axis=1)
+                self.add_where("error", name, "is below the active layers", deep, rows, "layer", values, "0")
+            for pool in SOIL_POOLS:
+                if all(pool.variable(element) in pools for element in ("c", "n", "p")):
+                    self._check_ratios(pool.name, pools, good, rows)
+            self._check_mineral_n(pools, good, rows)
+            self._check_totals(pools, rows)
+            for name, stock in (("soil3c_vr", self.soil3), ("soil4c_vr", self.soil4)):
+                if name in pools:
+                    np.add.at(stock, self.column_cell[rows], pools[name] @ DZDECOMP)
+
+    def _check_ratios(
+        self, stem: str, pools: dict[str, np.ndarray], good: dict[str, np.ndarray], rows: np.ndarray
+    ) -> None:
+        c, n, p = (pools[f"{stem}{element}_vr"] for element in "cnp")
+        whole = good[f"{stem}c_vr"] & good[f"{stem}n_vr"] & good[f"{stem}p_vr"]
+        if stem not in SOM:
+            for name, nutrient, (low, high) in (("n", n, _LITTER_CN), ("p", p, _LITTER_CP)):
+                loose = whole & (c > _LITTER_C) & ((nutrient * low > c) | (nutrient * high < c))
+                self.add_where(
+                    "note",
+                    f"{stem}{name}_vr",
+                    f"C:{name.upper()} is loose",
+                    loose,
+                    rows,
+                    "layer",
+                    nutrient,
+                    f"C:{name.upper()} of {low:g} to {high:g}",
+                )
+            return
+        cn, cp = self.standard.soil_ratios[stem]
+        right = c / cn
+        off = whole & (np.abs(n - right) > _SOIL_N_RELATIVE * right + _SOIL_N_ABSOLUTE)
+        self.add_where("error", f"{stem}n_vr", f"C:N is not {cn:g}", off, rows, "layer", n, right)
+        right = c / cp
+        far = whole & _beyond(p, right, _SOIL_P_FAR, _SOIL_P_ABSOLUTE)
+        loose = whole & _beyond(p, right, _SOIL_P_LOOSE, _SOIL_P_ABSOLUTE)
+        severity: Severity = "error" if self.normal else "note"
+        name = f"{stem}p_vr"
+        self.add_where(severity, name, f"C:P is far from {cp:g}", far, rows, "layer", p, right)
+        self.add_where("note", name, f"C:P is off {cp:g}", loose & ~far, rows, "layer", p, right)
+
+    def _check_mineral_n(
+        self, pools: dict[str, np.ndarray], good: dict[str, np.ndarray], rows: np.ndarray
+    ) -> None:
+        parts = [f"{name}_vr" for name in MINERAL_N]
+        if not all(name in pools for name in (*parts, "sminn_vr")):
+            return
+        total = pools[parts[0]] + pools[parts[1]]
+        off = np.abs(pools["sminn_vr"] - total) > 1.0e-9 * np.abs(total) + 1.0e-12
+        off &= good[parts[0]] & good[parts[1]] & good["sminn_vr"]
+        self.add_where(
+            "error",
+            "sminn_vr",
+            "is not smin_no3_vr + smin_nh4_vr",
+            off,
+            rows,
+            "layer",
+            pools["sminn_vr"],
+            total,
+        )
+
+    def _check_totals(self, pools: dict[str, np.ndarray], rows: np.ndarray) -> None:
+        for name, parts in COLUMN_TOTALS.items():
+            if self.has(name, "column") and all(part in pools for part in parts):
+                right = sum((pools[part] @ DZDECOMP for part in parts), start=np.zeros(len(rows)))
+                self._check_total(name, right, rows, "column")
+
+    def _check_total(self, name: str, right: np.ndarray, rows: np.ndarray, level: Level) -> None:
+        values = self.read(name, rows)
+        stale = ~(np.abs(values - right) <= 1.0e-6 * np.abs(right) + 1.0e-6)
+        self.add_where(
+            "note",
+            name,
+            "is not the sum of its pools; ELM reckons it again",
+            stale,
+            rows,
+            level,
+            values,
+            right,
+        )
+
+    # -- plants -----------------------------------------------------------------------------------
+
+    def check_plants(self) -> None:
+        """Patch pools: values, ratios, leaves, ppool, totals; gathers what AD is judged by."""
+        names = [
+            name for name, entry in POOL_VARIABLES.items() if entry.level == "patch" and self.has(name, "pft")
+        ]
+        names += [name for name in TRUNCATION_PATCH if self.has(name, "pft")]
+        self.dead: dict[str, list[np.ndarray]] = {organ: [] for organ in DEAD_WOOD}
+        self.dead_cell: dict[str, list[np.ndarray]] = {organ: [] for organ in DEAD_WOOD}
+        for rows in self.blocks("patch"):
+            pools: dict[str, np.ndarray] = {}
+            for name in names:
+                values = self.read(name, rows)
+                pools[name] = np.where(self.sound(name, values, rows, "patch"), values, 0.0)
+            for name in ("tlai", "htop", "hbot"):
+                if self.has(name, "pft"):
+                    self.sound(name, self.read(name, rows), rows, "patch")
+            self._check_plant_ratios(pools, rows)
+            self._check_leaves(pools, rows)
+            if all(name in pools for name in TOTVEGC_POOLS) and self.has("totvegc", "pft"):
+                right = sum((pools[name] for name in TOTVEGC_POOLS), start=np.zeros(len(rows)))
+                self._check_total("totvegc", right, rows, "patch")
+            self._gather_dead_wood(pools, rows)
+
+    def _natural(self, rows: np.ndarray) -> np.ndarray:
+        return np.asarray(np.minimum(self.patch_pft[rows], NATPFT - 1))
+
+    def _check_plant_ratios(self, pools: dict[str, np.ndarray], rows: np.ndarray) -> None:
+        parameters = self.standard.file
+        if parameters is None:
+            return
+        natural = self.patch_pft[rows] < NATPFT
+        for organ in ORGANS:
+            for element, ratio in zip("np", parameters.organ_ratios(organ), strict=True):
+                fixed = ratio[self._natural(rows)]
+                known = natural & (fixed > 0.0) & (self.patch_pft[rows] > 0)  # a missing ratio is NaN
+                for stage in STAGES:
+                    name, carbon = f"{organ}{element}{stage}", f"{organ}c{stage}"
+                    if name not in pools or carbon not in pools:
+                        continue
+                    right = pools[carbon] / np.where(known, fixed, 1.0)
+                    noise = _PLANT_ABSOLUTE / np.where(known, fixed, 1.0)
+                    # ELM's own P of dead wood strays far, its N never does.
+                    far = known & _beyond(pools[name], right, _PLANT_FAR, noise) & (element == "n")
+                    loose = known & _beyond(pools[name], right, _PLANT_LOOSE, noise) & ~far
+                    problem = f"C:{element.upper()} is not the parameter's"
+                    self.add_where("error", name, f"{problem} by far", far, rows, "patch", pools[name], right)
+                    self.add_where("note", name, problem, loose, rows, "patch", pools[name], right)
+
+    def _check_leaves(self, pools: dict[str, np.ndarray], rows: np.ndarray) -> None:
+        severity: Severity = "error" if self.normal else "note"
+        pft = self.patch_pft[rows]
+        if "leafc" in pools:
+            leafc = pools["leafc"]
+            others = [
+                name for name in TOTVEGC_POOLS if name in pools and name != "leafc" and "dead" not in name
+            ]
+            living = sum((pools[name] for name in others), start=np.zeros(len(rows)))
+            evergreen = self.standard.evergreen[self._natural(rows)] & (pft < NATPFT)
+            trapped = evergreen & (leafc <= _LEAFLESS) & (living > _ALIVE)
+            self.add_where(
+                severity,
+                "leafc",
+                "a living evergreen patch has no leaves and never gets any",
+                trapped,
+                rows,
+                "patch",
+                leafc,
+                f"more than {_LEAFLESS:g}",
+            )
+            self._check_leaf_area(leafc, rows)
+        if "ppool" in pools and "leafp" in pools:
+            short = pools["ppool"] < pools["leafp"] * (1.0 - 1.0e-9)
+            self.add_where(
+                severity, "ppool", "is less than leafp", short, rows, "patch", pools["ppool"], pools["leafp"]
+            )
+
+    def _check_leaf_area(self, leafc: np.ndarray, rows: np.ndarray) -> None:
+        parameters = self.standard.file
+        if parameters is None or not self.has("tlai", "pft"):
+            return
+        pft = self._natural(rows)
+        follows = leaf_area(leafc, parameters.per_pft("slatop")[pft], parameters.per_pft("dsladlai")[pft])
+        tlai = self.read("tlai", rows)
+        off = (np.abs(tlai - follows) > 0.01 * follows + 1.0e-6) & (self.patch_pft[rows] < NATPFT)
+        self.add_where("note", "tlai", "does not follow from leafc", off, rows, "patch", tlai, follows)
+
+    def _gather_dead_wood(self, pools: dict[str, np.ndarray], rows: np.ndarray) -> None:
+        expected = self.standard.dead_live[self._natural(rows)]
+        for organ in DEAD_WOOD:
+            live_name = organ.replace("dead", "live") + "c"
+            if f"{organ}c" not in pools or live_name not in pools:
+                continue
+            live = pools[live_name]
+            judged = np.isfinite(expected) & (live > _LIVE_WOOD) & (self.patch_pft[rows] < NATPFT)
+            dead = np.maximum(pools[f"{organ}c"][judged], TRUNCATION)
+            self.dead[organ].append(np.log10(dead / (live[judged] * expected[judged])))
+            self.dead_cell[organ].append(self.patch_cell[rows[judged]])
+
+    # -- spin-up space ----------------------------------------------------------------------------
+
+    def check_space(self) -> None:
+        """In a file not flagged AD: are the slow pools still in AD space?"""
+        if self.ad:
+            return
+        severity: Severity = "error" if self.normal else "note"
+        slow = self._soil4_still_ad(severity)
+        wood = self._dead_wood_still_ad(severity)
+        both = np.flatnonzero(slow & wood)
+        if len(both):
+            self.add_where(
+                severity,
+                "soil4c_vr",
+                "soil4 : soil3 and dead : live wood of a cell are those of AD",
+                np.ones(len(both), dtype=bool),
+                both,
+                "cell",
+                self.soil4[both] / self.soil3[both],
+                f"about {self.standard.soil4_soil3:.3g}",
+            )
+
+    def _soil4_still_ad(self, severity: Severity) -> np.ndarray:
+        normal, accelerated = self.standard.soil4_soil3, self.standard.soil4_soil3 * self.standard.ad_ratio
+        total3, total4 = float(self.soil3.sum()), float(self.soil4.sum())
+        # Cells whose soil4 : soil3 is no more than an AD equilibrium has.
+        slow = (self.soil3 > 0.0) & (self.soil4 < 1.2 * accelerated * self.soil3)
+        if total3 > 0.0 and total4 < math.sqrt(normal * accelerated) * total3:
+            worst = np.array([int(np.argmax(self.soil3))])
+            self.add_where(
+                severity,
+                "soil4c_vr",
+                f"soil4 : soil3 of the whole file is {total4 / total3:.3g}, as AD leaves it",
+                np.array([True]),
+                worst,
+                "cell",
+                self.soil4[worst] / self.soil3[worst],
+                f"about {normal:.3g} in normal mode, {accelerated:.3g} in AD",
+            )
+        elif np.any(slow & (self.soil3 > 1.0)):
+            rows = np.flatnonzero(slow & (self.soil3 > 1.0))
+            self.add_where(
+                "note",
+                "soil4c_vr",
+                "soil4 : soil3 of a cell is as low as AD leaves it",
+                np.ones(len(rows), dtype=bool),
+                rows,
+                "cell",
+                self.soil4[rows] / self.soil3[rows],
+                f"about {normal:.3g}",
+            )
+        return slow & (self.soil3 > 1.0)
+
+    def _dead_wood_still_ad(self, severity: Severity) -> np.ndarray:
+        low = np.zeros(self.grid.ncells, dtype=bool)
+        for organ in DEAD_WOOD:
+            logs = np.concatenate(self.dead[organ]) if self.dead[organ] else np.empty(0)
+            if len(logs) == 0:
+                continue
+            cells = np.concatenate(self.dead_cell[organ])
+            low[cells[logs < _DEAD_WOOD_LOG]] = True
+            median = float(np.median(logs))
+            if median < _DEAD_WOOD_LOG:
+                first = cells[np.argsort(logs, kind="stable")[len(logs) // 2]]
+                self.add_where(
+                    severity,
+                    f"{organ}c",
+                    f"dead : live wood is {10.0**median:.2g} of what normal mortality leaves (median)",
+                    np.array([True]),
+                    np.array([first]),
+                    "cell",
+                    np.array([10.0**median]),
+                    "about 1 in normal mode, 0.1 in AD",
+                )
+        return low
+
+    def check_scalaravg(self) -> None:
+        """The averaged scalar that leaving AD divides by."""
+        name = "scalaravg_col"
+        if not self.has(name, "column", "levgrnd"):
+            if self.ad:
+                self.add("error", name, "is missing: ELM divides by it on leaving AD", "a value in (0, 1.5]")
+            else:
+                self.add("note", name, "is missing; nothing in normal mode needs it")
+            return
+        first, last = SCALARAVG_YEARS
+        year = self.header.year
+        part = min(max(year - first, 0) / (last - first), 1.0)
+        for rows in self.blocks("layer"):
+            values = self.read(name, rows)[:, :NLEVDECOMP]
+            broken = ~np.isfinite(values) | (values < 0.0)
+            self.add_where("error", name, "is no mean of a scalar", broken, rows, "layer", values, "0 to 1.5")
+            fill = ~broken & (values >= FILL_THRESHOLD)
+            usual = ~broken & ~fill
+            if self.ad:
+                self.add_where(
+                    "error", name, "is fill in an AD file", fill, rows, "layer", values, "0 to 1.5"
+                )
+                if year < last:
+                    self.add_where(
+                        "note",
+                        name,
+                        f"is the unfinished mean of AD year {year}: leave AD by F alone",
+                        usual & (values < 1.0),
+                        rows,
+                        "layer",
+                        values,
+                    )
+                continue
+            kept = usual & (values < 1.0)
+            # An unfinished mean cannot exceed the share of the averaging years that are over; a finished
+            # one that a run carries on with after AD can, and does no harm.
+            unfinished = kept & (values <= part * _LARGEST_SCALAR)
+            if year <= last and np.array_equal(unfinished, kept) and part < 1.0:
+                self.add_where(
+                    "error" if self.normal else "note",
+                    name,
+                    f"holds the unfinished mean of AD year {year}",
+                    unfinished,
+                    rows,
+                    "layer",
+                    values,
+                    "1 in a file taken to normal mode",
+                )
+            else:
+                self.add_where(
+                    "note", name, "holds the mean of an AD run", kept, rows, "layer", values, "1, or as it is"
+                )
+
+
+def audit_restart(
+    path: str | Path, surface: str | Path | None = None, params: str | Path | None = None
+) -> AuditReport:
+    """Audits a restart, value by value.
+
+    Args:
+        path: restart of any layout and flavour.
+        surface: surface file; with it the cover is compared.
+        params: parameter file; with it plant ratios and leaf area are checked too.
+
+    Returns:
+        The report; the file is sound when it has no errors.
+
+    Raises:
+        InputError: no restart, or the surface file is of another grid.
+    """
+    standard = _standard(None if params is None else read_parameters(params))
+    with open_dataset(path) as dataset:
+        audit = _Audit(Path(path), dataset, standard)
+        audit.check_header()
+        audit.check_weights()
+        if surface is not None:
+            audit.check_cover(surface)
+        audit.check_soil()
+        audit.check_plants()
+        audit.check_space()
+        audit.check_scalaravg()
+        header = audit.header
+        date = f"{header.year:04d}-{header.month:02d}-{header.day:02d}"
+        return AuditReport(str(path), header.spinup_state, date, audit.findings())

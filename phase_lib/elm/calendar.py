@@ -1,0 +1,55 @@
+"""The noleap calendar and ELM's file names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from phase_lib.base.errors import InputError
+from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR
+
+#: Day of year (0-based) on which each month starts, and the year's length (13 values).
+MONTH_STARTS: np.ndarray = np.concatenate([[0], np.cumsum(DAYS_PER_MONTH)])
+
+_RESTART = re.compile(r"^(?P<case>.+)\.(?:elm|clm2)(?:_\d{4})?\.r\.(?P<year>\d{4,})-(?P<month>\d\d)-(?P<day>\d\d)-\d{5}\.nc$")
+
+
+def days_since_year_one(year: int, month: int = 1) -> int:
+    """Days from 0001-01-01 to the first of a month, noleap."""
+    return (year - 1) * DAYS_PER_YEAR + int(MONTH_STARTS[month - 1])
+
+
+def restart_name(case: str, year: int) -> str:
+    """Name of the restart written at the start of `year`."""
+    return f"{case}.elm.r.{year:04d}-01-01-00000.nc"
+
+
+def history_name(case: str, tape: int, year: int) -> str:
+    """Name of a history file whose first averaging interval ends at the start of `year`."""
+    return f"{case}.elm.h{tape}.{year:04d}-01-01-00000.nc"
+
+
+def parse_restart_name(path: str | Path) -> tuple[str, int]:
+    """Case and year in the name of a restart.
+
+    Raises:
+        InputError: the name is not ELM's.
+    """
+    match = _RESTART.match(Path(path).name)
+    if match is None:
+        raise InputError(path, "is not named like an ELM restart", expected="CASE.elm.r.YYYY-MM-DD-SSSSS.nc")
+    return match["case"], int(match["year"])
+
+
+def forcing_year(model_year: int, first_year: int, years: int, align: int = 1) -> int:
+    """Forcing year that a model year sees when the forcing is cycled.
+
+    Args:
+        model_year: year on the model's clock.
+        first_year: first year of the forcing.
+        years: length of the cycle.
+        align: model year that corresponds to `first_year`.
+    """
+    return first_year + (model_year - align) % years

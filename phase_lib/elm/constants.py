@@ -1,0 +1,47 @@
+"""Numbers that ELM's files and clock are built on."""
+
+from __future__ import annotations
+
+FILL_DOUBLE = 1.0e36
+FILL_INT = -9999
+#: Values at or above this are fill, whatever the file's attribute says.
+FILL_THRESHOLD = 1.0e35
+
+SECONDS_PER_DAY = 86400.0
+DAYS_PER_YEAR = 365
+SECONDS_PER_YEAR = DAYS_PER_YEAR * SECONDS_PER_DAY
+DAYS_PER_MONTH = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+TFRZ = 273.15
+
+#: PFTs 0 (bare) to 16 of the standard set; index = `pfts1d_itypveg`.
+PFT_NAMES = (
+    "not_vegetated",
+    "needleleaf_evergreen_temperate_tree",
+    "needleleaf_evergreen_boreal_tree",
+    "needleleaf_deciduous_boreal_tree",
+    "broadleaf_evergreen_tropical_tree",
+    "broadleaf_evergreen_temperate_tree",
+    "broadleaf_deciduous_tropical_tree",
+    "broadleaf_deciduous_temperate_tree",
+    "broadleaf_deciduous_boreal_tree",
+    "broadleaf_evergreen_shrub",
+    "broadleaf_deciduous_temperate_shrub",
+    "broadleaf_deciduous_boreal_shrub",
+    "c3_arctic_grass",
+    "c3_non-arctic_grass",
+    "c4_grass",
+    "c3_crop",
+    "c3_irrigated",
+)
+NATPFT = len(PFT_NAMES)
+
+LANDUNIT_SOIL = 1
+LANDUNIT_CROP = 2
+COLUMN_SOIL = 1
+
+SPINUP_NORMAL = 0
+SPINUP_AD = 1
+CASCADE_CTC = 10
+
+EARTH_RADIUS_KM = 6371.22

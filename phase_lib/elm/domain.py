@@ -1,0 +1,58 @@
+"""Domain files: which cells of a grid are land."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from phase_lib.base.errors import InputError
+from phase_lib.elm.netcdf import get_variable, open_dataset
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Land cells of a domain file, in restart order (mask = 1, row-major).
+
+    Attributes:
+        path: file.
+        shape: (nj, ni) of the full grid.
+        row: position of each land cell in the flattened full grid (gridcell).
+        lat, lon: cell centres (gridcell), degrees.
+        frac: land fraction (gridcell).
+        area: cell area (gridcell), in the file's units (radian2 in standard files).
+    """
+
+    path: Path
+    shape: tuple[int, int]
+    row: np.ndarray
+    lat: np.ndarray
+    lon: np.ndarray
+    frac: np.ndarray
+    area: np.ndarray
+
+    @property
+    def ncells(self) -> int:
+        """Number of land cells."""
+        return len(self.row)
+
+
+def read_domain(path: str | Path) -> Domain:
+    """Reads a domain file.
+
+    Raises:
+        InputError: unreadable, a variable is missing, or no cell is land.
+    """
+    with open_dataset(path) as dataset:
+        fields = {
+            name: np.asarray(get_variable(path, dataset, name, dims=("nj", "ni"))[:]).reshape(-1)
+            for name in ("xc", "yc", "mask", "frac", "area")
+        }
+        shape = (dataset.dimensions["nj"].size, dataset.dimensions["ni"].size)
+    row = np.flatnonzero(fields["mask"] == 1)
+    if len(row) == 0:
+        raise InputError(path, "mask: no cell is land", expected="mask = 1 on land")
+    return Domain(
+        Path(path), shape, row, fields["yc"][row], fields["xc"][row], fields["frac"][row], fields["area"][row]
+    )

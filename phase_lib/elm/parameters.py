@@ -1,0 +1,112 @@
+"""The parameter files: `clm_params*.nc` (PFTs, decomposition) and `CNP_parameters*.nc` (soil orders)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from phase_lib.base.errors import InputError
+from phase_lib.elm.constants import NATPFT
+from phase_lib.elm.netcdf import open_dataset
+from phase_lib.elm.pools import ORGANS, SOIL_POOLS, SoilPool
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Parameters by ELM's names.
+
+    Attributes:
+        path: file they came from.
+        pft: name -> values (natpft), PFT 0 to 16; a parameter with a missing value holds NaN there.
+        scalar: name -> value.
+    """
+
+    path: Path
+    pft: dict[str, np.ndarray]
+    scalar: dict[str, float]
+
+    def per_pft(self, name: str) -> np.ndarray:
+        """Values (natpft) of a PFT parameter.
+
+        Raises:
+            InputError: the file lacks it.
+        """
+        if name not in self.pft:
+            raise InputError(self.path, f"parameter {name} is missing", expected=f"{name}(pft)")
+        return self.pft[name]
+
+    def value(self, name: str) -> float:
+        """Value of a scalar parameter.
+
+        Raises:
+            InputError: the file lacks it.
+        """
+        if name not in self.scalar:
+            raise InputError(self.path, f"parameter {name} is missing", expected=f"{name}(allpfts)")
+        return self.scalar[name]
+
+    def organ_ratios(self, organ: str) -> tuple[np.ndarray, np.ndarray]:
+        """C:N and C:P of an organ (natpft), gC/gN and gC/gP; 0 where the PFT has no such organ."""
+        cn, cp = ORGANS[organ]
+        return self.per_pft(cn), self.per_pft(cp)
+
+    def soil_ratios(self, pool: SoilPool) -> tuple[float, float]:
+        """Fixed C:N and C:P of a SOM pool: C:P = C:N times N:P.
+
+        Raises:
+            InputError: the pool's ratios float (litter, CWD) or the file lacks the parameters.
+        """
+        if pool.cn is None or pool.np_ratio is None:
+            raise InputError(self.path, f"{pool.name} has no fixed ratios")
+        cn = self.value(pool.cn)
+        return cn, cn * self.value(pool.np_ratio)
+
+    def ad_factor(self, pool: SoilPool) -> float:
+        """Acceleration F of a cascade pool.
+
+        F = max(1, 1 / (365 k)) for litter and SOM, max(1, 0.5 / (365 k)) for CWD, k in 1/day: pools
+        slower than a year are sped up to a year (CWD to two).
+        """
+        years = 0.5 if pool.name == "cwd" else 1.0
+        return max(1.0, years / (365.0 * self.value(pool.rate)))
+
+    def ad_factors(self) -> dict[str, float]:
+        """Acceleration F by cascade pool."""
+        return {pool.name: self.ad_factor(pool) for pool in SOIL_POOLS}
+
+
+def read_parameters(path: str | Path) -> Parameters:
+    """Reads a `clm_params*.nc`; only numeric PFT vectors and scalars are kept.
+
+    Raises:
+        InputError: unreadable, or fewer than 17 PFTs.
+    """
+    pft: dict[str, np.ndarray] = {}
+    scalar: dict[str, float] = {}
+    with open_dataset(path) as dataset:
+        if "pft" not in dataset.dimensions or dataset.dimensions["pft"].size < NATPFT:
+            raise InputError(path, "dimension pft is missing or short", expected=f"at least {NATPFT} PFTs")
+        for name, variable in dataset.variables.items():
+            if variable.dtype.kind not in "fi":
+                continue
+            values = np.asarray(variable[:], dtype=np.float64)
+            fill = getattr(variable, "_FillValue", None)
+            if fill is not None:
+                values = np.where(values == fill, np.nan, values)
+            if variable.dimensions == ("pft",):
+                pft[name] = values[:NATPFT]
+            elif values.size == 1:
+                scalar[name] = float(values.reshape(-1)[0])
+    return Parameters(Path(path), pft, scalar)
+
+
+def read_soil_order_parameters(path: str | Path) -> dict[str, np.ndarray]:
+    """Reads a `CNP_parameters*.nc`: name -> values (soilorder = 16, index = SOIL_ORDER)."""
+    with open_dataset(path) as dataset:
+        return {
+            name: np.asarray(variable[:], dtype=np.float64)
+            for name, variable in dataset.variables.items()
+            if variable.dimensions == ("soilorder",) and variable.dtype.kind in "fi"
+        }

@@ -1,0 +1,65 @@
+"""Restart files: what their header says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+
+from phase_lib.base.errors import InputError
+from phase_lib.elm.netcdf import flavour, get_variable, open_dataset
+from phase_lib.elm.subgrid import Subgrid, read_subgrid
+
+
+@dataclass(frozen=True)
+class RestartHeader:
+    """What a restart says of itself.
+
+    Attributes:
+        path: file.
+        flavour: NetCDF flavour, `NETCDF3_64BIT_DATA` is CDF-5.
+        year, month, day: date on the model's clock.
+        spinup_state: 0 normal, 1 AD; None where the file does not say.
+        dims: dimension sizes.
+    """
+
+    path: Path
+    flavour: str
+    year: int
+    month: int
+    day: int
+    spinup_state: int | None
+    dims: dict[str, int]
+
+
+def restart_header(path: str | Path, dataset: netCDF4.Dataset) -> RestartHeader:
+    """Reads the header of an open restart.
+
+    Raises:
+        InputError: it has no date.
+    """
+    ymd = int(np.asarray(get_variable(path, dataset, "timemgr_rst_curr_ymd")[...]))
+    state = int(np.asarray(dataset["spinup_state"][...])) if "spinup_state" in dataset.variables else None
+    if state not in (None, 0, 1):
+        raise InputError(path, f"spinup_state is {state}", expected="0 (normal) or 1 (AD)")
+    return RestartHeader(
+        Path(path),
+        flavour(path),
+        ymd // 10000,
+        ymd // 100 % 100,
+        ymd % 100,
+        state,
+        {name: dimension.size for name, dimension in dataset.dimensions.items()},
+    )
+
+
+def read_header(path: str | Path) -> tuple[RestartHeader, Subgrid]:
+    """Header and subgrid of a restart.
+
+    Raises:
+        InputError: the file is no restart that this software understands.
+    """
+    with open_dataset(path) as dataset:
+        return restart_header(path, dataset), read_subgrid(path, dataset)

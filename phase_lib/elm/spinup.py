@@ -1,0 +1,96 @@
+"""What `spinup_state` means: how ELM takes pools into and out of accelerated decomposition (AD).
+
+While AD is on, the rates of soil3, soil4 and CWD are multiplied by F and, from model year 40 on,
+divided by `scalaravg_col`; dead wood dies faster by `spinup_mortality_factor`. ELM undoes this when a
+restart flagged 1 starts a run in normal mode. The functions here are that rule, for one array at a time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from phase_lib.elm.constants import FILL_THRESHOLD
+from phase_lib.elm.parameters import Parameters
+
+#: ELM averages the environmental scalar over these model years, first and one past the last.
+SCALARAVG_YEARS = (20, 40)
+#: Layer (0-based) whose scalar is averaged.
+SCALARAVG_LAYER = 3
+#: Below this ELM sets the averaged scalar to 1, for a column.
+SCALARAVG_SWITCH = 1.0e-3
+#: ELM's maps of mineral P hold stocks of the top half metre.
+MINERAL_P_DEPTH_M = 0.5
+
+#: Variables of the surface file -> mineral P pools of the restart.
+SURFACE_P = {
+    "LABILE_P": "labilep",
+    "SECONDARY_P": "secondp",
+    "OCCLUDED_P": "occlp",
+    "APATITE_P": "primp",
+}
+
+
+def exit_multiplier(factor: float, scalaravg: np.ndarray) -> np.ndarray:
+    """What ELM multiplies a cascade pool by on leaving AD.
+
+    Args:
+        factor: F of the pool.
+        scalaravg: `scalaravg_col` of the restart, any shape.
+
+    Returns:
+        F / scalaravg where F > 1, ones otherwise; same shape.
+    """
+    if factor <= 1.0:
+        return np.ones_like(scalaravg)
+    return factor / scalaravg
+
+
+def design_multipliers(parameters: Parameters, model_year: int, scalaravg: np.ndarray) -> dict[str, np.ndarray]:
+    """The physically right multipliers AD -> normal for each cascade pool.
+
+    Before model year 40 the rates were never divided by the averaged scalar, so F alone converts,
+    whatever `scalaravg_col` holds; from then on it is F / scalaravg.
+
+    Args:
+        parameters: parameter file of the run.
+        model_year: year on the clock of the run that wrote the restart.
+        scalaravg: `scalaravg_col` of the soil columns (gridcell, levdecomp).
+
+    Returns:
+        Pool stem -> multiplier (gridcell, levdecomp).
+    """
+    divisor = scalaravg if model_year >= SCALARAVG_YEARS[1] else np.ones_like(scalaravg)
+    divisor = np.where(divisor >= FILL_THRESHOLD, 1.0, divisor)
+    return {pool: exit_multiplier(factor, divisor) for pool, factor in parameters.ad_factors().items()}
+
+
+def solution_p(labile: np.ndarray, smax: np.ndarray, ks: np.ndarray) -> np.ndarray:
+    """Solution P in Langmuir equilibrium with labile P, as ELM initialises it (gP m-3).
+
+    Negative where smax < labile: ELM lets that pass, an injector must not.
+    """
+    return labile * ks / (smax - labile)
+
+
+def mineral_p(
+    surface: dict[str, np.ndarray], soil_order: np.ndarray, soil_orders: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Mineral P that ELM sets on leaving AD, the same in all active layers.
+
+    Args:
+        surface: `LABILE_P, SECONDARY_P, OCCLUDED_P, APATITE_P` (gridcell), gP m-2 of the top 0.5 m.
+        soil_order: `SOIL_ORDER` (gridcell).
+        soil_orders: `smax`, `ks_sorption` by soil order, gP m-3.
+
+    Returns:
+        Pool stem (`labilep`, ..., `solutionp`) -> gP m-3 (gridcell).
+    """
+    pools = {pool: np.asarray(surface[name]) / MINERAL_P_DEPTH_M for name, pool in SURFACE_P.items()}
+    order = soil_order.astype(np.int64)
+    pools["solutionp"] = solution_p(pools["labilep"], soil_orders["smax"][order], soil_orders["ks_sorption"][order])
+    return pools
+
+
+def lift_ppool(ppool: np.ndarray, leafp: np.ndarray, leafp_storage: np.ndarray) -> np.ndarray:
+    """`ppool` after ELM's rule on leaving AD: at least leafp, else at least leafp_storage (gP m-2)."""
+    return np.where(ppool < leafp, leafp, np.where(ppool < leafp_storage, leafp_storage, ppool))

@@ -1,0 +1,1 @@
+"""Drift, criteria, verdict: is a run of the land model in equilibrium?"""

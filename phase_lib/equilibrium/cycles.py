@@ -1,0 +1,169 @@
+"""History of a run, averaged over whole forcing cycles."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from phase_lib.base.errors import InputError
+from phase_lib.elm.constants import DAYS_PER_YEAR
+from phase_lib.elm.history import History, HistoryGrid
+from phase_lib.elm.netcdf import get_variable, open_dataset
+
+#: Time bounds may be off by a day: ELM's first sample holds the step before the start.
+DAY = 1.0 / DAYS_PER_YEAR
+#: Cells of two files of one run are the same when their centres agree to this many degrees (float32).
+_SAME_DEGREES = 1.0e-3
+
+
+class CycleHistory:
+    """The history of one run, cut into whole forcing cycles counted back from its end.
+
+    Interannual forcing moves every stock up and down; only means over whole cycles show a drift.
+    What precedes the first whole cycle is left out of the means and kept in the time series.
+
+    Args:
+        paths: history files of one tape, any order.
+        forcing_years: length of the forcing cycle, years.
+
+    Attributes:
+        grid: land cells.
+        start, end: bounds of each sample, years since the reference date (time).
+        edges: cycle boundaries, years since the reference date (cycles + 1).
+
+    Raises:
+        InputError: fewer than two whole cycles, a gap in time, samples that straddle a cycle
+            boundary, or files on different grids.
+    """
+
+    def __init__(self, paths: Sequence[str | Path], forcing_years: int) -> None:
+        whole = History(paths)
+        self._pieces = [History([path]) for path in whole.paths]
+        self.paths, self.grid = whole.paths, whole.grid
+        self.start, self.end = whole.start, whole.end
+        self.forcing_years = forcing_years
+        self._refuse_gaps()
+        self._refuse_other_grids()
+        self.edges = self._cycle_edges()
+        self._cycle = self._cycle_of_samples()
+
+    @property
+    def cycles(self) -> int:
+        """Number of whole cycles."""
+        return len(self.edges) - 1
+
+    @property
+    def years(self) -> float:
+        """Length of the run, years."""
+        return float(self.end[-1] - self.start[0])
+
+    @property
+    def run_years(self) -> np.ndarray:
+        """Middle of each sample in years since the run's start (time)."""
+        middle: np.ndarray = 0.5 * (self.start + self.end) - self.start[0]
+        return middle
+
+    @property
+    def cycle_ends(self) -> np.ndarray:
+        """End of each cycle in years since the run's start (cycles)."""
+        ends: np.ndarray = self.edges[1:] - self.start[0]
+        return ends
+
+    def _refuse_gaps(self) -> None:
+        last = None
+        for piece in self._pieces:
+            bounds = ([] if last is None else [last]) + list(zip(piece.start, piece.end, strict=True))
+            for before, after in itertools.pairwise(bounds):
+                if after[0] - before[1] > DAY:
+                    raise InputError(
+                        piece.paths[0],
+                        f"time_bounds: {after[0] - before[1]:.2f} years are missing before {after[0]:.2f}",
+                        expected="a history without gaps",
+                        remedy="give the missing files too",
+                    )
+            last = bounds[-1] if bounds else last
+
+    def _refuse_other_grids(self) -> None:
+        for piece in self._pieces[1:]:
+            if not same_cells(piece.grid, self.grid):
+                raise InputError(
+                    piece.paths[0],
+                    f"lat, lon: {len(piece.grid.row)} land cells of another grid",
+                    expected=f"the {len(self.grid.row)} land cells of {self.paths[0]}",
+                    remedy="give the files of one run",
+                )
+
+    def _cycle_edges(self) -> np.ndarray:
+        cycles = int((self.years + DAY) // self.forcing_years) if len(self.start) else 0
+        if cycles < 2:
+            length = self.years if len(self.start) else 0.0
+            raise InputError(
+                self.paths[-1],
+                f"time_bounds: the history covers {length:.2f} years",
+                expected=f"at least two whole forcing cycles, {2 * self.forcing_years} years",
+                remedy="run on, or give the history files of the earlier years too",
+            )
+        edges: np.ndarray = self.end[-1] - self.forcing_years * np.arange(cycles, -1, -1, dtype=np.float64)
+        return edges
+
+    def _cycle_of_samples(self) -> np.ndarray:
+        """Cycle of each sample (time); -1 before the first."""
+        cycle = np.searchsorted(self.edges, 0.5 * (self.start + self.end)) - 1
+        inside = cycle >= 0
+        first, last = self.edges[cycle], self.edges[np.minimum(cycle + 1, self.cycles)]
+        astride = inside & ((self.start < first - DAY) | (self.end > last + DAY))
+        if np.any(astride):
+            worst = int(np.argmax(astride))
+            raise InputError(
+                self.paths[-1],
+                f"time_bounds: the mean over years {self.start[worst]:.2f} to {self.end[worst]:.2f} "
+                f"does not lie within one forcing cycle of {self.forcing_years} years",
+                remedy="give the length of the cycle that the run was forced with, or a finer history",
+            )
+        return cycle
+
+    def has(self, name: str) -> bool:
+        """True if every file of the run holds the field."""
+        return all(piece.has(name) for piece in self._pieces)
+
+    def read(self, name: str, units: str, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Cycle means per cell and weighted sums per sample; one file at a time is in memory.
+
+        Args:
+            name: field without a vertical dimension.
+            units: the `units` attribute that it must have.
+            weights: weight of each cell in each sum (gridcell, sums).
+
+        Returns:
+            Means over each cycle (cycles, gridcell) and sums of each sample (time, sums).
+
+        Raises:
+            InputError: the field is missing, has other units, or has a vertical dimension.
+        """
+        means = np.zeros((self.cycles, len(self.grid.row)))
+        totals, done = [], 0
+        for piece in self._pieces:
+            with open_dataset(piece.paths[0]) as dataset:
+                get_variable(piece.paths[0], dataset, name, units=(units,))
+            values = piece.read(name)
+            if values.ndim != 2:
+                raise InputError(piece.paths[0], f"variable {name} has levels", expected="one value per cell")
+            here = slice(done, done + len(values))
+            length = (self.end - self.start)[here]
+            share = (self._cycle[here] == np.arange(self.cycles)[:, None]) * length
+            means += share @ values
+            totals.append(values @ weights)
+            done += len(values)
+        lengths = np.array([(self.end - self.start)[self._cycle == k].sum() for k in range(self.cycles)])
+        return means / lengths[:, None], np.concatenate(totals)
+
+
+def same_cells(grid: HistoryGrid, other: HistoryGrid) -> bool:
+    """True if two grids hold the same land cells in the same order."""
+    return len(grid.row) == len(other.row) and bool(
+        np.allclose(grid.lat, other.lat, rtol=0.0, atol=_SAME_DEGREES)
+        and np.allclose(np.mod(grid.lon - other.lon + 180.0, 360.0), 180.0, rtol=0.0, atol=_SAME_DEGREES)
+    )

@@ -1,0 +1,1 @@
+"""Restart, history, surface, parameters and forcing become one record per land cell."""

@@ -1,0 +1,449 @@
+"""From the files of a land-model run to a dataset: one record for each land cell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+
+from phase_lib.base.errors import InputError
+from phase_lib.base.files import require_file, sha256_file, write_json
+from phase_lib.base.progress import LOGGER, Ticker
+from phase_lib.base.provenance import code_version, settings_hash
+from phase_lib.config.fusion import FusionSettings
+from phase_lib.config.targets import TargetSettings
+from phase_lib.elm.constants import NATPFT, SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.forcing import FORCING
+from phase_lib.elm.history import History
+from phase_lib.elm.netcdf import create_dataset
+from phase_lib.elm.parameters import Parameters, read_parameters
+from phase_lib.elm.pools import DEAD_WOOD, POOL_VARIABLES
+from phase_lib.elm.soil_grid import NLEVDECOMP
+from phase_lib.elm.spinup import design_multipliers
+from phase_lib.fusion.cleaning import COVER_TOLERANCE, Findings, just_above_switch
+from phase_lib.fusion.schema import (
+    FLUX_UNITS,
+    SCALAR_TARGETS,
+    SCALARS,
+    SOIL_VARIABLES,
+    STATE_VARIABLES,
+    STATIC,
+    STATIC_LAYERS,
+    STATIC_PFT,
+    TRAITS,
+    Targets,
+    level_of,
+    plausible,
+    resolve_targets,
+    units_of,
+)
+from phase_lib.fusion.sources import (
+    ForcingSource,
+    RestartSource,
+    SurfaceSource,
+    history_fluxes,
+    history_rows,
+    open_forcing,
+    open_restart,
+    open_surface,
+)
+
+
+@dataclass(frozen=True)
+class FusionInputs:
+    """Files that make a dataset.
+
+    Attributes:
+        restart: restart at the end of the first forcing cycle of the AD run.
+        history: history of the AD run that covers that cycle.
+        surface: surface data.
+        params: PFT and decomposition parameters.
+        forcing: monthly means on the land cells.
+        reference_restart: final restart of the reference run in normal mode; None where there is no
+            reference: the dataset then has no labels and no cell is trainable.
+        reference_history: history that covers the reference's last forcing cycle.
+        reference_ad_restart: restart at the end of the reference's AD part, for its `scalaravg_col`.
+    """
+
+    restart: Path
+    history: tuple[Path, ...]
+    surface: Path
+    params: Path
+    forcing: Path
+    reference_restart: Path | None = None
+    reference_history: tuple[Path, ...] = ()
+    reference_ad_restart: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.reference_restart is not None and not self.reference_history:
+            raise InputError(
+                self.reference_restart, "comes without the history of its run", remedy="give the history too"
+            )
+
+    @property
+    def single_files(self) -> dict[str, Path]:
+        """Files by role, without the history, of which only a few fields are read."""
+        roles = ("restart", "surface", "params", "forcing", "reference_restart", "reference_ad_restart")
+        return {role: getattr(self, role) for role in roles if getattr(self, role) is not None}
+
+
+@dataclass(frozen=True)
+class _Index:
+    """The index group: (gridcell) in dataset order."""
+
+    lat: np.ndarray
+    lon: np.ndarray
+    cell: np.ndarray
+    area_km2: np.ndarray
+    landfrac: np.ndarray
+
+    def variables(self, cells: slice) -> Iterator[tuple[str, np.ndarray, str]]:
+        yield "lat", self.lat[cells], "degrees_north"
+        yield "lon", self.lon[cells], "degrees_east"
+        yield "cell", self.cell[cells], "1"
+        yield "area_km2", self.area_km2[cells], "km^2"
+        yield "landfrac", self.landfrac[cells], "1"
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """Everything open, matched to the cells in dataset order."""
+
+    index: _Index
+    restart: RestartSource
+    surface: SurfaceSource
+    forcing: ForcingSource
+    parameters: Parameters
+    scalars: dict[str, np.ndarray]
+    reference: RestartSource | None
+    reference_scalars: dict[str, np.ndarray]
+    reference_ad: RestartSource | None
+
+    @property
+    def ncells(self) -> int:
+        return len(self.index.lat)
+
+
+@contextmanager
+def _open_sources(inputs: FusionInputs, settings: FusionSettings) -> Iterator[_Sources]:
+    for path in (*inputs.single_files.values(), *inputs.history, *inputs.reference_history):
+        require_file(path)
+    with ExitStack() as stack:
+        restart = stack.enter_context(open_restart(inputs.restart))
+        if restart.header.spinup_state is None:
+            raise InputError(inputs.restart, "variable spinup_state is missing", expected="0 or 1")
+        lat, lon = restart.subgrid.lat[restart.row], restart.subgrid.lon[restart.row]
+        surface = stack.enter_context(open_surface(inputs.surface, lat, lon))
+        forcing = stack.enter_context(open_forcing(inputs.forcing, lat, lon, settings.forcing_limit_km))
+        scalars = history_fluxes(
+            inputs.history,
+            list(SCALARS),
+            lat,
+            lon,
+            end_year=restart.header.year,
+            years=settings.history_years,
+        )
+        history = History(inputs.history)
+        row = history_rows(history, lat, lon)
+        index = _Index(lat, lon, restart.row, history.grid.area[row], history.grid.landfrac[row])
+        reference = reference_ad = None
+        reference_scalars: dict[str, np.ndarray] = {}
+        if inputs.reference_restart is not None:
+            reference = stack.enter_context(
+                open_restart(inputs.reference_restart, (lat, lon), spinup_state=SPINUP_NORMAL)
+            )
+            reference_scalars = history_fluxes(
+                inputs.reference_history,
+                SCALAR_TARGETS,
+                lat,
+                lon,
+                end_year=reference.header.year,
+                years=settings.history_years,
+            )
+        if inputs.reference_ad_restart is not None:
+            reference_ad = stack.enter_context(
+                open_restart(inputs.reference_ad_restart, (lat, lon), spinup_state=SPINUP_AD)
+            )
+        yield _Sources(
+            index,
+            restart,
+            surface,
+            forcing,
+            read_parameters(inputs.params),
+            scalars,
+            reference,
+            reference_scalars,
+            reference_ad,
+        )
+
+
+def fuse(
+    inputs: FusionInputs, settings: FusionSettings, targets: TargetSettings, output_dir: str | Path
+) -> dict[str, Any]:
+    """Writes `batch_NN.nc`, `cleaning.json` and, last, `cells.nc`.
+
+    Args:
+        inputs: files to read.
+        settings: batch size, limits, the AD run's mortality factor.
+        targets: pools to predict.
+        output_dir: the dataset's directory.
+
+    Returns:
+        The content of `cleaning.json`.
+
+    Raises:
+        InputError: a file is missing or damaged, variables are missing or have other units or
+            dimensions, files lie on different grids, or spin-up states are not what they must be.
+    """
+    resolved = resolve_targets(targets.names)
+    with _open_sources(inputs, settings) as sources:
+        _require_variables(sources, resolved)
+        provenance = _provenance(inputs, settings, targets)
+        directory = Path(output_dir)
+        # An index that does not belong to the batches must not survive an interrupted run.
+        (directory / "cells.nc").unlink(missing_ok=True)
+        findings = Findings(sources.ncells)
+        starts = range(0, sources.ncells, settings.batch_cells)
+        ticker = Ticker("batch")
+        for number, start in enumerate(starts):
+            cells = slice(start, min(start + settings.batch_cells, sources.ncells))
+            _Batch(sources, settings, resolved, findings, cells).write(
+                directory / f"batch_{number:02d}.nc", provenance
+            )
+            ticker.tick(number + 1, len(starts))
+        _remove_stale(directory, len(starts))
+        summary = findings.summary() | {"traits_absent": _absent_traits(sources.parameters)}
+        write_json(directory / "cleaning.json", summary)
+        _write_cells(directory / "cells.nc", sources, findings, settings.batch_cells, provenance)
+    LOGGER.info(
+        "%d cells, %d with complete inputs, %d with usable labels",
+        summary["cells"],
+        summary["complete"],
+        summary["trainable"],
+    )
+    return summary
+
+
+def _require_variables(sources: _Sources, targets: Targets) -> None:
+    for name in (*STATE_VARIABLES, *SOIL_VARIABLES, *targets.names):
+        sources.restart.has(name)
+    if sources.reference is not None:
+        for name in targets.names:
+            sources.reference.has(name)
+
+
+def _provenance(inputs: FusionInputs, settings: FusionSettings, targets: TargetSettings) -> dict[str, str]:
+    digests = {role: sha256_file(path) for role, path in inputs.single_files.items()}
+    choices = {"fusion": settings.model_dump(mode="json"), "targets": targets.names}
+    return {
+        "code_version": code_version(),
+        "settings_hash": settings_hash(choices),
+        "input_sha256": json.dumps(digests),
+        "dataset_id": settings_hash([digests, choices]),
+    }
+
+
+def _remove_stale(directory: Path, batches: int) -> None:
+    """Removes batches of an earlier, longer dataset."""
+    for file in directory.glob("batch_*.nc"):
+        if int(file.stem.removeprefix("batch_")) >= batches:
+            file.unlink()
+
+
+def _absent_traits(parameters: Parameters) -> list[str]:
+    return [name for name in TRAITS if name not in parameters.pft]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """One batch of cells on its way from the sources to its file."""
+
+    sources: _Sources
+    settings: FusionSettings
+    targets: Targets
+    findings: Findings
+    cells: slice
+
+    def write(self, path: Path, provenance: dict[str, str]) -> None:
+        """Reads, checks and writes the batch; the findings grow on the way."""
+        with create_dataset(path) as dataset:
+            dataset.createDimension("gridcell", self.cells.stop - self.cells.start)
+            dataset.createDimension("time", self.sources.forcing.months)
+            dataset.createDimension("natpft", NATPFT)
+            dataset.createDimension("levdecomp", NLEVDECOMP)
+            for key, value in provenance.items():
+                dataset.setncattr(key, value)
+            self._forcing(dataset)
+            self._static(dataset)
+            self._traits(dataset)
+            self._scalars(dataset)
+            states = self._states(dataset)
+            self._state20(dataset, states)
+            self._labels(dataset)
+            self._index(dataset)
+
+    @property
+    def _covered(self) -> np.ndarray:
+        return self.sources.restart.cover(self.cells) > 0.0
+
+    def _index(self, dataset: netCDF4.Dataset) -> None:
+        for name, values, units in self.sources.index.variables(self.cells):
+            _put(dataset, name, ("gridcell",), values, units, "index")
+        source, cells = self.sources.restart, self.cells
+        cover = source.cover(cells)
+        weight = source.subgrid.soil_fraction[source.row[cells]]
+        self.findings.add("no_soil_column", cells, ~(weight > 0.0))
+        _put(dataset, "cover", ("gridcell", "natpft"), cover, "1", "index")
+        _put(dataset, "covered", ("gridcell", "natpft"), (cover > 0.0).astype(np.int8), "1", "index")
+        for name, flags in (("complete", self.findings.complete), ("trainable", self._trainable)):
+            _put(dataset, name, ("gridcell",), flags[cells].astype(np.int8), "1", "index")
+
+    @property
+    def _trainable(self) -> np.ndarray:
+        return _trainable(self.sources, self.findings)
+
+    def _forcing(self, dataset: netCDF4.Dataset) -> None:
+        for name in FORCING:
+            values = self.sources.forcing.read(name, self.cells)
+            values = self.findings.check("forcing", self.cells, name, values, plausible(name))
+            _put(dataset, name, ("gridcell", "time"), values.astype(np.float32), units_of(name), "forcing")
+
+    def _static(self, dataset: netCDF4.Dataset) -> None:
+        for name in STATIC:
+            level = ("natpft",) if name in STATIC_PFT else ("levdecomp",) if name in STATIC_LAYERS else ()
+            values = self.sources.surface.read(name, self.cells)
+            values = self.findings.check("static", self.cells, name, values, plausible(name))
+            _put(dataset, name, ("gridcell", *level), values, units_of(name), "static")
+
+    def _traits(self, dataset: netCDF4.Dataset) -> None:
+        for name in TRAITS:
+            if name in self.sources.parameters.pft:
+                _put(dataset, f"pft_{name}", ("natpft",), self.sources.parameters.pft[name], None, "traits")
+
+    def _scalars(self, dataset: netCDF4.Dataset) -> None:
+        for name, values in self.sources.scalars.items():
+            checked = self.findings.check("scalars", self.cells, name, values[self.cells], plausible(name))
+            _put(dataset, name, ("gridcell",), checked, FLUX_UNITS, "scalars")
+
+    def _states(self, dataset: netCDF4.Dataset) -> dict[str, np.ndarray]:
+        """Writes groups state and soil; returns them with whatever else the targets need."""
+        source, header = self.sources.restart, self.sources.restart.header
+        attributes = {
+            "space": "ad" if header.spinup_state == SPINUP_AD else "normal",
+            "model_year": np.int32(header.year),
+        }
+        values: dict[str, np.ndarray] = {}
+        for name in dict.fromkeys((*STATE_VARIABLES, *SOIL_VARIABLES, *self.targets.names)):
+            if not source.has(name):
+                continue
+            values[name] = self._read(source, name, "")
+            group = {"patch": "state", "layer": "soil"}[level_of(name)]
+            if name in STATE_VARIABLES or name in SOIL_VARIABLES:
+                _put(dataset, name, _dims(name), values[name], units_of(name), group, **attributes)
+        return values
+
+    def _read(self, source: RestartSource, name: str, prefix: str) -> np.ndarray:
+        """Reads a patch or layer variable and marks what is wrong with it."""
+        below = "label_below_active_layers" if prefix else "below_active_layers"
+        if level_of(name) == "patch":
+            group = prefix or "state"
+            return self.findings.check(
+                group, self.cells, name, source.patch(name, self.cells), plausible(name), self._covered
+            )
+        active, deep = source.layers(name, self.cells)
+        if name in POOL_VARIABLES:
+            self.findings.add(below, self.cells, deep != 0.0, name)
+        return self.findings.check(prefix or "soil", self.cells, name, active, plausible(name))
+
+    def _state20(self, dataset: netCDF4.Dataset, states: dict[str, np.ndarray]) -> None:
+        """The 20-year values in normal mode: the state that knows nothing of the following centuries."""
+        header = self.sources.restart.header
+        multipliers: dict[str, np.ndarray] = {}
+        if header.spinup_state == SPINUP_AD and self.targets.layer:
+            scalaravg, _ = self.sources.restart.layers("scalaravg_col", self.cells)
+            multipliers = design_multipliers(self.sources.parameters, header.year, scalaravg)
+        for name in self.targets.names:
+            values = states[name]
+            pool = POOL_VARIABLES.get(name)
+            if header.spinup_state == SPINUP_AD and pool is not None and pool.in_ad_space:
+                if pool.organ in DEAD_WOOD:
+                    values = values * self.settings.spinup_mortality_factor
+                elif pool.soil_pool is not None:
+                    values = values * multipliers[pool.soil_pool]
+            _put(dataset, f"state20_{name}", _dims(name), values, units_of(name), "state20", space="normal")
+
+    def _labels(self, dataset: netCDF4.Dataset) -> None:
+        reference, cells = self.sources.reference, self.cells
+        if reference is None:
+            return
+        difference = np.abs(reference.cover(cells) - self.sources.restart.cover(cells))
+        self.findings.add("label_cover_differs", cells, difference > COVER_TOLERANCE)
+        attributes = {"space": "normal", "model_year": np.int32(reference.header.year)}
+        for name in self.targets.names:
+            values = self._read(reference, name, "label")
+            _put(dataset, f"Y_{name}", _dims(name), values, units_of(name), "target", **attributes)
+        for name, values in self.sources.reference_scalars.items():
+            checked = self.findings.check("label", cells, name, values[cells], plausible(name))
+            _put(dataset, f"Y_{name}", ("gridcell",), checked, FLUX_UNITS, "target", **attributes)
+        if self.sources.reference_ad is not None:
+            scalaravg, _ = self.sources.reference_ad.layers("scalaravg_col", cells)
+            tiny = just_above_switch(scalaravg, self.settings.label_min_scalaravg)
+            self.findings.add("label_scalaravg", cells, tiny)
+
+
+def _trainable(sources: _Sources, findings: Findings) -> np.ndarray:
+    if sources.reference is None:
+        return np.zeros(sources.ncells, dtype=bool)
+    return findings.trainable
+
+
+def _dims(name: str) -> tuple[str, ...]:
+    return ("gridcell", "natpft") if level_of(name) == "patch" else ("gridcell", "levdecomp")
+
+
+def _put(
+    dataset: netCDF4.Dataset,
+    name: str,
+    dims: tuple[str, ...],
+    values: np.ndarray,
+    units: str | None,
+    group: str,
+    **attributes: Any,
+) -> None:
+    fill = np.nan if values.dtype.kind == "f" else None
+    variable = dataset.createVariable(
+        name, values.dtype, dims, fill_value=fill, compression="zlib", complevel=1
+    )
+    if units is not None:
+        variable.units = units
+    variable.setncattr("group", group)
+    for key, value in attributes.items():
+        variable.setncattr(key, value)
+    variable[...] = values
+
+
+def _write_cells(
+    path: Path, sources: _Sources, findings: Findings, batch_cells: int, provenance: dict[str, str]
+) -> None:
+    """Writes the index of all cells, in dataset order."""
+    everything = slice(0, sources.ncells)
+    with create_dataset(path) as dataset:
+        dataset.createDimension("gridcell", sources.ncells)
+        dataset.createDimension("natpft", NATPFT)
+        for key, value in provenance.items():
+            dataset.setncattr(key, value)
+        for name, values, units in sources.index.variables(everything):
+            _put(dataset, name, ("gridcell",), values, units, "index")
+        cover = sources.restart.cover(everything)
+        _put(dataset, "cover", ("gridcell", "natpft"), cover, "1", "index")
+        _put(dataset, "covered", ("gridcell", "natpft"), (cover > 0.0).astype(np.int8), "1", "index")
+        for name, flags in (("complete", findings.complete), ("trainable", _trainable(sources, findings))):
+            _put(dataset, name, ("gridcell",), flags.astype(np.int8), "1", "index")
+        batch = np.arange(sources.ncells, dtype=np.int32) // batch_cells
+        _put(dataset, "batch", ("gridcell",), batch, "1", "index")

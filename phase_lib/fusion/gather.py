@@ -1,0 +1,44 @@
+"""Reading scattered rows of a large NetCDF variable in few, bounded reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+_GAP = 256  # rows that are cheaper to read than to seek over
+_BLOCK = 65536  # most rows in one read
+
+
+def gather(variable: Any, rows: np.ndarray, axis: int = 0) -> np.ndarray:
+    """Values at `rows` along one axis of an open variable, float64.
+
+    Rows may come in any order and more than once. They are read in sorted runs, and runs that lie
+    close together in one read, so that a batch of neighbouring cells costs a handful of reads.
+
+    Args:
+        variable: netCDF4 variable.
+        rows: 0-based rows (n); -1 where there is none.
+        axis: axis of the variable that `rows` index.
+
+    Returns:
+        The variable's shape with `axis` replaced by n; NaN at rows that are -1.
+    """
+    shape = list(variable.shape)
+    shape[axis] = len(rows)
+    result = np.full(shape, np.nan)
+    present = rows >= 0
+    wanted, place = np.unique(rows[present], return_inverse=True)
+    if len(wanted) == 0:
+        return result
+    shape[axis] = len(wanted)
+    values = np.empty(shape)
+    breaks = (np.diff(wanted) > _GAP) | (np.diff(wanted // _BLOCK) != 0)
+    leading: tuple[Any, ...] = (slice(None),) * axis
+    starts = np.concatenate([[0], np.flatnonzero(breaks) + 1])
+    for start, stop in zip(starts, np.append(starts[1:], len(wanted)), strict=True):
+        run = wanted[start:stop]
+        piece = np.asarray(variable[(*leading, slice(int(run[0]), int(run[-1]) + 1))], dtype=np.float64)
+        values[(*leading, slice(start, stop))] = np.take(piece, run - run[0], axis=axis)
+    result[(*leading, present)] = np.take(values, place, axis=axis)
+    return result

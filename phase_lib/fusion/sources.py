@@ -1,0 +1,279 @@
+"""The files that fusion reads, open for batch-wise access by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+
+from phase_lib.base.errors import InputError
+from phase_lib.elm.constants import FILL_THRESHOLD, NATPFT, SECONDS_PER_YEAR, SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.forcing import FORCING
+from phase_lib.elm.history import History
+from phase_lib.elm.matching import match_cells
+from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.pools import POOL_VARIABLES
+from phase_lib.elm.restart import RestartHeader, restart_header
+from phase_lib.elm.soil_grid import NLEVDECOMP
+from phase_lib.elm.subgrid import Subgrid, read_subgrid
+from phase_lib.fusion.gather import gather
+from phase_lib.fusion.schema import REQUIRED, STATIC, STATIC_LAYERS, STATIC_PFT
+
+_FLUX_UNITS = ("gC/m^2/s", "gC/m2/s", "gC m-2 s-1")
+
+
+def without_fill(values: np.ndarray) -> np.ndarray:
+    """Values with ELM's fill replaced by NaN."""
+    return np.where(np.abs(values) >= FILL_THRESHOLD, np.nan, values)
+
+
+@dataclass(frozen=True)
+class RestartSource:
+    """An open restart, read by cell.
+
+    Attributes:
+        path: file.
+        header: date, spin-up state and flavour.
+        subgrid: rows of columns and patches.
+        row: row of each dataset cell in the restart's `gridcell` dimension.
+    """
+
+    path: Path
+    header: RestartHeader
+    subgrid: Subgrid
+    row: np.ndarray
+    _dataset: netCDF4.Dataset
+
+    def has(self, name: str) -> bool:
+        """True if the restart holds the variable.
+
+        Raises:
+            InputError: it is one that every restart must hold.
+        """
+        if name in REQUIRED:
+            get_variable(self.path, self._dataset, name)
+        return name in self._dataset.variables
+
+    def cover(self, cells: slice) -> np.ndarray:
+        """Share of the soil column under each PFT (n, natpft)."""
+        return self.subgrid.cover[self.row[cells]]
+
+    def patch(self, name: str, cells: slice) -> np.ndarray:
+        """A patch variable (n, natpft), NaN where the PFT has no cover or the file has fill."""
+        patch = self.subgrid.patch[self.row[cells]]
+        values = gather(self._variable(name, ("pft",)), patch.reshape(-1)).reshape(patch.shape)
+        return np.where(self.cover(cells) > 0.0, without_fill(values), np.nan)
+
+    def layers(self, name: str, cells: slice) -> tuple[np.ndarray, np.ndarray]:
+        """A layered variable on the soil columns.
+
+        Returns:
+            The layers with biogeochemistry (n, levdecomp), NaN for fill, and those below as they are.
+        """
+        column = self.subgrid.column[self.row[cells]]
+        values = gather(self._variable(name, ("column", "levgrnd")), column)
+        return without_fill(values[:, :NLEVDECOMP]), values[:, NLEVDECOMP:]
+
+    def _variable(self, name: str, dims: tuple[str, ...]) -> Any:
+        units: tuple[str, ...] | None = None
+        if name in POOL_VARIABLES:
+            units = _spellings(POOL_VARIABLES[name].units)
+        return get_variable(self.path, self._dataset, name, dims=dims, units=units)
+
+
+def _spellings(units: str) -> tuple[str, ...]:
+    """Ways to write `gC/m^2`: also `gC/m2`, `gC m-2`, and ELM's lower case of phosphorus."""
+    spellings = (units, units.replace("^", ""), units.replace("/m^", " m-"))
+    return (*spellings, *(s.replace("gP", "gp") for s in spellings))
+
+
+@contextmanager
+def open_restart(
+    path: str | Path,
+    cells: tuple[np.ndarray, np.ndarray] | None = None,
+    *,
+    spinup_state: int | None = None,
+) -> Iterator[RestartSource]:
+    """Opens a restart.
+
+    Args:
+        path: file.
+        cells: lat, lon of the wanted cells (n), degrees; None for all of the file in the order of
+            the dataset, by latitude, then longitude.
+        spinup_state: what the file must be flagged, or None for either.
+
+    Raises:
+        InputError: unreadable, flagged otherwise, or a cell has no partner.
+    """
+    with open_dataset(path) as dataset:
+        header = restart_header(path, dataset)
+        if spinup_state is not None and header.spinup_state != spinup_state:
+            names = {SPINUP_NORMAL: "0 (normal mode)", SPINUP_AD: "1 (accelerated decomposition)"}
+            raise InputError(
+                path,
+                f"spinup_state is {header.spinup_state}",
+                expected=names[spinup_state],
+                remedy="give the restart of the other run",
+            )
+        subgrid = read_subgrid(path, dataset)
+        if cells is None:
+            row = order_cells(subgrid.lat, subgrid.lon)
+        else:
+            row, _ = match_cells(*cells, subgrid.lat, subgrid.lon, file=path, what="restart cells")
+        yield RestartSource(Path(path), header, subgrid, row, dataset)
+
+
+def order_cells(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
+    """Order of cells by latitude, then longitude in 0-360; rounding keeps a row of a grid together."""
+    return np.lexsort((np.round(lon % 360.0, 4), np.round(lat, 4)))
+
+
+@dataclass(frozen=True)
+class ForcingSource:
+    """Monthly forcing on the dataset's cells.
+
+    Attributes:
+        path: file.
+        months: length of the series.
+        distance_km: distance of each cell from its forcing point (gridcell).
+    """
+
+    path: Path
+    months: int
+    distance_km: np.ndarray
+    _row: np.ndarray
+    _dataset: netCDF4.Dataset
+
+    def read(self, name: str, cells: slice) -> np.ndarray:
+        """Monthly means (n, time)."""
+        return without_fill(gather(self._dataset[name], self._row[cells]))
+
+
+@contextmanager
+def open_forcing(
+    path: str | Path, lat: np.ndarray, lon: np.ndarray, limit_km: float
+) -> Iterator[ForcingSource]:
+    """Opens a file of monthly means for the given cells.
+
+    Raises:
+        InputError: a variable is missing or has other units, its series is no whole number of years,
+            or a cell is not there or farther than the limit from its forcing point.
+    """
+    with open_dataset(path) as dataset:
+        for name, (_, accepted) in FORCING.items():
+            get_variable(path, dataset, name, dims=("gridcell", "time"), units=accepted)
+        months = int(dataset.dimensions["time"].size)
+        if months == 0 or months % 12:
+            raise InputError(path, f"time has {months} months", expected="whole years")
+        source_lat, source_lon, distance = (
+            np.asarray(get_variable(path, dataset, name)[:]) for name in ("lat", "lon", "forcing_distance_km")
+        )
+        row, _ = match_cells(lat, lon, source_lat, source_lon, file=path, what="forcing cells")
+        worst = int(np.argmax(distance[row]))
+        if distance[row][worst] > limit_km:
+            raise InputError(
+                path,
+                f"the cell at lat {lat[worst]:.3f} lon {lon[worst]:.3f} lies {distance[row][worst]:.0f} km "
+                "from its forcing point",
+                expected=f"at most {limit_km:g} km",
+                remedy="use forcing that covers the domain",
+            )
+        yield ForcingSource(Path(path), months, distance[row], row, dataset)
+
+
+@dataclass(frozen=True)
+class SurfaceSource:
+    """Static surface fields on the dataset's cells."""
+
+    path: Path
+    _row: np.ndarray
+    _grid: tuple[int, ...]
+    _dataset: netCDF4.Dataset
+
+    def read(self, name: str, cells: slice) -> np.ndarray:
+        """A field with the cell first: (n) or (n, levels); PFTs that the file lacks have no cover."""
+        variable = self._dataset[name]
+        axis = variable.ndim - len(self._grid)
+        row = self._row[cells]
+        if len(self._grid) == 1:
+            values = gather(variable, row, axis)
+        else:
+            lines, place = np.unique(row // self._grid[1], return_inverse=True)
+            values = gather(variable, lines, axis)[..., place, row % self._grid[1]]
+        values = np.moveaxis(without_fill(values), -1, 0)
+        if name in STATIC_PFT and values.shape[1] < NATPFT:
+            values = np.pad(values, ((0, 0), (0, NATPFT - values.shape[1])))
+        return values
+
+
+@contextmanager
+def open_surface(path: str | Path, lat: np.ndarray, lon: np.ndarray) -> Iterator[SurfaceSource]:
+    """Opens a surface file, 2-D (lsmlat, lsmlon) or 1-D (gridcell), for the given cells.
+
+    Raises:
+        InputError: a variable is missing or has other dimensions, or a cell is not there.
+    """
+    with open_dataset(path) as dataset:
+        horizontal = tuple(get_variable(path, dataset, "LATIXY").dimensions)
+        for name in STATIC:
+            level = {**dict.fromkeys(STATIC_PFT, ("natpft",)), **dict.fromkeys(STATIC_LAYERS, ("nlevsoi",))}
+            variable = get_variable(path, dataset, name, dims=(*level.get(name, ()), *horizontal))
+            if name in STATIC_LAYERS and variable.shape[0] != NLEVDECOMP:
+                raise InputError(
+                    path,
+                    f"dimension nlevsoi is {variable.shape[0]}",
+                    expected=f"{NLEVDECOMP}, the layers of the CTC cascade",
+                )
+        grid = tuple(dataset.dimensions[dim].size for dim in horizontal)
+        latixy, longxy = (
+            np.asarray(get_variable(path, dataset, name)[:], dtype=np.float64).reshape(-1)
+            for name in ("LATIXY", "LONGXY")
+        )
+        row, _ = match_cells(lat, lon, latixy, longxy, file=path, what="surface cells")
+        yield SurfaceSource(Path(path), row, grid, dataset)
+
+
+def history_fluxes(
+    paths: Sequence[str | Path],
+    names: Sequence[str],
+    lat: np.ndarray,
+    lon: np.ndarray,
+    *,
+    end_year: int,
+    years: int,
+) -> dict[str, np.ndarray]:
+    """Means of carbon fluxes over the years before a date.
+
+    Args:
+        paths: history files of one run.
+        names: fields, in gC m-2 s-1 on file.
+        lat: cell latitudes (gridcell), degrees.
+        lon: cell longitudes (gridcell), degrees.
+        end_year: model year at whose start the average ends.
+        years: years to average over.
+
+    Returns:
+        Name -> gC m-2 yr-1 (gridcell).
+
+    Raises:
+        InputError: a field is missing or has other units, the files do not cover the years, or a cell
+            is not there.
+    """
+    history = History(paths)
+    row = history_rows(history, lat, lon)
+    return {
+        name: history.mean(name, end_year - years, end_year, units=_FLUX_UNITS)[row] * SECONDS_PER_YEAR
+        for name in names
+    }
+
+
+def history_rows(history: History, lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
+    """Position of cells among the land cells of a history (gridcell)."""
+    grid = history.grid
+    row, _ = match_cells(lat, lon, grid.lat, grid.lon, file=history.paths[0], what="history cells")
+    return row

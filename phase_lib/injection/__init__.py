@@ -1,0 +1,1 @@
+"""Predicted pools -> a restart that ELM accepts."""

@@ -1,0 +1,681 @@
+"""From predicted pools to a restart: a byte copy, edited in place, audited, then renamed.
+
+Without predictions the result is the base taken to normal mode properly: what a control run starts from.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+
+from phase_lib.base.errors import InputError, PhaseError
+from phase_lib.base.files import require_file, sha256_file, write_json, writing
+from phase_lib.base.progress import LOGGER, Ticker
+from phase_lib.base.provenance import code_version
+from phase_lib.config.injection import InjectionSettings
+from phase_lib.config.ood import OodSettings
+from phase_lib.elm.audit import COLUMN_TOTALS, TOTVEGC_POOLS, AuditReport, audit_restart
+from phase_lib.elm.canopy import canopy_height, growth_form, leaf_carbon
+from phase_lib.elm.constants import NATPFT, SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.parameters import Parameters, read_parameters, read_soil_order_parameters
+from phase_lib.elm.pools import (
+    DEAD_WOOD,
+    ELEMENTS,
+    LITTER,
+    MINERAL_N,
+    MINERAL_P,
+    ORGANS,
+    PLANT_SINGLE,
+    POOL_VARIABLES,
+    SOIL_POOLS,
+    SOM,
+    STAGES,
+    Element,
+    SoilPool,
+)
+from phase_lib.elm.restart import RestartHeader, restart_header
+from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP
+from phase_lib.elm.spinup import SCALARAVG_YEARS, SURFACE_P, design_multipliers, lift_ppool
+from phase_lib.elm.subgrid import Subgrid, bgc_columns, bgc_patches, read_subgrid
+from phase_lib.elm.surface import read_land_area, read_surface
+from phase_lib.injection.editor import Change, Editor
+from phase_lib.injection.predictions import Predictions
+from phase_lib.injection.rules import (
+    keep_leaves,
+    leaf_area_of,
+    litter_nutrient,
+    plant_nutrient,
+    soil_nutrients,
+    supplied_mineral_p,
+)
+
+_GRAMS_PER_PETAGRAM = 1.0e15
+_STOCK_UNITS = {"c": "PgC", "n": "PgN", "p": "PgP"}
+_TOTALS = {name: name[-1] for name in (*COLUMN_TOTALS, "totvegc")}
+
+
+@dataclass(frozen=True)
+class _Base:
+    """The restart to edit: header, index arrays and the space its pools are in.
+
+    Attributes:
+        header, grid: of the restart.
+        column_cell: 0-based cell of each column (column).
+        runs: columns with biogeochemistry (column).
+        soil: the natural vegetation's column of each cell (column).
+        patch_cell, patch_pft: of each patch (pft).
+        covered: patches that cover ground on a column with biogeochemistry (pft).
+        natural: those of them on the natural vegetation's column, with one of the 17 PFTs (pft).
+        weights: dimension -> weight of a row: land area under it, m2.
+        multipliers: pool stem -> exit factor F; empty where the base is in normal mode.
+    """
+
+    header: RestartHeader
+    grid: Subgrid
+    column_cell: np.ndarray
+    runs: np.ndarray
+    soil: np.ndarray
+    patch_cell: np.ndarray
+    patch_pft: np.ndarray
+    covered: np.ndarray
+    natural: np.ndarray
+    weights: dict[str, np.ndarray]
+    multipliers: dict[str, float]
+
+    @property
+    def in_ad(self) -> bool:
+        """True if the base is flagged AD."""
+        return self.header.spinup_state == SPINUP_AD
+
+    @property
+    def divided(self) -> bool:
+        """True if the base's rates were divided by the averaged scalar, so leaving AD divides too."""
+        return self.in_ad and self.header.year >= SCALARAVG_YEARS[1]
+
+
+def _read_base(path: Path, surface: Path, parameters: Parameters) -> _Base:
+    with open_dataset(path) as dataset:
+        header, grid = restart_header(path, dataset), read_subgrid(path, dataset)
+        if header.spinup_state not in (SPINUP_NORMAL, SPINUP_AD):
+            raise InputError(
+                path,
+                "variable spinup_state is missing",
+                expected="0 or 1",
+                remedy="say which space its pools are in",
+            )
+        for name, entry in POOL_VARIABLES.items():
+            get_variable(
+                path, dataset, name, dims=("pft",) if entry.level == "patch" else ("column", "levgrnd")
+            )
+        if header.spinup_state == SPINUP_AD and header.year >= SCALARAVG_YEARS[1]:
+            get_variable(path, dataset, "scalaravg_col", dims=("column", "levgrnd"))
+
+        def column(name: str, kind: type = np.int64) -> np.ndarray:
+            return np.asarray(get_variable(path, dataset, name)[:]).astype(kind)
+
+        column_cell, patch_cell = column("cols1d_gridcell_index") - 1, column("pfts1d_gridcell_index") - 1
+        runs = np.zeros(len(column_cell), dtype=bool)
+        runs[bgc_columns(path, dataset)] = True
+        soil = np.zeros(len(column_cell), dtype=bool)
+        soil[grid.column] = True
+        covered = np.zeros(len(patch_cell), dtype=bool)
+        covered[bgc_patches(path, dataset)] = True
+        covered &= column("pfts1d_wtcol", np.float64) > 0.0
+        natural = np.zeros(len(patch_cell), dtype=bool)
+        natural[grid.patch[grid.covered]] = True
+        area = read_land_area(surface, grid.lat, grid.lon)
+        weights = {
+            "column": np.where(runs, column("cols1d_wtxy", np.float64), 0.0) * area[column_cell],
+            "pft": np.where(covered, column("pfts1d_wtxy", np.float64), 0.0) * area[patch_cell],
+            "levgrnd": DZDECOMP,
+        }
+        return _Base(
+            header,
+            grid,
+            column_cell,
+            runs,
+            soil,
+            patch_cell,
+            column("pfts1d_itypveg"),
+            covered,
+            natural,
+            weights,
+            parameters.ad_factors() if header.spinup_state == SPINUP_AD else {},
+        )
+
+
+def _sorption(
+    soil_params: Path | None, params: Path, order: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Sorption capacity and half-saturation of the cells (gridcell), gP m-3, and where they come from.
+
+    Raises:
+        InputError: neither file holds them, or they are not positive.
+    """
+    if soil_params is not None:
+        table = read_soil_order_parameters(soil_params)
+        for name in ("smax", "ks_sorption"):
+            if name not in table:
+                raise InputError(soil_params, f"parameter {name} is missing", expected=f"{name}(soilorder)")
+        smax, ks, source = table["smax"], table["ks_sorption"], "smax, ks_sorption"
+    else:
+        with open_dataset(params) as dataset:
+            names = ("VMAX_MINSURF_P_vr", "KM_MINSURF_P_vr")
+            if any(name not in dataset.variables for name in names):
+                raise InputError(
+                    params,
+                    "holds no sorption parameters, and no file of soil orders was given",
+                    expected="smax and ks_sorption",
+                    remedy="give the CNP_parameters file with --soil-params",
+                )
+            # The ECA scheme's capacity and half-saturation vary with depth; ELM's RD scheme has one value.
+            smax, ks = (
+                np.asarray(dataset[name][:, :NLEVDECOMP], dtype=np.float64) @ (DZDECOMP / DZDECOMP.sum())
+                for name in names
+            )
+        source = "VMAX_MINSURF_P_vr, KM_MINSURF_P_vr"
+    number = order.astype(np.int64)
+    file = soil_params or params
+    if np.any((number < 0) | (number >= len(smax))):
+        raise InputError(file, f"has {len(smax)} soil orders", expected=f"SOIL_ORDER up to {number.max()}")
+    if not np.all((smax[number] > 0.0) & (ks[number] > 0.0)):
+        raise InputError(file, f"{source}: not positive for a soil order in use", expected="positive values")
+    return smax[number], ks[number], source
+
+
+class _Injection:
+    """One injection: the base, what it gets, and the account."""
+
+    def __init__(
+        self,
+        base: _Base,
+        parameters: Parameters,
+        predictions: Predictions | None,
+        mineral: dict[str, np.ndarray],
+        settings: InjectionSettings,
+        editor: Editor,
+    ) -> None:
+        self.base, self.parameters, self.predictions = base, parameters, predictions
+        self.mineral, self.settings, self.editor = mineral, settings, editor
+        self.clipped: Counter[str] = Counter()
+        self._used = np.zeros(base.grid.ncells, dtype=bool) if predictions is None else predictions.used
+
+    def _blocks(self, rows: int, what: str) -> Iterator[tuple[int, int]]:
+        """Blocks of a dimension; flushes each when the next one starts."""
+        step = max(1, self.settings.chunk_cells * rows // self.base.grid.ncells)
+        ticker = Ticker(what)
+        for start in range(0, rows, step):
+            stop = min(start + step, rows)
+            self.editor.begin(start, stop)
+            yield start, stop
+            ticker.tick(stop, rows)
+        self.editor.flush()
+
+    def _predicted(self, name: str) -> bool:
+        return self.predictions is not None and name in self.predictions.names
+
+    # -- soil -------------------------------------------------------------------------------------
+
+    def soil(self) -> None:
+        """Layered pools, mineral N and P, totals, averaged scalar."""
+        for start, stop in self._blocks(len(self.base.column_cell), "columns"):
+            cell = self.base.column_cell[start:stop]
+            runs = self.base.runs[start:stop]
+            gets = self.base.soil[start:stop] & self._used[cell]
+            stocks: dict[str, np.ndarray] = {}
+            touched: dict[str, np.ndarray] = {}
+            multipliers = self._multipliers(runs)
+            for pool in SOIL_POOLS:
+                before = {name: self.editor.get(name) for name in map(pool.variable, ELEMENTS)}
+                self._soil_pool(pool, cell, runs, gets, multipliers.get(pool.name))
+                for name, old in before.items():
+                    new = self.editor.get(name)
+                    touched[name] = np.any(new != old, axis=1)
+                    stocks[name] = new[:, :NLEVDECOMP] @ DZDECOMP
+            for name, parts in COLUMN_TOTALS.items():
+                if self.editor.has(name):
+                    changed = np.any([touched[part] for part in parts], axis=0)
+                    self.editor.set(name, np.sum([stocks[part] for part in parts], axis=0), changed)
+            self._mineral_n(cell, gets)
+            self._mineral_p(cell, runs, gets)
+            if self.editor.has("scalaravg_col"):
+                self.editor.set("scalaravg_col", np.ones(1), runs)
+
+    def _multipliers(self, runs: np.ndarray) -> dict[str, np.ndarray]:
+        if not self.base.in_ad:
+            return {}
+        shape = (len(runs), NLEVDECOMP)
+        # F alone before year 40, so only from then on is the averaged scalar looked at.
+        scalar = (
+            np.where(runs[:, None], self.editor.get("scalaravg_col")[:, :NLEVDECOMP], 1.0)
+            if self.base.divided
+            else np.ones(shape)
+        )
+        return design_multipliers(self.parameters, self.base.header.year, scalar)
+
+    def _fetch(self, name: str, cell: np.ndarray, gets: np.ndarray) -> np.ndarray:
+        """Predicted layers of the columns that get them, zeros elsewhere (rows, levdecomp)."""
+        values = np.zeros((len(cell), NLEVDECOMP))
+        if self.predictions is not None and np.any(gets):
+            values[gets] = self.predictions.values(name, cell[gets])
+        return values
+
+    def _set_layers(self, name: str, values: np.ndarray, where: np.ndarray) -> None:
+        """Sets the active layers; those below stay."""
+        current = self.editor.get(name)
+        full = current.copy()
+        full[:, :NLEVDECOMP] = values
+        mask = np.zeros(current.shape, dtype=bool)
+        mask[:, :NLEVDECOMP] = where if where.ndim == 2 else where[:, None]
+        self.editor.set(name, full, mask)
+
+    def _soil_pool(
+        self,
+        pool: SoilPool,
+        cell: np.ndarray,
+        runs: np.ndarray,
+        gets: np.ndarray,
+        multiplier: np.ndarray | None,
+    ) -> None:
+        """Converts and replaces C, N and P of a pool."""
+        if multiplier is not None and np.any(multiplier != 1.0):
+            for name in map(pool.variable, ELEMENTS):
+                self._set_layers(name, self.editor.get(name)[:, :NLEVDECOMP] * multiplier, runs)
+        base = {element: self.editor.get(pool.variable(element))[:, :NLEVDECOMP] for element in ELEMENTS}
+        if self._predicted(pool.variable("c")):
+            carbon = self._fetch(pool.variable("c"), cell, gets)
+            where = gets[:, None] & (carbon != base["c"])
+            if pool.name in SOM:
+                cn, cp = self.parameters.soil_ratios(pool)
+                nitrogen, phosphorus = soil_nutrients(carbon, cn, cp)
+            else:
+                nitrogen, phosphorus = self._litter_nutrients(pool, carbon, base, where)
+            for element, values in zip(ELEMENTS, (carbon, nitrogen, phosphorus), strict=True):
+                self._set_layers(pool.variable(element), values, where)
+        if pool.name in (*LITTER, "cwd"):
+            self._litter_predicted(pool, cell, gets)
+
+    def _litter_bounds(self, element: str) -> tuple[float, float]:
+        s = self.settings
+        return (s.litter_cn_min, s.litter_cn_max) if element == "n" else (s.litter_cp_min, s.litter_cp_max)
+
+    def _litter_nutrients(
+        self, pool: SoilPool, carbon: np.ndarray, base: Mapping[Element, np.ndarray], where: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        result = []
+        starts: tuple[tuple[Element, float], ...] = (("n", pool.start_cn), ("p", pool.start_cp))
+        for element, start in starts:
+            values = np.zeros_like(carbon)
+            values[where], met = litter_nutrient(
+                carbon[where], base["c"][where], base[element][where], start, *self._litter_bounds(element)
+            )
+            self.clipped[f"{pool.name}{element}_vr"] += met
+            result.append(values)
+        return result[0], result[1]
+
+    def _litter_predicted(self, pool: SoilPool, cell: np.ndarray, gets: np.ndarray) -> None:
+        """Predicted N or P of litter and CWD, kept within the bounds of their ratios."""
+        for element in ("n", "p"):
+            name = f"{pool.name}{element}_vr"
+            if not self._predicted(name):
+                continue
+            low, high = self._litter_bounds(element)
+            carbon = self.editor.get(f"{pool.name}c_vr")[:, :NLEVDECOMP]
+            values = self._fetch(name, cell, gets)
+            where = gets[:, None] & (values != self.editor.get(name)[:, :NLEVDECOMP])
+            bounded = np.clip(values, carbon / high, carbon / low)
+            self.clipped[name] += int(np.count_nonzero((bounded != values) & where))
+            self._set_layers(name, bounded, where)
+
+    def _mineral_n(self, cell: np.ndarray, gets: np.ndarray) -> None:
+        names = [f"{name}_vr" for name in MINERAL_N]
+        if not any(self._predicted(name) for name in names):
+            return
+        for name in names:
+            if self._predicted(name):
+                self._set_layers(name, self._fetch(name, cell, gets), gets)
+        total = sum(self.editor.get(name)[:, :NLEVDECOMP] for name in names)
+        self._set_layers("sminn_vr", np.asarray(total), gets)
+
+    def _mineral_p(self, cell: np.ndarray, runs: np.ndarray, gets: np.ndarray) -> None:
+        for stem in MINERAL_P:
+            name = f"{stem}_vr"
+            if stem in self.mineral:
+                supplied = np.repeat(self.mineral[stem][cell][:, None], NLEVDECOMP, axis=1)
+                self._set_layers(name, supplied, runs)
+            if self._predicted(name):
+                self._set_layers(name, self._fetch(name, cell, gets), gets)
+
+    # -- plants -----------------------------------------------------------------------------------
+
+    def plants(self) -> None:
+        """Patch pools, ppool, leaf area, height, total."""
+        for start, stop in self._blocks(len(self.base.patch_cell), "patches"):
+            covered = self.base.covered[start:stop]
+            self._convert_dead_wood(covered)
+            totvegc_before = self._vegetation_carbon()
+            stem_before, leaf_before = self.editor.get("deadstemc"), self.editor.get("leafc")
+            if self.predictions is not None:
+                self._replace_plants(start, stop)
+            leaf_changed = self.editor.get("leafc") != leaf_before
+            self._lift_ppool(covered)
+            if self.predictions is not None:
+                self._canopy(start, stop, leaf_changed, self.editor.get("deadstemc") != stem_before)
+            if self.editor.has("totvegc"):
+                total = self._vegetation_carbon()
+                converted = covered & self.base.in_ad & (stem_before > 0.0)
+                self.editor.set("totvegc", total, converted | (total != totvegc_before))
+
+    def _lift_ppool(self, covered: np.ndarray) -> None:
+        """ELM's rule where AD is left; in a file in normal mode already only what ELM needs to start."""
+        ppool, leafp = self.editor.get("ppool"), self.editor.get("leafp")
+        storage = self.editor.get("leafp_storage") if self.base.in_ad else leafp
+        self.editor.set("ppool", lift_ppool(ppool, leafp, storage), covered)
+
+    def _vegetation_carbon(self) -> np.ndarray:
+        return np.asarray(sum(self.editor.get(name) for name in TOTVEGC_POOLS))
+
+    def _convert_dead_wood(self, covered: np.ndarray) -> None:
+        if not self.base.in_ad:
+            return
+        for organ in DEAD_WOOD:
+            for element in ELEMENTS:
+                name = f"{organ}{element}"
+                values = self.editor.get(name) * self.settings.spinup_mortality_factor
+                self.editor.set(name, values, covered)
+
+    def _natural(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Cells, PFT numbers, and which patches of the block get predictions."""
+        cell = self.base.patch_cell[start:stop]
+        pft = np.minimum(self.base.patch_pft[start:stop], NATPFT - 1)
+        return cell, pft, self.base.natural[start:stop] & (pft > 0) & self._used[cell]
+
+    def _predicted_patches(
+        self, name: str, cell: np.ndarray, pft: np.ndarray, gets: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Predicted values (rows) of a variable, and where they are meant."""
+        values = np.zeros(len(cell))
+        assert self.predictions is not None
+        gets = gets & self.predictions.applies(name)[cell, pft]
+        if np.any(gets):
+            cells, place = np.unique(cell[gets], return_inverse=True)
+            values[gets] = self.predictions.values(name, cells)[place, pft[gets]]
+        return values, gets
+
+    def _replace_plants(self, start: int, stop: int) -> None:
+        cell, pft, gets = self._natural(start, stop)
+        for organ in ORGANS:
+            self._replace_organ(organ, cell, pft, gets)
+        for name in PLANT_SINGLE:
+            if self._predicted(name):
+                values, where = self._predicted_patches(name, cell, pft, gets)
+                self.editor.set(name, values, where)
+
+    def _replace_organ(self, organ: str, cell: np.ndarray, pft: np.ndarray, gets: np.ndarray) -> None:
+        """Carbon of an organ in its three stages; N and P follow wherever carbon changed."""
+        base = {stage: self.editor.get(f"{organ}c{stage}") for stage in STAGES}
+        new = dict(base)
+        dormant = self._dormant(organ, base[""], pft)
+        for stage in STAGES:
+            name = f"{organ}c{stage}"
+            if self._predicted(name):
+                values, where = self._predicted_patches(name, cell, pft, gets)
+                # In dormancy the base's phenology stands: its leaves and fine roots are off.
+                asleep = where & dormant if stage != "_storage" else np.zeros_like(where)
+                self.clipped[f"{name} kept: dormant"] += int(
+                    np.count_nonzero(asleep & (values != base[stage]))
+                )
+                new[stage] = np.where(where & ~asleep, values, base[stage])
+        if organ == "leaf":
+            self._leaves_from_area(new, base, cell, pft, gets)
+            (new[""], new["_storage"], new["_xfer"]), kept = keep_leaves(
+                (base[""], base["_storage"], base["_xfer"]),
+                (new[""], new["_storage"], new["_xfer"]),
+                self.parameters.per_pft("evergreen")[pft] == 1,
+                self.settings,
+            )
+            self.clipped["leafc kept: evergreen or dead"] += int(np.count_nonzero(kept & gets))
+        ratios = self.parameters.organ_ratios(organ)
+        for stage in STAGES:
+            changed = new[stage] != base[stage]
+            self.editor.set(f"{organ}c{stage}", new[stage], changed)
+            for element, ratio in zip(("n", "p"), ratios, strict=True):
+                self.editor.set(f"{organ}{element}{stage}", plant_nutrient(new[stage], ratio[pft]), changed)
+
+    def _dormant(self, organ: str, display: np.ndarray, pft: np.ndarray) -> np.ndarray:
+        if organ not in ("leaf", "froot"):
+            return np.zeros(len(pft), dtype=bool)
+        return np.asarray((self.parameters.per_pft("evergreen")[pft] != 1) & (display <= 0.0))
+
+    def _leaves_from_area(
+        self,
+        new: dict[str, np.ndarray],
+        base: dict[str, np.ndarray],
+        cell: np.ndarray,
+        pft: np.ndarray,
+        gets: np.ndarray,
+    ) -> None:
+        """Leaf carbon from predicted leaf area, where leaves are out and their carbon is not predicted."""
+        if not self._predicted("tlai") or self._predicted("leafc"):
+            return
+        area, where = self._predicted_patches("tlai", cell, pft, gets)
+        where &= (base[""] > 0.0) & (area != self.editor.get("tlai"))
+        slatop, dsladlai = self.parameters.per_pft("slatop")[pft], self.parameters.per_pft("dsladlai")[pft]
+        where &= slatop > 0.0
+        new[""] = np.where(where, leaf_carbon(area, np.where(where, slatop, 1.0), dsladlai), base[""])
+
+    def _canopy(self, start: int, stop: int, leaf_changed: np.ndarray, stem_changed: np.ndarray) -> None:
+        """Leaf area and height where the carbon they follow from changed."""
+        _, pft, _ = self._natural(start, stop)
+        old = self.editor.get("tlai")
+        tlai = np.where(leaf_changed, leaf_area_of(self.editor.get("leafc"), pft, self.parameters), old)
+        self.editor.set("tlai", tlai, leaf_changed)
+        if self.editor.has("elai"):
+            # Snow buries the same share of the new leaves until ELM reckons it in the first step.
+            grown = leaf_changed & (old > 0.0)
+            share = np.where(grown, self.editor.get("elai") / np.where(grown, old, 1.0), 0.0)
+            self.editor.set("elai", tlai * share, grown)
+        form = growth_form(self.parameters.per_pft("woody"))[pft]
+        top, bottom = canopy_height(self.editor.get("deadstemc"), tlai, form)
+        changed = np.where(form > 0, stem_changed, leaf_changed)
+        for name, values in (("htop", top), ("hbot", bottom)):
+            if self.editor.has(name):
+                self.editor.set(name, values, changed)
+
+
+def _account(name: str, change: Change) -> dict[str, Any]:
+    """One entry of `variables_changed`."""
+    element = POOL_VARIABLES[name].element if name in POOL_VARIABLES else _TOTALS.get(name)
+    if element is not None:
+        scale, units, kind = _GRAMS_PER_PETAGRAM, _STOCK_UNITS[element], "global stock"
+    else:
+        scale, units = change.weight, {"htop": "m", "hbot": "m"}.get(name, "1")
+        kind = "mean weighted by area"
+    return {
+        "before": change.before / scale if scale else 0.0,
+        "after": change.after / scale if scale else 0.0,
+        "units": units,
+        "kind": kind,
+        "count": change.count,
+    }
+
+
+def _set_normal(dataset: netCDF4.Dataset, *, dry_run: bool) -> dict[str, Any] | None:
+    before = int(np.asarray(dataset["spinup_state"][...]).reshape(-1)[0])
+    if before == SPINUP_NORMAL:
+        return None
+    if not dry_run:
+        dataset["spinup_state"][...] = SPINUP_NORMAL
+    return {"before": before, "after": SPINUP_NORMAL, "units": "1", "kind": "flag", "count": 1}
+
+
+def _sidecar(
+    base: _Base,
+    changes: dict[str, Any],
+    injection: _Injection,
+    predictions: Predictions | None,
+    settings: InjectionSettings,
+    saturated: int,
+    sorption: str | None,
+    ood: OodSettings,
+) -> dict[str, Any]:
+    clipped = {name: count for name, count in sorted(injection.clipped.items()) if count}
+    if saturated:
+        clipped["solutionp_vr: sorption sites nearly full, partitioned"] = saturated
+    flagged = np.flatnonzero(predictions.flagged) if predictions is not None else np.empty(0, dtype=np.int64)
+    return {
+        "variables_changed": changes,
+        "clipped": clipped,
+        "flagged": {
+            "count": len(flagged),
+            "action": ood.action,
+            "cells": [
+                {"cell": int(cell) + 1, "lat": float(base.grid.lat[cell]), "lon": float(base.grid.lon[cell])}
+                for cell in flagged
+            ],
+        },
+        "conversion": {
+            "from_spinup_state": base.header.spinup_state,
+            "model_year": base.header.year,
+            "factors": {name: factor for name, factor in base.multipliers.items() if factor > 1.0},
+            "divided_by_scalaravg": base.divided,
+            "spinup_mortality_factor": settings.spinup_mortality_factor if base.in_ad else None,
+            "sorption_parameters": sorption,
+        },
+        "settings": settings.model_dump(),
+    }
+
+
+def inject(
+    restart: str | Path,
+    surface: str | Path,
+    params: str | Path,
+    soil_params: str | Path | None,
+    predictions: str | Path | None,
+    output: str | Path,
+    settings: InjectionSettings,
+    ood: OodSettings,
+    report: str | Path | None = None,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Writes a restart in normal mode from a base restart and predicted pools.
+
+    A base in AD is taken to normal mode first: F alone before model year 40, F / scalaravg_col from then on,
+    displayed dead wood times the mortality factor, mineral P from the surface file. Predictions then replace
+    what they hold, in covered patches and in the soil column of each cell; N and P follow from C.
+
+    Args:
+        restart: base, AD or normal; never modified.
+        surface: surface file of the same grid.
+        params: parameter file of the run.
+        soil_params: soil-order parameters with smax and ks_sorption; without it the parameter file's
+            VMAX_MINSURF_P_vr and KM_MINSURF_P_vr stand in.
+        predictions: predictions in normal space, or None for the conversion alone.
+        output: restart to write; its name should be the base's.
+        settings: bounds and factors.
+        ood: what flagged cells get.
+        report: sidecar JSON to write, or None.
+        dry_run: reckon everything, write no restart; the audit needs a file and is left out.
+
+    Returns:
+        The sidecar's content.
+
+    Raises:
+        InputError: the input is wrong; nothing is written.
+        PhaseError: the audit of what was made found errors; nothing is written.
+    """
+    source, target = require_file(restart), Path(output)
+    surface_path, params_path = require_file(surface), require_file(params)
+    if target.exists() and target.samefile(source):
+        raise InputError(source, "is both base and output", remedy="give another output")
+    parameters = read_parameters(params_path)
+    base = _read_base(source, surface_path, parameters)
+    mineral: dict[str, np.ndarray] = {}
+    saturated, sorption = 0, None
+    if base.in_ad:
+        maps = read_surface(surface_path, [*SURFACE_P, "SOIL_ORDER"], base.grid.lat, base.grid.lon)
+        _check_maps(surface_path, maps, base.grid)
+        smax, ks, sorption = _sorption(
+            None if soil_params is None else require_file(soil_params), params_path, maps["SOIL_ORDER"]
+        )
+        mineral, full = supplied_mineral_p(maps, smax, ks)
+        saturated = int(np.count_nonzero(full))
+    with ExitStack() as stack:
+        predicted = (
+            None
+            if predictions is None
+            else stack.enter_context(
+                Predictions(
+                    require_file(predictions),
+                    base.grid,
+                    parameters.per_pft("woody"),
+                    ood,
+                    settings.chunk_cells,
+                )
+            )
+        )
+        copy = source
+        if not dry_run:
+            copy = stack.enter_context(writing(target))
+            LOGGER.info("copying %s", source)
+            shutil.copyfile(source, copy)
+        with open_dataset(copy, "r" if dry_run else "r+") as dataset:
+            editor = Editor(dataset, base.weights, dry_run=dry_run)
+            injection = _Injection(base, parameters, predicted, mineral, settings, editor)
+            injection.soil()
+            injection.plants()
+            flag = _set_normal(dataset, dry_run=dry_run)
+        changes = {name: _account(name, change) for name, change in editor.changes.items() if change.count}
+        if flag is not None:
+            changes["spinup_state"] = flag
+        audit = None
+        if not dry_run:
+            LOGGER.info("auditing %s", target.name)
+            audit = audit_restart(copy, surface_path, params_path)
+            _refuse_unsound(target, audit)
+        content = {
+            "base": {"path": str(source), "sha256": sha256_file(source)},
+            "predictions": None
+            if predictions is None
+            else {"path": str(predictions), "sha256": sha256_file(predictions)},
+            "output": str(target),
+            "dry_run": dry_run,
+            **_sidecar(base, changes, injection, predicted, settings, saturated, sorption, ood),
+            "not_injected": [] if predicted is None else list(predicted.ignored),
+            "audit": None if audit is None else {**audit.to_dict(), "path": str(target)},
+            "code_version": code_version(),
+        }
+    if report is not None:
+        write_json(report, content)
+    return content
+
+
+def _check_maps(path: Path, maps: dict[str, np.ndarray], grid: Subgrid) -> None:
+    for name in SURFACE_P:
+        bad = ~np.isfinite(maps[name]) | (maps[name] < 0.0)
+        if np.any(bad):
+            cell = int(np.flatnonzero(bad)[0])
+            raise InputError(
+                path,
+                f"variable {name} is {maps[name][cell]:g} in cell {cell + 1} "
+                f"(lat {grid.lat[cell]:.3f} lon {grid.lon[cell]:.3f})",
+                expected="0 gP/m2 or more",
+                remedy="repair the map",
+            )
+
+
+def _refuse_unsound(target: Path, audit: AuditReport) -> None:
+    if audit.errors:
+        raise PhaseError(
+            f"{target}: not written, its audit found {len(audit.errors)} errors; "
+            f"the first is {audit.errors[0].line()}"
+        )

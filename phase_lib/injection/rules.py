@@ -1,0 +1,127 @@
+"""What an injected state has to obey, for one array at a time. No files here."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from phase_lib.config.injection import InjectionSettings
+from phase_lib.elm.canopy import leaf_area
+from phase_lib.elm.parameters import Parameters
+from phase_lib.elm.spinup import mineral_p
+
+#: Below this carbon (gC m-3) a layer's own ratios are round-off.
+_RATIO_NOISE = 1.0e-6
+
+
+def soil_nutrients(carbon: np.ndarray, cn: float, cp: float) -> tuple[np.ndarray, np.ndarray]:
+    """N and P of a SOM pool: its ratios are fixed, and ELM never restores them (any shape, gN and gP m-3)."""
+    return carbon / cn, carbon / cp
+
+
+def litter_nutrient(
+    carbon: np.ndarray,
+    base_carbon: np.ndarray,
+    base_nutrient: np.ndarray,
+    start_ratio: float,
+    low: float,
+    high: float,
+) -> tuple[np.ndarray, int]:
+    """N or P of litter or CWD by the ratio that the layer had, kept within bounds.
+
+    Args:
+        carbon: new carbon, gC m-3.
+        base_carbon: the layer's carbon before, in normal space.
+        base_nutrient: its N or P before.
+        start_ratio: C:N or C:P of a cold start, for layers that were empty.
+        low: least C:N or C:P.
+        high: largest C:N or C:P.
+
+    Returns:
+        New N or P, and how many layers met a bound.
+    """
+    known = (base_carbon > _RATIO_NOISE) & (base_nutrient > 0.0)
+    ratio = np.where(known, base_carbon / np.where(known, base_nutrient, 1.0), start_ratio)
+    return carbon / np.clip(ratio, low, high), int(np.count_nonzero((ratio < low) | (ratio > high)))
+
+
+def langmuir_partition(total: np.ndarray, smax: np.ndarray, ks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Divides P between solution and sorption sites in Langmuir equilibrium.
+
+    Solves labile = smax * solution / (ks + solution) with solution + labile = total; both are never negative.
+
+    Args:
+        total: solution plus labile P, gP m-3.
+        smax: sorption capacity, gP m-3.
+        ks: half-saturation, gP m-3.
+
+    Returns:
+        Solution P and labile P, gP m-3.
+    """
+    excess = total - smax - ks
+    solution = 0.5 * (excess + np.sqrt(excess**2 + 4.0 * ks * total))
+    return solution, total - solution
+
+
+def supplied_mineral_p(
+    surface: dict[str, np.ndarray], smax: np.ndarray, ks: np.ndarray
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Mineral P that a file flagged normal has to bring along, as ELM sets it on leaving AD.
+
+    ELM's solution P is negative where the map holds more labile P than the soil can sorb, and without bound
+    just below. There the mapped amount is divided between solution and sorption sites instead.
+
+    Args:
+        surface: `LABILE_P, SECONDARY_P, OCCLUDED_P, APATITE_P` (gridcell), gP m-2.
+        smax: sorption capacity of the cells (gridcell), gP m-3.
+        ks: half-saturation of the cells (gridcell), gP m-3.
+
+    Returns:
+        Pool stem -> gP m-3 (gridcell), and where the partition replaced ELM's formula (gridcell).
+    """
+    order = np.arange(len(smax))
+    pools = mineral_p(surface, order, {"smax": smax, "ks_sorption": ks})
+    labile = pools["labilep"]
+    saturated = (labile > 0.0) & (smax - labile <= ks)
+    solution, sorbed = langmuir_partition(labile, smax, ks)
+    pools["solutionp"] = np.where(saturated, solution, pools["solutionp"])
+    pools["labilep"] = np.where(saturated, sorbed, labile)
+    return pools, saturated
+
+
+def plant_nutrient(carbon: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    """N or P of an organ by its fixed ratio; none where the PFT has no such organ (ratio 0 or missing)."""
+    known = ratio > 0.0
+    return np.where(known, carbon / np.where(known, ratio, 1.0), 0.0)
+
+
+def keep_leaves(
+    base: tuple[np.ndarray, np.ndarray, np.ndarray],
+    new: tuple[np.ndarray, np.ndarray, np.ndarray],
+    evergreen: np.ndarray,
+    settings: InjectionSettings,
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+    """Keeps a living patch from being injected without leaves, a state it could not leave.
+
+    Evergreen patches keep their leaves, any patch keeps all three stages of leaf carbon, where the base
+    has more than `min_evergreen_leafc` and the prediction has not.
+
+    Args:
+        base: leafc, leafc_storage, leafc_xfer of the base (patch), gC m-2.
+        new: the same, predicted.
+        evergreen: True for evergreen PFTs (patch).
+        settings: the bound.
+
+    Returns:
+        The new leaf carbon, and where it was kept (patch).
+    """
+    least = settings.min_evergreen_leafc
+    bare = evergreen & (base[0] > least) & (new[0] <= least)
+    dead = (sum(base) > least) & (sum(new) <= least)
+    display = np.where(bare | dead, base[0], new[0])
+    storage, transfer = (np.where(dead, old, value) for old, value in zip(base[1:], new[1:], strict=True))
+    return (display, storage, transfer), bare | dead
+
+
+def leaf_area_of(leafc: np.ndarray, pft: np.ndarray, parameters: Parameters) -> np.ndarray:
+    """`tlai` of patches (patch) from leaf carbon and PFT number."""
+    return leaf_area(leafc, parameters.per_pft("slatop")[pft], parameters.per_pft("dsladlai")[pft])

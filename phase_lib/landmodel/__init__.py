@@ -1,0 +1,1 @@
+"""How a land model is run: a segment goes in, a restart and history come out."""

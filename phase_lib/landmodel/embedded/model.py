@@ -1,0 +1,448 @@
+"""The integration: month by month, year by year, with balances closed and pools checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from phase_lib.base.errors import ModelAbort
+from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR
+from phase_lib.elm.pools import LITTER, SOIL_POOLS, SOM
+from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_SWITCH, SCALARAVG_YEARS
+from phase_lib.landmodel.embedded import constants as k
+from phase_lib.landmodel.embedded.environment import Environment
+from phase_lib.landmodel.embedded.nutrients import (
+    Competition,
+    Phosphorus,
+    compete_for_nitrogen,
+    compete_for_phosphorus,
+    fixation,
+    leach_nitrate,
+)
+from phase_lib.landmodel.embedded.site import Site
+from phase_lib.landmodel.embedded.soil import Cascade, Mixing
+from phase_lib.landmodel.embedded.state import DISPLAY, LEAF, C, N, P, State, organ_variables, soil_variables
+from phase_lib.landmodel.embedded.vegetation import CarbonFluxes, Litter, Vegetation, leaf_area
+
+Mode = Literal["ad", "normal"]
+
+#: Column fluxes summed over a period, g m-2 of soil column.
+FLUXES = (
+    "GPP", "NPP", "AR", "MR", "GR", "XR", "HR", "LITFALL", "NDEP_TO_SMINN", "NFIX_TO_SMINN", "DENIT",
+    "SMIN_NO3_LEACHED", "SUPPLEMENT_TO_SMINN", "PDEP_TO_SMINP", "SMINP_LEACHED", "SUPPLEMENT_TO_SMINP",
+)  # fmt: skip
+#: Column means over time, weighted by the length of the months.
+MEANS = ("FPG", "FPG_P", "FPI", "FPI_P", "TLAI")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Spin-up switches of a run.
+
+    Attributes:
+        mode: `ad` (spinup_state 1, suplphos ALL) or `normal` (spinup_state 0, suplphos NONE).
+        carbon_only_years: `nyears_ad_carbon_only`; counts in AD mode.
+        mortality_factor: `spinup_mortality_factor`; acts in AD mode.
+    """
+
+    mode: Mode
+    carbon_only_years: int
+    mortality_factor: float
+
+
+class EmbeddedModel:
+    """Integrates a block of cells.
+
+    Args:
+        site: cells and parameters.
+        environment: forcing cycle's environment.
+        state: initial state, changed in place.
+        protocol: spin-up switches.
+        cells: global numbers of the block's cells (1-based), for messages.
+    """
+
+    def __init__(
+        self, site: Site, environment: Environment, state: State, protocol: Protocol, cells: list[int]
+    ) -> None:
+        self.site = site
+        self.env = environment
+        self.state = state
+        self.protocol = protocol
+        self._cells = cells
+        accelerated = protocol.mode == "ad"
+        factor = protocol.mortality_factor if accelerated else 1.0
+        self.vegetation = Vegetation(site, environment, factor)
+        self.cascade = Cascade(site)
+        self.mixing = Mixing(site)
+        self.phosphorus = Phosphorus(site)
+        self._dz = site.dz[:, None]
+        self.flux: dict[str, Tensor] = {}
+        self.mean: dict[str, Tensor] = {}
+        self.soil_mean = torch.zeros_like(state.soil)
+        self.organ_mean = torch.zeros_like(state.organs[:, :, DISPLAY])
+        self.litter_input = torch.zeros_like(state.soil[:, C])
+        self.decomposed = torch.zeros_like(state.soil[:, C])
+        self.reset_means()
+        self.check_pools("at the start")
+
+    def reset_means(self) -> None:
+        """Starts a new averaging period."""
+        zero = torch.zeros(self.site.ncells, dtype=torch.float64, device=self.site.device)
+        self.flux = {name: zero.clone() for name in FLUXES}
+        self.mean = {name: zero.clone() for name in (*MEANS, *_STOCK_MEANS)}
+        for tensor in (self.soil_mean, self.organ_mean, self.litter_input, self.decomposed):
+            tensor.zero_()
+
+    def run_year(self, year: int) -> None:
+        """Integrates one model year.
+
+        Raises:
+            ModelAbort: a pool is negative or NaN, or C, N or P is not balanced; cell, pool and layer named.
+        """
+        first = 12 * ((year - 1) % self.env.years)
+        before, brought = self.column_totals(), self._net_input()
+        annual = _Annual(self.state)
+        self._prepare_mixing(year)
+        for month, days in enumerate(DAYS_PER_MONTH):
+            self._month(year, first + month, float(days), annual)
+        annual.close(self.state)
+        self.state.cannsum_npp = self._column(self.state.plant["annsum_npp"])
+        self._update_scalaravg(year)
+        self.check_pools(f"in year {year}")
+        self._check_balance(year, before, brought)
+
+    # --- one month ------------------------------------------------------------------------------
+
+    def _month(self, year: int, t: int, days: float, annual: _Annual) -> None:
+        site, state, env = self.site, self.state, self.env
+        carbon_only = self.protocol.mode == "ad" and year <= self.protocol.carbon_only_years
+        plants = self.vegetation
+        profile = self._profiles(t)
+
+        growth = plants.leaf_out(state, t, days)
+        flux = plants.produce(state, t, days, growth)
+        demand = plants.demand(state, flux)
+        wanted = plants.uptake_demand(state, demand)
+        column_demand = self._column(wanted)
+
+        speed = site.rate[:, None] * self._acceleration(year)
+        potential = self.cascade.potential(state.soil, env.xi[t], speed, days)
+        nitrogen, phosphorus = self._compete(t, days, column_demand, potential, profile, carbon_only)
+        scale = self._litter_scale(potential.litter_demand, nitrogen, phosphorus)
+        self._return_unused(potential.litter_demand, scale, nitrogen, phosphorus)
+        respired = self.cascade.advance(state.soil, potential, scale)
+
+        met = nitrogen.plant * phosphorus.plant
+        free = [1.0 if carbon_only else 0.0, 1.0 if self.protocol.mode == "ad" else 0.0]
+        plants.grow(state, flux, demand, wanted * met, t, days, site.tensor(free)[:, None, None])
+        litter = plants.turn_over(state, t, days)
+        added = self._add_litter(litter, profile)
+        self.mixing.mix(state.soil)
+        leached_p = self.phosphorus.transform(
+            state.mineral, profile.surface * (k.PDEP * days / DAYS_PER_YEAR), env.leaching[t], days, self._dz
+        )
+        state.mineral["smin_no3"], leached_n = leach_nitrate(state.mineral["smin_no3"], env.leaching[t], site.dz)
+
+        annual.add(flux, state)
+        self._record(flux, nitrogen, phosphorus, added, days)
+        self.decomposed += potential.loss[:, C]
+        self.flux["HR"] += (respired * self._dz).sum(0)
+        self.flux["SMIN_NO3_LEACHED"] += leached_n
+        self.flux["SMINP_LEACHED"] += leached_p
+
+    def _compete(
+        self, t: int, days: float, demand: Tensor, potential: object, profile: _Profiles, carbon_only: bool
+    ) -> tuple[Competition, Competition]:
+        """N first; P is then asked for what N allows, so growth follows the scarcer of the two."""
+        env, mineral = self.env, self.state.mineral
+        part = days / DAYS_PER_YEAR
+        fixed = fixation(self.state.cannsum_npp) * part
+        deposited = k.NDEP * part
+        release, immobilisation = potential.som_release, potential.immobilisation  # type: ignore[attr-defined]
+        outcome = compete_for_nitrogen(
+            mineral,
+            plant_demand=demand[0],
+            immobilisation=immobilisation[0],
+            input_rate=release[0] + profile.surface * deposited + profile.fixation * fixed,
+            nitrification=env.nitrification[t],
+            denitrification=env.denitrification[t],
+            fallback=profile.fixation,
+            dz=self._dz,
+            unlimited=carbon_only,
+        )
+        nitrogen = outcome.competition
+        phosphorus = compete_for_phosphorus(
+            mineral,
+            plant_demand=demand[1] * nitrogen.plant,
+            immobilisation=immobilisation[1] * nitrogen.immobilised,
+            input_rate=release[1],
+            fallback=profile.fixation,
+            dz=self._dz,
+            unlimited=self.protocol.mode == "ad",
+        )
+        self.flux["NDEP_TO_SMINN"] += deposited
+        self.flux["NFIX_TO_SMINN"] += fixed
+        self.flux["PDEP_TO_SMINP"] += k.PDEP * part
+        self.flux["DENIT"] += (outcome.denitrified * self._dz).sum(0)
+        self.flux["SUPPLEMENT_TO_SMINN"] += (nitrogen.supplement * self._dz).sum(0)
+        self.flux["SUPPLEMENT_TO_SMINP"] += (phosphorus.supplement * self._dz).sum(0)
+        return nitrogen, phosphorus
+
+    @staticmethod
+    def _litter_scale(demand: Tensor, nitrogen: Competition, phosphorus: Competition) -> Tensor:
+        """Share of each litter transition that nutrients allow (transition, layer, cell).
+
+        Transitions that immobilise both elements take the product: P was asked for what N allows.
+        """
+        one = torch.ones_like(demand[0])
+        by_n = torch.where(demand[0] > 0.0, nitrogen.immobilised, one)
+        by_p = torch.where(demand[1] > 0.0, phosphorus.immobilised, one)
+        return by_n * by_p
+
+    def _return_unused(
+        self, demand: Tensor, scale: Tensor, nitrogen: Competition, phosphorus: Competition
+    ) -> None:
+        """Gives back what was granted but not used for want of the other element, and what litter released."""
+        mineral = self.state.mineral
+        positive = demand.clamp(min=0.0)
+        granted_n = positive[0].sum(0) * nitrogen.immobilised
+        granted_p = positive[1].sum(0) * nitrogen.immobilised * phosphorus.immobilised
+        used = (demand * scale).sum(1)
+        mineral["smin_nh4"] = (
+            mineral["smin_nh4"] + (granted_n - used[0]) + (1.0 - phosphorus.plant) * nitrogen.uptake
+        )
+        mineral["solutionp"] = mineral["solutionp"] + (granted_p - used[1])
+
+    def _add_litter(self, litter: Litter, profile: _Profiles) -> Tensor:
+        """Adds litter to the first four pools; returns its carbon on the column (cell), gC m-2."""
+        surface = self._column(litter.surface)
+        root = litter.root * self.site.weight
+        layered = profile.surface[None, None] * surface[:, :, None]
+        for slot in range(self.site.nslots):
+            layered.addcmul_(root[:, :, None, slot], profile.root[:, slot])
+        self.state.soil[:4] += layered
+        self.litter_input[:4] += layered[:, C]
+        return (layered[:, C] * self._dz).sum((0, 1))
+
+    def _column(self, patches: Tensor) -> Tensor:
+        """Weighted sum over patches: (..., slot, cell) -> (..., cell)."""
+        return (patches * self.site.weight).sum(-2)
+
+    # --- once a year ----------------------------------------------------------------------------
+
+    def _acceleration(self, year: int) -> Tensor:
+        """Factor on each pool's rate (pool, 1 or cell): F, and F / scalaravg from model year 40 on."""
+        if self.protocol.mode == "normal":
+            return torch.ones_like(self.site.factor)[:, None]
+        factor = self.site.factor[:, None]
+        if year < SCALARAVG_YEARS[1]:
+            return factor
+        return torch.where(factor > 1.0, factor / self.state.scalaravg[SCALARAVG_LAYER], factor)
+
+    def _update_scalaravg(self, year: int) -> None:
+        """`scalaravg_col`: 0 before year 20, the mean of xi over years 20 to 39, then 1 where below 1e-3."""
+        if self.protocol.mode == "normal":
+            return
+        first, last = SCALARAVG_YEARS
+        average = self.state.scalaravg
+        if year < first:
+            average.zero_()
+        elif year < last:
+            start = 12 * ((year - 1) % self.env.years)
+            days = self.site.tensor([float(d) for d in DAYS_PER_MONTH])[:, None]
+            xi = self.env.xi[start : start + 12, SCALARAVG_LAYER]
+            average += (xi * days).sum(0) / DAYS_PER_YEAR / (last - first)
+        if year + 1 >= last:
+            average.copy_(torch.where(average < SCALARAVG_SWITCH, torch.ones_like(average), average))
+
+    def _prepare_mixing(self, year: int) -> None:
+        index = (year - 1) % self.env.years
+        deepest = torch.maximum(self.env.altmax[index], self.env.altmax[index - 1])
+        self.mixing.prepare(deepest, self._acceleration(year), 1.0 / k.MONTHS_PER_YEAR)
+
+    def _profiles(self, t: int) -> _Profiles:
+        """Input profiles of the year: limited to layers above last year's deepest thaw."""
+        year = t // 12
+        if self._profile_year != year:
+            depth = self.env.altmax[year - 1]
+            open_layers = (self.site.z[:, None] < depth).to(torch.float64)
+            open_layers[0] = 1.0
+            root = self.site.root_profile(open_layers)
+            weight = self.site.weight
+            self._profile = _Profiles(self.site.surface_profile(open_layers), root, (root * weight).sum(1) / weight.sum(0))
+            self._profile_year = year
+        return self._profile
+
+    _profile_year = -1
+
+    # --- bookkeeping ----------------------------------------------------------------------------
+
+    def _record(self, flux: CarbonFluxes, nitrogen: Competition, phosphorus: Competition, litter: Tensor, days: float) -> None:
+        respiration = flux.autotrophic
+        for name, value in (
+            ("GPP", flux.gpp),
+            ("AR", respiration),
+            ("MR", flux.maintenance),
+            ("GR", flux.growth),
+            ("XR", flux.excess),
+            ("NPP", flux.gpp - respiration),
+        ):
+            self.flux[name] += self._column(value)
+        self.flux["LITFALL"] += litter
+        part = days / DAYS_PER_YEAR
+        state, site = self.state, self.site
+        leafc = state.organs[C, LEAF, DISPLAY]
+        for name, value in (
+            ("FPG", nitrogen.plant),
+            ("FPG_P", phosphorus.plant),
+            ("FPI", (nitrogen.immobilised * self._dz).sum(0) / self._dz.sum()),
+            ("FPI_P", (phosphorus.immobilised * self._dz).sum(0) / self._dz.sum()),
+            ("TLAI", self._column(leaf_area(leafc, site.p["slatop"], site.p["dsladlai"]))),
+            *((name, getter(self)) for name, getter in _STOCK_MEANS.items()),
+        ):
+            self.mean[name] += part * value
+        self.soil_mean.add_(state.soil, alpha=part)
+        self.organ_mean.add_(state.organs[:, :, DISPLAY], alpha=part)
+
+    def column_totals(self) -> Tensor:
+        """All C, N and P of the soil column (element, cell), g m-2."""
+        state = self.state
+        plants = state.organs.sum((1, 2))
+        for element, names in enumerate(_PLANT_BY_ELEMENT):
+            plants[element] += sum(state.plant[name] for name in names)
+        soil = (state.soil * self._dz).sum((0, 2))
+        soil[N] += ((state.mineral["smin_nh4"] + state.mineral["smin_no3"]) * self._dz).sum(0)
+        soil[P] += (sum(state.mineral[name] for name in _MINERAL_P) * self._dz).sum(0)
+        return self._column(plants) + soil
+
+    def _net_input(self) -> Tensor:
+        """Net C, N and P brought in so far in the averaging period (element, cell), g m-2."""
+        f = self.flux
+        return torch.stack(
+            [
+                f["GPP"] - f["AR"] - f["HR"],
+                f["NDEP_TO_SMINN"] + f["NFIX_TO_SMINN"] + f["SUPPLEMENT_TO_SMINN"] - f["DENIT"] - f["SMIN_NO3_LEACHED"],
+                f["PDEP_TO_SMINP"] + f["SUPPLEMENT_TO_SMINP"] - f["SMINP_LEACHED"],
+            ]
+        )
+
+    def _check_balance(self, year: int, before: Tensor, brought: Tensor) -> None:
+        after = self.column_totals()
+        error = (after - before - (self._net_input() - brought)).abs()
+        bad = ~(error <= k.BALANCE_TOLERANCE * after.abs().clamp(min=1.0))
+        if torch.any(bad):
+            element, cell = (int(i) for i in torch.nonzero(bad)[0])
+            raise ModelAbort(
+                f"{'CNP'[element]} balance not closed in year {year}: cell {self._cells[cell]}, "
+                f"error {float(error[element, cell]):.3e} g/m2 of {float(after[element, cell]):.6g} g/m2"
+            )
+
+    def check_pools(self, when: str) -> None:
+        """Stops on a negative pool or NaN, naming cell, pool, and layer or PFT.
+
+        Raises:
+            ModelAbort: a pool other than `xsmrpool` is below zero or not a number.
+        """
+        state = self.state
+        if not bool(state.soil.amin() >= -k.NEGATIVE_TOLERANCE):
+            for name, index in soil_variables():
+                self._stop_on(name, state.soil[index], "layer", when)
+        if not bool(state.organs.amin() >= -k.NEGATIVE_TOLERANCE):
+            for name, organ_index in organ_variables():
+                self._stop_on(name, state.organs[organ_index], "PFT", when)
+        for name, values in state.mineral.items():
+            self._stop_on(f"{name}_vr", values, "layer", when)
+        for name, values in state.plant.items():
+            self._stop_on(name, values, "PFT", when)
+
+    def _stop_on(self, name: str, values: Tensor, level: str, when: str) -> None:
+        bad = ~torch.isfinite(values)
+        if name not in _SIGNED:
+            bad |= values < -k.NEGATIVE_TOLERANCE
+        if torch.any(bad):
+            place, cell = (int(i) for i in torch.nonzero(bad)[0])
+            where = place + 1 if level == "layer" else int(self.site.pft[place, cell])
+            raise ModelAbort(
+                f"{name} is {float(values[place, cell]):.6g} {when}: cell {self._cells[cell]}, {level} {where}; "
+                "pools must be finite and not negative"
+            )
+
+
+_SIGNED = ("xsmrpool", "annsum_npp")
+_PLANT_BY_ELEMENT = (
+    ("cpool", "xsmrpool", "gresp_storage", "gresp_xfer"),
+    ("npool", "retransn"),
+    ("ppool", "retransp"),
+)
+_MINERAL_P = ("solutionp", "labilep", "secondp", "occlp", "primp")
+_POOL = {pool.name: i for i, pool in enumerate(SOIL_POOLS)}
+
+
+def _soil_sum(element: int, pools: tuple[str, ...]) -> Callable[[EmbeddedModel], Tensor]:
+    first, last = _POOL[pools[0]], _POOL[pools[-1]] + 1
+    return lambda model: (model.state.soil[first:last, element] * model._dz).sum((0, 1))
+
+
+def _plants(element: int, names: tuple[str, ...]) -> Callable[[EmbeddedModel], Tensor]:
+    def total(model: EmbeddedModel) -> Tensor:
+        patches = model.state.organs[element].sum((0, 1))
+        for name in names:
+            patches = patches + model.state.plant[name]
+        return model._column(patches)
+
+    return total
+
+
+def _mineral(names: tuple[str, ...]) -> Callable[[EmbeddedModel], Tensor]:
+    return lambda model: (sum(model.state.mineral[name] for name in names) * model._dz).sum(0)  # type: ignore[union-attr]
+
+
+#: Stocks averaged over time, by history name. TOTVEGC includes cpool and leaves out xsmrpool, as ELM's does.
+_STOCK_MEANS: dict[str, Callable[[EmbeddedModel], Tensor]] = {
+    "TOTVEGC": _plants(C, ("cpool", "gresp_storage", "gresp_xfer")),
+    "TOTVEGN": _plants(N, ("npool", "retransn")),
+    "TOTVEGP": _plants(P, ("ppool", "retransp")),
+    "TOTLITC": _soil_sum(C, LITTER),
+    "TOTLITN": _soil_sum(N, LITTER),
+    "TOTLITP": _soil_sum(P, LITTER),
+    "TOTSOMC": _soil_sum(C, SOM),
+    "TOTSOMN": _soil_sum(N, SOM),
+    "TOTSOMP": _soil_sum(P, SOM),
+    "CWDC": _soil_sum(C, ("cwd",)),
+    "SMINN": _mineral(("smin_nh4", "smin_no3")),
+    "SMINP": _mineral(("solutionp", "labilep", "secondp")),
+}
+
+
+@dataclass(frozen=True)
+class _Profiles:
+    """Input profiles, 1/m: surface (layer, cell), root (layer, slot, cell), fixation (layer, cell)."""
+
+    surface: Tensor
+    root: Tensor
+    fixation: Tensor
+
+
+class _Annual:
+    """Sums and peaks of a year that next year's allocation looks at."""
+
+    def __init__(self, state: State) -> None:
+        zero = torch.zeros_like(state.plant["annsum_npp"])
+        self._npp, self._gpp, self._peak_n, self._peak_p = (zero.clone() for _ in range(4))
+
+    def add(self, flux: CarbonFluxes, state: State) -> None:
+        self._npp += flux.gpp - flux.autotrophic
+        self._gpp += flux.gpp
+        torch.maximum(self._peak_n, state.plant["retransn"], out=self._peak_n)
+        torch.maximum(self._peak_p, state.plant["retransp"], out=self._peak_p)
+
+    def close(self, state: State) -> None:
+        state.plant["annsum_npp"] = self._npp
+        state.plant["annsum_potential_gpp"] = self._gpp
+        state.plant["annmax_retransn"] = self._peak_n
+        state.plant["annmax_retransp"] = self._peak_p
+

@@ -1,0 +1,270 @@
+"""One segment: from a restart (or a cold start) to the restart some years later, with its history."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from phase_lib.base.errors import InputError
+from phase_lib.base.progress import LOGGER, Ticker
+from phase_lib.elm.calendar import history_name, restart_name
+from phase_lib.elm.constants import DAYS_PER_MONTH, SECONDS_PER_YEAR
+from phase_lib.elm.forcing import MonthlyForcing
+from phase_lib.elm.pools import ELEMENTS, SOIL_POOLS
+from phase_lib.elm.soil_grid import NLEVDECOMP
+from phase_lib.landmodel.embedded.environment import Environment, compute_environment
+from phase_lib.landmodel.embedded.history import ANNUAL_FIELDS, FIELDS, write_history
+from phase_lib.landmodel.embedded.inputs import RunInputs, read_run_inputs
+from phase_lib.landmodel.embedded.model import FLUXES, EmbeddedModel, Mode, Protocol
+from phase_lib.landmodel.embedded.restart import Physics, read_restart, spinup_flag, write_restart
+from phase_lib.landmodel.embedded.site import Site, SiteInputs
+from phase_lib.landmodel.embedded.snapshot import Snapshot, cold_snapshot, concatenate, from_state, to_state
+
+#: Cells that one process integrates at a time: a block's state then fits the processor's cache.
+BLOCK_CELLS = 350
+
+
+@dataclass(frozen=True)
+class SegmentJob:
+    """A segment to run.
+
+    Attributes:
+        case: name of the run; files are named after it.
+        mode: `ad` or `normal`.
+        start_year: model year at whose start the segment begins.
+        years: its length, a multiple of the forcing cycle.
+        finidat: restart to start from; None for a cold start.
+        domain, surface, parameters, soil_parameters, forcing: files of the run.
+        output_directory: where restart and history go.
+        nyears_ad_carbon_only: first AD years without limitation by N and P.
+        spinup_mortality_factor: on dead wood in AD.
+        co2_ppm: CO2 of the air, umol mol-1.
+        device: `cpu` or `cuda`.
+        threads: processes side by side.
+    """
+
+    case: str
+    mode: Mode
+    start_year: int
+    years: int
+    finidat: Path | None
+    domain: Path
+    surface: Path
+    parameters: Path
+    soil_parameters: Path
+    forcing: Path
+    output_directory: Path
+    nyears_ad_carbon_only: int = 20
+    spinup_mortality_factor: float = 10.0
+    co2_ppm: float = 284.7
+    device: str = "cpu"
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class SegmentFiles:
+    """What a segment wrote."""
+
+    restart: Path
+    cycles: list[Path]
+    annual: list[Path]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Cells that one process integrates."""
+
+    number: int
+    cells: slice
+    inputs: SiteInputs
+    forcing: MonthlyForcing
+    snapshot: Snapshot
+    job: SegmentJob
+    quiet: bool
+
+
+@dataclass(frozen=True)
+class _BlockResult:
+    snapshot: Snapshot
+    physics: Physics
+    annual: dict[str, np.ndarray]
+    layered: dict[str, np.ndarray]
+
+
+def run_segment(job: SegmentJob) -> SegmentFiles:
+    """Runs a segment and writes its restart, 20-year means (h0) and annual means (h1).
+
+    Raises:
+        InputError: files do not belong together, or the segment does not cover whole forcing cycles.
+        ModelAbort: a pool or a balance is not sound.
+    """
+    inputs = read_run_inputs(job.domain, job.surface, job.parameters, job.soil_parameters, job.forcing)
+    _check(job, inputs)
+    flag = spinup_flag(job.mode)
+    if job.finidat is None:
+        snapshot = cold_snapshot(inputs.site)
+    else:
+        snapshot = read_restart(
+            job.finidat, inputs, spinup_state=flag, mortality_factor=job.spinup_mortality_factor
+        )
+    results = _integrate(job, inputs, snapshot)
+    return _write(job, inputs, results, flag)
+
+
+def _check(job: SegmentJob, inputs: RunInputs) -> None:
+    cycle = inputs.forcing.years
+    if job.years % cycle:
+        raise InputError(
+            job.forcing,
+            f"the forcing cycle of {cycle} years does not divide a segment of {job.years} years",
+            expected="segments of whole forcing cycles",
+            remedy="change segment_years, input_years or the forcing years",
+        )
+    if job.mode == "ad" and job.finidat is None and job.start_year != 1:
+        raise InputError(None, f"a cold start in year {job.start_year}", expected="year 1: scalaravg_col counts years")
+
+
+def blocks_of(ncells: int) -> list[slice]:
+    """Contiguous blocks of nearly equal size, whatever the number of processes."""
+    count = math.ceil(ncells / BLOCK_CELLS)
+    edges = np.linspace(0, ncells, count + 1).round().astype(int)
+    return [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def _integrate(job: SegmentJob, inputs: RunInputs, snapshot: Snapshot) -> list[_BlockResult]:
+    slices = [slice(0, inputs.domain.ncells)] if job.device == "cuda" else blocks_of(inputs.domain.ncells)
+    blocks = [
+        _Block(
+            number,
+            cells,
+            inputs.site.select(cells),
+            MonthlyForcing(
+                inputs.forcing.lat[cells],
+                inputs.forcing.lon[cells],
+                inputs.forcing.first_year,
+                inputs.forcing.years,
+                {name: values[:, cells] for name, values in inputs.forcing.values.items()},
+            ),
+            snapshot.select(cells),
+            job,
+            quiet=number > 0,
+        )
+        for number, cells in enumerate(slices)
+    ]
+    LOGGER.info(
+        "%s: %s mode, years %d to %d, %d cells in %d blocks",
+        job.case, job.mode, job.start_year, job.start_year + job.years - 1, inputs.domain.ncells, len(blocks),
+    )  # fmt: skip
+    workers = min(job.threads, len(blocks))
+    if workers == 1:
+        return [_run_block(block) for block in blocks]
+    # The first block stays in this process, which tells how far the run is.
+    with ProcessPoolExecutor(workers - 1, mp_context=get_context("spawn")) as pool:
+        others = [pool.submit(_run_block, block) for block in blocks[1:]]
+        first = _run_block(blocks[0])
+        return [first, *(future.result() for future in others)]
+
+
+def _run_block(block: _Block) -> _BlockResult:
+    torch.set_num_threads(1)
+    job = block.job
+    device = torch.device(job.device)
+    site = Site(block.inputs, device)
+    environment = compute_environment(site, block.forcing, job.co2_ppm)
+    first = block.cells.start
+    model = EmbeddedModel(
+        site,
+        environment,
+        to_state(block.snapshot, site),
+        Protocol(job.mode, job.nyears_ad_carbon_only, job.spinup_mortality_factor),
+        list(range(first + 1, block.cells.stop + 1)),
+    )
+    ncells, cycle = site.ncells, environment.years
+    annual = {name: np.empty((job.years, ncells)) for name in FIELDS}
+    layered = np.zeros((job.years // cycle, len(SOIL_POOLS), len(ELEMENTS), NLEVDECOMP, ncells))
+    ticker = Ticker("model year")
+    for index in range(job.years):
+        year = job.start_year + index
+        model.reset_means()
+        model.run_year(year)
+        for name, values in _annual_fields(model, year).items():
+            annual[name][index] = values
+        layered[index // cycle] += model.soil_mean.cpu().numpy() / cycle
+        if not block.quiet:
+            ticker.tick(year, job.start_year + job.years - 1)
+    names = {
+        f"{pool.name.upper()}{element.upper()}_vr": layered[:, p, e]
+        for p, pool in enumerate(SOIL_POOLS)
+        for e, element in enumerate(ELEMENTS)
+    }
+    end = job.start_year + job.years
+    return _BlockResult(from_state(model.state, site, block.snapshot), _physics(environment, end), annual, names)
+
+
+def _annual_fields(model: EmbeddedModel, year: int) -> dict[str, np.ndarray]:
+    """Annual means of all column fields (cell), history units."""
+    fields = {name: model.flux[name] / SECONDS_PER_YEAR for name in FLUXES}
+    fields |= model.mean
+    fields["NEP"] = fields["GPP"] - fields["AR"] - fields["HR"]
+    fields["NBP"] = fields["NEP"]
+    fields["TOTECOSYSC"] = fields["TOTVEGC"] + fields["TOTLITC"] + fields["TOTSOMC"] + fields["CWDC"]
+    env = model.env
+    months = slice(start := 12 * ((year - 1) % env.years), start + 12)
+    days = model.site.tensor([float(d) for d in DAYS_PER_MONTH])[:, None] / 365.0
+    fields["TBOT"] = (env.air[months] * days).sum(0)
+    fields["RAIN"], fields["SNOW"] = (x[months].sum(0) / SECONDS_PER_YEAR for x in (env.rain, env.snowfall))
+    fields["H2OSNO"] = (env.snow[months] * days).sum(0)
+    fields["TWS"] = (env.soil_water[months] * days).sum(0) + fields["H2OSNO"]
+    return {name: fields[name].cpu().numpy() for name in FIELDS}
+
+
+def _physics(env: Environment, year: int) -> Physics:
+    """Physical state on the first of January of `year`: that of the month before."""
+    last = (12 * (year - 1) - 1) % (12 * env.years)
+    index = (year - 2) % env.years
+    month = slice(12 * index, 12 * index + 12)
+    return Physics(
+        temperature=env.soil_temperature[last].T.cpu().numpy(),
+        saturation=env.wetness[last].cpu().numpy(),
+        snow=env.snow[last].cpu().numpy(),
+        t_scalar=env.t_scalar[last].T.cpu().numpy(),
+        altmax=env.altmax[index].cpu().numpy(),
+        altmax_lastyear=env.altmax[index - 1].cpu().numpy(),
+        annual_air=env.air[month].mean(0).cpu().numpy(),
+    )
+
+
+def _write(job: SegmentJob, inputs: RunInputs, results: list[_BlockResult], flag: int) -> SegmentFiles:
+    cycle = inputs.forcing.years
+    annual = {name: np.concatenate([r.annual[name] for r in results], axis=-1) for name in FIELDS}
+    layered = {name: np.concatenate([r.layered[name] for r in results], axis=-1) for name in results[0].layered}
+    cycles, years = [], []
+    for number in range(job.years // cycle):
+        start = job.start_year + number * cycle
+        rows = slice(number * cycle, (number + 1) * cycle)
+        means = {name: values[rows].mean(axis=0, keepdims=True) for name, values in annual.items()}
+        cycles.append(job.output_directory / history_name(job.case, 0, start + cycle))
+        profile = {name: values[number : number + 1] for name, values in layered.items()}
+        write_history(cycles[-1], inputs, job.case, np.array([[start, start + cycle]]), means, profile)
+        bounds = np.arange(start, start + cycle)[:, None] + np.array([0, 1])
+        years.append(job.output_directory / history_name(job.case, 1, start + 1))
+        write_history(years[-1], inputs, job.case, bounds, {name: annual[name][rows] for name in ANNUAL_FIELDS}, {})
+    end = job.start_year + job.years
+    restart = job.output_directory / restart_name(job.case, end)
+    physics = Physics(
+        **{
+            name: np.concatenate([getattr(r.physics, name) for r in results])
+            for name in Physics.__dataclass_fields__
+        }
+    )
+    snapshot = concatenate([r.snapshot for r in results])
+    write_restart(
+        restart, job.case, end, job.start_year, flag, snapshot, physics, inputs, job.spinup_mortality_factor
+    )
+    return SegmentFiles(restart, cycles, years)

@@ -1,0 +1,1 @@
+"""Summary, tables, maps, figures, the HTML report and the closing page."""

@@ -1,0 +1,117 @@
+"""What the run cost, from the benchmark tables of its stages."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Literal
+
+from phase_lib.base.errors import InputError
+from phase_lib.base.files import require_file
+
+Role = Literal["inputs", "accelerated", "labels", "verification"]
+
+#: What a stage's cost counts as.
+ROLES: dict[Role, str] = {
+    "inputs": "making the world and its forcing",
+    "accelerated": "the accelerated spin-up: 20 AD years, surrogate, injection, stabilisation",
+    "labels": "the rest of the reference run, which gives the labels",
+    "verification": "control, random split, verdict",
+}
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """Cost of one stage.
+
+    Attributes:
+        stage: name of the rule, with its wildcards.
+        seconds: wall-clock time.
+        core_seconds: CPU time of all its processes; the wall-clock time where it was not measured (jobs
+            shorter than the sampling interval).
+        role: what it counts as.
+    """
+
+    stage: str
+    seconds: float
+    core_seconds: float
+    role: Role
+
+
+def role_of(stage: str, input_year: int) -> Role:
+    """Role of a stage; the AD run up to the input year is part of the accelerated spin-up."""
+    patterns: tuple[tuple[str, Role], ...] = (
+        ("make_world", "inputs"),
+        (f"run_ad_{input_year:04d}", "accelerated"),
+        ("run_ad_*", "labels"),
+        ("run_reference_*", "labels"),
+        ("*control*", "verification"),
+        ("*[-_]random", "verification"),
+        ("judge_equilibrium", "verification"),
+    )
+    return next((role for pattern, role in patterns if fnmatchcase(stage, pattern)), "accelerated")
+
+
+def read_costs(directory: Path, input_year: int) -> list[StageCost]:
+    """Reads every benchmark table (`<stage>.tsv`) of a run, in the order in which they were finished.
+
+    Raises:
+        InputError: a table has no column `s` or no row.
+    """
+    files = sorted(directory.glob("*.tsv"), key=lambda file: (file.stat().st_mtime, file.name))
+    return [_read_cost(file, role_of(file.stem, input_year)) for file in files]
+
+
+def _read_cost(path: Path, role: Role) -> StageCost:
+    with require_file(path).open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream, delimiter="\t"))
+    if not rows or "s" not in rows[0]:
+        raise InputError(path, "is no benchmark table", expected="a column s and one row per repeat")
+    seconds = sum(float(row["s"]) for row in rows)
+    return StageCost(path.stem, seconds, sum(_cpu_seconds(row) for row in rows), role)
+
+
+def _cpu_seconds(row: dict[str, str]) -> float:
+    try:
+        cpu = float(row.get("cpu_time", ""))
+    except ValueError:  # "-" or "NA": the job ended before the first sample
+        cpu = 0.0
+    return cpu if cpu > 0.0 else float(row["s"])
+
+
+def cost_summary(
+    costs: Sequence[StageCost], *, conventional_years: int, input_years: int, stabilisation_years: int
+) -> dict[str, Any]:
+    """The `cost` section of the summary.
+
+    The labels come from a conventional run of the same domain, so that this run as a whole was not
+    cheaper than a conventional one: the gain is for every further domain or run that the trained
+    surrogate serves. The numbers say both.
+    """
+    accelerated = input_years + stabilisation_years
+    roles: dict[str, float] = {
+        role: sum(cost.core_seconds for cost in costs if cost.role == role) for role in ROLES
+    }
+    conventional = sum(
+        cost.core_seconds for cost in costs if cost.stage.startswith(("run_ad_", "run_reference_"))
+    )
+    return {
+        "integration_years": {
+            "conventional": conventional_years,
+            "before_injection": input_years,
+            "with_stabilisation": accelerated,
+            "labels": conventional_years,
+        },
+        "ratio": {
+            "before_injection": conventional_years / input_years,
+            "with_stabilisation": conventional_years / accelerated,
+        },
+        "core_seconds": {cost.stage: cost.core_seconds for cost in costs},
+        "core_seconds_by_role": roles,
+        "core_seconds_conventional": conventional,
+        "core_seconds_total": sum(roles.values()),
+        "ratio_core_seconds": conventional / roles["accelerated"] if roles["accelerated"] else None,
+    }

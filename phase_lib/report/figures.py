@@ -1,0 +1,450 @@
+"""The figures of the report: each a function of loaded data that returns a drawing and its finding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import BoundaryNorm, ListedColormap, Normalize, SymLogNorm, TwoSlopeNorm
+from matplotlib.figure import Figure
+
+from phase_lib.base.files import writing
+from phase_lib.elm.constants import PFT_NAMES
+from phase_lib.report.closing import wins
+from phase_lib.report.maps import CellMap
+from phase_lib.report.products import MODELS, SPLITS
+from phase_lib.surrogate.skill import score
+
+# Okabe and Ito's palette, distinct for every common colour vision.
+BLUE, ORANGE, GREEN, VERMILLION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7f7f7f"
+RUN_STYLE: dict[str, dict[str, Any]] = {
+    "injected": {"color": BLUE, "marker": "o"},
+    "control": {"color": VERMILLION, "marker": "s"},
+    "reference": {"color": "black", "marker": "^", "linestyle": "--"},
+}
+MODEL_STYLE: dict[str, dict[str, Any]] = {
+    "phase": {"color": BLUE, "marker": "o"},
+    "state20": {"color": VERMILLION, "marker": "s"},
+    "analogue": {"color": GREEN, "marker": "^"},
+}
+PART_COLOURS = {"excluded": "#d9d9d9", "train": "#56B4E9", "validation": ORANGE, "test": "#5e3c99"}
+_DPI = 120
+#: Points in a scatter plot; more would hide each other and swell the file.
+_MOST_POINTS = 20000
+#: Samples above which a time series is drawn without markers.
+_MOST_MARKERS = 30
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of the report.
+
+    Attributes:
+        name: file name without suffix.
+        title: the finding, in one sentence.
+        caption: what is drawn.
+        figure: the drawing.
+    """
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+    def save(self, directory: Path) -> Path:
+        """Writes `<name>.png`."""
+        path = directory / f"{self.name}.png"
+        with writing(path) as temporary:
+            self.figure.savefig(temporary, format="png")
+        return path
+
+
+def _figure(
+    rows: int, columns: int, width: float, height: float, **options: Any
+) -> tuple[Figure, np.ndarray]:
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    for ax in axes.flat:
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.tick_params(labelsize=8)
+    return figure, axes
+
+
+def stocks_over_time(verdict: Mapping[str, Any]) -> Drawing:
+    """Soil and vegetation carbon of the runs, the last years of each run aligned."""
+    runs = {name: subsets["all_cells"] for name, subsets in verdict["runs"].items()}
+    span = runs["injected"]["years"]
+    figure, axes = _figure(1, 2, 10.0, 3.6)
+    for ax, field, label in zip(
+        axes[0], ("TOTSOMC", "TOTVEGC"), ("soil carbon", "vegetation carbon"), strict=True
+    ):
+        for name, run in runs.items():
+            years = np.asarray(run["series"]["run_year"]) - (run["years"] - span)
+            shown = years >= 0.0
+            style = dict(RUN_STYLE[name])
+            if shown.sum() > _MOST_MARKERS:
+                style.pop("marker")
+            ax.plot(years[shown], np.asarray(run["series"][field])[shown], label=name, ms=4, lw=1.4, **style)
+        ax.set_xlabel(f"year of the last {span:.0f} years of each run")
+        ax.set_ylabel(f"{label}, {field} (PgC)")
+        ax.set_xlim(0.0, span)
+        ax.grid(alpha=0.25)
+    axes[0, 0].legend(frameon=False, fontsize=8)
+    injected = runs["injected"]["stocks"]["totsomc_pgc"]
+    if "reference" in runs:
+        off = 100.0 * (injected / runs["reference"]["stocks"]["totsomc_pgc"] - 1.0)
+        side = "above" if off >= 0.0 else "below"
+        title = f"The injected run ends {abs(off):.1f} % {side} the reference's soil carbon"
+    else:
+        title = f"The injected run ends with {injected:.0f} PgC in the soil"
+    caption = (
+        "Totals over all land cells. The reference is the conventional spin-up; its last years are drawn. "
+        "Each point is one sample of the history: a year, or a forcing cycle where only those were kept."
+    )
+    return Drawing("stocks_over_time", title, caption, figure)
+
+
+def criteria_over_time(verdict: Mapping[str, Any]) -> Drawing:
+    """Drift and area out of equilibrium, cycle by cycle."""
+    runs = {name: subsets["all_cells"] for name, subsets in verdict["runs"].items()}
+    figure, axes = _figure(1, 2, 10.0, 3.6)
+    panels = (
+        ("drift_totecosysc_pgc_per_yr", "|drift| of ecosystem carbon (PgC/yr)", 1.0, "log"),
+        ("area_out_of_equilibrium", "land area out of equilibrium (%)", 100.0, "linear"),
+    )
+    for ax, (name, label, factor, scale) in zip(axes[0], panels, strict=True):
+        for run, numbers in runs.items():
+            criterion = numbers["criteria"][name]
+            values = factor * np.abs(criterion["by_cycle"])
+            end = numbers["years"] - numbers["forcing_years"] * np.arange(len(values))[::-1]
+            style = RUN_STYLE[run]
+            ax.plot(end, values, label=f"{run} ({numbers['years']:.0f} years)", ms=4, lw=1.4, **style)
+        threshold = factor * runs["injected"]["criteria"][name]["threshold"]
+        ax.axhline(threshold, color=GREY, lw=1.0, ls=":")
+        ax.annotate(
+            "threshold",
+            (1.0, threshold),
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="bottom",
+            fontsize=8,
+            color=GREY,
+        )
+        ax.set_xscale("log")
+        ax.set_yscale(scale)
+        ax.set_xlabel("years since the run began in normal mode")
+        ax.set_ylabel(label)
+        ax.grid(alpha=0.25, which="both")
+    axes[0, 0].legend(frameon=False, fontsize=8)
+    area = {run: numbers["criteria"]["area_out_of_equilibrium"]["value"] for run, numbers in runs.items()}
+    title = "Out of equilibrium at the end: " + ", ".join(f"{run} {value:.1%}" for run, value in area.items())
+    caption = (
+        "Difference of two successive forcing cycles per year, at the end of the later one. A cell is out of "
+        f"equilibrium when its ecosystem carbon drifts by more than "
+        f"{verdict['thresholds']['cell_drift_gc_m2_yr']:g} gC/m²/yr."
+    )
+    return Drawing("criteria_over_time", title, caption, figure)
+
+
+def skill_overview(skill: Mapping[str, Any]) -> Drawing:
+    """R2 and log-ratio error of the models on both splits."""
+    splits = [split for split in SPLITS if split in skill]
+    figure, axes = _figure(len(splits), 2, 10.0, 0.6 + 2.5 * len(splits), sharey=True)
+    for row, split in zip(axes, splits, strict=True):
+        targets = list(skill[split]["phase"])
+        place = np.arange(len(targets))[::-1]
+        for ax, metric in zip(row, ("r2", "median_abs_log_ratio"), strict=True):
+            for i, (model, name) in enumerate(MODELS.items()):
+                if model not in skill[split]:
+                    continue
+                found = [skill[split][model][target][metric] for target in targets]
+                values = np.array([np.nan if value is None else value for value in found])
+                # Below -1 a model is no model; the table has the number.
+                shown = np.clip(values, -1.0, None) if metric == "r2" else values
+                ax.plot(shown, place + 0.18 * (1 - i), ls="", ms=6, label=name, **MODEL_STYLE[model])
+            ax.set_yticks(place, targets)
+            ax.grid(alpha=0.25, axis="x")
+        row[0].axvline(0.0, color=GREY, lw=0.8)
+        row[0].set_xlim(-1.1, 1.05)
+        row[0].set_ylabel(f"{SPLITS[split]}, test cells")
+        row[1].set_xlim(left=0.0)
+    axes[-1, 0].set_xlabel("mean R² per PFT or layer (1 is perfect; below −1 drawn at −1)")
+    axes[-1, 1].set_xlabel("median |ln(prediction / truth)| (0 is perfect)")
+    axes[0, 1].legend(frameon=False, fontsize=8, loc="best")
+    split = "block" if "block" in skill else splits[0]
+    won, total = wins(skill[split], "r2")
+    ratio, _ = wins(skill[split], "median_abs_log_ratio")
+    title = (
+        f"PHASE beats both baselines on {won} of {total} targets in R² and on {ratio} of {total} in log "
+        f"ratio, {SPLITS[split]}"
+    )
+    caption = (
+        "Test cells only. The 20-year state is the input itself, taken to normal mode; the analogue is the "
+        "nearest training cell in climate, soil and vegetation space."
+    )
+    return Drawing("skill_overview", title, caption, figure)
+
+
+@dataclass(frozen=True)
+class TestCells:
+    """Truth and predictions of one target on test cells, (gridcell, k)."""
+
+    __test__ = False  # not a test case, whatever its name says to pytest
+
+    target: str
+    units: str
+    truth: np.ndarray
+    mask: np.ndarray
+    predictions: Mapping[str, np.ndarray]
+    patch: bool
+
+
+def scatter(cells: Sequence[TestCells], split: str) -> Drawing:
+    """Truth against prediction per target."""
+    columns = 3
+    rows = -(-len(cells) // columns)
+    figure, axes = _figure(rows, columns, 10.0, 3.4 * rows)
+    rng = np.random.default_rng(0)
+    pooled = {}
+    for ax, data in zip(axes.flat, cells, strict=False):
+        mask = data.mask & (data.truth > 0.0)
+        truth = data.truth[mask]
+        chosen = rng.permutation(len(truth))[:_MOST_POINTS]
+        pooled[data.target] = score(data.truth, data.predictions["phase"], data.mask, 0.0)["r2_pooled"]
+        every = truth if len(truth) else np.array([1.0])
+        low, high = np.percentile(every, 2), float(every.max())
+        low = max(float(low), high * 1e-5, 1e-6)
+        for model, alpha in (("state20", 0.25), ("phase", 0.5)):
+            if model in data.predictions:
+                predicted = np.clip(data.predictions[model][mask], low / 3.0, high * 3.0)
+                ax.plot(
+                    np.clip(truth, low / 3.0, None)[chosen],
+                    predicted[chosen],
+                    ls="",
+                    marker=".",
+                    ms=2.5,
+                    alpha=alpha,
+                    color=MODEL_STYLE[model]["color"],
+                    label=MODELS[model],
+                    rasterized=True,
+                )
+        ax.plot([low / 3.0, high * 3.0], [low / 3.0, high * 3.0], color="black", lw=0.8)
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_xlim(low / 3.0, high * 3.0)
+        ax.set_ylim(low / 3.0, high * 3.0)
+        found = pooled[data.target]
+        ax.set_title(f"{data.target}: pooled R² {'-' if found is None else format(found, '.3f')}", fontsize=9)
+        ax.set_xlabel(f"reference ({data.units})", fontsize=8)
+        ax.set_ylabel(f"prediction ({data.units})", fontsize=8)
+    for ax in list(axes.flat)[len(cells) :]:
+        ax.set_visible(False)
+    legend = axes[0, 0].legend(frameon=False, fontsize=8, markerscale=4)
+    for handle in legend.legend_handles:
+        handle.set_alpha(1.0)
+    known = {target: value for target, value in pooled.items() if value is not None}
+    if known:
+        worst = min(known, key=lambda target: known[target])
+        title = (
+            f"On test cells of the {SPLITS[split]} the pooled R² is lowest for {worst}: {known[worst]:.3f}"
+        )
+    else:
+        title = f"Test cells of the {SPLITS[split]} are too few to score"
+    caption = (
+        "One point per covered patch or soil layer of a test cell, logarithmic axes; what lies outside is "
+        "drawn on the edge. The line is 1:1."
+    )
+    return Drawing(f"scatter_{split}", title, caption, figure)
+
+
+def r2_per_column(data: TestCells, model: str) -> np.ndarray:
+    """R2 of every PFT or layer (k); NaN where it has too few values or does not vary."""
+    found = [
+        score(data.truth[:, k : k + 1], data.predictions[model][:, k : k + 1], data.mask[:, k : k + 1], 0.0)[
+            "r2"
+        ]
+        for k in range(data.truth.shape[1])
+    ]
+    return np.array([np.nan if value is None else value for value in found])
+
+
+def r2_by_pft_and_layer(cells: Sequence[TestCells], split: str) -> Drawing:
+    """R2 of PHASE per PFT and per layer."""
+    patch, layer = [c for c in cells if c.patch], [c for c in cells if not c.patch]
+    figure, axes = _figure(1, 2, 10.0, 4.6, width_ratios=(1.15, 1.0))
+    cmap, norm = "viridis", Normalize(0.0, 1.0)
+    every: dict[str, float] = {}
+    drawn: Any = None
+    groups = (
+        (axes[0, 0], patch, [f"{i} {name.replace('_', ' ')}" for i, name in enumerate(PFT_NAMES)], "PFT"),
+        (axes[0, 1], layer, [str(i + 1) for i in range(10)], "soil layer"),
+    )
+    for ax, group, names, what in groups:
+        table = np.array([r2_per_column(data, "phase") for data in group]).T.reshape(len(names), len(group))
+        # PFTs without test values in any target would only be blank rows.
+        rows = np.flatnonzero(np.isfinite(table).any(axis=1))
+        drawn = ax.imshow(table[rows], cmap=cmap, norm=norm, aspect="auto")
+        for i, row in enumerate(rows):
+            for j, data in enumerate(group):
+                value = table[row, j]
+                if np.isfinite(value):
+                    every[f"{data.target}, {what} {names[row]}"] = float(value)
+                    colour = "white" if value < 0.6 else "black"
+                    ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
+        ax.set_xticks(range(len(group)), [data.target for data in group])
+        ax.set_yticks(range(len(rows)), [names[row] for row in rows], fontsize=7)
+        ax.set_ylabel(what)
+    figure.colorbar(drawn, ax=axes[0, 1], label="R² of PHASE (values below 0 in the colour of 0)", shrink=0.8)
+    title = "Too few test values per PFT and layer for an R²"
+    if every:
+        weakest = min(every, key=lambda name: every[name])
+        good = np.mean(np.array(list(every.values())) >= 0.8)
+        title = (
+            f"R² is at least 0.8 in {good:.0%} of PFTs and layers; weakest: {weakest} ({every[weakest]:.2f})"
+        )
+    caption = f"Test cells of the {SPLITS[split]}; blank: fewer than 20 test values, or no variance."
+    return Drawing(f"r2_by_pft_and_layer_{split}", title, caption, figure)
+
+
+def soil_carbon_maps(grid: CellMap, cells: Mapping[str, np.ndarray]) -> Drawing:
+    """Soil carbon of the reference, and what the injected run has more or less."""
+    base = "reference" if "totsomc_reference" in cells else "injected"
+    stock = cells[f"totsomc_{base}"] / 1000.0
+    figure, axes = _figure(1, 2 if base == "reference" else 1, 11.0, 3.6)
+    top = max(1.0, float(np.percentile(stock, 98)))
+    drawn = grid.draw(axes[0, 0], stock, cmap="cividis", norm=Normalize(0.0, top))
+    figure.colorbar(drawn, ax=axes[0, 0], label=f"TOTSOMC, {base} (kgC/m²)", extend="max", shrink=0.8)
+    title, caption = f"Soil carbon of the {base} run", "Mean of the last forcing cycle."
+    if base == "reference":
+        error = (cells["totsomc_injected"] - cells["totsomc_reference"]) / 1000.0
+        limit = max(0.1, float(np.percentile(np.abs(error), 98)))
+        drawn = grid.draw(axes[0, 1], error, cmap="PuOr_r", norm=TwoSlopeNorm(0.0, -limit, limit))
+        figure.colorbar(
+            drawn, ax=axes[0, 1], label="injected − reference (kgC/m²)", extend="both", shrink=0.8
+        )
+        weight = cells["area"] * cells["landfrac"]
+        size = float(weight @ np.abs(error) / weight.sum())
+        share = size / float(weight @ stock / weight.sum())
+        title = f"Soil carbon per cell is off by {size:.2f} kgC/m² on average, {share:.1%} of the reference's"
+        caption += " Left: the reference; right: the injected run minus the reference."
+    return Drawing("soil_carbon_maps", title, caption, figure)
+
+
+def drift_maps(grid: CellMap, cells: Mapping[str, np.ndarray], threshold: float) -> Drawing:
+    """Drift of ecosystem carbon per cell and run."""
+    runs = [run for run in RUN_STYLE if f"drift_{run}" in cells]
+    figure, axes = _figure(len(runs), 1, 7.2, 3.2 * len(runs))
+    norm = SymLogNorm(linthresh=threshold, vmin=-100.0 * threshold, vmax=100.0 * threshold, base=10)
+    drawn: Any = None
+    weight = cells["area"] * cells["landfrac"]
+    median = {}
+    for ax, run in zip(axes[:, 0], runs, strict=True):
+        drift = cells[f"drift_{run}"]
+        drawn = grid.draw(ax, drift, cmap="PuOr_r", norm=norm)
+        out = float(weight[np.abs(drift) > threshold].sum() / weight.sum())
+        ax.set_title(f"{run}: {out:.1%} of the land area beyond ±{threshold:g} gC/m²/yr", fontsize=9)
+        median[run] = float(np.median(np.abs(drift)))
+    figure.colorbar(drawn, ax=axes[:, 0], label="drift of TOTECOSYSC (gC/m²/yr)", extend="both", shrink=0.6)
+    title = "The median cell drifts by " + ", ".join(f"{value:.2f} ({run})" for run, value in median.items())
+    caption = (
+        "gC/m²/yr; last forcing cycle minus the one before, per year. Colours are linear up to the cell "
+        "threshold and logarithmic beyond it."
+    )
+    return Drawing("drift_maps", title + " gC/m²/yr", caption, figure)
+
+
+def out_of_distribution_map(
+    grid: CellMap, ood_score: np.ndarray, flag: np.ndarray, threshold: float
+) -> Drawing:
+    """Score of every cell and the flagged ones."""
+    figure, axes = _figure(1, 1, 8.0, 4.0)
+    ax = axes[0, 0]
+    relative = np.where(np.isfinite(ood_score), ood_score, np.nan) / threshold
+    drawn = grid.draw(ax, relative, cmap="cividis", norm=Normalize(0.0, 1.5))
+    flagged = flag != 0
+    if flagged.any():
+        ax.plot(grid.lon[flagged], grid.lat[flagged], "x", color=VERMILLION, ms=5, mew=1.4, label="flagged")
+        ax.legend(frameon=True, fontsize=8, loc="lower left")
+    figure.colorbar(drawn, ax=ax, label="score / threshold", extend="max", shrink=0.8)
+    title = f"{int(flagged.sum())} of {len(flag)} cells are unlike the training cells"
+    caption = (
+        "Distance to the training cells in the latent space of the blocked model, relative to the threshold."
+    )
+    return Drawing("out_of_distribution_map", title, caption, figure)
+
+
+def split_maps(
+    splits: Mapping[str, tuple[CellMap, np.ndarray]], parts: Mapping[str, int], distance: Mapping[str, float]
+) -> Drawing:
+    """Training, validation and test cells of the splits.
+
+    Args:
+        splits: split -> cells and their part codes.
+        parts: part -> code.
+        distance: split -> median distance of a test cell to the nearest training cell, km.
+    """
+    figure, axes = _figure(1, len(splits), 5.5 * len(splits), 3.6)
+    cmap = ListedColormap([PART_COLOURS[part] for part in parts])
+    norm = BoundaryNorm(np.arange(len(parts) + 1) - 0.5, len(parts))
+    drawn: Any = None
+    for ax, (split, (grid, part)) in zip(axes[0], splits.items(), strict=True):
+        drawn = grid.draw(ax, part.astype(np.float64), cmap=cmap, norm=norm)
+        ax.set_title(f"{SPLITS[split]}: {int(np.sum(part == parts['test']))} test cells", fontsize=9)
+    bar = figure.colorbar(drawn, ax=axes[0, :].tolist(), ticks=list(parts.values()), shrink=0.8)
+    bar.ax.set_yticklabels(list(parts))
+    title = "The median test cell is away from its nearest training cell by " + ", ".join(
+        f"{distance[split]:,.0f} km ({SPLITS[split]})" for split in splits
+    )
+    caption = "Which cells each model was trained on. The injected state comes from the blocked model."
+    return Drawing("split_maps", title, caption, figure)
+
+
+def training_curves(training: Mapping[str, pd.DataFrame]) -> Drawing:
+    """Loss over the epochs of both trainings."""
+    figure, axes = _figure(1, len(training), 5.0 * len(training), 3.4)
+    best = {}
+    for ax, (split, table) in zip(axes[0], training.items(), strict=True):
+        ax.plot(table["epoch"], table["train_loss"], color=GREY, lw=1.2, label="training cells")
+        ax.plot(table["epoch"], table["validation_loss"], color=BLUE, lw=1.4, label="validation cells")
+        at = int(table["validation_loss"].to_numpy().argmin())
+        best[split] = int(table["epoch"].iloc[at])
+        ax.plot(
+            table["epoch"].iloc[at], table["validation_loss"].iloc[at], "o", color=VERMILLION, label="kept"
+        )
+        ax.set_yscale("log")
+        ax.set_xlabel("epoch")
+        ax.set_ylabel("loss (normalised units)")
+        ax.set_title(SPLITS[split], fontsize=9)
+        ax.grid(alpha=0.25)
+    axes[0, 0].legend(frameon=False, fontsize=8)
+    title = "The best epoch on validation cells is " + ", ".join(
+        f"{epoch} ({SPLITS[split]})" for split, epoch in best.items()
+    )
+    return Drawing("training_curves", title, "Validation cells are taken from the training part.", figure)
+
+
+def cost_bars(cost: Mapping[str, Any], roles: Iterable[str]) -> Drawing:
+    """Core-seconds by what they were spent on."""
+    figure, axes = _figure(1, 1, 8.0, 2.6)
+    ax = axes[0, 0]
+    bars = {"conventional": cost["core_seconds_conventional"], **cost["core_seconds_by_role"]}
+    place = np.arange(len(bars))[::-1]
+    ax.barh(
+        place, list(bars.values()), color=[GREY] + [BLUE if r == "accelerated" else ORANGE for r in roles]
+    )
+    for y, value in zip(place, bars.values(), strict=True):
+        ax.annotate(f" {value:,.0f}", (value, y), va="center", fontsize=8)
+    ax.set_yticks(place, list(bars))
+    ax.set_xlabel("core-seconds measured in this run")
+    ax.margins(x=0.12)
+    ratio = cost["ratio_core_seconds"]
+    title = (
+        f"The accelerated spin-up cost {ratio:.1f} times less than the conventional one, the labels apart"
+        if ratio
+        else "What was measured of the run's cost"
+    )
+    return Drawing("cost", title, "Conventional: the whole AD and reference run of this domain.", figure)

@@ -1,0 +1,273 @@
+"""The HTML report: one page, its figures and tables beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from phase_lib.base.errors import InputError
+from phase_lib.base.files import read_json, require_file, sha256_file, writing
+from phase_lib.base.progress import LOGGER
+from phase_lib.elm.matching import match_cells
+from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.equilibrium.verdict import ALL_CELLS, TEST_CELLS
+from phase_lib.report import figures, tables
+from phase_lib.report.closing import closing_page, wins
+from phase_lib.report.cost import ROLES
+from phase_lib.report.figures import Drawing, TestCells
+from phase_lib.report.maps import CellMap
+from phase_lib.report.products import MODELS, SPLITS, RunProducts
+from phase_lib.report.summary import PARTS
+from phase_lib.surrogate.skill import LEAST_VALUES
+
+_METRICS = {
+    "r2": "R²",
+    "r2_pooled": "pooled R²",
+    "nrmse": "NRMSE",
+    "median_abs_log_ratio": "median |ln ratio|",
+}
+#: Metrics of which less is better.
+_ERRORS = ("nrmse", "median_abs_log_ratio")
+_SUBSETS = {ALL_CELLS: "All cells", TEST_CELLS: "Blocked test cells alone"}
+
+
+def write_report(summary: str | Path, products: RunProducts, output_dir: str | Path) -> Path:
+    """Writes `index.html`, `figures/*.png`, `tables/*.csv` and `closing.txt`.
+
+    The page is written last, so that an `index.html` that exists has all that it shows.
+
+    Args:
+        summary: `summary.json`.
+        products: files of the run.
+        output_dir: directory of the report.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        InputError: a product is missing or incomplete.
+    """
+    directory = Path(output_dir)
+    content, verdict, diff = read_json(summary), read_json(products.verdict), read_json(products.diff)
+    tests = {split: load_tests(path) for split, path in products.tests.items()}
+    drawings = draw(content, verdict, products, tests)
+    for drawing in drawings.values():
+        LOGGER.info("drawing %s", drawing.name)
+        drawing.save(directory / "figures")
+    frames = {
+        "skill": tables.skill_frame(content["skill"]),
+        "r2_by_pft_and_layer": tables.columns_frame(tests),
+        "verdict": tables.verdict_frame(verdict),
+        "zones": tables.zones_frame(verdict),
+        "cost": tables.cost_frame(content),
+        "variables_changed": tables.changes_frame(diff),
+    }
+    tables.write_tables(directory / "tables", frames)
+    with writing(directory / "closing.txt") as temporary:
+        temporary.write_text(closing_page(content) + "\n", encoding="utf-8")
+    page = directory / "index.html"
+    html = render(
+        summary=content,
+        verdict=verdict,
+        diff=diff,
+        cleaning=None if products.cleaning is None else read_json(products.cleaning),
+        drawings=drawings,
+        tables=list(frames),
+        cost=frames["cost"].to_dict("records"),
+        inputs={
+            path.name: sha256_file(path)
+            for path in (products.predictions, products.drift, *products.tests.values())
+        },
+    )
+    with writing(page) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return page
+
+
+def load_tests(path: str | Path) -> list[TestCells]:
+    """Truth and predictions of every target in a test file."""
+    result = []
+    with open_dataset(path) as dataset:
+        for name in [variable for variable in dataset.variables if variable.endswith("_truth")]:
+            target = name.removesuffix("_truth")
+            truth = dataset[name]
+            result.append(
+                TestCells(
+                    target,
+                    str(truth.units),
+                    np.asarray(truth[:]),
+                    np.asarray(get_variable(path, dataset, f"{target}_mask")[:]) == 1,
+                    {
+                        model: np.asarray(dataset[f"{target}_{model}"][:])
+                        for model in MODELS
+                        if f"{target}_{model}" in dataset.variables
+                    },
+                    patch="natpft" in truth.dimensions,
+                )
+            )
+    return result
+
+
+def draw(
+    summary: Mapping[str, Any],
+    verdict: Mapping[str, Any],
+    products: RunProducts,
+    tests: Mapping[str, list[TestCells]],
+) -> dict[str, Drawing]:
+    """All figures by name."""
+    cells = _columns(products.drift)
+    grid = CellMap.of(cells["lat"], cells["lon"])
+    drawings = [
+        figures.stocks_over_time(verdict),
+        figures.criteria_over_time(verdict),
+        figures.drift_maps(grid, cells, verdict["thresholds"]["cell_drift_gc_m2_yr"]),
+        figures.soil_carbon_maps(grid, cells),
+        figures.skill_overview(summary["skill"]),
+    ]
+    for split, data in tests.items():
+        drawings += [figures.scatter(data, split), figures.r2_by_pft_and_layer(data, split)]
+    drawings += [_out_of_distribution(products.predictions), _splits(products.splits)]
+    if products.training:
+        curves = {split: pd.read_csv(require_file(path)) for split, path in products.training.items()}
+        drawings.append(figures.training_curves(curves))
+    if summary["cost"]["core_seconds"]:
+        drawings.append(figures.cost_bars(summary["cost"], ROLES))
+    return {drawing.name: drawing for drawing in drawings}
+
+
+def _columns(path: Path) -> dict[str, np.ndarray]:
+    """All variables along `gridcell` alone."""
+    with open_dataset(path) as dataset:
+        return {
+            name: np.asarray(variable[:])
+            for name, variable in dataset.variables.items()
+            if variable.dimensions == ("gridcell",)
+        }
+
+
+def _out_of_distribution(predictions: Path) -> Drawing:
+    cells = _columns(predictions)
+    for name in ("lat", "lon", "ood_score", "ood_flag"):
+        if name not in cells:
+            raise InputError(predictions, f"variable {name} is missing", expected="dims (gridcell)")
+    with open_dataset(predictions) as dataset:
+        threshold = float(dataset.ood_threshold)
+    grid = CellMap.of(cells["lat"], cells["lon"])
+    return figures.out_of_distribution_map(grid, cells["ood_score"], cells["ood_flag"], threshold)
+
+
+def _splits(paths: Mapping[str, Path]) -> Drawing:
+    loaded: dict[str, tuple[CellMap, np.ndarray]] = {}
+    distance = {}
+    for split, path in paths.items():
+        cells = _columns(path)
+        part = cells["part"]
+        loaded[split] = (CellMap.of(cells["lat"], cells["lon"]), part)
+        distance[split] = _median_distance(cells["lat"], cells["lon"], part, path)
+    return figures.split_maps(loaded, PARTS, distance)
+
+
+def _median_distance(lat: np.ndarray, lon: np.ndarray, part: np.ndarray, file: Path) -> float:
+    """Median distance of a test cell to the nearest training cell, km."""
+    test, train = part == PARTS["test"], part == PARTS["train"]
+    _, distance = match_cells(
+        lat[test], lon[test], lat[train], lon[train], file=file, limit_km=np.inf, what="training cells"
+    )
+    return float(np.median(distance))
+
+
+def render(**context: Any) -> str:
+    """The page's HTML.
+
+    Args:
+        context: summary, verdict, diff, cleaning, drawings, tables, cost and inputs.
+    """
+    environment = Environment(
+        loader=PackageLoader("phase_lib.report", "templates"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = _number
+    template = environment.get_template("report.html")
+    return template.render(
+        **context,
+        headline=_headline(context["summary"], context["verdict"]),
+        models=MODELS,
+        splits=SPLITS,
+        metrics=_METRICS,
+        subsets=_SUBSETS,
+        best=_best,
+        roles=ROLES,
+        least_values=LEAST_VALUES,
+    )
+
+
+def _number(value: Any, form: str = ".3g") -> str:
+    """A number for a table; a dash for what is absent."""
+    return "–" if value is None or value != value else format(value, form)
+
+
+def _best(models: Mapping[str, Any], target: str, metric: str) -> str | None:
+    """The model that does best on a target, or None where none has a value."""
+    found = {name: targets[target][metric] for name, targets in models.items()}
+    known = {name: value for name, value in found.items() if value is not None}
+    if not known:
+        return None
+    choose = min if metric in _ERRORS else max
+    return choose(known, key=lambda name: known[name])
+
+
+def _headline(summary: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[str]:
+    """The answer, in sentences."""
+    equilibrium, stocks = summary["equilibrium"], summary["stocks"]
+    injected = equilibrium["injected"]
+    ran = "ran" if summary["restart"]["stable"] else "did not run"
+    sentences = [
+        f"The injected restart {ran} {summary['restart']['years_run']:.0f} years in normal mode; its audit "
+        f"found {summary['restart']['audit_errors']} errors.",
+        _verdict_sentence(verdict),
+    ]
+    if "control" in equilibrium:
+        control = equilibrium["control"]
+        sentences.append(
+            f"Soil carbon drifts by {injected['drift_totsomc_pgc_per_yr']:+.3f} PgC/yr "
+            f"(control {control['drift_totsomc_pgc_per_yr']:+.3f}), vegetation carbon by "
+            f"{injected['drift_totvegc_pgc_per_yr']:+.3f} "
+            f"(control {control['drift_totvegc_pgc_per_yr']:+.3f}); "
+            f"{injected['area_out_of_equilibrium']:.1%} of the land is out of equilibrium "
+            f"(control {control['area_out_of_equilibrium']:.1%})."
+        )
+    if "reference" in stocks:
+        off = stocks["injected"]["totsomc_pgc"] / stocks["reference"]["totsomc_pgc"] - 1.0
+        sentences.append(
+            f"Soil carbon ends at {stocks['injected']['totsomc_pgc']:.0f} PgC, {off:+.1%} of the reference's "
+            f"{stocks['reference']['totsomc_pgc']:.0f}."
+        )
+    if "block" in summary["skill"]:
+        r2, total = wins(summary["skill"]["block"], "r2")
+        ratio, _ = wins(summary["skill"]["block"], "median_abs_log_ratio")
+        sentences.append(
+            f"On blocked test cells PHASE beats the 20-year state and the analogue on {r2} of {total} "
+            f"targets in R² and on {ratio} of {total} in log ratio."
+        )
+    return sentences
+
+
+def _verdict_sentence(verdict: Mapping[str, Any]) -> str:
+    parts = []
+    for run, subsets in verdict["runs"].items():
+        numbers = subsets[ALL_CELLS]
+        failed = sum(not criterion["holds"] for criterion in numbers["criteria"].values())
+        state = (
+            "is in equilibrium" if not failed else f"fails {failed} of {len(numbers['criteria'])} criteria"
+        )
+        parts.append(f"the {run} run {state}")
+    sentence = ", ".join(parts)
+    return sentence[0].upper() + sentence[1:] + "."

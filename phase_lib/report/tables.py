@@ -1,0 +1,102 @@
+"""The tables of the report, as data frames and CSV files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from phase_lib.base.files import writing
+from phase_lib.elm.constants import PFT_NAMES
+from phase_lib.report.cost import ROLES, role_of
+from phase_lib.report.figures import TestCells, r2_per_column
+
+
+def skill_frame(skill: Mapping[str, Any]) -> pd.DataFrame:
+    """One row per split, target and model with all metrics."""
+    return pd.DataFrame(
+        [
+            {"split": split, "target": target, "model": model, **metrics}
+            for split, models in skill.items()
+            for model, targets in models.items()
+            for target, metrics in targets.items()
+        ]
+    )
+
+
+def verdict_frame(verdict: Mapping[str, Any]) -> pd.DataFrame:
+    """One row per run, set of cells and criterion."""
+    return pd.DataFrame(
+        [
+            {
+                "run": run,
+                "cells": cells,
+                "criterion": name,
+                **{key: criterion[key] for key in ("value", "threshold", "units", "holds", "years_until")},
+            }
+            for run, subsets in verdict["runs"].items()
+            for cells, numbers in subsets.items()
+            for name, criterion in numbers["criteria"].items()
+        ]
+    )
+
+
+def zones_frame(verdict: Mapping[str, Any]) -> pd.DataFrame:
+    """One row per run and climate zone, all cells."""
+    return pd.DataFrame(
+        [
+            {"run": run, "zone": zone, **numbers}
+            for run, subsets in verdict["runs"].items()
+            for zone, numbers in subsets["all_cells"]["zones"].items()
+        ]
+    )
+
+
+def cost_frame(summary: Mapping[str, Any]) -> pd.DataFrame:
+    """One row per stage: wall-clock time, core-seconds and what they count as."""
+    seconds, core = summary["run"]["seconds"], summary["cost"]["core_seconds"]
+    input_year = 1 + summary["cost"]["integration_years"]["before_injection"]
+    return pd.DataFrame(
+        [
+            {
+                "stage": stage,
+                "seconds": seconds[stage],
+                "core_seconds": core[stage],
+                "counts_as": ROLES[role_of(stage, input_year)],
+            }
+            for stage in seconds
+        ],
+        columns=["stage", "seconds", "core_seconds", "counts_as"],
+    )
+
+
+def changes_frame(diff: Mapping[str, Any]) -> pd.DataFrame:
+    """One row per variable that injection changed."""
+    return pd.DataFrame([{"variable": name, **change} for name, change in diff["variables_changed"].items()])
+
+
+def columns_frame(tests: Mapping[str, Sequence[TestCells]]) -> pd.DataFrame:
+    """R2 per PFT and per layer: one row per split, target and PFT or layer, one column per model."""
+    rows = []
+    for split, cells in tests.items():
+        for data in cells:
+            names = PFT_NAMES if data.patch else [f"layer {i + 1}" for i in range(data.truth.shape[1])]
+            scores = {f"r2_{model}": r2_per_column(data, model) for model in data.predictions}
+            for k in range(data.truth.shape[1]):
+                row = {
+                    "split": split,
+                    "target": data.target,
+                    "column": names[k],
+                    "n": int(data.mask[:, k].sum()),
+                }
+                rows.append({**row, **{name: values[k] for name, values in scores.items()}})
+    return pd.DataFrame(rows)
+
+
+def write_tables(directory: Path, frames: Mapping[str, pd.DataFrame]) -> None:
+    """Writes each frame as `<name>.csv`; what is absent is an empty field."""
+    for name, frame in frames.items():
+        with writing(directory / f"{name}.csv") as temporary:
+            frame.to_csv(temporary, index=False)

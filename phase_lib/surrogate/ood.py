@@ -1,0 +1,93 @@
+"""Out of distribution: how far a cell's fused latent lies from those of the training cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+#: The score is the mean distance to so many nearest training cells.
+NEIGHBOURS = 5
+#: Training cells kept as reference, at most; drawn at random beyond.
+REFERENCE_CELLS = 20_000
+#: Axes along which training latents vary less than this share of the largest variance count as that.
+LEAST_VARIANCE = 1.0e-4
+_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Training cells in the latent space.
+
+    Latents are turned to their principal axes and scaled there to unit spread, so that a cell off the
+    surface on which the training cells lie is far even where that takes it a small way only.
+
+    Attributes:
+        mean: of the training latents (latent).
+        axes: what turns and scales deviations from the mean (latent, latent).
+        latents: training latents, turned and scaled (cell, latent).
+        held_out: score of each reference cell against the cells of other groups than its own (cell).
+    """
+
+    mean: Tensor
+    axes: Tensor
+    latents: Tensor
+    held_out: Tensor
+
+    @classmethod
+    def fit(cls, latents: Tensor, group: np.ndarray, seed: int) -> Self:
+        """Keeps the training cells and scores each as if its group had been held out.
+
+        Cells of one tile of a blocked split form a group, so that a training cell is judged as far from
+        its neighbours as a test cell is; under a random split every cell is a group of its own. Where
+        all cells lie in one tile, every cell is its own group too.
+
+        Args:
+            latents: fused latents of the training part (cell, latent).
+            group: which cells are held out together (cell).
+            seed: of the draw where there are more than `REFERENCE_CELLS`.
+        """
+        if len(latents) > REFERENCE_CELLS:
+            kept = np.sort(np.random.default_rng(seed).choice(len(latents), REFERENCE_CELLS, replace=False))
+            latents, group = latents[torch.from_numpy(kept)], group[kept]
+        mean = latents.double().mean(0)
+        away = latents.double() - mean
+        variance, directions = torch.linalg.eigh(away.T @ away / len(away))
+        least = LEAST_VARIANCE * variance.max().clamp_min(torch.finfo(torch.float32).tiny)
+        axes = (directions / (variance.clamp_min(0.0) + least).sqrt()).float()
+        turned = (latents - mean.float()) @ axes
+        names, group = np.unique(group, return_inverse=True)
+        own = torch.from_numpy(group if len(names) > 1 else np.arange(len(group)))
+        return cls(mean.float(), axes, turned, _nearest(turned, turned, own))
+
+    def score(self, latents: Tensor) -> np.ndarray:
+        """Mean distance to the nearest training cells (cell), float64.
+
+        Args:
+            latents: fused latents (cell, latent).
+        """
+        return _nearest((latents - self.mean) @ self.axes, self.latents).double().numpy()
+
+    def threshold(self, quantile: float) -> float:
+        """The quantile of the held-out scores of the training cells."""
+        return float(np.quantile(self.held_out.double().numpy(), quantile))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain tensors, for the model file."""
+        return dict(vars(self))
+
+
+def _nearest(cells: Tensor, reference: Tensor, group: Tensor | None = None) -> Tensor:
+    """Mean distance of each cell to its nearest reference cells, those of its own group left out."""
+    found = []
+    for rows in torch.arange(len(cells)).split(_CHUNK):  # type: ignore[no-untyped-call]
+        distance = torch.cdist(cells[rows], reference)
+        if group is not None:
+            distance = distance.masked_fill(group[rows, None] == group[None, :], torch.inf)
+        least = distance.sort(dim=1).values[:, : min(NEIGHBOURS, len(reference))]
+        within = least.isfinite()
+        found.append(torch.where(within, least, 0.0).sum(1) / within.sum(1))
+    return torch.cat(found)

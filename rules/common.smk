@@ -1,0 +1,73 @@
+# The checked configuration and what the rules share: paths, settings, chains of segments.
+import json
+import sys
+from pathlib import Path
+
+from phase_lib.base.errors import PhaseError
+from phase_lib.base.provenance import code_hash
+from phase_lib.config.loading import check_config
+from phase_lib.elm.calendar import history_name, restart_name
+
+# Before any rule: an unknown key or an impossible value ends here, in one line.
+try:
+    CONFIG = check_config(config, list(reversed(workflow.configfiles)))
+except PhaseError as error:
+    print(f"phase: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
+
+# The rules call `phase` of this interpreter's environment, also where that is not activated.
+shell.executable("bash")
+shell.prefix(f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH"; ')
+
+RUN = CONFIG.run.directory.as_posix()
+WORLD = f"{RUN}/world"
+FORCING = f"{RUN}/forcing/monthly.nc"
+DATASET = f"{RUN}/dataset"
+CLOSING = f"{RUN}/report/closing.txt"
+SPLITS = ("random", "block")
+
+# Year of the restart that is the surrogate's input, and the restarts of the two runs that start there.
+INPUT_YEAR = 1 + CONFIG.land_model.input_years
+INJECTED = f"{RUN}/restart/{restart_name('ad', INPUT_YEAR)}"
+CONTROL = f"{RUN}/restart/control/{restart_name('ad', INPUT_YEAR)}"
+
+
+def settings(section, *keys):
+    """A section of the configuration, or some keys of it, as JSON for `--settings`."""
+    values = section.model_dump(mode="json")
+    return json.dumps({key: values[key] for key in keys} if keys else values, sort_keys=True)
+
+
+def log_file(name):
+    """Log of a rule."""
+    return f"{RUN}/logs/{name}.log"
+
+
+def benchmark_file(name):
+    """Seconds and memory of a rule."""
+    return f"{RUN}/benchmarks/{name}.tsv"
+
+
+def restart_file(case, year):
+    """Restart that a run wrote at the start of a model year."""
+    return f"{RUN}/landmodel/{case}/{restart_name(case, year)}"
+
+
+def history_files(case, tape, first=None, last=None):
+    """History of a run (all of it, or between two restarts): a file for each forcing cycle and tape.
+
+    A file is named after the end of its first interval: the cycle on tape 0, a year on tape 1.
+    """
+    boundaries = CONFIG.land_model.boundaries(case)
+    cycle = CONFIG.world.forcing_years
+    first, last = first or boundaries[0], last or boundaries[-1]
+    interval = {0: cycle, 1: 1}[tape]
+    return [
+        f"{RUN}/landmodel/{case}/{history_name(case, tape, start + interval)}"
+        for start in range(first, last, cycle)
+    ]
+
+
+def by_split(option, files):
+    """Words that hand one file of each split to a command."""
+    return [word for split, file in zip(SPLITS, files) for word in (option, split, file)]

@@ -1,0 +1,61 @@
+# Restarts in normal mode from the 20-year restart: with the predicted pools, and without (the control).
+rule inject_restart:
+    input:
+        restart=restart_file("ad", INPUT_YEAR),
+        surface=WORLD_FILES["surface"],
+        params=WORLD_FILES["params"],
+        soil_params=WORLD_FILES["soil_params"],
+        predictions=rules.predict_cells.output.predictions,
+    output:
+        restart=INJECTED,
+        diff=f"{INJECTED}.diff.json",
+    log:
+        log_file("inject_restart"),
+    benchmark:
+        benchmark_file("inject_restart")
+    priority: 60
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        settings=settings(CONFIG.injection),
+        ood=settings(CONFIG.ood, "action"),
+        code=code_hash("injection/inject"),
+    message:
+        "injecting the predicted pools into the 20-year restart"
+    shell:
+        "phase inject --restart {input.restart:q} --surface {input.surface:q} --params {input.params:q}"
+        " --soil-params {input.soil_params:q} --predictions {input.predictions:q}"
+        " --settings {params.settings:q} --ood {params.ood:q}"
+        " --output {output.restart:q} --report {output.diff:q} --log {log:q}"
+
+
+rule convert_control:
+    input:
+        restart=restart_file("ad", INPUT_YEAR),
+        surface=WORLD_FILES["surface"],
+        params=WORLD_FILES["params"],
+        soil_params=WORLD_FILES["soil_params"],
+    output:
+        restart=CONTROL,
+        diff=f"{CONTROL}.diff.json",
+    log:
+        log_file("convert_control"),
+    benchmark:
+        benchmark_file("convert_control")
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        settings=settings(CONFIG.injection),
+        code=code_hash("injection/inject"),
+    message:
+        "taking the 20-year restart to normal mode for the control"
+    shell:
+        "phase inject --restart {input.restart:q} --surface {input.surface:q} --params {input.params:q}"
+        " --soil-params {input.soil_params:q} --settings {params.settings:q}"
+        " --output {output.restart:q} --report {output.diff:q} --log {log:q}"

@@ -1,0 +1,47 @@
+# The run in numbers (summary.json), the report, and the closing page of the terminal.
+rule write_report:
+    input:
+        verdict=rules.judge_equilibrium.output.verdict,
+        drift=rules.judge_equilibrium.output.drift,
+        predictions=rules.predict_cells.output.predictions,
+        restart=rules.inject_restart.output.restart,
+        diff=rules.inject_restart.output.diff,
+        splits=expand(f"{DATASET}/split_{{split}}.nc", split=SPLITS),
+        tests=expand(f"{RUN}/predictions/test_{{split}}.nc", split=SPLITS),
+        training=expand(f"{RUN}/surrogate/{{split}}/history.csv", split=SPLITS),
+        cleaning=rules.fuse_records.output.cleaning,
+    output:
+        summary=f"{RUN}/summary.json",
+        page=f"{RUN}/report/index.html",
+        closing=CLOSING,
+        figures=directory(f"{RUN}/report/figures"),
+        tables=directory(f"{RUN}/report/tables"),
+    log:
+        log_file("write_report"),
+    benchmark:
+        benchmark_file("write_report")
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+        # Said in the summary; a resource, so that another number of cores reruns nothing.
+        cores_used=workflow.cores or 1,
+    params:
+        splits=lambda wildcards, input: by_split("--split", input.splits),
+        tests=lambda wildcards, input: by_split("--test", input.tests),
+        training=lambda wildcards, input: by_split("--training", input.training),
+        benchmarks=lambda wildcards, output: Path(output.summary).parent / "benchmarks",
+        directory=subpath(output.page, parent=True),
+        # The whole configuration: the summary holds its hash.
+        config=settings(CONFIG),
+        code=code_hash("report"),
+    message:
+        "writing summary and report"
+    shell:
+        "phase report --verdict {input.verdict:q} --drift {input.drift:q}"
+        " --predictions {input.predictions:q} --restart {input.restart:q} --diff {input.diff:q}"
+        " {params.splits:q} {params.tests:q} {params.training:q}"
+        " --cleaning {input.cleaning:q} --benchmarks {params.benchmarks:q}"
+        " --config {params.config:q} --cores {resources.cores_used}"
+        " --summary {output.summary:q} --output-dir {params.directory:q} --log {log:q}"

@@ -1,0 +1,183 @@
+"""The command line: exit codes, one-line errors, settings and logs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from phase_lib.base.errors import CheckFailed, InputError, ModelAbort
+from phase_lib.cli import main, phase
+
+COMMANDS = (
+    "world",
+    "forcing",
+    "run-segment",
+    "fuse",
+    "split",
+    "normalize",
+    "train",
+    "predict",
+    "inject",
+    "audit",
+    "compare-restarts",
+    "inspect",
+    "equilibrium",
+    "report",
+    "check",
+    "bench",
+)
+
+
+def run(*words: str) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def test_every_stage_of_the_chain_has_its_command() -> None:
+    assert set(COMMANDS) <= set(phase.commands)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_and_every_option(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(command, "--help") == 0
+    text = capsys.readouterr().out
+    assert "Usage: phase" in text
+    named = phase.commands[command]
+    commands = named.commands.values() if hasattr(named, "commands") else [named]
+    undocumented = [
+        option.opts
+        for item in commands
+        for option in item.params
+        if option.param_type_name == "option" and not option.help
+    ]
+    assert undocumented == []
+
+
+def test_help_needs_no_heavy_import() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; import phase_lib.cli; "
+        "print([m for m in ('torch', 'matplotlib', 'xarray', 'netCDF4', 'scipy') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("fuse",),
+        ("fues",),
+        ("split", "--kind", "odd"),
+        ("check", "--no-such-option"),
+        ("forcing", "--years", "0"),
+    ],
+)
+def test_wrong_arguments_exit_2_with_one_line(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*words) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert err.startswith("phase: ")
+    assert "--help" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(InputError("a.nc", "is wrong"), 2), (ModelAbort("pool below zero"), 1), (CheckFailed("no"), 3)],
+)
+def test_errors_raised_on_purpose_give_one_line_and_their_exit_code(
+    error: Exception,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("phase_lib.preflight.check_disk", refuse)
+    config = tmp_path / "config.yaml"
+    config.write_text("run: {name: x}")
+    log = tmp_path / "logs" / "check.log"
+    assert run("check", "--config", str(config), "--log", str(log)) == code
+    assert capsys.readouterr().err == f"phase: {error}\n"
+    assert str(error) in log.read_text()
+
+
+def test_a_fault_of_the_program_leaves_its_traceback_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("by mistake")
+
+    monkeypatch.setattr("phase_lib.preflight.check_disk", fail)
+    config = tmp_path / "config.yaml"
+    config.write_text("run: {name: x}")
+    log = tmp_path / "check.log"
+    with pytest.raises(ZeroDivisionError):
+        main(["check", "--config", str(config), "--log", str(log)])
+    assert "Traceback" in log.read_text()
+
+
+def test_several_values_may_follow_one_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[tuple[Path, ...]] = []
+    monkeypatch.setattr(
+        "phase_lib.equilibrium.verdict.equilibrium_of_files", lambda history, *_, **__: seen.append(history)
+    )
+    tail = ("--forcing-years", "20", "--output", str(tmp_path / "v.json"))
+    assert run("equilibrium", "--history", "a.nc", "b.nc", "c.nc", *tail) == 0
+    assert run("equilibrium", "--history", "a.nc", "--history", "b.nc", "c.nc", *tail) == 0
+    assert seen == [(Path("a.nc"), Path("b.nc"), Path("c.nc"))] * 2
+
+
+def test_a_misspelt_setting_of_a_command_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = ("world", "--settings", '{"resolution": 5}', "--output-dir", str(tmp_path / "world"))
+    assert run(*words) == 2
+    assert "--settings: unknown key resolution; did you mean resolution_deg?" in capsys.readouterr().err
+    assert not (tmp_path / "world").exists()
+
+
+def test_check_is_negative_when_the_disk_is_too_small(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    class Usage:
+        free = 1_000_000
+
+    monkeypatch.setattr("phase_lib.preflight.shutil.disk_usage", lambda _: Usage)
+    config = tmp_path / "config.yaml"
+    config.write_text(f"run: {{results_dir: {tmp_path}}}")
+    assert run("check", "--config", str(config)) == 3
+    assert "0.0 GB are free" in capsys.readouterr().err
+
+
+def test_check_compares_the_cells_of_restart_surface_and_domain(
+    elm_sample: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("run: {name: x}")
+    files = {
+        "--restart": elm_sample / "ad20.elm.r.0021-01-01-00000.nc",
+        "--surface": elm_sample / "surfdata.biomes.1d.nc",
+        "--domain": elm_sample / "domain.lnd.biomes.1d.nc",
+    }
+    words = [word for name, file in files.items() for word in (name, str(file))]
+    assert run("check", "--config", str(config), *words) == 0
+    moved = tmp_path / "moved.nc"
+    moved.write_bytes(files["--domain"].read_bytes())
+    import netCDF4
+
+    with netCDF4.Dataset(moved, "a") as dataset:
+        dataset["yc"][:] = dataset["yc"][:] + 1.0
+    assert run("check", "--config", str(config), *words[:-1], str(moved)) == 3
+    assert str(moved) in capsys.readouterr().err

@@ -1,0 +1,137 @@
+"""Verdicts on files: three runs side by side, and one run alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+
+from phase_lib.base.errors import CheckFailed, InputError
+from phase_lib.base.files import read_json
+from phase_lib.config.equilibrium import EquilibriumSettings
+from phase_lib.equilibrium.verdict import equilibrium_of_files, verdict_of_runs
+from tests.helpers.history import Grid, linear, write_history, years
+
+SETTINGS = EquilibriumSettings()
+
+
+def write_run(
+    path: Path, slope: float | np.ndarray, start: float = 1.0e4, first: int = 0, last: int = 100
+) -> Path:
+    grid, bounds = Grid(), years(first, last, 1)
+    stock = linear(grid, bounds, start, slope)
+    fields = {"TOTECOSYSC": 2.0 * stock, "TOTSOMC": stock, "TOTVEGC": 0.5 * stock, "CWDC": 0.1 * stock}
+    return write_history(path, grid, bounds, fields)
+
+
+def write_split(path: Path, part: np.ndarray, *, east: bool = True) -> Path:
+    grid = Grid()
+    order = np.argsort(-grid.cell_lat, kind="stable")  # another order than the history's
+    with netCDF4.Dataset(path, "w") as nc:
+        nc.createDimension("gridcell", grid.cells)
+        nc.createVariable("part", "i1", ("gridcell",))[:] = part[order]
+        nc.createVariable("lat", "f8", ("gridcell",))[:] = grid.cell_lat[order]
+        lon = grid.cell_lon[order]
+        nc.createVariable("lon", "f8", ("gridcell",))[:] = lon if east else lon - 360.0
+    return path
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> dict[str, list[Path]]:
+    return {
+        "injected": [write_run(tmp_path / "injected.nc", 0.1, 1.0e4, 20, 120)],
+        "control": [write_run(tmp_path / "control.nc", 30.0, 3.0e3, 20, 120)],
+        "reference": [write_run(tmp_path / "reference.nc", 0.0, 1.0e4, 400, 1200)],
+    }
+
+
+def test_three_runs_are_judged_side_by_side(three: dict[str, list[Path]], tmp_path: Path) -> None:
+    content = verdict_of_runs(three, 20, SETTINGS, tmp_path / "verdict.json", tmp_path / "drift.nc")
+    assert read_json(tmp_path / "verdict.json") == content
+    assert list(content["runs"]) == ["injected", "control", "reference"]
+    pg = Grid().land_area_m2.sum() / 1e15
+    control = content["runs"]["control"]["all_cells"]["criteria"]["drift_totsomc_pgc_per_yr"]
+    assert control["value"] == pytest.approx(30.0 * pg, rel=1e-9)
+    assert not control["holds"]
+    assert content["runs"]["reference"]["all_cells"]["in_equilibrium"]
+    assert content["runs"]["reference"]["all_cells"]["years"] == 800
+    error = content["relation_to_reference"]["injected"]["all_cells"]["totsomc_relative_error"]
+    # Middle of the last cycle is year 110 of the clock.
+    assert error == pytest.approx((1.0e4 + 0.1 * 110) / 1.0e4 - 1.0, rel=1e-6)
+    gained = content["injected_against_control"]["all_cells"]
+    assert gained["drift_totsomc_pgc_per_yr_within_limit"]
+    assert gained["area_out_of_equilibrium_smaller"]
+
+
+def test_blocked_test_cells_are_judged_alone(three: dict[str, list[Path]], tmp_path: Path) -> None:
+    grid = Grid()
+    slope = np.zeros(grid.cells)
+    slope[[2, 7]] = 5.0
+    three["injected"] = [write_run(tmp_path / "patchy.nc", slope, 1.0e4, 20, 120)]
+    part = np.ones(grid.cells, dtype=np.int8)
+    part[[2, 7]] = 3
+    split = write_split(tmp_path / "split.nc", part, east=False)
+    content = verdict_of_runs(
+        three, 20, SETTINGS, tmp_path / "verdict.json", tmp_path / "drift.nc", split=split
+    )
+    runs = content["runs"]["injected"]
+    area = grid.land_area_m2
+    assert runs["blocked_test_cells"]["cells"] == 2
+    assert runs["blocked_test_cells"]["criteria"]["area_out_of_equilibrium"]["value"] == pytest.approx(1.0)
+    assert runs["all_cells"]["criteria"]["area_out_of_equilibrium"]["value"] == pytest.approx(
+        area[[2, 7]].sum() / area.sum(), rel=1e-9
+    )
+    with netCDF4.Dataset(tmp_path / "drift.nc") as nc:
+        np.testing.assert_array_equal(np.flatnonzero(nc["test_cell"][:]), [2, 7])
+
+
+def test_the_drift_file_holds_the_drift_of_every_cell_and_run(
+    three: dict[str, list[Path]], tmp_path: Path
+) -> None:
+    verdict_of_runs(three, 20, SETTINGS, tmp_path / "verdict.json", tmp_path / "drift.nc")
+    with netCDF4.Dataset(tmp_path / "drift.nc") as nc:
+        np.testing.assert_allclose(nc["drift_injected"][:], 0.2, rtol=1e-6)
+        np.testing.assert_allclose(nc["drift_control"][:], 60.0, rtol=1e-6)
+        np.testing.assert_allclose(nc["drift_reference"][:], 0.0, atol=1e-9)
+        np.testing.assert_allclose(nc["lat"][:], Grid().cell_lat)
+        assert nc["drift_injected"].units == "gC/m^2/yr"
+        assert nc.code_version
+
+
+def test_runs_of_two_grids_are_refused_and_nothing_is_written(
+    three: dict[str, list[Path]], tmp_path: Path
+) -> None:
+    grid, bounds = Grid(lon=np.array([0.0, 5.0, 10.0])), years(20, 120)
+    steady = {name: linear(grid, bounds, 1.0, 0.0) for name in ("TOTECOSYSC", "TOTSOMC", "TOTVEGC")}
+    three["control"] = [write_history(tmp_path / "other.nc", grid, bounds, steady)]
+    with pytest.raises(InputError, match=r"other\.nc.*control run.*another grid"):
+        verdict_of_runs(three, 20, SETTINGS, tmp_path / "verdict.json", tmp_path / "drift.nc")
+    assert not (tmp_path / "verdict.json").exists()
+    assert not (tmp_path / "drift.nc").exists()
+
+
+def test_one_run_alone_writes_its_verdict(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "h1.nc", 0.0)
+    verdict = equilibrium_of_files([run], 20, tmp_path / "verdict.json", SETTINGS, strict=True)
+    content = read_json(tmp_path / "verdict.json")
+    assert verdict.in_equilibrium
+    assert content["in_equilibrium"] is True
+    assert content["thresholds"]["stock_drift_pgc_per_yr"] == 0.02
+    assert content["provenance"]["history"]["run"][0]["file"] == "h1.nc"
+
+
+def test_strict_fails_with_exit_code_3_after_the_verdict_is_written(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "h1.nc", 50.0)
+    with pytest.raises(CheckFailed, match="drift_totsomc_pgc_per_yr") as caught:
+        equilibrium_of_files([run], 20, tmp_path / "verdict.json", SETTINGS, strict=True)
+    assert caught.value.exit_code == 3
+    assert read_json(tmp_path / "verdict.json")["in_equilibrium"] is False
+
+
+def test_a_history_that_cannot_be_judged_leaves_no_verdict(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "h1.nc", 0.0, last=30)
+    with pytest.raises(InputError):
+        equilibrium_of_files([run], 20, tmp_path / "verdict.json", SETTINGS)
+    assert not (tmp_path / "verdict.json").exists()

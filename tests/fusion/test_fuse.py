@@ -1,0 +1,368 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+
+from phase_lib.base.errors import InputError
+from phase_lib.config.fusion import FusionSettings
+from phase_lib.config.targets import PRESETS, TargetSettings
+from phase_lib.dataset.loading import describe, load_dataset, read_cells
+from phase_lib.elm.pools import HEADLINE, POOL_VARIABLES
+from phase_lib.elm.soil_grid import DZDECOMP
+from phase_lib.fusion.fuse import FusionInputs, fuse
+from phase_lib.fusion.schema import resolve_targets
+from tests.helpers.dataset import (
+    F_CWD,
+    F_SOIL3,
+    F_SOIL4,
+    MORTALITY,
+    Grid,
+    make_dataset,
+    salt_of,
+    shuffled_grid,
+    write_forcing,
+    write_inputs,
+    write_restart,
+)
+
+SLOW = TargetSettings(preset="slow")
+
+
+@pytest.fixture(scope="module")
+def grid() -> Grid:
+    return shuffled_grid()
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory, grid: Grid) -> Path:
+    return make_dataset(tmp_path_factory.mktemp("fused"), grid, "slow")
+
+
+def fused(inputs: FusionInputs, directory: Path, targets: TargetSettings = SLOW) -> dict:
+    return fuse(inputs, FusionSettings(batch_cells=7), targets, directory)
+
+
+def edit(path: Path, change: Callable[[netCDF4.Dataset], None]) -> None:
+    with netCDF4.Dataset(path, "r+") as nc:
+        nc.set_auto_maskandscale(False)
+        change(nc)
+
+
+def soil_column(nc: netCDF4.Dataset, cell: int) -> int:
+    on_cell = (nc["cols1d_gridcell_index"][:] == cell + 1) & (nc["cols1d_ityp"][:] == 1)
+    return int(np.flatnonzero(on_cell)[0])
+
+
+def patch(nc: netCDF4.Dataset, cell: int, pft: int) -> int:
+    here = (nc["pfts1d_column_index"][:] == soil_column(nc, cell) + 1) & (nc["pfts1d_itypveg"][:] == pft)
+    return int(np.flatnonzero(here)[0])
+
+
+def test_cells_come_by_latitude_then_longitude_east(dataset: Path) -> None:
+    index = read_cells(dataset)
+    assert np.all(np.diff(index.lat) >= 0.0)
+    same = np.diff(index.lat) == 0.0
+    assert np.all(np.diff(index.lon % 360.0)[same] > 0.0)
+    assert sorted(index.cell) == list(range(24))
+
+
+def test_each_patch_keeps_its_own_values_though_files_are_shuffled(dataset: Path, grid: Grid) -> None:
+    index = read_cells(dataset)
+    values = load_dataset(dataset, ["deadstemc", "Y_deadstemc"])
+    expected = grid.patch_value(index.cell[:, None], np.arange(17), salt_of("deadstemc"))
+    covered = grid.cover[index.cell] > 0.0
+    np.testing.assert_allclose(values["deadstemc"][covered], expected[covered])
+    np.testing.assert_allclose(values["Y_deadstemc"][covered], 3.0 * expected[covered])
+
+
+def test_a_pft_without_cover_is_absent_not_its_cold_start_constant(dataset: Path, grid: Grid) -> None:
+    index = read_cells(dataset)
+    values = load_dataset(dataset, ["npool", "Y_tlai", "state20_deadcrootc"])
+    for array in values.values():
+        np.testing.assert_array_equal(np.isnan(array), grid.cover[index.cell] == 0.0)
+
+
+def test_layers_come_from_the_soil_column(dataset: Path, grid: Grid) -> None:
+    index = read_cells(dataset)
+    values = load_dataset(dataset, ["soil4c_vr", "labilep_vr"])
+    for name, array in values.items():
+        expected = grid.layer_value(index.cell[:, None], np.arange(10), salt_of(name))
+        np.testing.assert_allclose(array, expected)
+
+
+def test_surface_and_area_belong_to_the_cell(dataset: Path) -> None:
+    index = read_cells(dataset)
+    values = load_dataset(dataset, ["APATITE_P", "PCT_CLAY", "PCT_NAT_PFT"])
+    np.testing.assert_allclose(values["APATITE_P"], 8.0 + index.cell)
+    np.testing.assert_allclose(values["PCT_CLAY"][:, 9], (index.cell % 40 + 9) / 2.0)
+    np.testing.assert_allclose(values["PCT_NAT_PFT"], 100.0 * index.cover)
+    np.testing.assert_allclose(index.area_km2, 1000.0 + index.cell)
+
+
+def test_forcing_is_matched_by_place(dataset: Path, tmp_path: Path, grid: Grid) -> None:
+    index = read_cells(dataset)
+    path = write_forcing(tmp_path / "monthly.nc", grid)
+    with netCDF4.Dataset(path) as nc:
+        lat, lon, tbot = (np.asarray(nc[name][:]) for name in ("lat", "lon", "TBOT"))
+    found = load_dataset(dataset, ["TBOT"])["TBOT"]
+    for i in range(index.ncells):
+        row = np.flatnonzero((lat == index.lat[i]) & (lon == index.lon[i]))[0]
+        np.testing.assert_array_equal(found[i], tbot[row])
+
+
+def test_fluxes_are_annual_and_the_labels_mean_the_last_twenty_years(dataset: Path) -> None:
+    index = read_cells(dataset)
+    values = load_dataset(dataset, ["GPP", "HR", "Y_GPP", "Y_AR"])
+    np.testing.assert_allclose(values["GPP"], 4.0 * index.cell, rtol=1e-6)
+    np.testing.assert_allclose(values["HR"], 1.0 * index.cell, rtol=1e-6)
+    np.testing.assert_allclose(values["Y_GPP"], 4.0 * (index.cell + 150.0), rtol=1e-6)
+    np.testing.assert_allclose(values["Y_AR"], 2.0 * (index.cell + 150.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "factor"),
+    [
+        ("deadstemc", MORTALITY),
+        ("deadcrootc", MORTALITY),
+        ("soil3c_vr", F_SOIL3),
+        ("soil4c_vr", F_SOIL4),
+        ("cwdc_vr", F_CWD),
+        ("soil2c_vr", 1.0),
+        ("leafc", 1.0),
+        ("tlai", 1.0),
+    ],
+)
+def test_year_21_state_is_taken_to_normal_mode_by_f_alone(dataset: Path, name: str, factor: float) -> None:
+    values = load_dataset(dataset, [name, f"state20_{name}"])
+    ratio = values[f"state20_{name}"] / values[name]
+    np.testing.assert_allclose(ratio[np.isfinite(ratio)], factor, rtol=1e-7)
+
+
+def test_a_normal_mode_restart_is_not_multiplied(tmp_path: Path, grid: Grid) -> None:
+    inputs = write_inputs(tmp_path, grid)
+    write_restart(inputs.restart, grid, year=21, spinup_state=0)
+    fused(inputs, tmp_path / "out")
+    values = load_dataset(
+        tmp_path / "out", ["soil4c_vr", "state20_soil4c_vr", "deadstemc", "state20_deadstemc"]
+    )
+    for name in ("soil4c_vr", "deadstemc"):
+        np.testing.assert_array_equal(values[name], values[f"state20_{name}"])
+
+
+def test_states_say_in_which_space_they_are(dataset: Path) -> None:
+    with netCDF4.Dataset(dataset / "batch_00.nc") as nc:
+        assert nc["soil3c_vr"].space == "ad"
+        assert nc["soil3c_vr"].model_year == 21
+        assert nc["Y_soil3c_vr"].space == "normal"
+        assert nc["state20_soil3c_vr"].space == "normal"
+
+
+def test_every_variable_has_a_group_and_units(dataset: Path) -> None:
+    for name, info in describe(dataset).items():
+        assert info.group, name
+        assert info.units or info.group == "traits", name
+
+
+def test_the_batch_size_does_not_change_the_records(dataset: Path, tmp_path: Path, grid: Grid) -> None:
+    other = make_dataset(tmp_path, grid, "slow", batch_cells=1000)
+    names = [name for name, info in describe(dataset).items() if info.group != "index"]
+    first, second = load_dataset(dataset, names), load_dataset(other, names)
+    for name in names:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("reason", "change"),
+    [
+        ("state_missing", lambda nc: nc["leafc"].__setitem__(patch(nc, 3, 0), 1.0e36)),
+        ("state_implausible", lambda nc: nc["frootc"].__setitem__(patch(nc, 3, 0), -5.0)),
+        ("soil_missing", lambda nc: nc["soil2c_vr"].__setitem__((soil_column(nc, 3), 4), np.nan)),
+        ("soil_implausible", lambda nc: nc["soil3n_vr"].__setitem__((soil_column(nc, 3), 0), -1.0)),
+        ("below_active_layers", lambda nc: nc["cwdc_vr"].__setitem__((soil_column(nc, 3), 11), 2.0)),
+        ("no_soil_column", lambda nc: nc["cols1d_wtxy"].__setitem__(soil_column(nc, 3), 0.0)),
+    ],
+)
+def test_a_damaged_cell_is_counted_and_left_out_alone(
+    tmp_path: Path, grid: Grid, reason: str, change: Callable[[netCDF4.Dataset], None]
+) -> None:
+    inputs = write_inputs(tmp_path, grid)
+    edit(inputs.restart, change)
+    summary = fused(inputs, tmp_path / "out")
+    index = read_cells(tmp_path / "out")
+    assert {r: c["cells"] for r, c in summary["inputs"].items() if c["cells"]} == {reason: 1}
+    np.testing.assert_array_equal(index.cell[~index.trainable], [3])
+    np.testing.assert_array_equal(index.complete, index.trainable)
+    assert json.loads((tmp_path / "out" / "cleaning.json").read_text()) == summary
+
+
+def test_damage_on_a_patch_without_cover_does_not_matter(tmp_path: Path, grid: Grid) -> None:
+    inputs = write_inputs(tmp_path, grid)
+    bare = int(np.flatnonzero(grid.cover[3] == 0.0)[0])
+    edit(inputs.restart, lambda nc: nc["leafc"].__setitem__(patch(nc, 3, bare), np.nan))
+    assert fused(inputs, tmp_path / "out")["trainable"] == grid.ncells
+
+
+def test_a_debt_of_carbon_may_be_negative(tmp_path: Path, grid: Grid) -> None:
+    inputs = write_inputs(tmp_path, grid)
+    edit(inputs.restart, lambda nc: nc["xsmrpool"].__setitem__(patch(nc, 3, 0), -50.0))
+    assert fused(inputs, tmp_path / "out")["trainable"] == grid.ncells
+
+
+def test_columns_just_above_elms_switch_give_no_labels_but_stay_in(tmp_path: Path, grid: Grid) -> None:
+    inputs = write_inputs(tmp_path, grid)
+    assert inputs.reference_ad_restart is not None
+
+    def change(nc: netCDF4.Dataset) -> None:
+        for cell, value in ((2, 0.0011), (5, 0.00199), (6, 0.0021), (7, 1.0)):
+            nc["scalaravg_col"][soil_column(nc, cell)] = value
+
+    edit(inputs.reference_ad_restart, change)
+    summary = fused(inputs, tmp_path / "out")
+    index = read_cells(tmp_path / "out")
+    assert summary["labels"]["label_scalaravg"]["cells"] == 2
+    assert sorted(index.cell[~index.trainable]) == [2, 5]
+    assert index.complete.all()
+
+
+def test_a_damaged_label_leaves_the_cell_to_be_predicted(tmp_path: Path, grid: Grid) -> None:
+    inputs = write_inputs(tmp_path, grid)
+    assert inputs.reference_restart is not None
+    edit(inputs.reference_restart, lambda nc: nc["soil4c_vr"].__setitem__((soil_column(nc, 9), 2), np.nan))
+    summary = fused(inputs, tmp_path / "out")
+    index = read_cells(tmp_path / "out")
+    assert summary["labels"]["label_missing"]["variables"] == {"soil4c_vr": 1}
+    assert list(index.cell[~index.trainable]) == [9]
+    assert index.complete.all()
+
+
+def test_without_a_reference_no_cell_is_trainable(tmp_path: Path, grid: Grid) -> None:
+    inputs = dataclasses.replace(
+        write_inputs(tmp_path, grid), reference_restart=None, reference_history=(), reference_ad_restart=None
+    )
+    fused(inputs, tmp_path / "out")
+    assert not read_cells(tmp_path / "out").trainable.any()
+    assert not any(info.group == "target" for info in describe(tmp_path / "out").values())
+
+
+def test_a_shorter_dataset_leaves_no_batch_of_the_longer_one(tmp_path: Path, grid: Grid) -> None:
+    inputs = write_inputs(tmp_path, grid)
+    paper = TargetSettings(preset="paper")
+    fuse(inputs, FusionSettings(batch_cells=3), paper, tmp_path / "out")
+    fuse(inputs, FusionSettings(batch_cells=12), paper, tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").glob("batch_*")) == ["batch_00.nc", "batch_01.nc"]
+
+
+def spoil_reference_flag(inputs: FusionInputs) -> None:
+    assert inputs.reference_restart is not None
+    edit(inputs.reference_restart, lambda nc: nc["spinup_state"].assignValue(1))
+
+
+def spoil_units(inputs: FusionInputs) -> None:
+    edit(inputs.restart, lambda nc: nc["leafc"].setncattr("units", "kg/m2"))
+
+
+def spoil_forcing_units(inputs: FusionInputs) -> None:
+    edit(inputs.forcing, lambda nc: nc["TBOT"].setncattr("units", "degC"))
+
+
+def spoil_surface_grid(inputs: FusionInputs) -> None:
+    edit(inputs.surface, lambda nc: nc["LATIXY"].__setitem__(slice(None), nc["LATIXY"][:] + 1.0))
+
+
+def spoil_variable(inputs: FusionInputs) -> None:
+    edit(inputs.restart, lambda nc: nc.renameVariable("soil4p_vr", "soil4p"))
+
+
+def spoil_distance(inputs: FusionInputs) -> None:
+    edit(inputs.forcing, lambda nc: nc["forcing_distance_km"].__setitem__(4, 9000.0))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "word"),
+    [
+        (spoil_reference_flag, "spinup_state is 1"),
+        (spoil_units, "leafc"),
+        (spoil_forcing_units, "TBOT"),
+        (spoil_surface_grid, "no partner"),
+        (spoil_variable, "soil4p_vr"),
+        (spoil_distance, "9000 km"),
+        (lambda inputs: inputs.forcing.unlink(), "does not exist"),
+        (lambda inputs: inputs.history[0].rename(inputs.history[0].with_name("gone")), "does not exist"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(
+    tmp_path: Path, grid: Grid, spoil: Callable[[FusionInputs], None], word: str
+) -> None:
+    inputs = write_inputs(tmp_path, grid)
+    spoil(inputs)
+    with pytest.raises(InputError, match=word) as caught:
+        fused(inputs, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out" / "cells.nc").exists()
+
+
+def test_history_that_does_not_cover_the_years_is_refused(tmp_path: Path, grid: Grid) -> None:
+    inputs = write_inputs(tmp_path, grid)
+    settings = FusionSettings(history_years=30)
+    with pytest.raises(InputError, match=r"covers 20\.00 years"):
+        fuse(inputs, settings, TargetSettings(preset="paper"), tmp_path / "out")
+
+
+def test_presets_hold_pools_that_restarts_have_and_contain_each_other() -> None:
+    paper, slow, full = (set(PRESETS[name]) for name in ("paper", "slow", "full"))
+    assert paper == set(HEADLINE.values())
+    assert paper < slow < full
+    assert full - {"tlai"} <= set(POOL_VARIABLES)
+    carbon = {name for name, pool in POOL_VARIABLES.items() if pool.element == "c"} - {"xsmrpool"}
+    assert full - {"tlai"} == carbon
+
+
+def test_presets_name_every_carbon_pool_in_ad_space() -> None:
+    compressed = {name for name, pool in POOL_VARIABLES.items() if pool.in_ad_space and pool.element == "c"}
+    assert compressed <= set(PRESETS["paper"])
+
+
+@pytest.mark.parametrize("name", ["leafd", "labilep_vr", "solutionp_vr"])
+def test_a_target_that_cannot_be_predicted_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=name):
+        resolve_targets(TargetSettings(preset="paper", add=[name]).names)
+
+
+def test_targets_can_be_added_and_dropped() -> None:
+    names = TargetSettings(preset="paper", add=["leafc", "tlai"], drop=["cwdc_vr"]).names
+    assert names == ["deadcrootc", "deadstemc", "tlai", "soil3c_vr", "soil4c_vr", "leafc"]
+
+
+def test_real_restart_keeps_its_column_totals(tmp_path: Path, elm_sample: Path) -> None:
+    restart = elm_sample / "ad20.elm.r.0021-01-01-00000.nc"
+    with netCDF4.Dataset(restart) as nc:
+        nc.set_auto_maskandscale(False)
+        grid = Grid(nc["grid1d_lat"][:], nc["grid1d_lon"][:])
+        soil = np.flatnonzero((nc["cols1d_ityplun"][:] == 1) & (nc["cols1d_ityp"][:] == 1))
+        cells = nc["cols1d_gridcell_index"][soil] - 1
+        totsomc = nc["totsomc"][soil]
+        lat_of_cell = nc["grid1d_lat"][:]
+    inputs = FusionInputs(
+        restart=restart,
+        history=(elm_sample / "history" / "ad20.elm.h1.0021-01-01-00000.nc",),
+        surface=elm_sample / "surfdata.biomes.1d.nc",
+        params=elm_sample / "clm_params_c211124.nc",
+        forcing=write_forcing(tmp_path / "monthly.nc", grid),
+    )
+    summary = fused(inputs, tmp_path / "out")
+    assert summary["complete"] == 24
+    assert summary["traits_absent"] == []
+    index = read_cells(tmp_path / "out")
+    names = [f"soil{k}c_vr" for k in (1, 2, 3, 4)]
+    values = load_dataset(tmp_path / "out", [*names, "GPP", "NPP", "AR"])
+    place = np.argsort(cells)[index.cell]
+    np.testing.assert_allclose(sum(values[n] for n in names) @ DZDECOMP, totsomc[place], rtol=1e-10)
+    np.testing.assert_array_equal(index.lat, lat_of_cell[index.cell])
+    np.testing.assert_allclose(values["GPP"] - values["AR"], values["NPP"], atol=0.1)
+    assert 1000.0 < values["GPP"].max() < 6000.0

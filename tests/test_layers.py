@@ -1,0 +1,64 @@
+"""Data flow one way through the rooms of the library, and so do imports."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import phase_lib
+
+PACKAGE = Path(phase_lib.__file__).parent
+#: Rooms from the ground up; rooms of one floor do not import each other.
+FLOORS = (
+    {"base"},
+    {"elm", "config"},
+    {"landmodel"},
+    {"fusion"},
+    {"dataset"},
+    {"surrogate"},
+    {"injection"},
+    {"equilibrium"},
+    {"report"},
+    {"preflight", "cli"},
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported_names(path: Path) -> set[str]:
+    """Dotted names that a module imports, also inside functions."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_every_room_has_its_floor() -> None:
+    assert {room_of(path) for path in MODULES} == set(FLOOR)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_lower_room_never_imports_an_upper_one(path: Path) -> None:
+    own = room_of(path)
+    rooms = {name.split(".")[1] for name in imported_names(path) if name.startswith("phase_lib.")} & set(
+        FLOOR
+    )
+    upward = {room for room in rooms if room != own and FLOOR[room] >= FLOOR[own]}
+    assert upward <= ({"preflight"} if own == "cli" else set())
+
+
+def test_the_library_knows_nothing_of_snakemake() -> None:
+    users = [
+        path for path in MODULES if any(name.split(".")[0] == "snakemake" for name in imported_names(path))
+    ]
+    assert users == []

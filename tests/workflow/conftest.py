@@ -1,0 +1,125 @@
+"""One small run of the whole workflow, shared by the tests of this directory."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SMALL = "tests/config/small.yaml"
+#: What a workflow needs of the checkout; tests change the copy, never the checkout.
+TREE = ("Snakefile", "rules", "envs", "profiles", "phase_lib", "workflow_config.yaml", SMALL)
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A copy of the workflow in a directory of its own.
+
+    Attributes:
+        root: directory of the copy.
+        results: directory of its run.
+        first: what the first, complete run wrote on the terminal.
+    """
+
+    root: Path
+    results: Path
+    first: str = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment in which the copy's library is the one that runs."""
+        tools = Path(sys.executable).parent
+        return {
+            **os.environ,
+            "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(self.root),
+            "OMP_NUM_THREADS": "1",
+        }
+
+    def snakemake(
+        self, *words: str, configs: tuple[str, ...] = (SMALL,), target: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs snakemake in the copy; stdout and stderr together."""
+        targets = [] if target is None else [target.relative_to(self.root).as_posix()]
+        return self._run(
+            [sys.executable, "-m", "snakemake", *words, "--configfile", *configs, "--", *targets]
+        )
+
+    def phase(self, *words: object) -> subprocess.CompletedProcess[str]:
+        """Runs a command of the copy's library."""
+        return self._run([sys.executable, "-m", "phase_lib.cli", *map(str, words)])
+
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=self.root,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+
+    def planned(self, configs: tuple[str, ...] = (SMALL,), target: Path | None = None) -> set[str]:
+        """Names of the rules that a run would execute now."""
+        # The job table belongs to what the profile keeps quiet.
+        result = self.snakemake("--dry-run", "--quiet", "host", configs=configs, target=target)
+        assert result.returncode == 0, result.stdout
+        return set(re.findall(r"^(\w+) +\d+$", result.stdout, flags=re.MULTILINE)) - {"total"}
+
+    @contextmanager
+    def touched(self, path: Path) -> Iterator[None]:
+        """A file with a new modification time, which it loses afterwards."""
+        before = path.stat()
+        os.utime(path)
+        try:
+            yield
+        finally:
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    @contextmanager
+    def changed(self, path: Path, addition: str) -> Iterator[None]:
+        """A text file with a line more, which it loses afterwards."""
+        before = path.read_text(encoding="utf-8")
+        path.write_text(before + addition, encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.write_text(before, encoding="utf-8")
+
+
+def copy_of_the_workflow(root: Path) -> Workflow:
+    """Copies what a workflow needs into `root`."""
+    for name in TREE:
+        source, target = ROOT / name, root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, target)
+    return Workflow(root, root / "results" / "small")
+
+
+@pytest.fixture(scope="session")
+def fresh_workflow(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """A copy in which nothing has run."""
+    return copy_of_the_workflow(tmp_path_factory.mktemp("fresh"))
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """A copy in which the small configuration ran from beginning to end."""
+    workflow = copy_of_the_workflow(tmp_path_factory.mktemp("workflow"))
+    result = workflow.snakemake()
+    assert result.returncode == 0, result.stdout
+    return Workflow(workflow.root, workflow.results, result.stdout)

@@ -1,0 +1,108 @@
+"""What changed is made again with all that depends on it, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.conftest import SMALL, Workflow
+
+# One worker keeps the run that these tests share.
+pytestmark = [pytest.mark.xdist_group("workflow"), pytest.mark.slow]
+
+VERDICT = {"judge_equilibrium", "write_report", "all"}
+INJECTED = {"inject_restart", "run_injected_0061", *VERDICT}
+CONTROL = {"convert_control", "run_control_0061"}
+SURROGATE = {"train_surrogate", "predict_cells", "predict_test_cells", *INJECTED}
+DATASET = {"fuse_records", "split_cells", "normalize_features", *SURROGATE}
+CHAIN = {"run_ad_0021", "run_ad_0061", "run_reference_0101"}
+EVERYTHING = {"make_world", "reduce_forcing", *CHAIN, *CONTROL, *DATASET}
+
+
+def extra_config(workflow: Workflow, name: str, text: str) -> tuple[str, str]:
+    path = workflow.root / f"{name}.yaml"
+    path.write_text(text, encoding="utf-8")
+    return SMALL, str(path)
+
+
+def test_a_fresh_copy_plans_every_stage(fresh_workflow: Workflow) -> None:
+    assert fresh_workflow.planned() == EVERYTHING
+
+
+def test_a_second_run_does_nothing(small_run: Workflow) -> None:
+    result = small_run.snakemake()
+    assert result.returncode == 0
+    assert "Nothing to be done" in result.stdout
+
+
+def test_a_touched_forcing_file_reruns_all_but_the_world(small_run: Workflow) -> None:
+    file = small_run.results / "world" / "forcing" / "clmforc.embedded.Prec.1903-05.nc"
+    with small_run.touched(file):
+        assert small_run.planned() == EVERYTHING - {"make_world"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("learning_rate", "surrogate: {learning_rate: 0.0017}", SURROGATE),
+        ("threshold", "equilibrium: {cell_drift_gc_m2_yr: 1.5}", VERDICT),
+        ("ood", "ood: {action: predict}", {"predict_cells", *INJECTED}),
+        ("split", "dataset: {block_degrees: 20.0}", DATASET - {"fuse_records"}),
+        ("co2", "land_model: {co2_ppm: 290.0}", EVERYTHING - {"make_world", "reduce_forcing"}),
+        ("seed", "world: {seed: 11}", EVERYTHING),
+    ],
+)
+def test_a_changed_key_reruns_the_stages_that_use_it(
+    small_run: Workflow, name: str, text: str, expected: set[str]
+) -> None:
+    assert small_run.planned(configs=extra_config(small_run, name, text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("landmodel/embedded/world/climate.py", EVERYTHING),
+        ("landmodel/embedded/vegetation.py", EVERYTHING - {"make_world", "reduce_forcing"}),
+        ("fusion/cleaning.py", DATASET),
+        ("surrogate/model.py", SURROGATE),
+        ("injection/inject.py", INJECTED | CONTROL),
+        ("equilibrium/verdict.py", VERDICT),
+        ("report/closing.py", {"write_report", "all"}),
+        ("cli.py", set()),
+    ],
+)
+def test_a_changed_module_reruns_the_stages_that_import_it(
+    small_run: Workflow, module: str, expected: set[str]
+) -> None:
+    with small_run.changed(small_run.root / "phase_lib" / module, "\n# changed\n"):
+        assert small_run.planned() == expected
+
+
+def test_a_changed_threshold_really_runs_only_the_verdict_and_the_report(small_run: Workflow) -> None:
+    watched = [
+        "restart/ad.elm.r.0021-01-01-00000.nc",
+        "predictions/predictions.nc",
+        "surrogate/block/model.pt",
+        "dataset/cells.nc",
+    ]
+    before = {name: (small_run.results / name).stat().st_mtime_ns for name in watched}
+    configs = extra_config(small_run, "stricter", "equilibrium: {nbp_pgc_per_yr: 0.05}")
+    result = small_run.snakemake(configs=configs)
+    assert result.returncode == 0, result.stdout
+    assert {name: (small_run.results / name).stat().st_mtime_ns for name in watched} == before
+    assert small_run.planned(configs=configs) == set()
+    # And back, so that the other tests find the run as it was.
+    assert small_run.planned() == VERDICT
+    assert small_run.snakemake().returncode == 0
+    assert small_run.planned() == set()
+
+
+def test_a_chain_resumes_at_the_last_restart(small_run: Workflow, tmp_path: Path) -> None:
+    lost = small_run.results / "landmodel" / "ad" / "ad.elm.r.0061-01-01-00000.nc"
+    kept = tmp_path / lost.name
+    lost.rename(kept)
+    try:
+        assert small_run.planned(target=lost) == {"run_ad_0061"}
+    finally:
+        kept.rename(lost)

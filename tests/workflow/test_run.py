@@ -1,0 +1,90 @@
+"""The small configuration from beginning to end: every product is there and says what it should."""
+
+from __future__ import annotations
+
+import json
+
+import netCDF4
+import pytest
+
+from tests.workflow.conftest import Workflow
+
+pytestmark = [pytest.mark.xdist_group("workflow"), pytest.mark.slow]
+
+HEADLINE = {"deadcrootc", "deadstemc", "tlai", "soil3c", "soil4c", "cwdc"}
+METRICS = {"r2", "r2_pooled", "rmse", "nrmse", "median_abs_log_ratio", "n"}
+RESTART = "ad.elm.r.0021-01-01-00000.nc"
+
+
+def test_all_final_products_are_there(small_run: Workflow) -> None:
+    for name in (
+        f"restart/{RESTART}",
+        f"restart/{RESTART}.diff.json",
+        "predictions/predictions.nc",
+        "predictions/test_random.nc",
+        "predictions/test_block.nc",
+        "equilibrium/verdict.json",
+        "equilibrium/drift.nc",
+        "summary.json",
+        "report/index.html",
+    ):
+        assert (small_run.results / name).stat().st_size > 0, name
+    assert list((small_run.results / "report" / "figures").glob("*.png"))
+    assert list((small_run.results / "report" / "tables").glob("*.csv"))
+
+
+def test_the_terminal_shows_progress_and_ends_with_the_closing_page(small_run: Workflow) -> None:
+    for word in ("[world]", "model year", "epoch"):
+        assert word in small_run.first
+    assert (small_run.results / "report" / "closing.txt").read_text().strip() in small_run.first
+
+
+def test_nothing_half_written_is_left_behind(small_run: Workflow) -> None:
+    assert list(small_run.results.rglob("*.part")) == []
+
+
+def test_the_summary_holds_every_metric_of_every_target(small_run: Workflow) -> None:
+    summary = json.loads((small_run.results / "summary.json").read_text())
+    assert set(summary["skill"]) == {"random", "block"}
+    for models in summary["skill"].values():
+        assert set(models) == {"phase", "state20", "analogue"}
+        for targets in models.values():
+            assert set(targets) == HEADLINE
+            assert all(set(metrics) == METRICS for metrics in targets.values())
+    for run in ("injected", "control", "reference"):
+        assert {"drift_totsomc_pgc_per_yr", "drift_totvegc_pgc_per_yr", "area_out_of_equilibrium"} <= set(
+            summary["equilibrium"][run]
+        )
+        assert {"totsomc_pgc", "totvegc_pgc", "cwdc_pgc"} <= set(summary["stocks"][run])
+    assert summary["restart"]["audit_errors"] == 0
+    assert summary["restart"]["stable"] is True
+
+
+def test_the_injected_restart_is_cdf5_and_differs_only_where_it_says(small_run: Workflow) -> None:
+    injected = small_run.results / "restart" / RESTART
+    base = small_run.results / "landmodel" / "ad" / RESTART
+    changed = set(json.loads(injected.with_name(f"{RESTART}.diff.json").read_text())["variables_changed"])
+    assert injected.read_bytes()[:4] == b"CDF\x05"
+    with netCDF4.Dataset(injected) as new, netCDF4.Dataset(base) as old:
+        for dataset in (new, old):
+            dataset.set_auto_maskandscale(False)
+        assert int(new["spinup_state"][...]) == 0
+        assert list(new.variables) == list(old.variables)
+        assert new.ncattrs() == old.ncattrs()
+        for name, variable in old.variables.items():
+            assert variable.ncattrs() == new[name].ncattrs(), name
+            if name not in changed:
+                assert variable[...].tobytes() == new[name][...].tobytes(), name
+
+
+def test_the_injected_restart_passes_the_audit(small_run: Workflow) -> None:
+    world = small_run.results / "world"
+    result = small_run.phase(
+        "audit",
+        small_run.results / "restart" / RESTART,
+        "--surface",
+        world / "surfdata.nc",
+        "--params",
+        world / "clm_params.nc",
+    )
+    assert result.returncode == 0, result.stdout
