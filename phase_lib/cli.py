@@ -93,14 +93,17 @@ def _fail(message: str, code: int) -> NoReturn:
 
 
 def stage(function: _Function) -> _Function:
-    """Gives a command `--log` and `--verbose`, and sets up its progress lines."""
+    """Gives a command `--log` and `--verbose`, and sets up its progress lines.
+
+    Lines begin with the name of the log file, which tells jobs side by side apart, or with the command's.
+    """
 
     @click.option("--log", type=FILE, help="Also write progress, with times, to this file.")
     @click.option("--verbose", is_flag=True, help="Say more on the terminal.")
     @functools.wraps(function)
     def wrapped(*args: Any, log: Path | None, verbose: bool, **kwargs: Any) -> Any:
-        name = click.get_current_context().info_name or "phase"
-        configure_logging(name, log, verbose=verbose)
+        name = log.stem if log is not None else click.get_current_context().info_name
+        configure_logging(name or "phase", log, verbose=verbose)
         return function(*args, **kwargs)
 
     return wrapped  # type: ignore[return-value]

@@ -6,8 +6,23 @@ import os
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parents[1]
+WORKFLOW_TESTS = "tests/workflow"
+
+
+class _BySharedWork(LoadScopeScheduling):
+    """Gives a process whole files of tests; those of the workflow, which share one run, as one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return WORKFLOW_TESTS if nodeid.startswith(f"{WORKFLOW_TESTS}/") else nodeid.split("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Distributes tests over processes so that shared fixtures are made once."""
+    return _BySharedWork(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ FORCING: dict[str, tuple[str, tuple[str, ...]]] = {
     "PSRF": ("Pa", ("Pa",)),
     "FSDS": ("W/m^2", ("W/m2", "W/m^2", "W/m**2", "W m-2")),
     "QBOT": ("kg/kg", ("kg/kg", "kg kg-1")),
-    "PRECTmms": ("mm/s", ("mm/s", "mm s-1", "mm/sec", "kg/m2/s", "kg m-2 s-1")),
+    "PRECTmms": ("mm/s", ("mm/s", "mm s-1", "mm/sec", "mm H2O / sec", "kg/m2/s", "kg m-2 s-1")),
     "TBOT": ("K", ("K",)),
 }
 #: Plausible range of a monthly mean, in the units above.

@@ -610,30 +610,22 @@ def inject(
         mineral, full = supplied_mineral_p(maps, smax, ks)
         saturated = int(np.count_nonzero(full))
     with ExitStack() as stack:
-        predicted = (
-            None
-            if predictions is None
-            else stack.enter_context(
-                Predictions(
-                    require_file(predictions),
-                    base.grid,
-                    parameters.per_pft("woody"),
-                    ood,
-                    settings.chunk_cells,
-                )
-            )
-        )
+        predicted = None
+        if predictions is not None:
+            dataset = stack.enter_context(open_dataset(predictions))
+            woody = parameters.per_pft("woody")
+            predicted = Predictions(predictions, dataset, base.grid, woody, ood, settings.chunk_cells)
         copy = source
         if not dry_run:
             copy = stack.enter_context(writing(target))
             LOGGER.info("copying %s", source)
             shutil.copyfile(source, copy)
-        with open_dataset(copy, "r" if dry_run else "r+") as dataset:
-            editor = Editor(dataset, base.weights, dry_run=dry_run)
+        with open_dataset(copy, "r" if dry_run else "r+") as edited:
+            editor = Editor(edited, base.weights, dry_run=dry_run)
             injection = _Injection(base, parameters, predicted, mineral, settings, editor)
             injection.soil()
             injection.plants()
-            flag = _set_normal(dataset, dry_run=dry_run)
+            flag = _set_normal(edited, dry_run=dry_run)
         changes = {name: _account(name, change) for name, change in editor.changes.items() if change.count}
         if flag is not None:
             changes["spinup_state"] = flag

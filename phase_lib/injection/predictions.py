@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
 
 import netCDF4
 import numpy as np
@@ -14,7 +12,7 @@ from phase_lib.base.errors import InputError
 from phase_lib.config.ood import OodSettings
 from phase_lib.elm.constants import FILL_THRESHOLD, NATPFT, PFT_NAMES
 from phase_lib.elm.matching import match_cells
-from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.netcdf import get_variable
 from phase_lib.elm.pools import (
     LITTER,
     MINERAL_N,
@@ -53,7 +51,8 @@ class Predictions:
     """An open predictions file, checked, with its rows in the order of the restart's cells.
 
     Args:
-        path: predictions file.
+        path: predictions file, for messages.
+        dataset: the open file.
         grid: cells and patches of the restart.
         woody: `woody` by PFT (natpft): wood of other PFTs is not looked at.
         ood: what flagged cells get.
@@ -72,25 +71,17 @@ class Predictions:
     """
 
     def __init__(
-        self, path: str | Path, grid: Subgrid, woody: np.ndarray, ood: OodSettings, chunk_cells: int
+        self,
+        path: str | Path,
+        dataset: netCDF4.Dataset,
+        grid: Subgrid,
+        woody: np.ndarray,
+        ood: OodSettings,
+        chunk_cells: int,
     ) -> None:
-        self.path = Path(path)
+        self.path, self._dataset = Path(path), dataset
         self._grid, self._woody, self._ood, self._chunk = grid, woody, ood, chunk_cells
-        self._context = open_dataset(self.path)
-        self._dataset = self._context.__enter__()
-        try:
-            self._check()
-        except BaseException:
-            self._dataset.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._context.__exit__(kind, error, trace)
+        self._check()
 
     def _check(self) -> None:
         space = str(getattr(self._dataset, "label_space", ""))
@@ -230,12 +221,3 @@ class Predictions:
         if self._ood.action == "analogue" and np.any(flagged):
             values[flagged] = self._slab(self._dataset[f"analogue_{name}"], cells[flagged])
         return values
-
-    def source(self) -> Literal["prediction", "analogue", "base"]:
-        """Where the state of flagged cells comes from."""
-        sources: dict[str, Literal["prediction", "analogue", "base"]] = {
-            "predict": "prediction",
-            "analogue": "analogue",
-            "keep": "base",
-        }
-        return sources[self._ood.action]

@@ -39,8 +39,7 @@ def _head(summary: Mapping[str, Any]) -> list[str]:
         line,
         "=" * len(line),
         f"The injected restart {state} {restart['years_run']:.0f} years in normal mode; audit errors: "
-        f"{restart['audit_errors']}; out-of-distribution cells: {restart['flagged_cells']}"
-        f" ({restart['ood_action']})",
+        f"{restart['audit_errors']}; flagged cells: {restart['flagged_cells']} ({restart['ood_action']})",
     ]
 
 

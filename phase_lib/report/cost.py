@@ -19,7 +19,7 @@ ROLES: dict[Role, str] = {
     "inputs": "making the world and its forcing",
     "accelerated": "the accelerated spin-up: 20 AD years, surrogate, injection, stabilisation",
     "labels": "the rest of the reference run, which gives the labels",
-    "verification": "control, random split, verdict",
+    "verification": "control, random split, test cells, verdict, report",
 }
 
 
@@ -30,8 +30,8 @@ class StageCost:
     Attributes:
         stage: name of the rule, with its wildcards.
         seconds: wall-clock time.
-        core_seconds: CPU time of all its processes; the wall-clock time where it was not measured (jobs
-            shorter than the sampling interval).
+        core_seconds: cores held x wall-clock time; where the table does not say how many cores were held,
+            the larger of CPU time and wall-clock time.
         role: what it counts as.
     """
 
@@ -50,7 +50,9 @@ def role_of(stage: str, input_year: int) -> Role:
         ("run_reference_*", "labels"),
         ("*control*", "verification"),
         ("*[-_]random", "verification"),
+        ("predict_test_cells*", "verification"),
         ("judge_equilibrium", "verification"),
+        ("write_report", "verification"),
     )
     return next((role for pattern, role in patterns if fnmatchcase(stage, pattern)), "accelerated")
 
@@ -67,19 +69,24 @@ def read_costs(directory: Path, input_year: int) -> list[StageCost]:
 
 def _read_cost(path: Path, role: Role) -> StageCost:
     with require_file(path).open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream, delimiter="\t"))
+        rows = list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
     if not rows or "s" not in rows[0]:
         raise InputError(path, "is no benchmark table", expected="a column s and one row per repeat")
     seconds = sum(float(row["s"]) for row in rows)
-    return StageCost(path.stem, seconds, sum(_cpu_seconds(row) for row in rows), role)
+    return StageCost(path.stem, seconds, sum(_core_seconds(row) for row in rows), role)
 
 
-def _cpu_seconds(row: dict[str, str]) -> float:
+def _core_seconds(row: dict[str, str]) -> float:
+    seconds = float(row["s"])
+    if "threads" in row:
+        return seconds * float(row["threads"])
     try:
-        cpu = float(row.get("cpu_time", ""))
+        sampled = float(row.get("cpu_time", ""))
     except ValueError:  # "-" or "NA": the job ended before the first sample
-        cpu = 0.0
-    return cpu if cpu > 0.0 else float(row["s"])
+        sampled = 0.0
+    # CPU time is sampled, every half minute in long jobs, so that the last part of a job is missing;
+    # a job holds at least one core all the time.
+    return max(sampled, seconds)
 
 
 def cost_summary(

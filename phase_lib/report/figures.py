@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import BoundaryNorm, ListedColormap, Normalize, SymLogNorm, TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from phase_lib.base.files import writing
 from phase_lib.elm.constants import PFT_NAMES
@@ -33,6 +34,8 @@ MODEL_STYLE: dict[str, dict[str, Any]] = {
 }
 PART_COLOURS = {"excluded": "#d9d9d9", "train": "#56B4E9", "validation": ORANGE, "test": "#5e3c99"}
 _DPI = 120
+#: Colour bars below maps, which are wide and low.
+_BAR: dict[str, Any] = {"orientation": "horizontal", "shrink": 0.7, "aspect": 35, "pad": 0.02}
 #: Points in a scatter plot; more would hide each other and swell the file.
 _MOST_POINTS = 20000
 #: Samples above which a time series is drawn without markers.
@@ -135,6 +138,9 @@ def criteria_over_time(verdict: Mapping[str, Any]) -> Drawing:
             color=GREY,
         )
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(base=10.0, subs=(1.0, 2.0, 5.0)))
+        ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_yscale(scale)
         ax.set_xlabel("years since the run began in normal mode")
         ax.set_ylabel(label)
@@ -174,7 +180,8 @@ def skill_overview(skill: Mapping[str, Any]) -> Drawing:
         row[1].set_xlim(left=0.0)
     axes[-1, 0].set_xlabel("mean R² per PFT or layer (1 is perfect; below −1 drawn at −1)")
     axes[-1, 1].set_xlabel("median |ln(prediction / truth)| (0 is perfect)")
-    axes[0, 1].legend(frameon=False, fontsize=8, loc="best")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9)
     split = "block" if "block" in skill else splits[0]
     won, total = wins(skill[split], "r2")
     ratio, _ = wins(skill[split], "median_abs_log_ratio")
@@ -239,8 +246,9 @@ def scatter(cells: Sequence[TestCells], split: str) -> Drawing:
         ax.set_ylim(low / 3.0, high * 3.0)
         found = pooled[data.target]
         ax.set_title(f"{data.target}: pooled R² {'-' if found is None else format(found, '.3f')}", fontsize=9)
-        ax.set_xlabel(f"reference ({data.units})", fontsize=8)
-        ax.set_ylabel(f"prediction ({data.units})", fontsize=8)
+        units = data.units.replace("^2", "²").replace("^3", "³")
+        ax.set_xlabel(f"reference ({units})", fontsize=8)
+        ax.set_ylabel(f"prediction ({units})", fontsize=8)
     for ax in list(axes.flat)[len(cells) :]:
         ax.set_visible(False)
     legend = axes[0, 0].legend(frameon=False, fontsize=8, markerscale=4)
@@ -314,18 +322,16 @@ def soil_carbon_maps(grid: CellMap, cells: Mapping[str, np.ndarray]) -> Drawing:
     """Soil carbon of the reference, and what the injected run has more or less."""
     base = "reference" if "totsomc_reference" in cells else "injected"
     stock = cells[f"totsomc_{base}"] / 1000.0
-    figure, axes = _figure(1, 2 if base == "reference" else 1, 11.0, 3.6)
+    figure, axes = _figure(1, 2 if base == "reference" else 1, 11.0, 3.9)
     top = max(1.0, float(np.percentile(stock, 98)))
     drawn = grid.draw(axes[0, 0], stock, cmap="cividis", norm=Normalize(0.0, top))
-    figure.colorbar(drawn, ax=axes[0, 0], label=f"TOTSOMC, {base} (kgC/m²)", extend="max", shrink=0.8)
+    figure.colorbar(drawn, ax=axes[0, 0], label=f"TOTSOMC, {base} (kgC/m²)", extend="max", **_BAR)
     title, caption = f"Soil carbon of the {base} run", "Mean of the last forcing cycle."
     if base == "reference":
         error = (cells["totsomc_injected"] - cells["totsomc_reference"]) / 1000.0
         limit = max(0.1, float(np.percentile(np.abs(error), 98)))
         drawn = grid.draw(axes[0, 1], error, cmap="PuOr_r", norm=TwoSlopeNorm(0.0, -limit, limit))
-        figure.colorbar(
-            drawn, ax=axes[0, 1], label="injected − reference (kgC/m²)", extend="both", shrink=0.8
-        )
+        figure.colorbar(drawn, ax=axes[0, 1], label="injected − reference (kgC/m²)", extend="both", **_BAR)
         weight = cells["area"] * cells["landfrac"]
         size = float(weight @ np.abs(error) / weight.sum())
         share = size / float(weight @ stock / weight.sum())
@@ -348,7 +354,11 @@ def drift_maps(grid: CellMap, cells: Mapping[str, np.ndarray], threshold: float)
         out = float(weight[np.abs(drift) > threshold].sum() / weight.sum())
         ax.set_title(f"{run}: {out:.1%} of the land area beyond ±{threshold:g} gC/m²/yr", fontsize=9)
         median[run] = float(np.median(np.abs(drift)))
-    figure.colorbar(drawn, ax=axes[:, 0], label="drift of TOTECOSYSC (gC/m²/yr)", extend="both", shrink=0.6)
+    ends = threshold * np.array([1.0, 10.0, 100.0])
+    bar = figure.colorbar(
+        drawn, ax=axes[:, 0].tolist(), label="drift of TOTECOSYSC (gC/m²/yr)", extend="both", **_BAR
+    )
+    bar.set_ticks([*-ends[::-1], 0.0, *ends], labels=[f"{v:g}" for v in (*-ends[::-1], 0.0, *ends)])
     title = "The median cell drifts by " + ", ".join(f"{value:.2f} ({run})" for run, value in median.items())
     caption = (
         "gC/m²/yr; last forcing cycle minus the one before, per year. Colours are linear up to the cell "
@@ -361,7 +371,7 @@ def out_of_distribution_map(
     grid: CellMap, ood_score: np.ndarray, flag: np.ndarray, threshold: float
 ) -> Drawing:
     """Score of every cell and the flagged ones."""
-    figure, axes = _figure(1, 1, 8.0, 4.0)
+    figure, axes = _figure(1, 1, 7.2, 4.6)
     ax = axes[0, 0]
     relative = np.where(np.isfinite(ood_score), ood_score, np.nan) / threshold
     drawn = grid.draw(ax, relative, cmap="cividis", norm=Normalize(0.0, 1.5))
@@ -369,7 +379,7 @@ def out_of_distribution_map(
     if flagged.any():
         ax.plot(grid.lon[flagged], grid.lat[flagged], "x", color=VERMILLION, ms=5, mew=1.4, label="flagged")
         ax.legend(frameon=True, fontsize=8, loc="lower left")
-    figure.colorbar(drawn, ax=ax, label="score / threshold", extend="max", shrink=0.8)
+    figure.colorbar(drawn, ax=ax, label="score / threshold", extend="max", **_BAR)
     title = f"{int(flagged.sum())} of {len(flag)} cells are unlike the training cells"
     caption = (
         "Distance to the training cells in the latent space of the blocked model, relative to the threshold."
@@ -387,15 +397,15 @@ def split_maps(
         parts: part -> code.
         distance: split -> median distance of a test cell to the nearest training cell, km.
     """
-    figure, axes = _figure(1, len(splits), 5.5 * len(splits), 3.6)
+    figure, axes = _figure(1, len(splits), 5.5 * len(splits), 3.7)
     cmap = ListedColormap([PART_COLOURS[part] for part in parts])
     norm = BoundaryNorm(np.arange(len(parts) + 1) - 0.5, len(parts))
     drawn: Any = None
     for ax, (split, (grid, part)) in zip(axes[0], splits.items(), strict=True):
         drawn = grid.draw(ax, part.astype(np.float64), cmap=cmap, norm=norm)
         ax.set_title(f"{SPLITS[split]}: {int(np.sum(part == parts['test']))} test cells", fontsize=9)
-    bar = figure.colorbar(drawn, ax=axes[0, :].tolist(), ticks=list(parts.values()), shrink=0.8)
-    bar.ax.set_yticklabels(list(parts))
+    bar = figure.colorbar(drawn, ax=axes[0, :].tolist(), ticks=list(parts.values()), **_BAR)
+    bar.ax.set_xticklabels(list(parts))
     title = "The median test cell is away from its nearest training cell by " + ", ".join(
         f"{distance[split]:,.0f} km ({SPLITS[split]})" for split in splits
     )

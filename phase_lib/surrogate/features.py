@@ -116,7 +116,7 @@ class Layout:
         return [name for name in self.dims() if not name.startswith("Y_")]
 
     def static_names(self, preset: Preset) -> list[str]:
-        """Grid-level inputs of a preset; coordinates, which tell cells apart by place, are the paper's only."""
+        """Grid-level inputs of a preset; only the paper's has coordinates, which tell places apart."""
         return [*self.static, "lat", "lon"] if preset == "paper" else list(self.static)
 
     def static_width(self, preset: Preset) -> int:

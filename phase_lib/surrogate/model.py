@@ -131,7 +131,7 @@ class FlatHead(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         """(cell, d_model) to (cell, entity, target)."""
         outputs: Tensor = self.layers(latent)
-        return outputs.unflatten(-1, self._shape)
+        return outputs.reshape(-1, *self._shape)
 
 
 class SharedHead(nn.Module):
@@ -154,7 +154,7 @@ class SharedHead(nn.Module):
         inputs = torch.cat([latent[cell], own[cell, entity], self.embedding[entity]], dim=-1)
         hidden = nn.functional.gelu(self.enter(inputs))
         hidden = hidden + nn.functional.gelu(self.middle(self.dropout(hidden)))
-        outputs = self.leave(self.dropout(hidden))
+        outputs: Tensor = self.leave(self.dropout(hidden))
         return outputs.new_zeros(*present.shape, outputs.shape[-1]).index_put((cell, entity), outputs)
 
 

@@ -202,7 +202,7 @@ class _Run:
             ticker.tick(
                 self.epoch,
                 self.settings.epochs,
-                f"validation loss {last['validation_loss']:.4f}, best {self.best_loss:.4f} in {self.best_epoch}",
+                f"validation loss {last['validation_loss']:.4f}, best {self.best_loss:.4f}",
             )
             if time.monotonic() - saved >= self.settings.checkpoint_seconds:
                 self._write_checkpoint()

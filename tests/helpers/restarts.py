@@ -18,7 +18,18 @@ MORTALITY = 10.0
 CN = {"soil1": 12.0, "soil2": 12.0, "soil3": 10.0, "soil4": 10.0}
 CP = {"soil1": 360.0, "soil2": 360.0, "soil3": 500.0, "soil4": 500.0}
 DZ = np.array(
-    [0.0175128, 0.0275790, 0.0454700, 0.0749674, 0.1236004, 0.2037826, 0.3359806, 0.5539384, 0.9132900, 1.5057607]
+    [
+        0.0175128,
+        0.0275790,
+        0.0454700,
+        0.0749674,
+        0.1236004,
+        0.2037826,
+        0.3359806,
+        0.5539384,
+        0.9132900,
+        1.5057607,
+    ]
 )
 SOIL_POOLS = ("litr1", "litr2", "litr3", "cwd", "soil1", "soil2", "soil3", "soil4")
 ORGANS = ("leaf", "froot", "livestem", "deadstem", "livecroot", "deadcroot")
@@ -30,9 +41,7 @@ LEAFCP = np.array(
     [1, 525, 400, 250, 600, 450, 500, 375, 250, 450, 375, 250, 250, 375, 375, 275, 275], dtype=float
 )
 WOODY = np.array([0, *[1] * 8, 2, 2, 2, 0, 0, 0, 0, 0], dtype=float)
-SLATOP = np.array(
-    [0, 0.01, 0.008, 0.024, 0.012, 0.012, 0.03, 0.03, 0.03, 0.012, *[0.03] * 7], dtype=float
-)
+SLATOP = np.array([0, 0.01, 0.008, 0.024, 0.012, 0.012, 0.03, 0.03, 0.03, 0.012, *[0.03] * 7], dtype=float)
 DSLADLAI = np.array([0, 6e-4, 6e-4, 1.5e-3, 8e-4, 8e-4, 2e-3, 2e-3, 2e-3, *[0.0] * 8])
 PFT_PARAMETERS = {
     "leafcn": LEAFCN,
@@ -179,7 +188,9 @@ def make_world(
     cols: list[tuple[int, int, int, int, float, int]] = []  # cell, landunit, lun type, type, weight, active
     pats: list[tuple[int, int, int, float, int, int]] = []  # cell, column, pft, wtcol, lun type, active
 
-    def add_column(cell: int, lun: int, kind: int, weight: float, active: int, patches: list[tuple[int, float]]) -> None:
+    def add_column(
+        cell: int, lun: int, kind: int, weight: float, active: int, patches: list[tuple[int, float]]
+    ) -> None:
         cols.append((cell, len(land) - 1, lun, kind, weight, active))
         for pft, share in patches:
             pats.append((cell, len(cols) - 1, pft, share, lun, int(active and share > 0.0)))
@@ -249,16 +260,29 @@ def make_world(
         for stage in STAGES:
             share = {"": 1.0, "_storage": 0.5, "_xfer": 0.0}[stage]
             stored = np.where(grows, 60.0 if organ in ("leaf", "froot") else 0.0, 0.0)
-            values = carbon[organ] if stage == "" else share * (stored if organ in ("leaf", "froot") else carbon[organ])
+            values = (
+                carbon[organ]
+                if stage == ""
+                else share * (stored if organ in ("leaf", "froot") else carbon[organ])
+            )
             plant[f"{organ}c{stage}"] = values
             for element in "np":
                 fixed = ratio_of(organ, element)[k]
-                plant[f"{organ}{element}{stage}"] = np.where(fixed > 0, values / np.where(fixed > 0, fixed, 1.0), 0.0)
+                plant[f"{organ}{element}{stage}"] = np.where(
+                    fixed > 0, values / np.where(fixed > 0, fixed, 1.0), 0.0
+                )
     # Patches without cover hold the constants of a cold start.
     bare = bgc_column[p_column] & ~covered & (p_pft > 0)
     plant["leafc"] = np.where(bare & np.isin(p_pft, EVERGREEN), 1.0, plant["leafc"])
     plant["deadstemc"] = np.where(bare & (WOODY[k] > 0), 0.1, plant["deadstemc"])
-    singles = {"cpool": 0.0, "gresp_storage": 1.0, "gresp_xfer": 0.0, "npool": 5.0, "retransn": 1.0, "retransp": 0.1}
+    singles = {
+        "cpool": 0.0,
+        "gresp_storage": 1.0,
+        "gresp_xfer": 0.0,
+        "npool": 5.0,
+        "retransn": 1.0,
+        "retransp": 0.1,
+    }
     for name, value in singles.items():
         plant[name] = np.where(covered, value, 0.0)
     plant["npool"][bare] = 10.0
@@ -330,13 +354,20 @@ def make_world(
         put("T_VEG", "f8", ("pft",), np.where(rng.random(len(p)) < 0.3, np.nan, 280.0))
         put("burndate", "i4", ("pft",), 10000)
         scalar = scalaravg if scalaravg is not None else (0.01 if ad else 1.0)
-        put("scalaravg_col", "f8", ("column", "levgrnd"), np.where(bgc_column[:, None], scalar, FILL) * np.ones(15))
+        put(
+            "scalaravg_col",
+            "f8",
+            ("column", "levgrnd"),
+            np.where(bgc_column[:, None], scalar, FILL) * np.ones(15),
+        )
         for name, values in layered.items():
             put(name, "f8", ("column", "levgrnd"), values)
         for name, values in plant.items():
             put(name, "f8", ("pft",), values)
         for total, parts in (("totlitc", SOIL_POOLS[:3]), ("totsomc", SOIL_POOLS[4:])):
-            stock = np.sum([np.where(bgc_column[:, None], layered[f"{q}c_vr"], 0.0)[:, :10] @ DZ for q in parts], axis=0)
+            stock = np.sum(
+                [np.where(bgc_column[:, None], layered[f"{q}c_vr"], 0.0)[:, :10] @ DZ for q in parts], axis=0
+            )
             put(total, "f8", ("column",), stock)
         letters = d.createVariable("locfnh", "S1", ("string_length",))
         letters[:] = np.array(list("case.elm.h0.nc".ljust(64)), dtype="S1")
@@ -384,16 +415,17 @@ def edit(path: Path, name: str, index: object, value: object) -> None:
         d[name][index] = value
 
 
-def without(path: Path, target: Path, *names: str) -> Path:
-    """A copy without some variables, all dimensions and attributes kept."""
+def without(path: Path, target: Path, *names: str, dimension: str = "") -> Path:
+    """A copy without some variables, or without a dimension and what lies on it; attributes are kept."""
     with netCDF4.Dataset(path) as source, netCDF4.Dataset(target, "w", format=source.data_model) as d:
         source.set_auto_maskandscale(False)
         d.set_auto_maskandscale(False)
         d.setncatts({name: source.getncattr(name) for name in source.ncattrs()})
-        for name, dimension in source.dimensions.items():
-            d.createDimension(name, dimension.size)
+        for name, item in source.dimensions.items():
+            if name != dimension:
+                d.createDimension(name, item.size)
         for name, variable in source.variables.items():
-            if name in names:
+            if name in names or dimension in variable.dimensions:
                 continue
             attributes = {key: variable.getncattr(key) for key in variable.ncattrs()}
             fill = attributes.pop("_FillValue", None)

@@ -42,7 +42,9 @@ class GlobalGrid(Grid):
         super().__post_init__()
         lat = np.deg2rad(self.lat)[:, None] * np.ones(len(self.lon))
         self.area = np.abs(np.cos(lat)) * 3.0e5
-        self.landfrac = np.where((np.abs(lat) < 1.0) & (np.cos(np.deg2rad(self.lon)) > 0.0)[None, :], 0.8, 0.0)
+        self.landfrac = np.where(
+            (np.abs(lat) < 1.0) & (np.cos(np.deg2rad(self.lon)) > 0.0)[None, :], 0.8, 0.0
+        )
 
 
 def synthetic_run(root: Path, grid: Grid, seed: int = 0) -> tuple[RunProducts, RunFacts]:
@@ -196,7 +198,9 @@ def _diff(path: Path) -> Path:
 def _training(path: Path, rng: np.random.Generator) -> Path:
     epochs = np.arange(1, 61)
     train = np.exp(-epochs / 20.0) + 0.05
-    validation = np.exp(-epochs / 22.0) + 0.07 + 0.01 * rng.random(60) + 1e-5 * np.maximum(0, epochs - 45) ** 2
+    validation = (
+        np.exp(-epochs / 22.0) + 0.07 + 0.01 * rng.random(60) + 1e-5 * np.maximum(0, epochs - 45) ** 2
+    )
     lines = ["epoch,learning_rate,train_loss,validation_loss,seconds"]
     lines += [f"{e},0.001,{t},{v},0.5" for e, t, v in zip(epochs, train, validation, strict=True)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -215,7 +219,11 @@ def _benchmarks(directory: Path) -> Path:
 
 
 def _cleaning(path: Path, grid: Grid) -> Path:
-    reason = {"cells": 2, "meaning": "scalaravg_col at the end of AD just above ELM's switch", "variables": {}}
+    reason = {
+        "cells": 2,
+        "meaning": "scalaravg_col at the end of AD just above ELM's switch",
+        "variables": {},
+    }
     write_json(
         path,
         {

@@ -7,15 +7,19 @@ and slow pools have not yet filled.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import netCDF4
 import numpy as np
 
 from phase_lib.config.dataset import DatasetSettings
+from phase_lib.config.surrogate import SurrogateSettings
 from phase_lib.dataset.split import SplitKind, split
 from phase_lib.elm.soil_grid import DZSOI, ZSOI
 from phase_lib.fusion.schema import SOIL_VARIABLES, STATE_VARIABLES, TRAITS, units_of
+from phase_lib.surrogate.targets import normalize
+from phase_lib.surrogate.training import train
 
 PATCH_TARGETS = ("deadcrootc", "deadstemc", "tlai", "leafc")
 LAYER_TARGETS = ("soil3c_vr", "soil4c_vr", "cwdc_vr", "litr1c_vr")
@@ -235,3 +239,62 @@ def write_split(dataset_dir: Path, kind: SplitKind = "random", seed: int = 3) ->
     path = dataset_dir / f"split_{kind}.nc"
     split(dataset_dir, kind, DatasetSettings(), seed, path)
     return path
+
+
+#: A network small enough to train in a test.
+SMALL = {
+    "d_model": 16,
+    "attention_heads": 2,
+    "fusion_layers": 1,
+    "feedforward": 32,
+    "lstm_hidden": 8,
+    "cnn_channels": 8,
+    "decoder_width": 32,
+    "members": 1,
+    "epochs": 4,
+    "warmup_epochs": 1,
+    "batch_cells": 32,
+    "checkpoint_seconds": 0.0,
+}
+
+
+def small_settings(**changes: object) -> SurrogateSettings:
+    """Settings of the small network."""
+    return SurrogateSettings.model_validate(SMALL | changes)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A dataset with a split and a normalisation.
+
+    Attributes:
+        dataset: directory of the dataset.
+        split: split file.
+        normalization: normalisation of the split.
+        settings: what the normalisation was made for.
+    """
+
+    dataset: Path
+    split: Path
+    normalization: Path
+    settings: SurrogateSettings
+
+    def train(self, output: Path, **changes: object) -> Path:
+        """Trains with changed settings; returns the model file."""
+        settings = SurrogateSettings.model_validate(self.settings.model_dump() | changes)
+        return train(self.dataset, self.split, self.normalization, settings, output)
+
+
+def prepare(
+    directory: Path,
+    values: dict[str, np.ndarray] | None = None,
+    kind: SplitKind = "random",
+    **changes: object,
+) -> Prepared:
+    """Writes a dataset, a split and a normalisation."""
+    dataset = write_dataset(directory / "dataset", make_values() if values is None else values)
+    split_file = write_split(dataset, kind)
+    settings = small_settings(**changes)
+    normalization = directory / "normalization.nc"
+    normalize(dataset, split_file, settings, normalization)
+    return Prepared(dataset, split_file, normalization, settings)

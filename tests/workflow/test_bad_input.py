@@ -11,7 +11,7 @@ import pytest
 
 from tests.workflow.conftest import Workflow
 
-pytestmark = [pytest.mark.xdist_group("workflow"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 RESTART = "ad.elm.r.0021-01-01-00000.nc"
 

@@ -8,8 +8,7 @@ import pytest
 
 from tests.workflow.conftest import SMALL, Workflow
 
-# One worker keeps the run that these tests share.
-pytestmark = [pytest.mark.xdist_group("workflow"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 VERDICT = {"judge_equilibrium", "write_report", "all"}
 INJECTED = {"inject_restart", "run_injected_0061", *VERDICT}

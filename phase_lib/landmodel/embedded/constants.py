@@ -7,9 +7,9 @@ MONTHS_PER_YEAR = 12
 
 # --- Light use (Monteith-type; ranges from the general literature on production efficiency models).
 #: Efficiency of C3 plants at the reference leaf nitrogen, gC per MJ of absorbed PAR.
-EPSILON_C3 = 1.75
+EPSILON_C3 = 1.35
 #: The same for C4 plants, which the CO2 term does not reduce.
-EPSILON_C4 = 2.2
+EPSILON_C4 = 1.75
 #: Rubisco nitrogen (flnr x leaf N per area, gN m-2) at which the efficiencies hold.
 RUBISCO_N_REFERENCE = 0.14
 PAR_FRACTION = 0.5
@@ -19,9 +19,9 @@ VPD_OPEN_PA, VPD_CLOSED_PA = 650.0, 3000.0
 CO2_COMPENSATION, CO2_COMPENSATION_Q10 = 42.75, 1.37
 
 # --- Temperature response of production: zero, full, full, zero (degrees C, monthly mean air).
-RAMP_C3 = (-4.0, 14.0, 30.0, 42.0)
-RAMP_C4 = (6.0, 24.0, 36.0, 46.0)
-RAMP_BOREAL = (-5.0, 9.0, 24.0, 38.0)
+RAMP_C3 = (-2.0, 16.0, 30.0, 42.0)
+RAMP_C4 = (8.0, 26.0, 36.0, 46.0)
+RAMP_BOREAL = (-4.0, 11.0, 24.0, 38.0)
 
 # --- Soil water and heat.
 ROOT_ZONE_M = 1.5
@@ -42,8 +42,9 @@ FREEZING_MPA_PER_K = 1.22
 NDEP, PDEP = 0.12, 0.004
 SOIL_PH = 6.5
 #: Denitrification at saturation, 1/day.
-DENITRIFICATION = 0.01
-#: Share of mineral P solution that a month's drainage carries off relative to nitrate.
+DENITRIFICATION = 0.05
+#: Share of anoxic sites in soil at half saturation and drier.
+BACKGROUND_ANOXIA = 0.05
 SURFACE_PROFILE_PER_M = 10.0
 
 # --- Vegetation.

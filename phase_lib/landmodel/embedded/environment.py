@@ -364,7 +364,7 @@ def _denitrification(wetness: Tensor, temperature: Tensor, days: Tensor) -> Tens
     """Share of nitrate that denitrifiers could take in a month (time, layer, cell)."""
     anoxic = ((wetness - 0.5) / 0.5).clamp(0.0, 1.0) ** 2
     thawed = (temperature > TFRZ).to(wetness.dtype)
-    return -torch.expm1(-k.DENITRIFICATION * (0.02 + anoxic)[:, None] * thawed * days[:, None])
+    return -torch.expm1(-k.DENITRIFICATION * (k.BACKGROUND_ANOXIA + anoxic)[:, None] * thawed * days[:, None])
 
 
 def _day_length(site: Site) -> Tensor:

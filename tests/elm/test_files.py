@@ -1,0 +1,289 @@
+"""What the files are: soil grid, calendar, subgrid, canopy, matching, headers; against facts and the real sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phase_lib.base.errors import InputError
+from phase_lib.elm.calendar import (
+    days_since_year_one,
+    forcing_year,
+    history_name,
+    parse_restart_name,
+    restart_name,
+)
+from phase_lib.elm.canopy import canopy_height, growth_form, leaf_area, leaf_carbon
+from phase_lib.elm.domain import read_domain
+from phase_lib.elm.matching import match_cells, nearest
+from phase_lib.elm.netcdf import create_dataset, flavour, get_variable, open_dataset
+from phase_lib.elm.parameters import read_parameters
+from phase_lib.elm.pools import HEADLINE, POOL_VARIABLES
+from phase_lib.elm.restart import read_header
+from phase_lib.elm.soil_grid import DZDECOMP, DZSOI, ZISOI, ZSOI
+from phase_lib.elm.subgrid import bgc_columns, bgc_patches, read_subgrid
+from phase_lib.elm.surface import read_land_area, read_surface
+from tests.helpers.restarts import DZ, EVERGREEN, SLATOP, edit, make_world, raw, without
+
+RESTART = "ad20.elm.r.0021-01-01-00000.nc"
+
+
+# -- soil layers ------------------------------------------------------------------------------------------
+
+
+def test_soil_layers_have_the_documented_depths() -> None:
+    assert ZSOI[[0, 3, 9, 14]] == pytest.approx([0.0071006, 0.1188651, 2.8646071, 35.1776212], rel=1e-6)
+    assert DZSOI[[0, 9, 14]] == pytest.approx([0.0175128, 1.5057607, 13.8511521], rel=1e-6)
+    assert ZISOI[[1, 10, 15]] == pytest.approx([0.0175128, 3.8018819, 42.1031973], rel=1e-6)
+    assert pytest.approx(DZ, rel=3e-6) == DZDECOMP
+    assert DZDECOMP.sum() == pytest.approx(3.801882, rel=1e-6)
+
+
+def test_soil_stocks_of_the_real_restart_are_its_own_totals(elm_sample: Path) -> None:
+    restart = elm_sample / RESTART
+    soil = raw(restart, "cols1d_ityplun") == 1
+    for total, parts in (
+        ("totsomc", ("soil1c_vr", "soil2c_vr", "soil3c_vr", "soil4c_vr")),
+        ("totlitp", ("litr1p_vr", "litr2p_vr", "litr3p_vr")),
+    ):
+        stock = sum(raw(restart, part)[soil][:, :10] @ DZDECOMP for part in parts)
+        assert stock == pytest.approx(raw(restart, total)[soil], rel=1e-10)
+
+
+# -- calendar and names -----------------------------------------------------------------------------------
+
+
+def test_a_year_has_365_days() -> None:
+    assert days_since_year_one(1) == 0
+    assert days_since_year_one(21) == 7300
+    assert days_since_year_one(5, 3) == 4 * 365 + 59
+
+
+@given(st.from_regex(r"[A-Za-z][A-Za-z0-9_.]{0,20}", fullmatch=True), st.integers(1, 12000))
+def test_restart_names_are_read_back(case: str, year: int) -> None:
+    assert parse_restart_name(Path("somewhere") / restart_name(case, year)) == (case, year)
+
+
+def test_names_are_the_models(elm_sample: Path) -> None:
+    assert parse_restart_name(elm_sample / RESTART) == ("ad20", 21)
+    assert (elm_sample / "history" / history_name("ad20", 1, 21)).is_file()
+    assert parse_restart_name("c.elm_0003.r.0401-01-01-00000.nc") == ("c", 401)
+    with pytest.raises(InputError, match="not named"):
+        parse_restart_name("restart.nc")
+
+
+def test_forcing_is_cycled_from_the_aligned_year() -> None:
+    # Model year y of the sample sees 1980 + ((y - 1990) mod 20).
+    assert [forcing_year(y, 1980, 20, align=1990) for y in (1990, 2009, 2010, 1)] == [1980, 1999, 1980, 1991]
+    assert [forcing_year(y, 1980, 20) for y in (1, 20, 21)] == [1980, 1999, 1980]
+
+
+# -- restart, subgrid -------------------------------------------------------------------------------------
+
+
+def test_the_header_of_the_real_restart(elm_sample: Path) -> None:
+    header, grid = read_header(elm_sample / RESTART)
+    assert (header.flavour, header.year, header.month, header.day) == ("NETCDF3_64BIT_DATA", 21, 1, 1)
+    assert header.spinup_state == 1
+    assert (header.dims["column"], header.dims["pft"], header.dims["levgrnd"]) == (388, 772, 15)
+    assert grid.ncells == 24
+
+
+def test_soil_columns_and_patches_of_the_real_restart_are_the_documented_rows(elm_sample: Path) -> None:
+    _, grid = read_header(elm_sample / RESTART)
+    # Cells without lake, wetland or glacier have 16 columns and 32 patches, the soil's first.
+    assert np.array_equal(grid.column[:11], 16 * np.arange(11))
+    assert np.array_equal(grid.patch[:11], 32 * np.arange(11)[:, None] + np.arange(17))
+    assert grid.cover.sum(axis=1) == pytest.approx(np.ones(24), abs=1e-12)
+    # Finland has 10 % lake and 5 % wetland, Greenland 55 % glacier.
+    assert grid.soil_fraction[[11, 23]] == pytest.approx([0.85, 0.45])
+
+
+def test_cover_of_the_real_restart_is_the_surface_files(elm_sample: Path) -> None:
+    _, grid = read_header(elm_sample / RESTART)
+    share = read_surface(elm_sample / "surfdata.biomes.1d.nc", ["PCT_NAT_PFT"], grid.lat, grid.lon)
+    assert np.max(np.abs(grid.cover - share["PCT_NAT_PFT"] / 100.0)) < 5e-3
+
+
+@pytest.mark.parametrize("crop", [False, True])
+def test_shuffled_columns_and_patches_are_found_by_their_indices(tmp_path: Path, crop: bool) -> None:
+    world = make_world(tmp_path, seed=17, cells=5, crop=crop)
+    with open_dataset(world.restart) as dataset:
+        grid = read_subgrid(world.restart, dataset)
+        columns, patches = bgc_columns(world.restart, dataset), bgc_patches(world.restart, dataset)
+    assert np.array_equal(grid.column, world.column)
+    assert np.array_equal(grid.patch, world.patch)
+    assert np.array_equal(grid.cover, world.cover)
+    pft = raw(world.restart, "pfts1d_itypveg")
+    found = grid.patch >= 0
+    assert np.array_equal(pft[grid.patch[found]], np.broadcast_to(np.arange(17), found.shape)[found])
+    # One soil column a cell, and the crop column with weight.
+    assert len(columns) == 5 * (2 if crop else 1)
+    assert len(patches) == 5 * (16 if crop else 17)
+
+
+def test_a_cell_without_soil_column_is_refused(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    edit(world.restart, "cols1d_ityp", int(world.column[1]), 3)
+    with pytest.raises(InputError, match="cell 2 has 0 soil columns"):
+        read_header(world.restart)
+
+
+def test_a_pft_that_appears_twice_is_refused(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    edit(world.restart, "pfts1d_itypveg", int(world.patch[1, 3]), 4)
+    with pytest.raises(InputError, match="twice"):
+        read_header(world.restart)
+
+
+def test_a_restart_without_flag_has_no_state_and_a_strange_one_is_refused(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    header, _ = read_header(without(world.restart, tmp_path / "none.nc", "spinup_state"))
+    assert header.spinup_state is None
+    edit(world.restart, "spinup_state", ..., 7)
+    with pytest.raises(InputError, match="spinup_state is 7"):
+        read_header(world.restart)
+
+
+# -- registry ---------------------------------------------------------------------------------------------
+
+
+def test_every_registered_pool_is_in_the_real_restart_with_its_dimensions(elm_sample: Path) -> None:
+    with netCDF4.Dataset(elm_sample / RESTART) as d:
+        for name, entry in POOL_VARIABLES.items():
+            assert d[name].dimensions == (("pft",) if entry.level == "patch" else ("column", "levgrnd"))
+    assert len(POOL_VARIABLES) == 6 * 9 + 8 + 8 * 3 + 3 + 5
+    assert set(HEADLINE.values()) - {"tlai"} <= set(POOL_VARIABLES)
+
+
+def test_pools_in_ad_space_are_those_that_leaving_ad_multiplies() -> None:
+    accelerated = {name for name, entry in POOL_VARIABLES.items() if entry.in_ad_space}
+    slow = {f"{pool}{element}_vr" for pool in ("cwd", "soil3", "soil4") for element in "cnp"}
+    assert accelerated == slow | {
+        f"{organ}{element}" for organ in ("deadstem", "deadcroot") for element in "cnp"
+    }
+
+
+# -- canopy -----------------------------------------------------------------------------------------------
+
+
+def test_leaf_area_and_height_are_those_of_the_real_restart(elm_sample: Path) -> None:
+    restart = elm_sample / RESTART
+    parameters = read_parameters(elm_sample / "clm_params_c211124.nc")
+    _, grid = read_header(restart)
+    covered = grid.covered.copy()
+    covered[:, 0] = False
+    rows, pft = grid.patch[covered], np.nonzero(covered)[1]
+    leafc, tlai = raw(restart, "leafc")[rows], raw(restart, "tlai")[rows]
+    area = leaf_area(leafc, parameters.per_pft("slatop")[pft], parameters.per_pft("dsladlai")[pft])
+    assert area == pytest.approx(tlai, rel=1e-12, abs=1e-12)
+    form = growth_form(parameters.per_pft("woody"))[pft]
+    # In AD the model reckons height with ten times the dead stem.
+    top, bottom = canopy_height(10.0 * raw(restart, "deadstemc")[rows], tlai, form)
+    assert top == pytest.approx(raw(restart, "htop")[rows], rel=1e-9)
+    assert bottom == pytest.approx(raw(restart, "hbot")[rows], rel=1e-9, abs=1e-12)
+
+
+@given(
+    st.floats(0.0, 12.0),
+    st.sampled_from([0.008, 0.012, 0.03]),
+    st.sampled_from([0.0, 6e-4, 2e-3]),
+)
+def test_leaf_carbon_is_the_inverse_of_leaf_area(tlai: float, slatop: float, dsladlai: float) -> None:
+    leafc = leaf_carbon(np.array([tlai]), np.array([slatop]), np.array([dsladlai]))
+    assert leaf_area(leafc, np.array([slatop]), np.array([dsladlai])) == pytest.approx(
+        [tlai], rel=1e-10, abs=1e-12
+    )
+
+
+def test_growth_form_knows_shrubs_whatever_woody_says() -> None:
+    ones, twos = np.array([0, *[1] * 11, *[0] * 5]), np.array([0, *[1] * 8, 2, 2, 2, *[0] * 5])
+    assert np.array_equal(growth_form(ones), growth_form(twos))
+    assert growth_form(twos).tolist() == twos.tolist()
+
+
+# -- matching ---------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 10_000))
+def test_cells_match_in_any_order_and_longitude_convention(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    lat, lon = rng.uniform(-89.0, 89.0, 30), rng.uniform(-180.0, 180.0, 30)
+    order = rng.permutation(30)
+    index, distance = match_cells(lat, lon, lat[order], lon[order] % 360.0, file="f.nc")
+    assert np.array_equal(order[index], np.arange(30))
+    assert distance.max() < 0.01
+
+
+def test_distance_is_along_the_sphere_and_over_the_date_line() -> None:
+    index, distance = nearest(
+        np.array([0.0]), np.array([179.5]), np.array([0.0, 0.0]), np.array([-179.5, 178.0])
+    )
+    assert index[0] == 0
+    assert distance[0] == pytest.approx(6371.22 * np.pi / 180.0, rel=1e-6)
+
+
+def test_a_cell_without_partner_is_refused_with_its_distance() -> None:
+    with pytest.raises(InputError, match=r"1 of 2 cells have no partner.*111\.\d km"):
+        match_cells(np.array([0.0, 1.0]), np.zeros(2), np.array([0.0]), np.zeros(1), file="f.nc")
+
+
+# -- files ------------------------------------------------------------------------------------------------
+
+
+def test_flavours_are_told_by_their_first_bytes(tmp_path: Path) -> None:
+    for name in ("NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA", "NETCDF4"):
+        path = tmp_path / f"{name}.nc"
+        with create_dataset(path, name) as dataset:
+            dataset.createDimension("x", 3)
+        assert flavour(path) == name
+
+
+def test_a_file_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    class Stop(Exception):
+        pass
+
+    with pytest.raises(Stop), create_dataset(tmp_path / "half.nc") as dataset:
+        dataset.createDimension("x", 3)
+        raise Stop
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_units_dimensions_and_names_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "f.nc"
+    with create_dataset(path) as dataset:
+        dataset.createDimension("x", 3)
+        dataset.createVariable("a", "f8", ("x",)).units = "kg"
+    with open_dataset(path) as dataset:
+        assert get_variable(path, dataset, "a", dims=("x",), units=("kg",)).shape == (3,)
+        for arguments, words in (
+            ({"name": "b"}, "b is missing"),
+            ({"name": "a", "dims": ("y",)}, "dimensions"),
+            ({"name": "a", "units": ("g",)}, "'kg'"),
+        ):
+            with pytest.raises(InputError, match=words):
+                get_variable(path, dataset, **arguments)
+
+
+def test_domain_and_surface_of_the_sample_have_its_cells(elm_sample: Path) -> None:
+    domain = read_domain(elm_sample / "domain.lnd.biomes.1d.nc")
+    _, grid = read_header(elm_sample / RESTART)
+    assert domain.ncells == 24
+    match_cells(grid.lat, grid.lon, domain.lat, domain.lon, file="domain")
+    # Cells of a 4 km grid: between 8 and 25 km2.
+    area = read_land_area(elm_sample / "surfdata.biomes.1d.nc", grid.lat, grid.lon) / 1e6
+    assert np.all((area > 8.0) & (area < 25.0))
+
+
+def test_parameters_of_the_sample_are_the_documented_ones(elm_sample: Path) -> None:
+    parameters = read_parameters(elm_sample / "clm_params_c211124.nc")
+    assert np.flatnonzero(parameters.per_pft("evergreen") == 1).tolist() == list(EVERGREEN)
+    assert parameters.per_pft("slatop") == pytest.approx(SLATOP, rel=1e-6)
+    assert parameters.value("r_mort") == 0.02
+    with pytest.raises(InputError, match="nothing is missing"):
+        parameters.value("nothing")

@@ -1,0 +1,186 @@
+"""`summary.json`: the keys that are promised, with numbers from the products."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import pytest
+
+from phase_lib.base.errors import InputError
+from phase_lib.base.files import read_json
+from phase_lib.report.closing import closing_page, wins
+from phase_lib.report.cost import read_costs, role_of
+from phase_lib.report.products import RunFacts, RunProducts
+from phase_lib.report.summary import build_summary, write_summary
+from tests.helpers.run_products import ERROR, SECONDS, GlobalGrid, synthetic_run
+
+pytestmark = pytest.mark.xdist_group("report")
+GRID = GlobalGrid(lat=np.arange(-52.5, 75.0, 7.5), lon=np.arange(3.75, 360.0, 7.5))
+METRICS = {"r2", "r2_pooled", "rmse", "nrmse", "median_abs_log_ratio", "n"}
+TARGETS = {"deadcrootc", "deadstemc", "tlai", "soil3c", "soil4c", "cwdc"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunProducts, RunFacts]:
+    return synthetic_run(tmp_path_factory.mktemp("run"), GRID)
+
+
+@pytest.fixture(scope="module")
+def summary(run: tuple[RunProducts, RunFacts]) -> dict[str, Any]:
+    return build_summary(*run)
+
+
+def test_every_promised_key_is_there(summary: dict[str, Any]) -> None:
+    assert {"run", "domain", "skill", "restart", "equilibrium", "stocks", "cost"} <= set(summary)
+    assert {"name", "config_hash", "code_version", "seconds", "cores", "device"} <= set(summary["run"])
+    for split in ("random", "block"):
+        assert set(summary["skill"][split]) == {"phase", "state20", "analogue"}
+        for model in summary["skill"][split].values():
+            assert set(model) == TARGETS
+            assert all(set(metrics) == METRICS for metrics in model.values())
+    for run in ("injected", "control", "reference"):
+        assert {"drift_totsomc_pgc_per_yr", "drift_totvegc_pgc_per_yr", "area_out_of_equilibrium"} <= set(
+            summary["equilibrium"][run]
+        )
+        assert set(summary["stocks"][run]) == {"totsomc_pgc", "totvegc_pgc", "cwdc_pgc"}
+        assert "area_out_of_equilibrium" in summary["equilibrium"][run]["blocked_test_cells"]
+    assert {"stable", "years_run", "audit_errors", "flagged_cells"} <= set(summary["restart"])
+
+
+def test_the_summary_on_disk_is_plain_json(run: tuple[RunProducts, RunFacts], tmp_path: Path) -> None:
+    content = write_summary(*run, tmp_path / "summary.json")
+    assert read_json(tmp_path / "summary.json") == content
+
+
+def test_skill_orders_the_models_by_the_scatter_they_were_given(summary: dict[str, Any]) -> None:
+    for models in summary["skill"].values():
+        for target in TARGETS:
+            ratio = {model: models[model][target]["median_abs_log_ratio"] for model in ERROR}
+            assert ratio["phase"] < ratio["analogue"] < ratio["state20"]
+            # The median of |N(0, s)| is 0.6745 s.
+            assert ratio["phase"] == pytest.approx(0.6745 * ERROR["phase"], rel=0.35)
+
+
+def test_cells_are_counted_per_part(run: tuple[RunProducts, RunFacts], summary: dict[str, Any]) -> None:
+    for split, path in run[0].splits.items():
+        with netCDF4.Dataset(path) as nc:
+            part = np.asarray(nc["part"][:])
+        assert summary["domain"]["splits"][split]["test"] == np.sum(part == 3)
+        assert sum(summary["domain"]["splits"][split].values()) == GRID.cells == summary["domain"]["cells"]
+
+
+def test_the_restart_is_stable_when_it_ran_all_years(
+    run: tuple[RunProducts, RunFacts], summary: dict[str, Any]
+) -> None:
+    assert summary["restart"]["years_run"] == 100
+    assert summary["restart"]["stable"] is True
+    products, facts = run
+    longer = RunFacts(**{**vars(facts), "stabilisation_years": 200})
+    assert build_summary(products, longer)["restart"]["stable"] is False
+
+
+def test_drift_and_stocks_are_those_of_the_runs_that_were_written(
+    run: tuple[RunProducts, RunFacts], summary: dict[str, Any]
+) -> None:
+    # The verdict is one route; here the same numbers come straight from the history files.
+    def yearly(name: str, field: str) -> np.ndarray:
+        with netCDF4.Dataset(run[1].directory / f"{name}.nc") as nc:
+            values = np.asarray(nc[field][:].filled(0.0))
+            return values.reshape(len(values), -1) @ (GRID.area * GRID.landfrac).reshape(-1) * 1e6 / 1e15
+
+    for name in ("injected", "control"):
+        soil = yearly(name, "TOTSOMC")
+        drift = (soil[80:].mean() - soil[60:80].mean()) / 20
+        found = summary["equilibrium"][name]["drift_totsomc_pgc_per_yr"]
+        # The grid's areas are stored as float32.
+        assert found == pytest.approx(drift, rel=1e-5, abs=1e-6)
+        assert summary["stocks"][name]["totsomc_pgc"] == pytest.approx(soil[80:].mean(), rel=1e-6)
+    assert summary["stocks"]["reference"]["totsomc_pgc"] == pytest.approx(
+        yearly("reference", "TOTSOMC")[-1], rel=1e-6
+    )
+
+
+def test_cost_adds_up_and_counts_the_labels(summary: dict[str, Any]) -> None:
+    cost = summary["cost"]
+    assert cost["integration_years"]["conventional"] == 1200
+    assert cost["ratio"] == {"before_injection": 60.0, "with_stabilisation": 10.0}
+    # 1.5 cores were busy; the short verdict was not sampled and counts its wall-clock time.
+    expected = {stage: 1.5 * s for stage, s in SECONDS.items()} | {"judge_equilibrium": 2.0}
+    assert cost["core_seconds"] == pytest.approx(expected)
+    assert sum(cost["core_seconds_by_role"].values()) == pytest.approx(sum(expected.values()))
+    assert cost["core_seconds_by_role"]["labels"] == pytest.approx(1.5 * (100 + 200))
+    assert cost["core_seconds_conventional"] == pytest.approx(1.5 * (10 + 100 + 200))
+    accelerated = 1.5 * (8 + 10 + 4 + 60 + 26)
+    assert cost["core_seconds_by_role"]["accelerated"] == pytest.approx(accelerated)
+    assert cost["ratio_core_seconds"] == pytest.approx(1.5 * 310 / accelerated)
+
+
+def test_cores_held_count_where_the_benchmark_says_how_many(tmp_path: Path) -> None:
+    (tmp_path / "run_ad_0021.tsv").write_text(
+        's\tcpu_time\tparams\tthreads\n10.0\t12.0\t{"a": "b"}\t2\n', encoding="utf-8"
+    )
+    (cost,) = read_costs(tmp_path, 21)
+    assert (cost.seconds, cost.core_seconds, cost.role) == (10.0, 20.0, "accelerated")
+
+
+@pytest.mark.parametrize(
+    ("stage", "role"),
+    [
+        ("run_ad_0021", "accelerated"),
+        ("run_ad_0201", "labels"),
+        ("run_reference_0601", "labels"),
+        ("convert_control", "verification"),
+        ("train_surrogate-random", "verification"),
+        ("train_surrogate-block", "accelerated"),
+        ("inject_restart", "accelerated"),
+        ("make_world", "inputs"),
+    ],
+)
+def test_every_stage_counts_as_what_it_is_for(stage: str, role: str) -> None:
+    assert role_of(stage, 21) == role
+
+
+def test_a_file_that_is_no_benchmark_is_refused(run: tuple[RunProducts, RunFacts], tmp_path: Path) -> None:
+    (tmp_path / "stage.tsv").write_text("nothing\n", encoding="utf-8")
+    products = RunProducts(**{**vars(run[0]), "benchmarks": tmp_path})
+    with pytest.raises(InputError, match=r"stage\.tsv.*no benchmark table"):
+        build_summary(products, run[1])
+
+
+def test_a_missing_product_is_named(run: tuple[RunProducts, RunFacts], tmp_path: Path) -> None:
+    products = RunProducts(**{**vars(run[0]), "verdict": tmp_path / "verdict.json"})
+    with pytest.raises(InputError, match=r"verdict\.json: does not exist"):
+        build_summary(products, run[1])
+
+
+def test_the_closing_page_fits_a_terminal_and_says_what_matters(summary: dict[str, Any]) -> None:
+    page = closing_page(summary)
+    lines = page.splitlines()
+    assert len(lines) <= 40
+    # All but the lines with paths, which are as long as they are.
+    assert max(len(line) for line in lines if not line.startswith(("Report:", "Numbers:", "Restart:"))) <= 100
+    skill = summary["skill"]["block"]["phase"]["soil4c"]["r2"]
+    for text in (
+        "PHASE beats both baselines on 6 of 6 in R2 and on 6 of 6 in log ratio",
+        f"{skill:.3f}",
+        f"{summary['equilibrium']['control']['drift_totsomc_pgc_per_yr']:+.3f}",
+        "1200 model years",
+        "index.html",
+        "ad.elm.r.0021-01-01-00000.nc",
+    ):
+        assert text in page
+
+
+def test_wins_count_targets_where_phase_beats_every_baseline() -> None:
+    def skill(a: float | None, b: float | None, c: float | None) -> dict[str, Any]:
+        return {"phase": {"x": {"r2": a}}, "state20": {"x": {"r2": b}}, "analogue": {"x": {"r2": c}}}
+
+    assert wins(skill(0.9, 0.1, 0.8), "r2") == (1, 1)
+    assert wins(skill(0.7, 0.1, 0.8), "r2") == (0, 1)
+    assert wins(skill(None, 0.1, 0.8), "r2") == (0, 1)
+    assert wins(skill(0.7, None, 0.6), "r2") == (1, 1)
+    errors = {model: {"x": {"nrmse": value}} for model, value in (("phase", 0.1), ("state20", 0.3))}
+    assert wins(errors, "nrmse") == (1, 1)

@@ -1,0 +1,142 @@
+"""Predictions: every cell of the restart, in its order, in physical units, with flags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+
+from phase_lib.base.errors import InputError
+from phase_lib.config.ood import OodSettings
+from phase_lib.surrogate.inference import predict, predict_cells, write_test_predictions
+from phase_lib.surrogate.training import load_model
+from tests.helpers.surrogate import Prepared, make_values, prepare, write_dataset
+
+CELLS = 120
+BROKEN = 7
+pytestmark = pytest.mark.xdist_group("surrogate_inference")
+
+
+def shuffled_values() -> dict[str, np.ndarray]:
+    """Cells whose order in the restart is not that of the dataset; one has incomplete inputs."""
+    values = make_values(CELLS)
+    values["cell"] = np.random.default_rng(1).permutation(CELLS)
+    values["complete"][BROKEN] = values["trainable"][BROKEN] = 0
+    values["soil3c_vr"][BROKEN] = np.nan
+    return values
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return prepare(tmp_path_factory.mktemp("prepared"), shuffled_values())
+
+
+@pytest.fixture(scope="module")
+def model(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepared.train(tmp_path_factory.mktemp("trained"), epochs=2)
+
+
+@pytest.fixture(scope="module")
+def predictions(prepared: Prepared, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("predictions") / "predictions.nc"
+    # A low quantile flags some complete cells too.
+    predict(model, prepared.dataset, path, OodSettings(quantile=0.9), "a run", prepared.split)
+    return path
+
+
+def test_cells_come_in_the_order_of_the_restart(prepared, model, predictions):
+    values = shuffled_values()
+    complete = values["complete"] == 1
+    found = predict_cells(load_model(model), prepared.dataset, complete)
+    with netCDF4.Dataset(predictions) as dataset:
+        dataset.set_auto_mask(False)
+        cell = values["cell"]
+        np.testing.assert_array_equal(dataset["lat"][:][cell], values["lat"])
+        np.testing.assert_array_equal(dataset["soil4c_vr"][:][cell[complete]], found.pools["soil4c_vr"])
+        np.testing.assert_array_equal(dataset["ood_score"][:][cell[complete]], found.score)
+
+
+def test_pools_are_there_where_a_pft_has_cover_and_nowhere_else(predictions):
+    values = shuffled_values()
+    covered = np.empty((CELLS, 17), dtype=bool)
+    covered[values["cell"]] = (values["cover"] > 0.0) & (values["complete"][:, None] == 1)
+    with netCDF4.Dataset(predictions) as dataset:
+        dataset.set_auto_mask(False)
+        for name in ("deadstemc", "tlai"):
+            pool = dataset[name][:]
+            np.testing.assert_array_equal(np.isfinite(pool), covered)
+            assert (pool[covered] >= 0.0).all()
+        assert dataset["deadstemc"].units == "gC/m^2"
+        assert dataset["soil3c_vr"].units == "gC/m^3"
+
+
+def test_a_cell_without_complete_inputs_is_flagged_and_has_no_values(predictions):
+    row = shuffled_values()["cell"][BROKEN]
+    with netCDF4.Dataset(predictions) as dataset:
+        dataset.set_auto_mask(False)
+        assert dataset["ood_flag"][row] == 1
+        assert np.isnan(dataset["ood_score"][row])
+        assert np.isnan(dataset["soil3c_vr"][row]).all()
+
+
+def test_flags_follow_from_scores_and_threshold(predictions):
+    with netCDF4.Dataset(predictions) as dataset:
+        dataset.set_auto_mask(False)
+        score, flag = dataset["ood_score"][:], dataset["ood_flag"][:]
+        np.testing.assert_array_equal(flag, ~(score <= dataset.ood_threshold))
+        assert 0 < flag.sum() < CELLS
+
+
+def test_flagged_cells_get_an_analogue_and_others_do_not(predictions):
+    with netCDF4.Dataset(predictions) as dataset:
+        dataset.set_auto_mask(False)
+        wanted = (dataset["ood_flag"][:] == 1) & np.isfinite(dataset["ood_score"][:])
+        found = np.isfinite(dataset["analogue_soil4c_vr"][:]).all(axis=1)
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_the_file_says_what_made_it(predictions, model):
+    with netCDF4.Dataset(predictions) as dataset:
+        assert dataset.label_space == "normal"
+        assert dataset.run_name == "a run"
+        assert dataset.model_sha256 == load_model(model).sha256
+        assert dataset["split_part"].flag_meanings.split() == ["excluded", "train", "validation", "test"]
+
+
+def test_a_dataset_without_all_cells_of_the_restart_is_refused(prepared, model, tmp_path):
+    values = shuffled_values()
+    values["cell"] = values["cell"] + 1
+    other = write_dataset(tmp_path / "dataset", values)
+    with pytest.raises(InputError, match="every cell of the restart"):
+        predict(model, other, tmp_path / "predictions.nc", OodSettings(), "x")
+    assert not (tmp_path / "predictions.nc").exists()
+
+
+def test_a_dataset_without_an_input_of_the_model_is_refused_by_name(prepared, model, tmp_path):
+    values = {name: array for name, array in shuffled_values().items() if name != "ppool"}
+    other = write_dataset(tmp_path / "dataset", values)
+    with pytest.raises(InputError, match="ppool"):
+        predict(model, other, tmp_path / "predictions.nc", OodSettings(), "x")
+
+
+def test_analogues_for_a_domain_without_training_cells_are_refused(prepared, model, tmp_path):
+    with pytest.raises(InputError, match=r"ood\.action"):
+        predict(model, prepared.dataset, tmp_path / "p.nc", OodSettings(action="analogue"), "x")
+
+
+def test_the_test_file_holds_truth_mask_and_three_models_on_test_cells(prepared, model, tmp_path):
+    write_test_predictions(model, prepared.dataset, prepared.split, tmp_path / "test.nc")
+    values = shuffled_values()
+    with netCDF4.Dataset(tmp_path / "test.nc") as dataset:
+        dataset.set_auto_mask(False)
+        cell = dataset["cell"][:]
+        place = np.argsort(values["cell"])[cell]
+        np.testing.assert_array_equal(dataset["soil3c_truth"][:], values["Y_soil3c_vr"][place])
+        np.testing.assert_array_equal(dataset["cwdc_state20"][:], values["state20_cwdc_vr"][place])
+        np.testing.assert_array_equal(dataset["tlai_mask"][:] == 1, values["cover"][place] > 0.0)
+        for target in ("deadcrootc", "deadstemc", "tlai", "soil3c", "soil4c", "cwdc"):
+            mask = dataset[f"{target}_mask"][:] == 1
+            for model_name in ("phase", "state20", "analogue"):
+                assert np.isfinite(dataset[f"{target}_{model_name}"][:][mask]).all()
