@@ -45,4 +45,4 @@ onsuccess:
 
 
 onerror:
-    print(f"A job failed; the lines above say why. Logs: {RUN}/logs, {log}")
+    print(f"A job failed; the lines above say why. Logs of the stages: {RUN}/logs")

@@ -597,14 +597,15 @@ def bench() -> None:
 @click.option("--years", type=click.IntRange(1), default=20, show_default=True, help="Model years.")
 @click.option("--cells", type=click.IntRange(1), default=700, show_default=True, help="Land cells.")
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="Processes.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Where it computes.")
 @stage
-def bench_landmodel(years: int, cells: int, threads: int) -> None:
+def bench_landmodel(years: int, cells: int, threads: int, device: str) -> None:
     """Speed of the embedded land model."""
     import json
 
     from phase_lib.landmodel.embedded.bench import bench_landmodel as run
 
-    click.echo(json.dumps(run(years=years, cells=cells, threads=threads), indent=2))
+    click.echo(json.dumps(run(years=years, cells=cells, threads=threads, device=device), indent=2))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -43,6 +44,14 @@ class InputError(PhaseError):
         text = "; ".join(parts)
         line = f"{file}: {text}" if file is not None else text
         super().__init__(" ".join(line.split()))
+
+    def __reduce__(self) -> tuple[Callable[..., InputError], tuple[str | None, str, str, str]]:
+        # Errors come back from worker processes; by default they would be made from the line alone.
+        return _input_error, (self.file, self.what, self.expected, self.remedy)
+
+
+def _input_error(file: str | None, what: str, expected: str, remedy: str) -> InputError:
+    return InputError(file, what, expected=expected, remedy=remedy)
 
 
 class ModelAbort(PhaseError):

@@ -13,7 +13,9 @@ from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR
 #: Day of year (0-based) on which each month starts, and the year's length (13 values).
 MONTH_STARTS: np.ndarray = np.concatenate([[0], np.cumsum(DAYS_PER_MONTH)])
 
-_RESTART = re.compile(r"^(?P<case>.+)\.(?:elm|clm2)(?:_\d{4})?\.r\.(?P<year>\d{4,})-(?P<month>\d\d)-(?P<day>\d\d)-\d{5}\.nc$")
+_RESTART = re.compile(
+    r"^(?P<case>.+)\.(?:elm|clm2)(?:_\d{4})?\.r\.(?P<year>\d{4,})-(?P<month>\d\d)-(?P<day>\d\d)-\d{5}\.nc$"
+)
 
 
 def days_since_year_one(year: int, month: int = 1) -> int:

@@ -31,17 +31,20 @@ def leaf_area(leafc: np.ndarray, slatop: np.ndarray, dsladlai: np.ndarray) -> np
     """
     steep = dsladlai > 0.0
     slope = np.where(steep, dsladlai, 1.0)
-    return np.maximum(0.0, np.where(steep, slatop * np.expm1(slope * leafc) / slope, slatop * leafc))
+    curved = slatop * np.expm1(np.where(steep, slope * leafc, 0.0)) / slope
+    return np.asarray(np.maximum(0.0, np.where(steep, curved, slatop * leafc)))
 
 
 def leaf_carbon(tlai: np.ndarray, slatop: np.ndarray, dsladlai: np.ndarray) -> np.ndarray:
     """Leaf carbon (gC m-2) that carries a leaf area index: the inverse of `leaf_area`; slatop > 0."""
     steep = dsladlai > 0.0
     slope = np.where(steep, dsladlai, 1.0)
-    return np.where(steep, np.log1p(tlai * slope / slatop) / slope, tlai / slatop)
+    return np.asarray(np.where(steep, np.log1p(tlai * slope / slatop) / slope, tlai / slatop))
 
 
-def canopy_height(deadstemc: np.ndarray, tlai: np.ndarray, woody: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def canopy_height(
+    deadstemc: np.ndarray, tlai: np.ndarray, woody: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Canopy top and bottom (`htop`, `hbot`), m.
 
     Args:

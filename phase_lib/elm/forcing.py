@@ -123,7 +123,7 @@ def _wanted(files: Iterable[str | Path], first_year: int, years: int) -> list[st
     if not wanted:
         raise InputError(
             None,
-            f"no forcing file of the years {first_year:04d} to {first_year + years - 1:04d} among those given",
+            f"no forcing file of {first_year:04d} to {first_year + years - 1:04d} among those given",
             remedy="check the forcing directory and the forcing years",
         )
     return wanted
@@ -159,7 +159,9 @@ def _file_means(path: str, row: np.ndarray, grid: tuple[np.ndarray, np.ndarray])
     with open_dataset(path) as dataset:
         lat, lon = _coordinates(path, dataset)
         if len(lat) != len(grid[0]) or not (np.allclose(lat, grid[0]) and np.allclose(lon, grid[1])):
-            raise InputError(path, "LATIXY, LONGXY: another grid than the other forcing files", expected="one grid")
+            raise InputError(
+                path, "LATIXY, LONGXY: another grid than the other forcing files", expected="one grid"
+            )
         _check_time(path, dataset, month)
         means = {
             name: _time_mean(get_variable(path, dataset, name, units=accepted), row)
@@ -185,7 +187,9 @@ def _check_time(path: str, dataset: netCDF4.Dataset, month: int) -> None:
     time = get_variable(path, dataset, "time")
     calendar = str(getattr(time, "calendar", "noleap")).replace("_", "").lower()
     if calendar not in ("noleap", "365day"):
-        raise InputError(path, f"time has calendar {calendar!r}", expected="'noleap'", remedy="drop 29 February")
+        raise InputError(
+            path, f"time has calendar {calendar!r}", expected="'noleap'", remedy="drop 29 February"
+        )
     steps, days = time.shape[0], DAYS_PER_MONTH[month - 1]
     if steps == 0 or steps % days:
         raise InputError(path, f"time has {steps} steps", expected=f"the same number on each of {days} days")
@@ -266,7 +270,8 @@ def read_monthly_forcing(path: str | Path) -> MonthlyForcing:
     with open_dataset(path) as dataset:
         values = {
             name: np.asarray(
-                get_variable(path, dataset, name, dims=("gridcell", "time"), units=(units,))[:], dtype=np.float64
+                get_variable(path, dataset, name, dims=("gridcell", "time"), units=(units,))[:],
+                dtype=np.float64,
             ).T
             for name, (units, _) in FORCING.items()
         }

@@ -67,13 +67,16 @@ class History:
                     raise InputError(path, f"time has calendar {calendar!r}", expected="'noleap'")
                 units = str(getattr(time, "units", ""))
                 bounds = np.asarray(
-                    get_variable(path, dataset, "time_bounds", dims=("time", "hist_interval"))[:], dtype=np.float64
+                    get_variable(path, dataset, "time_bounds", dims=("time", "hist_interval"))[:],
+                    dtype=np.float64,
                 )
             pieces.append((float(bounds[0, 0]), Path(path), units, bounds))
         pieces.sort(key=lambda piece: piece[0])
         references = {piece[2] for piece in pieces}
         if len(references) > 1:
-            raise InputError(pieces[-1][1], f"time has units {sorted(references)}", expected="one reference date")
+            raise InputError(
+                pieces[-1][1], f"time has units {sorted(references)}", expected="one reference date"
+            )
         bounds = np.concatenate([piece[3] for piece in pieces])
         # The step-0 sample that ELM writes at the start of a 20-year tape has no length.
         self._samples = [np.flatnonzero(piece[3][:, 1] > piece[3][:, 0]) for piece in pieces]
@@ -88,7 +91,9 @@ class History:
     def _reference_year(self, units: str) -> float:
         match = _REFERENCE.match(units)
         if match is None:
-            raise InputError(self.paths[0], f"time has units {units!r}", expected="'days since YYYY-MM-DD ...'")
+            raise InputError(
+                self.paths[0], f"time has units {units!r}", expected="'days since YYYY-MM-DD ...'"
+            )
         return int(match[1]) + (int(MONTH_STARTS[int(match[2]) - 1]) + int(match[3]) - 1) / DAYS_PER_YEAR
 
     def _read_grid(self) -> HistoryGrid:
@@ -121,7 +126,9 @@ class History:
         """
         return np.concatenate([self._read_piece(piece, name) for piece in range(len(self.paths))])
 
-    def mean(self, name: str, first_year: float, end_year: float, units: Sequence[str] | None = None) -> np.ndarray:
+    def mean(
+        self, name: str, first_year: float, end_year: float, units: Sequence[str] | None = None
+    ) -> np.ndarray:
         """Time mean of a surface field over model years, one file in memory at a time.
 
         Samples count by their overlap with the years, so annual, monthly and 20-year tapes all serve.
@@ -174,5 +181,7 @@ class History:
         bad = ~np.isfinite(surface) | (np.abs(surface) >= FILL_THRESHOLD)
         if np.any(bad):
             cell = int(np.argwhere(bad)[0][1])
-            raise InputError(path, f"variable {name} is fill or NaN on land cell {cell + 1}", remedy="check the run")
+            raise InputError(
+                path, f"variable {name} is fill or NaN on land cell {cell + 1}", remedy="check the run"
+            )
         return flat

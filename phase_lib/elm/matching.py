@@ -32,7 +32,7 @@ def nearest(
     """
     chord, index = KDTree(unit_vectors(source_lat, source_lon)).query(unit_vectors(lat, lon))
     distance = 2.0 * EARTH_RADIUS_KM * np.arcsin(np.clip(0.5 * chord, 0.0, 1.0))
-    return index, distance
+    return np.asarray(index), distance
 
 
 def match_cells(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import netCDF4
 import numpy as np
@@ -13,7 +13,9 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import require_file, writing
 
-_MAGIC: dict[bytes, str] = {
+Flavour = Literal["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA", "NETCDF4"]
+
+_MAGIC: dict[bytes, Flavour] = {
     b"CDF\x01": "NETCDF3_CLASSIC",
     b"CDF\x02": "NETCDF3_64BIT_OFFSET",
     b"CDF\x05": "NETCDF3_64BIT_DATA",
@@ -21,7 +23,7 @@ _MAGIC: dict[bytes, str] = {
 }
 
 
-def flavour(path: str | Path) -> str:
+def flavour(path: str | Path) -> Flavour:
     """The file's NetCDF flavour, read from its first bytes.
 
     Returns:
@@ -38,7 +40,7 @@ def flavour(path: str | Path) -> str:
 
 
 @contextmanager
-def open_dataset(path: str | Path, mode: str = "r") -> Iterator[netCDF4.Dataset]:
+def open_dataset(path: str | Path, mode: Literal["r", "r+"] = "r") -> Iterator[netCDF4.Dataset]:
     """Opens a NetCDF file without masking or scaling; values are those on file.
 
     A truncated classic-format file opens without complaint and reads garbage or fails late, so its
@@ -118,15 +120,13 @@ def get_variable(
 
 
 @contextmanager
-def create_dataset(path: str | Path, format: str = "NETCDF4") -> Iterator[netCDF4.Dataset]:
+def create_dataset(path: str | Path, format: Flavour = "NETCDF4") -> Iterator[netCDF4.Dataset]:
     """A new NetCDF file, written under a temporary name and renamed when it is complete.
 
     Args:
         path: final path.
         format: netCDF4-python's format name, `NETCDF3_64BIT_DATA` for CDF-5.
     """
-    with writing(path) as temporary:
-        # netCDF4 types the format as a literal; ours comes from `flavour`.
-        with netCDF4.Dataset(temporary, "w", format=format) as dataset:  # type: ignore[call-overload]
-            dataset.set_fill_off()
-            yield dataset
+    with writing(path) as temporary, netCDF4.Dataset(temporary, "w", format=format) as dataset:
+        dataset.set_fill_off()
+        yield dataset

@@ -45,7 +45,9 @@ def exit_multiplier(factor: float, scalaravg: np.ndarray) -> np.ndarray:
     return factor / scalaravg
 
 
-def design_multipliers(parameters: Parameters, model_year: int, scalaravg: np.ndarray) -> dict[str, np.ndarray]:
+def design_multipliers(
+    parameters: Parameters, model_year: int, scalaravg: np.ndarray
+) -> dict[str, np.ndarray]:
     """The physically right multipliers AD -> normal for each cascade pool.
 
     Before model year 40 the rates were never divided by the averaged scalar, so F alone converts,
@@ -87,7 +89,9 @@ def mineral_p(
     """
     pools = {pool: np.asarray(surface[name]) / MINERAL_P_DEPTH_M for name, pool in SURFACE_P.items()}
     order = soil_order.astype(np.int64)
-    pools["solutionp"] = solution_p(pools["labilep"], soil_orders["smax"][order], soil_orders["ks_sorption"][order])
+    pools["solutionp"] = solution_p(
+        pools["labilep"], soil_orders["smax"][order], soil_orders["ks_sorption"][order]
+    )
     return pools
 
 

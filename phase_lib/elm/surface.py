@@ -14,7 +14,9 @@ from phase_lib.elm.netcdf import get_variable, open_dataset
 _HORIZONTAL = (("lsmlat", "lsmlon"), ("gridcell",))
 
 
-def read_surface(path: str | Path, names: list[str], lat: np.ndarray, lon: np.ndarray) -> dict[str, np.ndarray]:
+def read_surface(
+    path: str | Path, names: list[str], lat: np.ndarray, lon: np.ndarray
+) -> dict[str, np.ndarray]:
     """Reads surface fields of given cells.
 
     Cells are found by their coordinates on the sphere, so the file may be 2-D or 1-D, global or

@@ -7,7 +7,7 @@ import numpy as np
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.elm.canopy import leaf_area
 from phase_lib.elm.parameters import Parameters
-from phase_lib.elm.spinup import mineral_p
+from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, mineral_p
 
 #: Below this carbon (gC m-3) a layer's own ratios are round-off.
 _RATIO_NOISE = 1.0e-6
@@ -78,11 +78,12 @@ def supplied_mineral_p(
     Returns:
         Pool stem -> gP m-3 (gridcell), and where the partition replaced ELM's formula (gridcell).
     """
-    order = np.arange(len(smax))
-    pools = mineral_p(surface, order, {"smax": smax, "ks_sorption": ks})
-    labile = pools["labilep"]
+    labile = np.asarray(surface["LABILE_P"]) / MINERAL_P_DEPTH_M
     saturated = (labile > 0.0) & (smax - labile <= ks)
     solution, sorbed = langmuir_partition(labile, smax, ks)
+    # ELM's formula is not reckoned where it has no bound.
+    capacity = np.where(saturated, np.inf, smax)
+    pools = mineral_p(surface, np.arange(len(smax)), {"smax": capacity, "ks_sorption": ks})
     pools["solutionp"] = np.where(saturated, solution, pools["solutionp"])
     pools["labilep"] = np.where(saturated, sorbed, labile)
     return pools, saturated

@@ -12,7 +12,7 @@ import pytest
 from phase_lib.base.errors import InputError
 from phase_lib.elm import audit
 from phase_lib.elm.audit import AuditReport, audit_restart
-from tests.helpers.restarts import FILL, MORTALITY, F, World, copy_of, edit, make_world, raw, without
+from tests.helpers.restarts import FILL, MORTALITY, F, World, copy_of, edit, hide, make_world, raw
 
 RESTART, SURFACE, PARAMS = "ad20.elm.r.0021-01-01-00000.nc", "surfdata.biomes.1d.nc", "clm_params_c211124.nc"
 AMAZON_COLUMN, AMAZON_TREE = 0, 4  # rows of the first cell, whose order on file is the plain one
@@ -115,24 +115,24 @@ def test_a_single_bad_value_is_an_error_that_names_it(
 @pytest.mark.parametrize(
     "name", ["soil3c_vr", "cwdn_vr", "leafc_storage", "ppool", "primp_vr", "scalaravg_col"]
 )
-def test_a_missing_pool_is_an_error(elm_sample: Path, tmp_path: Path, name: str) -> None:
-    damaged = without(elm_sample / RESTART, tmp_path / RESTART, name)
-    assert name in variables(real_audit(elm_sample, damaged).errors)
+def test_a_missing_pool_is_an_error(elm_sample: Path, real: Path, name: str) -> None:
+    hide(real, name)
+    assert name in variables(real_audit(elm_sample, real).errors)
 
 
-def test_missing_totals_and_flag_are_notes(elm_sample: Path, tmp_path: Path) -> None:
+def test_missing_totals_and_flag_are_notes(elm_sample: Path, real: Path) -> None:
     names = ("totsomc", "totlitc", "totvegc", "spinup_state")
-    damaged = without(elm_sample / RESTART, tmp_path / RESTART, *names)
-    report = real_audit(elm_sample, damaged)
+    hide(real, *names)
+    report = real_audit(elm_sample, real)
     assert report.errors == []
     assert set(names) <= variables(report.notes)
     assert report.spinup_state is None
 
 
 @pytest.mark.parametrize("dimension", ["levlak", "levurb"])
-def test_a_missing_dimension_is_an_error(elm_sample: Path, tmp_path: Path, dimension: str) -> None:
-    damaged = without(elm_sample / RESTART, tmp_path / RESTART, dimension=dimension)
-    assert variables(real_audit(elm_sample, damaged).errors) == {dimension}
+def test_a_missing_dimension_is_an_error(elm_sample: Path, real: Path, dimension: str) -> None:
+    hide(real, dimension=dimension)
+    assert variables(real_audit(elm_sample, real).errors) == {dimension}
 
 
 def test_weights_that_went_through_float32_are_an_error(elm_sample: Path, real: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the files are: soil grid, calendar, subgrid, canopy, matching, headers; against facts and the real sample."""
+"""Soil grid, calendar, subgrid, canopy, matching and headers against facts and the real sample."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ RESTART = "ad20.elm.r.0021-01-01-00000.nc"
 
 
 def test_soil_layers_have_the_documented_depths() -> None:
-    assert ZSOI[[0, 3, 9, 14]] == pytest.approx([0.0071006, 0.1188651, 2.8646071, 35.1776212], rel=1e-6)
-    assert DZSOI[[0, 9, 14]] == pytest.approx([0.0175128, 1.5057607, 13.8511521], rel=1e-6)
-    assert ZISOI[[1, 10, 15]] == pytest.approx([0.0175128, 3.8018819, 42.1031973], rel=1e-6)
+    assert ZSOI[[0, 3, 9, 14]] == pytest.approx([0.0071006, 0.1188651, 2.8646071, 35.1776212], rel=1e-5)
+    assert DZSOI[[0, 9, 14]] == pytest.approx([0.0175128, 1.5057607, 13.8511521], rel=1e-5)
+    assert ZISOI[[1, 10, 15]] == pytest.approx([0.0175128, 3.8018819, 42.1031973], rel=1e-5)
     assert pytest.approx(DZ, rel=3e-6) == DZDECOMP
     assert DZDECOMP.sum() == pytest.approx(3.801882, rel=1e-6)
 
@@ -245,12 +245,13 @@ def test_flavours_are_told_by_their_first_bytes(tmp_path: Path) -> None:
 
 
 def test_a_file_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
-    class Stop(Exception):
-        pass
+    def write_half() -> None:
+        with create_dataset(tmp_path / "half.nc") as dataset:
+            dataset.createDimension("x", 3)
+            raise KeyError("stop")
 
-    with pytest.raises(Stop), create_dataset(tmp_path / "half.nc") as dataset:
-        dataset.createDimension("x", 3)
-        raise Stop
+    with pytest.raises(KeyError, match="stop"):
+        write_half()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -275,9 +276,9 @@ def test_domain_and_surface_of_the_sample_have_its_cells(elm_sample: Path) -> No
     _, grid = read_header(elm_sample / RESTART)
     assert domain.ncells == 24
     match_cells(grid.lat, grid.lon, domain.lat, domain.lon, file="domain")
-    # Cells of a 4 km grid: between 8 and 25 km2.
+    # Cells of a 4 km grid: of 7 to 22 km2.
     area = read_land_area(elm_sample / "surfdata.biomes.1d.nc", grid.lat, grid.lon) / 1e6
-    assert np.all((area > 8.0) & (area < 25.0))
+    assert np.all((area > 7.0) & (area < 22.0))
 
 
 def test_parameters_of_the_sample_are_the_documented_ones(elm_sample: Path) -> None:

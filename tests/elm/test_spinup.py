@@ -71,7 +71,7 @@ def test_mineral_p_is_the_map_over_half_a_metre(tmp_path: Path) -> None:
 
 def test_solution_p_of_the_model_is_negative_above_capacity_and_ours_never() -> None:
     labile, smax, ks = np.array([10.0, 49.0, 50.0, 80.0]), np.full(4, 50.0), np.full(4, 5.0)
-    assert solution_p(labile, smax, ks)[3] < 0.0
+    assert solution_p(labile[3], smax[3], ks[3]) < 0.0
     maps = {"LABILE_P": labile / 2, "SECONDARY_P": labile, "OCCLUDED_P": labile, "APATITE_P": labile}
     pools, replaced = supplied_mineral_p(maps, smax, ks)
     assert replaced.tolist() == [False, True, True, True]

@@ -424,12 +424,27 @@ def without(path: Path, target: Path, *names: str, dimension: str = "") -> Path:
         for name, item in source.dimensions.items():
             if name != dimension:
                 d.createDimension(name, item.size)
-        for name, variable in source.variables.items():
-            if name in names or dimension in variable.dimensions:
-                continue
+        d.set_fill_off()
+        kept = [
+            name
+            for name, variable in source.variables.items()
+            if name not in names and dimension not in variable.dimensions
+        ]
+        for name in kept:
+            variable = source[name]
             attributes = {key: variable.getncattr(key) for key in variable.ncattrs()}
             fill = attributes.pop("_FillValue", None)
-            copy = d.createVariable(name, variable.dtype, variable.dimensions, fill_value=fill)
-            copy.setncatts(attributes)
-            copy[...] = variable[...]
+            d.createVariable(name, variable.dtype, variable.dimensions, fill_value=fill).setncatts(attributes)
+        # All definitions come first: a classic file moves its data whenever its header grows.
+        for name in kept:
+            d[name][...] = source[name][...]
     return target
+
+
+def hide(path: Path, *names: str, dimension: str = "") -> None:
+    """Renames variables or a dimension in place, so that nothing finds them; quicker than a copy."""
+    with netCDF4.Dataset(path, "r+") as d:
+        for number, name in enumerate(names):
+            d.renameVariable(name, f"x{number}")
+        if dimension:
+            d.renameDimension(dimension, "x")

@@ -1,4 +1,4 @@
-"""An injected restart holds the predictions, obeys the model's ratios, and is otherwise the base, byte for byte."""
+"""An injected restart holds the predictions, obeys the model's ratios, and is else the base byte for byte."""
 
 from __future__ import annotations
 
@@ -150,9 +150,14 @@ def predicted(case: Case, factor: float = 1.5) -> dict[str, np.ndarray]:
 
 def changed_elsewhere(case: Case, report: dict[str, Any]) -> list[str]:
     """Variables whose bytes differ although the report does not name them, and the other way round."""
-    with netCDF4.Dataset(case.world.restart) as d:
-        names = list(d.variables)
-    differing = {name for name in names if case.before(name).tobytes() != case.after(name).tobytes()}
+    with netCDF4.Dataset(case.world.restart) as before, netCDF4.Dataset(case.output) as after:
+        for dataset in (before, after):
+            dataset.set_auto_maskandscale(False)
+        differing = {
+            name
+            for name in before.variables
+            if np.asarray(before[name][...]).tobytes() != np.asarray(after[name][...]).tobytes()
+        }
     return sorted(differing ^ set(report["variables_changed"]))
 
 
@@ -282,36 +287,64 @@ def test_the_control_of_the_real_restart(elm_sample: Path, tmp_path: Path) -> No
     assert np.all(raw(output, "solutionp_vr") >= 0.0)
 
 
-def test_canopy_height_of_real_shrubs_and_trees_is_that_of_the_model(
-    elm_sample: Path, tmp_path: Path
-) -> None:
-    """In AD the model reckons height with ten times the dead stem: the injected file must come to the same."""
+@pytest.fixture
+def real(elm_sample: Path, tmp_path: Path) -> Case:
+    """The real restart, its soil columns and patches found by the index arrays."""
     base = elm_sample / "ad20.elm.r.0021-01-01-00000.nc"
-    with netCDF4.Dataset(base) as d:
-        d.set_auto_maskandscale(False)
-        lat, lon = d["grid1d_lat"][:], d["grid1d_lon"][:]
     cell, pft = raw(base, "pfts1d_gridcell_index") - 1, raw(base, "pfts1d_itypveg")
-    rows = np.flatnonzero((raw(base, "pfts1d_ityplun") == 1) & (raw(base, "pfts1d_wtcol") > 0.0))
-    patch = np.full((24, 17), -1)
+    rows = np.flatnonzero(raw(base, "pfts1d_ityplun") == 1)
+    patch = np.empty((24, 17), dtype=int)
     patch[cell[rows], pft[rows]] = rows
-    stem = np.where(patch >= 0, raw(base, "deadstemc")[patch] * MORTALITY * (1.0 + 1e-9), np.nan)
-    world = World(base, elm_sample, elm_sample, elm_sample, lat, lon, np.empty(0), patch, (patch >= 0) * 1.0)
-    output = tmp_path / "out" / base.name
-    path = write_predictions(Case(world, output, output), {"deadstemc": stem})
-    inject(
+    world = World(
         base,
         elm_sample / "surfdata.biomes.1d.nc",
         elm_sample / "clm_params_c211124.nc",
         elm_sample / "CNP_parameters_c180529.nc",
-        path,
-        output,
-        InjectionSettings(),
-        OodSettings(),
+        raw(base, "grid1d_lat"),
+        raw(base, "grid1d_lon"),
+        np.flatnonzero(raw(base, "cols1d_ityplun") == 1),
+        patch,
+        raw(base, "pfts1d_wtcol")[patch],
     )
-    woody = rows[np.isin(pft[rows], np.arange(1, 12))]
-    assert np.any(raw(output, "htop")[woody] != raw(base, "htop")[woody])
+    return Case(world, tmp_path / "out" / base.name, tmp_path / "out" / "diff.json")
+
+
+def test_canopy_height_of_real_shrubs_and_trees_is_that_of_the_model(real: Case) -> None:
+    """In AD the model reckons height with ten times the dead stem: injection must come to the same."""
+    write_predictions(real, {"deadstemc": normal_patch(real, "deadstemc") * (1.0 + 1e-9)})
+    real.run()
+    woody = real.world.patch[:, 1:12][real.world.cover[:, 1:12] > 0.0]
+    assert np.any(real.after("htop")[woody] != real.before("htop")[woody])
     for name in ("htop", "hbot"):
-        np.testing.assert_allclose(raw(output, name)[woody], raw(base, name)[woody], rtol=1e-8, atol=1e-9)
+        np.testing.assert_allclose(real.after(name)[woody], real.before(name)[woody], rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("factor", [0.3, 1.0, 3.0])
+def test_every_slow_pool_injected_into_the_real_restart_passes_the_audit(real: Case, factor: float) -> None:
+    values = {**predicted(real, factor), "tlai": normal_patch(real, "tlai") * factor}
+    write_predictions(real, values, flags=np.arange(24) % 7 == 3, order=np.arange(24)[::-1], shift=360.0)
+    report = real.run()
+    assert report["audit"]["errors"] == 0
+    assert changed_elsewhere(real, report) == []
+    assert real.output.read_bytes()[:4] == b"CDF\x05"
+    used = np.arange(24) % 7 != 3
+    column = real.world.column
+    np.testing.assert_array_equal(real.after("soil4c_vr")[column[used]][:, :10], values["soil4c_vr"][used])
+    np.testing.assert_allclose(
+        real.after("soil4c_vr")[column[~used]],
+        F["soil4"] * real.before("soil4c_vr")[column[~used]],
+        rtol=1e-8,
+    )
+    for pool in ("soil3", "soil4"):
+        carbon = real.after(f"{pool}c_vr")[column]
+        np.testing.assert_allclose(
+            real.after(f"{pool}n_vr")[column], carbon / CN[pool], rtol=1e-10, atol=1e-9
+        )
+    woody = np.broadcast_to(WOODY > 0, real.world.cover.shape) & (real.world.cover > 0.0) & used[:, None]
+    np.testing.assert_array_equal(
+        real.after("deadstemc")[real.world.patch[woody]], values["deadstemc"][woody]
+    )
+    assert report["flagged"]["count"] == 3
 
 
 # -- with predictions ---------------------------------------------------------------------------------------

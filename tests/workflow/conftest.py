@@ -28,11 +28,13 @@ class Workflow:
         root: directory of the copy.
         results: directory of its run.
         first: what the first, complete run wrote on the terminal.
+        closing: the closing page that it left.
     """
 
     root: Path
     results: Path
     first: str = ""
+    closing: str = ""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -76,6 +78,12 @@ class Workflow:
         result = self.snakemake("--dry-run", "--quiet", "host", configs=configs, target=target)
         assert result.returncode == 0, result.stdout
         return set(re.findall(r"^(\w+) +\d+$", result.stdout, flags=re.MULTILINE)) - {"total"}
+
+    def clone(self, root: Path) -> Workflow:
+        """A second copy with the same products; they are linked, as every stage replaces its files."""
+        shutil.copytree(self.root, root, ignore=shutil.ignore_patterns("results"))
+        shutil.copytree(self.root / "results", root / "results", copy_function=os.link)
+        return Workflow(root, root / "results" / self.results.name)
 
     @contextmanager
     def touched(self, path: Path) -> Iterator[None]:
@@ -122,4 +130,5 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     workflow = copy_of_the_workflow(tmp_path_factory.mktemp("workflow"))
     result = workflow.snakemake()
     assert result.returncode == 0, result.stdout
-    return Workflow(workflow.root, workflow.results, result.stdout)
+    closing = (workflow.results / "report" / "closing.txt").read_text(encoding="utf-8")
+    return Workflow(workflow.root, workflow.results, result.stdout, closing)

@@ -199,7 +199,7 @@ def test_wrong_units_of_a_forcing_variable(small_run: Workflow, output: Path, fo
     link.write_bytes(content)
     with netCDF4.Dataset(link, "a") as dataset:
         dataset["TBOT"].units = "C"
-    line = refused(small_run, output, *forcing_words(small_run, forcing_links, output))
+    line = refused(small_run, output, *forcing_words(small_run, forcing_links, output), "--workers", 2)
     assert str(link) in line
     assert "TBOT" in line
     assert "'K'" in line

@@ -36,7 +36,8 @@ def test_all_final_products_are_there(small_run: Workflow) -> None:
 def test_the_terminal_shows_progress_and_ends_with_the_closing_page(small_run: Workflow) -> None:
     for word in ("[make_world]", "[run_reference_0101] model year", "[train_surrogate-block] epoch"):
         assert word in small_run.first
-    assert (small_run.results / "report" / "closing.txt").read_text().strip() in small_run.first
+    assert len(small_run.closing.splitlines()) > 10
+    assert small_run.closing.strip() in small_run.first
 
 
 def test_nothing_half_written_is_left_behind(small_run: Workflow) -> None:

@@ -21,7 +21,9 @@ _AD_SHARE = 1.0 / 3.0
 _CYCLE = 20
 
 
-def bench_landmodel(years: int, cells: int, threads: int, device: str, workdir: Path | None = None) -> dict[str, Any]:
+def bench_landmodel(
+    years: int, cells: int, threads: int, device: str, workdir: Path | None = None
+) -> dict[str, Any]:
     """Runs the land model on a world of its own and measures it.
 
     Args:

@@ -171,7 +171,9 @@ def compute_environment(site: Site, forcing: MonthlyForcing, co2_ppm: float) -> 
     near = soil_temperature[:, :NLEVDECOMP]
     saturation = water["wetness"][:, None].clamp(min=0.01)
     freezing = -k.FREEZING_MPA_PER_K * (TFRZ - near).clamp(min=0.0)
-    psi = torch.where(near < TFRZ, torch.minimum(hydraulics.psi(saturation), freezing), hydraulics.psi(saturation))
+    psi = torch.where(
+        near < TFRZ, torch.minimum(hydraulics.psi(saturation), freezing), hydraulics.psi(saturation)
+    )
     psi = psi.clamp(min=-100.0)
     t_scalar = temperature_scalar(near, site.scalar("q10_hr"), site.scalar("froz_q10"))
     w_scalar = moisture_scalar(psi, hydraulics.psi_sat.expand_as(psi), site.scalar("minpsi_hr"))
@@ -254,7 +256,9 @@ def _water_balance(
 def _potential_evaporation(values: dict[str, Tensor], celsius: Tensor, t: int, snow: Tensor) -> Tensor:
     """Priestley-Taylor evaporation, mm per day."""
     albedo = torch.where(snow > 10.0, k.SNOW_ALBEDO, k.LAND_ALBEDO)
-    net = (1.0 - albedo) * values["FSDS"][t] + 0.97 * (values["FLDS"][t] - _STEFAN_BOLTZMANN * values["TBOT"][t] ** 4)
+    net = (1.0 - albedo) * values["FSDS"][t] + 0.97 * (
+        values["FLDS"][t] - _STEFAN_BOLTZMANN * values["TBOT"][t] ** 4
+    )
     slope = saturation_vapour_pressure(celsius[t]) * 17.625 * 243.04 / (celsius[t] + 243.04) ** 2
     gamma = 1004.0 * values["PSRF"][t] / (0.622 * _LATENT_HEAT)
     flux = _PRIESTLEY_TAYLOR * slope / (slope + gamma) * net.clamp(min=0.0) / _LATENT_HEAT * SECONDS_PER_DAY
@@ -298,10 +302,14 @@ def _thaw_depth(soil_temperature: Tensor) -> Tensor:
     lower = thawed.clamp(max=NLEVGRND - 1)
     t_upper = torch.gather(soil_temperature, 1, upper[:, None])[:, 0] - TFRZ
     t_lower = torch.gather(soil_temperature, 1, lower[:, None])[:, 0] - TFRZ
-    share = torch.where(lower > upper, t_upper / (t_upper - t_lower).clamp(min=1e-6), torch.zeros_like(t_upper))
+    share = torch.where(
+        lower > upper, t_upper / (t_upper - t_lower).clamp(min=1e-6), torch.zeros_like(t_upper)
+    )
     z_upper, z_lower = depth[upper + 1], depth[lower + 1]
     partial = z_upper + share.clamp(0.0, 1.0) * (z_lower - z_upper)
-    return torch.where(thawed == 0, torch.zeros_like(partial), torch.where(thawed == NLEVGRND, z_lower, partial))
+    return torch.where(
+        thawed == 0, torch.zeros_like(partial), torch.where(thawed == NLEVGRND, z_lower, partial)
+    )
 
 
 def _over_roots(site: Site, layered: Tensor) -> Tensor:

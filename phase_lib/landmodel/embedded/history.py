@@ -100,7 +100,13 @@ def write_history(
             _define(dataset, name, ("time", "lat", "lon"), units, long_name)
         for name in layered:
             element = name.removesuffix("_vr")[-1]
-            _define(dataset, name, ("time", "levdcmp", "lat", "lon"), f"g{element}/m^3", f"{name}, vertically resolved")
+            _define(
+                dataset,
+                name,
+                ("time", "levdcmp", "lat", "lon"),
+                f"g{element}/m^3",
+                f"{name}, vertically resolved",
+            )
         _define_grid(dataset, inputs)
         _write_time(dataset, bounds)
         for name, values in fields.items():

@@ -54,23 +54,32 @@ def read_run_inputs(
     cover = surface["PCT_NAT_PFT"].astype(np.float64) / 100.0
     if cover.shape[1] != NATPFT:
         raise InputError(
-            surface_path, f"variable PCT_NAT_PFT has {cover.shape[1]} PFTs", expected=f"{NATPFT}", remedy="use a 17-PFT file"
+            surface_path,
+            f"variable PCT_NAT_PFT has {cover.shape[1]} PFTs",
+            expected=f"{NATPFT}",
+            remedy="use a 17-PFT file",
         )
     total = cover.sum(axis=1)
     if np.any(np.abs(total - 1.0) > 1.0e-6):
         cell = int(np.argmax(np.abs(total - 1.0)))
         raise InputError(
-            surface_path, f"variable PCT_NAT_PFT sums to {100 * total[cell]:.6f} in cell {cell + 1}", expected="100"
+            surface_path,
+            f"variable PCT_NAT_PFT sums to {100 * total[cell]:.6f} in cell {cell + 1}",
+            expected="100",
         )
     cover = cover / total[:, None]
     parameters = read_parameters(parameter_path)
     orders = read_soil_order_parameters(soil_parameter_path)
     missing = [name for name in _SOIL_P if name not in orders]
     if missing:
-        raise InputError(soil_parameter_path, f"parameter {missing[0]} is missing", expected=f"{missing[0]}(soilorder)")
+        raise InputError(
+            soil_parameter_path, f"parameter {missing[0]} is missing", expected=f"{missing[0]}(soilorder)"
+        )
     order = surface["SOIL_ORDER"].astype(np.int64)
     forcing = read_monthly_forcing(forcing_path)
-    row, _ = match_cells(domain.lat, domain.lon, forcing.lat, forcing.lon, file=forcing_path, what="forced cells")
+    row, _ = match_cells(
+        domain.lat, domain.lon, forcing.lat, forcing.lon, file=forcing_path, what="forced cells"
+    )
     values = {name: array[:, row] for name, array in forcing.values.items()}
     site = SiteInputs(
         lat=domain.lat,

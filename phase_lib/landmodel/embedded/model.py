@@ -24,7 +24,7 @@ from phase_lib.landmodel.embedded.nutrients import (
     leach_nitrate,
 )
 from phase_lib.landmodel.embedded.site import Site
-from phase_lib.landmodel.embedded.soil import Cascade, Mixing
+from phase_lib.landmodel.embedded.soil import Cascade, Mixing, PotentialDecomposition
 from phase_lib.landmodel.embedded.state import DISPLAY, LEAF, C, N, P, State, organ_variables, soil_variables
 from phase_lib.landmodel.embedded.vegetation import CarbonFluxes, Litter, Vegetation, leaf_area
 
@@ -145,7 +145,9 @@ class EmbeddedModel:
         leached_p = self.phosphorus.transform(
             state.mineral, profile.surface * (k.PDEP * days / DAYS_PER_YEAR), env.leaching[t], days, self._dz
         )
-        state.mineral["smin_no3"], leached_n = leach_nitrate(state.mineral["smin_no3"], env.leaching[t], site.dz)
+        state.mineral["smin_no3"], leached_n = leach_nitrate(
+            state.mineral["smin_no3"], env.leaching[t], site.dz
+        )
 
         annual.add(flux, state)
         self._record(flux, nitrogen, phosphorus, added, days)
@@ -155,14 +157,20 @@ class EmbeddedModel:
         self.flux["SMINP_LEACHED"] += leached_p
 
     def _compete(
-        self, t: int, days: float, demand: Tensor, potential: object, profile: _Profiles, carbon_only: bool
+        self,
+        t: int,
+        days: float,
+        demand: Tensor,
+        potential: PotentialDecomposition,
+        profile: _Profiles,
+        carbon_only: bool,
     ) -> tuple[Competition, Competition]:
         """N first; P is then asked for what N allows, so growth follows the scarcer of the two."""
         env, mineral = self.env, self.state.mineral
         part = days / DAYS_PER_YEAR
         fixed = fixation(self.state.cannsum_npp) * part
         deposited = k.NDEP * part
-        release, immobilisation = potential.som_release, potential.immobilisation  # type: ignore[attr-defined]
+        release, immobilisation = potential.som_release, potential.immobilisation
         outcome = compete_for_nitrogen(
             mineral,
             plant_demand=demand[0],
@@ -206,7 +214,7 @@ class EmbeddedModel:
     def _return_unused(
         self, demand: Tensor, scale: Tensor, nitrogen: Competition, phosphorus: Competition
     ) -> None:
-        """Gives back what was granted but not used for want of the other element, and what litter released."""
+        """Gives back what was granted but not used, and what litter released."""
         mineral = self.state.mineral
         positive = demand.clamp(min=0.0)
         granted_n = positive[0].sum(0) * nitrogen.immobilised
@@ -273,7 +281,9 @@ class EmbeddedModel:
             open_layers[0] = 1.0
             root = self.site.root_profile(open_layers)
             weight = self.site.weight
-            self._profile = _Profiles(self.site.surface_profile(open_layers), root, (root * weight).sum(1) / weight.sum(0))
+            self._profile = _Profiles(
+                self.site.surface_profile(open_layers), root, (root * weight).sum(1) / weight.sum(0)
+            )
             self._profile_year = year
         return self._profile
 
@@ -281,7 +291,9 @@ class EmbeddedModel:
 
     # --- bookkeeping ----------------------------------------------------------------------------
 
-    def _record(self, flux: CarbonFluxes, nitrogen: Competition, phosphorus: Competition, litter: Tensor, days: float) -> None:
+    def _record(
+        self, flux: CarbonFluxes, nitrogen: Competition, phosphorus: Competition, litter: Tensor, days: float
+    ) -> None:
         respiration = flux.autotrophic
         for name, value in (
             ("GPP", flux.gpp),
@@ -325,7 +337,11 @@ class EmbeddedModel:
         return torch.stack(
             [
                 f["GPP"] - f["AR"] - f["HR"],
-                f["NDEP_TO_SMINN"] + f["NFIX_TO_SMINN"] + f["SUPPLEMENT_TO_SMINN"] - f["DENIT"] - f["SMIN_NO3_LEACHED"],
+                f["NDEP_TO_SMINN"]
+                + f["NFIX_TO_SMINN"]
+                + f["SUPPLEMENT_TO_SMINN"]
+                - f["DENIT"]
+                - f["SMIN_NO3_LEACHED"],
                 f["PDEP_TO_SMINP"] + f["SUPPLEMENT_TO_SMINP"] - f["SMINP_LEACHED"],
             ]
         )
@@ -367,8 +383,8 @@ class EmbeddedModel:
             place, cell = (int(i) for i in torch.nonzero(bad)[0])
             where = place + 1 if level == "layer" else int(self.site.pft[place, cell])
             raise ModelAbort(
-                f"{name} is {float(values[place, cell]):.6g} {when}: cell {self._cells[cell]}, {level} {where}; "
-                "pools must be finite and not negative"
+                f"{name} is {float(values[place, cell]):.6g} {when}: cell {self._cells[cell]}, "
+                f"{level} {where}; pools must be finite and not negative"
             )
 
 
@@ -398,7 +414,7 @@ def _plants(element: int, names: tuple[str, ...]) -> Callable[[EmbeddedModel], T
 
 
 def _mineral(names: tuple[str, ...]) -> Callable[[EmbeddedModel], Tensor]:
-    return lambda model: (sum(model.state.mineral[name] for name in names) * model._dz).sum(0)  # type: ignore[union-attr]
+    return lambda model: (sum(model.state.mineral[name] for name in names) * model._dz).sum(0)
 
 
 #: Stocks averaged over time, by history name. TOTVEGC includes cpool and leaves out xsmrpool, as ELM's does.
@@ -445,4 +461,3 @@ class _Annual:
         state.plant["annsum_potential_gpp"] = self._gpp
         state.plant["annmax_retransn"] = self._peak_n
         state.plant["annmax_retransp"] = self._peak_p
-

@@ -123,7 +123,9 @@ def _outcome(
         return Competition(torch.ones_like(met), torch.ones_like(plant_demand), plant, supplement)
     uptake = met * plant
     column = (uptake * dz).sum(0)
-    fpg = torch.where(plant_demand > _TINY, column / plant_demand.clamp(min=_TINY), torch.ones_like(plant_demand))
+    fpg = torch.where(
+        plant_demand > _TINY, column / plant_demand.clamp(min=_TINY), torch.ones_like(plant_demand)
+    )
     return Competition(met, fpg, uptake, torch.zeros_like(met))
 
 
@@ -160,7 +162,9 @@ class Phosphorus:
         # A month carries off a share of solution P as of nitrate; phosphate is far less mobile than that.
         self._mobility = 0.05
 
-    def transform(self, mineral: dict[str, Tensor], deposition: Tensor, leaching: Tensor, days: float, dz: Tensor) -> Tensor:
+    def transform(
+        self, mineral: dict[str, Tensor], deposition: Tensor, leaching: Tensor, days: float, dz: Tensor
+    ) -> Tensor:
         """One month, in place.
 
         Rates are first order, share 1 - (1 - r)^(days/30); solution and labile P are then brought to

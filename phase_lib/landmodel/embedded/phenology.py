@@ -65,7 +65,9 @@ def phenology_calendar(
     def choose(seasonal_value: Tensor, stress_value: Tensor, evergreen_value: float) -> Tensor:
         zero = torch.zeros(1, 1, 1, dtype=air.dtype, device=air.device)
         return torch.where(
-            seasonal, seasonal_value[:, None], torch.where(stress, stress_value[:, None], zero + evergreen_value * evergreen)
+            seasonal,
+            seasonal_value[:, None],
+            torch.where(stress, stress_value[:, None], zero + evergreen_value * evergreen),
         )
 
     none = torch.zeros_like(onset_s)
@@ -139,9 +141,7 @@ def _stress(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Onset, offset, leafed share and long-season flag of stress deciduous patches (time, cell)."""
     months = len(soil)
-    monthly = torch.stack(
-        [day_length[MONTH_STARTS[m] : MONTH_STARTS[m + 1]].mean(0) for m in range(12)]
-    )
+    monthly = torch.stack([day_length[MONTH_STARTS[m] : MONTH_STARTS[m + 1]].mean(0) for m in range(12)])
     light = monthly >= site.scalar("crit_dayl_stress")
     onset, offset, leafed, long_season = (torch.zeros_like(soil) for _ in range(4))
     out = torch.zeros_like(soil[0], dtype=torch.bool)

@@ -67,8 +67,15 @@ class Physics:
 
 
 def write_restart(
-    path: Path, case: str, year: int, start_year: int, spinup_state: int, snapshot: Snapshot, physics: Physics,
-    inputs: RunInputs, mortality_factor: float,
+    path: Path,
+    case: str,
+    year: int,
+    start_year: int,
+    spinup_state: int,
+    snapshot: Snapshot,
+    physics: Physics,
+    inputs: RunInputs,
+    mortality_factor: float,
 ) -> None:
     """Writes a restart of the first of January of `year`.
 
@@ -87,8 +94,18 @@ def write_restart(
         writer = _Writer(dataset, inputs)
         writer.time(year, start_year)
         writer.subgrid()
-        writer.scalar("spinup_state", spinup_state, 2, "Spinup state of the model that wrote this restart file: 0 = normal model mode, 1 = AD spinup")
-        writer.scalar("decomp_cascade_state", CASCADE_CTC, 3, "decomposition cascade and nitrification of the model that wrote this file")
+        writer.scalar(
+            "spinup_state",
+            spinup_state,
+            2,
+            "Spinup state of the model that wrote this restart file: 0 = normal model mode, 1 = AD spinup",
+        )
+        writer.scalar(
+            "decomp_cascade_state",
+            CASCADE_CTC,
+            3,
+            "decomposition cascade and nitrification of the model that wrote this file",
+        )
         for name in patch_names():
             writer.patch(name, snapshot.patch[name])
         for name in layer_names():
@@ -126,13 +143,16 @@ class _Writer:
         for write in self._pending:
             write()
 
-    def define(self, name: str, dims: tuple[str, ...], values: np.ndarray, flag: int = 1, **attributes: str) -> None:
+    def define(
+        self, name: str, dims: tuple[str, ...], values: np.ndarray, flag: int = 1, **attributes: str | None
+    ) -> None:
         """Defines a variable and keeps its values for `fill`."""
         integer = values.dtype.kind in "iu"
         kind, missing = ("i4", np.int32(FILL_INT)) if integer else ("f8", FILL_DOUBLE)
         variable = self._dataset.createVariable(name, kind, dims, fill_value=missing)
         for key, text in attributes.items():
-            variable.setncattr(key, text)
+            if text is not None:
+                variable.setncattr(key, text)
         variable.interpinic_flag = np.int32(flag)
         variable.interpinic_flag_meanings = _FLAG
         if dims == ("column", "levgrnd") or dims == ("column", "levtot"):
@@ -150,25 +170,32 @@ class _Writer:
     def scalar(self, name: str, value: int, flag: int, long_name: str) -> None:
         self.define(name, (), np.array(value, dtype=np.int32), flag, long_name=long_name)
 
-    def patch(self, name: str, values: np.ndarray, **attributes: str) -> None:
-        self.define(name, ("pft",), np.ascontiguousarray(values).reshape(-1), **attributes)
+    def patch(self, name: str, values: np.ndarray, units: str | None = None) -> None:
+        self.define(name, ("pft",), np.ascontiguousarray(values).reshape(-1), units=units)
 
-    def column(self, name: str, values: np.ndarray, **attributes: str) -> None:
-        self.define(name, ("column",), values, **attributes)
+    def column(self, name: str, values: np.ndarray, units: str | None = None) -> None:
+        self.define(name, ("column",), values, units=units)
 
-    def layer(self, name: str, values: np.ndarray, *, everywhere: bool = False, **attributes: str) -> None:
+    def layer(self, name: str, values: np.ndarray, *, everywhere: bool = False) -> None:
         """A layered variable; layers below the active ones are 0, or repeat the last one."""
         full = np.zeros((self.ncells, NLEVGRND))
         full[:, :NLEVDECOMP] = values
         if everywhere:
             full[:, NLEVDECOMP:] = values[:, -1:]
-        self.define(name, ("column", "levgrnd"), full, **attributes)
+        self.define(name, ("column", "levgrnd"), full)
 
     def time(self, year: int, start_year: int) -> None:
         stamps = {
-            "nstep_rad_prev": 0, "type": 1, "step_sec": 0, "start_ymd": start_year * 10000 + 101, "start_tod": 0,
-            "ref_ymd": start_year * 10000 + 101, "ref_tod": 0, "curr_ymd": year * 10000 + 101, "curr_tod": 0,
-        }  # fmt: skip
+            "nstep_rad_prev": 0,
+            "type": 1,
+            "step_sec": 0,
+            "start_ymd": start_year * 10000 + 101,
+            "start_tod": 0,
+            "ref_ymd": start_year * 10000 + 101,
+            "ref_tod": 0,
+            "curr_ymd": year * 10000 + 101,
+            "curr_tod": 0,
+        }
         for name, value in stamps.items():
             self.scalar(f"timemgr_rst_{name}", value, 3, name.replace("_", " "))
 
@@ -182,7 +209,12 @@ class _Writer:
             "ixy": (domain.row % ni + 1).astype(np.int32), "jxy": (domain.row // ni + 1).astype(np.int32),
         }  # fmt: skip
         one, unit = np.ones(self.ncells), np.ones(self.ncells, dtype=np.int32)
-        for prefix, dim in (("grid1d", "gridcell"), ("topo1d", "topounit"), ("land1d", "landunit"), ("cols1d", "column")):
+        for prefix, dim in (
+            ("grid1d", "gridcell"),
+            ("topo1d", "topounit"),
+            ("land1d", "landunit"),
+            ("cols1d", "column"),
+        ):
             for name, values in where.items():
                 self.define(f"{prefix}_{name}", (dim,), values, 3)
             if prefix != "grid1d":
@@ -235,7 +267,6 @@ def _write_totals(writer: _Writer, snapshot: Snapshot) -> None:
 
     writer.column("totlitc", column("c", LITTER))
     writer.column("totsomc", column("c", SOM))
-    writer.column("cwdc", column("c", ("cwd",)))
     writer.column("totlitp", column("p", LITTER))
     writer.column("totsomp", column("p", SOM))
     writer.column("cwdp", column("p", ("cwd",)))
@@ -257,7 +288,7 @@ def _write_physics(writer: _Writer, physics: Physics) -> None:
     writer.column("altmax_lastyear", physics.altmax_lastyear, units="m")
     writer.column("cannavg_t2m", physics.annual_air)
     writer.column("annsum_counter", np.zeros(ncells))
-    writer.layer("T_SCALAR", physics.t_scalar, units="-", long_name="T scaling factor")
+    writer.layer("T_SCALAR", physics.t_scalar)
 
 
 def _write_attributes(dataset: netCDF4.Dataset, case: str, inputs: RunInputs) -> None:
@@ -277,7 +308,10 @@ def _write_attributes(dataset: netCDF4.Dataset, case: str, inputs: RunInputs) ->
     }
     attributes |= {f"ipft_{name}": np.int32(i) for i, name in enumerate(PFT_NAMES)}
     attributes |= {"cft_lb": np.int32(NATPFT), "cft_ub": np.int32(NATPFT - 1)}
-    attributes |= {"icol_vegetated_or_bare_soil": np.int32(COLUMN_SOIL), "ilun_vegetated_or_bare_soil": np.int32(LANDUNIT_SOIL)}
+    attributes |= {
+        "icol_vegetated_or_bare_soil": np.int32(COLUMN_SOIL),
+        "ilun_vegetated_or_bare_soil": np.int32(LANDUNIT_SOIL),
+    }
     for name, value in attributes.items():
         dataset.setncattr(name, value)
 
@@ -300,11 +334,20 @@ def read_restart(path: Path, inputs: RunInputs, *, spinup_state: int, mortality_
         cascade = int(np.asarray(get_variable(path, dataset, "decomp_cascade_state")[...]))
         if cascade != CASCADE_CTC:
             raise InputError(
-                path, f"decomp_cascade_state mismatch: restart has {cascade}", expected=str(CASCADE_CTC),
+                path,
+                f"decomp_cascade_state mismatch: restart has {cascade}",
+                expected=str(CASCADE_CTC),
                 remedy="use a restart of the CTC cascade",
             )
-        if not (np.allclose(subgrid.lat, inputs.domain.lat, atol=1e-4) and np.all(np.abs((subgrid.lon - inputs.domain.lon + 180.0) % 360.0 - 180.0) < 1e-4)):
-            raise InputError(path, "grid1d_lat, grid1d_lon: other cells than the domain's", expected=str(inputs.domain.path))
+        if not (
+            np.allclose(subgrid.lat, inputs.domain.lat, atol=1e-4)
+            and np.all(np.abs((subgrid.lon - inputs.domain.lon + 180.0) % 360.0 - 180.0) < 1e-4)
+        ):
+            raise InputError(
+                path,
+                "grid1d_lat, grid1d_lon: other cells than the domain's",
+                expected=str(inputs.domain.path),
+            )
         _check_weights(path, subgrid.cover, inputs)
         patch = {name: _patch(path, dataset, name, subgrid.patch) for name in patch_names()}
         layer = {name: _layer(path, dataset, name, subgrid.column) for name in layer_names()}
@@ -318,13 +361,21 @@ def read_restart(path: Path, inputs: RunInputs, *, spinup_state: int, mortality_
 
 def _check_dims(path: Path, dataset: netCDF4.Dataset, inputs: RunInputs) -> None:
     ncells = inputs.domain.ncells
-    expected = {"gridcell": ncells, "topounit": ncells, "landunit": ncells, "column": ncells, "pft": ncells * NATPFT}
+    expected = {
+        "gridcell": ncells,
+        "topounit": ncells,
+        "landunit": ncells,
+        "column": ncells,
+        "pft": ncells * NATPFT,
+    }
     expected |= {name: _DIMS[name] for name in ("levsno", "levgrnd", "levurb", "levlak")}
     for name, size in expected.items():
         found = dataset.dimensions[name].size if name in dataset.dimensions else 0
         if found != size:
             raise InputError(
-                path, f"check_dim: mismatch of dimension {name}: {found}", expected=str(size),
+                path,
+                f"check_dim: mismatch of dimension {name}: {found}",
+                expected=str(size),
                 remedy="start from a restart of the same domain and surface data",
             )
 
@@ -336,10 +387,13 @@ def _check_weights(path: Path, cover: np.ndarray, inputs: RunInputs) -> None:
         raise InputError(path, f"total PFT weight is {float(total[cell])!r} in cell {cell + 1}", expected="1")
     difference = np.abs(cover - inputs.site.cover)
     if np.any(difference > _PFT_WEIGHT_TOLERANCE):
-        cell, pft = np.unravel_index(int(np.argmax(difference)), difference.shape)
+        worst, pft = np.unravel_index(int(np.argmax(difference)), difference.shape)
         raise InputError(
-            path, f"pfts1d_wtlnd of PFT {pft} in cell {cell + 1} differs by {difference.max():.4f} from PCT_NAT_PFT",
-            expected=f"at most {_PFT_WEIGHT_TOLERANCE}", remedy="use the surface data that the restart was made with",
+            path,
+            f"pfts1d_wtlnd of PFT {pft} in cell {worst + 1} differs by {difference.max():.4f} "
+            "from PCT_NAT_PFT",
+            expected=f"at most {_PFT_WEIGHT_TOLERANCE}",
+            remedy="use the surface data that the restart was made with",
         )
 
 
@@ -359,4 +413,3 @@ def _layer(path: Path, dataset: netCDF4.Dataset, name: str, rows: np.ndarray) ->
 def spinup_flag(mode: str) -> int:
     """`spinup_state` of a mode."""
     return SPINUP_AD if mode == "ad" else SPINUP_NORMAL
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -127,14 +128,16 @@ def _check(job: SegmentJob, inputs: RunInputs) -> None:
             remedy="change segment_years, input_years or the forcing years",
         )
     if job.mode == "ad" and job.finidat is None and job.start_year != 1:
-        raise InputError(None, f"a cold start in year {job.start_year}", expected="year 1: scalaravg_col counts years")
+        raise InputError(
+            None, f"a cold start in year {job.start_year}", expected="year 1: scalaravg_col counts years"
+        )
 
 
 def blocks_of(ncells: int) -> list[slice]:
     """Contiguous blocks of nearly equal size, whatever the number of processes."""
     count = math.ceil(ncells / BLOCK_CELLS)
     edges = np.linspace(0, ncells, count + 1).round().astype(int)
-    return [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
 
 def _integrate(job: SegmentJob, inputs: RunInputs, snapshot: Snapshot) -> list[_BlockResult]:
@@ -204,7 +207,9 @@ def _run_block(block: _Block) -> _BlockResult:
         for e, element in enumerate(ELEMENTS)
     }
     end = job.start_year + job.years
-    return _BlockResult(from_state(model.state, site, block.snapshot), _physics(environment, end), annual, names)
+    return _BlockResult(
+        from_state(model.state, site, block.snapshot), _physics(environment, end), annual, names
+    )
 
 
 def _annual_fields(model: EmbeddedModel, year: int) -> dict[str, np.ndarray]:
@@ -243,7 +248,9 @@ def _physics(env: Environment, year: int) -> Physics:
 def _write(job: SegmentJob, inputs: RunInputs, results: list[_BlockResult], flag: int) -> SegmentFiles:
     cycle = inputs.forcing.years
     annual = {name: np.concatenate([r.annual[name] for r in results], axis=-1) for name in FIELDS}
-    layered = {name: np.concatenate([r.layered[name] for r in results], axis=-1) for name in results[0].layered}
+    layered = {
+        name: np.concatenate([r.layered[name] for r in results], axis=-1) for name in results[0].layered
+    }
     cycles, years = [], []
     for number in range(job.years // cycle):
         start = job.start_year + number * cycle
@@ -254,7 +261,9 @@ def _write(job: SegmentJob, inputs: RunInputs, results: list[_BlockResult], flag
         write_history(cycles[-1], inputs, job.case, np.array([[start, start + cycle]]), means, profile)
         bounds = np.arange(start, start + cycle)[:, None] + np.array([0, 1])
         years.append(job.output_directory / history_name(job.case, 1, start + 1))
-        write_history(years[-1], inputs, job.case, bounds, {name: annual[name][rows] for name in ANNUAL_FIELDS}, {})
+        write_history(
+            years[-1], inputs, job.case, bounds, {name: annual[name][rows] for name in ANNUAL_FIELDS}, {}
+        )
     end = job.start_year + job.years
     restart = job.output_directory / restart_name(job.case, end)
     physics = Physics(

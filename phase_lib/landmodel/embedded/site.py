@@ -94,7 +94,10 @@ class Site:
         cover = np.take_along_axis(inputs.cover.T, self.slot_pft, axis=0)
         self.weight = self.tensor(np.where(self.slot_used, cover, 0.0))
         parameters = inputs.parameters
-        table = {name: self.tensor(np.where(np.isfinite(v := parameters.per_pft(name)), v, 0.0)) for name in PFT_PARAMETERS}
+        table = {
+            name: self.tensor(np.where(np.isfinite(v := parameters.per_pft(name)), v, 0.0))
+            for name in PFT_PARAMETERS
+        }
         self.p: dict[str, Tensor] = {name: values[self.pft] for name, values in table.items()}
         ratios = [parameters.organ_ratios(organ) for organ in ORGANS]
         self.cn = self._ratio([cn for cn, _ in ratios])
@@ -135,7 +138,9 @@ class Site:
         a, b = self.p["roota_par"][:, None], self.p["rootb_par"][:, None]
         top = self.tensor(ZISOI[:NLEVDECOMP])[None, :, None]
         bottom = self.tensor(ZISOI[1 : NLEVDECOMP + 1])[None, :, None]
-        fraction = 0.5 * (torch.exp(-a * top) + torch.exp(-b * top) - torch.exp(-a * bottom) - torch.exp(-b * bottom))
+        fraction = 0.5 * (
+            torch.exp(-a * top) + torch.exp(-b * top) - torch.exp(-a * bottom) - torch.exp(-b * bottom)
+        )
         fraction[:, -1] = 1.0 - fraction[:, :-1].sum(1)
         return fraction
 

@@ -38,7 +38,9 @@ class Snapshot:
 
     def select(self, cells: slice) -> Snapshot:
         """The same for some of the cells."""
-        return Snapshot(*({n: v[cells] for n, v in group.items()} for group in (self.patch, self.layer, self.column)))
+        return Snapshot(
+            *({n: v[cells] for n, v in group.items()} for group in (self.patch, self.layer, self.column))
+        )
 
 
 def patch_names() -> list[str]:
@@ -66,20 +68,20 @@ def cold_snapshot(inputs: SiteInputs) -> Snapshot:
     for organ, stage, seed in seeds:
         cn, cp = parameters.organ_ratios(organ)
         for element, ratio in zip(ELEMENTS, (np.ones(NATPFT), cn, cp), strict=True):
-            patch[f"{organ}{element}{stage}"][:] = np.where(seed > 0.0, seed / np.where(ratio > 0.0, ratio, 1.0), 0.0)
+            patch[f"{organ}{element}{stage}"][:] = np.where(
+                seed > 0.0, seed / np.where(ratio > 0.0, ratio, 1.0), 0.0
+            )
     patch["npool"][:] = np.where(plant, k.COLD_NPOOL, 0.0)
     patch["ppool"][:] = np.where(plant, k.COLD_PPOOL, 0.0)
     layer = {name: np.zeros((ncells, NLEVDECOMP)) for name in layer_names()}
     soil4 = SOIL_POOLS[-1]
-    cn, cp = parameters.soil_ratios(soil4)
-    for element, ratio in zip(ELEMENTS, (1.0, cn, cp), strict=True):
-        layer[soil4.variable(element)][:] = k.COLD_SOIL4 / ratio * (ZSOI[:NLEVDECOMP] < k.COLD_SOIL4_DEPTH)
+    shallow = ZSOI[:NLEVDECOMP] < k.COLD_SOIL4_DEPTH
+    for element, fixed in zip(ELEMENTS, (1.0, *parameters.soil_ratios(soil4)), strict=True):
+        layer[soil4.variable(element)][:] = k.COLD_SOIL4 / fixed * shallow
     return Snapshot(patch, layer, {"cannsum_npp": np.zeros(ncells)})
 
 
-def change_mode(
-    snapshot: Snapshot, inputs: SiteInputs, *, leaving: bool, mortality_factor: float
-) -> None:
+def change_mode(snapshot: Snapshot, inputs: SiteInputs, *, leaving: bool, mortality_factor: float) -> None:
     """What ELM does to a restart of the other mode, in place.
 
     Leaving AD: cascade pools x F / scalaravg_col, whatever the year; displayed dead wood x mortality
@@ -111,6 +113,7 @@ def change_mode(
 
 def to_state(snapshot: Snapshot, site: Site) -> State:
     """Packs a block's snapshot into tensors."""
+
     def slots(name: str) -> np.ndarray:
         packed = np.take_along_axis(snapshot.patch[name].T, site.slot_pft, axis=0)
         return np.where(site.slot_used, packed, 0.0)
@@ -155,7 +158,10 @@ def concatenate(parts: list[Snapshot]) -> Snapshot:
     """Joins blocks of cells in order."""
     return Snapshot(
         *(
-            {name: np.concatenate([getattr(part, group)[name] for part in parts]) for name in getattr(parts[0], group)}
+            {
+                name: np.concatenate([getattr(part, group)[name] for part in parts])
+                for name in getattr(parts[0], group)
+            }
             for group in ("patch", "layer", "column")
         )
     )

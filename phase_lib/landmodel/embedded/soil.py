@@ -19,9 +19,17 @@ from phase_lib.landmodel.embedded.state import C, N, P
 
 _I = SOIL_POOL_INDEX
 #: Litter pools -> receiving SOM pool, respired share.
-LITTER_TRANSITIONS = (("litr1", "soil1", "rf_l1s1"), ("litr2", "soil2", "rf_l2s2"), ("litr3", "soil3", "rf_l3s3"))
+LITTER_TRANSITIONS = (
+    ("litr1", "soil1", "rf_l1s1"),
+    ("litr2", "soil2", "rf_l2s2"),
+    ("litr3", "soil3", "rf_l3s3"),
+)
 #: SOM pools -> receiving SOM pool, respired share.
-SOM_TRANSITIONS = (("soil1", "soil2", "rf_s1s2"), ("soil2", "soil3", "rf_s2s3"), ("soil3", "soil4", "rf_s3s4"))
+SOM_TRANSITIONS = (
+    ("soil1", "soil2", "rf_s1s2"),
+    ("soil2", "soil3", "rf_s2s3"),
+    ("soil3", "soil4", "rf_s3s4"),
+)
 _LITTER, _CWD, _SOM = slice(0, 3), _I["cwd"], slice(4, 8)
 _FIRST_DEPTH, _LAST_CRYO_DEPTH = 0, 3.0
 
@@ -127,7 +135,9 @@ class Mixing:
         z = ZSOI[: NLEVDECOMP + 1]
         self._gap = site.tensor(z[1:NLEVDECOMP] - z[: NLEVDECOMP - 1])
         self._interface = site.tensor(0.5 * (z[1:NLEVDECOMP] + z[: NLEVDECOMP - 1]))
-        self._pools = torch.tensor([i for i, pool in enumerate(SOIL_POOLS) if pool.name != "cwd"], device=site.device)
+        self._pools = torch.tensor(
+            [i for i, pool in enumerate(SOIL_POOLS) if pool.name != "cwd"], device=site.device
+        )
         self._upper: list[Tensor] = []
         self._inverse: list[Tensor] = []
         self._lower: list[Tensor] = []
@@ -187,5 +197,7 @@ class Mixing:
             carried = torch.addcmul(values[:, :, layer], self._lower[layer], carried) * self._inverse[layer]
             solution.append(carried)
         for layer in range(NLEVDECOMP - 2, -1, -1):
-            solution[layer] = torch.addcmul(solution[layer], self._upper[layer], solution[layer + 1], value=-1.0)
+            solution[layer] = torch.addcmul(
+                solution[layer], self._upper[layer], solution[layer + 1], value=-1.0
+            )
         soil[self._pools] = torch.stack(solution, dim=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -42,14 +42,6 @@ class State:
     scalaravg: Tensor
     cannsum_npp: Tensor
 
-    def clone(self) -> State:
-        """A deep copy."""
-        copied = {
-            f.name: {n: t.clone() for n, t in v.items()} if isinstance(v := getattr(self, f.name), dict) else v.clone()
-            for f in fields(self)
-        }
-        return State(**copied)
-
 
 def organ_variables() -> list[tuple[str, tuple[int, int, int]]]:
     """Restart names of the organ pools and their (element, organ, stage) indices."""
@@ -64,5 +56,7 @@ def organ_variables() -> list[tuple[str, tuple[int, int, int]]]:
 def soil_variables() -> list[tuple[str, tuple[int, int]]]:
     """Restart names of the cascade pools and their (pool, element) indices."""
     return [
-        (pool.variable(element), (i, e)) for i, pool in enumerate(SOIL_POOLS) for e, element in enumerate(ELEMENTS)
+        (pool.variable(element), (i, e))
+        for i, pool in enumerate(SOIL_POOLS)
+        for e, element in enumerate(ELEMENTS)
     ]

@@ -73,7 +73,7 @@ class Demand:
 
 @dataclass(frozen=True)
 class Litter:
-    """Litter of a month: surface (pool, element, slot, cell) and root (pool, element, slot, cell), g m-2 of patch.
+    """Litter of a month at the surface and along roots (pool, element, slot, cell), g m-2 of patch.
 
     Pools: litr1, litr2, litr3, cwd.
     """
@@ -148,7 +148,9 @@ class Vegetation:
         nutrient = (shares / self._ratio).sum(1)
         total = flux.available / carbon * nutrient
         potential = state.plant["annsum_potential_gpp"]
-        season = torch.where(potential > 0.0, 0.5 * flux.gpp / potential.clamp(min=_TINY), torch.zeros_like(potential))
+        season = torch.where(
+            potential > 0.0, 0.5 * flux.gpp / potential.clamp(min=_TINY), torch.zeros_like(potential)
+        )
         pools = torch.stack([state.plant["retransn"], state.plant["retransp"]])
         peaks = torch.stack([state.plant["annmax_retransn"], state.plant["annmax_retransp"]])
         retranslocated = torch.minimum(torch.minimum(peaks * season, pools), total)
@@ -182,7 +184,16 @@ class Vegetation:
         target, held = self.reserve(state, demand)
         return demand.from_soil * (2.0 - held / target).clamp(0.0, 1.0)
 
-    def grow(self, state: State, flux: CarbonFluxes, demand: Demand, uptake: Tensor, t: int, days: float, unlimited: Tensor) -> None:
+    def grow(
+        self,
+        state: State,
+        flux: CarbonFluxes,
+        demand: Demand,
+        uptake: Tensor,
+        t: int,
+        days: float,
+        unlimited: Tensor,
+    ) -> None:
         """Builds tissue from the N and P reserves, banks or respires what carbon is left.
 
         Args:
@@ -196,7 +207,9 @@ class Vegetation:
         target, held = self.reserve(state, demand)
         throttle = torch.where(unlimited > 0.5, torch.ones_like(held), (held / target).clamp(max=1.0))
         usable = torch.minimum(demand.total * throttle, held)
-        allocated = torch.minimum((usable * demand.carbon / demand.nutrient.clamp(min=_TINY)).amin(0), flux.available)
+        allocated = torch.minimum(
+            (usable * demand.carbon / demand.nutrient.clamp(min=_TINY)).amin(0), flux.available
+        )
         new = allocated / demand.carbon * demand.shares
         plant["npool"] = plant["npool"] - (new / self._ratio[0]).sum(0)
         plant["ppool"] = plant["ppool"] - (new / self._ratio[1]).sum(0)
@@ -207,9 +220,9 @@ class Vegetation:
         cost = self._site.p["grperc"]
         flux.growth = flux.growth + cost * shown.sum(0)
         plant["gresp_storage"] = plant["gresp_storage"] + cost * stored.sum(0)
-        pool = plant["cpool"] + (flux.available - allocated)
-        flux.excess = pool * respiration_turnover(days, self._site.p["br_xr"] * self._env.q10_air[t])
-        plant["cpool"] = pool - flux.excess
+        unused = plant["cpool"] + (flux.available - allocated)
+        flux.excess = unused * respiration_turnover(days, self._site.p["br_xr"] * self._env.q10_air[t])
+        plant["cpool"] = unused - flux.excess
 
     def turn_over(self, state: State, t: int, days: float) -> Litter:
         """Sheds leaves and fine roots, turns live wood to dead wood, and lets plants die."""
@@ -275,7 +288,9 @@ class Vegetation:
         by_organ = reserves.sum(2)
         above = by_organ[:, list(_ABOVE)].sum(1)
         below = by_organ[:, list(_BELOW)].sum(1)
-        for element, names in enumerate((("gresp_storage", "gresp_xfer", "cpool"), ("npool", "retransn"), ("ppool", "retransp"))):
+        for element, names in enumerate(
+            (("gresp_storage", "gresp_xfer", "cpool"), ("npool", "retransn"), ("ppool", "retransp"))
+        ):
             for name in names:
                 lost = plant[name] * share
                 plant[name] = plant[name] - lost
@@ -285,7 +300,7 @@ class Vegetation:
 
 @dataclass(frozen=True)
 class _Dead:
-    """Mortality of a month: displayed organs (element, organ, ...), reserves above and below ground (element, ...)."""
+    """Mortality of a month: displayed organs (element, organ, ...), reserves above and below ground."""
 
     display: Tensor
     labile_above: Tensor
