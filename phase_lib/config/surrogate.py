@@ -26,9 +26,9 @@ class SurrogateSettings(BaseModel):
     lstm_hidden: int = Field(32, ge=1, description="hidden units of the LSTM over monthly forcing")
     cnn_channels: int = Field(32, ge=1, description="channels of the convolutions over soil layers")
     decoder_width: int = Field(96, ge=1, description="hidden units of the task heads")
-    dropout: float = Field(0.1, ge=0.0, lt=1.0, description="dropout in encoders, fusion and heads")
+    dropout: float = Field(0.2, ge=0.0, lt=1.0, description="dropout in encoders, fusion and heads")
     members: int = Field(
-        2, ge=1, description="networks trained side by side from different initial weights and averaged"
+        3, ge=1, description="networks trained side by side from different initial weights and averaged"
     )
     lambda_physics: float = Field(
         0.1,
@@ -36,7 +36,7 @@ class SurrogateSettings(BaseModel):
         description="weight of mean (NPP - (GPP - AR))^2, fluxes in units of the mean training GPP",
     )
     linear_weight: float = Field(
-        1.0,
+        4.0,
         ge=0.0,
         description="default preset: weight of the error in physical units beside that of the logarithm",
     )
@@ -46,7 +46,7 @@ class SurrogateSettings(BaseModel):
         le=1.0,
         description="default preset: 0 weighs every value alike, 1 every PFT, however rare",
     )
-    epochs: int = Field(150, ge=1, description="passes over the training cells, at most")
+    epochs: int = Field(80, ge=1, description="passes over the training cells, at most")
     batch_cells: int = Field(64, ge=1, description="cells in a mini-batch")
     learning_rate: float = Field(3.0e-3, gt=0.0, description="highest learning rate of AdamW")
     warmup_epochs: int = Field(5, ge=0, description="epochs of linear rise before the cosine decay")
@@ -56,7 +56,7 @@ class SurrogateSettings(BaseModel):
         0.98, ge=0.0, lt=1.0, description="memory of the running mean of the weights that is kept; 0 for none"
     )
     patience: int = Field(
-        50, ge=1, description="epochs without a better validation loss after which training ends"
+        25, ge=1, description="epochs without a better validation loss after which training ends"
     )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="seed of initial weights, batches and dropout")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where the network computes")

@@ -15,7 +15,7 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.provenance import code_version
-from phase_lib.elm.canopy import canopy_height, leaf_area
+from phase_lib.elm.canopy import canopy_height, growth_form, leaf_area
 from phase_lib.elm.constants import (
     CASCADE_CTC,
     COLUMN_SOIL,
@@ -244,7 +244,8 @@ class _Writer:
 def _write_canopy(writer: _Writer, snapshot: Snapshot, height_factor: float) -> None:
     parameters = writer._inputs.site.parameters
     tlai = leaf_area(snapshot.patch["leafc"], parameters.per_pft("slatop"), parameters.per_pft("dsladlai"))
-    htop, hbot = canopy_height(snapshot.patch["deadstemc"] * height_factor, tlai, parameters.per_pft("woody"))
+    form = growth_form(parameters.per_pft("woody"))
+    htop, hbot = canopy_height(snapshot.patch["deadstemc"] * height_factor, tlai, form)
     plant = np.arange(NATPFT) > 0
     tsai = np.where(plant, 0.5, 0.0) * np.ones_like(tlai)
     for name, values, units in (
