@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,9 +16,10 @@ from phase_lib.base.provenance import code_version
 from phase_lib.config.surrogate import Preset, SurrogateSettings
 from phase_lib.dataset.loading import iterate_batches
 from phase_lib.dataset.normalization import fit_normalization as fit_scaler
-from phase_lib.dataset.scaler import Kind, Scaler, ScalerFit, Spec
+from phase_lib.dataset.scaler import Kind, Scaler, ScalerFit, Scaling, Spec
 from phase_lib.dataset.split import read_split
 from phase_lib.elm.constants import NATPFT
+from phase_lib.elm.pools import POOL_VARIABLES
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.surrogate.features import FLUX_TARGETS, Batch, Layout, feature_specs
 
@@ -28,6 +29,8 @@ FLOOR_SHARE = 1.0e-2
 LEAST_MEAN_SHARE = 1.0e-6
 #: Fewest training values of a PFT for statistics of its own.
 LEAST_VALUES = 10
+#: ELM counts what is below this as nothing, g m-2 or g m-3.
+CRUMB = 1.0e-8
 #: Corrections are held within so many standard deviations of their training values.
 CORRECTION_LIMIT = 6.0
 #: Sharpness of the Softplus that keeps the logarithm above 0; high, so that zeros stay near zero.
@@ -64,10 +67,22 @@ def fit_normalization(dataset_dir: str | Path, split_file: str | Path, settings:
     layout = Layout.read(dataset_dir)
     split = read_split(split_file, dataset_dir)
     specs = feature_specs(layout, settings.preset) | _target_specs(layout, settings.preset)
-    scaler = fit_scaler(dataset_dir, split, specs, least_values=LEAST_VALUES)
+    scaler = _without_crumbs(fit_scaler(dataset_dir, split, specs, least_values=LEAST_VALUES))
     if settings.preset == "paper":
         return scaler
     return Scaler(scaler.scalings | _fit_corrections(dataset_dir, split.train, layout, scaler).scalings)
+
+
+def _without_crumbs(scaler: Scaler) -> Scaler:
+    """Takes pools that vary by rounding alone as constant; scaled, one real value would dwarf all else."""
+    return Scaler({name: _if_it_varies(name, scaling) for name, scaling in scaler.scalings.items()})
+
+
+def _if_it_varies(name: str, scaling: Scaling) -> Scaling:
+    if name.removeprefix("Y_") not in POOL_VARIABLES:
+        return scaling
+    least = CRUMB / scaling.spec.floor if scaling.spec.kind.startswith("asinh") else CRUMB
+    return replace(scaling, scale=np.where(scaling.scale > least, scaling.scale, 0.0))
 
 
 def normalize(

@@ -185,3 +185,17 @@ def test_the_papers_features_and_targets_lie_between_0_and_1_on_training_cells(p
     for values in (batch.forcing, batch.static, batch.soil, batch.state):
         assert values.min() >= -1e-5
         assert values.max() <= 1.0 + 1e-5
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_a_pool_that_is_rounding_noise_in_training_does_not_dwarf_all_else_elsewhere(preset, tmp_path: Path):
+    values = make_values(CELLS)
+    dataset = write_dataset(tmp_path / "dataset", values)
+    train = read_split(write_split(dataset)).train
+    noise = 1.0e-17 * np.random.default_rng(0).random(values["cpool"].shape)
+    values["cpool"] = np.where(values["cover"] > 0.0, np.where(train[:, None], noise, 5.0), np.nan)
+    write_dataset(dataset, values)
+    settings = small_settings(preset=preset)
+    normalize(dataset, dataset / "split_random.nc", settings, tmp_path / "n.nc")
+    reader = Reader(dataset, Layout.read(dataset), Scaler.read(tmp_path / "n.nc"), preset)
+    assert all_cells(reader).state.abs().max() < 100.0
