@@ -33,6 +33,8 @@ LEAST_VALUES = 10
 CRUMB = 1.0e-8
 #: Corrections are held within so many standard deviations of their training values.
 CORRECTION_LIMIT = 6.0
+#: Largest factor by which the retransformation from the logarithm may correct a stock.
+SMEARING_LIMIT = 1.25
 #: Sharpness of the Softplus that keeps the logarithm above 0; high, so that zeros stay near zero.
 SOFTPLUS_BETA = 20.0
 
@@ -187,7 +189,9 @@ class CorrectionSpace(nn.Module):
     With z(y) = log(1 + y / floor), a raw output r stands for z = z(start) + mean + deviation r, kept
     above 0 by a Softplus. Raw outputs of 0 are the 20-year state with the mean correction of its PFT or
     layer. Corrections stay within `CORRECTION_LIMIT` deviations, so that an odd cell cannot get a pool
-    beyond what training has seen.
+    beyond what training has seen. Values that are best in the logarithm are too low on average; after
+    training each PFT or layer is multiplied by the factor that makes its training stock right, the
+    smearing estimate of Duan (1983, JASA 78:605).
 
     Args:
         mean: mean correction (entity, target) or (target).
@@ -203,6 +207,7 @@ class CorrectionSpace(nn.Module):
     floor: Tensor
     spread: Tensor
     weight: Tensor
+    smearing: Tensor
 
     def __init__(
         self,
@@ -219,6 +224,7 @@ class CorrectionSpace(nn.Module):
         self.register_buffer("floor", _buffer(floor))
         self.register_buffer("spread", _buffer(np.where(spread > 0.0, spread, floor)))
         self.register_buffer("weight", _buffer(weight))
+        self.register_buffer("smearing", torch.ones_like(self.mean))
         self._linear_weight = linear_weight
 
     def _logarithm(self, raw: Tensor, start: Tensor) -> Tensor:
@@ -228,7 +234,13 @@ class CorrectionSpace(nn.Module):
 
     def decode(self, raw: Tensor, start: Tensor) -> Tensor:
         """See `TargetSpace`; never negative."""
-        return self.floor * torch.expm1(self._logarithm(raw, start))
+        return self.smearing * self.floor * torch.expm1(self._logarithm(raw, start))
+
+    def fit_smearing(self, truth: Tensor, predicted: Tensor) -> None:
+        """Sets the factor from sums over training cells, both (entity, target), physical units."""
+        factor = truth / predicted.clamp(min=1.0e-12)
+        bounded = factor.clamp(1.0 / SMEARING_LIMIT, SMEARING_LIMIT)
+        self.smearing.copy_(torch.where(truth > 0.0, bounded, torch.ones_like(bounded)))
 
     def error(self, raw: Tensor, start: Tensor, truth: Tensor) -> Tensor:
         """Error of the logarithm in deviations of the correction, and of the value in its own spread.

@@ -94,6 +94,8 @@ def train(
         )
         run.go()
         _write_history(directory / HISTORY, run.history)
+        if settings.preset == "default":
+            _fit_smearing(run.model, reader, split, device)
         reference = _fit_reference(run.model, reader, split, split_file, settings, device)
         content = {
             "layout": layout.to_dict(),
@@ -310,6 +312,25 @@ def _write_history(path: Path, history: list[dict[str, float]]) -> None:
         writer = csv.DictWriter(stream, fieldnames=list(history[0]))
         writer.writeheader()
         writer.writerows({**row, "epoch": int(row["epoch"])} for row in history)
+
+
+def _fit_smearing(model: Phase, reader: Reader, split: Split, device: torch.device) -> None:
+    """Makes the stocks of the training part, validation cells included, right on average."""
+    tasks = ("patch", "layer")
+    truth: dict[str, Tensor] = {}
+    predicted: dict[str, Tensor] = {}
+    with torch.no_grad():
+        for piece in reader.pieces(split.train | split.validation):
+            for rows in torch.arange(len(piece)).split(_EVALUATION_CELLS):  # type: ignore[no-untyped-call]
+                batch = piece.take(rows).to(device)
+                outputs = model.predict(batch)[0]
+                for task in tasks:
+                    mask = getattr(batch, f"{task}_mask")
+                    for sums, values in ((truth, getattr(batch, task)), (predicted, getattr(outputs, task))):
+                        added = torch.where(mask, values, 0.0).sum(0)
+                        sums[task] = sums[task] + added if task in sums else added
+        for task in tasks:
+            model.codec.space(task).fit_smearing(truth[task], predicted[task])
 
 
 def _fit_reference(
