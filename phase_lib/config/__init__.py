@@ -1,0 +1,1 @@
+"""Typed configuration: one model per section; unknown keys are errors."""
