@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -109,6 +110,29 @@ def stage(function: _Function) -> _Function:
     return wrapped  # type: ignore[return-value]
 
 
+def default_of(key: str) -> dict[str, Any]:
+    """Gives an option the default of a key of the configuration, so that no default stands here alone.
+
+    Args:
+        key: dotted, for example `"run.seed"`.
+    """
+
+    def look_up() -> Any:
+        from phase_lib.config.root import WorkflowConfig
+
+        return attrgetter(key)(WorkflowConfig())
+
+    return {"default": look_up, "show_default": f"of {key}"}
+
+
+_MORTALITY_FACTOR = click.option(
+    "--mortality-factor",
+    type=click.FloatRange(1.0),
+    **default_of("land_model.spinup_mortality_factor"),
+    help="Factor on dead wood mortality in the AD run: its `spinup_mortality_factor`.",
+)
+
+
 def settings_option(section: str) -> Callable[[_Function], _Function]:
     """The `--settings` option of a stage whose section of the configuration is `section`."""
     return click.option(
@@ -140,7 +164,10 @@ def world(settings: str, output_dir: Path, workers: int) -> None:
 @click.option("--first-year", type=int, required=True, help="First year of the forcing cycle.")
 @click.option("--years", type=click.IntRange(1), required=True, help="Length of the forcing cycle, years.")
 @click.option(
-    "--limit-km", type=float, default=500.0, show_default=True, help="Farthest forcing point of a cell, km."
+    "--limit-km",
+    type=float,
+    **default_of("fusion.forcing_limit_km"),
+    help="Farthest forcing point of a cell, km.",
 )
 @click.option("--output", type=FILE, required=True, help="NetCDF file of monthly means to write.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
@@ -239,9 +266,23 @@ def run_segment(
 @click.option("--reference-ad-restart", type=FILE, help="Restart at the end of the reference's AD part.")
 @settings_option("fusion")
 @click.option("--targets", default="{}", metavar="JSON|FILE", help="The section `dataset.targets`.")
+@_MORTALITY_FACTOR
+@click.option(
+    "--history-years",
+    type=click.IntRange(1),
+    **default_of("world.forcing_years"),
+    help="Years that GPP, NPP, AR and HR are averaged over: one forcing cycle.",
+)
 @click.option("--output-dir", type=FILE, required=True, help="Directory of the dataset.")
 @stage
-def fuse(settings: str, targets: str, output_dir: Path, **files: Any) -> None:
+def fuse(
+    settings: str,
+    targets: str,
+    mortality_factor: float,
+    history_years: int,
+    output_dir: Path,
+    **files: Any,
+) -> None:
     """Fuses restart, history, surface, parameters and forcing into one record per cell."""
     from phase_lib.config.fusion import FusionSettings
     from phase_lib.config.loading import load_settings
@@ -252,8 +293,10 @@ def fuse(settings: str, targets: str, output_dir: Path, **files: Any) -> None:
     run(
         FusionInputs(**files),
         load_settings(settings, FusionSettings, "fusion"),
-        load_settings(targets, TargetSettings, "dataset.targets"),
+        load_settings(targets, TargetSettings, "dataset.targets", "--targets"),
         output_dir,
+        mortality_factor=mortality_factor,
+        history_years=history_years,
     )
 
 
@@ -261,7 +304,7 @@ def fuse(settings: str, targets: str, output_dir: Path, **files: Any) -> None:
 @click.option("--dataset", type=FILE, required=True, help="Directory of the dataset.")
 @click.option("--kind", type=click.Choice(["random", "block"]), required=True, help="Single cells or tiles.")
 @settings_option("dataset")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of the draw.")
+@click.option("--seed", type=click.IntRange(0), **default_of("run.seed"), help="Seed of the draw.")
 @click.option("--output", type=FILE, required=True, help="Split file to write.")
 @stage
 def split(dataset: Path, kind: Any, settings: str, seed: int, output: Path) -> None:
@@ -322,6 +365,7 @@ def train(
 @settings_option("ood")
 @click.option("--run-name", default="", help="Name of the run, kept in the file.")
 @click.option("--test", is_flag=True, help="Only the test cells of the split, beside truth and baselines.")
+@click.option("--paper", type=FILE, help="With --test: model of the paper's preset, to set beside it.")
 @click.option("--output", type=FILE, required=True, help="predictions.nc, or with --test test_<split>.nc.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
 @stage
@@ -332,6 +376,7 @@ def predict(
     settings: str,
     run_name: str,
     test: bool,
+    paper: Path | None,
     output: Path,
     threads: int,
 ) -> None:
@@ -344,7 +389,7 @@ def predict(
     if test:
         if split is None:
             raise click.UsageError("--test needs --split")
-        write_test_predictions(model, dataset, split, output, threads)
+        write_test_predictions(model, dataset, split, output, threads, paper)
         return
     run(model, dataset, output, load_settings(settings, OodSettings, "ood"), run_name, split, threads)
 
@@ -360,10 +405,19 @@ def predict(
 @click.option("--output", type=FILE, required=True, help="Restart to write; keep the base's name.")
 @settings_option("injection")
 @click.option("--ood", default="{}", metavar="JSON|FILE", help="The section `ood`: what flagged cells get.")
+@_MORTALITY_FACTOR
 @click.option("--report", type=FILE, help="Sidecar JSON; OUTPUT.diff.json where not given.")
 @click.option("--dry-run", is_flag=True, help="Reckon everything, write no restart.")
 @stage
-def inject(settings: str, ood: str, output: Path, report: Path | None, dry_run: bool, **files: Any) -> None:
+def inject(
+    settings: str,
+    ood: str,
+    mortality_factor: float,
+    output: Path,
+    report: Path | None,
+    dry_run: bool,
+    **files: Any,
+) -> None:
     """Puts predicted pools into a restart that ELM accepts, and audits it."""
     from phase_lib.config.injection import InjectionSettings
     from phase_lib.config.loading import load_settings
@@ -374,7 +428,8 @@ def inject(settings: str, ood: str, output: Path, report: Path | None, dry_run: 
         **files,
         output=output,
         settings=load_settings(settings, InjectionSettings, "injection"),
-        ood=load_settings(ood, OodSettings, "ood"),
+        ood=load_settings(ood, OodSettings, "ood", "--ood"),
+        mortality_factor=mortality_factor,
         report=report or output.with_name(f"{output.name}.diff.json"),
         dry_run=dry_run,
     )
@@ -402,7 +457,7 @@ def audit(
         write_json(output, report.to_dict())
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else "\n".join(report.lines()))
     if report.errors:
-        raise CheckFailed(f"{restart}: {len(report.errors)} errors")
+        raise CheckFailed(f"{restart}: {report.count}")
 
 
 @phase.command("compare-restarts")
@@ -425,7 +480,7 @@ def compare_restarts(first: Path, second: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @stage
 def inspect(file: Path, as_json: bool) -> None:
-    """Says what an ELM file is and what is in it."""
+    """Says what a file is, ELM's or of a run, and what is in it."""
     import json
 
     from phase_lib.elm.inspection import describe
@@ -536,7 +591,7 @@ def report(
 
     given = {name: path for name, path in files.items() if path is not None}
     summary, output_dir = given.pop("summary"), given.pop("output_dir")
-    choices = load_settings(config, WorkflowConfig, "")
+    choices = load_settings(config, WorkflowConfig, "", "--config")
     products = RunProducts(
         **given,
         splits=dict(split),
@@ -575,17 +630,20 @@ def check(
     from phase_lib.base.files import writing
     from phase_lib.config.documentation import default_yaml
     from phase_lib.config.loading import load_config
-    from phase_lib.preflight import check_disk, check_files
+    from phase_lib.preflight import check_disk, check_files, overview
 
     if write_default is not None:
         with writing(write_default) as temporary:
             temporary.write_text(default_yaml(), encoding="utf-8")
         return
-    findings = [*check_disk(load_config(config)), *check_files(restart, surface, domain)]
+    choices = load_config(config)
+    findings = [*check_disk(choices), *check_files(restart, surface, domain)]
+    click.echo("\n".join(overview(choices)))
     for finding in findings[1:]:
         click.echo(f"phase: {finding}", err=True)
     if findings:
         raise CheckFailed(findings[0])
+    click.echo(f"{config}: ok")
 
 
 @phase.group()

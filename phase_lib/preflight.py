@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from phase_lib.base.errors import InputError
 from phase_lib.config.root import WorkflowConfig
 from phase_lib.elm.domain import read_domain
 from phase_lib.elm.matching import match_cells
-from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.netcdf import open_dataset
 from phase_lib.elm.restart import read_header
+from phase_lib.elm.surface import surface_variable
 
 #: Land cells of the globe without Antarctica at 1 degree, for the estimate of what a run writes.
 _CELLS_AT_ONE_DEGREE = 17_500
@@ -22,9 +24,19 @@ _RESTART_BYTES, _HISTORY_BYTES = 150_000, 10_000
 _DATASET_BYTES = 100_000
 
 
+def expected_cells(config: WorkflowConfig) -> int:
+    """Estimate of the number of land cells; of a box, that of all its cells, land or not."""
+    world = config.world
+    cells = _CELLS_AT_ONE_DEGREE / world.resolution_deg**2
+    if world.bounds is not None:
+        south, north, west, east = world.bounds
+        cells = min(cells, (north - south) * ((east - west) % 360.0 or 360.0) / world.resolution_deg**2)
+    return min(math.ceil(cells), world.cells or math.ceil(cells))
+
+
 def bytes_written(config: WorkflowConfig) -> float:
     """Estimate of what a whole run writes, bytes."""
-    cells = config.world.cells or _CELLS_AT_ONE_DEGREE / config.world.resolution_deg**2
+    cells = expected_cells(config)
     chains = [config.land_model.boundaries(case) for case in ("ad", "reference", "control", "injected")]
     restarts = sum(len(chain) - 1 for chain in chains) + 2
     samples = sum(chain[-1] - chain[0] for chain in chains) / config.world.forcing_years
@@ -32,13 +44,34 @@ def bytes_written(config: WorkflowConfig) -> float:
     return config.world.forcing_bytes() + cells * per_cell
 
 
+def _disk(config: WorkflowConfig) -> tuple[float, float, float]:
+    """Bytes that a whole run writes, that its directory holds already, and that are free."""
+    directory = config.run.directory
+    there = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
+    place = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    return bytes_written(config), there, shutil.disk_usage(place).free
+
+
+def overview(config: WorkflowConfig) -> list[str]:
+    """What a configuration asks for, in a few lines."""
+    world, model = config.world, config.land_model
+    whole, there, free = _disk(config)
+    return [
+        f"run {config.run.name} in {config.run.directory}",
+        f"about {expected_cells(config)} land cells of {world.resolution_deg:g} degrees, forcing of "
+        f"{world.forcing_years} years from {world.forcing_first_year:04d}",
+        f"{model.ad_years} years of AD, {model.normal_years} in normal mode, {model.stabilisation_years} of "
+        f"stabilisation from the restart after {model.input_years} years",
+        f"disk: about {whole / 1e9:.1f} GB for the whole run, {there / 1e9:.1f} GB there already, "
+        f"{free / 1e9:.1f} GB free",
+    ]
+
+
 def check_disk(config: WorkflowConfig) -> list[str]:
     """Findings on disk space: what is still to be written against what is free."""
     directory = config.run.directory
-    there = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
-    needed = bytes_written(config) - there
-    place = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    free = shutil.disk_usage(place).free
+    whole, there, free = _disk(config)
+    needed = whole - there
     if needed <= free:
         return []
     return [
@@ -84,7 +117,7 @@ def check_files(restart: Path | None, surface: Path | None, domain: Path | None)
 def _surface_points(path: Path) -> tuple[np.ndarray, np.ndarray]:
     with open_dataset(path) as dataset:
         lat, lon = (
-            np.asarray(get_variable(path, dataset, name)[:], dtype=np.float64).reshape(-1)
+            np.asarray(surface_variable(path, dataset, name)[:], dtype=np.float64).reshape(-1)
             for name in ("LATIXY", "LONGXY")
         )
     return lat, lon

@@ -26,6 +26,8 @@ rule fuse_records:
         directory=subpath(output.cells, parent=True),
         settings=settings(CONFIG.fusion),
         targets=settings(CONFIG.dataset.targets),
+        mortality_factor=CONFIG.land_model.spinup_mortality_factor,
+        history_years=CONFIG.world.forcing_years,
         code=code_hash("fusion/fuse"),
     message:
         "fusing the records of all cells"
@@ -35,4 +37,5 @@ rule fuse_records:
         " --reference-restart {input.reference_restart:q} --reference-history {input.reference_history:q}"
         " --reference-ad-restart {input.reference_ad_restart:q}"
         " --settings {params.settings:q} --targets {params.targets:q}"
+        " --mortality-factor {params.mortality_factor} --history-years {params.history_years}"
         " --output-dir {params.directory:q} --log {log:q}"

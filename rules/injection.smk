@@ -22,6 +22,7 @@ rule inject_restart:
     params:
         settings=settings(CONFIG.injection),
         ood=settings(CONFIG.ood, "action"),
+        mortality_factor=CONFIG.land_model.spinup_mortality_factor,
         code=code_hash("injection/inject"),
     message:
         "injecting the predicted pools into the 20-year restart"
@@ -29,6 +30,7 @@ rule inject_restart:
         "phase inject --restart {input.restart:q} --surface {input.surface:q} --params {input.params:q}"
         " --soil-params {input.soil_params:q} --predictions {input.predictions:q}"
         " --settings {params.settings:q} --ood {params.ood:q}"
+        " --mortality-factor {params.mortality_factor}"
         " --output {output.restart:q} --report {output.diff:q} --log {log:q}"
 
 
@@ -52,10 +54,12 @@ rule convert_control:
         runtime=60,
     params:
         settings=settings(CONFIG.injection),
+        mortality_factor=CONFIG.land_model.spinup_mortality_factor,
         code=code_hash("injection/inject"),
     message:
         "taking the 20-year restart to normal mode for the control"
     shell:
         "phase inject --restart {input.restart:q} --surface {input.surface:q} --params {input.params:q}"
         " --soil-params {input.soil_params:q} --settings {params.settings:q}"
+        " --mortality-factor {params.mortality_factor}"
         " --output {output.restart:q} --report {output.diff:q} --log {log:q}"

@@ -38,6 +38,46 @@ rule train_surrogate:
         " --output-dir {params.directory:q} --threads {threads} --log {log:q}"
 
 
+# The paper's preset beside the one in use, for the report; one network, as in the paper.
+PAPER_SETTINGS = settings(CONFIG.surrogate.model_copy(update={"preset": "paper", "members": 1}))
+PAPER_MODELS = [] if CONFIG.surrogate.preset == "paper" else f"{RUN}/surrogate/{{split}}/paper/model.pt"
+
+
+use rule normalize_features as normalize_paper_features with:
+    output:
+        normalization=f"{RUN}/surrogate/{{split}}/paper/normalization.nc",
+    log:
+        log_file("normalize_paper_features-{split}"),
+    benchmark:
+        benchmark_file("normalize_paper_features-{split}")
+    params:
+        dataset=subpath(input.cells, parent=True),
+        settings=json.dumps({"preset": "paper"}),
+        code=code_hash("surrogate/targets"),
+
+
+use rule train_surrogate as train_paper_surrogate with:
+    input:
+        cells=rules.fuse_records.output.cells,
+        split=rules.split_cells.output.split,
+        normalization=rules.normalize_paper_features.output.normalization,
+    output:
+        model=f"{RUN}/surrogate/{{split}}/paper/model.pt",
+        history=f"{RUN}/surrogate/{{split}}/paper/history.csv",
+    log:
+        log_file("train_paper_surrogate-{split}"),
+    benchmark:
+        benchmark_file("train_paper_surrogate-{split}")
+    priority: 5
+    params:
+        dataset=subpath(input.cells, parent=True),
+        settings=PAPER_SETTINGS,
+        directory=subpath(output.model, parent=True),
+        code=code_hash("surrogate/training"),
+    message:
+        "training the surrogate with the paper's preset ({wildcards.split} split)"
+
+
 rule predict_cells:
     input:
         # The blocked model makes the injected state, so that its test cells are out of sample.
@@ -73,6 +113,7 @@ rule predict_cells:
 rule predict_test_cells:
     input:
         model=rules.train_surrogate.output.model,
+        paper=PAPER_MODELS,
         cells=rules.fuse_records.output.cells,
         split=rules.split_cells.output.split,
     output:
@@ -89,9 +130,10 @@ rule predict_test_cells:
         runtime=60,
     params:
         dataset=subpath(input.cells, parent=True),
+        paper=lambda wildcards, input: ["--paper", input.paper] if input.paper else [],
         code=code_hash("surrogate/inference"),
     message:
         "predicting the test cells ({wildcards.split} split)"
     shell:
         "phase predict --test --model {input.model:q} --dataset {params.dataset:q} --split {input.split:q}"
-        " --output {output.test:q} --threads {threads} --log {log:q}"
+        " {params.paper:q} --output {output.test:q} --threads {threads} --log {log:q}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +16,29 @@ from typing import Any
 from phase_lib.base.errors import InputError
 
 _CHUNK = 1 << 22
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+#: A disk with less than this is full, bytes.
+_LEAST_FREE = 1 << 20
+
+
+@contextmanager
+def refused_as_input(path: str | Path) -> Iterator[None]:
+    """Makes an `InputError` of what the file system answers to making or replacing an output.
+
+    Args:
+        path: the output, for the message.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            path,
+            f"cannot be written ({error.strerror or error})",
+            remedy="free space on the disk" if error.errno in _NO_ROOM else "choose another place for it",
+        ) from error
 
 
 @contextmanager
@@ -25,21 +50,40 @@ def writing(path: str | Path) -> Iterator[Path]:
 
     Args:
         path: final path; missing parent directories are made.
+
+    Raises:
+        InputError: nothing can be written there, or the disk is full.
     """
     final = Path(path)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent)
-    os.close(handle)
+    with refused_as_input(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent)
+        os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        # mkstemp makes the file private; give it the permissions any other new file would get.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        os.replace(temporary, final)
+        with _full_disk_as_input(final):
+            yield temporary
+        with refused_as_input(final):
+            # mkstemp makes the file private; give it the permissions any other new file would get.
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            os.replace(temporary, final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _full_disk_as_input(final: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # NetCDF and torch answer a full disk with a RuntimeError that seldom says so.
+        hidden = isinstance(error, RuntimeError) and shutil.disk_usage(final.parent).free < _LEAST_FREE
+        if hidden or (isinstance(error, OSError) and error.errno in _NO_ROOM):
+            with refused_as_input(final):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise
 
 
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:

@@ -7,11 +7,17 @@ import sys
 import time
 from pathlib import Path
 
+from phase_lib.base.files import refused_as_input
+
 LOGGER = logging.getLogger("phase")
 
 
 def configure_logging(stage: str, log: Path | None, *, verbose: bool = False) -> None:
-    """Sends progress lines to standard error and, with more detail, to `log`."""
+    """Sends progress lines to standard error and, with more detail, to `log`.
+
+    Raises:
+        InputError: the log file cannot be written.
+    """
     LOGGER.setLevel(logging.DEBUG)
     for handler in list(LOGGER.handlers):
         LOGGER.removeHandler(handler)
@@ -22,8 +28,9 @@ def configure_logging(stage: str, log: Path | None, *, verbose: bool = False) ->
     terminal.setFormatter(logging.Formatter(f"[{stage}] %(message)s"))
     LOGGER.addHandler(terminal)
     if log is not None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(log, mode="w", encoding="utf-8")
+        with refused_as_input(log):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            file = logging.FileHandler(log, mode="w", encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         LOGGER.addHandler(file)
 

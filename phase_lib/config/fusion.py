@@ -14,12 +14,6 @@ class FusionSettings(BaseModel):
     forcing_limit_km: float = Field(
         500.0, gt=0.0, description="farthest that a cell may lie from its forcing point, km"
     )
-    history_years: int = Field(
-        20, ge=1, description="years of history that GPP, NPP, AR and HR are averaged over: one forcing cycle"
-    )
-    spinup_mortality_factor: float = Field(
-        10.0, ge=1.0, description="factor of dead wood mortality in the AD run, as in its namelist"
-    )
     label_min_scalaravg: float = Field(
         2.0e-3,
         ge=1.0e-3,

@@ -8,15 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class InjectionSettings(BaseModel):
-    """Bounds and factors of the restart injection."""
+    """Bounds of the restart injection."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    spinup_mortality_factor: float = Field(
-        10.0,
-        ge=1.0,
-        description="Factor on dead wood mortality in the AD run that wrote the restart (ELM's name).",
-    )
     min_evergreen_leafc: float = Field(
         1.0,
         ge=0.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os.path
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,7 +93,7 @@ def _holds(content: Any, location: _Location) -> bool:
     return True
 
 
-def load_settings(text: str, model: type[_Model], section: str) -> _Model:
+def load_settings(text: str, model: type[_Model], section: str, option: str = "--settings") -> _Model:
     """Settings of one stage, as a command receives them.
 
     Args:
@@ -101,6 +102,7 @@ def load_settings(text: str, model: type[_Model], section: str) -> _Model:
         model: the section's model.
         section: the section's dotted name in a whole configuration, for example `"surrogate"`; empty
             where the model is the whole.
+        option: the option that the text came with, for messages.
 
     Raises:
         InputError: the text or file is not readable, or a key or value is wrong.
@@ -109,8 +111,10 @@ def load_settings(text: str, model: type[_Model], section: str) -> _Model:
         try:
             content = json.loads(text)
         except json.JSONDecodeError as error:
-            raise InputError(None, f"--settings is not JSON ({error})", expected="JSON or a file") from error
-        return validate(model, content, "--settings")
+            raise InputError(option, f"is not JSON ({error})", expected="JSON or a file") from error
+        return validate(model, content, option)
+    if not os.path.lexists(text):
+        raise InputError(option, f"{text!r} is neither a JSON object nor a file", remedy="check the path")
     content = read_mapping(text)
     if section and content and not set(content) - set(section_models(WorkflowConfig)):
         value: Any = load_config(text)

@@ -42,17 +42,6 @@ class WorkflowConfig(BaseModel):
                     f"land_model.{name} is {years}; expected a multiple of world.forcing_years ({cycle}), "
                     "as the 20-year means are over whole forcing cycles"
                 )
-        if self.fusion.history_years != cycle:
-            raise ValueError(
-                f"fusion.history_years is {self.fusion.history_years}; expected world.forcing_years ({cycle})"
-            )
-        for section in ("fusion", "injection"):
-            factor = getattr(self, section).spinup_mortality_factor
-            if factor != self.land_model.spinup_mortality_factor:
-                raise ValueError(
-                    f"{section}.spinup_mortality_factor is {factor:g}; expected that of the AD run, "
-                    f"land_model.spinup_mortality_factor ({self.land_model.spinup_mortality_factor:g})"
-                )
         return self
 
 

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 #: The six headline targets of the PHASE paper.
 PAPER = ["deadcrootc", "deadstemc", "tlai", "soil3c_vr", "soil4c_vr", "cwdc_vr"]
 
-#: What an injected restart needs. Beside the headline targets: leaves, fine roots and live wood, which
-#: carbon-only AD years leave at what growth without nutrient limitation sustains, and all of the cascade,
-#: as in deep and cold layers even litter and the fast soil pools take decades to settle.
+#: What an injected restart needs. Beside the headline targets: leaves, fine roots and wood with its
+#: storage, which carbon-only AD years leave at what growth without nutrient limitation sustains; the
+#: plants' reserves of C, N and P and mineral N, which those years leave nearly empty; and all of the
+#: cascade, as in deep and cold layers even litter and the fast soil pools take decades to settle.
 SLOW = [
     *PAPER,
     "leafc",
@@ -19,7 +20,19 @@ SLOW = [
     "frootc",
     "frootc_storage",
     "livestemc",
+    "livestemc_storage",
+    "deadstemc_storage",
     "livecrootc",
+    "livecrootc_storage",
+    "deadcrootc_storage",
+    "gresp_storage",
+    "cpool",
+    "npool",
+    "ppool",
+    "retransn",
+    "retransp",
+    "smin_no3_vr",
+    "smin_nh4_vr",
     "litr1c_vr",
     "litr2c_vr",
     "litr3c_vr",
@@ -38,9 +51,7 @@ FULL = [
         for name in (f"{organ}c", f"{organ}c_storage", f"{organ}c_xfer")
         if name not in SLOW
     ),
-    "gresp_storage",
     "gresp_xfer",
-    "cpool",
 ]
 
 PRESETS: dict[str, list[str]] = {"paper": PAPER, "slow": SLOW, "full": FULL}

@@ -3,6 +3,10 @@
 Errors are what ELM would carry on with and be wrong; notes are what an AD file has by nature or what
 ELM diagnoses again. Variables are streamed in blocks of rows, so memory does not grow with the file.
 
+A file flagged normal whose pools are still in AD space shows by ratios: soil4 : soil3 and dead : live
+wood. It cannot show by value in a pool that was forgotten alone where these ratios stay in their range:
+soil3 (its factor is 2) and CWD (1.4), whose normal stocks vary more than that from place to place.
+
 Where no parameter file is given, the standard values hold (C:N 12, 12, 10, 10; C:P 360, 360, 500, 500).
 """
 
@@ -18,25 +22,35 @@ import netCDF4
 import numpy as np
 
 from phase_lib.elm.canopy import leaf_area
-from phase_lib.elm.constants import FILL_THRESHOLD, NATPFT, PFT_NAMES, SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.constants import (
+    FILL_THRESHOLD,
+    NATPFT,
+    PFT_NAMES,
+    PFT_WEIGHT_TOLERANCE,
+    SPINUP_AD,
+    SPINUP_NORMAL,
+    WEIGHT_SUM_TOLERANCE,
+)
 from phase_lib.elm.netcdf import open_dataset
 from phase_lib.elm.parameters import Parameters, read_parameters
 from phase_lib.elm.pools import (
+    COLUMN_TOTALS,
     DEAD_WOOD,
-    LITTER,
     MAY_BE_NEGATIVE,
     MINERAL_N,
     ORGANS,
     POOL_VARIABLES,
+    SOIL_POOL_INDEX,
     SOIL_POOLS,
     SOM,
     STAGES,
+    TOTVEGC_POOLS,
     TRUNCATION_LAYER,
     TRUNCATION_PATCH,
 )
 from phase_lib.elm.restart import restart_header
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, NLEVGRND
-from phase_lib.elm.spinup import SCALARAVG_YEARS
+from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, SCALARAVG_YEARS
 from phase_lib.elm.subgrid import Subgrid, bgc_columns, bgc_patches, read_subgrid
 from phase_lib.elm.surface import read_surface
 
@@ -57,10 +71,6 @@ REQUIRED_DIMENSIONS = (
 )
 #: ELM moves pools smaller than this (g) to its truncation sinks, so a smaller negative is round-off.
 TRUNCATION = 1.0e-8
-#: ELM aborts where the patch weights of a column miss 1 by more.
-WEIGHT_TOLERANCE = 1.0e-12
-#: ELM aborts where cover and PCT_NAT_PFT differ by more.
-COVER_TOLERANCE = 5.0e-3
 #: Soil N off C/CN: relative and absolute (gN m-3) tolerance; real files keep 1e-12.
 _SOIL_N_RELATIVE, _SOIL_N_ABSOLUTE = 1.0e-3, 1.0e-7
 #: Soil P: noted when off by the first factor, far off at the next. ELM truncates C before P and leaving
@@ -76,24 +86,32 @@ _LEAFLESS, _ALIVE = 1.0e-2, 1.0
 _LIVE_WOOD = 1.0
 #: A median of log10(dead wood / its normal-mode expectation) below this is that of tenfold mortality.
 _DEAD_WOOD_LOG = -0.7
+#: Median labile P below this share of the surface file's map, or below this (gP m-3), is what AD leaves.
+_LABILE_SHARE, _LABILE_LEAST = 0.1, 0.1
 #: Scalars averaged to `scalaravg_col` hardly exceed this.
 _LARGEST_SCALAR = 1.5
 
+#: What the checks need of a parameter file, where none is given.
+_STANDARD_PARAMETERS = Parameters(
+    Path("standard parameters"),
+    pft={
+        "flivewd": np.where(np.isin(np.arange(NATPFT), (9, 10)), 0.5, 0.1),
+        "woody": np.isin(np.arange(NATPFT), np.arange(1, 12)).astype(np.float64),
+        "evergreen": np.isin(np.arange(NATPFT), (1, 2, 4, 5, 9)).astype(np.float64),
+    },
+    scalar={
+        "k_s3": 0.001400980916,
+        "k_s4": 0.0001000050003,
+        "rf_s3s4": 0.55,
+        "lwtop_ann": 0.7,
+        "r_mort": 0.02,
+        **{pool.cn: pool.start_cn for pool in SOIL_POOLS if pool.cn},
+        **{pool.np_ratio: pool.start_cp / pool.start_cn for pool in SOIL_POOLS if pool.np_ratio},
+    },
+)
+
 _COLUMN_ROWS, _PATCH_ROWS = 1 << 14, 1 << 17
 
-#: Diagnostic totals -> the layered pools they are the depth integral of.
-COLUMN_TOTALS: dict[str, tuple[str, ...]] = {
-    **{f"totlit{e}": tuple(f"{pool}{e}_vr" for pool in LITTER) for e in "cnp"},
-    **{f"totsom{e}": tuple(f"{pool}{e}_vr" for pool in SOM) for e in "cnp"},
-    **{f"cwd{e}": (f"cwd{e}_vr",) for e in "cnp"},
-}
-#: Patch pools in `totvegc`; `xsmrpool`, a debt, is not.
-TOTVEGC_POOLS: tuple[str, ...] = (
-    *(f"{organ}c{stage}" for organ in ORGANS for stage in STAGES),
-    "cpool",
-    "gresp_storage",
-    "gresp_xfer",
-)
 _USUAL_TOTALS = ("totlitc", "totsomc", "totlitp", "totsomp")
 
 
@@ -107,6 +125,7 @@ class Finding:
         problem: what is wrong, in a few words.
         expected: what is right.
         value: value found, None where the fault is not in a value.
+        quantity: what the value is, where it is not the variable's own, for example a ratio.
         cell: 1-based row in the `gridcell` dimension.
         lat, lon: of the cell, degrees.
         pft: PFT number of the patch.
@@ -119,6 +138,7 @@ class Finding:
     problem: str
     expected: str = ""
     value: float | None = None
+    quantity: str = ""
     cell: int | None = None
     lat: float | None = None
     lon: float | None = None
@@ -134,7 +154,8 @@ class Finding:
             where += f" pft {self.pft} ({name})"
         if self.layer is not None:
             where += f" layer {self.layer}"
-        value = "" if self.value is None else f" = {self.value:.9g}"
+        quantity = f" {self.quantity}" if self.quantity else ""
+        value = "" if self.value is None else f"{quantity} = {self.value:.9g}"
         expected = f"; expected {self.expected}" if self.expected else ""
         more = f"; {self.further} more like it" if self.further else ""
         return f"{self.severity}: {self.variable}{where}{value}: {self.problem}{expected}{more}"
@@ -173,12 +194,16 @@ class AuditReport:
         """Findings of severity `note`."""
         return [finding for finding in self.findings if finding.severity == "note"]
 
+    @property
+    def count(self) -> str:
+        """How many errors and notes, in words."""
+        return f"{_counted(len(self.errors), 'error')}, {_counted(len(self.notes), 'note')}"
+
     def lines(self) -> list[str]:
         """One line per finding, and one that counts them."""
         state = {None: "spin-up state not given", 0: "normal mode", 1: "accelerated decomposition"}
         return [finding.line() for finding in self.findings] + [
-            f"{self.path}: {self.date}, {state[self.spinup_state]}: "
-            f"{len(self.errors)} errors, {len(self.notes)} notes"
+            f"{self.path}: {self.date}, {state[self.spinup_state]}: {self.count}"
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -191,6 +216,10 @@ class AuditReport:
             "notes": len(self.notes),
             "findings": [finding.to_dict() for finding in self.findings],
         }
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True)
@@ -215,32 +244,20 @@ class _Standard:
 
 
 def _standard(parameters: Parameters | None) -> _Standard:
-    if parameters is None:
-        k3, k4, respired, live_turnover, mortality = 0.001400980916, 0.0001000050003, 0.55, 0.7, 0.02
-        ratios = {pool.name: (pool.start_cn, pool.start_cp) for pool in SOIL_POOLS if pool.name in SOM}
-        f3, f4 = 1.0 / (365.0 * k3), 1.0 / (365.0 * k4)
-        live = np.where(np.isin(np.arange(NATPFT), (9, 10)), 0.5, 0.1)
-        woody = np.isin(np.arange(NATPFT), np.arange(1, 12))
-        evergreen = np.isin(np.arange(NATPFT), (1, 2, 4, 5, 9))
-    else:
-        k3, k4 = parameters.value("k_s3"), parameters.value("k_s4")
-        respired, live_turnover = parameters.value("rf_s3s4"), parameters.value("lwtop_ann")
-        mortality = parameters.value("r_mort")
-        ratios = {pool.name: parameters.soil_ratios(pool) for pool in SOIL_POOLS if pool.name in SOM}
-        factors = parameters.ad_factors()
-        f3, f4 = factors["soil3"], factors["soil4"]
-        live, woody = parameters.per_pft("flivewd"), parameters.per_pft("woody") > 0
-        evergreen = parameters.per_pft("evergreen") == 1
-    judged = woody & (live > 0.0)
+    used = parameters or _STANDARD_PARAMETERS
+    live_turnover, mortality = used.value("lwtop_ann"), used.value("r_mort")
+    f3, f4 = (used.ad_factor(SOIL_POOLS[SOIL_POOL_INDEX[name]]) for name in ("soil3", "soil4"))
+    live = used.per_pft("flivewd")
+    judged = (used.per_pft("woody") > 0) & (live > 0.0)
     share = np.where(judged, live, 1.0)
     # Growth feeds live and dead wood; live wood turns into dead; both die at the same rate in normal mode.
     dead_live = ((1.0 - share) / share * (live_turnover + mortality) + live_turnover) / mortality
     return _Standard(
-        ratios,
-        (1.0 - respired) * k3 / k4,
+        {pool.name: used.soil_ratios(pool) for pool in SOIL_POOLS if pool.name in SOM},
+        (1.0 - used.value("rf_s3s4")) * used.value("k_s3") / used.value("k_s4"),
         f3 / f4,
         np.where(judged, dead_live, np.nan),
-        evergreen,
+        used.per_pft("evergreen") == 1,
         parameters,
     )
 
@@ -292,6 +309,7 @@ class _Audit:
         level: Level,
         values: np.ndarray,
         expected: str | np.ndarray = "",
+        quantity: str = "",
     ) -> None:
         """A finding about values.
 
@@ -304,6 +322,7 @@ class _Audit:
             level: what the rows are.
             values: like `bad`.
             expected: text, or the right values like `bad`.
+            quantity: what the values are, where they are not the variable's own.
         """
         count = int(np.count_nonzero(bad))
         if count == 0:
@@ -323,6 +342,7 @@ class _Audit:
             problem,
             expected if isinstance(expected, str) else f"{float(expected[place]):.9g}",
             float(values[place]),
+            quantity,
             cell + 1,
             float(self.grid.lat[cell]),
             float(self.grid.lon[cell]),
@@ -403,7 +423,7 @@ class _Audit:
 
     def check_weights(self) -> None:
         """Weights of the patches on each column."""
-        bad = ~np.isfinite(self.wtcol) | (self.wtcol < 0.0) | (self.wtcol > 1.0 + WEIGHT_TOLERANCE)
+        bad = ~np.isfinite(self.wtcol) | (self.wtcol < 0.0) | (self.wtcol > 1.0 + WEIGHT_SUM_TOLERANCE)
         every = np.arange(len(self.wtcol))
         self.add_where(
             "error", "pfts1d_wtcol", "is no share", bad & self.bgc_patch, every, "patch", self.wtcol, "0 to 1"
@@ -411,7 +431,7 @@ class _Audit:
         total = np.bincount(
             self.patch_column[self.bgc_patch], weights=self.wtcol[self.bgc_patch], minlength=len(self.columns)
         )
-        off = self.columns & ~(np.abs(total - 1.0) <= WEIGHT_TOLERANCE)
+        off = self.columns & ~(np.abs(total - 1.0) <= WEIGHT_SUM_TOLERANCE)
         self.add_where(
             "error",
             "pfts1d_wtcol",
@@ -420,7 +440,8 @@ class _Audit:
             np.arange(len(off)),
             "column",
             total,
-            f"1 within {WEIGHT_TOLERANCE:g}",
+            f"1 within {WEIGHT_SUM_TOLERANCE:g}",
+            "sum",
         )
 
     def check_cover(self, surface: str | Path) -> None:
@@ -428,13 +449,13 @@ class _Audit:
         share = read_surface(surface, ["PCT_NAT_PFT"], self.grid.lat, self.grid.lon)["PCT_NAT_PFT"] / 100.0
         natural = min(share.shape[1], NATPFT)
         off = (self.grid.patch[:, :natural] >= 0) & ~(
-            np.abs(self.grid.cover[:, :natural] - share[:, :natural]) <= COVER_TOLERANCE
+            np.abs(self.grid.cover[:, :natural] - share[:, :natural]) <= PFT_WEIGHT_TOLERANCE
         )
         cells, pfts = np.nonzero(off)
         self.add_where(
             "error",
             "pfts1d_wtcol",
-            f"differs from PCT_NAT_PFT of the surface file by more than {COVER_TOLERANCE:g}: ELM aborts",
+            f"differs from PCT_NAT_PFT of the surface file by more than {PFT_WEIGHT_TOLERANCE:g}: ELM aborts",
             np.ones(len(cells), dtype=bool),
             self.grid.patch[cells, pfts],
             "patch",
@@ -453,6 +474,7 @@ class _Audit:
         ]
         sinks = [name for name in TRUNCATION_LAYER if self.has(name, "column", "levgrnd")]
         self.soil3, self.soil4 = np.zeros(self.grid.ncells), np.zeros(self.grid.ncells)
+        self.labile = np.zeros(len(self.columns))
         for rows in self.blocks("layer"):
             pools: dict[str, np.ndarray] = {}
             good: dict[str, np.ndarray] = {}
@@ -471,6 +493,8 @@ class _Audit:
             for name, stock in (("soil3c_vr", self.soil3), ("soil4c_vr", self.soil4)):
                 if name in pools:
                     np.add.at(stock, self.column_cell[rows], pools[name] @ DZDECOMP)
+            if "labilep_vr" in pools:
+                self.labile[rows] = pools["labilep_vr"].mean(axis=1)
 
     def _check_ratios(
         self, stem: str, pools: dict[str, np.ndarray], good: dict[str, np.ndarray], rows: np.ndarray
@@ -663,6 +687,7 @@ class _Audit:
                 "cell",
                 self.soil4[both] / self.soil3[both],
                 f"about {self.standard.soil4_soil3:.3g}",
+                "soil4 : soil3",
             )
 
     def _soil4_still_ad(self, severity: Severity) -> np.ndarray:
@@ -681,6 +706,7 @@ class _Audit:
                 "cell",
                 self.soil4[worst] / self.soil3[worst],
                 f"about {normal:.3g} in normal mode, {accelerated:.3g} in AD",
+                "soil4 : soil3",
             )
         elif np.any(slow & (self.soil3 > 1.0)):
             rows = np.flatnonzero(slow & (self.soil3 > 1.0))
@@ -693,6 +719,7 @@ class _Audit:
                 "cell",
                 self.soil4[rows] / self.soil3[rows],
                 f"about {normal:.3g}",
+                "soil4 : soil3",
             )
         return slow & (self.soil3 > 1.0)
 
@@ -710,14 +737,52 @@ class _Audit:
                 self.add_where(
                     severity,
                     f"{organ}c",
-                    f"dead : live wood is {10.0**median:.2g} of what normal mortality leaves (median)",
+                    "dead : live wood is far below what normal mortality leaves",
                     np.array([True]),
                     np.array([first]),
                     "cell",
                     np.array([10.0**median]),
                     "about 1 in normal mode, 0.1 in AD",
+                    "median share of it",
                 )
         return low
+
+    def check_mineral_p(self, surface: str | Path | None) -> None:
+        """In a file flagged normal: was the mineral P of the maps supplied, which AD runs without?"""
+        if not self.normal or not self.has("labilep_vr", "column", "levgrnd"):
+            return
+        found = self.labile[self.grid.column]
+        cells = np.arange(self.grid.ncells)
+        if surface is None:
+            if float(np.median(found)) < _LABILE_LEAST:
+                self.add_where(
+                    "note",
+                    "labilep_vr",
+                    "is next to nothing in most columns, as AD leaves it; give the surface file to tell",
+                    found < _LABILE_LEAST,
+                    cells,
+                    "cell",
+                    found,
+                    f"more than {_LABILE_LEAST:g} gP m-3",
+                    "mean over the layers",
+                )
+            return
+        mapped = read_surface(surface, ["LABILE_P"], self.grid.lat, self.grid.lon)["LABILE_P"]
+        right = mapped / MINERAL_P_DEPTH_M
+        rich = right > 0.0
+        share = found / np.where(rich, right, 1.0)
+        if np.any(rich) and float(np.median(share[rich])) < _LABILE_SHARE:
+            self.add_where(
+                "error",
+                "labilep_vr",
+                "mineral P was not supplied on leaving AD",
+                rich & (share < _LABILE_SHARE),
+                cells,
+                "cell",
+                share,
+                f"about 1, at least {_LABILE_SHARE:g}",
+                f"share of LABILE_P / {MINERAL_P_DEPTH_M:g} m",
+            )
 
     def check_scalaravg(self) -> None:
         """The averaged scalar that leaving AD divides by."""
@@ -780,7 +845,7 @@ def audit_restart(
 
     Args:
         path: restart of any layout and flavour.
-        surface: surface file; with it the cover is compared.
+        surface: surface file; with it the cover is compared, and mineral P in a file flagged normal.
         params: parameter file; with it plant ratios and leaf area are checked too.
 
     Returns:
@@ -799,6 +864,7 @@ def audit_restart(
         audit.check_soil()
         audit.check_plants()
         audit.check_space()
+        audit.check_mineral_p(surface)
         audit.check_scalaravg()
         header = audit.header
         date = f"{header.year:04d}-{header.month:02d}-{header.day:02d}"

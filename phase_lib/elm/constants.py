@@ -44,4 +44,13 @@ SPINUP_NORMAL = 0
 SPINUP_AD = 1
 CASCADE_CTC = 10
 
+#: ELM aborts where the patch weights of a column miss 1 by more, or miss PCT_NAT_PFT by more.
+WEIGHT_SUM_TOLERANCE = 1.0e-12
+PFT_WEIGHT_TOLERANCE = 5.0e-3
+
 EARTH_RADIUS_KM = 6371.22
+GRAMS_PER_PETAGRAM = 1.0e15
+
+#: Spellings of the units of coordinates.
+LATITUDE_UNITS = ("degrees_north", "degrees north", "degrees", "degree")
+LONGITUDE_UNITS = ("degrees_east", "degrees east", "degrees", "degree")

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from phase_lib.base.errors import InputError
+from phase_lib.elm.constants import LATITUDE_UNITS, LONGITUDE_UNITS
 from phase_lib.elm.netcdf import get_variable, open_dataset
+
+_UNITS = {"xc": LONGITUDE_UNITS, "yc": LATITUDE_UNITS}
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Domain:
         lat, lon: cell centres (gridcell), degrees.
         frac: land fraction (gridcell).
         area: cell area (gridcell), in the file's units (radian2 in standard files).
+        axes: latitude of each row (nj) and longitude of each column (ni) of the grid, degrees.
     """
 
     path: Path
@@ -31,6 +35,7 @@ class Domain:
     lon: np.ndarray
     frac: np.ndarray
     area: np.ndarray
+    axes: tuple[np.ndarray, np.ndarray]
 
     @property
     def ncells(self) -> int:
@@ -42,17 +47,17 @@ def read_domain(path: str | Path) -> Domain:
     """Reads a domain file.
 
     Raises:
-        InputError: unreadable, a variable is missing, or no cell is land.
+        InputError: unreadable, a variable is missing or has other units, or no cell is land.
     """
     with open_dataset(path) as dataset:
         fields = {
-            name: np.asarray(get_variable(path, dataset, name, dims=("nj", "ni"))[:]).reshape(-1)
+            name: np.asarray(get_variable(path, dataset, name, ("nj", "ni"), _UNITS.get(name))[:]).reshape(-1)
             for name in ("xc", "yc", "mask", "frac", "area")
         }
         shape = (dataset.dimensions["nj"].size, dataset.dimensions["ni"].size)
     row = np.flatnonzero(fields["mask"] == 1)
     if len(row) == 0:
         raise InputError(path, "mask: no cell is land", expected="mask = 1 on land")
-    return Domain(
-        Path(path), shape, row, fields["yc"][row], fields["xc"][row], fields["frac"][row], fields["area"][row]
-    )
+    axes = fields["yc"].reshape(shape)[:, 0], fields["xc"].reshape(shape)[0]
+    lat, lon, frac, area = (fields[name][row] for name in ("yc", "xc", "frac", "area"))
+    return Domain(Path(path), shape, row, lat, lon, frac, area, axes)

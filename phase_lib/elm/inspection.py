@@ -1,4 +1,4 @@
-"""What a file is: restart, history, surface, domain, parameters or forcing, and its key numbers."""
+"""What a file is: restart, history, surface, forcing, predictions and so on, and its key numbers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import netCDF4
 import numpy as np
 
 from phase_lib.elm.constants import FILL_THRESHOLD, PFT_NAMES
+from phase_lib.elm.forcing import FORCING
 from phase_lib.elm.netcdf import flavour, open_dataset
 from phase_lib.elm.pools import POOL_VARIABLES, SOIL_POOLS
 from phase_lib.elm.restart import restart_header
@@ -23,7 +24,10 @@ _CALLED = {
     "parameters": "PFT and decomposition parameters",
     "soil_parameters": "soil order parameters",
     "forcing": "atmospheric forcing",
-    "unknown": "no ELM file known here",
+    "monthly_forcing": "monthly means of the forcing on land cells",
+    "predictions": "predicted pools",
+    "test_predictions": "predicted pools of test cells, beside truth and baselines",
+    "unknown": "no file known here",
 }
 _ATTRIBUTES = (
     "title",
@@ -34,13 +38,15 @@ _ATTRIBUTES = (
     "surface_dataset",
     "history",
     "Conventions",
+    "run_name",
+    "code_version",
 )
-_FORCING = ("TBOT", "PRECTmms", "FSDS", "FLDS", "QBOT", "PSRF", "WIND", "RH")
+_FORCING = (*FORCING, "WIND", "RH")
 _COLUMN_ROWS, _PATCH_ROWS = 1 << 15, 1 << 18
 
 
 def kind_of(dataset: netCDF4.Dataset) -> str:
-    """What kind of ELM file this is, judged by the variables that only that kind has."""
+    """What kind of file this is, judged by the variables that only that kind has."""
     names = dataset.variables.keys()
     if {"timemgr_rst_curr_ymd", "cols1d_ityp"} <= names:
         return "restart"
@@ -54,6 +60,12 @@ def kind_of(dataset: netCDF4.Dataset) -> str:
         return "parameters"
     if {"smax", "ks_sorption"} <= names:
         return "soil_parameters"
+    if {"forcing_distance_km", *FORCING} <= names:
+        return "monthly_forcing"
+    if "label_space" in dataset.ncattrs() and {"lat", "lon"} <= names:
+        return "predictions"
+    if {"cell", "lat", "lon"} <= names and any(name.endswith("_phase") for name in names):
+        return "test_predictions"
     if "time" in dataset.dimensions and any(name in names for name in _FORCING):
         return "forcing"
     return "unknown"
@@ -91,6 +103,9 @@ def inspect(path: str | Path) -> dict[str, Any]:
             "surface": _surface,
             "domain": _domain,
             "parameters": _parameters,
+            "monthly_forcing": _monthly_forcing,
+            "predictions": _predictions,
+            "test_predictions": _test_predictions,
         }.get(kind)
         if describe is not None:
             content.update(describe(Path(path), dataset))
@@ -221,6 +236,36 @@ def _parameters(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
             if name in dataset.variables
         },
     }
+
+
+def _places(dataset: netCDF4.Dataset) -> dict[str, Any]:
+    lat, lon = (np.asarray(dataset[name][:], dtype=np.float64) for name in ("lat", "lon"))
+    return {"cells": len(lat), "latitude": _summary(lat), "longitude": _summary(lon)}
+
+
+def _monthly_forcing(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
+    first, years = int(dataset.first_year), int(dataset.years)
+    return {
+        **_places(dataset),
+        "forcing_years": f"{first:04d} to {first + years - 1:04d}",
+        "distance_km": _summary(np.asarray(dataset["forcing_distance_km"][:], dtype=np.float64)),
+        "means": {name: _summary(np.asarray(dataset[name][:], dtype=np.float64)) for name in FORCING},
+    }
+
+
+def _predictions(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
+    flag = dataset.variables.get("ood_flag")
+    return {
+        **_places(dataset),
+        "label_space": str(dataset.label_space),
+        "flagged_cells": None if flag is None else int(np.count_nonzero(np.asarray(flag[:]) == 1)),
+        "fields": [name for name in dataset.variables if name in POOL_VARIABLES or name == "tlai"],
+    }
+
+
+def _test_predictions(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
+    fields = [name.removesuffix("_phase") for name in dataset.variables if name.endswith("_phase")]
+    return {**_places(dataset), "split": str(getattr(dataset, "split", "")), "fields": fields}
 
 
 def describe(content: dict[str, Any]) -> list[str]:

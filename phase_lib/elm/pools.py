@@ -151,6 +151,20 @@ def _registry() -> dict[str, PoolVariable]:
 #: All pool variables by restart name.
 POOL_VARIABLES: dict[str, PoolVariable] = _registry()
 
+#: Column totals of a restart -> the layered pools that they sum over depth.
+COLUMN_TOTALS: dict[str, tuple[str, ...]] = {
+    **{f"totlit{e}": tuple(f"{pool}{e}_vr" for pool in LITTER) for e in ELEMENTS},
+    **{f"totsom{e}": tuple(f"{pool}{e}_vr" for pool in SOM) for e in ELEMENTS},
+    **{f"cwd{e}": (f"cwd{e}_vr",) for e in ELEMENTS},
+}
+#: Patch pools in `totvegc`; `xsmrpool`, a debt, is not.
+TOTVEGC_POOLS: tuple[str, ...] = (
+    *(f"{organ}c{stage}" for organ in ORGANS for stage in STAGES),
+    "cpool",
+    "gresp_storage",
+    "gresp_xfer",
+)
+
 #: The paper's six headline targets under their report names -> restart names.
 HEADLINE: dict[str, str] = {
     "deadcrootc": "deadcrootc",

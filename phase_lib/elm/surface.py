@@ -3,15 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.constants import EARTH_RADIUS_KM
+from phase_lib.elm.constants import EARTH_RADIUS_KM, LATITUDE_UNITS, LONGITUDE_UNITS
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.spinup import SURFACE_P
 
 _HORIZONTAL = (("lsmlat", "lsmlon"), ("gridcell",))
+_NO_UNITS = ("unitless", "1", "-", "none")
+_PHOSPHORUS_UNITS = ("gP/m2", "gP/m^2", "gP m-2", "gp/m2", "gp/m^2", "gP/m**2")
+#: Spellings of the units that a field may have on file; percentages are called unitless there.
+UNITS: dict[str, tuple[str, ...]] = {
+    "LATIXY": LATITUDE_UNITS,
+    "LONGXY": LONGITUDE_UNITS,
+    "AREA": ("km^2", "km2", "km**2"),
+    "LANDFRAC_PFT": _NO_UNITS,
+    "SOIL_COLOR": _NO_UNITS,
+    "SOIL_ORDER": _NO_UNITS,
+    **dict.fromkeys(("PCT_NATVEG", "PCT_NAT_PFT", "PCT_SAND", "PCT_CLAY"), ("%", "percent", *_NO_UNITS)),
+    "ORGANIC": ("kg/m3 (assumed carbon content 0.58 gC per gOM)", "kg/m3", "kg/m^3", "kg m-3", "kg/m**3"),
+    **dict.fromkeys(SURFACE_P, _PHOSPHORUS_UNITS),
+}
+
+
+def surface_variable(
+    path: str | Path, dataset: netCDF4.Dataset, name: str, dims: tuple[str, ...] | None = None
+) -> Any:
+    """A field of an open surface file, its units checked.
+
+    Raises:
+        InputError: it is missing, or has other dimensions or units.
+    """
+    return get_variable(path, dataset, name, dims, UNITS.get(name))
 
 
 def read_surface(
@@ -31,12 +59,13 @@ def read_surface(
         Name -> values with the cell first: (gridcell) or (gridcell, levels).
 
     Raises:
-        InputError: a variable is missing or not on the grid, or a cell has no partner in the file.
+        InputError: a variable is missing, has other units or is not on the grid, or a cell has no
+            partner in the file.
     """
     with open_dataset(path) as dataset:
 
         def flat(name: str) -> np.ndarray:
-            variable = get_variable(path, dataset, name)
+            variable = surface_variable(path, dataset, name)
             for horizontal in _HORIZONTAL:
                 if tuple(variable.dimensions[-len(horizontal) :]) == horizontal:
                     values = np.asarray(variable[:])

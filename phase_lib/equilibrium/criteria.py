@@ -17,11 +17,9 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.config.equilibrium import EquilibriumSettings
-from phase_lib.elm.constants import SECONDS_PER_YEAR
+from phase_lib.elm.constants import GRAMS_PER_PETAGRAM, SECONDS_PER_YEAR
 from phase_lib.equilibrium.cycles import CycleHistory
 
-#: Grams in a petagram.
-GRAMS_PER_PG = 1.0e15
 YEARS_PER_CENTURY = 100.0
 
 #: Climate zones by distance from the equator, degrees: permafrost goes on gaining carbon for 10^4 years.
@@ -129,12 +127,15 @@ class Criterion:
         by_cycle: value of each pair of successive cycles, oldest first (cycles - 1).
         years_until: end, in years since the run's start, of the first cycle from which it holds to the
             end; None where it does not hold at the end.
+        prescribed: a drift that is exactly zero in every cell, cycle after cycle: the field repeats the
+            forcing and holds by construction, so that it tests nothing.
     """
 
     rule: Rule
     threshold: float
     by_cycle: tuple[float, ...]
     years_until: float | None
+    prescribed: bool
 
     @property
     def value(self) -> float:
@@ -153,6 +154,7 @@ class Criterion:
             "threshold": self.threshold,
             "units": self.rule.units,
             "holds": self.holds,
+            "prescribed": self.prescribed,
             "years_until": self.years_until,
             "by_cycle": list(self.by_cycle),
         }
@@ -215,6 +217,11 @@ class RunVerdict:
     def in_equilibrium(self) -> bool:
         """True if every criterion that could be assessed holds."""
         return all(criterion.holds for criterion in self.criteria)
+
+    @property
+    def tested(self) -> tuple[Criterion, ...]:
+        """The criteria that could fail: those of fields that the forcing does not prescribe."""
+        return tuple(criterion for criterion in self.criteria if not criterion.prescribed)
 
     def value(self, name: str) -> float:
         """Value of a criterion that was assessed."""
@@ -352,7 +359,8 @@ class _Builder:
             elif rule.measure == "level":
                 self._judge(rule, by_cycle[1:])
             elif rule.measure == "drift":
-                self._judge(rule, drift)
+                cells = means[:, self._subset]
+                self._judge(rule, drift, prescribed=bool(np.all(cells == cells[0])))
             elif relative is None:
                 self._not_assessed[rule.name] = f"{field.name} of the cells is zero"
             else:
@@ -361,9 +369,9 @@ class _Builder:
     def _scale(self, field: Field) -> float:
         match field.sum:
             case "stock":
-                return 1.0 / GRAMS_PER_PG
+                return 1.0 / GRAMS_PER_PETAGRAM
             case "flux":
-                return SECONDS_PER_YEAR / GRAMS_PER_PG
+                return SECONDS_PER_YEAR / GRAMS_PER_PETAGRAM
             case "mean":
                 return 1.0 / self._area_m2
 
@@ -379,13 +387,14 @@ class _Builder:
         area: np.ndarray = self._history.grid.land_area_m2[self._subset]
         return area
 
-    def _judge(self, rule: Rule, by_cycle: np.ndarray) -> None:
+    def _judge(self, rule: Rule, by_cycle: np.ndarray, *, prescribed: bool = False) -> None:
         threshold = float(getattr(self._settings, rule.threshold)) * (self._fraction if rule.scaled else 1.0)
         holds = np.abs(by_cycle) <= threshold
         # The first cycle end after the last one at which the criterion failed.
         first = len(holds) - int(np.argmin(holds[::-1])) if not holds.all() else 0
         until = float(self._history.cycle_ends[first + 1]) if holds[-1] else None
-        self._criteria[rule.name] = Criterion(rule, threshold, tuple(float(v) for v in by_cycle), until)
+        values = tuple(float(v) for v in by_cycle)
+        self._criteria[rule.name] = Criterion(rule, threshold, values, until, prescribed)
 
     def finish(self) -> RunVerdict:
         drift, area = self._cell["drift"], self._land_area
@@ -443,7 +452,7 @@ def _zones(
         result[name] = {
             "cells": int(inside.sum()),
             "land_area_km2": land / 1.0e6,
-            "drift_totecosysc_pgc_per_yr": float(drift[inside] @ area[inside]) / GRAMS_PER_PG,
+            "drift_totecosysc_pgc_per_yr": float(drift[inside] @ area[inside]) / GRAMS_PER_PETAGRAM,
             "area_out_of_equilibrium": float(area[inside][np.abs(drift[inside]) > limit].sum()) / land,
         }
     return result

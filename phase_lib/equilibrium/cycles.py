@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from phase_lib.base.errors import InputError
+from phase_lib.base.progress import LOGGER
 from phase_lib.elm.constants import DAYS_PER_YEAR
 from phase_lib.elm.history import History, HistoryGrid
 from phase_lib.elm.netcdf import get_variable, open_dataset
@@ -23,7 +24,7 @@ class CycleHistory:
     """The history of one run, cut into whole forcing cycles counted back from its end.
 
     Interannual forcing moves every stock up and down; only means over whole cycles show a drift.
-    What precedes the first whole cycle is left out of the means and kept in the time series.
+    What precedes the first whole cycle is left out of the means, which is said, and kept in the time series.
 
     Args:
         paths: history files of one tape, any order.
@@ -49,6 +50,15 @@ class CycleHistory:
         self._refuse_other_grids()
         self.edges = self._cycle_edges()
         self._cycle = self._cycle_of_samples()
+        unused = float(self.edges[0] - self.start[0])
+        if unused > DAY:
+            LOGGER.warning(
+                "first %.4g years not used: %.4g years of history hold %d whole cycles of %d years",
+                unused,
+                self.years,
+                self.cycles,
+                forcing_years,
+            )
 
     @property
     def cycles(self) -> int:

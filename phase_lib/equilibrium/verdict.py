@@ -71,15 +71,22 @@ def equilibrium_of_files(
 def describe(verdict: RunVerdict) -> list[str]:
     """The verdict in lines for the terminal."""
     state = "in equilibrium" if verdict.in_equilibrium else "NOT in equilibrium"
+    held = sum(criterion.holds for criterion in verdict.tested)
     lines = [
         f"{state} after {verdict.years:.0f} years "
-        f"({verdict.cycles} cycles of {verdict.forcing_years} years, {len(verdict.cell.lat)} cells)"
+        f"({verdict.cycles} cycles of {verdict.forcing_years} years, {len(verdict.cell.lat)} cells): "
+        f"{held} of {len(verdict.tested)} criteria hold"
     ]
-    for criterion in verdict.criteria:
+    for criterion in verdict.tested:
         lines.append(
             f"  {'ok  ' if criterion.holds else 'FAIL'} {criterion.rule.name}: {criterion.value:.3g} "
             f"(at most {criterion.threshold:.3g} {criterion.rule.units})"
         )
+    lines += [
+        f"  --   {criterion.rule.name}: prescribed, not a test"
+        for criterion in verdict.criteria
+        if criterion.prescribed
+    ]
     lines += [f"  --   {name}: not assessed, {reason}" for name, reason in verdict.not_assessed.items()]
     return lines
 

@@ -31,8 +31,6 @@ LABEL_REASONS = {
     "label_cover_differs": "patch weights of the reference differ from the inputs'",
     "label_scalaravg": "scalaravg_col at the end of AD just above ELM's switch",
 }
-#: ELM's own tolerance for patch weights.
-COVER_TOLERANCE = 5.0e-3
 
 
 @dataclass

@@ -18,7 +18,7 @@ from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_version, settings_hash
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.targets import TargetSettings
-from phase_lib.elm.constants import NATPFT, SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.constants import NATPFT, PFT_WEIGHT_TOLERANCE, SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.forcing import FORCING
 from phase_lib.elm.history import History
 from phase_lib.elm.netcdf import create_dataset
@@ -26,7 +26,7 @@ from phase_lib.elm.parameters import Parameters, read_parameters
 from phase_lib.elm.pools import DEAD_WOOD, POOL_VARIABLES
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import design_multipliers
-from phase_lib.fusion.cleaning import COVER_TOLERANCE, Findings, just_above_switch
+from phase_lib.fusion.cleaning import Findings, just_above_switch
 from phase_lib.fusion.schema import (
     FLUX_UNITS,
     SCALAR_TARGETS,
@@ -131,7 +131,7 @@ class _Sources:
 
 
 @contextmanager
-def _open_sources(inputs: FusionInputs, settings: FusionSettings) -> Iterator[_Sources]:
+def _open_sources(inputs: FusionInputs, settings: FusionSettings, history_years: int) -> Iterator[_Sources]:
     for path in (*inputs.single_files.values(), *inputs.history, *inputs.reference_history):
         require_file(path)
     with ExitStack() as stack:
@@ -147,7 +147,7 @@ def _open_sources(inputs: FusionInputs, settings: FusionSettings) -> Iterator[_S
             lat,
             lon,
             end_year=restart.header.year,
-            years=settings.history_years,
+            years=history_years,
         )
         history = History(inputs.history)
         row = history_rows(history, lat, lon)
@@ -164,7 +164,7 @@ def _open_sources(inputs: FusionInputs, settings: FusionSettings) -> Iterator[_S
                 lat,
                 lon,
                 end_year=reference.header.year,
-                years=settings.history_years,
+                years=history_years,
             )
         if inputs.reference_ad_restart is not None:
             reference_ad = stack.enter_context(
@@ -184,15 +184,23 @@ def _open_sources(inputs: FusionInputs, settings: FusionSettings) -> Iterator[_S
 
 
 def fuse(
-    inputs: FusionInputs, settings: FusionSettings, targets: TargetSettings, output_dir: str | Path
+    inputs: FusionInputs,
+    settings: FusionSettings,
+    targets: TargetSettings,
+    output_dir: str | Path,
+    *,
+    mortality_factor: float,
+    history_years: int,
 ) -> dict[str, Any]:
     """Writes `batch_NN.nc`, `cleaning.json` and, last, `cells.nc`.
 
     Args:
         inputs: files to read.
-        settings: batch size, limits, the AD run's mortality factor.
+        settings: batch size and limits.
         targets: pools to predict.
         output_dir: the dataset's directory.
+        mortality_factor: `spinup_mortality_factor` of the AD run.
+        history_years: years of history that GPP, NPP, AR and HR are averaged over: one forcing cycle.
 
     Returns:
         The content of `cleaning.json`.
@@ -202,9 +210,15 @@ def fuse(
             dimensions, files lie on different grids, or spin-up states are not what they must be.
     """
     resolved = resolve_targets(targets.names)
-    with _open_sources(inputs, settings) as sources:
+    with _open_sources(inputs, settings, history_years) as sources:
         _require_variables(sources, resolved)
-        provenance = _provenance(inputs, settings, targets)
+        choices = {
+            "fusion": settings.model_dump(mode="json"),
+            "targets": targets.names,
+            "mortality_factor": mortality_factor,
+            "history_years": history_years,
+        }
+        provenance = _provenance(inputs, choices)
         directory = Path(output_dir)
         # An index that does not belong to the batches must not survive an interrupted run.
         (directory / "cells.nc").unlink(missing_ok=True)
@@ -213,7 +227,7 @@ def fuse(
         ticker = Ticker("batch")
         for number, start in enumerate(starts):
             cells = slice(start, min(start + settings.batch_cells, sources.ncells))
-            _Batch(sources, settings, resolved, findings, cells).write(
+            _Batch(sources, settings, mortality_factor, resolved, findings, cells).write(
                 directory / f"batch_{number:02d}.nc", provenance
             )
             ticker.tick(number + 1, len(starts))
@@ -238,9 +252,8 @@ def _require_variables(sources: _Sources, targets: Targets) -> None:
             sources.reference.has(name)
 
 
-def _provenance(inputs: FusionInputs, settings: FusionSettings, targets: TargetSettings) -> dict[str, str]:
+def _provenance(inputs: FusionInputs, choices: dict[str, Any]) -> dict[str, str]:
     digests = {role: sha256_file(path) for role, path in inputs.single_files.items()}
-    choices = {"fusion": settings.model_dump(mode="json"), "targets": targets.names}
     return {
         "code_version": code_version(),
         "settings_hash": settings_hash(choices),
@@ -266,6 +279,7 @@ class _Batch:
 
     sources: _Sources
     settings: FusionSettings
+    mortality_factor: float
     targets: Targets
     findings: Findings
     cells: slice
@@ -373,7 +387,7 @@ class _Batch:
             pool = POOL_VARIABLES.get(name)
             if header.spinup_state == SPINUP_AD and pool is not None and pool.in_ad_space:
                 if pool.organ in DEAD_WOOD:
-                    values = values * self.settings.spinup_mortality_factor
+                    values = values * self.mortality_factor
                 elif pool.soil_pool is not None:
                     values = values * multipliers[pool.soil_pool]
             _put(dataset, f"state20_{name}", _dims(name), values, units_of(name), "state20", space="normal")
@@ -383,7 +397,7 @@ class _Batch:
         if reference is None:
             return
         difference = np.abs(reference.cover(cells) - self.sources.restart.cover(cells))
-        self.findings.add("label_cover_differs", cells, difference > COVER_TOLERANCE)
+        self.findings.add("label_cover_differs", cells, difference > PFT_WEIGHT_TOLERANCE)
         attributes = {"space": "normal", "model_year": np.int32(reference.header.year)}
         for name in self.targets.names:
             values = self._read(reference, name, "label")

@@ -21,6 +21,7 @@ from phase_lib.elm.pools import POOL_VARIABLES
 from phase_lib.elm.restart import RestartHeader, restart_header
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.subgrid import Subgrid, read_subgrid
+from phase_lib.elm.surface import surface_variable
 from phase_lib.fusion.gather import gather
 from phase_lib.fusion.schema import REQUIRED, STATIC, STATIC_LAYERS, STATIC_PFT
 
@@ -216,13 +217,13 @@ def open_surface(path: str | Path, lat: np.ndarray, lon: np.ndarray) -> Iterator
     """Opens a surface file, 2-D (lsmlat, lsmlon) or 1-D (gridcell), for the given cells.
 
     Raises:
-        InputError: a variable is missing or has other dimensions, or a cell is not there.
+        InputError: a variable is missing or has other dimensions or units, or a cell is not there.
     """
     with open_dataset(path) as dataset:
-        horizontal = tuple(get_variable(path, dataset, "LATIXY").dimensions)
+        horizontal = tuple(surface_variable(path, dataset, "LATIXY").dimensions)
         for name in STATIC:
             level = {**dict.fromkeys(STATIC_PFT, ("natpft",)), **dict.fromkeys(STATIC_LAYERS, ("nlevsoi",))}
-            variable = get_variable(path, dataset, name, dims=(*level.get(name, ()), *horizontal))
+            variable = surface_variable(path, dataset, name, (*level.get(name, ()), *horizontal))
             if name in STATIC_LAYERS and variable.shape[0] != NLEVDECOMP:
                 raise InputError(
                     path,
@@ -231,7 +232,7 @@ def open_surface(path: str | Path, lat: np.ndarray, lon: np.ndarray) -> Iterator
                 )
         grid = tuple(dataset.dimensions[dim].size for dim in horizontal)
         latixy, longxy = (
-            np.asarray(get_variable(path, dataset, name)[:], dtype=np.float64).reshape(-1)
+            np.asarray(surface_variable(path, dataset, name)[:], dtype=np.float64).reshape(-1)
             for name in ("LATIXY", "LONGXY")
         )
         row, _ = match_cells(lat, lon, latixy, longxy, file=path, what="surface cells")

@@ -22,12 +22,13 @@ from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_version
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
-from phase_lib.elm.audit import COLUMN_TOTALS, TOTVEGC_POOLS, AuditReport, audit_restart
+from phase_lib.elm.audit import AuditReport, audit_restart
 from phase_lib.elm.canopy import canopy_height, growth_form, leaf_carbon
-from phase_lib.elm.constants import NATPFT, SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.constants import GRAMS_PER_PETAGRAM, NATPFT, SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.elm.parameters import Parameters, read_parameters, read_soil_order_parameters
 from phase_lib.elm.pools import (
+    COLUMN_TOTALS,
     DEAD_WOOD,
     ELEMENTS,
     LITTER,
@@ -39,6 +40,7 @@ from phase_lib.elm.pools import (
     SOIL_POOLS,
     SOM,
     STAGES,
+    TOTVEGC_POOLS,
     Element,
     SoilPool,
 )
@@ -58,7 +60,6 @@ from phase_lib.injection.rules import (
     supplied_mineral_p,
 )
 
-_GRAMS_PER_PETAGRAM = 1.0e15
 _STOCK_UNITS = {"c": "PgC", "n": "PgN", "p": "PgP"}
 _TOTALS = {name: name[-1] for name in (*COLUMN_TOTALS, "totvegc")}
 
@@ -202,9 +203,11 @@ class _Injection:
         predictions: Predictions | None,
         mineral: dict[str, np.ndarray],
         settings: InjectionSettings,
+        mortality_factor: float,
         editor: Editor,
     ) -> None:
         self.base, self.parameters, self.predictions = base, parameters, predictions
+        self.mortality_factor = mortality_factor
         self.mineral, self.settings, self.editor = mineral, settings, editor
         self.clipped: Counter[str] = Counter()
         self._used = np.zeros(base.grid.ncells, dtype=bool) if predictions is None else predictions.used
@@ -390,7 +393,7 @@ class _Injection:
         for organ in DEAD_WOOD:
             for element in ELEMENTS:
                 name = f"{organ}{element}"
-                values = self.editor.get(name) * self.settings.spinup_mortality_factor
+                values = self.editor.get(name) * self.mortality_factor
                 self.editor.set(name, values, covered)
 
     def _natural(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -496,7 +499,7 @@ def _account(name: str, change: Change) -> dict[str, Any]:
     """One entry of `variables_changed`."""
     element = POOL_VARIABLES[name].element if name in POOL_VARIABLES else _TOTALS.get(name)
     if element is not None:
-        scale, units, kind = _GRAMS_PER_PETAGRAM, _STOCK_UNITS[element], "global stock"
+        scale, units, kind = GRAMS_PER_PETAGRAM, _STOCK_UNITS[element], "global stock"
     else:
         scale, units = change.weight, {"htop": "m", "hbot": "m"}.get(name, "1")
         kind = "mean weighted by area"
@@ -548,7 +551,7 @@ def _sidecar(
             "model_year": base.header.year,
             "factors": {name: factor for name, factor in base.multipliers.items() if factor > 1.0},
             "divided_by_scalaravg": base.divided,
-            "spinup_mortality_factor": settings.spinup_mortality_factor if base.in_ad else None,
+            "spinup_mortality_factor": injection.mortality_factor if base.in_ad else None,
             "sorption_parameters": sorption,
         },
         "settings": settings.model_dump(),
@@ -564,6 +567,8 @@ def inject(
     output: str | Path,
     settings: InjectionSettings,
     ood: OodSettings,
+    *,
+    mortality_factor: float,
     report: str | Path | None = None,
     dry_run: bool = False,
 ) -> dict[str, Any]:
@@ -581,8 +586,9 @@ def inject(
             VMAX_MINSURF_P_vr and KM_MINSURF_P_vr stand in.
         predictions: predictions in normal space, or None for the conversion alone.
         output: restart to write; its name should be the base's.
-        settings: bounds and factors.
+        settings: bounds.
         ood: what flagged cells get.
+        mortality_factor: `spinup_mortality_factor` of the AD run that wrote the restart.
         report: sidecar JSON to write, or None.
         dry_run: reckon everything, write no restart; the audit needs a file and is left out.
 
@@ -622,7 +628,7 @@ def inject(
             shutil.copyfile(source, copy)
         with open_dataset(copy, "r" if dry_run else "r+") as edited:
             editor = Editor(edited, base.weights, dry_run=dry_run)
-            injection = _Injection(base, parameters, predicted, mineral, settings, editor)
+            injection = _Injection(base, parameters, predicted, mineral, settings, mortality_factor, editor)
             injection.soil()
             injection.plants()
             flag = _set_normal(edited, dry_run=dry_run)
@@ -668,6 +674,5 @@ def _check_maps(path: Path, maps: dict[str, np.ndarray], grid: Subgrid) -> None:
 def _refuse_unsound(target: Path, audit: AuditReport) -> None:
     if audit.errors:
         raise PhaseError(
-            f"{target}: not written, its audit found {len(audit.errors)} errors; "
-            f"the first is {audit.errors[0].line()}"
+            f"{target}: not written, its audit found {audit.count}; the first is {audit.errors[0].line()}"
         )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from phase_lib.report.cost import compared
 from phase_lib.report.products import MODELS
+from phase_lib.surrogate.skill import BASELINES
 
 _RUNS = ("injected", "control", "reference")
 
@@ -57,14 +59,14 @@ def wins(skill: Mapping[str, Mapping[str, Mapping[str, Any]]], metric: str) -> t
         return float("-inf") if value is None else sign * value
 
     targets = list(skill["phase"])
-    baselines = [model for model in skill if model != "phase"]
+    baselines = [model for model in BASELINES if model in skill]
     won = sum(all(rank("phase", t) > rank(model, t) for model in baselines) for t in targets)
     return won, len(targets)
 
 
 def _skill(summary: Mapping[str, Any]) -> list[str]:
     skill = summary["skill"]["block"]
-    models = [model for model in MODELS if model in skill]
+    models = ["phase", *(model for model in BASELINES if model in skill)]
     lines = [
         "Skill on blocked test cells: mean R2 per PFT or layer, and median |ln(prediction/truth)|",
         "  " + f"{'':<12}" + "".join(f"{MODELS[model]:>22}" for model in models),
@@ -93,7 +95,13 @@ def _verdict(summary: Mapping[str, Any]) -> list[str]:
         ("area out of equilibrium", [f"{equilibrium[r]['area_out_of_equilibrium']:.1%}" for r in runs]),
         ("soil C, PgC", [f"{stocks[r]['totsomc_pgc']:.1f}" for r in runs]),
         ("vegetation C, PgC", [f"{stocks[r]['totvegc_pgc']:.1f}" for r in runs]),
-        ("criteria that fail", [str(len(equilibrium[r]["criteria_failed"])) for r in runs]),
+        (
+            "criteria that fail",
+            [
+                f"{len(equilibrium[r]['criteria_failed'])} of {equilibrium[r]['criteria_tested']}"
+                for r in runs
+            ],
+        ),
         ("verdict", ["equilibrium" if equilibrium[r]["in_equilibrium"] else "drifting" for r in runs]),
     ]
     lines = [f"{'Verdict at the end of each run':<36}" + "".join(f"{run:>14}" for run in runs)]
@@ -106,13 +114,14 @@ def _cost(summary: Mapping[str, Any]) -> list[str]:
     measured = cost["ratio_core_seconds"]
     lines = [
         f"The conventional spin-up takes {years['conventional']} model years. Here: "
-        f"{years['before_injection']} before injection ({ratio['before_injection']:.0f}x fewer),",
-        f"{years['with_stabilisation']} with stabilisation ({ratio['with_stabilisation']:.0f}x fewer).",
+        f"{years['before_injection']} before injection",
+        f"({compared(ratio['before_injection'], 'fewer')}), {years['with_stabilisation']} with stabilisation "
+        f"({compared(ratio['with_stabilisation'], 'fewer')}).",
     ]
     if measured is not None:
         lines += [
             f"Core-seconds: conventional {cost['core_seconds_conventional']:.0f}, "
-            f"accelerated {roles['accelerated']:.0f} ({measured:.1f}x less), "
+            f"accelerated {roles['accelerated']:.0f} ({compared(measured)}), "
             f"this whole run {cost['core_seconds_total']:.0f}.",
             "The labels cost one conventional run; the gain is for every domain the surrogate serves later.",
         ]

@@ -17,7 +17,7 @@ Role = Literal["inputs", "accelerated", "labels", "verification"]
 #: What a stage's cost counts as.
 ROLES: dict[Role, str] = {
     "inputs": "making the world and its forcing",
-    "accelerated": "the accelerated spin-up: 20 AD years, surrogate, injection, stabilisation",
+    "accelerated": "the accelerated spin-up: AD years before injection, surrogate, injection, stabilisation",
     "labels": "the rest of the reference run, which gives the labels",
     "verification": "control, random split, test cells, verdict, report",
 }
@@ -49,6 +49,7 @@ def role_of(stage: str, input_year: int) -> Role:
         ("run_ad_*", "labels"),
         ("run_reference_*", "labels"),
         ("*control*", "verification"),
+        ("*paper*", "verification"),
         ("*[-_]random", "verification"),
         ("predict_test_cells*", "verification"),
         ("judge_equilibrium", "verification"),
@@ -74,6 +75,18 @@ def _read_cost(path: Path, role: Role) -> StageCost:
         raise InputError(path, "is no benchmark table", expected="a column s and one row per repeat")
     seconds = sum(float(row["s"]) for row in rows)
     return StageCost(path.stem, seconds, sum(_core_seconds(row) for row in rows), role)
+
+
+def compared(ratio: float, less: str = "less") -> str:
+    """Says how many times less (or `less`), or more, a cost is than what it is compared with.
+
+    Args:
+        ratio: what it is compared with / the cost.
+        less: `fewer` for what is counted.
+    """
+    times, word = (ratio, less) if ratio >= 1.0 else (1.0 / ratio, "more")
+    number = f"{times:,.1f}".removesuffix(".0")
+    return "the same" if number == "1" else f"{number} times {word}"
 
 
 def _core_seconds(row: dict[str, str]) -> float:

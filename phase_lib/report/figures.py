@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.colors import BoundaryNorm, ListedColormap, Normalize, SymLogNorm, TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from phase_lib.base.files import writing
 from phase_lib.elm.constants import PFT_NAMES
 from phase_lib.report.closing import wins
+from phase_lib.report.cost import compared
 from phase_lib.report.maps import CellMap
 from phase_lib.report.products import MODELS, SPLITS
 from phase_lib.surrogate.skill import score
@@ -29,6 +31,7 @@ RUN_STYLE: dict[str, dict[str, Any]] = {
 }
 MODEL_STYLE: dict[str, dict[str, Any]] = {
     "phase": {"color": BLUE, "marker": "o"},
+    "paper": {"color": ORANGE, "marker": "D"},
     "state20": {"color": VERMILLION, "marker": "s"},
     "analogue": {"color": GREEN, "marker": "^"},
 }
@@ -38,6 +41,8 @@ _DPI = 120
 _BAR: dict[str, Any] = {"orientation": "horizontal", "shrink": 0.7, "aspect": 35, "pad": 0.02}
 #: Points in a scatter plot; more would hide each other and swell the file.
 _MOST_POINTS = 20000
+#: Trees and shrubs (natpft); the others have no dead wood.
+WOODY: np.ndarray = np.array(["tree" in name or "shrub" in name for name in PFT_NAMES])
 #: Samples above which a time series is drawn without markers.
 _MOST_MARKERS = 30
 
@@ -62,14 +67,21 @@ class Drawing:
         """Writes `<name>.png`."""
         path = directory / f"{self.name}.png"
         with writing(path) as temporary:
-            self.figure.savefig(temporary, format="png")
+            # Maps keep their shape, so that the paper around them is cut off.
+            self.figure.savefig(temporary, format="png", bbox_inches="tight", pad_inches=0.08)
         return path
 
 
 def _figure(
-    rows: int, columns: int, width: float, height: float, **options: Any
+    rows: int,
+    columns: int,
+    width: float,
+    height: float,
+    *,
+    layout: Literal["constrained", "compressed"] = "constrained",
+    **options: Any,
 ) -> tuple[Figure, np.ndarray]:
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout=layout)
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     for ax in axes.flat:
         ax.spines[["top", "right"]].set_visible(False)
@@ -130,9 +142,9 @@ def criteria_over_time(verdict: Mapping[str, Any]) -> Drawing:
         ax.axhline(threshold, color=GREY, lw=1.0, ls=":")
         ax.annotate(
             "threshold",
-            (1.0, threshold),
+            (0.01, threshold),
             xycoords=("axes fraction", "data"),
-            ha="right",
+            ha="left",
             va="bottom",
             fontsize=8,
             color=GREY,
@@ -156,22 +168,30 @@ def criteria_over_time(verdict: Mapping[str, Any]) -> Drawing:
     return Drawing("criteria_over_time", title, caption, figure)
 
 
-def skill_overview(skill: Mapping[str, Any]) -> Drawing:
-    """R2 and log-ratio error of the models on both splits."""
+def skill_overview(skill: Mapping[str, Any], input_years: int) -> Drawing:
+    """R2 and log-ratio error of the models on both splits.
+
+    Args:
+        skill: split -> model -> target -> metric -> value.
+        input_years: AD years of the input.
+    """
     splits = [split for split in SPLITS if split in skill]
+    models = [model for model in MODELS if any(model in skill[split] for split in splits)]
+    apart = 0.6 / len(models)
     figure, axes = _figure(len(splits), 2, 10.0, 0.6 + 2.5 * len(splits), sharey=True)
     for row, split in zip(axes, splits, strict=True):
         targets = list(skill[split]["phase"])
         place = np.arange(len(targets))[::-1]
         for ax, metric in zip(row, ("r2", "median_abs_log_ratio"), strict=True):
-            for i, (model, name) in enumerate(MODELS.items()):
+            for i, model in enumerate(models):
                 if model not in skill[split]:
                     continue
                 found = [skill[split][model][target][metric] for target in targets]
                 values = np.array([np.nan if value is None else value for value in found])
                 # Below -1 a model is no model; the table has the number.
                 shown = np.clip(values, -1.0, None) if metric == "r2" else values
-                ax.plot(shown, place + 0.18 * (1 - i), ls="", ms=6, label=name, **MODEL_STYLE[model])
+                level = place + apart * (0.5 * (len(models) - 1) - i)
+                ax.plot(shown, level, ls="", ms=6, label=MODELS[model], **MODEL_STYLE[model])
             ax.set_yticks(place, targets)
             ax.grid(alpha=0.25, axis="x")
         row[0].axvline(0.0, color=GREY, lw=0.8)
@@ -190,9 +210,11 @@ def skill_overview(skill: Mapping[str, Any]) -> Drawing:
         f"ratio, {SPLITS[split]}"
     )
     caption = (
-        "Test cells only. The 20-year state is the input itself, taken to normal mode; the analogue is the "
-        "nearest training cell in climate, soil and vegetation space."
+        f"Test cells only. The input state is the state after {input_years} AD years, taken to normal mode; "
+        "the analogue is the nearest training cell in climate, soil and vegetation space."
     )
+    if "paper" in models:
+        caption += " The paper's preset was trained on the same cells."
     return Drawing("skill_overview", title, caption, figure)
 
 
@@ -266,7 +288,24 @@ def scatter(cells: Sequence[TestCells], split: str) -> Drawing:
         "One point per covered patch or soil layer of a test cell, logarithmic axes; what lies outside is "
         "drawn on the edge. The line is 1:1."
     )
+    if note := dead_wood_note(cells):
+        caption += f" {note}"
     return Drawing(f"scatter_{split}", title, caption, figure)
+
+
+def dead_wood_note(cells: Sequence[TestCells]) -> str:
+    """How many values of dead wood are of woody plants; empty where there is no such target."""
+    counts = [
+        f"{int(data.mask[:, WOODY].sum())} of {int(data.mask.sum())} ({data.target})"
+        for data in cells
+        if data.patch and data.target.startswith("dead")
+    ]
+    if not counts:
+        return ""
+    return (
+        "Pooled R² and NRMSE of dead wood include herbaceous patches, where it is always 0; values of woody "
+        f"plants: {', '.join(counts)}."
+    )
 
 
 def r2_per_column(data: TestCells, model: str) -> np.ndarray:
@@ -322,20 +361,26 @@ def soil_carbon_maps(grid: CellMap, cells: Mapping[str, np.ndarray]) -> Drawing:
     """Soil carbon of the reference, and what the injected run has more or less."""
     base = "reference" if "totsomc_reference" in cells else "injected"
     stock = cells[f"totsomc_{base}"] / 1000.0
-    figure, axes = _figure(1, 2 if base == "reference" else 1, 11.0, 3.9)
+    weight = cells["area"] * cells["landfrac"]
+    figure, axes = _figure(1, 2 if base == "reference" else 1, 11.0, 3.9, layout="compressed")
     top = max(1.0, float(np.percentile(stock, 98)))
     drawn = grid.draw(axes[0, 0], stock, cmap="cividis", norm=Normalize(0.0, top))
     figure.colorbar(drawn, ax=axes[0, 0], label=f"TOTSOMC, {base} (kgC/m²)", extend="max", **_BAR)
-    title, caption = f"Soil carbon of the {base} run", "Mean of the last forcing cycle."
+    mean = float(weight @ stock / weight.sum())
+    title, caption = f"{base.capitalize()}: {mean:.1f} kgC/m² on average", "Mean of the last forcing cycle."
+    axes[0, 0].set_title(title, fontsize=9)
     if base == "reference":
         error = (cells["totsomc_injected"] - cells["totsomc_reference"]) / 1000.0
         limit = max(0.1, float(np.percentile(np.abs(error), 98)))
         drawn = grid.draw(axes[0, 1], error, cmap="PuOr_r", norm=TwoSlopeNorm(0.0, -limit, limit))
         figure.colorbar(drawn, ax=axes[0, 1], label="injected − reference (kgC/m²)", extend="both", **_BAR)
-        weight = cells["area"] * cells["landfrac"]
         size = float(weight @ np.abs(error) / weight.sum())
-        share = size / float(weight @ stock / weight.sum())
-        title = f"Soil carbon per cell is off by {size:.2f} kgC/m² on average, {share:.1%} of the reference's"
+        above = float(weight[error > 0.0].sum() / weight.sum())
+        axes[0, 1].set_title(f"Injected: more than the reference on {above:.0%} of the land", fontsize=9)
+        title = (
+            f"Soil carbon per cell is off by {size:.2f} kgC/m² on average, {size / mean:.1%} of the "
+            "reference's"
+        )
         caption += " Left: the reference; right: the injected run minus the reference."
     return Drawing("soil_carbon_maps", title, caption, figure)
 
@@ -343,7 +388,7 @@ def soil_carbon_maps(grid: CellMap, cells: Mapping[str, np.ndarray]) -> Drawing:
 def drift_maps(grid: CellMap, cells: Mapping[str, np.ndarray], threshold: float) -> Drawing:
     """Drift of ecosystem carbon per cell and run."""
     runs = [run for run in RUN_STYLE if f"drift_{run}" in cells]
-    figure, axes = _figure(len(runs), 1, 7.2, 3.2 * len(runs))
+    figure, axes = _figure(len(runs), 1, 7.2, 3.2 * len(runs), layout="compressed")
     norm = SymLogNorm(linthresh=threshold, vmin=-100.0 * threshold, vmax=100.0 * threshold, base=10)
     drawn: Any = None
     weight = cells["area"] * cells["landfrac"]
@@ -368,21 +413,54 @@ def drift_maps(grid: CellMap, cells: Mapping[str, np.ndarray], threshold: float)
 
 
 def out_of_distribution_map(
-    grid: CellMap, ood_score: np.ndarray, flag: np.ndarray, threshold: float
+    grid: CellMap, ood_score: np.ndarray, flag: np.ndarray, threshold: float, test: np.ndarray
 ) -> Drawing:
-    """Score of every cell and the flagged ones."""
-    figure, axes = _figure(1, 1, 7.2, 4.6)
-    ax = axes[0, 0]
+    """Score of every cell and the flagged ones, on a map and as a distribution.
+
+    Args:
+        grid: where the cells lie.
+        ood_score: score (gridcell); not finite where there is none.
+        flag: not 0 where a cell is flagged (gridcell).
+        threshold: score from which cells are flagged.
+        test: True on the blocked test cells (gridcell).
+    """
+    figure, axes = _figure(1, 2, 12.0, 3.9, layout="compressed", width_ratios=(1.7, 1.0))
+    ax, histogram = axes[0]
     relative = np.where(np.isfinite(ood_score), ood_score, np.nan) / threshold
-    drawn = grid.draw(ax, relative, cmap="cividis", norm=Normalize(0.0, 1.5))
+    drawn = grid.draw(ax, relative, cmap="cividis", norm=Normalize(np.nanmin(relative), np.nanmax(relative)))
     flagged = flag != 0
-    if flagged.any():
-        ax.plot(grid.lon[flagged], grid.lat[flagged], "x", color=VERMILLION, ms=5, mew=1.4, label="flagged")
-        ax.legend(frameon=True, fontsize=8, loc="lower left")
-    figure.colorbar(drawn, ax=ax, label="score / threshold", extend="max", **_BAR)
+    ax.plot(
+        grid.lon[flagged],
+        grid.lat[flagged],
+        "o",
+        ms=9,
+        mfc="none",
+        mec=VERMILLION,
+        mew=2.0,
+        path_effects=[withStroke(linewidth=4.0, foreground="white")],
+        label=f"flagged ({int(flagged.sum())})",
+    )
+    ax.legend(frameon=True, fontsize=8, loc="lower left")
+    figure.colorbar(drawn, ax=ax, label="score / threshold", **_BAR)
+    known = np.isfinite(relative)
+    bins = np.linspace(0.0, 1.02 * max(1.0, float(np.nanmax(relative))), 40)
+    for chosen, name, colour in ((known, "all cells", GREY), (known & test, "blocked test cells", BLUE)):
+        count, _ = np.histogram(relative[chosen], bins)
+        histogram.stairs(
+            100.0 * count / max(1, chosen.sum()), bins, lw=1.6, color=colour, label=f"{name} ({chosen.sum()})"
+        )
+    histogram.axvline(1.0, color=VERMILLION, lw=1.2, ls="--", label="threshold")
+    histogram.set_xlabel("score / threshold")
+    histogram.set_ylabel("cells (% of each set)")
+    histogram.set_box_aspect(0.75)
+    histogram.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0.0, -0.2))
     title = f"{int(flagged.sum())} of {len(flag)} cells are unlike the training cells"
+    if test.any():
+        above = int(np.sum(relative[known & test] > 1.0))
+        title += f"; {above} of {int(test.sum())} blocked test cells lie beyond the threshold"
     caption = (
-        "Distance to the training cells in the latent space of the blocked model, relative to the threshold."
+        "Distance to the training cells in the latent space of the blocked model, relative to the threshold: "
+        "where it is large, and how it is distributed."
     )
     return Drawing("out_of_distribution_map", title, caption, figure)
 
@@ -397,7 +475,7 @@ def split_maps(
         parts: part -> code.
         distance: split -> median distance of a test cell to the nearest training cell, km.
     """
-    figure, axes = _figure(1, len(splits), 5.5 * len(splits), 3.7)
+    figure, axes = _figure(1, len(splits), 5.5 * len(splits), 3.7, layout="compressed")
     cmap = ListedColormap([PART_COLOURS[part] for part in parts])
     norm = BoundaryNorm(np.arange(len(parts) + 1) - 0.5, len(parts))
     drawn: Any = None
@@ -453,8 +531,13 @@ def cost_bars(cost: Mapping[str, Any], roles: Iterable[str]) -> Drawing:
     ax.margins(x=0.12)
     ratio = cost["ratio_core_seconds"]
     title = (
-        f"The accelerated spin-up cost {ratio:.1f} times less than the conventional one, the labels apart"
+        f"Against the conventional spin-up the accelerated one cost {compared(ratio)}, the labels apart"
         if ratio
         else "What was measured of the run's cost"
     )
-    return Drawing("cost", title, "Conventional: the whole AD and reference run of this domain.", figure)
+    caption = (
+        "Conventional: the whole AD and reference run of this domain. The labels are that same run after its "
+        f"first {cost['integration_years']['before_injection']} AD years, which count as accelerated: these "
+        "bars overlap and do not add up."
+    )
+    return Drawing("cost", title, caption, figure)

@@ -18,10 +18,11 @@ from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.equilibrium.verdict import ALL_CELLS, TEST_CELLS
 from phase_lib.report import figures, tables
 from phase_lib.report.closing import closing_page, wins
-from phase_lib.report.cost import ROLES
+from phase_lib.report.cost import ROLES, compared
 from phase_lib.report.figures import Drawing, TestCells
 from phase_lib.report.maps import CellMap
 from phase_lib.report.products import MODELS, SPLITS, RunProducts
+from phase_lib.report.restart import DEEP_TOP, read_injected
 from phase_lib.report.summary import PARTS
 from phase_lib.surrogate.skill import LEAST_VALUES
 
@@ -55,7 +56,8 @@ def write_report(summary: str | Path, products: RunProducts, output_dir: str | P
     directory = Path(output_dir)
     content, verdict, diff = read_json(summary), read_json(products.verdict), read_json(products.diff)
     tests = {split: load_tests(path) for split, path in products.tests.items()}
-    drawings = draw(content, verdict, products, tests)
+    cells = _columns(products.drift)
+    drawings = draw(content, verdict, products, tests, cells)
     for drawing in drawings.values():
         LOGGER.info("drawing %s", drawing.name)
         drawing.save(directory / "figures")
@@ -76,6 +78,9 @@ def write_report(summary: str | Path, products: RunProducts, output_dir: str | P
         verdict=verdict,
         diff=diff,
         cleaning=None if products.cleaning is None else read_json(products.cleaning),
+        # The page may be made where the restart, which is large, is not.
+        injected=read_injected(products.restart, cells) if products.restart.is_file() else None,
+        dead_wood={split: figures.dead_wood_note(data) for split, data in tests.items()},
         drawings=drawings,
         tables=list(frames),
         cost=frames["cost"].to_dict("records"),
@@ -118,16 +123,16 @@ def draw(
     verdict: Mapping[str, Any],
     products: RunProducts,
     tests: Mapping[str, list[TestCells]],
+    cells: Mapping[str, np.ndarray],
 ) -> dict[str, Drawing]:
-    """All figures by name."""
-    cells = _columns(products.drift)
+    """All figures by name; `cells` holds the variables of `drift.nc`."""
     grid = CellMap.of(cells["lat"], cells["lon"])
     drawings = [
         figures.stocks_over_time(verdict),
         figures.criteria_over_time(verdict),
         figures.drift_maps(grid, cells, verdict["thresholds"]["cell_drift_gc_m2_yr"]),
         figures.soil_carbon_maps(grid, cells),
-        figures.skill_overview(summary["skill"]),
+        figures.skill_overview(summary["skill"], summary["cost"]["integration_years"]["before_injection"]),
     ]
     for split, data in tests.items():
         drawings += [figures.scatter(data, split), figures.r2_by_pft_and_layer(data, split)]
@@ -157,8 +162,11 @@ def _out_of_distribution(predictions: Path) -> Drawing:
             raise InputError(predictions, f"variable {name} is missing", expected="dims (gridcell)")
     with open_dataset(predictions) as dataset:
         threshold = float(dataset.ood_threshold)
+    flag = cells["ood_flag"]
+    # Predictions made without a split know no test cells.
+    part = cells.get("split_part", np.zeros_like(flag))
     grid = CellMap.of(cells["lat"], cells["lon"])
-    return figures.out_of_distribution_map(grid, cells["ood_score"], cells["ood_flag"], threshold)
+    return figures.out_of_distribution_map(grid, cells["ood_score"], flag, threshold, part == PARTS["test"])
 
 
 def _splits(paths: Mapping[str, Path]) -> Drawing:
@@ -185,7 +193,7 @@ def render(**context: Any) -> str:
     """The page's HTML.
 
     Args:
-        context: summary, verdict, diff, cleaning, drawings, tables, cost and inputs.
+        context: summary, verdict, diff, cleaning, injected, dead_wood, drawings, tables, cost and inputs.
     """
     environment = Environment(
         loader=PackageLoader("phase_lib.report", "templates"),
@@ -206,6 +214,8 @@ def render(**context: Any) -> str:
         best=_best,
         roles=ROLES,
         least_values=LEAST_VALUES,
+        compared=compared,
+        deep_top=DEEP_TOP,
     )
 
 
@@ -254,7 +264,7 @@ def _headline(summary: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[st
         r2, total = wins(summary["skill"]["block"], "r2")
         ratio, _ = wins(summary["skill"]["block"], "median_abs_log_ratio")
         sentences.append(
-            f"On blocked test cells PHASE beats the 20-year state and the analogue on {r2} of {total} "
+            f"On blocked test cells PHASE beats the input state and the analogue on {r2} of {total} "
             f"targets in R² and on {ratio} of {total} in log ratio."
         )
     return sentences
@@ -264,10 +274,9 @@ def _verdict_sentence(verdict: Mapping[str, Any]) -> str:
     parts = []
     for run, subsets in verdict["runs"].items():
         numbers = subsets[ALL_CELLS]
-        failed = sum(not criterion["holds"] for criterion in numbers["criteria"].values())
-        state = (
-            "is in equilibrium" if not failed else f"fails {failed} of {len(numbers['criteria'])} criteria"
-        )
+        tested = [criterion for criterion in numbers["criteria"].values() if not criterion["prescribed"]]
+        failed = sum(not criterion["holds"] for criterion in tested)
+        state = "is in equilibrium" if not failed else f"fails {failed} of {len(tested)} criteria"
         parts.append(f"the {run} run {state}")
     sentence = ", ".join(parts)
     return sentence[0].upper() + sentence[1:] + "."

@@ -9,7 +9,12 @@ from pathlib import Path
 #: The two ways of splitting cells, and what they are called in prose.
 SPLITS = {"random": "random split", "block": "blocked split"}
 #: Models in the order of tables and figures, and what they are called in prose.
-MODELS = {"phase": "PHASE", "state20": "20-year state", "analogue": "analogue"}
+MODELS = {
+    "phase": "PHASE",
+    "paper": "PHASE, paper preset",
+    "state20": "input state",
+    "analogue": "analogue",
+}
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,8 @@ def _numbers(verdict: dict[str, Any]) -> dict[str, Any]:
         **{name: criteria[name]["value"] for name in _DRIFTS},
         "in_equilibrium": verdict["in_equilibrium"],
         "criteria_failed": [name for name, criterion in criteria.items() if not criterion["holds"]],
+        "criteria_tested": sum(not criterion["prescribed"] for criterion in criteria.values()),
+        "criteria_prescribed": [name for name, criterion in criteria.items() if criterion["prescribed"]],
         "not_assessed": verdict["not_assessed"],
         "years_until": {name: criterion["years_until"] for name, criterion in criteria.items()},
     }

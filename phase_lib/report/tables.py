@@ -34,7 +34,10 @@ def verdict_frame(verdict: Mapping[str, Any]) -> pd.DataFrame:
                 "run": run,
                 "cells": cells,
                 "criterion": name,
-                **{key: criterion[key] for key in ("value", "threshold", "units", "holds", "years_until")},
+                **{
+                    key: criterion[key]
+                    for key in ("value", "threshold", "units", "holds", "prescribed", "years_until")
+                },
             }
             for run, subsets in verdict["runs"].items()
             for cells, numbers in subsets.items()

@@ -17,9 +17,10 @@ from phase_lib.config.surrogate import Preset
 from phase_lib.dataset.loading import describe, iterate_batches, read_cells
 from phase_lib.dataset.scaler import Scaler, Spec
 from phase_lib.elm.constants import NATPFT
+from phase_lib.elm.forcing import FORCING
 from phase_lib.elm.soil_grid import NLEVDECOMP
+from phase_lib.elm.spinup import SURFACE_P
 
-FORCING = ("FLDS", "PSRF", "FSDS", "QBOT", "PRECTmms", "TBOT")
 #: Grid-level fluxes: inputs under these names, targets with the prefix `Y_`, gC m-2 yr-1.
 FLUX_INPUTS = ("GPP", "NPP", "AR", "HR")
 FLUX_TARGETS = ("GPP", "NPP", "AR")
@@ -39,7 +40,6 @@ _FLOORS = (
         "annsum_npp": 10.0,
     }
 )
-_P_MAPS = ("LABILE_P", "SECONDARY_P", "OCCLUDED_P", "APATITE_P")
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def feature_specs(layout: Layout, preset: Preset) -> dict[str, Spec]:
     for name, dims in layout.static.items():
         if name == "SOIL_ORDER":
             continue
-        if name in FLUX_INPUTS or name in _P_MAPS:
+        if name in FLUX_INPUTS or name in SURFACE_P:
             specs[name] = Spec("asinh-standard", (), _FLOORS.get(name, 0.1))
         elif dims == ["natpft"] or name.startswith(("PCT_NAT", "LANDFRAC")):
             specs[name] = Spec("minmax")

@@ -211,7 +211,12 @@ class _Writer:
 
 
 def write_test_predictions(
-    model: str | Path, dataset_dir: str | Path, split_file: str | Path, output: str | Path, threads: int = 1
+    model: str | Path,
+    dataset_dir: str | Path,
+    split_file: str | Path,
+    output: str | Path,
+    threads: int = 1,
+    paper: str | Path | None = None,
 ) -> None:
     """Writes truth and the predictions of `phase`, `state20` and `analogue` on the test cells.
 
@@ -221,20 +226,20 @@ def write_test_predictions(
         split_file: whose test cells.
         output: `test_<split>.nc`.
         threads: CPU threads.
+        paper: model of the paper's preset, trained with the same split, to set beside it as `paper`.
 
     Raises:
         InputError: the files do not fit together.
     """
-    trained = load_model(model)
     split = read_split(split_file, dataset_dir)
     index = read_cells(dataset_dir)
-    if trained.provenance["dataset_id"] != index.dataset_id:
-        raise InputError(model, "was trained on another dataset", remedy="train again")
+    trained = _load_trained_on(model, index)
     names = {short: name for short, name in HEADLINE.items() if name in trained.layout.targets}
     variables = list(names.values())
     truth = load_dataset(dataset_dir, [f"Y_{name}" for name in variables], split.test)
     models = {
         "phase": predict_cells(trained, dataset_dir, split.test, threads).pools,
+        **({} if paper is None else {"paper": _pools_of(paper, index, dataset_dir, split, threads)}),
         "state20": state20(dataset_dir, variables, split.test),
         "analogue": analogue(dataset_dir, variables, split.train | split.validation, split.test),
     }
@@ -262,3 +267,16 @@ def write_test_predictions(
             "dataset_id": index.dataset_id,
         },
     )
+
+
+def _load_trained_on(model: str | Path, index: CellIndex) -> TrainedModel:
+    trained = load_model(model)
+    if trained.provenance["dataset_id"] != index.dataset_id:
+        raise InputError(model, "was trained on another dataset", remedy="train again")
+    return trained
+
+
+def _pools_of(
+    model: str | Path, index: CellIndex, dataset_dir: str | Path, split: Split, threads: int
+) -> dict[str, np.ndarray]:
+    return predict_cells(_load_trained_on(model, index), dataset_dir, split.test, threads).pools

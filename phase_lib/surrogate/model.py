@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from phase_lib.config.surrogate import SurrogateSettings
 from phase_lib.elm.constants import NATPFT
+from phase_lib.elm.forcing import FORCING
 from phase_lib.elm.soil_grid import NLEVDECOMP
-from phase_lib.surrogate.features import FLUX_TARGETS, FORCING, Batch, Layout
+from phase_lib.surrogate.features import FLUX_TARGETS, Batch, Layout
 from phase_lib.surrogate.targets import Outputs, TargetCodec
 
 #: Order of the tokens.

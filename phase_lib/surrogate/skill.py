@@ -18,7 +18,9 @@ LEAST_VALUES = 20
 LOG_RATIO_FLOOR = 1.0
 LOG_RATIO_FLOOR_LAI = 0.01
 
-MODELS = ("phase", "state20", "analogue")
+#: Models of a test file: the preset in use, the paper's preset beside it, and the two baselines.
+MODELS = ("phase", "paper", "state20", "analogue")
+BASELINES = ("state20", "analogue")
 
 Metrics = dict[str, float | int | None]
 

@@ -8,6 +8,8 @@ import pytest
 
 from phase_lib.base.errors import CheckFailed, InputError, ModelAbort
 from phase_lib.cli import main, phase
+from phase_lib.config.land_model import LandModelSettings
+from phase_lib.config.world import WorldSettings
 
 COMMANDS = (
     "world",
@@ -146,6 +148,83 @@ def test_a_misspelt_setting_of_a_command_is_refused(
     assert run(*words) == 2
     assert "--settings: unknown key resolution; did you mean resolution_deg?" in capsys.readouterr().err
     assert not (tmp_path / "world").exists()
+
+
+@pytest.mark.parametrize(("command", "option"), [("inject", "--ood"), ("fuse", "--targets")])
+def test_an_error_in_another_section_names_its_option(
+    command: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [
+        word
+        for parameter in phase.commands[command].params
+        if parameter.required
+        for word in (parameter.opts[0], "none.nc")
+    ]
+    assert run(command, *files, option, '{"nothing": 1}') == 2
+    assert capsys.readouterr().err.startswith(f"phase: {option}: unknown key nothing")
+
+
+def test_no_stage_has_a_default_of_its_own() -> None:
+    harmless: dict[str, object] = {
+        "settings": "{}",
+        "targets": "{}",
+        "ood": "{}",
+        "config": "{}",
+        "run_name": "",
+    }
+    harmless |= {"threads": 1, "workers": 1, "cores": 1}
+    stages = {name: command for name, command in phase.commands.items() if name not in ("check", "bench")}
+    own = [
+        (name, option.name, option.default)
+        for name, command in stages.items()
+        for option in command.params
+        # A default from the configuration is looked up by a function; a flag is off.
+        if isinstance(option.default, str | int | float | Path)
+        and option.default is not False
+        and harmless.get(option.name or "") != option.default
+    ]
+    assert own == []
+
+
+def test_an_option_without_value_has_the_default_of_the_configuration(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: dict[str, object] = {}
+    monkeypatch.setattr("phase_lib.fusion.fuse.fuse", lambda *_, **named: seen.update(named))
+    names = ("--restart", "--history", "--surface", "--params", "--forcing", "--output-dir")
+    words = [word for name in names for word in (name, str(tmp_path))]
+    assert run("fuse", *words) == 0
+    assert seen == {
+        "mortality_factor": LandModelSettings().spinup_mortality_factor,
+        "history_years": WorldSettings().forcing_years,
+    }
+    assert run("fuse", *words, "--mortality-factor", "8", "--history-years", "10") == 0
+    assert seen == {"mortality_factor": 8.0, "history_years": 10}
+
+
+def test_an_output_that_cannot_be_written_exits_2_with_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file.nc").touch()
+    output = tmp_path / "file.nc" / "config.yaml"
+    assert run("check", "--write-default", str(output)) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"phase: {output}: cannot be written (")
+    assert err.count("\n") == 1
+
+
+def test_check_says_what_it_understood(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"run: {{name: mine, results_dir: {tmp_path}}}\n"
+        "world: {bounds: [40, 50, 0, 20]}\n"
+        "land_model: {normal_years: 600}"
+    )
+    assert run("check", "--config", str(config)) == 0
+    out = capsys.readouterr().out
+    for words in ("run mine", "about 8 land cells of 5 degrees", "600 in normal mode", "GB free"):
+        assert words in out
+    assert out.endswith(f"{config}: ok\n")
 
 
 def test_check_is_negative_when_the_disk_is_too_small(

@@ -150,6 +150,25 @@ def test_settings_come_inline_from_a_section_and_from_a_whole_configuration(tmp_
     assert load_settings(str(whole), TargetSettings, "dataset.targets").preset == "paper"
 
 
+@pytest.mark.parametrize("text", ["garbage", "[1]", "", "x" * 5000])
+def test_what_is_neither_json_nor_a_file_is_told_so(text: str) -> None:
+    with pytest.raises(InputError, match=r"^--settings: '.*' is neither a JSON object nor a file"):
+        load_settings(text, EquilibriumSettings, "equilibrium")
+
+
+@pytest.mark.parametrize("text", ['{"preste": 1}', "{", "garbage"])
+def test_a_fault_names_the_option_that_it_came_with(text: str) -> None:
+    with pytest.raises(InputError, match=r"^--targets: "):
+        load_settings(text, TargetSettings, "dataset.targets", "--targets")
+
+
+def test_no_key_stands_in_two_sections() -> None:
+    # These mean another thing in each section.
+    own = {"seed", "device", "preset", "batch_cells"}
+    names = [path[-1] for path in keys(WorkflowConfig) if path[-1] not in own]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_the_chains_of_the_default_run_are_the_conventional_spin_up() -> None:
     settings = LandModelSettings()
     assert settings.boundaries("ad") == [1, 21, 201, 401]
@@ -166,3 +185,8 @@ def test_chains_join_without_gaps_whatever_the_length_of_a_segment(segment_years
         years = settings.boundaries(case)
         assert years == sorted(set(years))
         assert max(b - a for a, b in pairwise(years)) <= segment_years
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_example_is_a_valid_configuration_named_like_its_file(example: Path) -> None:
+    assert load_config(example).run.name == example.stem

@@ -12,6 +12,7 @@ import pytest
 from phase_lib.base.errors import InputError
 from phase_lib.elm import audit
 from phase_lib.elm.audit import AuditReport, audit_restart
+from phase_lib.elm.parameters import read_parameters
 from tests.helpers.restarts import FILL, MORTALITY, F, World, copy_of, edit, hide, make_world, raw
 
 RESTART, SURFACE, PARAMS = "ad20.elm.r.0021-01-01-00000.nc", "surfdata.biomes.1d.nc", "clm_params_c211124.nc"
@@ -36,7 +37,9 @@ def scale(path: Path, factor: float, *names: str) -> None:
         edit(path, name, ..., raw(path, name) * factor)
 
 
-def take_out_of_ad(path: Path, *, soil: bool = True, wood: bool = True, scalar: bool = True) -> None:
+def take_out_of_ad(
+    path: Path, *, soil: bool = True, wood: bool = True, scalar: bool = True, mineral: bool = True
+) -> None:
     """Leaves AD by hand, or only in part, with numbers from the documentation."""
     if soil:
         for pool, factor in F.items():
@@ -49,6 +52,9 @@ def take_out_of_ad(path: Path, *, soil: bool = True, wood: bool = True, scalar: 
         )
     if scalar:
         edit(path, "scalaravg_col", ..., 1.0)
+    if mineral:
+        # The maps hold 1 to 30 gP m-2 of the top half metre.
+        edit(path, "labilep_vr", (raw(path, "cols1d_ityplun") == 1, slice(0, 10)), 10.0)
     edit(path, "ppool", ..., np.maximum(raw(path, "ppool"), raw(path, "leafp")))
     edit(path, "spinup_state", ..., 0)
 
@@ -191,22 +197,58 @@ def test_values_on_patches_without_cover_are_carried_unused(elm_sample: Path, re
 
 def test_the_ad_file_with_its_flag_set_to_normal_is_an_error(elm_sample: Path, real: Path) -> None:
     edit(real, "spinup_state", ..., 0)
-    assert {"soil4c_vr", "deadstemc", "deadcrootc", "scalaravg_col", "ppool"} == variables(
+    assert {"soil4c_vr", "deadstemc", "deadcrootc", "scalaravg_col", "ppool", "labilep_vr"} == variables(
         real_audit(elm_sample, real).errors
     )
-    assert {"soil4c_vr", "deadstemc", "scalaravg_col"} <= variables(audit_restart(real).errors)
+    without_maps = audit_restart(real)
+    assert {"soil4c_vr", "deadstemc", "scalaravg_col"} <= variables(without_maps.errors)
+    assert "labilep_vr" in variables(without_maps.notes)
 
 
 @pytest.mark.parametrize(
     ("left_out", "found"),
-    [("soil", {"soil4c_vr"}), ("wood", {"deadstemc", "deadcrootc"}), ("scalar", {"scalaravg_col"})],
+    [
+        ("soil", {"soil4c_vr"}),
+        ("wood", {"deadstemc", "deadcrootc"}),
+        ("scalar", {"scalaravg_col"}),
+        ("mineral", {"labilep_vr"}),
+    ],
 )
 def test_a_half_taken_step_out_of_ad_is_an_error(
     elm_sample: Path, real: Path, left_out: str, found: set[str]
 ) -> None:
-    parts = {"soil": True, "wood": True, "scalar": True, left_out: False}
-    take_out_of_ad(real, **parts)
+    take_out_of_ad(real, **{left_out: False})
     assert variables(real_audit(elm_sample, real).errors) == found
+
+
+def test_mineral_p_of_an_ad_file_is_left_alone(elm_sample: Path) -> None:
+    report = real_audit(elm_sample, elm_sample / RESTART)
+    assert "labilep_vr" not in variables(report.findings)
+
+
+def test_a_ratio_is_not_told_as_the_variables_value(elm_sample: Path, real: Path) -> None:
+    take_out_of_ad(real, soil=False, wood=False, mineral=False)
+    lines = {finding.variable: finding.line() for finding in real_audit(elm_sample, real).errors}
+    assert " soil4 : soil3 = 0." in lines["soil4c_vr"]
+    assert " median share of it = 0." in lines["deadstemc"]
+    assert " share of LABILE_P / 0.5 m = 0.0" in lines["labilep_vr"]
+
+
+def test_one_error_is_no_errors(elm_sample: Path, real: Path) -> None:
+    assert "0 errors" in real_audit(elm_sample, real).lines()[-1]
+    edit(real, "leafc_storage", AMAZON_TREE, np.nan)
+    assert "1 error, " in real_audit(elm_sample, real).lines()[-1]
+
+
+def test_standard_parameters_are_those_of_the_sample(elm_sample: Path) -> None:
+    standard = audit._standard(None)
+    given = audit._standard(read_parameters(elm_sample / PARAMS))
+    assert standard.soil4_soil3 == pytest.approx(given.soil4_soil3, rel=1e-6)
+    assert standard.ad_ratio == pytest.approx(given.ad_ratio, rel=1e-6)
+    for pool, ratios in given.soil_ratios.items():
+        assert standard.soil_ratios[pool] == pytest.approx(ratios)
+    np.testing.assert_array_equal(standard.evergreen, given.evergreen)
+    np.testing.assert_allclose(standard.dead_live, given.dead_live, rtol=1e-6)
 
 
 def test_cells_left_behind_in_ad_space_are_an_error_that_names_them(elm_sample: Path, real: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import netCDF4
@@ -20,6 +21,7 @@ from phase_lib.elm.calendar import (
 )
 from phase_lib.elm.canopy import canopy_height, growth_form, leaf_area, leaf_carbon
 from phase_lib.elm.domain import read_domain
+from phase_lib.elm.inspection import describe, inspect
 from phase_lib.elm.matching import match_cells, nearest
 from phase_lib.elm.netcdf import create_dataset, flavour, get_variable, open_dataset
 from phase_lib.elm.parameters import read_parameters
@@ -27,8 +29,8 @@ from phase_lib.elm.pools import HEADLINE, POOL_VARIABLES
 from phase_lib.elm.restart import read_header
 from phase_lib.elm.soil_grid import DZDECOMP, DZSOI, ZISOI, ZSOI
 from phase_lib.elm.subgrid import bgc_columns, bgc_patches, read_subgrid
-from phase_lib.elm.surface import read_land_area, read_surface
-from tests.helpers.restarts import DZ, EVERGREEN, SLATOP, edit, make_world, raw, without
+from phase_lib.elm.surface import UNITS, read_land_area, read_surface
+from tests.helpers.restarts import DZ, EVERGREEN, SLATOP, copy_of, edit, make_world, raw, without
 
 RESTART = "ad20.elm.r.0021-01-01-00000.nc"
 
@@ -279,6 +281,74 @@ def test_domain_and_surface_of_the_sample_have_its_cells(elm_sample: Path) -> No
     # Cells of a 4 km grid: of 7 to 22 km2.
     area = read_land_area(elm_sample / "surfdata.biomes.1d.nc", grid.lat, grid.lon) / 1e6
     assert np.all((area > 7.0) & (area < 22.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "units"),
+    [("LABILE_P", "kgP/m2"), ("PCT_NAT_PFT", "m2/m2"), ("LATIXY", "radians"), ("AREA", "m^2")],
+)
+def test_a_surface_field_in_other_units_is_refused(tmp_path: Path, name: str, units: str) -> None:
+    world = make_world(tmp_path)
+    names = ["LABILE_P", "PCT_NAT_PFT", "AREA"]
+    for accepted in ("", UNITS[name][0]):
+        set_units(world.surface, name, accepted)
+        read_surface(world.surface, names, world.lat, world.lon)
+    set_units(world.surface, name, units)
+    with pytest.raises(InputError, match=f"{name} has units {re.escape(repr(units))}; expected "):
+        read_surface(world.surface, names, world.lat, world.lon)
+
+
+def set_units(path: Path, name: str, units: str) -> None:
+    with netCDF4.Dataset(path, "r+") as d:
+        d[name].units = units
+
+
+def test_every_field_of_the_real_surface_file_has_known_units(elm_sample: Path) -> None:
+    _, grid = read_header(elm_sample / RESTART)
+    with netCDF4.Dataset(elm_sample / "surfdata.biomes.1d.nc") as d:
+        assert all(d[name].units for name in UNITS)
+    read_surface(elm_sample / "surfdata.biomes.1d.nc", list(UNITS), grid.lat, grid.lon)
+
+
+def test_a_domain_in_radians_is_refused(elm_sample: Path, tmp_path: Path) -> None:
+    path = copy_of(elm_sample / "domain.lnd.biomes.1d.nc", tmp_path)
+    set_units(path, "yc", "radians")
+    with pytest.raises(InputError, match="yc has units 'radians'"):
+        read_domain(path)
+
+
+# -- inspection -------------------------------------------------------------------------------------------
+
+
+def test_files_of_a_run_are_recognised(tmp_path: Path) -> None:
+    monthly, predicted, test = (tmp_path / name for name in ("monthly.nc", "predictions.nc", "test.nc"))
+    with create_dataset(monthly) as d:
+        d.createDimension("gridcell", 2)
+        d.createDimension("time", 24)
+        d.first_year, d.years = np.int32(1901), np.int32(2)
+        for name in ("lat", "lon", "forcing_distance_km"):
+            d.createVariable(name, "f8", ("gridcell",))[:] = 5.0
+        for name in ("FLDS", "PSRF", "FSDS", "QBOT", "PRECTmms", "TBOT"):
+            d.createVariable(name, "f4", ("gridcell", "time"))[:] = 280.0
+    for path, fields in ((predicted, ("soil3c_vr", "ood_flag")), (test, ("cell", "soil3c_phase"))):
+        with create_dataset(path) as d:
+            d.createDimension("gridcell", 2)
+            if path == predicted:
+                d.label_space = "normal"
+            for name in ("lat", "lon", *fields):
+                d.createVariable(name, "f8", ("gridcell",))[:] = [0.0, 1.0]
+    content = {path.stem: inspect(path) for path in (monthly, predicted, test)}
+    assert [item["kind"] for item in content.values()] == [
+        "monthly_forcing",
+        "predictions",
+        "test_predictions",
+    ]
+    assert content["monthly"]["forcing_years"] == "1901 to 1902"
+    assert content["monthly"]["means"]["TBOT"]["mean"] == 280.0
+    assert (content["predictions"]["fields"], content["predictions"]["flagged_cells"]) == (["soil3c_vr"], 1)
+    assert content["test"]["fields"] == ["soil3c"]
+    for item in content.values():
+        assert "no file known here" not in describe(item)[0]
 
 
 def test_parameters_of_the_sample_are_the_documented_ones(elm_sample: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from phase_lib.base.errors import InputError
 from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.equilibrium.criteria import RunVerdict, assess
+from phase_lib.equilibrium.verdict import describe
 from tests.helpers.history import Grid, decay, linear, write_history, years
 
 SETTINGS = EquilibriumSettings()
@@ -145,6 +146,48 @@ def test_fluxes_canopy_and_water_are_judged_in_their_own_units(tmp_path: Path) -
     stock = 100.0 + 0.05 * 50.0
     relative = verdict.value("relative_drift_totsomn_percent_per_century")
     assert relative == pytest.approx(100 * 100 * 0.05 / stock, rel=1e-9)
+
+
+def test_a_drift_of_exactly_zero_in_every_cell_is_no_test(tmp_path: Path) -> None:
+    grid, bounds = Grid(), years(0, 60)
+    periodic = np.repeat((bounds[:, :1] % 20.0), grid.cells, axis=1)
+    almost = periodic.copy()
+    almost[-1, 0] += 1.0e-3
+    fields = steady(grid, bounds) | {"TWS": periodic, "H2OSNO": almost, "NBP": 0.0 * periodic}
+    verdict = judge(tmp_path, fields, bounds)
+    prescribed = {criterion.rule.name: criterion.prescribed for criterion in verdict.criteria}
+    assert prescribed["drift_tws_mm_per_yr"]
+    assert not prescribed["drift_h2osno_mm_per_yr"]
+    # A level of zero is a finding: it could be another.
+    assert not prescribed["nbp_pgc_per_yr"]
+    assert "drift_tws_mm_per_yr" not in {criterion.rule.name for criterion in verdict.tested}
+    lines = describe(verdict)
+    assert f"{len(verdict.tested)} of {len(verdict.tested)} criteria hold" in lines[0]
+    assert "  --   drift_tws_mm_per_yr: prescribed, not a test" in lines
+    assert not any(line.startswith("  ok   drift_tws") for line in lines)
+
+
+def test_cells_that_cancel_out_are_a_test(tmp_path: Path) -> None:
+    grid, bounds = Grid(), years(0, 60)
+    slope = np.zeros(grid.cells)
+    slope[[0, 1]] = [1.0, -grid.land_area_m2[0] / grid.land_area_m2[1]]
+    fields = steady(grid, bounds) | {"TWS": linear(grid, bounds, 4000.0, slope)}
+    water = next(c for c in judge(tmp_path, fields, bounds).criteria if c.rule.field == "TWS")
+    assert water.value == pytest.approx(0.0, abs=1e-9)
+    assert not water.prescribed
+
+
+def test_years_that_fill_no_cycle_are_said_to_be_unused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    grid = Grid()
+    path = write_history(tmp_path / "h1.nc", grid, years(0, 20), steady(grid, years(0, 20)))
+    with caplog.at_level("INFO", logger="phase"):
+        assess([path], 7, SETTINGS)
+        assert "first 6 years not used" in caplog.text
+        caplog.clear()
+        assess([path], 5, SETTINGS)
+        assert "not used" not in caplog.text
 
 
 def test_fields_that_are_missing_are_listed_as_not_assessed_and_do_not_fail(tmp_path: Path) -> None:

@@ -286,5 +286,12 @@ def make_dataset(directory: Path, grid: Grid, preset: str = "paper", batch_cells
     """A whole dataset of synthetic cells; returns its directory."""
     given = write_inputs(directory / "inputs", grid)
     targets = TargetSettings.model_validate({"preset": preset})
-    fuse(given, FusionSettings(batch_cells=batch_cells), targets, directory / "dataset")
+    fuse(
+        given,
+        FusionSettings(batch_cells=batch_cells),
+        targets,
+        directory / "dataset",
+        mortality_factor=MORTALITY,
+        history_years=20,
+    )
     return directory / "dataset"

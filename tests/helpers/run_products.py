@@ -18,7 +18,7 @@ from tests.helpers.history import Grid, write_history, years
 PATCH = {"deadcrootc": "gC/m^2", "deadstemc": "gC/m^2", "tlai": "m^2/m^2"}
 LAYER = {"soil3c": "gC/m^3", "soil4c": "gC/m^3", "cwdc": "gC/m^3"}
 #: Scatter of the natural logarithm of each model's predictions.
-ERROR = {"phase": 0.1, "state20": 0.9, "analogue": 0.5}
+ERROR = {"phase": 0.1, "paper": 0.2, "state20": 0.9, "analogue": 0.5}
 SECONDS = {
     "make_world": 20.0,
     "reduce_forcing": 8.0,
@@ -47,8 +47,10 @@ class GlobalGrid(Grid):
         )
 
 
-def synthetic_run(root: Path, grid: Grid, seed: int = 0) -> tuple[RunProducts, RunFacts]:
-    """Writes every product of a run under `root`."""
+def synthetic_run(
+    root: Path, grid: Grid, seed: int = 0, *, paper: bool = True
+) -> tuple[RunProducts, RunFacts]:
+    """Writes every product of a run under `root`; with `paper` the paper's preset is among the models."""
     rng = np.random.default_rng(seed)
     root.mkdir(parents=True, exist_ok=True)
     splits = _splits(root, grid, rng)
@@ -56,11 +58,13 @@ def synthetic_run(root: Path, grid: Grid, seed: int = 0) -> tuple[RunProducts, R
     products = RunProducts(
         verdict=root / "equilibrium" / "verdict.json",
         drift=root / "equilibrium" / "drift.nc",
-        predictions=_predictions(root / "predictions.nc", grid, rng),
-        restart=root / "restart" / "ad.elm.r.0021-01-01-00000.nc",
+        predictions=_predictions(root / "predictions.nc", grid, rng, splits["block"]),
+        restart=_restart(root / "restart" / "ad.elm.r.0021-01-01-00000.nc", grid),
         diff=_diff(root / "diff.json"),
         splits=splits,
-        tests={split: _test(root / f"test_{split}.nc", grid, rng, path) for split, path in splits.items()},
+        tests={
+            split: _test(root / f"test_{split}.nc", grid, rng, path, paper) for split, path in splits.items()
+        },
         training={split: _training(root / f"{split}.csv", rng) for split in splits},
         benchmarks=_benchmarks(root / "benchmarks"),
         cleaning=_cleaning(root / "cleaning.json", grid),
@@ -113,7 +117,10 @@ def _verdict(root: Path, grid: Grid, rng: np.random.Generator, split: Path) -> N
         left = np.exp(-(bounds.mean(axis=1) - first) / tau)[:, None]
         soil = target * (1.0 + (start - 1.0) * left + 0.002 * rng.standard_normal(grid.cells))
         vegetation = 0.35 * target * (1.0 + 0.3 * (start - 1.0) * left)
+        # Water repeats with the forcing, as where it does not depend on carbon.
+        water = 900.0 + bounds[:, :1] % 20 + np.zeros(grid.cells)
         fields = {
+            "TWS": water,
             "TOTSOMC": soil,
             "TOTVEGC": vegetation,
             "TOTECOSYSC": 1.1 * (soil + vegetation),
@@ -130,8 +137,36 @@ def _verdict(root: Path, grid: Grid, rng: np.random.Generator, split: Path) -> N
     )
 
 
-def _predictions(path: Path, grid: Grid, rng: np.random.Generator) -> Path:
+def _restart(path: Path, grid: Grid) -> Path:
+    """One column per cell under two PFTs and bare ground, the same carbon per volume in all layers."""
+    path.parent.mkdir()
+    cells = np.arange(grid.cells)
+    pfts = (0, 4, 14)
+    with netCDF4.Dataset(path, "w") as nc:
+        for name, size in (("gridcell", 1), ("column", 1), ("pft", len(pfts))):
+            nc.createDimension(name, size * grid.cells)
+        nc.createDimension("levgrnd", 15)
+        for name, dim, values in (
+            ("grid1d_lat", "gridcell", grid.cell_lat),
+            ("grid1d_lon", "gridcell", grid.cell_lon),
+            ("cols1d_ityplun", "column", np.ones(grid.cells, dtype=int)),
+            ("cols1d_ityp", "column", np.ones(grid.cells, dtype=int)),
+            ("cols1d_gridcell_index", "column", cells + 1),
+            ("cols1d_wtxy", "column", np.ones(grid.cells)),
+            ("pfts1d_column_index", "pft", np.repeat(cells, len(pfts)) + 1),
+            ("pfts1d_itypveg", "pft", np.tile(pfts, grid.cells)),
+            ("pfts1d_wtcol", "pft", np.tile([0.2, 0.5, 0.3], grid.cells)),
+        ):
+            nc.createVariable(name, values.dtype, (dim,))[:] = values
+        for pool in ("soil1", "soil2", "soil3", "soil4"):
+            nc.createVariable(f"{pool}c_vr", "f8", ("column", "levgrnd"))[:] = 1000.0
+    return path
+
+
+def _predictions(path: Path, grid: Grid, rng: np.random.Generator, split: Path) -> Path:
     score = rng.gamma(4.0, 0.2, grid.cells)
+    with netCDF4.Dataset(split) as nc:
+        part = np.asarray(nc["part"][:])
     with netCDF4.Dataset(path, "w") as nc:
         nc.createDimension("gridcell", grid.cells)
         nc.ood_threshold = float(np.quantile(score, 0.98))
@@ -139,13 +174,14 @@ def _predictions(path: Path, grid: Grid, rng: np.random.Generator) -> Path:
             ("lat", grid.cell_lat),
             ("lon", grid.cell_lon),
             ("ood_score", score),
+            ("split_part", part),
             ("ood_flag", (score > nc.ood_threshold).astype(np.int8)),
         ):
             nc.createVariable(name, values.dtype, ("gridcell",))[:] = values
     return path
 
 
-def _test(path: Path, grid: Grid, rng: np.random.Generator, split: Path) -> Path:
+def _test(path: Path, grid: Grid, rng: np.random.Generator, split: Path, paper: bool) -> Path:
     with netCDF4.Dataset(split) as nc:
         cell = np.flatnonzero(nc["part"][:] == 3)
     truth, mask, dims = {}, {}, {}
@@ -166,6 +202,7 @@ def _test(path: Path, grid: Grid, rng: np.random.Generator, split: Path) -> Path
         predictions={
             model: {t: v * np.exp(error * rng.standard_normal(v.shape)) for t, v in truth.items()}
             for model, error in ERROR.items()
+            if paper or model != "paper"
         },
         dims=dims,
         units={**PATCH, **LAYER},

@@ -69,6 +69,7 @@ class Case:
 
     def run(self, *, action: str = "keep", dry_run: bool = False, **changes: Any) -> dict[str, Any]:
         soil_params = changes.pop("soil_params", self.world.soil_params)
+        mortality_factor = changes.pop("mortality_factor", MORTALITY)
         return inject(
             changes.pop("restart", self.world.restart),
             changes.pop("surface", self.world.surface),
@@ -78,6 +79,7 @@ class Case:
             self.output,
             InjectionSettings(**changes),
             OodSettings(action=action),
+            mortality_factor=mortality_factor,
             report=self.report,
             dry_run=dry_run,
         )
@@ -205,9 +207,10 @@ def test_from_year_40_on_leaving_ad_divides_by_the_mean_scalar(tmp_path: Path) -
     assert report["conversion"]["divided_by_scalaravg"] is True
 
 
-def test_the_mortality_factor_of_the_settings_is_used(tmp_path: Path) -> None:
+def test_the_mortality_factor_of_the_ad_run_is_used(tmp_path: Path) -> None:
     case = case_in(tmp_path, seed=2)
-    case.run(spinup_mortality_factor=8.0)
+    report = case.run(mortality_factor=8.0)
+    assert report["conversion"]["spinup_mortality_factor"] == 8.0
     covered = case.world.patch[case.world.cover > 0.0]
     np.testing.assert_allclose(case.after("deadstemc")[covered], 8.0 * case.before("deadstemc")[covered])
 
@@ -270,6 +273,7 @@ def test_the_control_of_the_real_restart(elm_sample: Path, tmp_path: Path) -> No
         output,
         InjectionSettings(),
         OodSettings(),
+        mortality_factor=MORTALITY,
     )
     assert output.read_bytes()[:4] == b"CDF\x05"
     difference = compare_restarts(base, output)
@@ -741,4 +745,5 @@ def test_base_and_output_may_not_be_one_file(case: Case) -> None:
             case.world.restart,
             InjectionSettings(),
             OodSettings(),
+            mortality_factor=MORTALITY,
         )

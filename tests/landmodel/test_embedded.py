@@ -164,7 +164,6 @@ def test_accelerated_spinup_reaches_the_semi_analytic_steady_state(
     rates = np.divide(loss, stock, out=np.ones_like(loss), where=stock > 1e-12)
     thawed = environment.altmax.amin(0).numpy() > 10.0
     growing = (model.flux["GPP"] / 20.0).numpy() > 100.0
-    # Columns whose averaged scalar fell below 1e-3 were not accelerated beyond F.
     cells = np.flatnonzero(thawed & growing)
     assert len(cells) >= 5
     dz = site.dz[:8].numpy()
@@ -252,6 +251,30 @@ def test_history_holds_the_mean_over_the_cycle_and_balances_with_the_restart(
     stock += values(files.restart, "cwdc_vr")[:, :10] @ DZ
     # A cold start holds 10 gC m-3 of soil4 in layers 1 to 5 and at most a seed of leaf and stem.
     assert gain == pytest.approx(stock - 10.0 * 0.28913, rel=1e-4, abs=2.0)
+
+
+def test_history_axes_are_complete_and_increase(small_world: SmallWorld, tmp_path: Path) -> None:
+    files = run_segment(small_world.job(tmp_path))
+    for axis, step in (("lat", 5.0), ("lon", 5.0)):
+        assert np.diff(values(files.cycles[0], axis)) == pytest.approx(step)
+
+
+def test_growth_is_limited_by_phosphorus_where_the_soil_holds_hardly_any(small_world: SmallWorld) -> None:
+    def npp(phosphorus: float) -> tuple[float, float]:
+        model = cold_model(small_world, mode="normal")
+        state = model.state
+        for name in ("smin_nh4", "smin_no3"):
+            state.mineral[name].fill_(20.0)
+        for name in ("solutionp", "labilep", "secondp", "primp"):
+            state.mineral[name].fill_(phosphorus)
+        for year in range(1, 31):
+            model.run_year(year)
+        return float(model.flux["NPP"].sum()), float(model.mean["FPG_P"].min()) / 30.0
+
+    poor, poor_fpg = npp(1.0e-4)
+    rich, rich_fpg = npp(5.0)
+    assert poor_fpg < 0.9 < rich_fpg
+    assert poor < 0.9 * rich
 
 
 # --- spin-up semantics ----------------------------------------------------------------------------
@@ -387,7 +410,11 @@ def test_other_dimensions_are_refused_with_their_name(
 
 @pytest.mark.parametrize(
     ("name", "value", "place"),
-    [("soil3c_vr", -50.0, "layer 3"), ("soil3c_vr", np.nan, "layer 3"), ("smin_no3_vr", -1.0, "layer 3")],
+    [
+        ("soil3c_vr", -50.0, "layer 3"),
+        ("soil3c_vr", np.nan, "layer 3"),
+        ("smin_no3_vr", -1.0, "layer 3"),
+    ],
 )
 def test_a_negative_or_missing_soil_value_stops_the_model_naming_cell_pool_and_layer(
     small_world: SmallWorld, restart: Path, tmp_path: Path, name: str, value: float, place: str

@@ -7,16 +7,21 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.image import imread
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import read_json
+from phase_lib.report import figures, page
 from phase_lib.report.maps import CellMap
 from phase_lib.report.page import load_tests, write_report
 from phase_lib.report.products import RunProducts
+from phase_lib.report.restart import InjectedState, read_injected
 from phase_lib.report.summary import write_summary
+from tests.helpers.restarts import DZ, edit, make_world
 from tests.helpers.run_products import GlobalGrid, synthetic_run
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -101,7 +106,7 @@ def test_titles_say_the_finding(root: Path) -> None:
 def test_tables_hold_the_numbers_of_the_summary(root: Path) -> None:
     summary = read_json(root / "summary.json")
     skill = pd.read_csv(root / "report" / "tables" / "skill.csv")
-    assert len(skill) == 2 * 3 * 6
+    assert len(skill) == 2 * 4 * 6
     for row in skill.itertuples():
         expected = summary["skill"][row.split][row.model][row.target]
         assert row.r2 == pytest.approx(expected["r2"])
@@ -151,6 +156,107 @@ def test_loaded_test_cells_know_patches_from_layers(products: RunProducts) -> No
     shapes = {data.target: (data.patch, data.truth.shape[1]) for data in load_tests(products.tests["block"])}
     assert shapes["tlai"] == (True, 17)
     assert shapes["cwdc"] == (False, 10)
+
+
+@pytest.mark.parametrize(
+    "name", ["soil_carbon_maps", "split_maps", "out_of_distribution_map", "drift_maps", "criteria_over_time"]
+)
+def test_no_figure_begins_with_an_empty_band(root: Path, name: str) -> None:
+    pixels = imread(root / "report" / "figures" / f"{name}.png")[..., :3]
+    drawn = np.flatnonzero((pixels < 0.9).any(axis=(1, 2)))
+    assert drawn[0] <= 15
+    assert drawn[-1] >= len(pixels) - 15
+
+
+def test_the_skill_figure_shows_the_models_that_were_scored(root: Path) -> None:
+    skill = read_json(root / "summary.json")["skill"]
+
+    def names(drawing: figures.Drawing) -> list[str]:
+        return [text.get_text() for text in drawing.figure.legends[0].get_texts()]
+
+    drawing = figures.skill_overview(skill, 30)
+    assert names(drawing) == ["PHASE", "PHASE, paper preset", "input state", "analogue"]
+    assert "30 AD years" in drawing.caption
+    assert "paper" in drawing.caption
+    without = {split: {m: t for m, t in models.items() if m != "paper"} for split, models in skill.items()}
+    drawing = figures.skill_overview(without, 20)
+    assert names(drawing) == ["PHASE", "input state", "analogue"]
+    assert "paper" not in drawing.caption
+
+
+def test_the_score_map_spans_the_data_and_shows_their_distribution() -> None:
+    grid = CellMap.of(GRID.cell_lat, GRID.cell_lon)
+    score = np.linspace(0.1, 2.4, GRID.cells)
+    test = np.arange(GRID.cells) % 4 == 0
+    drawing = figures.out_of_distribution_map(grid, score, score > 2.0, 2.0, test)
+    ax, histogram = drawing.figure.axes[:2]
+    assert ax.collections[0].get_clim() == pytest.approx((0.05, 1.2))
+    above = int(np.sum(score > 2.0))
+    assert ax.get_legend().get_texts()[0].get_text() == f"flagged ({above})"
+    labels = [text.get_text() for text in histogram.get_legend().get_texts()]
+    assert labels == [f"all cells ({GRID.cells})", f"blocked test cells ({test.sum()})", "threshold"]
+    for steps in histogram.patches:
+        assert steps.get_data().values.sum() == pytest.approx(100.0)
+    assert f"{above} of {GRID.cells} cells" in drawing.title
+    assert f"{int(np.sum(score[test] > 2.0))} of {test.sum()} blocked test cells" in drawing.title
+
+
+def test_dead_wood_is_said_to_be_scored_on_herbaceous_patches_too(products: RunProducts, root: Path) -> None:
+    with netCDF4.Dataset(products.tests["block"]) as nc:
+        mask = nc["deadstemc_mask"][:] == 1
+    # PFTs 1 to 8 are trees, 9 to 11 shrubs.
+    expected = f"{mask[:, 1:12].sum()} of {mask.sum()} (deadstemc)"
+    assert expected in (root / "report" / "index.html").read_text(encoding="utf-8")
+    layers = [data for data in load_tests(products.tests["block"]) if not data.patch]
+    assert figures.dead_wood_note(layers) == ""
+
+
+def test_cost_bars_that_overlap_are_said_to(root: Path) -> None:
+    cost = read_json(root / "summary.json")["cost"]
+    drawing = figures.cost_bars(cost | {"ratio_core_seconds": 0.5}, cost["core_seconds_by_role"])
+    assert "2 times more" in drawing.title
+    assert "overlap" in drawing.caption
+
+
+def test_the_page_says_what_is_no_test_and_how_deep_the_carbon_lies(root: Path) -> None:
+    page = (root / "report" / "index.html").read_text(encoding="utf-8")
+    # One column per run and table: all cells, and the blocked test cells.
+    assert page.count("prescribed, not a test") == 6
+    # The same carbon in every layer lies as deep as the layers are thick.
+    assert f"{DZ[8:].sum() / DZ.sum():.0%} of the injected soil organic carbon" in page
+    assert f"<td>3</td><td>{2 * GRID.cells} covered patches</td>" in page
+
+
+def test_without_the_restart_the_page_speaks_of_deep_carbon_in_words(
+    products: RunProducts, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "draw", lambda *_: {})
+    absent = RunProducts(**{**vars(products), "restart": tmp_path / "restart.nc"})
+    html = write_report(root / "summary.json", absent, tmp_path / "report").read_text(encoding="utf-8")
+    assert "A large share of the soil organic carbon lies in layers 9 and 10, below 1.4 m" in html
+    assert "covered patches" not in html
+
+
+def test_patches_and_deep_carbon_of_a_restart_in_any_order(tmp_path: Path) -> None:
+    world = make_world(tmp_path, cells=4, crop=True)
+    area, landfrac = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 0.5, 0.8, 0.3])
+    for pool in ("soil1", "soil2", "soil4"):
+        edit(world.restart, f"{pool}c_vr", (world.column, slice(None)), 0.0)
+    edit(world.restart, "soil3c_vr", (world.column, slice(None)), np.arange(1.0, 5.0)[:, None] * np.ones(15))
+    edit(world.restart, "soil3c_vr", (world.column[0], slice(8, 10)), 7.0)
+    order = np.array([2, 0, 3, 1])
+    cells = {"lat": world.lat, "lon": world.lon, "area": area, "landfrac": landfrac}
+    found = read_injected(world.restart, {name: values[order] for name, values in cells.items()})
+    with netCDF4.Dataset(world.restart) as nc:
+        weight = area * landfrac * np.asarray(nc["cols1d_wtxy"][:])[world.column]
+    density = np.repeat(np.arange(1.0, 5.0)[:, None], 10, axis=1)
+    density[0, 8:] = 7.0
+    stock = weight @ (density * DZ)
+    assert found.deep_share == pytest.approx(stock[8:].sum() / stock.sum(), rel=1e-5)
+    assert found.patches == np.count_nonzero(world.cover[:, 1:])
+    assert found.total("leafc kept: dormant") == found.patches
+    assert found.total("litr1n_vr") == 40
+    assert InjectedState(1, 10, None).deep_share is None
 
 
 def test_cells_of_a_regular_grid_become_a_raster_with_its_gaps() -> None:

@@ -12,7 +12,7 @@ import pytest
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import read_json
 from phase_lib.report.closing import closing_page, wins
-from phase_lib.report.cost import read_costs, role_of
+from phase_lib.report.cost import ROLES, compared, read_costs, role_of
 from phase_lib.report.products import RunFacts, RunProducts
 from phase_lib.report.summary import build_summary, write_summary
 from tests.helpers.run_products import ERROR, SECONDS, GlobalGrid, synthetic_run
@@ -37,7 +37,7 @@ def test_every_promised_key_is_there(summary: dict[str, Any]) -> None:
     assert {"run", "domain", "skill", "restart", "equilibrium", "stocks", "cost"} <= set(summary)
     assert {"name", "config_hash", "code_version", "seconds", "cores", "device"} <= set(summary["run"])
     for split in ("random", "block"):
-        assert set(summary["skill"][split]) == {"phase", "state20", "analogue"}
+        assert set(summary["skill"][split]) == {"phase", "paper", "state20", "analogue"}
         for model in summary["skill"][split].values():
             assert set(model) == TARGETS
             assert all(set(metrics) == METRICS for metrics in model.values())
@@ -59,7 +59,7 @@ def test_skill_orders_the_models_by_the_scatter_they_were_given(summary: dict[st
     for models in summary["skill"].values():
         for target in TARGETS:
             ratio = {model: models[model][target]["median_abs_log_ratio"] for model in ERROR}
-            assert ratio["phase"] < ratio["analogue"] < ratio["state20"]
+            assert ratio["phase"] < ratio["paper"] < ratio["analogue"] < ratio["state20"]
             # The median of |N(0, s)| is 0.6745 s.
             assert ratio["phase"] == pytest.approx(0.6745 * ERROR["phase"], rel=0.35)
 
@@ -127,6 +127,49 @@ def test_cores_held_count_where_the_benchmark_says_how_many(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    ("ratio", "less", "words"),
+    [
+        (60.0, "fewer", "60 times fewer"),
+        (1.66, "less", "1.7 times less"),
+        (0.25, "less", "4 times more"),
+        (1.01, "less", "the same"),
+        (0.99, "fewer", "the same"),
+        (1200.0, "fewer", "1,200 times fewer"),
+    ],
+)
+def test_a_cost_is_said_to_be_less_only_where_it_is(ratio: float, less: str, words: str) -> None:
+    assert compared(ratio, less) == words
+
+
+def test_the_closing_page_says_when_the_accelerated_run_cost_more(summary: dict[str, Any]) -> None:
+    dear = summary | {"cost": summary["cost"] | {"ratio_core_seconds": 0.5}}
+    assert "(2 times more)" in closing_page(dear)
+    assert "(2 times more)" not in closing_page(summary)
+
+
+def test_what_stages_count_as_names_no_number_of_years() -> None:
+    assert not any(character.isdigit() for meaning in ROLES.values() for character in meaning)
+
+
+def test_the_closing_page_leaves_the_paper_preset_to_the_report(
+    summary: dict[str, Any], tmp_path: Path
+) -> None:
+    assert "paper" not in closing_page(summary)
+    without = build_summary(*synthetic_run(tmp_path / "run", GRID, paper=False))
+    assert set(without["skill"]["block"]) == {"phase", "state20", "analogue"}
+    assert "PHASE beats both baselines on 6 of 6" in closing_page(without)
+
+
+def test_criteria_that_the_forcing_prescribes_are_not_counted(summary: dict[str, Any]) -> None:
+    # Three drifts, the area, and the relative drift of soil carbon; water repeats with the forcing.
+    for run in ("injected", "control", "reference"):
+        assert summary["equilibrium"][run]["criteria_prescribed"] == ["drift_tws_mm_per_yr"]
+        assert summary["equilibrium"][run]["criteria_tested"] == 5
+    failed = len(summary["equilibrium"]["control"]["criteria_failed"])
+    assert f"{failed} of 5" in closing_page(summary)
+
+
+@pytest.mark.parametrize(
     ("stage", "role"),
     [
         ("run_ad_0021", "accelerated"),
@@ -135,6 +178,7 @@ def test_cores_held_count_where_the_benchmark_says_how_many(tmp_path: Path) -> N
         ("convert_control", "verification"),
         ("train_surrogate-random", "verification"),
         ("train_surrogate-block", "accelerated"),
+        ("train_paper_surrogate-block", "verification"),
         ("inject_restart", "accelerated"),
         ("make_world", "inputs"),
     ],

@@ -139,9 +139,7 @@ def _on_grid(values: np.ndarray, inputs: RunInputs) -> np.ndarray:
 def _define_grid(dataset: netCDF4.Dataset, inputs: RunInputs) -> None:
     domain = inputs.domain
     nj, ni = domain.shape
-    row, column = np.divmod(domain.row, ni)
-    lat, lon = np.full(nj, FILL_DOUBLE), np.full(ni, FILL_DOUBLE)
-    lat[row], lon[column] = domain.lat, domain.lon
+    lat, lon = domain.axes
     fill = np.float32(FILL_DOUBLE)
     for name, values, units in (("lat", lat, "degrees_north"), ("lon", lon, "degrees_east")):
         variable = dataset.createVariable(name, "f4", (name,), fill_value=fill)

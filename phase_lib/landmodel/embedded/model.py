@@ -220,10 +220,10 @@ class EmbeddedModel:
         granted_n = positive[0].sum(0) * nitrogen.immobilised
         granted_p = positive[1].sum(0) * nitrogen.immobilised * phosphorus.immobilised
         used = (demand * scale).sum(1)
-        mineral["smin_nh4"] = (
-            mineral["smin_nh4"] + (granted_n - used[0]) + (1.0 - phosphorus.plant) * nitrogen.uptake
-        )
-        mineral["solutionp"] = mineral["solutionp"] + (granted_p - used[1])
+        # Differences of equal numbers leave crumbs below zero, which no pool may hold.
+        unused = granted_n - used[0] + (1.0 - phosphorus.plant) * nitrogen.uptake
+        mineral["smin_nh4"] = (mineral["smin_nh4"] + unused).clamp(min=0.0)
+        mineral["solutionp"] = (mineral["solutionp"] + granted_p - used[1]).clamp(min=0.0)
 
     def _add_litter(self, litter: Litter, profile: _Profiles) -> Tensor:
         """Adds litter to the first four pools; returns its carbon on the column (cell), gC m-2."""
@@ -364,10 +364,10 @@ class EmbeddedModel:
             ModelAbort: a pool other than `xsmrpool` is below zero or not a number.
         """
         state = self.state
-        if not bool(state.soil.amin() >= -k.NEGATIVE_TOLERANCE):
+        if not _sound(state.soil):
             for name, index in soil_variables():
                 self._stop_on(name, state.soil[index], "layer", when)
-        if not bool(state.organs.amin() >= -k.NEGATIVE_TOLERANCE):
+        if not _sound(state.organs):
             for name, organ_index in organ_variables():
                 self._stop_on(name, state.organs[organ_index], "PFT", when)
         for name, values in state.mineral.items():
@@ -386,6 +386,10 @@ class EmbeddedModel:
                 f"{name} is {float(values[place, cell]):.6g} {when}: cell {self._cells[cell]}, "
                 f"{level} {where}; pools must be finite and not negative"
             )
+
+
+def _sound(pools: Tensor) -> bool:
+    return bool(pools.amin() >= -k.NEGATIVE_TOLERANCE) and bool(pools.amax() < float("inf"))
 
 
 _SIGNED = ("xsmrpool", "annsum_npp")

@@ -96,10 +96,10 @@ def _seasonal(site: Site, air: Tensor, soil: Tensor, day_length: Tensor) -> tupl
     fall_month, fall_share = _fall(site, day_length, north)
     accumulated = torch.zeros_like(air[0])
     out = torch.zeros_like(air[0], dtype=torch.bool)
-    done = torch.zeros_like(out)
+    done, never = torch.zeros_like(out), torch.zeros_like(out)
     for step in range(2 * months):
         t, month = step % months, step % 12
-        solstice = torch.where(north, torch.tensor(month == 0), torch.tensor(month == 6))
+        solstice = {0: north, 6: ~north}.get(month, never)
         accumulated = torch.where(solstice, torch.zeros_like(accumulated), accumulated)
         done = done & ~solstice
         before = accumulated

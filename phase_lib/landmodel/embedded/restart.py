@@ -25,11 +25,14 @@ from phase_lib.elm.constants import (
     LANDUNIT_SOIL,
     NATPFT,
     PFT_NAMES,
+    PFT_WEIGHT_TOLERANCE,
     SPINUP_AD,
     SPINUP_NORMAL,
+    TFRZ,
+    WEIGHT_SUM_TOLERANCE,
 )
 from phase_lib.elm.netcdf import create_dataset, get_variable, open_dataset
-from phase_lib.elm.pools import LITTER, SOM, TRUNCATION_LAYER, TRUNCATION_PATCH
+from phase_lib.elm.pools import COLUMN_TOTALS, TOTVEGC_POOLS, TRUNCATION_LAYER, TRUNCATION_PATCH
 from phase_lib.elm.restart import restart_header
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, NLEVGRND
 from phase_lib.elm.subgrid import read_subgrid
@@ -41,7 +44,10 @@ _DIMS = {
     "numrad": 2, "levcan": 1, "string_length": 64, "levtrc": 10, "month": 12,
 }  # fmt: skip
 _FLAG = "1=nearest neighbor, 2=copy directly, 3=skip"
-_PFT_WEIGHT_TOLERANCE = 5.0e-3
+#: Totals that real restarts of the CNP configuration hold.
+_COLUMN_TOTALS = ("totlitc", "totsomc", "totlitp", "totsomp", "cwdp")
+#: Water of saturated soil at a porosity of 0.45, kg m-3.
+_SATURATED_WATER = 450.0
 
 
 @dataclass(frozen=True)
@@ -256,30 +262,20 @@ def _write_canopy(writer: _Writer, snapshot: Snapshot, height_factor: float) -> 
 
 
 def _write_totals(writer: _Writer, snapshot: Snapshot) -> None:
-    stages = ("", "_storage", "_xfer")
-    organs = ("leaf", "froot", "livestem", "deadstem", "livecroot", "deadcroot")
-    patch = snapshot.patch
-    totvegc = sum((patch[f"{organ}c{stage}"] for organ in organs for stage in stages), patch["cpool"])
-    totvegc = totvegc + patch["gresp_storage"] + patch["gresp_xfer"]
-    writer.patch("totvegc", totvegc)
-
-    def column(element: str, pools: tuple[str, ...]) -> np.ndarray:
-        return np.sum([snapshot.layer[f"{pool}{element}_vr"] @ DZDECOMP for pool in pools], axis=0)
-
-    writer.column("totlitc", column("c", LITTER))
-    writer.column("totsomc", column("c", SOM))
-    writer.column("totlitp", column("p", LITTER))
-    writer.column("totsomp", column("p", SOM))
-    writer.column("cwdp", column("p", ("cwd",)))
+    writer.patch("totvegc", np.sum([snapshot.patch[name] for name in TOTVEGC_POOLS], axis=0))
+    for total in _COLUMN_TOTALS:
+        writer.column(
+            total, np.sum([snapshot.layer[name] @ DZDECOMP for name in COLUMN_TOTALS[total]], axis=0)
+        )
 
 
 def _write_physics(writer: _Writer, physics: Physics) -> None:
     ncells = writer.ncells
-    temperature = np.full((ncells, 20), np.float64(273.0))
-    temperature[:, 5:] = physics.temperature
-    thickness = np.concatenate([np.zeros(5), DZDECOMP, np.zeros(NLEVGRND - NLEVDECOMP)])
-    water = physics.saturation[:, None] * 450.0 * thickness
-    frozen = temperature < 273.15
+    temperature = np.full((ncells, _DIMS["levtot"]), TFRZ)
+    temperature[:, _DIMS["levsno"] :] = physics.temperature
+    thickness = np.concatenate([np.zeros(_DIMS["levsno"]), DZDECOMP, np.zeros(NLEVGRND - NLEVDECOMP)])
+    water = physics.saturation[:, None] * _SATURATED_WATER * thickness
+    frozen = temperature < TFRZ
     column = ("column", "levtot")
     writer.define("T_SOISNO", column, temperature, units="K", long_name="soil-snow temperature")
     writer.define("H2OSOI_LIQ", column, np.where(frozen, 0.0, water), units="kg/m2", long_name="liquid water")
@@ -383,17 +379,17 @@ def _check_dims(path: Path, dataset: netCDF4.Dataset, inputs: RunInputs) -> None
 
 def _check_weights(path: Path, cover: np.ndarray, inputs: RunInputs) -> None:
     total = cover.sum(axis=1)
-    if np.any(np.abs(total - 1.0) > 1.0e-12):
+    if np.any(np.abs(total - 1.0) > WEIGHT_SUM_TOLERANCE):
         cell = int(np.argmax(np.abs(total - 1.0)))
         raise InputError(path, f"total PFT weight is {float(total[cell])!r} in cell {cell + 1}", expected="1")
     difference = np.abs(cover - inputs.site.cover)
-    if np.any(difference > _PFT_WEIGHT_TOLERANCE):
+    if np.any(difference > PFT_WEIGHT_TOLERANCE):
         worst, pft = np.unravel_index(int(np.argmax(difference)), difference.shape)
         raise InputError(
             path,
             f"pfts1d_wtlnd of PFT {pft} in cell {worst + 1} differs by {difference.max():.4f} "
             "from PCT_NAT_PFT",
-            expected=f"at most {_PFT_WEIGHT_TOLERANCE}",
+            expected=f"at most {PFT_WEIGHT_TOLERANCE}",
             remedy="use the surface data that the restart was made with",
         )
 

@@ -170,10 +170,15 @@ class Vegetation:
         )
 
     def reserve(self, state: State, demand: Demand) -> tuple[Tensor, Tensor]:
-        """Target reserves of N and P: the need of `nstor` years (element, slot, cell), and what is held."""
-        target = self._site.p["nstor"] * (
+        """Target reserves of N and P (element, slot, cell), g m-2, and what is held.
+
+        The target is the need of `nstor` years, and at least what the leaves hold: the level to which
+        the model itself lifts `ppool` on leaving AD.
+        """
+        years = self._site.p["nstor"] * (
             state.plant["annsum_npp"].clamp(min=0.0) * demand.nutrient / demand.carbon
         ).clamp(min=0.01)
+        target = torch.maximum(years, state.organs[1:, LEAF].sum(1))
         return target, torch.stack([state.plant["npool"], state.plant["ppool"]])
 
     def uptake_demand(self, state: State, demand: Demand) -> Tensor:
@@ -211,8 +216,8 @@ class Vegetation:
             (usable * demand.carbon / demand.nutrient.clamp(min=_TINY)).amin(0), flux.available
         )
         new = allocated / demand.carbon * demand.shares
-        plant["npool"] = plant["npool"] - (new / self._ratio[0]).sum(0)
-        plant["ppool"] = plant["ppool"] - (new / self._ratio[1]).sum(0)
+        plant["npool"] = (plant["npool"] - (new / self._ratio[0]).sum(0)).clamp(min=0.0)
+        plant["ppool"] = (plant["ppool"] - (new / self._ratio[1]).sum(0)).clamp(min=0.0)
         shown, stored = new * self._site.p["fcur"], new * (1.0 - self._site.p["fcur"])
         for stage, part in ((DISPLAY, shown), (STORAGE, stored)):
             state.organs[C, :, stage] += part
