@@ -453,7 +453,9 @@ def out_of_distribution_map(
     histogram.set_xlabel("score / threshold")
     histogram.set_ylabel("cells (% of each set)")
     histogram.set_box_aspect(0.75)
-    histogram.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0.0, -0.2))
+    # Room above the steps for the legend.
+    histogram.set_ylim(0.0, 1.4 * histogram.dataLim.y1)
+    histogram.legend(frameon=False, fontsize=8, loc="upper left")
     title = f"{int(flagged.sum())} of {len(flag)} cells are unlike the training cells"
     if test.any():
         above = int(np.sum(relative[known & test] > 1.0))

@@ -20,7 +20,7 @@ from phase_lib.report.maps import CellMap
 from phase_lib.report.page import load_tests, write_report
 from phase_lib.report.products import RunProducts
 from phase_lib.report.restart import InjectedState, read_injected
-from phase_lib.report.summary import write_summary
+from phase_lib.report.summary import PARTS, write_summary
 from tests.helpers.restarts import DZ, edit, make_world
 from tests.helpers.run_products import GlobalGrid, synthetic_run
 
@@ -158,14 +158,35 @@ def test_loaded_test_cells_know_patches_from_layers(products: RunProducts) -> No
     assert shapes["cwdc"] == (False, 10)
 
 
-@pytest.mark.parametrize(
-    "name", ["soil_carbon_maps", "split_maps", "out_of_distribution_map", "drift_maps", "criteria_over_time"]
-)
-def test_no_figure_begins_with_an_empty_band(root: Path, name: str) -> None:
-    pixels = imread(root / "report" / "figures" / f"{name}.png")[..., :3]
-    drawn = np.flatnonzero((pixels < 0.9).any(axis=(1, 2)))
-    assert drawn[0] <= 15
-    assert drawn[-1] >= len(pixels) - 15
+def test_maps_of_the_whole_globe_begin_without_an_empty_band(tmp_path: Path) -> None:
+    lat, lon = (axis.ravel() for axis in np.meshgrid(np.arange(-52.5, 85, 7.5), np.arange(-176.25, 180, 7.5)))
+    grid, ones = CellMap.of(lat, lon), np.ones(len(lat))
+    stocks = {"totsomc_reference": 1e4 * ones, "totsomc_injected": 9e3 * ones, "area": ones, "landfrac": ones}
+    part = np.where(lat > 0.0, 3, 1)
+    drawings = (
+        figures.soil_carbon_maps(grid, stocks),
+        figures.split_maps(
+            {"random": (grid, part), "block": (grid, part)}, PARTS, {"random": 1.0, "block": 2.0}
+        ),
+        figures.out_of_distribution_map(grid, ones, 0 * part, 2.0, part == 3),
+    )
+    for drawing in drawings:
+        pixels = imread(drawing.save(tmp_path))[..., :3]
+        drawn = np.flatnonzero((pixels < 0.9).any(axis=(1, 2)))
+        assert drawn[0] <= 15, drawing.name
+        assert drawn[-1] >= len(pixels) - 15, drawing.name
+    assert [ax.get_title() for ax in drawings[0].figure.axes[:2]] == [
+        "Reference: 10.0 kgC/m² on average",
+        "Injected: more than the reference on 0% of the land",
+    ]
+
+
+def test_the_threshold_is_named_where_no_run_ends(products: RunProducts) -> None:
+    drawing = figures.criteria_over_time(read_json(products.verdict))
+    for ax in drawing.figure.axes:
+        (label,) = ax.texts
+        assert label.get_text() == "threshold"
+        assert (label.xy[0], label.get_ha()) == (0.01, "left")
 
 
 def test_the_skill_figure_shows_the_models_that_were_scored(root: Path) -> None:
