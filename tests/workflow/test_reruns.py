@@ -13,8 +13,9 @@ pytestmark = pytest.mark.slow
 VERDICT = {"judge_equilibrium", "write_report", "all"}
 INJECTED = {"inject_restart", "run_injected_0061", *VERDICT}
 CONTROL = {"convert_control", "run_control_0061"}
-SURROGATE = {"train_surrogate", "predict_cells", "predict_test_cells", *INJECTED}
-DATASET = {"fuse_records", "split_cells", "normalize_features", *SURROGATE}
+SURROGATE = {"train_surrogate", "train_paper_surrogate", "predict_cells", "predict_test_cells", *INJECTED}
+NORMALIZED = {"normalize_features", "normalize_paper_features"}
+DATASET = {"fuse_records", "split_cells", *NORMALIZED, *SURROGATE}
 CHAIN = {"run_ad_0021", "run_ad_0061", "run_reference_0101"}
 EVERYTHING = {"make_world", "reduce_forcing", *CHAIN, *CONTROL, *DATASET}
 

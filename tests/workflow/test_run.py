@@ -48,7 +48,7 @@ def test_the_summary_holds_every_metric_of_every_target(small_run: Workflow) -> 
     summary = json.loads((small_run.results / "summary.json").read_text())
     assert set(summary["skill"]) == {"random", "block"}
     for models in summary["skill"].values():
-        assert set(models) == {"phase", "state20", "analogue"}
+        assert set(models) == {"phase", "paper", "state20", "analogue"}
         for targets in models.values():
             assert set(targets) == HEADLINE
             assert all(set(metrics) == METRICS for metrics in targets.values())
