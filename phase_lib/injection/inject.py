@@ -641,10 +641,10 @@ def inject(
             audit = audit_restart(copy, surface_path, params_path)
             _refuse_unsound(target, audit)
         content = {
-            "base": {"path": str(source), "sha256": sha256_file(source)},
+            "base": {"path": str(source.absolute()), "sha256": sha256_file(source)},
             "predictions": None
             if predictions is None
-            else {"path": str(predictions), "sha256": sha256_file(predictions)},
+            else {"path": str(Path(predictions).absolute()), "sha256": sha256_file(predictions)},
             "output": str(target),
             "dry_run": dry_run,
             **_sidecar(base, changes, injection, predicted, settings, saturated, sorption, ood),
