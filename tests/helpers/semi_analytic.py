@@ -7,20 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-DZ = np.array(
-    [
-        0.0175128,
-        0.0275790,
-        0.0454700,
-        0.0749674,
-        0.1236004,
-        0.2037826,
-        0.3359806,
-        0.5539384,
-        0.9132900,
-        1.5057607,
-    ]
-)
+from tests.helpers.restarts import DZ
+
+__all__ = ["DZ", "NODE", "mixing_matrix", "steady_state"]
+
 NODE = np.array(
     [
         0.0071006,

@@ -26,7 +26,7 @@ from phase_lib.landmodel.embedded.restart import read_restart
 from phase_lib.landmodel.embedded.segment import run_segment
 from phase_lib.landmodel.embedded.site import Site
 from phase_lib.landmodel.embedded.snapshot import cold_snapshot, to_state
-from tests.helpers.semi_analytic import DZ, mixing_matrix, steady_state
+from tests.helpers.semi_analytic import DZ, NODE, mixing_matrix, steady_state
 from tests.landmodel.conftest import SmallWorld
 
 CPU = torch.device("cpu")
@@ -60,20 +60,8 @@ def test_moisture_scalar_is_one_when_saturated_and_zero_at_minus_ten_megapascal(
 
 
 def test_depth_scalar_has_the_documented_values_by_layer() -> None:
-    nodes = tensor(
-        0.0071006,
-        0.0279250,
-        0.0622586,
-        0.1188651,
-        0.2121934,
-        0.3660658,
-        0.6197585,
-        1.0380271,
-        1.7276353,
-        2.8646071,
-    )
     documented = [0.979, 0.919, 0.828, 0.698, 0.526, 0.330, 0.153, 0.0430, 0.00533, 0.000170]
-    assert depth_scalar(nodes, 0.33).numpy() == pytest.approx(documented, rel=3e-3)
+    assert depth_scalar(torch.from_numpy(NODE), 0.33).numpy() == pytest.approx(documented, rel=3e-3)
 
 
 def test_days_are_half_the_day_at_the_equator_and_endless_in_the_polar_summer() -> None:

@@ -40,12 +40,16 @@ FREEZING_MPA_PER_K = 1.22
 # --- Nutrients.
 #: Preindustrial deposition, gN and gP m-2 yr-1.
 NDEP, PDEP = 0.12, 0.004
+#: Soil pH that nitrification sees.
 SOIL_PH = 6.5
 #: Denitrification at saturation, 1/day.
 DENITRIFICATION = 0.05
 #: Share of anoxic sites in soil at half saturation and drier.
 BACKGROUND_ANOXIA = 0.05
+#: Decline of leaf litter and deposition with depth (ELM's `surfprof_exp`), 1/m.
 SURFACE_PROFILE_PER_M = 10.0
+#: What drainage takes of solution P, as a share of what it takes of nitrate: phosphate hardly moves.
+PHOSPHATE_MOBILITY = 0.05
 
 # --- Vegetation.
 #: Cold start: gC m-2 of leaf (evergreen) or leaf storage (deciduous), of dead stem, and N and P pools.

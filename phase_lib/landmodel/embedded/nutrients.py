@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phase_lib.landmodel.embedded.constants import PHOSPHATE_MOBILITY
 from phase_lib.landmodel.embedded.site import Site
 
 _TINY = 1.0e-30
@@ -159,8 +160,6 @@ class Phosphorus:
             name: site.tensor(np.clip(site.inputs.soil_p[name], 0.0, 1.0 - 1e-12))
             for name in ("r_weather", "r_adsorp", "r_desorp", "r_occlude")
         }
-        # A month carries off a share of solution P as of nitrate; phosphate is far less mobile than that.
-        self._mobility = 0.05
 
     def transform(
         self, mineral: dict[str, Tensor], deposition: Tensor, leaching: Tensor, days: float, dz: Tensor
@@ -188,7 +187,7 @@ class Phosphorus:
         adsorbed = share("r_adsorp") * mineral["labilep"]
         desorbed = share("r_desorp") * mineral["secondp"]
         occluded = share("r_occlude") * mineral["secondp"]
-        leached = self._mobility * leaching * mineral["solutionp"]
+        leached = PHOSPHATE_MOBILITY * leaching * mineral["solutionp"]
         mineral["primp"] = mineral["primp"] + deposition - weathered
         mineral["secondp"] = mineral["secondp"] + adsorbed - desorbed - occluded
         mineral["occlp"] = mineral["occlp"] + occluded
