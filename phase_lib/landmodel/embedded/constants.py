@@ -18,7 +18,8 @@ VPD_OPEN_PA, VPD_CLOSED_PA = 650.0, 3000.0
 #: CO2 compensation point without day respiration at 25 C (umol/mol) and its Q10.
 CO2_COMPENSATION, CO2_COMPENSATION_Q10 = 42.75, 1.37
 
-# --- Temperature response of production: zero, full, full, zero (degrees C, monthly mean air).
+# --- Temperature response of production: zero, full, full, zero (degrees C, monthly mean air). These and
+# --- the efficiencies were set so that production after 20 AD years agrees with that of the real ELM.
 RAMP_C3 = (-2.0, 16.0, 30.0, 42.0)
 RAMP_C4 = (8.0, 26.0, 36.0, 46.0)
 RAMP_BOREAL = (-4.0, 11.0, 24.0, 38.0)
