@@ -14,7 +14,7 @@ from torch import Tensor
 
 from phase_lib.elm.parameters import Parameters
 from phase_lib.elm.pools import ORGANS, SOIL_POOLS
-from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, NLEVGRND, ZISOI, ZSOI
+from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, ZISOI, ZSOI
 from phase_lib.landmodel.embedded.constants import SURFACE_PROFILE_PER_M
 
 #: PFT parameters that the model uses, by ELM's names.
@@ -180,8 +180,3 @@ def pack_slots(cover: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(~covered, axis=1, kind="stable")[:, :slots].T
     slot_used = np.arange(slots)[:, None] < used[None, :]
     return np.where(slot_used, order, 0), slot_used
-
-
-def node_depths() -> np.ndarray:
-    """Node depths of all ground layers (levgrnd), m."""
-    return ZSOI[:NLEVGRND]
