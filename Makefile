@@ -16,7 +16,6 @@ export OPENBLAS_NUM_THREADS := 1
 .PHONY: run test lint venv
 
 run: $(STAMP)
-	@phase check --config $(CONFIG)
 	@snakemake $(if $(filter-out workflow_config.yaml,$(CONFIG)),--configfile $(CONFIG))
 
 test: $(STAMP)

@@ -13,6 +13,8 @@ configfile: "workflow_config.yaml"
 
 include: "rules/common.smk"
 include: "rules/world.smk"
+include: "rules/domains.smk"
+include: "rules/forcing.smk"
 include: "rules/landmodel.smk"
 include: "rules/fusion.smk"
 include: "rules/dataset.smk"
@@ -33,11 +35,18 @@ rule all:
         diff=f"{INJECTED}.diff.json",
         predictions=f"{RUN}/predictions/predictions.nc",
         tests=expand(f"{RUN}/predictions/test_{{split}}.nc", split=SPLITS),
-        verdict=f"{RUN}/equilibrium/verdict.json",
+        # A target whose land-model output was given ends at its injected restart.
+        verdict=f"{RUN}/equilibrium/verdict.json" if RUNS_TARGET else [],
         summary=f"{RUN}/summary.json",
         report=f"{RUN}/report/index.html",
     message:
         "everything is made"
+
+
+onstart:
+    # Before any job: do the inputs belong together, is there room? Not a rule: what depends on a file that
+    # is made anew in each run would be made anew too.
+    check_inputs()
 
 
 onsuccess:

@@ -159,10 +159,28 @@ def world(settings: str, output_dir: Path, workers: int) -> None:
 
 
 @phase.command()
-@click.option("--forcing-dir", type=FILE, required=True, help="Directory of monthly DATM files.")
+@click.option(
+    "--kind",
+    type=click.Choice(["datm", "bypass", "history"]),
+    required=True,
+    help="datm: NAME.YYYY-MM.nc; bypass: SET_VARIABLE_YYYY-YYYY_zNN.nc; history: the model's own monthly h0.",
+)
+@click.option(
+    "--files", required=True, multiple=True, metavar="FILE...", help="Files, or patterns with * and ?."
+)
 @click.option("--domain", type=FILE, required=True, help="Domain file: the land cells.")
-@click.option("--first-year", type=int, required=True, help="First year of the forcing cycle.")
-@click.option("--years", type=click.IntRange(1), required=True, help="Length of the forcing cycle, years.")
+@click.option(
+    "--variables", multiple=True, metavar="NAME...", help="Some of the six variables; all of them by default."
+)
+@click.option("--first-year", type=int, required=True, help="First year to do; a model year of kind history.")
+@click.option("--years", type=click.IntRange(1), required=True, help="Years to do; pieces make up a cycle.")
+@click.option(
+    "--align-year",
+    type=int,
+    required=True,
+    help="Model year that sees the first year of the whole cycle (DATM_CLMNCEP_YR_ALIGN).",
+)
+@click.option("--product", required=True, help='Name of the data set, kept in the file: "GSWP3 v1".')
 @click.option(
     "--limit-km",
     type=float,
@@ -173,22 +191,33 @@ def world(settings: str, output_dir: Path, workers: int) -> None:
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @stage
 def forcing(
-    forcing_dir: Path, domain: Path, first_year: int, years: int, limit_km: float, output: Path, workers: int
+    kind: Any,
+    files: tuple[str, ...],
+    domain: Path,
+    variables: tuple[str, ...],
+    first_year: int,
+    years: int,
+    align_year: int,
+    product: str,
+    limit_km: float,
+    output: Path,
+    workers: int,
 ) -> None:
-    """Reduces 3- or 6-hourly forcing files to monthly means on the land cells."""
-    from phase_lib.base.errors import InputError
+    """Reduces forcing files to monthly means on the land cells: one piece of variables and years."""
+    from phase_lib.base.files import matching_files
     from phase_lib.elm.domain import read_domain
-    from phase_lib.elm.forcing import reduce_forcing
+    from phase_lib.elm.forcing import FORCING, reduce_forcing
 
-    files = sorted(forcing_dir.glob("*.[0-9][0-9][0-9][0-9]-[0-9][0-9].nc"))
-    if not files:
-        raise InputError(forcing_dir, "holds no monthly forcing file", expected="NAME.YYYY-MM.nc")
     reduce_forcing(
-        files,
+        matching_files(files),
         read_domain(domain),
         output,
+        kind=kind,
+        variables=variables or tuple(FORCING),
         first_year=first_year,
         years=years,
+        align_year=align_year,
+        product=product,
         limit_km=limit_km,
         workers=workers,
     )
@@ -253,12 +282,26 @@ def run_segment(
     )
 
 
+class _Part(click.ParamType):
+    """`2/8`: the second of eight jobs."""
+
+    name = "K/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number, slash, count = str(value).partition("/")
+        if not (slash and number.isdigit() and count.isdigit()):
+            self.fail(f"{value!r} is not like 2/8", param, ctx)
+        return int(number), int(count)
+
+
 @phase.command()
 @click.option("--restart", type=FILE, required=True, help="Restart at the end of the 20 years.")
 @click.option("--history", type=FILE, required=True, multiple=True, help="History that covers the 20 years.")
 @click.option("--surface", type=FILE, required=True, help="Surface data.")
 @click.option("--params", type=FILE, required=True, help="PFT and decomposition parameters.")
-@click.option("--forcing", type=FILE, required=True, help="Monthly means made by `phase forcing`.")
+@click.option(
+    "--forcing", type=FILE, required=True, multiple=True, help="Monthly means made by `phase forcing`."
+)
 @click.option("--reference-restart", type=FILE, help="Final restart of the reference run: the labels.")
 @click.option(
     "--reference-history", type=FILE, multiple=True, help="Last forcing cycle of the reference run."
@@ -273,6 +316,8 @@ def run_segment(
     **default_of("world.forcing_years"),
     help="Years that GPP, NPP, AR and HR are averaged over: one forcing cycle.",
 )
+@click.option("--domain-name", **default_of("target.domain"), help="Name of the domain, kept in the dataset.")
+@click.option("--part", type=_Part(), default="1/1", show_default=True, help="Share of the cells to do.")
 @click.option("--output-dir", type=FILE, required=True, help="Directory of the dataset.")
 @stage
 def fuse(
@@ -280,24 +325,73 @@ def fuse(
     targets: str,
     mortality_factor: float,
     history_years: int,
+    domain_name: str,
+    part: tuple[int, int],
     output_dir: Path,
+    history: tuple[Path, ...],
+    forcing: tuple[Path, ...],
+    reference_history: tuple[Path, ...],
     **files: Any,
 ) -> None:
-    """Fuses restart, history, surface, parameters and forcing into one record per cell."""
+    """Fuses restart, history, surface, parameters and forcing into one record per cell.
+
+    Of history and forcing patterns with * and ? may be given.
+    """
+    from phase_lib.base.files import matching_files
     from phase_lib.config.fusion import FusionSettings
     from phase_lib.config.loading import load_settings
     from phase_lib.config.targets import TargetSettings
-    from phase_lib.fusion.fuse import FusionInputs
+    from phase_lib.fusion.fuse import FusionInputs, Part
     from phase_lib.fusion.fuse import fuse as run
 
+    choices = load_settings(settings, FusionSettings, "fusion")
+    chosen = load_settings(targets, TargetSettings, "dataset.targets", "--targets")
     run(
-        FusionInputs(**files),
-        load_settings(settings, FusionSettings, "fusion"),
-        load_settings(targets, TargetSettings, "dataset.targets", "--targets"),
+        FusionInputs(
+            history=tuple(matching_files(history)),
+            forcing=tuple(matching_files(forcing)),
+            reference_history=tuple(matching_files(reference_history)),
+            **files,
+        ),
+        choices,
+        chosen,
         output_dir,
         mortality_factor=mortality_factor,
         history_years=history_years,
+        part=Part(domain_name, *part),
     )
+
+
+_ACCEPT_FORCING = click.option(
+    "--accept-forcing",
+    is_flag=True,
+    help="Let training and target have forcing of different products or reductions.",
+)
+
+
+@phase.command()
+@click.option(
+    "--records",
+    type=(str, FILE),
+    required=True,
+    multiple=True,
+    metavar="DOMAIN DIR",
+    help="A directory that `phase fuse` wrote, and its domain.",
+)
+@click.option("--training", required=True, multiple=True, metavar="DOMAIN", help="Domains to train on.")
+@_ACCEPT_FORCING
+@click.option("--output-dir", type=FILE, required=True, help="Directory of the dataset.")
+@stage
+def join(
+    records: Sequence[tuple[str, Path]], training: tuple[str, ...], accept_forcing: bool, output_dir: Path
+) -> None:
+    """Joins the records of all domains and jobs in one dataset: an index over their files."""
+    from phase_lib.dataset.joining import join_records
+
+    by_domain: dict[str, list[Path]] = {}
+    for name, directory in records:
+        by_domain.setdefault(name, []).append(directory)
+    join_records(by_domain, training, output_dir, accept_forcing=accept_forcing)
 
 
 @phase.command()
@@ -364,6 +458,8 @@ def train(
 @click.option("--split", type=FILE, help="Split that the model was trained with.")
 @settings_option("ood")
 @click.option("--run-name", default="", help="Name of the run, kept in the file.")
+@click.option("--domain-name", help="Domain of the dataset to predict; the only one where not given.")
+@_ACCEPT_FORCING
 @click.option("--test", is_flag=True, help="Only the test cells of the split, beside truth and baselines.")
 @click.option("--paper", type=FILE, help="With --test: model of the paper's preset, to set beside it.")
 @click.option("--output", type=FILE, required=True, help="predictions.nc, or with --test test_<split>.nc.")
@@ -375,6 +471,8 @@ def predict(
     split: Path | None,
     settings: str,
     run_name: str,
+    domain_name: str | None,
+    accept_forcing: bool,
     test: bool,
     paper: Path | None,
     output: Path,
@@ -391,7 +489,17 @@ def predict(
             raise click.UsageError("--test needs --split")
         write_test_predictions(model, dataset, split, output, threads, paper)
         return
-    run(model, dataset, output, load_settings(settings, OodSettings, "ood"), run_name, split, threads)
+    run(
+        model,
+        dataset,
+        output,
+        load_settings(settings, OodSettings, "ood"),
+        run_name,
+        split,
+        threads,
+        domain=domain_name,
+        accept_forcing=accept_forcing,
+    )
 
 
 @phase.command()
@@ -544,8 +652,9 @@ _BY_SPLIT = (click.Choice(["random", "block"]), FILE)
 @click.option(
     "--closing", type=FILE, metavar="SUMMARY", help="Print the closing page of a summary.json; no more."
 )
-@click.option("--verdict", type=FILE, help="verdict.json of the runs side by side.")
-@click.option("--drift", type=FILE, help="drift.nc.")
+@click.option("--verdict", type=FILE, help="verdict.json; left out where the target was not run.")
+@click.option("--drift", type=FILE, help="drift.nc that comes with it.")
+@click.option("--dataset", type=FILE, help="Directory of the dataset.")
 @click.option("--predictions", type=FILE, help="predictions.nc.")
 @click.option("--restart", type=FILE, help="Injected restart.")
 @click.option("--diff", type=FILE, help="Its sidecar.")
@@ -555,7 +664,6 @@ _BY_SPLIT = (click.Choice(["random", "block"]), FILE)
     "--training", type=_BY_SPLIT, multiple=True, metavar="KIND FILE", help="history.csv of a training."
 )
 @click.option("--benchmarks", type=FILE, help="Directory of the stages' benchmark tables.")
-@click.option("--cleaning", type=FILE, help="cleaning.json of the dataset.")
 @click.option("--config", default="{}", metavar="JSON|FILE", help="The whole configuration of the run.")
 @click.option("--cores", type=click.IntRange(1), default=1, help="Cores that the workflow used.")
 @click.option("--summary", type=FILE, help="summary.json to write.")
@@ -563,11 +671,12 @@ _BY_SPLIT = (click.Choice(["random", "block"]), FILE)
 @stage
 def report(
     closing: Path | None,
+    verdict: Path | None,
+    drift: Path | None,
     split: Sequence[tuple[str, Path]],
     test: Sequence[tuple[str, Path]],
     training: Sequence[tuple[str, Path]],
     benchmarks: Path | None,
-    cleaning: Path | None,
     config: str,
     cores: int,
     **files: Path | None,
@@ -582,7 +691,10 @@ def report(
     missing = [name for name, path in files.items() if path is None]
     if missing:
         raise click.UsageError(f"Missing option '--{missing[0].replace('_', '-')}'")
-    from phase_lib.base.provenance import settings_hash
+    if "block" not in dict(split):
+        raise click.UsageError("Missing option '--split block'")
+    if (verdict is None) != (drift is None):
+        raise click.UsageError("--verdict and --drift go together")
     from phase_lib.config.loading import load_settings
     from phase_lib.config.root import WorkflowConfig
     from phase_lib.report.page import write_report
@@ -598,52 +710,70 @@ def report(
         tests=dict(test),
         training=dict(training),
         benchmarks=benchmarks,
-        cleaning=cleaning,
+        verdict=verdict,
+        drift=drift,
     )
-    facts = RunFacts(
-        name=choices.run.name,
-        config_hash=settings_hash(choices.model_dump(mode="json")),
-        directory=choices.run.directory,
-        device=choices.surrogate.device,
-        cores=cores,
-        input_years=choices.land_model.input_years,
-        stabilisation_years=choices.land_model.stabilisation_years,
-        conventional_years=choices.land_model.ad_years + choices.land_model.normal_years,
-        ood_action=choices.ood.action,
-    )
+    facts = RunFacts.of(choices, cores)
     write_summary(products, facts, summary)
     write_report(summary, products, output_dir)
 
 
 @phase.command()
-@click.option("--config", type=FILE, default=DEFAULT_CONFIG, show_default=True, help="Configuration.")
-@click.option("--restart", type=FILE, help="Restart to compare with the surface and domain files.")
+@click.option(
+    "--config",
+    metavar="JSON|FILE",
+    help=f"Configuration of a run; {DEFAULT_CONFIG} where no file of the options below is given.",
+)
+@click.option("--restart", type=FILE, help="Restart that is to be injected, or trained on.")
 @click.option("--surface", type=FILE, help="Surface data.")
 @click.option("--domain", type=FILE, help="Domain file.")
+@click.option("--params", type=FILE, help="PFT and decomposition parameters.")
+@click.option("--soil-params", type=FILE, help="Soil-order parameters.")
+@click.option("--history", multiple=True, help="History up to the restart; names or patterns.")
+@click.option("--forcing", multiple=True, help="Forcing files; names or patterns.")
+@click.option(
+    "--forcing-kind",
+    type=click.Choice(["datm", "bypass", "history"]),
+    help="How the forcing files are laid out; datm where not given.",
+)
+@click.option("--first-year", type=int, help="First year of the forcing cycle.")
+@click.option("--years", type=click.IntRange(1), **default_of("world.forcing_years"), help="Forcing cycle.")
+@click.option("--align-year", type=int, help="Model year that sees the first year; 1 where not given.")
+@click.option("--limit-km", type=float, help="Farthest forcing point of a cell, km.")
+@click.option("--product", default="not named", help="Name of the forcing data set.")
+@click.option("--reference-restart", type=FILE, help="Final restart of the reference run.")
+@click.option("--reference-history", multiple=True, help="History of the reference; names or patterns.")
+@click.option("--reference-ad-restart", type=FILE, help="Restart at the end of the reference's AD part.")
+@click.option("--report", type=FILE, help="JSON of what was understood, written where nothing is found.")
 @click.option("--write-default", type=FILE, help="Write the documented default configuration, check nothing.")
 @stage
-def check(
-    config: Path, restart: Path | None, surface: Path | None, domain: Path | None, write_default: Path | None
-) -> None:
-    """Checks a configuration, the disk space for its run, and that given files belong together."""
+def check(config: str | None, report: Path | None, write_default: Path | None, **given: Any) -> None:
+    """Checks a run's inputs, or files by themselves, by their headers; exit 3 if they do not fit together."""
     from phase_lib.base.errors import CheckFailed
-    from phase_lib.base.files import writing
+    from phase_lib.base.files import write_json, writing
     from phase_lib.config.documentation import default_yaml
-    from phase_lib.config.loading import load_config
-    from phase_lib.preflight import check_disk, check_files, overview
+    from phase_lib.config.loading import load_settings
+    from phase_lib.config.root import WorkflowConfig
+    from phase_lib.preflight import check_inputs, files_by_hand
 
     if write_default is not None:
         with writing(write_default) as temporary:
             temporary.write_text(default_yaml(), encoding="utf-8")
         return
-    choices = load_config(config)
-    findings = [*check_disk(choices), *check_files(restart, surface, domain)]
-    click.echo("\n".join(overview(choices)))
-    for finding in findings[1:]:
-        click.echo(f"phase: {finding}", err=True)
-    if findings:
-        raise CheckFailed(findings[0])
-    click.echo(f"{config}: ok")
+    files = files_by_hand(given)
+    if config is None and files is None:
+        config = str(DEFAULT_CONFIG)
+    choices = None if config is None else load_settings(config, WorkflowConfig, "", "--config")
+    outcome = check_inputs(choices, [] if files is None else [files])
+    click.echo("\n".join(outcome.lines()))
+    for line in outcome.findings[:-1]:
+        LOGGER.debug("found: %s", line)
+        click.echo(f"phase: {line}", err=True)
+    if outcome.findings:
+        raise CheckFailed(outcome.findings[-1])
+    if report is not None:
+        write_json(report, outcome.as_json())
+    click.echo(f"{'configuration' if (config or '').startswith('{') else config or 'files'}: ok")
 
 
 @phase.group()
@@ -664,6 +794,57 @@ def bench_landmodel(years: int, cells: int, threads: int, device: str) -> None:
     from phase_lib.landmodel.embedded.bench import bench_landmodel as run
 
     click.echo(json.dumps(run(years=years, cells=cells, threads=threads, device=device), indent=2))
+
+
+@bench.command("fuse")
+@click.option("--cells", type=click.IntRange(1), default=260_000, show_default=True, help="Land cells.")
+@click.option("--months", type=click.IntRange(1, 12), default=12, show_default=True, help="Months of a year.")
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Processes.")
+@click.option(
+    "--matching-cells", type=click.IntRange(1), default=400_000, show_default=True, help="Cells to match."
+)
+@click.option("--dir", "directory", type=FILE, help="Where to put the files; the system's place by default.")
+@stage
+def bench_fuse(cells: int, months: int, workers: int, matching_cells: int, directory: Path | None) -> None:
+    """Speed and memory of the reduction of 3-hourly forcing, beside `cdo monmean` on the same files."""
+    import json
+
+    from phase_lib.fusion.bench import bench_fuse as run
+
+    result = run(
+        cells=cells, months=months, workers=workers, matching_cells=matching_cells, directory=directory
+    )
+    click.echo(json.dumps(result, indent=2))
+
+
+@bench.command("inject")
+@click.option("--cells", type=click.IntRange(1), default=20_000, show_default=True, help="Grid cells.")
+@click.option(
+    "--grow",
+    default="none",
+    show_default=True,
+    metavar="CELLS|none",
+    help="Grid cells of a second file, to see how time and memory grow, for example 260000 (26 GB of disk).",
+)
+@click.option(
+    "--layout",
+    type=click.Choice(["soil", "full"]),
+    default="soil",
+    show_default=True,
+    help="Columns of each cell: soil alone, or the urban ones that ELM allocates too.",
+)
+@click.option("--dir", "directory", type=FILE, help="Where to put the files; the system's place by default.")
+@stage
+def bench_inject(cells: int, grow: str, layout: Any, directory: Path | None) -> None:
+    """Speed and memory of the injection with its audit, beside `cp` of the same restart."""
+    import json
+
+    from phase_lib.injection.bench import bench_inject as run
+
+    if grow != "none" and not grow.isdecimal():
+        raise click.BadParameter(f"{grow!r} is no number of cells", param_hint="--grow")
+    result = run(cells, None if grow == "none" else int(grow), layout, directory)
+    click.echo(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 # The checked configuration and what the rules share: paths, settings, chains of segments.
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 from phase_lib.base.errors import PhaseError
+from phase_lib.base.files import matching_files
 from phase_lib.base.provenance import code_hash
+from phase_lib.config.domains import EMBEDDED
 from phase_lib.config.loading import check_config
 from phase_lib.elm.calendar import history_name, restart_name
 
@@ -21,15 +24,14 @@ shell.prefix(f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PA
 
 RUN = CONFIG.run.directory.as_posix()
 WORLD = f"{RUN}/world"
-FORCING = f"{RUN}/forcing/monthly.nc"
 DATASET = f"{RUN}/dataset"
 CLOSING = f"{RUN}/report/closing.txt"
 SPLITS = ("random", "block")
 
-# Year of the restart that is the surrogate's input, and the restarts of the two runs that start there.
+# Does the workflow run the target's land model, or does its output exist already?
+RUNS_TARGET = CONFIG.target.domain == EMBEDDED
+# Year of the embedded model's restart that is the surrogate's input.
 INPUT_YEAR = 1 + CONFIG.land_model.input_years
-INJECTED = f"{RUN}/restart/{restart_name('ad', INPUT_YEAR)}"
-CONTROL = f"{RUN}/restart/control/{restart_name('ad', INPUT_YEAR)}"
 
 
 def settings(section, *keys):
@@ -66,6 +68,20 @@ def history_files(case, tape, first=None, last=None):
         f"{RUN}/landmodel/{case}/{history_name(case, tape, start + interval)}"
         for start in range(first, last, cycle)
     ]
+
+
+def check_inputs():
+    """Ends the run, with the check's own lines and exit code, where its inputs cannot be right."""
+    understood = f"{RUN}/preflight.json"
+    words = ["check", "--config", settings(CONFIG), "--report", understood, "--log", log_file("check_inputs")]
+    status = subprocess.run([sys.executable, "-m", "phase_lib.cli", *words]).returncode
+    if status:
+        sys.exit(status)
+
+
+def flat(files):
+    """Files of one input, whether it is one or several."""
+    return [files] if isinstance(files, str) else list(files)
 
 
 def by_split(option, files):

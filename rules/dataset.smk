@@ -5,7 +5,7 @@ wildcard_constraints:
 
 rule split_cells:
     input:
-        cells=rules.fuse_records.output.cells,
+        cells=rules.join_records.output.cells,
     output:
         split=f"{DATASET}/split_{{split}}.nc",
     log:
@@ -31,7 +31,7 @@ rule split_cells:
 
 rule normalize_features:
     input:
-        cells=rules.fuse_records.output.cells,
+        cells=rules.join_records.output.cells,
         split=rules.split_cells.output.split,
     output:
         normalization=f"{RUN}/surrogate/{{split}}/normalization.nc",

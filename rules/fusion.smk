@@ -1,41 +1,83 @@
-# Restart, history, surface, parameters and forcing of the first 20 years, and the labels of the reference.
+# Restart, history, surface, parameters and forcing of the first forcing cycle, and the labels of the
+# reference: records of the cells of a domain, in as many jobs as configured; then one dataset of all.
+PARTS = range(1, CONFIG.fusion.jobs + 1)
+
+
 rule fuse_records:
     input:
-        restart=restart_file("ad", INPUT_YEAR),
-        history=history_files("ad", 0, last=INPUT_YEAR),
-        surface=WORLD_FILES["surface"],
-        params=WORLD_FILES["params"],
-        forcing=FORCING,
-        reference_restart=restart_file("reference", CONFIG.land_model.boundaries("reference")[-1]),
-        reference_history=history_files("reference", 0)[-1:],
-        reference_ad_restart=restart_file("ad", CONFIG.land_model.boundaries("ad")[-1]),
+        restart=of_domain("restart"),
+        history=of_domain("history"),
+        surface=of_domain("surface"),
+        params=of_domain("params"),
+        forcing=lambda wildcards: forcing_pieces(wildcards.domain),
+        reference_restart=of_domain("reference_restart"),
+        reference_history=of_domain("reference_history"),
+        reference_ad_restart=of_domain("reference_ad_restart"),
     output:
         # Written last; how many batch files there are depends on the number of cells.
+        cells=f"{RUN}/records/{{domain}}/{{part}}/cells.nc",
+        cleaning=f"{RUN}/records/{{domain}}/{{part}}/cleaning.json",
+    log:
+        log_file("fuse_records-{domain}-{part}"),
+    benchmark:
+        benchmark_file("fuse_records-{domain}-{part}")
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        directory=subpath(output.cells, parent=True),
+        parts=CONFIG.fusion.jobs,
+        settings=settings(CONFIG.fusion, "batch_cells", "label_min_scalaravg"),
+        targets=settings(CONFIG.dataset.targets),
+        mortality_factor=of_domain("mortality_factor"),
+        history_years=of_forcing("years"),
+        reference=lambda wildcards, input: [
+            word
+            for role in ("reference_restart", "reference_history", "reference_ad_restart")
+            if input.get(role)
+            for word in (f"--{role.replace('_', '-')}", *flat(input[role]))
+        ],
+        code=code_hash("fusion/fuse"),
+    message:
+        "fusing the records of {wildcards.domain}"
+    shell:
+        "phase fuse --domain-name {wildcards.domain} --part {wildcards.part}/{params.parts}"
+        " --restart {input.restart:q} --history {input.history:q}"
+        " --surface {input.surface:q} --params {input.params:q} --forcing {input.forcing:q}"
+        " {params.reference:q} --settings {params.settings:q} --targets {params.targets:q}"
+        " --mortality-factor {params.mortality_factor} --history-years {params.history_years}"
+        " --output-dir {params.directory:q} --log {log:q}"
+
+
+rule join_records:
+    input:
+        cells=expand(f"{RUN}/records/{{domain}}/{{part}}/cells.nc", domain=USED, part=PARTS),
+    output:
         cells=f"{DATASET}/cells.nc",
         cleaning=f"{DATASET}/cleaning.json",
     log:
-        log_file("fuse_records"),
+        log_file("join_records"),
     benchmark:
-        benchmark_file("fuse_records")
+        benchmark_file("join_records")
     conda:
         "../envs/cpu.yaml"
     resources:
         mem_mb=2000,
-        runtime=60,
+        runtime=10,
     params:
         directory=subpath(output.cells, parent=True),
-        settings=settings(CONFIG.fusion),
-        targets=settings(CONFIG.dataset.targets),
-        mortality_factor=CONFIG.land_model.spinup_mortality_factor,
-        history_years=CONFIG.world.forcing_years,
-        code=code_hash("fusion/fuse"),
+        records=lambda wildcards, input: [
+            word
+            for cells in input.cells
+            for word in ("--records", Path(cells).parts[-3], Path(cells).parent)
+        ],
+        training=CONFIG.training.domains,
+        accept="--accept-forcing" if "forcing" in CONFIG.preflight.accept else "",
+        code=code_hash("dataset/joining"),
     message:
-        "fusing the records of all cells"
+        "joining the records in one dataset"
     shell:
-        "phase fuse --restart {input.restart:q} --history {input.history:q}"
-        " --surface {input.surface:q} --params {input.params:q} --forcing {input.forcing:q}"
-        " --reference-restart {input.reference_restart:q} --reference-history {input.reference_history:q}"
-        " --reference-ad-restart {input.reference_ad_restart:q}"
-        " --settings {params.settings:q} --targets {params.targets:q}"
-        " --mortality-factor {params.mortality_factor} --history-years {params.history_years}"
+        "phase join {params.records:q} --training {params.training:q} {params.accept}"
         " --output-dir {params.directory:q} --log {log:q}"

@@ -1,10 +1,10 @@
 # Restarts in normal mode from the 20-year restart: with the predicted pools, and without (the control).
 rule inject_restart:
     input:
-        restart=restart_file("ad", INPUT_YEAR),
-        surface=WORLD_FILES["surface"],
-        params=WORLD_FILES["params"],
-        soil_params=WORLD_FILES["soil_params"],
+        restart=TARGET.restart,
+        surface=TARGET.surface,
+        params=TARGET.params,
+        soil_params=TARGET.soil_params,
         predictions=rules.predict_cells.output.predictions,
     output:
         restart=INJECTED,
@@ -22,7 +22,7 @@ rule inject_restart:
     params:
         settings=settings(CONFIG.injection),
         ood=settings(CONFIG.ood, "action"),
-        mortality_factor=CONFIG.land_model.spinup_mortality_factor,
+        mortality_factor=TARGET.mortality_factor,
         code=code_hash("injection/inject"),
     message:
         "injecting the predicted pools into the 20-year restart"
@@ -36,10 +36,10 @@ rule inject_restart:
 
 rule convert_control:
     input:
-        restart=restart_file("ad", INPUT_YEAR),
-        surface=WORLD_FILES["surface"],
-        params=WORLD_FILES["params"],
-        soil_params=WORLD_FILES["soil_params"],
+        restart=TARGET.restart,
+        surface=TARGET.surface,
+        params=TARGET.params,
+        soil_params=TARGET.soil_params,
     output:
         restart=CONTROL,
         diff=f"{CONTROL}.diff.json",
@@ -54,7 +54,7 @@ rule convert_control:
         runtime=60,
     params:
         settings=settings(CONFIG.injection),
-        mortality_factor=CONFIG.land_model.spinup_mortality_factor,
+        mortality_factor=TARGET.mortality_factor,
         code=code_hash("injection/inject"),
     message:
         "taking the 20-year restart to normal mode for the control"

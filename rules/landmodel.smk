@@ -20,7 +20,7 @@ SEGMENT_SETTINGS = settings(
     CONFIG.land_model, "backend", "nyears_ad_carbon_only", "spinup_mortality_factor", "co2_ppm", "device"
 )
 
-for case in ("ad", "reference", "control", "injected"):
+for case in ("ad", "reference", *(("control", "injected") if RUNS_TARGET else ())):
     boundaries = CONFIG.land_model.boundaries(case)
     for start, end in zip(boundaries[:-1], boundaries[1:]):
 
@@ -33,7 +33,7 @@ for case in ("ad", "reference", "control", "injected"):
                 surface=WORLD_FILES["surface"],
                 params=WORLD_FILES["params"],
                 soil_params=WORLD_FILES["soil_params"],
-                forcing=FORCING,
+                forcing=forcing_pieces(EMBEDDED) if EMBEDDED in USED else [],
             output:
                 restart=restart_file(case, end),
                 cycles=history_files(case, 0, start, end),

@@ -1,15 +1,17 @@
 # The run in numbers (summary.json), the report, and the closing page of the terminal.
 rule write_report:
     input:
-        verdict=rules.judge_equilibrium.output.verdict,
-        drift=rules.judge_equilibrium.output.drift,
+        # A target whose land-model output was given has no verdict: it is not run here.
+        verdict=rules.judge_equilibrium.output.verdict if RUNS_TARGET else [],
+        drift=rules.judge_equilibrium.output.drift if RUNS_TARGET else [],
         predictions=rules.predict_cells.output.predictions,
         restart=rules.inject_restart.output.restart,
         diff=rules.inject_restart.output.diff,
         splits=expand(f"{DATASET}/split_{{split}}.nc", split=SPLITS),
         tests=expand(f"{RUN}/predictions/test_{{split}}.nc", split=SPLITS),
         training=expand(f"{RUN}/surrogate/{{split}}/history.csv", split=SPLITS),
-        cleaning=rules.fuse_records.output.cleaning,
+        cells=rules.join_records.output.cells,
+        cleaning=rules.join_records.output.cleaning,
     output:
         summary=f"{RUN}/summary.json",
         page=f"{RUN}/report/index.html",
@@ -28,6 +30,10 @@ rule write_report:
         # Said in the summary; a resource, so that another number of cores reruns nothing.
         cores_used=workflow.cores or 1,
     params:
+        verdict=lambda wildcards, input: [
+            word for role in ("verdict", "drift") if input.get(role) for word in (f"--{role}", input[role])
+        ],
+        dataset=subpath(input.cells, parent=True),
         splits=lambda wildcards, input: by_split("--split", input.splits),
         tests=lambda wildcards, input: by_split("--test", input.tests),
         training=lambda wildcards, input: by_split("--training", input.training),
@@ -39,9 +45,8 @@ rule write_report:
     message:
         "writing summary and report"
     shell:
-        "phase report --verdict {input.verdict:q} --drift {input.drift:q}"
+        "phase report {params.verdict:q} --dataset {params.dataset:q}"
         " --predictions {input.predictions:q} --restart {input.restart:q} --diff {input.diff:q}"
-        " {params.splits:q} {params.tests:q} {params.training:q}"
-        " --cleaning {input.cleaning:q} --benchmarks {params.benchmarks:q}"
+        " {params.splits:q} {params.tests:q} {params.training:q} --benchmarks {params.benchmarks:q}"
         " --config {params.config:q} --cores {resources.cores_used}"
         " --summary {output.summary:q} --output-dir {params.directory:q} --log {log:q}"

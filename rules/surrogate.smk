@@ -5,7 +5,7 @@ GPUS = {"cpu": {}, "cuda": {"gpu": 1}}[CONFIG.surrogate.device]
 
 rule train_surrogate:
     input:
-        cells=rules.fuse_records.output.cells,
+        cells=rules.join_records.output.cells,
         split=rules.split_cells.output.split,
         normalization=rules.normalize_features.output.normalization,
     output:
@@ -58,7 +58,7 @@ use rule normalize_features as normalize_paper_features with:
 
 use rule train_surrogate as train_paper_surrogate with:
     input:
-        cells=rules.fuse_records.output.cells,
+        cells=rules.join_records.output.cells,
         split=rules.split_cells.output.split,
         normalization=rules.normalize_paper_features.output.normalization,
     output:
@@ -82,7 +82,7 @@ rule predict_cells:
     input:
         # The blocked model makes the injected state, so that its test cells are out of sample.
         model=f"{RUN}/surrogate/block/model.pt",
-        cells=rules.fuse_records.output.cells,
+        cells=rules.join_records.output.cells,
         split=f"{DATASET}/split_block.nc",
     output:
         predictions=f"{RUN}/predictions/predictions.nc",
@@ -101,12 +101,15 @@ rule predict_cells:
         dataset=subpath(input.cells, parent=True),
         settings=settings(CONFIG.ood),
         run_name=CONFIG.run.name,
+        domain=CONFIG.target.domain,
+        accept="--accept-forcing" if "forcing" in CONFIG.preflight.accept else "",
         code=code_hash("surrogate/inference"),
     message:
-        "predicting the slow state of every cell"
+        "predicting the slow state of every cell of the target"
     shell:
         "phase predict --model {input.model:q} --dataset {params.dataset:q} --split {input.split:q}"
-        " --settings {params.settings:q} --run-name {params.run_name:q} --output {output.predictions:q}"
+        " --settings {params.settings:q} --run-name {params.run_name:q} --domain-name {params.domain}"
+        " {params.accept} --output {output.predictions:q}"
         " --threads {threads} --log {log:q}"
 
 
@@ -114,7 +117,7 @@ rule predict_test_cells:
     input:
         model=rules.train_surrogate.output.model,
         paper=PAPER_MODELS,
-        cells=rules.fuse_records.output.cells,
+        cells=rules.join_records.output.cells,
         split=rules.split_cells.output.split,
     output:
         test=f"{RUN}/predictions/test_{{split}}.nc",

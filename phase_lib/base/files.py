@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,8 @@ from typing import Any
 from phase_lib.base.errors import InputError
 
 _CHUNK = 1 << 22
+#: Files up to this size are hashed whole; of larger ones this many samples of this size.
+_WHOLE, _SAMPLES, _SAMPLE = 1 << 30, 256, 1 << 20
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 #: A disk with less than this is full, bytes.
 _LEAST_FREE = 1 << 20
@@ -126,10 +131,67 @@ def require_file(path: str | Path, *, remedy: str = "check the path") -> Path:
         raise InputError(source, f"cannot be read ({error.strerror})", remedy=remedy) from error
 
 
+def fingerprint(path: str | Path) -> str:
+    """What tells the content of an input apart from another's.
+
+    SHA-256 of the bytes; of a file above 1 GiB, which a reader of some of its variables would otherwise
+    spend most of its time on, of its size and of 1 MiB in each of 256 equal pieces, marked `sampled-`.
+    """
+    source = require_file(path)
+    size = source.stat().st_size
+    if size <= _WHOLE:
+        return f"sha256:{sha256_file(source)}"
+    digest = hashlib.sha256(str(size).encode())
+    with source.open("rb") as stream:
+        for piece in range(_SAMPLES):
+            stream.seek(piece * (size - _SAMPLE) // (_SAMPLES - 1))
+            digest.update(stream.read(_SAMPLE))
+    return f"sampled-sha256:{digest.hexdigest()}"
+
+
+def matching_files(patterns: Iterable[str | Path]) -> list[Path]:
+    """Files that names or patterns with `*` and `?` stand for, each once, in the order of their names.
+
+    `~` and environment variables (`$SCRATCH`) in a name are expanded.
+
+    Raises:
+        InputError: a name or pattern stands for no file, or an environment variable is not set.
+    """
+    found: dict[Path, None] = {}
+    for pattern in map(str, patterns):
+        expanded = os.path.expandvars(os.path.expanduser(pattern))
+        if "$" in expanded:
+            raise InputError(pattern, "an environment variable in it is not set", remedy="set it")
+        files = sorted(glob.glob(expanded))
+        if not files:
+            raise InputError(expanded, "no such file", remedy="check the path")
+        found.update(dict.fromkeys(map(Path, files)))
+    return list(found)
+
+
 def sha256_file(path: str | Path) -> str:
     """SHA-256 of a file's bytes, read in chunks of bounded size."""
+    return _sha256(path, threading.Event())
+
+
+def _sha256(path: str | Path, abandoned: threading.Event) -> str:
     digest = hashlib.sha256()
     with require_file(path).open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
+        while not abandoned.is_set() and (chunk := stream.read(_CHUNK)):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+@contextmanager
+def sha256_in_background(paths: Iterable[str | Path]) -> Iterator[list[Callable[[], str]]]:
+    """Hashes files, one after the other, in a thread of its own while the caller works with them.
+
+    Yields:
+        For each file, what waits for its SHA-256. Leaving early gives the rest up.
+    """
+    abandoned = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            yield [pool.submit(_sha256, path, abandoned).result for path in paths]
+        finally:
+            abandoned.set()

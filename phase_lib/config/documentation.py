@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from phase_lib.config.root import WorkflowConfig, section_models
+from phase_lib.config.root import WorkflowConfig, entry_models, section_models
 
 _WIDTH = 100
 _HEADER = """\
@@ -24,8 +24,14 @@ _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 def default_yaml() -> str:
     """The default configuration as YAML, every key under its documentation."""
     lines = [*_comment(_HEADER, ""), ""]
-    for name, model in section_models(WorkflowConfig).items():
-        lines += [*_comment(_first_line(model), ""), f"{name}:", *_fields(model, "  "), ""]
+    sections, entries = section_models(WorkflowConfig), entry_models(WorkflowConfig)
+    for name, field in WorkflowConfig.model_fields.items():
+        if name in sections:
+            model = sections[name]
+            lines += [*_comment(_first_line(model), ""), f"{name}:", *_fields(model, "  "), ""]
+        else:
+            lines += [*_comment(f"{field.description}. An entry has these keys:", ""), *_entry(entries[name])]
+            lines += [f"{name}: {{}}", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -39,6 +45,26 @@ def _fields(model: type[BaseModel], indent: str) -> Iterator[str]:
         else:
             value = model.model_validate({}).model_dump(mode="json")[name]
             yield f"{indent}{name}: {_flow(value)}"
+
+
+def _entry(model: type[BaseModel], indent: str = "   ") -> Iterator[str]:
+    """The keys of an entry under a name of the user's choice, all in comments."""
+    yield f"#{indent}NAME:"
+    yield from _entry_fields(model, indent + "  ")
+
+
+def _entry_fields(model: type[BaseModel], indent: str) -> Iterator[str]:
+    sections = section_models(model)
+    for name, field in model.model_fields.items():
+        for line in _comment(_documentation(field), ""):
+            yield f"#{indent}{line}"
+        if name in sections:
+            yield f"#{indent}{name}:"
+            yield from _entry_fields(sections[name], indent + "  ")
+        elif field.is_required():
+            yield f"#{indent}{name}: ..."
+        else:
+            yield f"#{indent}{name}: {_flow(field.get_default(call_default_factory=True))}"
 
 
 def _flow(value: Any) -> str:

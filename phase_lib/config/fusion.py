@@ -12,7 +12,18 @@ class FusionSettings(BaseModel):
 
     batch_cells: int = Field(128, ge=1, description="cells in one dataset file; bounds the memory")
     forcing_limit_km: float = Field(
-        500.0, gt=0.0, description="farthest that a cell may lie from its forcing point, km"
+        500.0,
+        gt=0.0,
+        description="embedded domain: farthest that a cell may lie from its forcing point, km",
+    )
+    jobs: int = Field(
+        1, ge=1, description="jobs that the cells of a domain are divided among, side by side on a cluster"
+    )
+    forcing_by_variable: bool = Field(
+        False, description="a forcing job for each variable, side by side on a cluster"
+    )
+    forcing_years_per_job: int | None = Field(
+        None, ge=1, description="years of forcing that one job reduces; null: the whole cycle"
     )
     label_min_scalaravg: float = Field(
         2.0e-3,

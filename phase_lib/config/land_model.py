@@ -11,16 +11,17 @@ Case = Literal["ad", "reference", "control", "injected"]
 
 
 class LandModelSettings(BaseModel):
-    """The embedded land model's run lengths, spin-up switches and device.
+    """What runs the land model, and the embedded one's run lengths, spin-up switches and device.
 
     Model years count from 1; a restart at year Y holds the state at the start of year Y.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    backend: Literal["embedded"] = Field(
+    backend: Literal["embedded", "archive"] = Field(
         "embedded",
-        description="land model: `embedded` is the reduced-complexity ELM that comes with the workflow",
+        description="where the target's land-model output comes from: `embedded` runs the reduced-complexity "
+        "ELM that comes with the workflow; `archive` takes what exists already, up to the injected restart",
     )
     ad_years: int = Field(
         400, ge=40, description="years of accelerated decomposition (AD) from the cold start, years"

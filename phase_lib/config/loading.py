@@ -15,10 +15,12 @@ from pydantic_core import ErrorDetails
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import require_file
-from phase_lib.config.root import WorkflowConfig, section_models
+from phase_lib.config.root import WorkflowConfig, entry_models, section_models
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _Location = tuple[int | str, ...]
+#: Stands for the names that users give to entries, in paths of keys.
+_ENTRY = "*"
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -161,19 +163,25 @@ def _first_fault(faults: Sequence[ErrorDetails]) -> ErrorDetails:
 
 def _nearest_key(model: type[BaseModel], location: _Location) -> str | None:
     """The known key that the unknown one was most likely meant to be, dotted; None where none is near."""
-    known = list(_keys(model))
-    parent, key = [str(part) for part in location[:-1]], str(location[-1])
-    siblings = [path[-1] for path in known if list(path[:-1]) == parent]
+    path = [str(part) for part in location]
+    in_entry = len(path) > 2 and path[0] in entry_models(model)
+    entry = path[1] if in_entry else _ENTRY
+    known = [tuple(entry if part == _ENTRY else part for part in keys) for keys in _keys(model)]
+    parent, key = path[:-1], path[-1]
+    siblings = [keys[-1] for keys in known if list(keys[:-1]) == parent]
     near = difflib.get_close_matches(key, siblings, n=1)
     if near:
         return ".".join([*parent, near[0]])
-    near = difflib.get_close_matches(key, [path[-1] for path in known], n=1, cutoff=0.75)
-    return next((".".join(path) for path in known if near and path[-1] == near[0]), None)
+    elsewhere = [keys for keys in known if _ENTRY not in keys]
+    near = difflib.get_close_matches(key, [keys[-1] for keys in elsewhere], n=1, cutoff=0.75)
+    return next((".".join(keys) for keys in elsewhere if near and keys[-1] == near[0]), None)
 
 
 def _keys(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    sections = section_models(model)
+    sections, entries = section_models(model), entry_models(model)
     for name in model.model_fields:
         yield (*prefix, name)
         if name in sections:
             yield from _keys(sections[name], (*prefix, name))
+        if name in entries:
+            yield from _keys(entries[name], (*prefix, name, _ENTRY))

@@ -66,6 +66,11 @@ class WorldSettings(BaseModel):
             )
         return self
 
+    @property
+    def forcing_product(self) -> str:
+        """Name of the forcing record, as a data set."""
+        return f"embedded world, seed {self.seed}"
+
     def forcing_bytes(self) -> float:
         """Estimated size of the forcing record, bytes."""
         step = self.forcing_resolution_deg

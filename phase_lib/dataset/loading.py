@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import netCDF4
 import numpy as np
@@ -25,8 +27,12 @@ class CellIndex:
         cover: share of the soil column under each PFT (gridcell, natpft).
         complete: True where all inputs are sound.
         trainable: True where inputs and labels are sound.
-        batch: number of the batch file.
-        dataset_id: identity of the dataset, the same in all its files.
+        domain: number of the cell's domain in `domains`.
+        batch: number of the batch file in `batches`.
+        domains: names of the domains; those trained on come first.
+        forcing: domain -> product and reduction of its forcing.
+        batches: batch files and the identity that each must have.
+        dataset_id: identity of the dataset.
     """
 
     path: Path
@@ -38,7 +44,11 @@ class CellIndex:
     cover: np.ndarray
     complete: np.ndarray
     trainable: np.ndarray
+    domain: np.ndarray
     batch: np.ndarray
+    domains: tuple[str, ...]
+    forcing: dict[str, dict[str, Any]]
+    batches: tuple[tuple[Path, str], ...]
     dataset_id: str
 
     @property
@@ -50,6 +60,19 @@ class CellIndex:
     def covered(self) -> np.ndarray:
         """True where a PFT covers ground (gridcell, natpft)."""
         return self.cover > 0.0
+
+    def of_domain(self, name: str | None) -> np.ndarray:
+        """True in the cells of a domain (gridcell); of the only one if None.
+
+        Raises:
+            InputError: there is no such domain, or more than one and none is named.
+        """
+        if name is None and len(self.domains) == 1:
+            return np.ones(self.ncells, dtype=bool)
+        if name not in self.domains:
+            found = "names no domain" if name is None else f"has no domain {name!r}"
+            raise InputError(self.path, found, expected=f"one of {', '.join(self.domains)}")
+        return self.domain == self.domains.index(name)
 
 
 @dataclass(frozen=True)
@@ -89,14 +112,19 @@ def read_cells(dataset_dir: str | Path) -> CellIndex:
             cover=values("cover"),
             complete=values("complete") == 1,
             trainable=values("trainable") == 1,
+            domain=values("domain").astype(np.int64),
             batch=values("batch").astype(np.int64),
+            domains=tuple(json.loads(dataset.domains)),
+            forcing=json.loads(dataset.forcing),
+            batches=tuple((path.parent / file, identity) for file, identity in json.loads(dataset.batches)),
             dataset_id=str(dataset.dataset_id),
         )
 
 
 def describe(dataset_dir: str | Path) -> dict[str, VariableInfo]:
     """All variables of a dataset by name, as its first batch has them."""
-    with open_dataset(_batch_path(dataset_dir, 0)) as dataset:
+    path, _ = read_cells(dataset_dir).batches[0]
+    with open_dataset(path) as dataset:
         return {
             name: VariableInfo(
                 str(variable.getncattr("group")),
@@ -135,9 +163,9 @@ def iterate_batches(
     for number in np.unique(index.batch[wanted]):
         members = np.flatnonzero(index.batch == number)
         inside = wanted[members]
-        path = _batch_path(dataset_dir, int(number))
+        path, identity = index.batches[number]
         with open_dataset(path) as dataset:
-            if getattr(dataset, "dataset_id", None) != index.dataset_id:
+            if getattr(dataset, "dataset_id", None) != identity:
                 raise InputError(path, "belongs to another dataset than cells.nc", remedy="fuse again")
             yield members[inside], {name: _read(path, dataset, name, inside) for name in names}
 
@@ -172,10 +200,6 @@ def _as_mask(cells: np.ndarray | None, ncells: int) -> np.ndarray:
     mask = np.zeros(ncells, dtype=bool)
     mask[cells] = True
     return mask
-
-
-def _batch_path(dataset_dir: str | Path, number: int) -> Path:
-    return Path(dataset_dir) / f"batch_{number:02d}.nc"
 
 
 def _read(path: Path, dataset: netCDF4.Dataset, name: str, inside: np.ndarray) -> np.ndarray:

@@ -4,8 +4,10 @@ Errors are what ELM would carry on with and be wrong; notes are what an AD file 
 ELM diagnoses again. Variables are streamed in blocks of rows, so memory does not grow with the file.
 
 A file flagged normal whose pools are still in AD space shows by ratios: soil4 : soil3 and dead : live
-wood. It cannot show by value in a pool that was forgotten alone where these ratios stay in their range:
-soil3 (its factor is 2) and CWD (1.4), whose normal stocks vary more than that from place to place.
+wood; so does one flagged AD whose pools are in normal space already. It cannot show by value in a pool that
+was forgotten alone where these ratios stay in their range: soil3 (its factor is 2) and CWD (1.4), whose
+normal stocks vary more than that from place to place. Leaving AD by an unfinished mean scalar shows by
+stocks that no soil holds, a multiple of all SOM by SOM that its litter does not feed.
 
 Where no parameter file is given, the standard values hold (C:N 12, 12, 10, 10; C:P 360, 360, 500, 500).
 """
@@ -21,6 +23,7 @@ from typing import Any, Literal
 import netCDF4
 import numpy as np
 
+from phase_lib.elm.blocks import Block, Blocks
 from phase_lib.elm.canopy import leaf_area
 from phase_lib.elm.constants import (
     FILL_THRESHOLD,
@@ -49,9 +52,8 @@ from phase_lib.elm.pools import (
     TRUNCATION_PATCH,
 )
 from phase_lib.elm.restart import restart_header
-from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, NLEVGRND
+from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND, column_stock
 from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, SCALARAVG_YEARS
-from phase_lib.elm.subgrid import Subgrid, bgc_columns, bgc_patches, read_subgrid
 from phase_lib.elm.surface import read_surface
 
 Severity = Literal["error", "note"]
@@ -86,6 +88,28 @@ _LEAFLESS, _ALIVE = 1.0e-2, 1.0
 _LIVE_WOOD = 1.0
 #: A median of log10(dead wood / its normal-mode expectation) below this is that of tenfold mortality.
 _DEAD_WOOD_LOG = -0.7
+#: The same in an AD file, above which wood seems to be in normal space already.
+_DEAD_WOOD_NORMAL_LOG = -0.3
+#: Soil3 (gC m-2) from which soil4 : soil3 of an AD file can be judged: a cold start has 38 gC m-2 of soil4.
+_SOIL3_JUDGED = 100.0
+#: SOM that the ten layers would hold as peat of 60 kgC m-3; and what no soil on earth has (gC m-2).
+_PEAT, _NO_SOIL = 2.3e5, 1.0e6
+#: SOM (gC m-2) of a cell that counts in the median that is compared with peat.
+_SOM_JUDGED = 1.0e3
+#: soil2 turns over as fast as the litter that feeds it, so their ratio is about 1 in either mode, with real
+#: cells from 0.4 to 1.4; a median of the cells beyond this is not what litter made. Less (gC m-2) is noise.
+_SOIL2_PER_LITTER, _SOIL2_JUDGED = 4.0, 10.0
+#: No plant tissue has more N per C; where no parameter file is given (gC/gN).
+_LEAST_PLANT_CN = 8.0
+#: Lengths that ELM has for these, without and with its further layers.
+_USUAL_LENGTHS = {"levgrnd": (NLEVGRND,), "levurb": (5,), "levlak": (10, 25), "levsno": (5, 12, 16)}
+#: Index variables -> the dimension each of whose rows one of their entries points to.
+_POINTERS = {
+    "land1d_topounit_index": "topounit",
+    "cols1d_gridcell_index": "gridcell",
+    "cols1d_landunit_index": "landunit",
+    "pfts1d_column_index": "column",
+}
 #: Median labile P below this share of the surface file's map, or below this (gP m-3), is what AD leaves.
 _LABILE_SHARE, _LABILE_LEAST = 0.1, 0.1
 #: Scalars averaged to `scalaravg_col` hardly exceed this.
@@ -110,8 +134,10 @@ _STANDARD_PARAMETERS = Parameters(
     },
 )
 
-_COLUMN_ROWS, _PATCH_ROWS = 1 << 14, 1 << 17
+_COLUMN_ROWS, _PATCH_ROWS = 1 << 13, 1 << 17
 
+#: Pools whose stocks are compared with totals or with each other.
+_IN_STOCKS = frozenset(name for parts in COLUMN_TOTALS.values() for name in parts)
 _USUAL_TOTALS = ("totlitc", "totsomc", "totlitp", "totsomp")
 
 
@@ -268,29 +294,14 @@ def _beyond(found: np.ndarray, right: np.ndarray, factor: float, noise: np.ndarr
 
 
 class _Audit:
-    """State of one audit: the open file, its index arrays and what was found."""
+    """State of one audit: the open file, where its rows lie and what was found."""
 
     def __init__(self, path: Path, dataset: netCDF4.Dataset, standard: _Standard) -> None:
         self.path, self.dataset, self.standard = path, dataset, standard
         self.header = restart_header(path, dataset)
-        self.grid: Subgrid = read_subgrid(path, dataset)
+        self.grid = Blocks(path, dataset)
         self.normal = self.header.spinup_state == SPINUP_NORMAL
         self.ad = self.header.spinup_state == SPINUP_AD
-
-        def index(name: str) -> np.ndarray:
-            return np.asarray(dataset[name][:]).astype(np.int64)
-
-        self.column_cell = index("cols1d_gridcell_index") - 1
-        self.patch_cell = index("pfts1d_gridcell_index") - 1
-        self.patch_column = index("pfts1d_column_index") - 1
-        self.patch_pft = index("pfts1d_itypveg")
-        self.columns = np.zeros(len(self.column_cell), dtype=bool)
-        self.columns[bgc_columns(path, dataset)] = True
-        self.wtcol = np.asarray(dataset["pfts1d_wtcol"][:], dtype=np.float64)
-        on_bgc = np.zeros(len(self.patch_cell), dtype=bool)
-        on_bgc[bgc_patches(path, dataset)] = True
-        self.bgc_patch = on_bgc
-        self.patches = on_bgc & (self.wtcol > 0.0)
         self._found: dict[tuple[str, str, str], Finding] = {}
 
     # -- findings ---------------------------------------------------------------------------------
@@ -305,7 +316,7 @@ class _Audit:
         variable: str,
         problem: str,
         bad: np.ndarray,
-        rows: np.ndarray,
+        rows: Block | np.ndarray,
         level: Level,
         values: np.ndarray,
         expected: str | np.ndarray = "",
@@ -318,7 +329,7 @@ class _Audit:
             variable: variable on file.
             problem: what is wrong.
             bad: where the fault is, (rows) or (rows, layers).
-            rows: row of each value in its dimension.
+            rows: block of the values, or the cell of each.
             level: what the rows are.
             values: like `bad`.
             expected: text, or the right values like `bad`.
@@ -332,10 +343,7 @@ class _Audit:
             self._found[key].further += count
             return
         place = tuple(int(i) for i in np.argwhere(bad)[0])
-        row = int(rows[place[0]])
-        cell = int(
-            {"patch": self.patch_cell, "cell": np.arange(self.grid.ncells)}.get(level, self.column_cell)[row]
-        )
+        cell = int((rows.cell if isinstance(rows, Block) else rows)[place[0]])
         self._found[key] = Finding(
             severity,
             variable,
@@ -346,7 +354,7 @@ class _Audit:
             cell + 1,
             float(self.grid.lat[cell]),
             float(self.grid.lon[cell]),
-            int(self.patch_pft[row]) if level == "patch" else None,
+            int(rows.pft[place[0]]) if isinstance(rows, Block) and level == "patch" else None,
             place[1] + 1 if len(place) > 1 else None,
             count - 1,
         )
@@ -361,22 +369,33 @@ class _Audit:
         """True if the file holds the variable with these dimensions."""
         return name in self.dataset.variables and self.dataset[name].dimensions == dims
 
-    def blocks(self, level: Level) -> Iterator[np.ndarray]:
+    def blocks(self, level: Level) -> Iterator[Block]:
         """Active rows, a block at a time, in increasing order."""
-        active, step = (self.patches, _PATCH_ROWS) if level == "patch" else (self.columns, _COLUMN_ROWS)
-        for start in range(0, len(active), step):
-            rows = np.flatnonzero(active[start : start + step]) + start
-            if len(rows):
-                yield rows
+        if level == "patch":
+            return self.grid.of_patches(_PATCH_ROWS)
+        return self.grid.of_columns(_COLUMN_ROWS)
 
-    def read(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """Values of increasing rows, read as one slab."""
-        first, last = int(rows[0]), int(rows[-1]) + 1
-        values: np.ndarray = np.asarray(self.dataset[name][first:last], dtype=np.float64)[rows - first]
-        return values
+    def read(self, name: str, rows: Block) -> np.ndarray:
+        """Values of a block's rows."""
+        return np.asarray(rows.read(self.dataset[name]), dtype=np.float64)
 
-    def sound(self, name: str, values: np.ndarray, rows: np.ndarray, level: Level) -> np.ndarray:
-        """Reports fill, NaN and negative values; returns where a value can be reckoned with."""
+    @staticmethod
+    def _sound_at_a_glance(name: str, values: np.ndarray) -> bool:
+        """True if no value is fill, NaN or negative where it must not be."""
+        least = -FILL_THRESHOLD if name in MAY_BE_NEGATIVE else 0.0
+        # A comparison with NaN is false.
+        return bool(values.min() >= least and values.max() < FILL_THRESHOLD)
+
+    def sound(
+        self, name: str, values: np.ndarray, rows: Block, level: Level
+    ) -> tuple[np.ndarray, np.ndarray | np.bool_]:
+        """Reports fill, NaN and negative values.
+
+        Returns:
+            The values, 0 where they cannot be reckoned with, and where they can; True for all of them.
+        """
+        if self._sound_at_a_glance(name, values):
+            return values, np.True_
         finite = np.isfinite(values)
         fill = finite & (np.abs(values) >= FILL_THRESHOLD)
         self.add_where(
@@ -392,7 +411,7 @@ class _Audit:
             self.add_where(
                 "note", name, "is negative by less than ELM truncates", tiny, rows, level, values, "0 or more"
             )
-        return good
+        return np.where(good, values, 0.0), good
 
     # -- whole-file checks ------------------------------------------------------------------------
 
@@ -404,9 +423,7 @@ class _Audit:
                 self.add(
                     "error", name, "dimension is missing: ELM aborts", "every dimension of an ELM restart"
                 )
-        levels = dims["levgrnd"].size if "levgrnd" in dims else NLEVGRND
-        if levels != NLEVGRND:
-            self.add("error", "levgrnd", f"dimension has length {levels}", str(NLEVGRND))
+        self._check_lengths({name: dimension.size for name, dimension in dims.items()})
         for name, entry in POOL_VARIABLES.items():
             wanted = ("pft",) if entry.level == "patch" else ("column", "levgrnd")
             if name not in self.dataset.variables:
@@ -418,28 +435,70 @@ class _Audit:
                 self.add("note", name, "total is missing; ELM reckons it from the pools")
         if self.header.spinup_state is None:
             self.add(
-                "note", "spinup_state", "is missing; ELM takes the state of the namelist and converts nothing"
+                "error",
+                "spinup_state",
+                "is missing; ELM takes the state of the namelist and converts nothing",
+                "0 (normal) or 1 (AD)",
+            )
+
+    def _check_lengths(self, sizes: dict[str, int]) -> None:
+        """Lengths of dimensions against ELM's and each other, and every row pointed to by a smaller unit."""
+        for name, usual in _USUAL_LENGTHS.items():
+            if name in sizes and sizes[name] not in usual:
+                self.add(
+                    "error",
+                    name,
+                    f"dimension has length {sizes[name]}: ELM aborts",
+                    " or ".join(str(length) for length in usual),
+                )
+        for name, parts in (("levtot", ("levsno", "levgrnd")), ("levsno1", ("levsno",))):
+            if name in sizes and all(part in sizes for part in parts):
+                right = sum(sizes[part] for part in parts) + (name == "levsno1")
+                if sizes[name] != right:
+                    self.add("error", name, f"dimension has length {sizes[name]}: ELM aborts", str(right))
+        for name, dimension in _POINTERS.items():
+            if name in self.dataset.variables and dimension in sizes:
+                self._check_pointers(name, dimension, sizes[dimension])
+
+    def _check_pointers(self, name: str, dimension: str, size: int) -> None:
+        variable = self.dataset[name]
+        pointed = np.zeros(size, dtype=bool)
+        outside = 0
+        for start in range(0, variable.shape[0], _PATCH_ROWS):
+            row = np.asarray(variable[start : start + _PATCH_ROWS]).astype(np.int64) - 1
+            inside = (row >= 0) & (row < size)
+            pointed[row[inside]] = True
+            outside += int(np.count_nonzero(~inside))
+        if outside:
+            self.add(
+                "error", name, f"{outside} entries point outside {dimension}: ELM aborts", f"1 to {size}"
+            )
+        alone = int(np.count_nonzero(~pointed))
+        if alone:
+            self.add(
+                "error",
+                dimension,
+                f"{alone} of {size} rows are not pointed to by {name}: rows are missing, ELM aborts",
+                "every row",
             )
 
     def check_weights(self) -> None:
         """Weights of the patches on each column."""
-        bad = ~np.isfinite(self.wtcol) | (self.wtcol < 0.0) | (self.wtcol > 1.0 + WEIGHT_SUM_TOLERANCE)
-        every = np.arange(len(self.wtcol))
-        self.add_where(
-            "error", "pfts1d_wtcol", "is no share", bad & self.bgc_patch, every, "patch", self.wtcol, "0 to 1"
-        )
-        total = np.bincount(
-            self.patch_column[self.bgc_patch], weights=self.wtcol[self.bgc_patch], minlength=len(self.columns)
-        )
-        off = self.columns & ~(np.abs(total - 1.0) <= WEIGHT_SUM_TOLERANCE)
+        total = np.zeros(len(self.grid.columns))
+        for block in self.grid.of_patches(_PATCH_ROWS, covered=False):
+            share = block.wtcol
+            bad = ~np.isfinite(share) | (share < 0.0) | (share > 1.0 + WEIGHT_SUM_TOLERANCE)
+            self.add_where("error", "pfts1d_wtcol", "is no share", bad, block, "patch", share, "0 to 1")
+            np.add.at(total, block.column, share)
+        off = np.flatnonzero(self.grid.columns & ~(np.abs(total - 1.0) <= WEIGHT_SUM_TOLERANCE))
         self.add_where(
             "error",
             "pfts1d_wtcol",
             "patch weights of a column do not sum to 1: ELM aborts",
-            off,
-            np.arange(len(off)),
+            np.ones(len(off), dtype=bool),
+            self.grid.cells_of(off),
             "column",
-            total,
+            total[off],
             f"1 within {WEIGHT_SUM_TOLERANCE:g}",
             "sum",
         )
@@ -447,21 +506,21 @@ class _Audit:
     def check_cover(self, surface: str | Path) -> None:
         """Cover against the surface file, as ELM compares it on reading."""
         share = read_surface(surface, ["PCT_NAT_PFT"], self.grid.lat, self.grid.lon)["PCT_NAT_PFT"] / 100.0
-        natural = min(share.shape[1], NATPFT)
-        off = (self.grid.patch[:, :natural] >= 0) & ~(
-            np.abs(self.grid.cover[:, :natural] - share[:, :natural]) <= PFT_WEIGHT_TOLERANCE
-        )
-        cells, pfts = np.nonzero(off)
-        self.add_where(
-            "error",
-            "pfts1d_wtcol",
-            f"differs from PCT_NAT_PFT of the surface file by more than {PFT_WEIGHT_TOLERANCE:g}: ELM aborts",
-            np.ones(len(cells), dtype=bool),
-            self.grid.patch[cells, pfts],
-            "patch",
-            self.grid.cover[cells, pfts],
-            share[cells, pfts],
-        )
+        for block in self.grid.of_patches(_PATCH_ROWS, covered=False):
+            compared = block.natural & (block.pft < share.shape[1])
+            right = share[block.cell, np.where(compared, block.pft, 0)]
+            off = compared & ~(np.abs(block.wtcol - right) <= PFT_WEIGHT_TOLERANCE)
+            problem = "differs from PCT_NAT_PFT of the surface file by more than"
+            self.add_where(
+                "error",
+                "pfts1d_wtcol",
+                f"{problem} {PFT_WEIGHT_TOLERANCE:g}: ELM aborts",
+                off,
+                block,
+                "patch",
+                block.wtcol,
+                right,
+            )
 
     # -- soil -------------------------------------------------------------------------------------
 
@@ -473,31 +532,45 @@ class _Audit:
             if entry.level == "layer" and self.has(name, "column", "levgrnd")
         ]
         sinks = [name for name in TRUNCATION_LAYER if self.has(name, "column", "levgrnd")]
-        self.soil3, self.soil4 = np.zeros(self.grid.ncells), np.zeros(self.grid.ncells)
-        self.labile = np.zeros(len(self.columns))
+        self.soil3, self.soil4, self.som, self.soil2, self.litter = np.zeros((5, self.grid.ncells))
+        self.labile = np.zeros(self.grid.ncells)
         for rows in self.blocks("layer"):
             pools: dict[str, np.ndarray] = {}
-            good: dict[str, np.ndarray] = {}
+            good: dict[str, np.ndarray | np.bool_] = {}
             for name in (*layered, *sinks):
                 values = self.read(name, rows)
                 active, below = values[:, :NLEVDECOMP], values[:, NLEVDECOMP:]
-                good[name] = self.sound(name, active, rows, "layer")
-                pools[name] = np.where(good[name], active, 0.0)
-                deep = np.concatenate([np.zeros(active.shape, dtype=bool), below != 0.0], axis=1)
-                self.add_where("error", name, "is below the active layers", deep, rows, "layer", values, "0")
+                # The layers below hold 0, so they do not matter here; in one piece it goes quicker.
+                whole = self._sound_at_a_glance(name, values)
+                pools[name], good[name] = (
+                    (active, np.True_) if whole else self.sound(name, active, rows, "layer")
+                )
+                if np.any(below):
+                    deep = np.concatenate([np.zeros(active.shape, dtype=bool), below != 0.0], axis=1)
+                    self.add_where(
+                        "note", name, "is below the active layers, unused", deep, rows, "layer", values, "0"
+                    )
+            stocks = {name: column_stock(pools[name]) for name in layered if name in _IN_STOCKS}
             for pool in SOIL_POOLS:
                 if all(pool.variable(element) in pools for element in ("c", "n", "p")):
                     self._check_ratios(pool.name, pools, good, rows)
             self._check_mineral_n(pools, good, rows)
-            self._check_totals(pools, rows)
-            for name, stock in (("soil3c_vr", self.soil3), ("soil4c_vr", self.soil4)):
-                if name in pools:
-                    np.add.at(stock, self.column_cell[rows], pools[name] @ DZDECOMP)
+            self._check_totals(stocks, rows)
+            for stock, names in (
+                (self.soil3, ("soil3c_vr",)),
+                (self.soil4, ("soil4c_vr",)),
+                (self.som, COLUMN_TOTALS["totsomc"]),
+                (self.soil2, ("soil2c_vr",)),
+                (self.litter, ("litr2c_vr", "litr3c_vr")),
+            ):
+                for name in names:
+                    if name in stocks:
+                        np.add.at(stock, rows.cell, stocks[name])
             if "labilep_vr" in pools:
-                self.labile[rows] = pools["labilep_vr"].mean(axis=1)
+                self.labile[rows.cell[rows.soil]] = pools["labilep_vr"][rows.soil].mean(axis=1)
 
     def _check_ratios(
-        self, stem: str, pools: dict[str, np.ndarray], good: dict[str, np.ndarray], rows: np.ndarray
+        self, stem: str, pools: dict[str, np.ndarray], good: dict[str, np.ndarray | np.bool_], rows: Block
     ) -> None:
         c, n, p = (pools[f"{stem}{element}_vr"] for element in "cnp")
         whole = good[f"{stem}c_vr"] & good[f"{stem}n_vr"] & good[f"{stem}p_vr"]
@@ -528,7 +601,7 @@ class _Audit:
         self.add_where("note", name, f"C:P is off {cp:g}", loose & ~far, rows, "layer", p, right)
 
     def _check_mineral_n(
-        self, pools: dict[str, np.ndarray], good: dict[str, np.ndarray], rows: np.ndarray
+        self, pools: dict[str, np.ndarray], good: dict[str, np.ndarray | np.bool_], rows: Block
     ) -> None:
         parts = [f"{name}_vr" for name in MINERAL_N]
         if not all(name in pools for name in (*parts, "sminn_vr")):
@@ -547,13 +620,13 @@ class _Audit:
             total,
         )
 
-    def _check_totals(self, pools: dict[str, np.ndarray], rows: np.ndarray) -> None:
+    def _check_totals(self, stocks: dict[str, np.ndarray], rows: Block) -> None:
         for name, parts in COLUMN_TOTALS.items():
-            if self.has(name, "column") and all(part in pools for part in parts):
-                right = sum((pools[part] @ DZDECOMP for part in parts), start=np.zeros(len(rows)))
+            if self.has(name, "column") and all(part in stocks for part in parts):
+                right = sum((stocks[part] for part in parts), start=np.zeros(len(rows)))
                 self._check_total(name, right, rows, "column")
 
-    def _check_total(self, name: str, right: np.ndarray, rows: np.ndarray, level: Level) -> None:
+    def _check_total(self, name: str, right: np.ndarray, rows: Block, level: Level) -> None:
         values = self.read(name, rows)
         stale = ~(np.abs(values - right) <= 1.0e-6 * np.abs(right) + 1.0e-6)
         self.add_where(
@@ -580,8 +653,7 @@ class _Audit:
         for rows in self.blocks("patch"):
             pools: dict[str, np.ndarray] = {}
             for name in names:
-                values = self.read(name, rows)
-                pools[name] = np.where(self.sound(name, values, rows, "patch"), values, 0.0)
+                pools[name], _ = self.sound(name, self.read(name, rows), rows, "patch")
             for name in ("tlai", "htop", "hbot"):
                 if self.has(name, "pft"):
                     self.sound(name, self.read(name, rows), rows, "patch")
@@ -592,34 +664,48 @@ class _Audit:
                 self._check_total("totvegc", right, rows, "patch")
             self._gather_dead_wood(pools, rows)
 
-    def _natural(self, rows: np.ndarray) -> np.ndarray:
-        return np.asarray(np.minimum(self.patch_pft[rows], NATPFT - 1))
+    def _natural(self, rows: Block) -> np.ndarray:
+        return np.clip(rows.pft, 0, NATPFT - 1)
 
-    def _check_plant_ratios(self, pools: dict[str, np.ndarray], rows: np.ndarray) -> None:
+    def _check_plant_ratios(self, pools: dict[str, np.ndarray], rows: Block) -> None:
         parameters = self.standard.file
         if parameters is None:
+            self._check_nitrogen_alone(pools, rows)
             return
-        natural = self.patch_pft[rows] < NATPFT
+        natural = rows.pft < NATPFT
         for organ in ORGANS:
             for element, ratio in zip("np", parameters.organ_ratios(organ), strict=True):
                 fixed = ratio[self._natural(rows)]
-                known = natural & (fixed > 0.0) & (self.patch_pft[rows] > 0)  # a missing ratio is NaN
+                known = natural & (fixed > 0.0) & (rows.pft > 0)  # a missing ratio is NaN
+                fixed = np.where(known, fixed, 1.0)
+                noise = _PLANT_ABSOLUTE / fixed
+                problem = f"C:{element.upper()} is not the parameter's"
                 for stage in STAGES:
                     name, carbon = f"{organ}{element}{stage}", f"{organ}c{stage}"
                     if name not in pools or carbon not in pools:
                         continue
-                    right = pools[carbon] / np.where(known, fixed, 1.0)
-                    noise = _PLANT_ABSOLUTE / np.where(known, fixed, 1.0)
+                    right = pools[carbon] / fixed
+                    loose = known & _beyond(pools[name], right, _PLANT_LOOSE, noise)
+                    if not np.any(loose):
+                        continue
                     # ELM's own P of dead wood strays far, its N never does.
-                    far = known & _beyond(pools[name], right, _PLANT_FAR, noise) & (element == "n")
-                    loose = known & _beyond(pools[name], right, _PLANT_LOOSE, noise) & ~far
-                    problem = f"C:{element.upper()} is not the parameter's"
+                    far = loose & _beyond(pools[name], right, _PLANT_FAR, noise) & (element == "n")
                     self.add_where("error", name, f"{problem} by far", far, rows, "patch", pools[name], right)
-                    self.add_where("note", name, problem, loose, rows, "patch", pools[name], right)
+                    self.add_where("note", name, problem, loose & ~far, rows, "patch", pools[name], right)
 
-    def _check_leaves(self, pools: dict[str, np.ndarray], rows: np.ndarray) -> None:
+    def _check_nitrogen_alone(self, pools: dict[str, np.ndarray], rows: Block) -> None:
+        for organ in ORGANS:
+            for stage in STAGES:
+                name, carbon = f"{organ}n{stage}", f"{organ}c{stage}"
+                if name in pools and carbon in pools:
+                    rich = pools[name] > pools[carbon] / _LEAST_PLANT_CN + _PLANT_ABSOLUTE
+                    expected = f"C:N of {_LEAST_PLANT_CN:g} or more"
+                    problem = "holds N without the carbon that goes with it"
+                    self.add_where("error", name, problem, rich, rows, "patch", pools[name], expected)
+
+    def _check_leaves(self, pools: dict[str, np.ndarray], rows: Block) -> None:
         severity: Severity = "error" if self.normal else "note"
-        pft = self.patch_pft[rows]
+        pft = rows.pft
         if "leafc" in pools:
             leafc = pools["leafc"]
             others = [
@@ -641,37 +727,39 @@ class _Audit:
             self._check_leaf_area(leafc, rows)
         if "ppool" in pools and "leafp" in pools:
             short = pools["ppool"] < pools["leafp"] * (1.0 - 1.0e-9)
+            # ELM lifts it once, on leaving AD; a run whose growth P limits draws it down again.
             self.add_where(
-                severity, "ppool", "is less than leafp", short, rows, "patch", pools["ppool"], pools["leafp"]
+                "note", "ppool", "is less than leafp", short, rows, "patch", pools["ppool"], pools["leafp"]
             )
 
-    def _check_leaf_area(self, leafc: np.ndarray, rows: np.ndarray) -> None:
+    def _check_leaf_area(self, leafc: np.ndarray, rows: Block) -> None:
         parameters = self.standard.file
         if parameters is None or not self.has("tlai", "pft"):
             return
         pft = self._natural(rows)
         follows = leaf_area(leafc, parameters.per_pft("slatop")[pft], parameters.per_pft("dsladlai")[pft])
         tlai = self.read("tlai", rows)
-        off = (np.abs(tlai - follows) > 0.01 * follows + 1.0e-6) & (self.patch_pft[rows] < NATPFT)
+        off = (np.abs(tlai - follows) > 0.01 * follows + 1.0e-6) & (rows.pft < NATPFT)
         self.add_where("note", "tlai", "does not follow from leafc", off, rows, "patch", tlai, follows)
 
-    def _gather_dead_wood(self, pools: dict[str, np.ndarray], rows: np.ndarray) -> None:
+    def _gather_dead_wood(self, pools: dict[str, np.ndarray], rows: Block) -> None:
         expected = self.standard.dead_live[self._natural(rows)]
         for organ in DEAD_WOOD:
             live_name = organ.replace("dead", "live") + "c"
             if f"{organ}c" not in pools or live_name not in pools:
                 continue
             live = pools[live_name]
-            judged = np.isfinite(expected) & (live > _LIVE_WOOD) & (self.patch_pft[rows] < NATPFT)
+            judged = np.isfinite(expected) & (live > _LIVE_WOOD) & (rows.pft < NATPFT)
             dead = np.maximum(pools[f"{organ}c"][judged], TRUNCATION)
             self.dead[organ].append(np.log10(dead / (live[judged] * expected[judged])))
-            self.dead_cell[organ].append(self.patch_cell[rows[judged]])
+            self.dead_cell[organ].append(rows.cell[judged])
 
     # -- spin-up space ----------------------------------------------------------------------------
 
     def check_space(self) -> None:
-        """In a file not flagged AD: are the slow pools still in AD space?"""
+        """Are the slow pools in the space that the flag says?"""
         if self.ad:
+            self._already_normal()
             return
         severity: Severity = "error" if self.normal else "note"
         slow = self._soil4_still_ad(severity)
@@ -688,6 +776,79 @@ class _Audit:
                 self.soil4[both] / self.soil3[both],
                 f"about {self.standard.soil4_soil3:.3g}",
                 "soil4 : soil3",
+            )
+
+    def _already_normal(self) -> None:
+        """In a file flagged AD: normal-mode pools, which ELM would multiply once more on leaving AD."""
+        normal, accelerated = self.standard.soil4_soil3, self.standard.soil4_soil3 * self.standard.ad_ratio
+        between, judged = math.sqrt(normal * accelerated), self.soil3 > _SOIL3_JUDGED
+        ratio = np.where(judged, self.soil4, 0.0) / np.where(judged, self.soil3, 1.0)
+        high = ratio > between
+        if float(self.soil4[judged].sum()) > between * float(self.soil3[judged].sum()):
+            self.add_where(
+                "error",
+                "soil4c_vr",
+                "soil4 : soil3 is that of normal mode in a file flagged AD: ELM multiplies soil4 again",
+                high,
+                np.arange(self.grid.ncells),
+                "cell",
+                ratio,
+                f"about {accelerated:.3g} in AD, {normal:.3g} in normal mode",
+                "soil4 : soil3",
+            )
+        for organ in DEAD_WOOD:
+            logs = np.concatenate(self.dead[organ]) if self.dead[organ] else np.empty(0)
+            if len(logs) and float(np.median(logs)) > _DEAD_WOOD_NORMAL_LOG:
+                self.add(
+                    "note",
+                    f"{organ}c",
+                    "dead : live wood is that of normal mortality in a file flagged AD",
+                    "a tenth of it, unless spinup_mortality_factor is 1",
+                )
+
+    def check_stocks(self) -> None:
+        """SOM that no soil holds, and SOM that its litter does not feed."""
+        cells = np.arange(self.grid.ncells)
+        judged = self.som > _SOM_JUDGED
+        most = np.any(judged) and float(np.median(self.som[judged])) > _PEAT
+        severity: Severity = "error" if most else "note"
+        where = "most cells" if most else "a cell"
+        self.add_where(
+            severity,
+            "totsomc",
+            f"the soil of {where} holds more carbon than peat of the same depth"
+            + (", as leaving AD by an unfinished scalaravg_col leaves it" if most else ""),
+            (self.som > _PEAT) & (self.som <= _NO_SOIL),
+            cells,
+            "cell",
+            self.som,
+            f"less than {_PEAT:g} gC m-2",
+            "sum of its pools",
+        )
+        self.add_where(
+            "error",
+            "totsomc",
+            "no soil holds as much carbon",
+            self.som > _NO_SOIL,
+            cells,
+            "cell",
+            self.som,
+            f"less than {_PEAT:g} gC m-2",
+            "sum of its pools",
+        )
+        fed = (self.litter > _SOIL2_JUDGED) & (self.soil2 > _SOIL2_JUDGED)
+        share = np.where(fed, self.soil2, 0.0) / np.where(fed, self.litter, 1.0)
+        if np.any(fed) and float(np.median(share[fed])) > _SOIL2_PER_LITTER:
+            self.add_where(
+                "error",
+                "soil2c_vr",
+                "most cells have more of it than their litter feeds",
+                share > _SOIL2_PER_LITTER,
+                cells,
+                "cell",
+                share,
+                "about 1",
+                "soil2 : litter",
             )
 
     def _soil4_still_ad(self, severity: Severity) -> np.ndarray:
@@ -751,7 +912,7 @@ class _Audit:
         """In a file flagged normal: was the mineral P of the maps supplied, which AD runs without?"""
         if not self.normal or not self.has("labilep_vr", "column", "levgrnd"):
             return
-        found = self.labile[self.grid.column]
+        found = self.labile
         cells = np.arange(self.grid.ncells)
         if surface is None:
             if float(np.median(found)) < _LABILE_LEAST:
@@ -839,14 +1000,14 @@ class _Audit:
 
 
 def audit_restart(
-    path: str | Path, surface: str | Path | None = None, params: str | Path | None = None
+    path: str | Path, surface: str | Path | None = None, params: str | Path | Parameters | None = None
 ) -> AuditReport:
     """Audits a restart, value by value.
 
     Args:
         path: restart of any layout and flavour.
         surface: surface file; with it the cover is compared, and mineral P in a file flagged normal.
-        params: parameter file; with it plant ratios and leaf area are checked too.
+        params: parameter file or what was read from it; with it plant ratios and leaf area are checked too.
 
     Returns:
         The report; the file is sound when it has no errors.
@@ -854,7 +1015,9 @@ def audit_restart(
     Raises:
         InputError: no restart, or the surface file is of another grid.
     """
-    standard = _standard(None if params is None else read_parameters(params))
+    standard = _standard(
+        params if params is None or isinstance(params, Parameters) else read_parameters(params)
+    )
     with open_dataset(path) as dataset:
         audit = _Audit(Path(path), dataset, standard)
         audit.check_header()
@@ -864,6 +1027,7 @@ def audit_restart(
         audit.check_soil()
         audit.check_plants()
         audit.check_space()
+        audit.check_stocks()
         audit.check_mineral_p(surface)
         audit.check_scalaravg()
         header = audit.header

@@ -12,6 +12,7 @@ import netCDF4
 import numpy as np
 
 from phase_lib.elm.netcdf import flavour, open_dataset
+from phase_lib.elm.pools import POOL_VARIABLES
 
 #: Values compared at a time; bounds the memory.
 _BLOCK_VALUES = 1 << 22
@@ -28,6 +29,7 @@ class VariableDifference:
         total: values compared.
         max_absolute, max_relative: largest differences, the latter relative to the larger magnitude.
         first: 0-based index of the first difference.
+        place: where that is in a restart: cell, PFT, layer; empty elsewhere.
         first_values: values there, in the first and the second file.
     """
 
@@ -39,6 +41,19 @@ class VariableDifference:
     max_relative: float = 0.0
     first: list[int] | None = None
     first_values: tuple[float, float] | None = None
+    place: str = ""
+
+    def line(self) -> str:
+        """The values that differ, in one line."""
+        units = f" {POOL_VARIABLES[self.name].units}" if self.name in POOL_VARIABLES else ""
+        text = f"{self.name}: {self.differing} of {self.total} values differ"
+        if self.first_values is None:
+            return text
+        first = self.place or f"index {self.first}"
+        return (
+            f"{text}, at most {self.max_absolute:.6g}{units} ({self.max_relative:.3g} relative); "
+            f"first at {first}: {self.first_values[0]:.9g} and {self.first_values[1]:.9g}{units}"
+        )
 
 
 @dataclass
@@ -76,12 +91,8 @@ class Comparison:
         for item in self.variables:
             if item.problem:
                 lines.append(f"{item.name}: {item.problem}")
-            if item.differing and item.first_values is not None:
-                lines.append(
-                    f"{item.name}: {item.differing} of {item.total} values differ, at most "
-                    f"{item.max_absolute:.6g} ({item.max_relative:.3g} relative); first at {item.first}: "
-                    f"{item.first_values[0]:.9g} and {item.first_values[1]:.9g}"
-                )
+            elif item.differing:
+                lines.append(item.line())
         verdict = "equal" if self.equal else f"{len(self.variables)} of {self.compared} variables differ"
         return [*lines, f"{self.a} and {self.b}: {verdict}"]
 
@@ -165,6 +176,27 @@ def _compare_values(a: netCDF4.Variable, b: netCDF4.Variable) -> VariableDiffere
     return result
 
 
+#: Dimensions of a restart's state -> prefix of their index variables.
+_PREFIXES = {"column": "cols1d", "pft": "pfts1d"}
+
+
+def _place(dataset: netCDF4.Dataset, variable: netCDF4.Variable, first: list[int] | None) -> str:
+    """Cell, PFT and layer of a value of a restart; empty where the file does not tell."""
+    prefix = _PREFIXES.get(variable.dimensions[0]) if variable.dimensions else None
+    names = (f"{prefix}_gridcell_index", "grid1d_lat", "grid1d_lon", "pfts1d_itypveg")
+    if not first or prefix is None or any(name not in dataset.variables for name in names):
+        return ""
+    cell = int(dataset[names[0]][first[0]])
+    if not 0 < cell <= dataset.dimensions["gridcell"].size:
+        return ""
+    place = f"cell {cell} ({dataset['grid1d_lat'][cell - 1]:.3f}, {dataset['grid1d_lon'][cell - 1]:.3f})"
+    if prefix == "pfts1d":
+        place += f" pft {int(dataset['pfts1d_itypveg'][first[0]])}"
+    if "levgrnd" in variable.dimensions[1:]:
+        place += f" layer {first[variable.dimensions.index('levgrnd')] + 1}"
+    return place
+
+
 def compare_restarts(a: str | Path, b: str | Path) -> Comparison:
     """Compares two files variable by variable, a block at a time.
 
@@ -202,5 +234,6 @@ def compare_restarts(a: str | Path, b: str | Path) -> Comparison:
                 continue
             difference = _compare_values(x, y)
             if difference.differing:
+                difference.place = _place(first, x, difference.first)
                 result.variables.append(difference)
     return result

@@ -38,11 +38,23 @@ NATPFT = len(PFT_NAMES)
 
 LANDUNIT_SOIL = 1
 LANDUNIT_CROP = 2
+#: Landunit types by `land1d_ityplun`.
+LANDUNIT_NAMES = {
+    1: "natural vegetation",
+    2: "crop",
+    3: "land ice",
+    4: "land ice by elevation",
+    5: "deep lake",
+    6: "wetland",
+    7: "urban (tall buildings)",
+    8: "urban (high density)",
+    9: "urban (medium density)",
+}
 COLUMN_SOIL = 1
 
 SPINUP_NORMAL = 0
 SPINUP_AD = 1
-CASCADE_CTC = 10
+CASCADE_CTC, CASCADE_CENTURY = 10, 11
 
 #: ELM aborts where the patch weights of a column miss 1 by more, or miss PCT_NAT_PFT by more.
 WEIGHT_SUM_TOLERANCE = 1.0e-12

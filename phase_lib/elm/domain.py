@@ -8,10 +8,23 @@ from pathlib import Path
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.constants import LATITUDE_UNITS, LONGITUDE_UNITS
+from phase_lib.elm.constants import EARTH_RADIUS_KM, LATITUDE_UNITS, LONGITUDE_UNITS
+from phase_lib.elm.coordinates import area_km2, check_coordinates
 from phase_lib.elm.netcdf import get_variable, open_dataset
 
-_UNITS = {"xc": LONGITUDE_UNITS, "yc": LATITUDE_UNITS}
+_UNITS: dict[str, tuple[str, ...]] = {
+    "xc": LONGITUDE_UNITS,
+    "yc": LATITUDE_UNITS,
+    "area": (
+        *(
+            f"{unit}{power}"
+            for unit in ("radian", "radians", "rad")
+            for power in ("2", "^2", "**2", " squared")
+        ),
+        *("steradian", "steradians", "sr", "arcad^2", "arcrad^2"),
+        *("km2", "km^2", "km**2"),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +37,7 @@ class Domain:
         row: position of each land cell in the flattened full grid (gridcell).
         lat, lon: cell centres (gridcell), degrees.
         frac: land fraction (gridcell).
-        area: cell area (gridcell), in the file's units (radian2 in standard files).
+        area: cell area (gridcell), steradian, whether the file holds radian2 or km2.
         axes: latitude of each row (nj) and longitude of each column (ni) of the grid, degrees.
     """
 
@@ -44,10 +57,11 @@ class Domain:
 
 
 def read_domain(path: str | Path) -> Domain:
-    """Reads a domain file.
+    """Reads a domain file, 2-D or a list of cells (nj = 1).
 
     Raises:
-        InputError: unreadable, a variable is missing or has other units, or no cell is land.
+        InputError: unreadable, a variable is missing or has other units, no cell is land, or a land
+            cell lies nowhere or twice in one place.
     """
     with open_dataset(path) as dataset:
         fields = {
@@ -60,4 +74,5 @@ def read_domain(path: str | Path) -> Domain:
         raise InputError(path, "mask: no cell is land", expected="mask = 1 on land")
     axes = fields["yc"].reshape(shape)[:, 0], fields["xc"].reshape(shape)[0]
     lat, lon, frac, area = (fields[name][row] for name in ("yc", "xc", "frac", "area"))
-    return Domain(Path(path), shape, row, lat, lon, frac, area, axes)
+    check_coordinates(path, lat, lon, ("yc", "xc"))
+    return Domain(Path(path), shape, row, lat, lon, frac, area_km2(area) / EARTH_RADIUS_KM**2, axes)

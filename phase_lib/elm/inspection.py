@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import netCDF4
 import numpy as np
 
-from phase_lib.elm.constants import FILL_THRESHOLD, PFT_NAMES
+from phase_lib.elm.constants import CASCADE_CENTURY, CASCADE_CTC, FILL_THRESHOLD, LANDUNIT_NAMES, PFT_NAMES
 from phase_lib.elm.forcing import FORCING
-from phase_lib.elm.netcdf import flavour, open_dataset
+from phase_lib.elm.netcdf import flavour, is_fill, open_dataset
 from phase_lib.elm.pools import POOL_VARIABLES, SOIL_POOLS
 from phase_lib.elm.restart import restart_header
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP
+from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_YEARS, SURFACE_P
 from phase_lib.elm.subgrid import read_subgrid
 
 _CALLED = {
@@ -42,6 +44,22 @@ _ATTRIBUTES = (
     "code_version",
 )
 _FORCING = (*FORCING, "WIND", "RH")
+_FLAVOURS = {
+    "NETCDF3_CLASSIC": "CDF-1 (classic)",
+    "NETCDF3_64BIT_OFFSET": "CDF-2 (64-bit offset)",
+    "NETCDF3_64BIT_DATA": "CDF-5 (64-bit data)",
+    "NETCDF4": "netCDF-4 (HDF5)",
+}
+_STATES = {
+    0: "normal mode (spinup_state 0)",
+    1: "accelerated decomposition (spinup_state 1)",
+    None: "spinup_state is missing",
+}
+_CASCADES = {CASCADE_CTC: "CTC", CASCADE_CENTURY: "Century"}
+#: Variables that only history files have, and variables along time that are no fields.
+_HISTORY, _CLOCK = ("landmask", "mcdate", "nstep"), ("time_bounds", "date_written", "time_written")
+#: Names of fields that a person is shown; JSON has them all.
+_SHOWN_FIELDS = 40
 _COLUMN_ROWS, _PATCH_ROWS = 1 << 15, 1 << 18
 
 
@@ -50,7 +68,7 @@ def kind_of(dataset: netCDF4.Dataset) -> str:
     names = dataset.variables.keys()
     if {"timemgr_rst_curr_ymd", "cols1d_ityp"} <= names:
         return "restart"
-    if {"time_bounds", "landmask"} <= names:
+    if "time_bounds" in names and any(name in names for name in _HISTORY):
         return "history"
     if "PCT_NAT_PFT" in names:
         return "surface"
@@ -60,13 +78,13 @@ def kind_of(dataset: netCDF4.Dataset) -> str:
         return "parameters"
     if {"smax", "ks_sorption"} <= names:
         return "soil_parameters"
-    if {"forcing_distance_km", *FORCING} <= names:
+    if "forcing_distance_km" in names:
         return "monthly_forcing"
     if "label_space" in dataset.ncattrs() and {"lat", "lon"} <= names:
         return "predictions"
     if {"cell", "lat", "lon"} <= names and any(name.endswith("_phase") for name in names):
         return "test_predictions"
-    if "time" in dataset.dimensions and any(name in names for name in _FORCING):
+    if {"time", "DTIME"} & names and any(name in names for name in _FORCING):
         return "forcing"
     return "unknown"
 
@@ -98,11 +116,12 @@ def inspect(path: str | Path) -> dict[str, Any]:
         }
         describe = {
             "restart": _restart,
-            "history": _time,
-            "forcing": _time,
+            "history": _history,
+            "forcing": _forcing,
             "surface": _surface,
             "domain": _domain,
             "parameters": _parameters,
+            "soil_parameters": _soil_parameters,
             "monthly_forcing": _monthly_forcing,
             "predictions": _predictions,
             "test_predictions": _test_predictions,
@@ -123,19 +142,36 @@ def _restart(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     header, grid = restart_header(path, dataset), read_subgrid(path, dataset)
     scalar = None
     if "scalaravg_col" in dataset.variables:
-        scalar = _summary(np.asarray(dataset["scalaravg_col"][:, 3])[grid.column])
+        scalar = _summary(np.asarray(dataset["scalaravg_col"][:, SCALARAVG_LAYER])[grid.column])
     return {
         "date": f"{header.year:04d}-{header.month:02d}-{header.day:02d}",
         "spinup_state": header.spinup_state,
+        "decomposition": _CASCADES.get(header.decomp_cascade_state or 0),
         "cells": grid.ncells,
-        **{f"{name}s": header.dims.get(name) for name in ("landunit", "column", "pft")},
+        **{f"{name}s": header.dims.get(name) for name in ("topounit", "landunit", "column", "pft")},
+        "landunits_with_weight": _landunits(dataset),
         "covered_patches": int(np.count_nonzero(grid.covered)),
         "latitude": _summary(grid.lat),
         "longitude": _summary(grid.lon),
         "scalaravg_col_layer_4": scalar,
         "mean_stocks": _stocks(dataset),
-        "fill_in_pools": _fill(dataset),
     }
+
+
+def _landunits(dataset: netCDF4.Dataset) -> dict[str, dict[str, float]]:
+    """Landunits with weight by kind: in how many cells, and their share of the land of all cells, %."""
+    names = ("land1d_ityplun", "land1d_wtxy", "land1d_gridcell_index")
+    if any(name not in dataset.variables for name in names):
+        return {}
+    kind, weight, cell = (np.asarray(dataset[name][:]) for name in names)
+    found = {}
+    for number in np.unique(kind[weight > 0.0]):
+        these = (kind == number) & (weight > 0.0)
+        found[LANDUNIT_NAMES.get(int(number), f"landunit type {number}")] = {
+            "cells": len(np.unique(cell[these])),
+            "percent_of_land": 100.0 * float(weight[these].sum()) / dataset.dimensions["gridcell"].size,
+        }
+    return found
 
 
 def _stocks(dataset: netCDF4.Dataset) -> dict[str, dict[str, float | str]]:
@@ -146,12 +182,13 @@ def _stocks(dataset: netCDF4.Dataset) -> dict[str, dict[str, float | str]]:
     wanted += [
         name for name, entry in POOL_VARIABLES.items() if entry.element == "c" and entry.organ is not None
     ]
+    shares = {level: np.asarray(dataset[f"{level}_wtxy"][:]) for level in ("cols1d", "pfts1d")}
     for name in wanted:
         if name not in dataset.variables:
             continue
         entry, variable = POOL_VARIABLES[name], dataset[name]
         layered = entry.level == "layer"
-        weights = np.asarray(dataset["cols1d_wtxy" if layered else "pfts1d_wtxy"][:])
+        weights = shares["cols1d" if layered else "pfts1d"]
         total = 0.0
         for start in range(0, len(weights), step := _COLUMN_ROWS if layered else _PATCH_ROWS):
             values = np.asarray(variable[start : start + step], dtype=np.float64)
@@ -165,51 +202,91 @@ def _stocks(dataset: netCDF4.Dataset) -> dict[str, dict[str, float | str]]:
     return stocks
 
 
-def _fill(dataset: netCDF4.Dataset) -> int:
-    """Variables among the pools with any fill or NaN, anywhere."""
-    count = 0
-    for name in POOL_VARIABLES:
-        if name not in dataset.variables:
-            continue
-        variable = dataset[name]
-        count += any(
-            bool(np.any(~(np.abs(np.asarray(variable[start : start + _COLUMN_ROWS])) < FILL_THRESHOLD)))
-            for start in range(0, variable.shape[0], _COLUMN_ROWS)
-        )
-    return count
-
-
-def _time(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
-    content: dict[str, Any] = {}
-    if "time" in dataset.variables:
-        time = dataset["time"]
-        content["samples"] = int(time.shape[0])
-        content["time_units"] = str(getattr(time, "units", ""))
-        content["calendar"] = str(getattr(time, "calendar", ""))
-        if time.shape[0]:
-            content["time"] = _summary(np.asarray(time[:], dtype=np.float64))
-    if "time_bounds" in dataset.variables:
-        bounds = np.asarray(dataset["time_bounds"][:], dtype=np.float64)
+def _history(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
+    content = _clock(dataset, "time")
+    bounds = np.asarray(dataset["time_bounds"][:], dtype=np.float64)
+    if bounds.size:
+        lengths = bounds[:, 1] - bounds[:, 0]
         content["period_days"] = [float(bounds.min()), float(bounds.max())]
+        content["period"] = _dates(dataset["time"], [bounds.min(), bounds.max()])
+        content["sample_days"] = [float(lengths.min()), float(lengths.max())]
     if "landmask" in dataset.variables:
         content["cells"] = int(np.count_nonzero(np.asarray(dataset["landmask"][:]) == 1))
-    content["fields"] = [
-        name
+    fields = [
+        variable
         for name, variable in dataset.variables.items()
-        if len(variable.dimensions) > 1 and "time" in variable.dimensions
+        if len(variable.dimensions) > 1 and "time" in variable.dimensions and name not in _CLOCK
     ]
-    return content
+    on = Counter(" x ".join(name for name in field.dimensions if name != "time") for field in fields)
+    content["fields_on"] = dict(on.most_common())
+    return {**content, "fields": [field.name for field in fields]}
+
+
+def _forcing(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
+    clock = "time" if "time" in dataset.variables else "DTIME"
+    content = _clock(dataset, clock)
+    time = np.asarray(dataset[clock][:], dtype=np.float64)
+    if len(time) > 1:
+        content["period"] = _dates(dataset[clock], [time.min(), time.max()])
+        content["step_hours"] = round(24.0 * float(np.median(np.diff(time))), 3)
+    fields = [name for name in _FORCING if name in dataset.variables]
+    content["points"] = int(dataset[fields[0]].size // max(1, len(time)))
+    for name, label in (("LATIXY", "latitude"), ("LONGXY", "longitude")):
+        if name in dataset.variables:
+            content[label] = _summary(np.asarray(dataset[name][:], dtype=np.float64))
+    content["first_sample"] = {name: _first_sample(dataset[name], clock) for name in fields if len(time)}
+    return {**content, "fields": fields}
+
+
+def _first_sample(variable: netCDF4.Variable, clock: str) -> dict[str, Any]:
+    """Range of a field in the first sample, with what packs it undone."""
+    first = np.asarray(variable[tuple(0 if name == clock else slice(None) for name in variable.dimensions)])
+    sound = first[~is_fill(variable, first)].astype(np.float64)
+    scale, offset = (
+        float(getattr(variable, name, x)) for name, x in (("scale_factor", 1), ("add_offset", 0))
+    )
+    return {**(_summary(sound * scale + offset) or {}), "units": str(getattr(variable, "units", ""))}
+
+
+def _clock(dataset: netCDF4.Dataset, name: str) -> dict[str, Any]:
+    if name not in dataset.variables:
+        return {}
+    time = dataset[name]
+    return {
+        "samples": int(time.shape[0]),
+        "time_units": str(getattr(time, "units", "")),
+        "calendar": str(getattr(time, "calendar", "")),
+    }
+
+
+def _dates(time: netCDF4.Variable, values: list[float]) -> list[str] | None:
+    """Dates of times on the file's clock; None where it has no reference date of that calendar."""
+    units, calendar = str(getattr(time, "units", "")), str(getattr(time, "calendar", "noleap"))
+    # ELM's step-0 sample reaches an hour back beyond the reference date.
+    values = [max(value, 0.0) for value in values]
+    try:
+        dates: Any = netCDF4.num2date(values, units, calendar.lower().replace("no_leap", "noleap"))
+    except ValueError:
+        return None
+    return [date.strftime("%Y-%m-%d") for date in np.atleast_1d(dates)]
 
 
 def _surface(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
-    cover = np.asarray(dataset["PCT_NAT_PFT"][:], dtype=np.float64)
-    axis = dataset["PCT_NAT_PFT"].dimensions.index("natpft")
-    mean = np.moveaxis(cover, axis, 0).reshape(cover.shape[axis], -1).mean(axis=1)
+    lat, lon = (np.asarray(dataset[name][:], dtype=np.float64).reshape(-1) for name in ("LATIXY", "LONGXY"))
+    land = np.ones(len(lat), dtype=bool)
+    for name in ("LANDFRAC_PFT", "PCT_NATVEG"):
+        if name in dataset.variables:
+            land &= np.asarray(dataset[name][:]).reshape(-1) > 0.0
+    variable = dataset["PCT_NAT_PFT"]
+    natpft = variable.dimensions.index("natpft")
+    cover = np.moveaxis(np.asarray(variable[:]), natpft, 0).reshape(variable.shape[natpft], -1)[:, land]
+    mean = cover.mean(axis=1, dtype=np.float64) if np.any(land) else np.zeros(len(cover))
     return {
-        "cells": int(np.asarray(dataset["LATIXY"]).size),
-        "latitude": _summary(np.asarray(dataset["LATIXY"][:], dtype=np.float64)),
-        "longitude": _summary(np.asarray(dataset["LONGXY"][:], dtype=np.float64)),
-        "phosphorus_maps": "LABILE_P" in dataset.variables,
+        "points": len(lat),
+        "cells": int(np.count_nonzero(land)),
+        "latitude": _summary(lat),
+        "longitude": _summary(lon),
+        "phosphorus_maps": set(SURFACE_P) <= dataset.variables.keys(),
         "mean_cover_percent": {
             name: float(value) for name, value in zip(PFT_NAMES, mean, strict=False) if value > 0.0
         },
@@ -229,12 +306,24 @@ def _domain(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
 def _parameters(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     wanted = ("k_s1", "k_s2", "k_s3", "k_s4", "k_frag", "cn_s1", "cn_s2", "cn_s3", "cn_s4", "r_mort")
     return {
-        "pfts": dataset.dimensions["pft"].size,
+        "pft_number": dataset.dimensions["pft"].size,
         "values": {
             name: float(np.asarray(dataset[name][:]).reshape(-1)[0])
             for name in wanted
             if name in dataset.variables
         },
+    }
+
+
+def _soil_parameters(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
+    return {
+        "soil_orders": int(dataset["smax"].size),
+        **{
+            name: _summary(np.asarray(dataset[name][:], dtype=np.float64)) for name in ("smax", "ks_sorption")
+        },
+        "fields": [
+            name for name, variable in dataset.variables.items() if variable.dimensions == ("soilorder",)
+        ],
     }
 
 
@@ -249,7 +338,14 @@ def _monthly_forcing(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
         **_places(dataset),
         "forcing_years": f"{first:04d} to {first + years - 1:04d}",
         "distance_km": _summary(np.asarray(dataset["forcing_distance_km"][:], dtype=np.float64)),
-        "means": {name: _summary(np.asarray(dataset[name][:], dtype=np.float64)) for name in FORCING},
+        "means": {
+            name: {
+                **(_summary(np.asarray(dataset[name][:], dtype=np.float64)) or {}),
+                "units": str(getattr(dataset[name], "units", "")),
+            }
+            for name in FORCING
+            if name in dataset.variables
+        },
     }
 
 
@@ -268,31 +364,87 @@ def _test_predictions(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     return {**_places(dataset), "split": str(getattr(dataset, "split", "")), "fields": fields}
 
 
+#: Keys of `inspect` that a person does not read as they are -> what they read, and units.
+_LABELS = {
+    "landunits_with_weight": "land",
+    "covered_patches": "patches of natural vegetation that cover ground",
+    "latitude": "latitude, degrees",
+    "longitude": "longitude, degrees",
+    "scalaravg_col_layer_4": "scalaravg_col of layer 4",
+    "mean_stocks": "mean of the cells, gC per m2 of land",
+    "mean_cover_percent": "mean cover of the natural vegetation, %",
+    "cells": "land cells",
+    "phosphorus_maps": "maps of mineral P",
+    "pft_number": "PFTs",
+    "sample_days": "days in a sample",
+    "step_hours": "hours between samples",
+    "first_sample": "range in the first sample",
+    "distance_km": "distance to the forcing point, km",
+    "smax": "smax, gP m-3",
+    "ks_sorption": "ks_sorption, gP m-3",
+    "fields_on": "fields on",
+}
+_IN_FIRST_LINES = frozenset(
+    {"path", "kind", "called", "flavour", "variables", "date", "spinup_state", "decomposition", "fields"}
+)
+#: Shown in other words, or among the dimensions.
+_NOT_SHOWN = frozenset(
+    {"attributes", "period_days", "time_units", "topounits", "landunits", "columns", "pfts"}
+)
+
+
 def describe(content: dict[str, Any]) -> list[str]:
     """The lines that a person reads, from what `inspect` returned."""
     lines = [
-        f"{content['path']}: {content['called']}, {content['flavour']}, {content['variables']} variables"
+        f"{content['path']}: {content['called']}, {_FLAVOURS[content['flavour']]}, "
+        f"{content['variables']} variables"
     ]
     if "spinup_state" in content:
-        state = {0: "normal mode", 1: "accelerated decomposition", None: "spin-up state not given"}
-        lines.append(f"date {content['date']}, {state[content['spinup_state']]}")
-    skip = {"path", "kind", "called", "flavour", "variables", "date", "spinup_state", "fields", "attributes"}
+        cascade = f", {content['decomposition']} cascade" if content["decomposition"] else ""
+        lines.append(f"date {content['date']}, {_STATES[content['spinup_state']]}{cascade}")
     for name, value in content.items():
-        if name not in skip and value is not None:
-            lines.append(f"{name.replace('_', ' ')}: {_text(value)}")
+        if name not in _IN_FIRST_LINES | _NOT_SHOWN and value is not None and value != {}:
+            lines.append(
+                f"{_LABELS.get(name, name.replace('_', ' '))}: {_text(value)}{_remark(name, content)}"
+            )
     if "fields" in content:
-        lines.append(f"fields ({len(content['fields'])}): {' '.join(content['fields'])}")
-    lines += [f"{name} = {' '.join(value.split())}" for name, value in content["attributes"].items()]
+        shown, more = content["fields"][:_SHOWN_FIELDS], len(content["fields"]) - _SHOWN_FIELDS
+        further = f" and {more} more (--json names all)" if more > 0 else ""
+        lines.append(f"fields ({len(content['fields'])}): {' '.join(shown)}{further}")
+    lines += [f"{name} = {' '.join(value.split())[:400]}" for name, value in content["attributes"].items()]
     return lines
+
+
+def _remark(name: str, content: dict[str, Any]) -> str:
+    """What a number of a restart means for its use."""
+    if content.get("spinup_state") != 1:
+        return ""
+    if name == "mean_stocks":
+        return "; soil3, soil4, CWD and dead wood are in AD space"
+    if name == "scalaravg_col_layer_4" and int(content["date"].split("-")[0]) < SCALARAVG_YEARS[1]:
+        first, last = SCALARAVG_YEARS
+        return f"; unfinished, the mean is made in years {first} to {last - 1}"
+    return ""
 
 
 def _text(value: Any) -> str:
     if isinstance(value, dict):
+        units = f" {value['units']}" if value.get("units") else ""
+        if {"min", "mean", "max"} <= set(value):
+            return f"{value['min']:.6g} to {value['max']:.6g}, mean {value['mean']:.6g}{units}"
+        if set(value) == {"cells", "percent_of_land"}:
+            cells = "1 cell" if value["cells"] == 1 else f"{value['cells']} cells"
+            return f"in {cells}, {value['percent_of_land']:.3g} % of all land"
         if set(value) == {"value", "units"}:
-            return f"{value['value']:.6g} {value['units']}"
-        return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
+            return f"{value['value']:.4g}"
+        parts = [f"{name} {_text(item)}" for name, item in value.items()]
+        return (
+            "; " if any(isinstance(item, dict) and len(item) > 1 for item in value.values()) else ", "
+        ).join(parts)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list):
-        return " to ".join(_text(item) for item in value)
+        return _text(value[0]) if value[0] == value[-1] else " to ".join(_text(item) for item in value)
     return str(value)

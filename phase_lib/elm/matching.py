@@ -30,6 +30,12 @@ def nearest(
     Returns:
         Index of the nearest candidate (n) and its great-circle distance in km (n).
     """
+    if (
+        len(lat) == len(source_lat)
+        and np.all(lat == source_lat)
+        and np.all((lon - source_lon) % 360.0 == 0.0)
+    ):
+        return np.arange(len(lat)), np.zeros(len(lat))
     chord, index = KDTree(unit_vectors(source_lat, source_lon)).query(unit_vectors(lat, lon))
     distance = 2.0 * EARTH_RADIUS_KM * np.arcsin(np.clip(0.5 * chord, 0.0, 1.0))
     return np.asarray(index), distance

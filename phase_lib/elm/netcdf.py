@@ -12,6 +12,7 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import require_file, writing
+from phase_lib.elm.constants import FILL_THRESHOLD
 
 Flavour = Literal["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA", "NETCDF4"]
 
@@ -117,6 +118,22 @@ def get_variable(
                 remedy="convert it",
             )
     return variable
+
+
+def is_fill(variable: Any, values: np.ndarray) -> np.ndarray:
+    """True where values are fill: ELM's 1e36, or what the variable's own attributes call so.
+
+    NaN and infinity are no fill: ELM never writes them, so they are damage that a reader must see.
+
+    Args:
+        variable: netCDF4 variable that the values come from.
+        values: numbers, any shape.
+    """
+    fill = np.asarray((np.abs(values) >= FILL_THRESHOLD) & np.isfinite(values))
+    for attribute in ("_FillValue", "missing_value"):
+        if attribute in variable.ncattrs():
+            fill |= values == variable.getncattr(attribute)
+    return fill
 
 
 @contextmanager

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import NATPFT
-from phase_lib.elm.netcdf import open_dataset
+from phase_lib.elm.netcdf import is_fill, open_dataset
 from phase_lib.elm.pools import ORGANS, SOIL_POOLS, SoilPool
+
+#: Soil orders of a `CNP_parameters*.nc`, 0 (water) to 15 (ice); index = `SOIL_ORDER`.
+SOIL_ORDERS = 16
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,7 @@ def read_parameters(path: str | Path) -> Parameters:
         for name, variable in dataset.variables.items():
             if variable.dtype.kind not in "fi":
                 continue
-            values = np.asarray(variable[:], dtype=np.float64)
-            fill = getattr(variable, "_FillValue", None)
-            if fill is not None:
-                values = np.where(values == fill, np.nan, values)
+            values = _without_fill(variable)
             if variable.dimensions == ("pft",):
                 pft[name] = values[:NATPFT]
             elif values.size == 1:
@@ -103,10 +104,24 @@ def read_parameters(path: str | Path) -> Parameters:
 
 
 def read_soil_order_parameters(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads a `CNP_parameters*.nc`: name -> values (soilorder = 16, index = SOIL_ORDER)."""
+    """Reads a `CNP_parameters*.nc`: name -> values (soilorder = 16, index = SOIL_ORDER).
+
+    Raises:
+        InputError: unreadable, or fewer than 16 soil orders.
+    """
     with open_dataset(path) as dataset:
+        if "soilorder" not in dataset.dimensions or dataset.dimensions["soilorder"].size < SOIL_ORDERS:
+            raise InputError(
+                path, "dimension soilorder is missing or short", expected=f"{SOIL_ORDERS} soil orders"
+            )
         return {
-            name: np.asarray(variable[:], dtype=np.float64)
+            name: _without_fill(variable)
             for name, variable in dataset.variables.items()
             if variable.dimensions == ("soilorder",) and variable.dtype.kind in "fi"
         }
+
+
+def _without_fill(variable: Any) -> np.ndarray:
+    """Values as float64, NaN where the file has fill."""
+    values = np.asarray(variable[...], dtype=np.float64)
+    return np.where(is_fill(variable, values), np.nan, values)

@@ -9,7 +9,7 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.netcdf import flavour, get_variable, open_dataset
+from phase_lib.elm.netcdf import flavour, open_dataset
 from phase_lib.elm.subgrid import Subgrid, read_subgrid
 
 
@@ -22,6 +22,9 @@ class RestartHeader:
         flavour: NetCDF flavour, `NETCDF3_64BIT_DATA` is CDF-5.
         year, month, day: date on the model's clock.
         spinup_state: 0 normal, 1 AD; None where the file does not say.
+        decomp_cascade_state: 10 CTC, 11 Century, each with nitrification; None where it does not say.
+        case_id: name of the case that wrote it, empty where it does not say.
+        surface_dataset: surface file of that case, with its path; empty where it does not say.
         dims: dimension sizes.
     """
 
@@ -31,6 +34,9 @@ class RestartHeader:
     month: int
     day: int
     spinup_state: int | None
+    decomp_cascade_state: int | None
+    case_id: str
+    surface_dataset: str
     dims: dict[str, int]
 
 
@@ -40,8 +46,15 @@ def restart_header(path: str | Path, dataset: netCDF4.Dataset) -> RestartHeader:
     Raises:
         InputError: it has no date.
     """
-    ymd = int(np.asarray(get_variable(path, dataset, "timemgr_rst_curr_ymd")[...]))
-    state = int(np.asarray(dataset["spinup_state"][...])) if "spinup_state" in dataset.variables else None
+    if "timemgr_rst_curr_ymd" not in dataset.variables:
+        raise InputError(
+            path,
+            "is no restart: variable timemgr_rst_curr_ymd is missing",
+            expected="CASE.elm.r.YYYY-MM-DD-SSSSS.nc",
+            remedy="`phase inspect` tells what it is",
+        )
+    ymd = int(np.asarray(dataset["timemgr_rst_curr_ymd"][...]))
+    state = _scalar(dataset, "spinup_state")
     if state not in (None, 0, 1):
         raise InputError(path, f"spinup_state is {state}", expected="0 (normal) or 1 (AD)")
     return RestartHeader(
@@ -51,8 +64,15 @@ def restart_header(path: str | Path, dataset: netCDF4.Dataset) -> RestartHeader:
         ymd // 100 % 100,
         ymd % 100,
         state,
+        _scalar(dataset, "decomp_cascade_state"),
+        str(getattr(dataset, "case_id", "")).strip(),
+        str(getattr(dataset, "surface_dataset", "")).strip(),
         {name: dimension.size for name, dimension in dataset.dimensions.items()},
     )
+
+
+def _scalar(dataset: netCDF4.Dataset, name: str) -> int | None:
+    return int(np.asarray(dataset[name][...])) if name in dataset.variables else None
 
 
 def read_header(path: str | Path) -> tuple[RestartHeader, Subgrid]:

@@ -27,3 +27,16 @@ ZISOI: np.ndarray = np.concatenate([[0.0], 0.5 * (ZSOI[:-1] + ZSOI[1:]), [ZSOI[-
 
 #: Thicknesses of the layers with biogeochemistry (levdecomp), m.
 DZDECOMP: np.ndarray = DZSOI[:NLEVDECOMP]
+
+
+def column_stock(values: np.ndarray) -> np.ndarray:
+    """Sums values per m3 over the layers with biogeochemistry.
+
+    Args:
+        values: (row, levgrnd) or (row, levdecomp).
+
+    Returns:
+        Stock per m2 (row), reckoned without BLAS, whose last bits depend on the machine
+        and on its number of threads.
+    """
+    return np.asarray(np.einsum("ij,j->i", values[:, :NLEVDECOMP], DZDECOMP))

@@ -51,7 +51,8 @@ def design_multipliers(
     """The physically right multipliers AD -> normal for each cascade pool.
 
     Before model year 40 the rates were never divided by the averaged scalar, so F alone converts,
-    whatever `scalaravg_col` holds; from then on it is F / scalaravg.
+    whatever `scalaravg_col` holds; from then on it is F / scalaravg. In a column whose scalar is next to
+    nothing or fill, ELM's rates see 1, and so does the way back.
 
     Args:
         parameters: parameter file of the run.
@@ -61,8 +62,10 @@ def design_multipliers(
     Returns:
         Pool stem -> multiplier (gridcell, levdecomp).
     """
-    divisor = scalaravg if model_year >= SCALARAVG_YEARS[1] else np.ones_like(scalaravg)
-    divisor = np.where(divisor >= FILL_THRESHOLD, 1.0, divisor)
+    divisor = np.ones_like(scalaravg)
+    if model_year >= SCALARAVG_YEARS[1]:
+        next_to_nothing = scalaravg[:, [SCALARAVG_LAYER]] < SCALARAVG_SWITCH
+        divisor = np.where(next_to_nothing | (scalaravg >= FILL_THRESHOLD), 1.0, scalaravg)
     return {pool: exit_multiplier(factor, divisor) for pool, factor in parameters.ad_factors().items()}
 
 

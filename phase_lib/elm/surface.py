@@ -9,9 +9,11 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.constants import EARTH_RADIUS_KM, LATITUDE_UNITS, LONGITUDE_UNITS
+from phase_lib.elm.constants import LATITUDE_UNITS, LONGITUDE_UNITS
+from phase_lib.elm.coordinates import area_km2, check_coordinates
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import SURFACE_P
 
 _HORIZONTAL = (("lsmlat", "lsmlon"), ("gridcell",))
@@ -34,12 +36,50 @@ UNITS: dict[str, tuple[str, ...]] = {
 def surface_variable(
     path: str | Path, dataset: netCDF4.Dataset, name: str, dims: tuple[str, ...] | None = None
 ) -> Any:
-    """A field of an open surface file, its units checked.
+    """A field of an open surface file, its units and soil layers checked.
 
     Raises:
-        InputError: it is missing, or has other dimensions or units.
+        InputError: it is missing, has other dimensions or units, or other than ten soil layers.
     """
-    return get_variable(path, dataset, name, dims, UNITS.get(name))
+    variable = get_variable(path, dataset, name, dims, UNITS.get(name))
+    if "nlevsoi" in variable.dimensions and dataset.dimensions["nlevsoi"].size != NLEVDECOMP:
+        raise InputError(
+            path,
+            f"variable {name} has {dataset.dimensions['nlevsoi'].size} layers (dimension nlevsoi)",
+            expected=f"{NLEVDECOMP}, the layers with biogeochemistry",
+            remedy="use surface data on ELM's standard soil layers",
+        )
+    return variable
+
+
+def horizontal_dims(path: str | Path, variable: Any) -> tuple[str, ...]:
+    """The dimensions of a field that span the cells: (lsmlat, lsmlon) or (gridcell,), its last ones.
+
+    Raises:
+        InputError: it is not on the grid.
+    """
+    for horizontal in _HORIZONTAL:
+        if tuple(variable.dimensions[-len(horizontal) :]) == horizontal:
+            return horizontal
+    raise InputError(
+        path,
+        f"variable {variable.name} has dimensions {variable.dimensions}",
+        expected="(..., lsmlat, lsmlon) or (..., gridcell)",
+    )
+
+
+def surface_places(path: str | Path, dataset: netCDF4.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Latitudes and longitudes of all points of an open surface file (points), degrees.
+
+    Raises:
+        InputError: they are missing or no places on the globe.
+    """
+    lat, lon = (
+        np.asarray(surface_variable(path, dataset, name)[:], dtype=np.float64).reshape(-1)
+        for name in ("LATIXY", "LONGXY")
+    )
+    check_coordinates(path, lat, lon, ("LATIXY", "LONGXY"), distinct=False)
+    return lat, lon
 
 
 def read_surface(
@@ -48,7 +88,7 @@ def read_surface(
     """Reads surface fields of given cells.
 
     Cells are found by their coordinates on the sphere, so the file may be 2-D or 1-D, global or
-    regional, with either longitude convention.
+    regional, with either longitude convention. One level of one field is in memory beside the result.
 
     Args:
         path: surface file.
@@ -56,46 +96,34 @@ def read_surface(
         lat, lon: wanted cells (gridcell), degrees.
 
     Returns:
-        Name -> values with the cell first: (gridcell) or (gridcell, levels).
+        Name -> values with the cell first: (gridcell) or (gridcell, levels); `AREA` in km2.
 
     Raises:
         InputError: a variable is missing, has other units or is not on the grid, or a cell has no
             partner in the file.
     """
     with open_dataset(path) as dataset:
-
-        def flat(name: str) -> np.ndarray:
-            variable = surface_variable(path, dataset, name)
-            for horizontal in _HORIZONTAL:
-                if tuple(variable.dimensions[-len(horizontal) :]) == horizontal:
-                    values = np.asarray(variable[:])
-                    return values.reshape(*values.shape[: values.ndim - len(horizontal)], -1)
-            raise InputError(
-                path,
-                f"variable {name} has dimensions {variable.dimensions}",
-                expected="(..., lsmlat, lsmlon) or (..., gridcell)",
-            )
-
-        row, _ = match_cells(lat, lon, flat("LATIXY"), flat("LONGXY"), file=path, what="surface cells")
-        return {name: np.moveaxis(flat(name)[..., row], -1, 0) for name in names}
+        row, _ = match_cells(lat, lon, *surface_places(path, dataset), file=path, what="surface cells")
+        fields = {name: _of_cells(path, surface_variable(path, dataset, name), row) for name in names}
+    if "AREA" in fields:
+        fields["AREA"] = area_km2(fields["AREA"])
+    return fields
 
 
-#: No land cell is as small as this in km2 nor as large in steradian.
-_LEAST_AREA_KM2 = 0.01
+def _of_cells(path: str | Path, variable: Any, row: np.ndarray) -> np.ndarray:
+    levels = variable.shape[: variable.ndim - len(horizontal_dims(path, variable))]
+    values = np.empty((len(row), *levels), dtype=variable.dtype)
+    for level in np.ndindex(levels):
+        values[(slice(None), *level)] = np.asarray(variable[(*level, ...)]).reshape(-1)[row]
+    return values
 
 
 def read_land_area(path: str | Path, lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
     """Land area of given cells (gridcell), m2: `AREA` times `LANDFRAC_PFT`.
-
-    Regional surface files are about whose `AREA` says km^2 and holds steradian, taken over from the
-    domain file; the size of the numbers tells which.
 
     Args:
         path: surface file.
         lat, lon: wanted cells (gridcell), degrees.
     """
     fields = read_surface(path, ["AREA", "LANDFRAC_PFT"], lat, lon)
-    area = fields["AREA"].astype(np.float64)
-    if np.max(area) < _LEAST_AREA_KM2:
-        area = area * EARTH_RADIUS_KM**2
-    return np.asarray(area * fields["LANDFRAC_PFT"] * 1.0e6)
+    return np.asarray(fields["AREA"] * fields["LANDFRAC_PFT"] * 1.0e6)

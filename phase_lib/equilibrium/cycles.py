@@ -12,7 +12,6 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.progress import LOGGER
 from phase_lib.elm.constants import DAYS_PER_YEAR
 from phase_lib.elm.history import History, HistoryGrid
-from phase_lib.elm.netcdf import get_variable, open_dataset
 
 #: Time bounds may be off by a day: ELM's first sample holds the step before the start.
 DAY = 1.0 / DAYS_PER_YEAR
@@ -41,7 +40,7 @@ class CycleHistory:
     """
 
     def __init__(self, paths: Sequence[str | Path], forcing_years: int) -> None:
-        whole = History(paths)
+        whole = self._whole = History(paths)
         self._pieces = [History([path]) for path in whole.paths]
         self.paths, self.grid = whole.paths, whole.grid
         self.start, self.end = whole.start, whole.end
@@ -140,7 +139,7 @@ class CycleHistory:
         return all(piece.has(name) for piece in self._pieces)
 
     def read(self, name: str, units: str, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Cycle means per cell and weighted sums per sample; one file at a time is in memory.
+        """Cycle means per cell and weighted sums per sample; a few samples at a time are in memory.
 
         Args:
             name: field without a vertical dimension.
@@ -154,19 +153,14 @@ class CycleHistory:
             InputError: the field is missing, has other units, or has a vertical dimension.
         """
         means = np.zeros((self.cycles, len(self.grid.row)))
-        totals, done = [], 0
-        for piece in self._pieces:
-            with open_dataset(piece.paths[0]) as dataset:
-                get_variable(piece.paths[0], dataset, name, units=(units,))
-            values = piece.read(name)
+        totals = []
+        length = self.end - self.start
+        for samples, values in self._whole.blocks(name, units=(units,)):
             if values.ndim != 2:
-                raise InputError(piece.paths[0], f"variable {name} has levels", expected="one value per cell")
-            here = slice(done, done + len(values))
-            length = (self.end - self.start)[here]
-            share = (self._cycle[here] == np.arange(self.cycles)[:, None]) * length
-            means += share @ values
+                raise InputError(self.paths[0], f"variable {name} has levels", expected="one value per cell")
+            in_cycle = self._cycle[samples] == np.arange(self.cycles)[:, None]
+            means += (in_cycle * length[samples]) @ values
             totals.append(values @ weights)
-            done += len(values)
         lengths = np.array([(self.end - self.start)[self._cycle == k].sum() for k in range(self.cycles)])
         return means / lengths[:, None], np.concatenate(totals)
 

@@ -14,7 +14,7 @@ from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version, settings_hash
 from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.elm.history import HistoryGrid
-from phase_lib.elm.matching import match_cells
+from phase_lib.elm.matching import SAME_CELL_KM, nearest
 from phase_lib.elm.netcdf import create_dataset, get_variable, open_dataset
 from phase_lib.equilibrium.criteria import RunVerdict, assess, assess_subsets
 from phase_lib.equilibrium.cycles import CycleHistory, same_cells
@@ -132,7 +132,13 @@ def verdict_of_runs(
             )
     subsets = {ALL_CELLS: np.arange(len(grid.row))}
     if split is not None:
-        subsets[TEST_CELLS] = blocked_test_cells(split, grid)
+        tested = blocked_test_cells(split, grid)
+        if len(tested):
+            subsets[TEST_CELLS] = tested
+        else:
+            LOGGER.info(
+                "no test cell of %s lies in the domain: all its cells are judged, and no others", split
+            )
     verdicts = {name: assess_subsets(history, settings, subsets) for name, history in histories.items()}
     content: dict[str, Any] = {
         "provenance": _provenance(settings, runs, split),
@@ -168,7 +174,7 @@ def verdict_of_runs(
 
 
 def blocked_test_cells(split: str | Path, grid: HistoryGrid) -> np.ndarray:
-    """Positions, among a history's land cells, of the test cells of a split.
+    """Positions, among a history's land cells, of the test cells of a split; those of other domains apart.
 
     Cells are matched on the sphere, so that the order of the files does not matter.
     """
@@ -180,10 +186,8 @@ def blocked_test_cells(split: str | Path, grid: HistoryGrid) -> np.ndarray:
     chosen = part == _TEST
     if not chosen.any():
         raise InputError(split, "part: no test cell", expected=f"part = {_TEST} on the test cells")
-    index, _ = match_cells(
-        lat[chosen], lon[chosen], grid.lat, grid.lon, file=split, what="land cells of the history"
-    )
-    return np.unique(index)
+    index, distance = nearest(lat[chosen], lon[chosen], grid.lat, grid.lon)
+    return np.unique(index[distance <= SAME_CELL_KM])
 
 
 def _relative_errors(verdict: RunVerdict, reference: RunVerdict) -> dict[str, float]:

@@ -12,6 +12,7 @@ from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_SWITCH
 #: Reasons for which a cell's inputs are not complete; it is neither trained on nor predicted.
 INPUT_REASONS = {
     "no_soil_column": "the soil landunit has no weight in the cell",
+    "invalid_pft": "part of the soil column is under a PFT other than 0 to 16",
     "forcing_missing": "fill or NaN in the monthly forcing",
     "forcing_implausible": "monthly forcing outside its plausible range",
     "static_missing": "fill or NaN in the surface data",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.base.files import require_file, sha256_file, write_json
+from phase_lib.base.files import fingerprint, require_file, write_json
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_version, settings_hash
+from phase_lib.config.domains import EMBEDDED
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.targets import TargetSettings
 from phase_lib.elm.constants import NATPFT, PFT_WEIGHT_TOLERANCE, SPINUP_AD, SPINUP_NORMAL
@@ -64,7 +65,7 @@ class FusionInputs:
         history: history of the AD run that covers that cycle.
         surface: surface data.
         params: PFT and decomposition parameters.
-        forcing: monthly means on the land cells.
+        forcing: monthly means on the land cells, in one piece or several.
         reference_restart: final restart of the reference run in normal mode; None where there is no
             reference: the dataset then has no labels and no cell is trainable.
         reference_history: history that covers the reference's last forcing cycle.
@@ -75,7 +76,7 @@ class FusionInputs:
     history: tuple[Path, ...]
     surface: Path
     params: Path
-    forcing: Path
+    forcing: tuple[Path, ...]
     reference_restart: Path | None = None
     reference_history: tuple[Path, ...] = ()
     reference_ad_restart: Path | None = None
@@ -88,9 +89,42 @@ class FusionInputs:
 
     @property
     def single_files(self) -> dict[str, Path]:
-        """Files by role, without the history, of which only a few fields are read."""
-        roles = ("restart", "surface", "params", "forcing", "reference_restart", "reference_ad_restart")
+        """Files by role, without history and forcing."""
+        roles = ("restart", "surface", "params", "reference_restart", "reference_ad_restart")
         return {role: getattr(self, role) for role in roles if getattr(self, role) is not None}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of several jobs that share the cells of a domain.
+
+    Attributes:
+        domain: name of the domain.
+        number: which part, from 1.
+        count: how many parts.
+    """
+
+    domain: str = EMBEDDED
+    number: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise InputError(None, f"part {self.number} of {self.count}", expected=f"1 to {self.count}")
+
+    def of(self, cells: np.ndarray) -> np.ndarray:
+        """This part's share of the ordered cells: neighbours, as many as in the other parts.
+
+        Raises:
+            InputError: there are fewer cells than parts.
+        """
+        if self.count > len(cells):
+            raise InputError(
+                None,
+                f"fusion.jobs is {self.count} for the {len(cells)} cells of {self.domain}",
+                expected="at least one cell for each job",
+            )
+        return np.array_split(cells, self.count)[self.number - 1]
 
 
 @dataclass(frozen=True)
@@ -131,16 +165,20 @@ class _Sources:
 
 
 @contextmanager
-def _open_sources(inputs: FusionInputs, settings: FusionSettings, history_years: int) -> Iterator[_Sources]:
-    for path in (*inputs.single_files.values(), *inputs.history, *inputs.reference_history):
+def _open_sources(
+    inputs: FusionInputs, settings: FusionSettings, history_years: int, part: Part
+) -> Iterator[_Sources]:
+    several = (*inputs.history, *inputs.forcing, *inputs.reference_history)
+    for path in (*inputs.single_files.values(), *several):
         require_file(path)
     with ExitStack() as stack:
         restart = stack.enter_context(open_restart(inputs.restart))
         if restart.header.spinup_state is None:
             raise InputError(inputs.restart, "variable spinup_state is missing", expected="0 or 1")
+        restart = replace(restart, row=part.of(restart.row))
         lat, lon = restart.subgrid.lat[restart.row], restart.subgrid.lon[restart.row]
         surface = stack.enter_context(open_surface(inputs.surface, lat, lon))
-        forcing = stack.enter_context(open_forcing(inputs.forcing, lat, lon, settings.forcing_limit_km))
+        forcing = stack.enter_context(open_forcing(inputs.forcing, lat, lon))
         scalars = history_fluxes(
             inputs.history,
             list(SCALARS),
@@ -191,8 +229,11 @@ def fuse(
     *,
     mortality_factor: float,
     history_years: int,
+    part: Part | None = None,
 ) -> dict[str, Any]:
     """Writes `batch_NN.nc`, `cleaning.json` and, last, `cells.nc`.
+
+    The directory is a dataset of its own; `join_records` makes one of several.
 
     Args:
         inputs: files to read.
@@ -201,6 +242,7 @@ def fuse(
         output_dir: the dataset's directory.
         mortality_factor: `spinup_mortality_factor` of the AD run.
         history_years: years of history that GPP, NPP, AR and HR are averaged over: one forcing cycle.
+        part: which share of the cells; all of them if None.
 
     Returns:
         The content of `cleaning.json`.
@@ -209,14 +251,15 @@ def fuse(
         InputError: a file is missing or damaged, variables are missing or have other units or
             dimensions, files lie on different grids, or spin-up states are not what they must be.
     """
-    resolved = resolve_targets(targets.names)
-    with _open_sources(inputs, settings, history_years) as sources:
+    resolved, part = resolve_targets(targets.names), part or Part()
+    with _open_sources(inputs, settings, history_years, part) as sources:
         _require_variables(sources, resolved)
         choices = {
             "fusion": settings.model_dump(mode="json"),
             "targets": targets.names,
             "mortality_factor": mortality_factor,
             "history_years": history_years,
+            "part": asdict(part),
         }
         provenance = _provenance(inputs, choices)
         directory = Path(output_dir)
@@ -224,23 +267,25 @@ def fuse(
         (directory / "cells.nc").unlink(missing_ok=True)
         findings = Findings(sources.ncells)
         starts = range(0, sources.ncells, settings.batch_cells)
+        files = [f"batch_{number:02d}.nc" for number in range(len(starts))]
         ticker = Ticker("batch")
         for number, start in enumerate(starts):
             cells = slice(start, min(start + settings.batch_cells, sources.ncells))
             _Batch(sources, settings, mortality_factor, resolved, findings, cells).write(
-                directory / f"batch_{number:02d}.nc", provenance
+                directory / files[number], provenance
             )
             ticker.tick(number + 1, len(starts))
         _remove_stale(directory, len(starts))
         summary = findings.summary() | {"traits_absent": _absent_traits(sources.parameters)}
         write_json(directory / "cleaning.json", summary)
-        _write_cells(directory / "cells.nc", sources, findings, settings.batch_cells, provenance)
-    LOGGER.info(
-        "%d cells, %d with complete inputs, %d with usable labels",
-        summary["cells"],
-        summary["complete"],
-        summary["trainable"],
-    )
+        listed = {
+            "domains": json.dumps([part.domain]),
+            "forcing": json.dumps({part.domain: sources.forcing.description}),
+            "batches": json.dumps([(file, provenance["dataset_id"]) for file in files]),
+        }
+        _write_cells(directory / "cells.nc", sources, findings, settings.batch_cells, provenance | listed)
+    labels = "no labels" if inputs.reference_restart is None else f"{summary['trainable']} with usable labels"
+    LOGGER.info("%d cells, %d with complete inputs, %s", summary["cells"], summary["complete"], labels)
     return summary
 
 
@@ -253,7 +298,9 @@ def _require_variables(sources: _Sources, targets: Targets) -> None:
 
 
 def _provenance(inputs: FusionInputs, choices: dict[str, Any]) -> dict[str, str]:
-    digests = {role: sha256_file(path) for role, path in inputs.single_files.items()}
+    digests: dict[str, Any] = {role: fingerprint(path) for role, path in inputs.single_files.items()}
+    for role in ("history", "forcing", "reference_history"):
+        digests[role] = [fingerprint(path) for path in getattr(inputs, role)]
     return {
         "code_version": code_version(),
         "settings_hash": settings_hash(choices),
@@ -313,6 +360,7 @@ class _Batch:
         cover = source.cover(cells)
         weight = source.subgrid.soil_fraction[source.row[cells]]
         self.findings.add("no_soil_column", cells, ~(weight > 0.0))
+        self.findings.add("invalid_pft", cells, source.subgrid.unknown_cover[source.row[cells]] > 0.0)
         _put(dataset, "cover", ("gridcell", "natpft"), cover, "1", "index")
         _put(dataset, "covered", ("gridcell", "natpft"), (cover > 0.0).astype(np.int8), "1", "index")
         for name, flags in (("complete", self.findings.complete), ("trainable", self._trainable)):
@@ -461,3 +509,4 @@ def _write_cells(
             _put(dataset, name, ("gridcell",), flags.astype(np.int8), "1", "index")
         batch = np.arange(sources.ncells, dtype=np.int32) // batch_cells
         _put(dataset, "batch", ("gridcell",), batch, "1", "index")
+        _put(dataset, "domain", ("gridcell",), np.zeros_like(batch), "1", "index")

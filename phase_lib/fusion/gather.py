@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
-_GAP = 256  # rows that are cheaper to read than to seek over
-_BLOCK = 65536  # most rows in one read
+#: A gap between rows that is cheaper to read than to seek over, bytes. Opening another read costs as much
+#: as this even from memory; one soil column in sixteen lies 2 kB from the next.
+_GAP_BYTES = 1 << 17
+#: Most that one read brings into memory, bytes on file.
+_BLOCK_BYTES = 1 << 24
 
 
 def gather(variable: Any, rows: np.ndarray, axis: int = 0) -> np.ndarray:
@@ -25,6 +28,7 @@ def gather(variable: Any, rows: np.ndarray, axis: int = 0) -> np.ndarray:
         The variable's shape with `axis` replaced by n; NaN at rows that are -1.
     """
     shape = list(variable.shape)
+    row_bytes = variable.dtype.itemsize * max(1, int(np.prod(shape[:axis] + shape[axis + 1 :])))
     shape[axis] = len(rows)
     result = np.full(shape, np.nan)
     present = rows >= 0
@@ -33,12 +37,13 @@ def gather(variable: Any, rows: np.ndarray, axis: int = 0) -> np.ndarray:
         return result
     shape[axis] = len(wanted)
     values = np.empty(shape)
-    breaks = (np.diff(wanted) > _GAP) | (np.diff(wanted // _BLOCK) != 0)
     leading: tuple[Any, ...] = (slice(None),) * axis
+    gap, block = _GAP_BYTES // row_bytes, max(1, _BLOCK_BYTES // row_bytes)
+    breaks = (np.diff(wanted) > max(1, gap)) | (np.diff(wanted // block) != 0)
     starts = np.concatenate([[0], np.flatnonzero(breaks) + 1])
     for start, stop in zip(starts, np.append(starts[1:], len(wanted)), strict=True):
         run = wanted[start:stop]
-        piece = np.asarray(variable[(*leading, slice(int(run[0]), int(run[-1]) + 1))], dtype=np.float64)
+        piece = np.asarray(variable[(*leading, slice(int(run[0]), int(run[-1]) + 1))])
         values[(*leading, slice(start, stop))] = np.take(piece, run - run[0], axis=axis)
     result[(*leading, present)] = np.take(values, place, axis=axis)
     return result

@@ -13,7 +13,8 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import FILL_THRESHOLD, NATPFT, SECONDS_PER_YEAR, SPINUP_AD, SPINUP_NORMAL
-from phase_lib.elm.forcing import FORCING
+from phase_lib.elm.coordinates import area_km2
+from phase_lib.elm.forcing import MonthlyPieces, open_pieces
 from phase_lib.elm.history import History
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import get_variable, open_dataset
@@ -21,7 +22,7 @@ from phase_lib.elm.pools import POOL_VARIABLES
 from phase_lib.elm.restart import RestartHeader, restart_header
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.subgrid import Subgrid, read_subgrid
-from phase_lib.elm.surface import surface_variable
+from phase_lib.elm.surface import horizontal_dims, surface_places, surface_variable
 from phase_lib.fusion.gather import gather
 from phase_lib.fusion.schema import REQUIRED, STATIC, STATIC_LAYERS, STATIC_PFT
 
@@ -139,52 +140,42 @@ class ForcingSource:
     """Monthly forcing on the dataset's cells.
 
     Attributes:
-        path: file.
         months: length of the series.
         distance_km: distance of each cell from its forcing point (gridcell).
+        description: kind, product, steps and years of the forcing, in plain values.
     """
 
-    path: Path
     months: int
     distance_km: np.ndarray
+    description: dict[str, Any]
     _row: np.ndarray
-    _dataset: netCDF4.Dataset
+    _pieces: MonthlyPieces
 
     def read(self, name: str, cells: slice) -> np.ndarray:
-        """Monthly means (n, time)."""
-        return without_fill(gather(self._dataset[name], self._row[cells]))
+        """Monthly means (n, time); the first is January of the year that model year 1 sees."""
+        rows = self._row[cells]
+        series = [gather(variable, rows) for variable in self._pieces.on_file(name)]
+        return self._pieces.in_model_years(np.concatenate(series, axis=1))
 
 
 @contextmanager
 def open_forcing(
-    path: str | Path, lat: np.ndarray, lon: np.ndarray, limit_km: float
+    paths: str | Path | Sequence[str | Path], lat: np.ndarray, lon: np.ndarray
 ) -> Iterator[ForcingSource]:
-    """Opens a file of monthly means for the given cells.
+    """Opens monthly means for the given cells.
+
+    Args:
+        paths: one piece, or all pieces of a forcing cycle.
+        lat, lon: cells (n), degrees.
 
     Raises:
-        InputError: a variable is missing or has other units, its series is no whole number of years,
-            or a cell is not there or farther than the limit from its forcing point.
+        InputError: pieces do not make a cycle, a variable has other units, or a cell is not there.
     """
-    with open_dataset(path) as dataset:
-        for name, (_, accepted) in FORCING.items():
-            get_variable(path, dataset, name, dims=("gridcell", "time"), units=accepted)
-        months = int(dataset.dimensions["time"].size)
-        if months == 0 or months % 12:
-            raise InputError(path, f"time has {months} months", expected="whole years")
-        source_lat, source_lon, distance = (
-            np.asarray(get_variable(path, dataset, name)[:]) for name in ("lat", "lon", "forcing_distance_km")
-        )
-        row, _ = match_cells(lat, lon, source_lat, source_lon, file=path, what="forcing cells")
-        worst = int(np.argmax(distance[row]))
-        if distance[row][worst] > limit_km:
-            raise InputError(
-                path,
-                f"the cell at lat {lat[worst]:.3f} lon {lon[worst]:.3f} lies {distance[row][worst]:.0f} km "
-                "from its forcing point",
-                expected=f"at most {limit_km:g} km",
-                remedy="use forcing that covers the domain",
-            )
-        yield ForcingSource(Path(path), months, distance[row], row, dataset)
+    with open_pieces(paths) as pieces:
+        path = pieces.paths[0]
+        row, _ = match_cells(lat, lon, pieces.lat, pieces.lon, file=path, what="forcing cells")
+        distance = pieces.distance_km[row]
+        yield ForcingSource(12 * pieces.years, distance, pieces.description, row, pieces)
 
 
 @dataclass(frozen=True)
@@ -207,6 +198,8 @@ class SurfaceSource:
             lines, place = np.unique(row // self._grid[1], return_inverse=True)
             values = gather(variable, lines, axis)[..., place, row % self._grid[1]]
         values = np.moveaxis(without_fill(values), -1, 0)
+        if name == "AREA":
+            values = area_km2(values)
         if name in STATIC_PFT and values.shape[1] < NATPFT:
             values = np.pad(values, ((0, 0), (0, NATPFT - values.shape[1])))
         return values
@@ -220,22 +213,12 @@ def open_surface(path: str | Path, lat: np.ndarray, lon: np.ndarray) -> Iterator
         InputError: a variable is missing or has other dimensions or units, or a cell is not there.
     """
     with open_dataset(path) as dataset:
-        horizontal = tuple(surface_variable(path, dataset, "LATIXY").dimensions)
+        horizontal = horizontal_dims(path, surface_variable(path, dataset, "LATIXY"))
+        level = {**dict.fromkeys(STATIC_PFT, ("natpft",)), **dict.fromkeys(STATIC_LAYERS, ("nlevsoi",))}
         for name in STATIC:
-            level = {**dict.fromkeys(STATIC_PFT, ("natpft",)), **dict.fromkeys(STATIC_LAYERS, ("nlevsoi",))}
-            variable = surface_variable(path, dataset, name, (*level.get(name, ()), *horizontal))
-            if name in STATIC_LAYERS and variable.shape[0] != NLEVDECOMP:
-                raise InputError(
-                    path,
-                    f"dimension nlevsoi is {variable.shape[0]}",
-                    expected=f"{NLEVDECOMP}, the layers of the CTC cascade",
-                )
+            surface_variable(path, dataset, name, (*level.get(name, ()), *horizontal))
         grid = tuple(dataset.dimensions[dim].size for dim in horizontal)
-        latixy, longxy = (
-            np.asarray(surface_variable(path, dataset, name)[:], dtype=np.float64).reshape(-1)
-            for name in ("LATIXY", "LONGXY")
-        )
-        row, _ = match_cells(lat, lon, latixy, longxy, file=path, what="surface cells")
+        row, _ = match_cells(lat, lon, *surface_places(path, dataset), file=path, what="surface cells")
         yield SurfaceSource(Path(path), row, grid, dataset)
 
 

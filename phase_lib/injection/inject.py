@@ -6,10 +6,11 @@ Without predictions the result is the base taken to normal mode properly: what a
 from __future__ import annotations
 
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError, PhaseError
-from phase_lib.base.files import require_file, sha256_file, write_json, writing
+from phase_lib.base.files import require_file, sha256_in_background, write_json, writing
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_version
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
 from phase_lib.elm.audit import AuditReport, audit_restart
+from phase_lib.elm.blocks import Block, Blocks
 from phase_lib.elm.canopy import canopy_height, growth_form, leaf_carbon
 from phase_lib.elm.constants import GRAMS_PER_PETAGRAM, NATPFT, SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.netcdf import get_variable, open_dataset
@@ -45,9 +47,8 @@ from phase_lib.elm.pools import (
     SoilPool,
 )
 from phase_lib.elm.restart import RestartHeader, restart_header
-from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP
+from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, NLEVGRND, column_stock
 from phase_lib.elm.spinup import SCALARAVG_YEARS, SURFACE_P, design_multipliers, lift_ppool
-from phase_lib.elm.subgrid import Subgrid, bgc_columns, bgc_patches, read_subgrid
 from phase_lib.elm.surface import read_land_area, read_surface
 from phase_lib.injection.editor import Change, Editor
 from phase_lib.injection.predictions import Predictions
@@ -62,34 +63,24 @@ from phase_lib.injection.rules import (
 
 _STOCK_UNITS = {"c": "PgC", "n": "PgN", "p": "PgP"}
 _TOTALS = {name: name[-1] for name in (*COLUMN_TOTALS, "totvegc")}
+#: Values of one variable in a block at most; some eighty variables are in memory at a time.
+_BLOCK_VALUES = 1 << 17
 
 
 @dataclass(frozen=True)
 class _Base:
-    """The restart to edit: header, index arrays and the space its pools are in.
+    """The restart to edit: header, where its rows lie and the space its pools are in.
 
     Attributes:
-        header, grid: of the restart.
-        column_cell: 0-based cell of each column (column).
-        runs: columns with biogeochemistry (column).
-        soil: the natural vegetation's column of each cell (column).
-        patch_cell, patch_pft: of each patch (pft).
-        covered: patches that cover ground on a column with biogeochemistry (pft).
-        natural: those of them on the natural vegetation's column, with one of the 17 PFTs (pft).
-        weights: dimension -> weight of a row: land area under it, m2.
+        header: of the restart.
+        blocks: its columns and patches.
+        area: land area of the cells (gridcell), m2.
         multipliers: pool stem -> exit factor F; empty where the base is in normal mode.
     """
 
     header: RestartHeader
-    grid: Subgrid
-    column_cell: np.ndarray
-    runs: np.ndarray
-    soil: np.ndarray
-    patch_cell: np.ndarray
-    patch_pft: np.ndarray
-    covered: np.ndarray
-    natural: np.ndarray
-    weights: dict[str, np.ndarray]
+    blocks: Blocks
+    area: np.ndarray
     multipliers: dict[str, float]
 
     @property
@@ -103,55 +94,27 @@ class _Base:
         return self.in_ad and self.header.year >= SCALARAVG_YEARS[1]
 
 
-def _read_base(path: Path, surface: Path, parameters: Parameters) -> _Base:
-    with open_dataset(path) as dataset:
-        header, grid = restart_header(path, dataset), read_subgrid(path, dataset)
-        if header.spinup_state not in (SPINUP_NORMAL, SPINUP_AD):
-            raise InputError(
-                path,
-                "variable spinup_state is missing",
-                expected="0 or 1",
-                remedy="say which space its pools are in",
-            )
-        for name, entry in POOL_VARIABLES.items():
-            get_variable(
-                path, dataset, name, dims=("pft",) if entry.level == "patch" else ("column", "levgrnd")
-            )
-        if header.spinup_state == SPINUP_AD and header.year >= SCALARAVG_YEARS[1]:
-            get_variable(path, dataset, "scalaravg_col", dims=("column", "levgrnd"))
-
-        def column(name: str, kind: type = np.int64) -> np.ndarray:
-            return np.asarray(get_variable(path, dataset, name)[:]).astype(kind)
-
-        column_cell, patch_cell = column("cols1d_gridcell_index") - 1, column("pfts1d_gridcell_index") - 1
-        runs = np.zeros(len(column_cell), dtype=bool)
-        runs[bgc_columns(path, dataset)] = True
-        soil = np.zeros(len(column_cell), dtype=bool)
-        soil[grid.column] = True
-        covered = np.zeros(len(patch_cell), dtype=bool)
-        covered[bgc_patches(path, dataset)] = True
-        covered &= column("pfts1d_wtcol", np.float64) > 0.0
-        natural = np.zeros(len(patch_cell), dtype=bool)
-        natural[grid.patch[grid.covered]] = True
-        area = read_land_area(surface, grid.lat, grid.lon)
-        weights = {
-            "column": np.where(runs, column("cols1d_wtxy", np.float64), 0.0) * area[column_cell],
-            "pft": np.where(covered, column("pfts1d_wtxy", np.float64), 0.0) * area[patch_cell],
-            "levgrnd": DZDECOMP,
-        }
-        return _Base(
-            header,
-            grid,
-            column_cell,
-            runs,
-            soil,
-            patch_cell,
-            column("pfts1d_itypveg"),
-            covered,
-            natural,
-            weights,
-            parameters.ad_factors() if header.spinup_state == SPINUP_AD else {},
+def _read_base(path: Path, dataset: netCDF4.Dataset, surface: Path, parameters: Parameters) -> _Base:
+    header, blocks = restart_header(path, dataset), Blocks(path, dataset)
+    if header.spinup_state not in (SPINUP_NORMAL, SPINUP_AD):
+        raise InputError(
+            path,
+            "variable spinup_state is missing",
+            expected="0 or 1",
+            remedy="say which space its pools are in",
         )
+    for name, entry in POOL_VARIABLES.items():
+        get_variable(path, dataset, name, dims=("pft",) if entry.level == "patch" else ("column", "levgrnd"))
+    if header.spinup_state == SPINUP_AD and header.year >= SCALARAVG_YEARS[1]:
+        get_variable(path, dataset, "scalaravg_col", dims=("column", "levgrnd"))
+    for name in ("cols1d_wtxy", "pfts1d_wtxy"):
+        get_variable(path, dataset, name)
+    return _Base(
+        header,
+        blocks,
+        read_land_area(surface, blocks.lat, blocks.lon),
+        parameters.ad_factors() if header.spinup_state == SPINUP_AD else {},
+    )
 
 
 def _sorption(
@@ -193,6 +156,29 @@ def _sorption(
     return smax[number], ks[number], source
 
 
+def _mineral_p_of(
+    base: _Base, surface: Path, params: Path, soil_params: str | Path | None
+) -> tuple[dict[str, np.ndarray], int, str | None]:
+    """Mineral P that leaving AD has to supply, cells with full sorption sites, and the parameters used."""
+    if not base.in_ad:
+        return {}, 0, None
+    maps = read_surface(surface, [*SURFACE_P, "SOIL_ORDER"], base.blocks.lat, base.blocks.lon)
+    _check_maps(surface, maps, base.blocks)
+    smax, ks, sorption = _sorption(
+        None if soil_params is None else require_file(soil_params), params, maps["SOIL_ORDER"]
+    )
+    mineral, full = supplied_mineral_p(maps, smax, ks)
+    return mineral, int(np.count_nonzero(full)), sorption
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+    begin = time.perf_counter()
+    yield
+    seconds[phase] = time.perf_counter() - begin
+    LOGGER.debug("%s took %.2f s", phase, seconds[phase])
+
+
 class _Injection:
     """One injection: the base, what it gets, and the account."""
 
@@ -204,23 +190,30 @@ class _Injection:
         mineral: dict[str, np.ndarray],
         settings: InjectionSettings,
         mortality_factor: float,
-        editor: Editor,
+        dataset: netCDF4.Dataset,
+        *,
+        dry_run: bool,
     ) -> None:
         self.base, self.parameters, self.predictions = base, parameters, predictions
         self.mortality_factor = mortality_factor
-        self.mineral, self.settings, self.editor = mineral, settings, editor
+        self.mineral, self.settings = mineral, settings
+        self.dataset, self.editor = dataset, Editor(dataset, dry_run=dry_run)
         self.clipped: Counter[str] = Counter()
-        self._used = np.zeros(base.grid.ncells, dtype=bool) if predictions is None else predictions.used
+        self._used = np.zeros(base.blocks.ncells, dtype=bool) if predictions is None else predictions.used
 
-    def _blocks(self, rows: int, what: str) -> Iterator[tuple[int, int]]:
-        """Blocks of a dimension; flushes each when the next one starts."""
-        step = max(1, self.settings.chunk_cells * rows // self.base.grid.ncells)
+    def _rows(self, rows: int, levels: int) -> int:
+        """Rows of a dimension in a block."""
+        return max(
+            1, min(self.settings.chunk_cells * rows // self.base.blocks.ncells, _BLOCK_VALUES // levels)
+        )
+
+    def _edit(self, blocks: Iterator[Block], weight: str, rows: int, what: str) -> Iterator[Block]:
+        """Blocks, each of which is written when the next one starts."""
         ticker = Ticker(what)
-        for start in range(0, rows, step):
-            stop = min(start + step, rows)
-            self.editor.begin(start, stop)
-            yield start, stop
-            ticker.tick(stop, rows)
+        for block in blocks:
+            self.editor.begin(block, block.read(self.dataset[weight]) * self.base.area[block.cell])
+            yield block
+            ticker.tick(block.stop, rows)
         self.editor.flush()
 
     def _predicted(self, name: str) -> bool:
@@ -230,69 +223,60 @@ class _Injection:
 
     def soil(self) -> None:
         """Layered pools, mineral N and P, totals, averaged scalar."""
-        for start, stop in self._blocks(len(self.base.column_cell), "columns"):
-            cell = self.base.column_cell[start:stop]
-            runs = self.base.runs[start:stop]
-            gets = self.base.soil[start:stop] & self._used[cell]
-            stocks: dict[str, np.ndarray] = {}
+        blocks, columns = self.base.blocks, len(self.base.blocks.columns)
+        steps = blocks.of_columns(self._rows(columns, NLEVGRND))
+        for block in self._edit(steps, "cols1d_wtxy", columns, "columns"):
+            cell, gets = block.cell, block.soil & self._used[block.cell]
+            every = np.ones(len(cell), dtype=bool)
+            multipliers = self._multipliers()
+            totals = {name: parts for name, parts in COLUMN_TOTALS.items() if self.editor.has(name)}
+            summed = {part for parts in totals.values() for part in parts}
             touched: dict[str, np.ndarray] = {}
-            multipliers = self._multipliers(runs)
             for pool in SOIL_POOLS:
-                before = {name: self.editor.get(name) for name in map(pool.variable, ELEMENTS)}
-                self._soil_pool(pool, cell, runs, gets, multipliers.get(pool.name))
+                names = map(pool.variable, ELEMENTS)
+                before = {name: self.editor.get(name) for name in names if name in summed}
+                self._soil_pool(pool, cell, every, gets, multipliers.get(pool.name))
                 for name, old in before.items():
                     new = self.editor.get(name)
-                    touched[name] = np.any(new != old, axis=1)
-                    stocks[name] = new[:, :NLEVDECOMP] @ DZDECOMP
-            for name, parts in COLUMN_TOTALS.items():
-                if self.editor.has(name):
-                    changed = np.any([touched[part] for part in parts], axis=0)
-                    self.editor.set(name, np.sum([stocks[part] for part in parts], axis=0), changed)
+                    touched[name] = ~every if new is old else np.any(new != old, axis=1)
+            for name, parts in totals.items():
+                changed = np.any([touched[part] for part in parts], axis=0)
+                stocks = [column_stock(self.editor.get(part)) for part in parts]
+                self.editor.set(name, np.sum(stocks, axis=0), changed)
             self._mineral_n(cell, gets)
-            self._mineral_p(cell, runs, gets)
+            self._mineral_p(cell, every, gets)
             if self.editor.has("scalaravg_col"):
-                self.editor.set("scalaravg_col", np.ones(1), runs)
+                self.editor.set("scalaravg_col", np.ones(1), every)
 
-    def _multipliers(self, runs: np.ndarray) -> dict[str, np.ndarray]:
+    def _multipliers(self) -> dict[str, np.ndarray]:
+        """Pool stem -> what leaving AD multiplies it by (row, levdecomp), or (1, 1) where all is the same."""
         if not self.base.in_ad:
             return {}
-        shape = (len(runs), NLEVDECOMP)
         # F alone before year 40, so only from then on is the averaged scalar looked at.
-        scalar = (
-            np.where(runs[:, None], self.editor.get("scalaravg_col")[:, :NLEVDECOMP], 1.0)
-            if self.base.divided
-            else np.ones(shape)
-        )
+        scalar = self.editor.get("scalaravg_col")[:, :NLEVDECOMP] if self.base.divided else np.ones((1, 1))
         return design_multipliers(self.parameters, self.base.header.year, scalar)
 
     def _fetch(self, name: str, cell: np.ndarray, gets: np.ndarray) -> np.ndarray:
-        """Predicted layers of the columns that get them, zeros elsewhere (rows, levdecomp)."""
+        """Predicted layers of the columns that get them, zeros elsewhere (row, levdecomp)."""
+        assert self.predictions is not None
+        if np.all(gets):
+            return self.predictions.layers(name, cell)
         values = np.zeros((len(cell), NLEVDECOMP))
-        if self.predictions is not None and np.any(gets):
-            values[gets] = self.predictions.values(name, cell[gets])
+        values[gets] = self.predictions.layers(name, cell[gets])
         return values
-
-    def _set_layers(self, name: str, values: np.ndarray, where: np.ndarray) -> None:
-        """Sets the active layers; those below stay."""
-        current = self.editor.get(name)
-        full = current.copy()
-        full[:, :NLEVDECOMP] = values
-        mask = np.zeros(current.shape, dtype=bool)
-        mask[:, :NLEVDECOMP] = where if where.ndim == 2 else where[:, None]
-        self.editor.set(name, full, mask)
 
     def _soil_pool(
         self,
         pool: SoilPool,
         cell: np.ndarray,
-        runs: np.ndarray,
+        every: np.ndarray,
         gets: np.ndarray,
         multiplier: np.ndarray | None,
     ) -> None:
         """Converts and replaces C, N and P of a pool."""
         if multiplier is not None and np.any(multiplier != 1.0):
             for name in map(pool.variable, ELEMENTS):
-                self._set_layers(name, self.editor.get(name)[:, :NLEVDECOMP] * multiplier, runs)
+                self.editor.set_layers(name, self.editor.get(name)[:, :NLEVDECOMP] * multiplier, every)
         base = {element: self.editor.get(pool.variable(element))[:, :NLEVDECOMP] for element in ELEMENTS}
         if self._predicted(pool.variable("c")):
             carbon = self._fetch(pool.variable("c"), cell, gets)
@@ -303,7 +287,7 @@ class _Injection:
             else:
                 nitrogen, phosphorus = self._litter_nutrients(pool, carbon, base, where)
             for element, values in zip(ELEMENTS, (carbon, nitrogen, phosphorus), strict=True):
-                self._set_layers(pool.variable(element), values, where)
+                self.editor.set_layers(pool.variable(element), values, where)
         if pool.name in (*LITTER, "cwd"):
             self._litter_predicted(pool, cell, gets)
 
@@ -337,7 +321,7 @@ class _Injection:
             where = gets[:, None] & (values != self.editor.get(name)[:, :NLEVDECOMP])
             bounded = np.clip(values, carbon / high, carbon / low)
             self.clipped[name] += int(np.count_nonzero((bounded != values) & where))
-            self._set_layers(name, bounded, where)
+            self.editor.set_layers(name, bounded, where)
 
     def _mineral_n(self, cell: np.ndarray, gets: np.ndarray) -> None:
         names = [f"{name}_vr" for name in MINERAL_N]
@@ -345,77 +329,74 @@ class _Injection:
             return
         for name in names:
             if self._predicted(name):
-                self._set_layers(name, self._fetch(name, cell, gets), gets)
+                self.editor.set_layers(name, self._fetch(name, cell, gets), gets)
         total = sum(self.editor.get(name)[:, :NLEVDECOMP] for name in names)
-        self._set_layers("sminn_vr", np.asarray(total), gets)
+        self.editor.set_layers("sminn_vr", np.asarray(total), gets)
 
-    def _mineral_p(self, cell: np.ndarray, runs: np.ndarray, gets: np.ndarray) -> None:
+    def _mineral_p(self, cell: np.ndarray, every: np.ndarray, gets: np.ndarray) -> None:
         for stem in MINERAL_P:
             name = f"{stem}_vr"
             if stem in self.mineral:
-                supplied = np.repeat(self.mineral[stem][cell][:, None], NLEVDECOMP, axis=1)
-                self._set_layers(name, supplied, runs)
+                self.editor.set_layers(name, self.mineral[stem][cell][:, None], every)
             if self._predicted(name):
-                self._set_layers(name, self._fetch(name, cell, gets), gets)
+                self.editor.set_layers(name, self._fetch(name, cell, gets), gets)
 
     # -- plants -----------------------------------------------------------------------------------
 
     def plants(self) -> None:
-        """Patch pools, ppool, leaf area, height, total."""
-        for start, stop in self._blocks(len(self.base.patch_cell), "patches"):
-            covered = self.base.covered[start:stop]
-            self._convert_dead_wood(covered)
+        """Patch pools, ppool, leaf area, height, total, where patches cover ground."""
+        blocks, patches = self.base.blocks, self.base.blocks.npatches
+        steps = blocks.of_patches(self._rows(patches, 1))
+        for block in self._edit(steps, "pfts1d_wtxy", patches, "patches"):
+            pft = np.clip(block.pft, 0, NATPFT - 1)
+            every = np.ones(len(pft), dtype=bool)
+            self._leave_ad(every)
             totvegc_before = self._vegetation_carbon()
             stem_before, leaf_before = self.editor.get("deadstemc"), self.editor.get("leafc")
+            phosphorus_before = self.editor.get("leafp"), self.editor.get("ppool")
             if self.predictions is not None:
-                self._replace_plants(start, stop)
+                gets = block.natural & (pft > 0) & self._used[block.cell]
+                self._replace_plants(block.cell, pft, gets)
             leaf_changed = self.editor.get("leafc") != leaf_before
-            self._lift_ppool(covered)
+            self._feed_leaves(*phosphorus_before)
             if self.predictions is not None:
-                self._canopy(start, stop, leaf_changed, self.editor.get("deadstemc") != stem_before)
+                self._canopy(pft, leaf_changed, self.editor.get("deadstemc") != stem_before)
             if self.editor.has("totvegc"):
                 total = self._vegetation_carbon()
-                converted = covered & self.base.in_ad & (stem_before > 0.0)
+                converted = self.base.in_ad & (stem_before > 0.0)
                 self.editor.set("totvegc", total, converted | (total != totvegc_before))
 
-    def _lift_ppool(self, covered: np.ndarray) -> None:
-        """ELM's rule where AD is left; in a file in normal mode already only what ELM needs to start."""
-        ppool, leafp = self.editor.get("ppool"), self.editor.get("leafp")
-        storage = self.editor.get("leafp_storage") if self.base.in_ad else leafp
-        self.editor.set("ppool", lift_ppool(ppool, leafp, storage), covered)
+    def _feed_leaves(self, leafp_before: np.ndarray, ppool_before: np.ndarray) -> None:
+        """Injected leaves or `ppool` do not leave a patch with less of it than its leaves hold."""
+        leafp, ppool = self.editor.get("leafp"), self.editor.get("ppool")
+        injected = (leafp != leafp_before) | (ppool != ppool_before)
+        self.editor.set("ppool", np.maximum(ppool, leafp), injected)
 
     def _vegetation_carbon(self) -> np.ndarray:
         return np.asarray(sum(self.editor.get(name) for name in TOTVEGC_POOLS))
 
-    def _convert_dead_wood(self, covered: np.ndarray) -> None:
+    def _leave_ad(self, every: np.ndarray) -> None:
+        """Dead wood and `ppool` as ELM takes them out of AD."""
         if not self.base.in_ad:
             return
         for organ in DEAD_WOOD:
             for element in ELEMENTS:
                 name = f"{organ}{element}"
                 values = self.editor.get(name) * self.mortality_factor
-                self.editor.set(name, values, covered)
-
-    def _natural(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Cells, PFT numbers, and which patches of the block get predictions."""
-        cell = self.base.patch_cell[start:stop]
-        pft = np.minimum(self.base.patch_pft[start:stop], NATPFT - 1)
-        return cell, pft, self.base.natural[start:stop] & (pft > 0) & self._used[cell]
+                self.editor.set(name, values, every)
+        phosphorus = (self.editor.get(name) for name in ("ppool", "leafp", "leafp_storage"))
+        self.editor.set("ppool", lift_ppool(*phosphorus), every)
 
     def _predicted_patches(
         self, name: str, cell: np.ndarray, pft: np.ndarray, gets: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Predicted values (rows) of a variable, and where they are meant."""
-        values = np.zeros(len(cell))
+        """Predicted values (row) of a variable, and where they are meant."""
+        values, meant = np.zeros(len(cell)), gets.copy()
         assert self.predictions is not None
-        gets = gets & self.predictions.applies(name)[cell, pft]
-        if np.any(gets):
-            cells, place = np.unique(cell[gets], return_inverse=True)
-            values[gets] = self.predictions.values(name, cells)[place, pft[gets]]
-        return values, gets
+        values[gets], meant[gets] = self.predictions.patches(name, cell[gets], pft[gets])
+        return values, meant
 
-    def _replace_plants(self, start: int, stop: int) -> None:
-        cell, pft, gets = self._natural(start, stop)
+    def _replace_plants(self, cell: np.ndarray, pft: np.ndarray, gets: np.ndarray) -> None:
         for organ in ORGANS:
             self._replace_organ(organ, cell, pft, gets)
         for name in PLANT_SINGLE:
@@ -425,6 +406,8 @@ class _Injection:
 
     def _replace_organ(self, organ: str, cell: np.ndarray, pft: np.ndarray, gets: np.ndarray) -> None:
         """Carbon of an organ in its three stages; N and P follow wherever carbon changed."""
+        if organ != "leaf" and not any(self._predicted(f"{organ}c{stage}") for stage in STAGES):
+            return
         base = {stage: self.editor.get(f"{organ}c{stage}") for stage in STAGES}
         new = dict(base)
         dormant = self._dormant(organ, base[""], pft)
@@ -468,17 +451,18 @@ class _Injection:
         gets: np.ndarray,
     ) -> None:
         """Leaf carbon from predicted leaf area, where leaves are out and their carbon is not predicted."""
-        if not self._predicted("tlai") or self._predicted("leafc"):
+        if not self._predicted("tlai"):
             return
         area, where = self._predicted_patches("tlai", cell, pft, gets)
+        if self._predicted("leafc"):
+            return
         where &= (base[""] > 0.0) & (area != self.editor.get("tlai"))
         slatop, dsladlai = self.parameters.per_pft("slatop")[pft], self.parameters.per_pft("dsladlai")[pft]
         where &= slatop > 0.0
         new[""] = np.where(where, leaf_carbon(area, np.where(where, slatop, 1.0), dsladlai), base[""])
 
-    def _canopy(self, start: int, stop: int, leaf_changed: np.ndarray, stem_changed: np.ndarray) -> None:
+    def _canopy(self, pft: np.ndarray, leaf_changed: np.ndarray, stem_changed: np.ndarray) -> None:
         """Leaf area and height where the carbon they follow from changed."""
-        _, pft, _ = self._natural(start, stop)
         old = self.editor.get("tlai")
         tlai = np.where(leaf_changed, leaf_area_of(self.editor.get("leafc"), pft, self.parameters), old)
         self.editor.set("tlai", tlai, leaf_changed)
@@ -542,7 +526,11 @@ def _sidecar(
             "count": len(flagged),
             "action": ood.action,
             "cells": [
-                {"cell": int(cell) + 1, "lat": float(base.grid.lat[cell]), "lon": float(base.grid.lon[cell])}
+                {
+                    "cell": int(cell) + 1,
+                    "lat": float(base.blocks.lat[cell]),
+                    "lon": float(base.blocks.lon[cell]),
+                }
                 for cell in flagged
             ],
         },
@@ -571,6 +559,7 @@ def inject(
     mortality_factor: float,
     report: str | Path | None = None,
     dry_run: bool = False,
+    seconds: dict[str, float] | None = None,
 ) -> dict[str, Any]:
     """Writes a restart in normal mode from a base restart and predicted pools.
 
@@ -591,6 +580,7 @@ def inject(
         mortality_factor: `spinup_mortality_factor` of the AD run that wrote the restart.
         report: sidecar JSON to write, or None.
         dry_run: reckon everything, write no restart; the audit needs a file and is left out.
+        seconds: gets the time of each phase, for a benchmark.
 
     Returns:
         The sidecar's content.
@@ -603,48 +593,54 @@ def inject(
     surface_path, params_path = require_file(surface), require_file(params)
     if target.exists() and target.samefile(source):
         raise InputError(source, "is both base and output", remedy="give another output")
+    seconds = {} if seconds is None else seconds
     parameters = read_parameters(params_path)
-    base = _read_base(source, surface_path, parameters)
-    mineral: dict[str, np.ndarray] = {}
-    saturated, sorption = 0, None
-    if base.in_ad:
-        maps = read_surface(surface_path, [*SURFACE_P, "SOIL_ORDER"], base.grid.lat, base.grid.lon)
-        _check_maps(surface_path, maps, base.grid)
-        smax, ks, sorption = _sorption(
-            None if soil_params is None else require_file(soil_params), params_path, maps["SOIL_ORDER"]
-        )
-        mineral, full = supplied_mineral_p(maps, smax, ks)
-        saturated = int(np.count_nonzero(full))
     with ExitStack() as stack:
-        predicted = None
-        if predictions is not None:
-            dataset = stack.enter_context(open_dataset(predictions))
-            woody = parameters.per_pft("woody")
-            predicted = Predictions(predictions, dataset, base.grid, woody, ood, settings.chunk_cells)
+        inputs = [source] if predictions is None else [source, require_file(predictions)]
+        checksums = stack.enter_context(sha256_in_background(inputs))
+        with _timed(seconds, "check"):
+            with open_dataset(source) as dataset:
+                base = _read_base(source, dataset, surface_path, parameters)
+            mineral, saturated, sorption = _mineral_p_of(base, surface_path, params_path, soil_params)
+            predicted = None
+            if predictions is not None:
+                dataset = stack.enter_context(open_dataset(predictions))
+                woody = parameters.per_pft("woody")
+                predicted = Predictions(predictions, dataset, base.blocks, woody, ood)
         copy = source
         if not dry_run:
             copy = stack.enter_context(writing(target))
             LOGGER.info("copying %s", source)
-            shutil.copyfile(source, copy)
+            with _timed(seconds, "copy"):
+                shutil.copyfile(source, copy)
         with open_dataset(copy, "r" if dry_run else "r+") as edited:
-            editor = Editor(edited, base.weights, dry_run=dry_run)
-            injection = _Injection(base, parameters, predicted, mineral, settings, mortality_factor, editor)
-            injection.soil()
-            injection.plants()
+            base = replace(base, blocks=base.blocks.of(edited))
+            injection = _Injection(
+                base, parameters, predicted, mineral, settings, mortality_factor, edited, dry_run=dry_run
+            )
+            with _timed(seconds, "soil"):
+                injection.soil()
+            with _timed(seconds, "plants"):
+                injection.plants()
             flag = _set_normal(edited, dry_run=dry_run)
-        changes = {name: _account(name, change) for name, change in editor.changes.items() if change.count}
+        changes = {
+            name: _account(name, change) for name, change in injection.editor.changes.items() if change.count
+        }
         if flag is not None:
             changes["spinup_state"] = flag
         audit = None
         if not dry_run:
             LOGGER.info("auditing %s", target.name)
-            audit = audit_restart(copy, surface_path, params_path)
+            with _timed(seconds, "audit"):
+                audit = audit_restart(copy, surface_path, parameters)
             _refuse_unsound(target, audit)
+        with _timed(seconds, "hash"):
+            hashes = [checksum() for checksum in checksums]
         content = {
-            "base": {"path": str(source.absolute()), "sha256": sha256_file(source)},
+            "base": {"path": str(source.absolute()), "sha256": hashes[0]},
             "predictions": None
             if predictions is None
-            else {"path": str(Path(predictions).absolute()), "sha256": sha256_file(predictions)},
+            else {"path": str(Path(predictions).absolute()), "sha256": hashes[1]},
             "output": str(target),
             "dry_run": dry_run,
             **_sidecar(base, changes, injection, predicted, settings, saturated, sorption, ood),
@@ -657,7 +653,7 @@ def inject(
     return content
 
 
-def _check_maps(path: Path, maps: dict[str, np.ndarray], grid: Subgrid) -> None:
+def _check_maps(path: Path, maps: dict[str, np.ndarray], cells: Blocks) -> None:
     for name in SURFACE_P:
         bad = ~np.isfinite(maps[name]) | (maps[name] < 0.0)
         if np.any(bad):
@@ -665,7 +661,7 @@ def _check_maps(path: Path, maps: dict[str, np.ndarray], grid: Subgrid) -> None:
             raise InputError(
                 path,
                 f"variable {name} is {maps[name][cell]:g} in cell {cell + 1} "
-                f"(lat {grid.lat[cell]:.3f} lon {grid.lon[cell]:.3f})",
+                f"(lat {cells.lat[cell]:.3f} lon {cells.lon[cell]:.3f})",
                 expected="0 gP/m2 or more",
                 remedy="repair the map",
             )

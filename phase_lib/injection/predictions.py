@@ -10,7 +10,9 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.config.ood import OodSettings
+from phase_lib.elm.blocks import Blocks
 from phase_lib.elm.constants import FILL_THRESHOLD, NATPFT, PFT_NAMES
+from phase_lib.elm.coordinates import check_coordinates
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import get_variable
 from phase_lib.elm.pools import (
@@ -25,7 +27,6 @@ from phase_lib.elm.pools import (
     WOODY_ORGANS,
 )
 from phase_lib.elm.soil_grid import NLEVDECOMP
-from phase_lib.elm.subgrid import Subgrid
 
 _PATCH_DIMS, _LAYER_DIMS = ("gridcell", "natpft"), ("gridcell", "levdecomp")
 
@@ -53,10 +54,9 @@ class Predictions:
     Args:
         path: predictions file, for messages.
         dataset: the open file.
-        grid: cells and patches of the restart.
+        cells: cells of the restart.
         woody: `woody` by PFT (natpft): wood of other PFTs is not looked at.
         ood: what flagged cells get.
-        chunk_cells: cells read at a time.
 
     Attributes:
         path: file.
@@ -66,21 +66,20 @@ class Predictions:
         used: cells that get anything from this file (gridcell).
 
     Raises:
-        InputError: the file covers fewer cells than the restart, is not in normal space, or holds a
-            value that cannot be injected.
+        InputError: the file covers fewer cells than the restart, is not in normal space or lacks what it
+            should hold; on reading, a value that a cell would get cannot be injected.
     """
 
     def __init__(
         self,
         path: str | Path,
         dataset: netCDF4.Dataset,
-        grid: Subgrid,
+        cells: Blocks,
         woody: np.ndarray,
         ood: OodSettings,
-        chunk_cells: int,
     ) -> None:
         self.path, self._dataset = Path(path), dataset
-        self._grid, self._woody, self._ood, self._chunk = grid, woody, ood, chunk_cells
+        self._cells, self._woody, self._ood = cells, woody, ood
         self._check()
 
     def _check(self) -> None:
@@ -93,15 +92,10 @@ class Predictions:
                 remedy="give pools in normal mode (spinup_state 0)",
             )
         lat, lon = (self._read1d(name) for name in ("lat", "lon"))
-        if len(lat) < self._grid.ncells:
-            raise InputError(
-                self.path,
-                f"dimension gridcell: {len(lat)} cells",
-                expected=f"the {self._grid.ncells} cells of the restart",
-                remedy="predict every cell",
-            )
+        # Any longitude convention, so only its place on the circle counts.
+        check_coordinates(self.path, lat, lon % 360.0, ("lat", "lon"))
         self._row, _ = match_cells(
-            self._grid.lat, self._grid.lon, lat, lon, file=self.path, what="predicted cells"
+            self._cells.lat, self._cells.lon, lat, lon, file=self.path, what="predicted cells"
         )
         pools = [name for name in self._dataset.variables if name in POOL_VARIABLES or name == "tlai"]
         self.names = tuple(name for name in pools if name in PATCH_NAMES or name in LAYER_NAMES)
@@ -118,7 +112,7 @@ class Predictions:
 
     def _check_flags(self) -> None:
         if self._ood.action == "predict" and "ood_flag" not in self._dataset.variables:
-            self.flagged = np.zeros(self._grid.ncells, dtype=bool)
+            self.flagged = np.zeros(self._cells.ncells, dtype=bool)
         else:
             flag = np.asarray(get_variable(self.path, self._dataset, "ood_flag", dims=("gridcell",))[:])[
                 self._row
@@ -127,7 +121,7 @@ class Predictions:
                 cell = int(np.flatnonzero((flag != 0) & (flag != 1))[0])
                 raise InputError(self.path, f"ood_flag of cell {cell + 1} is {flag[cell]}", expected="0 or 1")
             self.flagged = flag == 1
-        self.used = ~self.flagged if self._ood.action == "keep" else np.ones(self._grid.ncells, dtype=bool)
+        self.used = ~self.flagged if self._ood.action == "keep" else np.ones(self._cells.ncells, dtype=bool)
 
     def _read1d(self, name: str) -> np.ndarray:
         variable = get_variable(self.path, self._dataset, name, dims=("gridcell",))
@@ -146,19 +140,6 @@ class Predictions:
                 expected=str(wanted),
             )
         self._check_units(variable, variable_name, name)
-        for start in range(0, self._grid.ncells, self._chunk):
-            cells = np.arange(start, min(start + self._chunk, self._grid.ncells))
-            values = self._slab(variable, cells)
-            # Where a PFT has no cover, or no such organ, the file may hold anything.
-            looked_at = np.ones(values.shape, dtype=bool) if layered else self.applies(name)[cells]
-            self._refuse(
-                variable_name, values, cells, looked_at & ~np.isfinite(values), "is not a finite number"
-            )
-            self._refuse(
-                variable_name, values, cells, looked_at & (np.abs(values) >= FILL_THRESHOLD), "is fill"
-            )
-            if name not in _SIGNED:
-                self._refuse(variable_name, values, cells, looked_at & (values < 0.0), "is negative")
 
     def _check_units(self, variable: netCDF4.Variable, variable_name: str, name: str) -> None:
         # Attributes of restarts lack units; a predictions file without them is taken at its names' word too.
@@ -173,51 +154,87 @@ class Predictions:
                 remedy="convert it",
             )
 
-    def _refuse(
-        self, name: str, values: np.ndarray, cells: np.ndarray, bad: np.ndarray, problem: str
-    ) -> None:
-        if not np.any(bad):
-            return
-        row, column = (int(i) for i in np.argwhere(bad)[0])
-        cell = int(cells[row])
-        if name.removeprefix("analogue_") in LAYER_NAMES:
-            place = f"layer {column + 1}"
-        else:
-            place = f"pft {column} ({PFT_NAMES[column]})"
-        raise InputError(
-            self.path,
-            f"variable {name} {problem} ({values[row, column]:g}) in cell {cell + 1} "
-            f"(lat {self._grid.lat[cell]:.3f} lon {self._grid.lon[cell]:.3f}) {place}",
-            expected="a finite value of 0 or more",
-            remedy="predict again",
-        )
-
-    def applies(self, name: str) -> np.ndarray:
-        """Patches (gridcell, natpft) that a variable is for: covered, and of a PFT that has it."""
-        mask = self._grid.covered.copy()
-        mask[:, 0] = False
-        if any(name.startswith(organ) for organ in WOODY_ORGANS):
-            mask &= self._woody > 0
-        return mask
-
-    def _slab(self, variable: netCDF4.Variable, cells: np.ndarray) -> np.ndarray:
-        rows = self._row[cells]
-        first, last = int(rows.min()), int(rows.max()) + 1
-        values: np.ndarray = np.asarray(variable[first:last], dtype=np.float64)[rows - first]
-        return values
-
-    def values(self, name: str, cells: np.ndarray) -> np.ndarray:
-        """What cells get: the prediction, or the analogue where flagged and so decided.
+    def layers(self, name: str, cell: np.ndarray) -> np.ndarray:
+        """What the soil of cells gets: the prediction, or the analogue where flagged and so decided.
 
         Args:
             name: restart name.
-            cells: 0-based cells of the restart (n).
+            cell: 0-based cells of the restart (n), of `used`.
 
         Returns:
-            (n, natpft) or (n, levdecomp); meaningful in cells of `used` only.
+            (n, levdecomp).
+
+        Raises:
+            InputError: a value is no finite number, fill or negative.
         """
-        values = self._slab(self._dataset[name], cells)
-        flagged = self.flagged[cells]
-        if self._ood.action == "analogue" and np.any(flagged):
-            values[flagged] = self._slab(self._dataset[f"analogue_{name}"], cells[flagged])
+        return self._chosen(name, cell, None)
+
+    def patches(self, name: str, cell: np.ndarray, pft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What covered patches get, as for `layers`.
+
+        Args:
+            name: restart name.
+            cell: 0-based cells of the restart (n), of `used`.
+            pft: PFT of each patch (n).
+
+        Returns:
+            Values (n), and for which patches the variable is meant: wood is for woody PFTs alone, and
+            elsewhere the file may hold anything.
+        """
+        woody = any(name.startswith(organ) for organ in WOODY_ORGANS)
+        meant = (self._woody > 0)[pft] if woody else np.ones(len(pft), dtype=bool)
+        values = np.zeros(len(pft))
+        values[meant] = self._chosen(name, cell[meant], pft[meant])
+        return values, meant
+
+    def _chosen(self, name: str, cell: np.ndarray, pft: np.ndarray | None) -> np.ndarray:
+        if self._ood.action != "analogue" or not np.any(flagged := self.flagged[cell]):
+            return self._read(name, name, cell, pft)
+        values = np.empty((len(cell), NLEVDECOMP) if pft is None else len(cell))
+        for source, rows in ((name, ~flagged), (f"analogue_{name}", flagged)):
+            values[rows] = self._read(source, name, cell[rows], None if pft is None else pft[rows])
         return values
+
+    def _read(self, source: str, name: str, cell: np.ndarray, pft: np.ndarray | None) -> np.ndarray:
+        """Values of cells, or of patches of cells, that were looked at one by one."""
+        if len(cell) == 0:
+            return np.empty((0, NLEVDECOMP) if pft is None else 0)
+        rows = self._row[cell]
+        first, last = int(rows.min()), int(rows.max()) + 1
+        slab = np.asarray(self._dataset[source][first:last], dtype=np.float64)
+        values: np.ndarray
+        if pft is not None:
+            values = slab.reshape(-1)[(rows - first) * NATPFT + pft]
+        elif len(rows) == len(slab) and np.all(np.diff(rows) == 1):
+            values = slab
+        else:
+            values = slab[rows - first]
+        self._check_values(source, name, values, cell, pft)
+        return values
+
+    def _check_values(
+        self, source: str, name: str, values: np.ndarray, cell: np.ndarray, pft: np.ndarray | None
+    ) -> None:
+        least = -FILL_THRESHOLD if name in _SIGNED else 0.0
+        # Comparisons with NaN are false, so this passes sound values alone.
+        if values.min() >= least and values.max() < FILL_THRESHOLD:
+            return
+        for bad, problem in (
+            (~np.isfinite(values), "is not a finite number"),
+            (np.abs(values) >= FILL_THRESHOLD, "is fill"),
+            (values < least, "is negative"),
+        ):
+            if np.any(bad):
+                place = tuple(int(i) for i in np.argwhere(bad)[0])
+                where = int(cell[place[0]])
+                if pft is None:
+                    level = f"layer {place[1] + 1}"
+                else:
+                    level = f"pft {pft[place[0]]} ({PFT_NAMES[pft[place[0]]]})"
+                raise InputError(
+                    self.path,
+                    f"variable {source} {problem} ({values[place]:g}) in cell {where + 1} "
+                    f"(lat {self._cells.lat[where]:.3f} lon {self._cells.lon[where]:.3f}) {level}",
+                    expected="a finite value of 0 or more",
+                    remedy="predict again",
+                )

@@ -3,45 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from phase_lib.report.cost import compared
-from phase_lib.report.products import MODELS
+from phase_lib.report.products import MODELS, OOD_STATES
 from phase_lib.surrogate.skill import BASELINES
 
+#: Columns of a line.
+_WIDTH = 100
+#: Domains that the closing page lists.
+_MOST_DOMAINS = 4
 _RUNS = ("injected", "control", "reference")
 
 
 def closing_page(summary: Mapping[str, Any]) -> str:
     """Skill, verdict, cost and where the files are, in at most 40 lines of 100 characters.
 
+    Where the target was not run here there is no verdict: the page says what ELM needs to go on.
+
     Args:
         summary: content of `summary.json`.
     """
-    return "\n".join(
-        [
-            *_head(summary),
-            "",
-            *_skill(summary),
-            "",
-            *_verdict(summary),
-            "",
-            *_cost(summary),
-            "",
-            *_files(summary),
-        ]
-    )
+    ran = summary["target"]["next"] is None
+    blocks = (_head, _skill, _verdict, _cost) if ran else (_restart_head, _domains, _skill, _next, _cost)
+    parts = [block(summary) for block in (*blocks, _files)]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
 def _head(summary: Mapping[str, Any]) -> list[str]:
-    run, domain, restart = summary["run"], summary["domain"], summary["restart"]
-    line = f"PHASE spin-up, run {run['name']!r}: {domain['cells']} cells"
+    restart = summary["restart"]
     state = "ran" if restart["stable"] else "did NOT run"
     return [
-        line,
-        "=" * len(line),
+        *_title(f"PHASE spin-up, run {summary['run']['name']!r}: {summary['domain']['cells']} cells"),
         f"The injected restart {state} {restart['years_run']:.0f} years in normal mode; audit errors: "
         f"{restart['audit_errors']}; flagged cells: {restart['flagged_cells']} ({restart['ood_action']})",
+    ]
+
+
+def _title(line: str) -> list[str]:
+    return [line, "=" * len(line)]
+
+
+def _restart_head(summary: Mapping[str, Any]) -> list[str]:
+    target, restart, cells = summary["target"], summary["restart"], summary["domain"]["cells"]
+    lines = [
+        *_title(
+            f"PHASE spin-up, run {summary['run']['name']!r}: restart for {target['domain']}, {cells} cells"
+        ),
+        f"Normal mode (spinup_state 0), made from {PurePath(target['base']['restart']).name}; not yet run",
+        f"Audit errors: {restart['audit_errors']}; flagged cells: {restart['flagged_cells']}, with "
+        f"{OOD_STATES[restart['ood_action']]}",
+    ]
+    if nothing_predicted(summary):
+        lines.append("EVERY cell is flagged: there is nothing of the surrogate in this restart.")
+    return lines
+
+
+def nothing_predicted(summary: Mapping[str, Any]) -> bool:
+    """True where every cell is flagged and keeps the base's state."""
+    restart = summary["restart"]
+    return bool(restart["ood_action"] == "keep" and restart["flagged_cells"] == summary["domain"]["cells"])
+
+
+def _domains(summary: Mapping[str, Any]) -> list[str]:
+    domains = summary["domain"]["domains"]
+    shown = list(domains)[:_MOST_DOMAINS]
+    names = list(next(iter(domains.values())))
+    lines = [f"{'Cells':<20}" + "".join(f"{name.replace('_', ' '):>13}" for name in names)]
+    for domain in shown:
+        lines.append(f"  {domain:<18.18}" + "".join(f"{domains[domain][name]:>13}" for name in names))
+    if len(shown) < len(domains):
+        lines.append(f"  and {len(domains) - len(shown)} more domains")
+    return lines
+
+
+def _next(summary: Mapping[str, Any]) -> list[str]:
+    steps = summary["target"]["next"]
+    return [
+        "Next, in ELM (the report has it in full):",
+        f"  user_nl_elm  finidat = '<the restart below>', {', '.join(steps['namelist'][1:])}",
+        "  case         ELM_BLDNML_OPTS without -bgc_spinup on",
+        *(f"               {command}" for command in steps["case"]),
+        f"  verdict: {steps['judge']}",
     ]
 
 
@@ -67,8 +111,13 @@ def wins(skill: Mapping[str, Mapping[str, Mapping[str, Any]]], metric: str) -> t
 def _skill(summary: Mapping[str, Any]) -> list[str]:
     skill = summary["skill"]["block"]
     models = ["phase", *(model for model in BASELINES if model in skill)]
+    target = summary["target"]
+    where = "Skill on blocked test cells"
+    if target["domain"] not in target["trained_on"]:
+        where += f" of {' and '.join(target['trained_on'])}"[: _WIDTH - 30]
     lines = [
-        "Skill on blocked test cells: mean R2 per PFT or layer, and median |ln(prediction/truth)|",
+        f"{where}:",
+        "  mean R2 per PFT or layer, and median |ln(prediction/truth)|",
         "  " + f"{'':<12}" + "".join(f"{MODELS[model]:>22}" for model in models),
     ]
     for target in skill["phase"]:
@@ -112,6 +161,12 @@ def _cost(summary: Mapping[str, Any]) -> list[str]:
     cost = summary["cost"]
     years, ratio, roles = cost["integration_years"], cost["ratio"], cost["core_seconds_by_role"]
     measured = cost["ratio_core_seconds"]
+    if years["conventional"] is None:
+        spent = ", ".join(f"{role} {seconds:.0f}" for role, seconds in roles.items())
+        return [
+            f"Core-seconds: {spent}.",
+            "The land model of the target was run elsewhere and is not counted.",
+        ]
     lines = [
         f"The conventional spin-up takes {years['conventional']} model years. Here: "
         f"{years['before_injection']} before injection",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -17,10 +18,15 @@ Role = Literal["inputs", "accelerated", "labels", "verification"]
 #: What a stage's cost counts as.
 ROLES: dict[Role, str] = {
     "inputs": "making the world and its forcing",
-    "accelerated": "the accelerated spin-up: AD years before injection, surrogate, injection, stabilisation",
-    "labels": "the rest of the reference run, which gives the labels",
-    "verification": "control, random split, test cells, verdict, report",
+    "accelerated": "the accelerated spin-up: forcing and records of the target, surrogate, injection, and "
+    "the land model before and after injection where it is run here",
+    "labels": "what only training needs: the rest of the reference run, other domains' forcing and records",
+    "verification": "check of the inputs, control, random split, test cells, verdict, report",
 }
+
+
+#: Stages of one domain: reduce_forcing-DOMAIN-VARIABLES-FIRST-LAST and fuse_records-DOMAIN-PART.
+_OF_DOMAIN = re.compile(r"reduce_forcing-(?P<forcing>.+)-[^-]+-\d+-\d+|fuse_records-(?P<records>.+)-\d+")
 
 
 @dataclass(frozen=True)
@@ -41,16 +47,27 @@ class StageCost:
     role: Role
 
 
-def role_of(stage: str, input_year: int) -> Role:
-    """Role of a stage; the AD run up to the input year is part of the accelerated spin-up."""
+def role_of(stage: str, target: str, input_year: int | None) -> Role:
+    """Role of a stage.
+
+    Args:
+        stage: name of the rule, with its wildcards.
+        target: domain whose restart is injected; what is done for another one only serves training.
+        input_year: year of the AD run that the target's restart comes from: the run up to there is part of
+            the accelerated spin-up. None where the target was not run here, so that every run is for labels.
+    """
+    domain = _domain_of(stage)
+    if domain is not None and domain != target:
+        return "labels"
     patterns: tuple[tuple[str, Role], ...] = (
         ("make_world", "inputs"),
-        (f"run_ad_{input_year:04d}", "accelerated"),
+        *(() if input_year is None else ((f"run_ad_{input_year:04d}", "accelerated"),)),
         ("run_ad_*", "labels"),
         ("run_reference_*", "labels"),
         ("*control*", "verification"),
         ("*paper*", "verification"),
         ("*[-_]random", "verification"),
+        ("check_inputs", "verification"),
         ("predict_test_cells*", "verification"),
         ("judge_equilibrium", "verification"),
         ("write_report", "verification"),
@@ -58,14 +75,24 @@ def role_of(stage: str, input_year: int) -> Role:
     return next((role for pattern, role in patterns if fnmatchcase(stage, pattern)), "accelerated")
 
 
-def read_costs(directory: Path, input_year: int) -> list[StageCost]:
+def _domain_of(stage: str) -> str | None:
+    """Domain in the name of a stage, or None where there is none; its own name may have hyphens."""
+    found = _OF_DOMAIN.fullmatch(stage)
+    return None if found is None else found["forcing"] or found["records"]
+
+
+def read_costs(directory: Path, target: str, input_year: int | None) -> list[StageCost]:
     """Reads every benchmark table (`<stage>.tsv`) of a run, in the order in which they were finished.
+
+    Args:
+        directory: of the tables.
+        target, input_year: as `role_of` takes them.
 
     Raises:
         InputError: a table has no column `s` or no row.
     """
     files = sorted(directory.glob("*.tsv"), key=lambda file: (file.stat().st_mtime, file.name))
-    return [_read_cost(file, role_of(file.stem, input_year)) for file in files]
+    return [_read_cost(file, role_of(file.stem, target, input_year)) for file in files]
 
 
 def _read_cost(path: Path, role: Role) -> StageCost:
@@ -103,35 +130,54 @@ def _core_seconds(row: dict[str, str]) -> float:
 
 
 def cost_summary(
-    costs: Sequence[StageCost], *, conventional_years: int, input_years: int, stabilisation_years: int
+    costs: Sequence[StageCost],
+    *,
+    conventional_years: int | None,
+    input_years: int,
+    stabilisation_years: int | None,
+    label_years: int | None,
 ) -> dict[str, Any]:
-    """The `cost` section of the summary.
+    """The `cost` section of the summary; None for what this run does not know.
 
-    The labels come from a conventional run of the same domain, so that this run as a whole was not
-    cheaper than a conventional one: the gain is for every further domain or run that the trained
-    surrogate serves. The numbers say both.
+    The labels come from a conventional run, so that a run that makes its own was not cheaper than a
+    conventional one: the gain is for every further domain or run that the trained surrogate serves. The
+    numbers say both.
+
+    Args:
+        costs: of the stages.
+        conventional_years: AD and normal years of the target's conventional spin-up; None where the target
+            was not run here.
+        input_years: years of its AD run before injection.
+        stabilisation_years: normal years run after injection; None where none were.
+        label_years: years of the runs that gave the labels; None where those were given.
     """
-    accelerated = input_years + stabilisation_years
     roles: dict[str, float] = {
         role: sum(cost.core_seconds for cost in costs if cost.role == role) for role in ROLES
     }
-    conventional = sum(
-        cost.core_seconds for cost in costs if cost.stage.startswith(("run_ad_", "run_reference_"))
-    )
+    accelerated = None if stabilisation_years is None else input_years + stabilisation_years
+    conventional = None
+    if conventional_years is not None:
+        runs = ("run_ad_", "run_reference_")
+        conventional = sum(cost.core_seconds for cost in costs if cost.stage.startswith(runs))
     return {
         "integration_years": {
             "conventional": conventional_years,
             "before_injection": input_years,
             "with_stabilisation": accelerated,
-            "labels": conventional_years,
+            "labels": label_years,
         },
         "ratio": {
-            "before_injection": conventional_years / input_years,
-            "with_stabilisation": conventional_years / accelerated,
+            "before_injection": _ratio(conventional_years, input_years),
+            "with_stabilisation": _ratio(conventional_years, accelerated),
         },
         "core_seconds": {cost.stage: cost.core_seconds for cost in costs},
+        "roles": {cost.stage: cost.role for cost in costs},
         "core_seconds_by_role": roles,
         "core_seconds_conventional": conventional,
         "core_seconds_total": sum(roles.values()),
-        "ratio_core_seconds": conventional / roles["accelerated"] if roles["accelerated"] else None,
+        "ratio_core_seconds": _ratio(conventional, roles["accelerated"]),
     }
+
+
+def _ratio(whole: float | None, part: float | None) -> float | None:
+    return whole / part if whole is not None and part else None

@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.colors import BoundaryNorm, ListedColormap, Normalize, SymLogNorm, TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
@@ -20,6 +22,7 @@ from phase_lib.report.closing import wins
 from phase_lib.report.cost import compared
 from phase_lib.report.maps import CellMap
 from phase_lib.report.products import MODELS, SPLITS
+from phase_lib.report.restart import InjectedState
 from phase_lib.surrogate.skill import score
 
 # Okabe and Ito's palette, distinct for every common colour vision.
@@ -41,6 +44,10 @@ _DPI = 120
 _BAR: dict[str, Any] = {"orientation": "horizontal", "shrink": 0.7, "aspect": 35, "pad": 0.02}
 #: Points in a scatter plot; more would hide each other and swell the file.
 _MOST_POINTS = 20000
+#: Flagged cells that get a ring each.
+_MOST_RINGS = 200
+#: Score over threshold at which a flagged cell without a score, or with one at the threshold, is drawn.
+_BEYOND = 1.001
 #: Trees and shrubs (natpft); the others have no dead wood.
 WOODY: np.ndarray = np.array(["tree" in name or "shrub" in name for name in PFT_NAMES])
 #: Samples above which a time series is drawn without markers.
@@ -385,6 +392,27 @@ def soil_carbon_maps(grid: CellMap, cells: Mapping[str, np.ndarray]) -> Drawing:
     return Drawing("soil_carbon_maps", title, caption, figure)
 
 
+def restart_maps(grid: CellMap, state: InjectedState) -> Drawing:
+    """Carbon of soil and vegetation in the injected restart."""
+    panels = [(state.soil_carbon, "soil carbon", "cividis")]
+    if state.vegetation_carbon is not None:
+        panels.append((state.vegetation_carbon, "vegetation carbon", "viridis"))
+    figure, axes = _figure(1, len(panels), 5.5 * len(panels), 3.9, layout="compressed")
+    for ax, (values, what, cmap) in zip(axes[0], panels, strict=True):
+        top = max(0.1, float(np.percentile(values, 98)))
+        drawn = grid.draw(ax, values, cmap=cmap, norm=Normalize(0.0, top))
+        figure.colorbar(drawn, ax=ax, label=f"{what} (kgC/m²)", extend="max", **_BAR)
+        ax.set_title(f"{what}: {values.min():.2g} to {values.max():.3g} kgC/m²", fontsize=9)
+    title = "The restart's median cell holds " + " and ".join(
+        f"{np.median(values):.2g} kgC/m² of {what}" for values, what, _ in panels
+    )
+    caption = (
+        "Injected restart, per m² of natural vegetation and bare ground. Look for cells unlike their "
+        "neighbours or their biome before the land model does."
+    )
+    return Drawing("restart_maps", title, caption, figure)
+
+
 def drift_maps(grid: CellMap, cells: Mapping[str, np.ndarray], threshold: float) -> Drawing:
     """Drift of ecosystem carbon per cell and run."""
     runs = [run for run in RUN_STYLE if f"drift_{run}" in cells]
@@ -427,24 +455,33 @@ def out_of_distribution_map(
     figure, axes = _figure(1, 2, 12.0, 3.9, layout="compressed", width_ratios=(1.7, 1.0))
     ax, histogram = axes[0]
     relative = np.where(np.isfinite(ood_score), ood_score, np.nan) / threshold
-    drawn = grid.draw(ax, relative, cmap="cividis", norm=Normalize(np.nanmin(relative), np.nanmax(relative)))
     flagged = flag != 0
-    ax.plot(
-        grid.lon[flagged],
-        grid.lat[flagged],
-        "o",
-        ms=9,
-        mfc="none",
-        mec=VERMILLION,
-        mew=2.0,
-        path_effects=[withStroke(linewidth=4.0, foreground="white")],
-        label=f"flagged ({int(flagged.sum())})",
-    )
-    ax.legend(frameon=True, fontsize=8, loc="lower left")
-    figure.colorbar(drawn, ax=ax, label="score / threshold", **_BAR)
+    label = f"flagged ({int(flagged.sum())})"
+    few = bool(flagged.sum() <= _MOST_RINGS)
+    if few:
+        limits = Normalize(np.nanmin(relative), np.nanmax(relative))
+        drawn = grid.draw(ax, relative, cmap="cividis", norm=limits)
+        ring: dict[str, Any] = {"ms": 9, "mfc": "none", "mec": VERMILLION, "mew": 2.0, "zorder": 4}
+        halo = [withStroke(linewidth=4.0, foreground="white")]
+        ax.plot(grid.lon[flagged], grid.lat[flagged], "o", label=label, path_effects=halo, **ring)
+        handles = None
+    else:
+        # Rings would hide each other and the map: the cells themselves get the colour.
+        cmap = colormaps["cividis"].with_extremes(over=VERMILLION)
+        beyond = np.where(flagged, np.fmax(relative, _BEYOND), relative)
+        # Below 1 also where every score is above it: the scale ends at the threshold.
+        lowest = min(float(np.nanmin(beyond)), 0.9)
+        drawn = grid.draw(ax, beyond, cmap=cmap, norm=Normalize(lowest, 1.0))
+        handles = [Patch(color=VERMILLION, label=label)]
+    ax.legend(handles=handles, frameon=True, fontsize=8, loc="lower left").set_zorder(5)
+    extend = "neither" if few else "max"
+    figure.colorbar(drawn, ax=ax, label="score / threshold", extend=extend, **_BAR)
     known = np.isfinite(relative)
-    bins = np.linspace(0.0, 1.02 * max(1.0, float(np.nanmax(relative))), 40)
-    for chosen, name, colour in ((known, "all cells", GREY), (known & test, "blocked test cells", BLUE)):
+    steps = int(np.clip(2.0 * np.sqrt(known.sum()), 8, 40))
+    bins = np.linspace(0.0, 1.02 * max(1.0, float(np.nanmax(relative))), steps)
+    whole = "all cells" if known.all() else "cells with complete inputs"
+    sets = [(known, whole, GREY), (known & test, "blocked test cells", BLUE)]
+    for chosen, name, colour in sets if test.any() else sets[:1]:
         count, _ = np.histogram(relative[chosen], bins)
         histogram.stairs(
             100.0 * count / max(1, chosen.sum()), bins, lw=1.6, color=colour, label=f"{name} ({chosen.sum()})"
@@ -453,9 +490,10 @@ def out_of_distribution_map(
     histogram.set_xlabel("score / threshold")
     histogram.set_ylabel("cells (% of each set)")
     histogram.set_box_aspect(0.75)
-    # Room above the steps for the legend.
+    # Room above the steps for the legend, on the side where the threshold is not.
     histogram.set_ylim(0.0, 1.4 * histogram.dataLim.y1)
-    histogram.legend(frameon=False, fontsize=8, loc="upper left")
+    side = "upper left" if bins[-1] < 2.0 else "upper right"
+    histogram.legend(frameon=False, fontsize=8, loc=side)
     title = f"{int(flagged.sum())} of {len(flag)} cells are unlike the training cells"
     if test.any():
         above = int(np.sum(relative[known & test] > 1.0))
@@ -482,7 +520,7 @@ def split_maps(
     norm = BoundaryNorm(np.arange(len(parts) + 1) - 0.5, len(parts))
     drawn: Any = None
     for ax, (split, (grid, part)) in zip(axes[0], splits.items(), strict=True):
-        drawn = grid.draw(ax, part.astype(np.float64), cmap=cmap, norm=norm)
+        drawn = grid.draw(ax, part.astype(np.float64), cmap=cmap, norm=norm, codes=True)
         ax.set_title(f"{SPLITS[split]}: {int(np.sum(part == parts['test']))} test cells", fontsize=9)
     bar = figure.colorbar(drawn, ax=axes[0, :].tolist(), ticks=list(parts.values()), **_BAR)
     bar.ax.set_xticklabels(list(parts))
@@ -521,16 +559,30 @@ def cost_bars(cost: Mapping[str, Any], roles: Iterable[str]) -> Drawing:
     """Core-seconds by what they were spent on."""
     figure, axes = _figure(1, 1, 8.0, 2.6)
     ax = axes[0, 0]
-    bars = {"conventional": cost["core_seconds_conventional"], **cost["core_seconds_by_role"]}
+    conventional = cost["core_seconds_conventional"]
+    bars = {} if conventional is None else {"conventional": conventional}
+    bars |= {role: cost["core_seconds_by_role"][role] for role in roles}
     place = np.arange(len(bars))[::-1]
     ax.barh(
-        place, list(bars.values()), color=[GREY] + [BLUE if r == "accelerated" else ORANGE for r in roles]
+        place,
+        list(bars.values()),
+        color=[{"conventional": GREY, "accelerated": BLUE}.get(b, ORANGE) for b in bars],
     )
     for y, value in zip(place, bars.values(), strict=True):
         ax.annotate(f" {value:,.0f}", (value, y), va="center", fontsize=8)
     ax.set_yticks(place, list(bars))
     ax.set_xlabel("core-seconds measured in this run")
     ax.margins(x=0.12)
+    if conventional is None:
+        share = cost["core_seconds_by_role"]["accelerated"] / cost["core_seconds_total"]
+        title = (
+            f"Surrogate and injection, records of the target included, took {share:.0%} of the core-seconds"
+        )
+        caption = (
+            "The land model of the target was run elsewhere and is not counted, neither the years before "
+            "injection nor those after it."
+        )
+        return Drawing("cost", title, caption, figure)
     ratio = cost["ratio_core_seconds"]
     title = (
         f"Against the conventional spin-up the accelerated one cost {compared(ratio)}, the labels apart"

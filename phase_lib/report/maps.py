@@ -16,64 +16,158 @@ from phase_lib.landmodel.embedded.world.geography import PER_DEGREE, read_geogra
 _COAST_STEP = 0.5
 #: A grid is drawn as a raster when its full box has at most this many boxes per cell.
 _SPARSEST = 12
+#: More cells off any regular grid are averaged in boxes, as dots would hide each other.
+_MOST_DOTS = 20_000
+#: Least land around the cells of a raster, and around sites, which say little without it, degrees.
+_LEAST_MARGIN, _SITE_MARGIN = 1.0, 10.0
+#: More cells off any regular grid are no sites: they are drawn without outline.
+_MOST_SITES = 1000
 #: Two coordinates are one when they agree to this many digits (float32 files).
 _DIGITS = 3
 
 
 @dataclass(frozen=True)
+class _Piece:
+    """Cells of one grid.
+
+    Attributes:
+        cells: their rows (n).
+        axes: centres of the rows and columns of the raster that holds them, or None where they are drawn
+            as dots.
+    """
+
+    cells: np.ndarray
+    axes: tuple[np.ndarray, np.ndarray] | None
+
+
+@dataclass(frozen=True)
 class CellMap:
-    """Where the cells of a grid lie on a map.
+    """Where the cells of one or several grids lie on a map.
 
     Attributes:
         lat, lon: cell centres, degrees, longitudes from -180 to 180 (gridcell).
-        axes: centres of the rows and columns of the raster that holds them, or None where the cells
-            lie on no regular grid and are drawn as points.
+        pieces: the cells of each grid.
         extent: west, east, south, north of the map, degrees.
     """
 
     lat: np.ndarray
     lon: np.ndarray
-    axes: tuple[np.ndarray, np.ndarray] | None
+    pieces: tuple[_Piece, ...]
     extent: tuple[float, float, float, float]
 
     @classmethod
-    def of(cls, lat: np.ndarray, lon: np.ndarray) -> CellMap:
-        """Lays cells out on a map, whatever their longitude convention."""
+    def of(cls, lat: np.ndarray, lon: np.ndarray, grid: np.ndarray | None = None) -> CellMap:
+        """Lays cells out on a map, whatever their longitude convention.
+
+        Args:
+            lat, lon: cell centres (gridcell), degrees.
+            grid: number of the grid that each cell belongs to (gridcell); one grid if None.
+        """
         lat = np.round(np.asarray(lat, dtype=np.float64), _DIGITS)
         lon = np.round(np.mod(np.asarray(lon, dtype=np.float64) + 180.0, 360.0) - 180.0, _DIGITS)
-        rows, columns = _regular_axis(lat), _regular_axis(lon)
-        axes = None
-        if rows is not None and columns is not None and len(rows) * len(columns) <= _SPARSEST * len(lat):
-            axes = (rows, columns)
-        return cls(lat, lon, axes, _extent(lat, lon))
+        number = np.zeros(len(lat), dtype=np.int64) if grid is None else grid
+        members = [np.flatnonzero(number == one) for one in np.unique(number)]
+        pieces = tuple(_Piece(cells, _raster_axes(lat[cells], lon[cells])) for cells in members)
+        sites = len(lat) <= _MOST_SITES and all(piece.axes is None for piece in pieces)
+        least = _SITE_MARGIN if sites else _LEAST_MARGIN
+        return cls(lat, lon, pieces, _extent(lat, lon, least))
 
     def draw(
-        self, ax: Axes, values: np.ndarray, *, cmap: str | Colormap, norm: Normalize, coast: bool = True
+        self, ax: Axes, values: np.ndarray, *, cmap: str | Colormap, norm: Normalize, codes: bool = False
     ) -> Any:
-        """Draws values (gridcell); NaN stays blank. Returns what a colour bar needs."""
-        if self.axes is None:
-            size = 20.0 * np.clip(1000.0 / len(self.lat), 0.05, 3.0)
-            drawn: Any = ax.scatter(self.lon, self.lat, c=values, s=size, marker="s", cmap=cmap, norm=norm)
-        else:
-            rows, columns = self.axes
-            raster = np.full((len(rows), len(columns)), np.nan)
-            raster[_position(rows, self.lat), _position(columns, self.lon)] = values
-            drawn = ax.pcolormesh(columns, rows, raster, cmap=cmap, norm=norm, shading="nearest")
-        self.frame(ax, coast=coast)
+        """Draws values and the coastline.
+
+        Args:
+            ax: where to.
+            values: (gridcell); NaN stays blank.
+            cmap, norm: colours.
+            codes: the values are codes: cells that share a box are not averaged, one of them is shown.
+
+        Returns:
+            What a colour bar needs.
+        """
+        drawn: Any = None
+        for piece in self.pieces:
+            lat, lon, here = self.lat[piece.cells], self.lon[piece.cells], values[piece.cells]
+            if piece.axes is None:
+                # Outlined, so that a dot in a colour near the paper's is seen too.
+                edge: dict[str, Any] = {"edgecolors": "0.2", "linewidths": 0.6}
+                size = 20.0 * np.clip(1000.0 / len(lat), 0.05, 3.0)
+                drawn = ax.scatter(
+                    lon,
+                    lat,
+                    c=here,
+                    s=size,
+                    marker="o",
+                    cmap=cmap,
+                    norm=norm,
+                    zorder=3,
+                    **(edge if len(lat) <= _MOST_SITES else {}),
+                )
+            else:
+                rows, columns = piece.axes
+                place = _position(rows, lat), _position(columns, lon)
+                raster = np.full((len(rows), len(columns)), np.nan)
+                if codes:
+                    raster[place] = here
+                else:
+                    raster = _mean_in_boxes(*place, raster.shape, here)
+                drawn = ax.pcolormesh(columns, rows, raster, cmap=cmap, norm=norm, shading="nearest")
+        self._frame(ax)
         return drawn
 
-    def frame(self, ax: Axes, *, coast: bool = True) -> None:
+    def _frame(self, ax: Axes) -> None:
         """Coastline, limits and axis labels."""
         west, east, south, north = self.extent
-        if coast:
-            x, y, land = _coast()
-            ax.contour(x, y, land, levels=[50.0], colors="0.35", linewidths=0.5)
+        x, y, land = _coast()
+        ax.contour(x, y, land, levels=[50.0], colors="0.35", linewidths=0.5)
         ax.set_xlim(west, east)
         ax.set_ylim(south, north)
         ax.set_aspect(1.0 / max(0.3, float(np.cos(np.deg2rad(0.5 * (south + north))))))
         ax.set_xlabel("longitude (°E)")
         ax.set_ylabel("latitude (°N)")
         ax.set_facecolor("white")
+
+
+def _raster_axes(lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Centres of the rows and columns of a raster for the cells, or None where they are drawn as dots.
+
+    That of their own regular grid; of cells on none that are too many for dots, one of boxes that hold
+    about four. Sites that happen to lie on a regular grid, but apart, are drawn as dots.
+    """
+    rows, columns = _regular_axis(lat), _regular_axis(lon)
+    if (
+        rows is not None
+        and columns is not None
+        and min(len(rows), len(columns)) > 1
+        and len(rows) * len(columns) <= _SPARSEST * len(lat)
+        and _mostly_adjacent(_position(rows, lat), _position(columns, lon))
+    ):
+        return rows, columns
+    if len(lat) <= _MOST_DOTS:
+        return None
+    edge = 2.0 * float(np.sqrt(np.ptp(lat) * np.ptp(lon) / len(lat)))
+    return np.arange(lat.min(), lat.max() + edge, edge), np.arange(lon.min(), lon.max() + edge, edge)
+
+
+def _mostly_adjacent(row: np.ndarray, column: np.ndarray) -> bool:
+    """True where at least half the cells share a side with another one."""
+    taken = np.zeros((row.max() + 3, column.max() + 3), dtype=bool)
+    taken[row + 1, column + 1] = True
+    beside = sum(taken[row + 1 + up, column + 1 + right] for up, right in ((-1, 0), (1, 0), (0, -1), (0, 1)))
+    return bool(np.mean(beside > 0) >= 0.5)
+
+
+def _mean_in_boxes(
+    row: np.ndarray, column: np.ndarray, shape: tuple[int, int], values: np.ndarray
+) -> np.ndarray:
+    """Mean of the values in each box of a raster, those that are NaN left out; NaN where there is none."""
+    known = np.isfinite(values)
+    box = np.ravel_multi_index((row[known], column[known]), shape)
+    size = shape[0] * shape[1]
+    count = np.bincount(box, minlength=size)
+    total = np.bincount(box, values[known], minlength=size)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).reshape(shape)
 
 
 def _regular_axis(values: np.ndarray) -> np.ndarray | None:
@@ -96,8 +190,8 @@ def _position(axis: np.ndarray, values: np.ndarray) -> np.ndarray:
     return position
 
 
-def _extent(lat: np.ndarray, lon: np.ndarray) -> tuple[float, float, float, float]:
-    margin = max(1.0, 0.04 * max(np.ptp(lat), np.ptp(lon)))
+def _extent(lat: np.ndarray, lon: np.ndarray, least: float) -> tuple[float, float, float, float]:
+    margin = max(least, 0.04 * max(np.ptp(lat), np.ptp(lon)))
     if np.ptp(lon) > 270.0:
         return -180.0, 180.0, max(-90.0, float(lat.min()) - margin), min(90.0, float(lat.max()) + margin)
     return (

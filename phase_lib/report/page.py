@@ -13,17 +13,21 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import read_json, require_file, sha256_file, writing
 from phase_lib.base.progress import LOGGER
+from phase_lib.config.domains import EMBEDDED
+from phase_lib.dataset.loading import CellIndex, read_cells
+from phase_lib.dataset.split import PARTS
+from phase_lib.elm.constants import SPINUP_AD
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.equilibrium.verdict import ALL_CELLS, TEST_CELLS
 from phase_lib.report import figures, tables
-from phase_lib.report.closing import closing_page, wins
+from phase_lib.report.closing import closing_page, nothing_predicted, wins
 from phase_lib.report.cost import ROLES, compared
 from phase_lib.report.figures import Drawing, TestCells
 from phase_lib.report.maps import CellMap
-from phase_lib.report.products import MODELS, SPLITS, RunProducts
-from phase_lib.report.restart import DEEP_TOP, read_injected
-from phase_lib.report.summary import PARTS
+from phase_lib.report.products import MODELS, OOD_STATES, SPLITS, RunProducts
+from phase_lib.report.restart import DEEP_TOP, InjectedState, read_injected
+from phase_lib.report.target import flagged_cells
 from phase_lib.surrogate.skill import LEAST_VALUES
 
 _METRICS = {
@@ -34,6 +38,8 @@ _METRICS = {
 }
 #: Metrics of which less is better.
 _ERRORS = ("nrmse", "median_abs_log_ratio")
+#: Flagged cells that the page lists; the table has all of them.
+_MOST_FLAGGED = 50
 _SUBSETS = {ALL_CELLS: "All cells", TEST_CELLS: "Blocked test cells alone"}
 
 
@@ -54,44 +60,57 @@ def write_report(summary: str | Path, products: RunProducts, output_dir: str | P
         InputError: a product is missing or incomplete.
     """
     directory = Path(output_dir)
-    content, verdict, diff = read_json(summary), read_json(products.verdict), read_json(products.diff)
+    content, diff, index = read_json(summary), read_json(products.diff), read_cells(products.dataset)
+    verdict = None if products.verdict is None else read_json(products.verdict)
     tests = {split: load_tests(path) for split, path in products.tests.items()}
-    cells = _columns(products.drift)
-    drawings = draw(content, verdict, products, tests, cells)
+    injected = _injected(products, index, content["target"]["domain"])
+    drawings = draw(content, verdict, products, index, tests, injected)
     for drawing in drawings.values():
         LOGGER.info("drawing %s", drawing.name)
         drawing.save(directory / "figures")
     frames = {
         "skill": tables.skill_frame(content["skill"]),
         "r2_by_pft_and_layer": tables.columns_frame(tests),
-        "verdict": tables.verdict_frame(verdict),
-        "zones": tables.zones_frame(verdict),
+        "domains": tables.domains_frame(content),
+        "flagged_cells": flagged_cells(products.predictions),
         "cost": tables.cost_frame(content),
         "variables_changed": tables.changes_frame(diff),
     }
+    if verdict is not None:
+        frames |= {"verdict": tables.verdict_frame(verdict), "zones": tables.zones_frame(verdict)}
     tables.write_tables(directory / "tables", frames)
     with writing(directory / "closing.txt") as temporary:
         temporary.write_text(closing_page(content) + "\n", encoding="utf-8")
     page = directory / "index.html"
+    hashed = [products.predictions, *products.tests.values()]
     html = render(
         summary=content,
         verdict=verdict,
         diff=diff,
-        cleaning=None if products.cleaning is None else read_json(products.cleaning),
-        # The page may be made where the restart, which is large, is not.
-        injected=read_injected(products.restart, cells) if products.restart.is_file() else None,
+        cleaning=read_json(products.dataset / "cleaning.json"),
+        injected=injected,
         dead_wood={split: figures.dead_wood_note(data) for split, data in tests.items()},
         drawings=drawings,
         tables=list(frames),
+        flagged=frames["flagged_cells"].head(_MOST_FLAGGED).to_dict("records"),
         cost=frames["cost"].to_dict("records"),
         inputs={
             path.name: sha256_file(path)
-            for path in (products.predictions, products.drift, *products.tests.values())
+            for path in (hashed if products.drift is None else [*hashed, products.drift])
         },
     )
     with writing(page) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return page
+
+
+def _injected(products: RunProducts, index: CellIndex, target: str) -> InjectedState | None:
+    """Numbers of the injected restart; None where it, which is large, is not where the page is made."""
+    if not products.restart.is_file():
+        return None
+    ours = index.of_domain(target)
+    area = (index.area_km2 * index.landfrac)[ours]
+    return read_injected(products.restart, index.lat[ours], index.lon[ours], area)
 
 
 def load_tests(path: str | Path) -> list[TestCells]:
@@ -120,29 +139,40 @@ def load_tests(path: str | Path) -> list[TestCells]:
 
 def draw(
     summary: Mapping[str, Any],
-    verdict: Mapping[str, Any],
+    verdict: Mapping[str, Any] | None,
     products: RunProducts,
+    index: CellIndex,
     tests: Mapping[str, list[TestCells]],
-    cells: Mapping[str, np.ndarray],
+    injected: InjectedState | None,
 ) -> dict[str, Drawing]:
-    """All figures by name; `cells` holds the variables of `drift.nc`."""
-    grid = CellMap.of(cells["lat"], cells["lon"])
-    drawings = [
-        figures.stocks_over_time(verdict),
-        figures.criteria_over_time(verdict),
-        figures.drift_maps(grid, cells, verdict["thresholds"]["cell_drift_gc_m2_yr"]),
-        figures.soil_carbon_maps(grid, cells),
-        figures.skill_overview(summary["skill"], summary["cost"]["integration_years"]["before_injection"]),
-    ]
+    """All figures by name."""
+    drawings = _verdict_drawings(verdict, products)
+    if verdict is None and injected is not None:
+        drawings.append(figures.restart_maps(CellMap.of(injected.lat, injected.lon), injected))
+    years = summary["cost"]["integration_years"]["before_injection"]
+    drawings.append(figures.skill_overview(summary["skill"], years))
     for split, data in tests.items():
         drawings += [figures.scatter(data, split), figures.r2_by_pft_and_layer(data, split)]
-    drawings += [_out_of_distribution(products.predictions), _splits(products.splits)]
+    drawings += [_out_of_distribution(products.predictions), _splits(products.splits, index)]
     if products.training:
         curves = {split: pd.read_csv(require_file(path)) for split, path in products.training.items()}
         drawings.append(figures.training_curves(curves))
     if summary["cost"]["core_seconds"]:
         drawings.append(figures.cost_bars(summary["cost"], ROLES))
     return {drawing.name: drawing for drawing in drawings}
+
+
+def _verdict_drawings(verdict: Mapping[str, Any] | None, products: RunProducts) -> list[Drawing]:
+    if verdict is None or products.drift is None:
+        return []
+    cells = _columns(products.drift)
+    grid = CellMap.of(cells["lat"], cells["lon"])
+    return [
+        figures.stocks_over_time(verdict),
+        figures.criteria_over_time(verdict),
+        figures.drift_maps(grid, cells, verdict["thresholds"]["cell_drift_gc_m2_yr"]),
+        figures.soil_carbon_maps(grid, cells),
+    ]
 
 
 def _columns(path: Path) -> dict[str, np.ndarray]:
@@ -163,20 +193,22 @@ def _out_of_distribution(predictions: Path) -> Drawing:
     with open_dataset(predictions) as dataset:
         threshold = float(dataset.ood_threshold)
     flag = cells["ood_flag"]
-    # Predictions made without a split know no test cells.
+    # Predictions made without a split know no test cells, and a target that is not trained on has none.
     part = cells.get("split_part", np.zeros_like(flag))
     grid = CellMap.of(cells["lat"], cells["lon"])
     return figures.out_of_distribution_map(grid, cells["ood_score"], flag, threshold, part == PARTS["test"])
 
 
-def _splits(paths: Mapping[str, Path]) -> Drawing:
+def _splits(paths: Mapping[str, Path], index: CellIndex) -> Drawing:
     loaded: dict[str, tuple[CellMap, np.ndarray]] = {}
     distance = {}
+    # Cells of domains that are not trained on lie on other grids and in no part.
+    shown = np.isin(index.domain, index.domain[index.trainable])
     for split, path in paths.items():
         cells = _columns(path)
-        part = cells["part"]
-        loaded[split] = (CellMap.of(cells["lat"], cells["lon"]), part)
-        distance[split] = _median_distance(cells["lat"], cells["lon"], part, path)
+        lat, lon, part = (cells[name][shown] for name in ("lat", "lon", "part"))
+        loaded[split] = (CellMap.of(lat, lon, index.domain[shown]), part)
+        distance[split] = _median_distance(lat, lon, part, path)
     return figures.split_maps(loaded, PARTS, distance)
 
 
@@ -193,7 +225,8 @@ def render(**context: Any) -> str:
     """The page's HTML.
 
     Args:
-        context: summary, verdict, diff, cleaning, injected, dead_wood, drawings, tables, cost and inputs.
+        context: summary, verdict, diff, cleaning, injected, dead_wood, drawings, tables, flagged, cost and
+            inputs.
     """
     environment = Environment(
         loader=PackageLoader("phase_lib.report", "templates"),
@@ -216,6 +249,8 @@ def render(**context: Any) -> str:
         least_values=LEAST_VALUES,
         compared=compared,
         deep_top=DEEP_TOP,
+        ood_states=OOD_STATES,
+        embedded=EMBEDDED,
     )
 
 
@@ -234,8 +269,44 @@ def _best(models: Mapping[str, Any], target: str, metric: str) -> str | None:
     return choose(known, key=lambda name: known[name])
 
 
-def _headline(summary: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[str]:
+def _headline(summary: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> list[str]:
     """The answer, in sentences."""
+    sentences = _restart_sentences(summary) if verdict is None else _run_sentences(summary, verdict)
+    if "block" in summary["skill"]:
+        r2, total = wins(summary["skill"]["block"], "r2")
+        ratio, _ = wins(summary["skill"]["block"], "median_abs_log_ratio")
+        where = "" if verdict is not None else f" of {' and '.join(summary['target']['trained_on'])}"
+        sentences.append(
+            f"On blocked test cells{where} PHASE beats the input state and the analogue on {r2} of {total} "
+            f"targets in R² and on {ratio} of {total} in log ratio."
+        )
+    return sentences
+
+
+def _restart_sentences(summary: Mapping[str, Any]) -> list[str]:
+    target, restart, stocks = summary["target"], summary["restart"], summary["stocks"]
+    cells, flagged = summary["domain"]["cells"], restart["flagged_cells"]
+    space = "AD" if target["base"]["spinup_state"] == SPINUP_AD else "normal mode"
+    sentences = [
+        f"The restart of {target['domain']} is made and its audit found {restart['audit_errors']} errors. It "
+        "has not been run: whether the land model drifts from it, its own history will say.",
+        f"{flagged} of {cells} cells are flagged and hold {OOD_STATES[restart['ood_action']]}.",
+    ]
+    if nothing_predicted(summary):
+        sentences[1] = (
+            f"All {cells} cells are flagged and hold {OOD_STATES['keep']}: there is nothing of the "
+            "surrogate in this restart."
+        )
+    soil = [stocks[which]["totsomc_pgc"] for which in ("base", "injected")]
+    if None not in soil:
+        sentences.append(
+            f"Soil carbon goes from {soil[0]:.3g} PgC in the base ({space}) to {soil[1]:.3g} PgC (normal "
+            "mode)."
+        )
+    return sentences
+
+
+def _run_sentences(summary: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[str]:
     equilibrium, stocks = summary["equilibrium"], summary["stocks"]
     injected = equilibrium["injected"]
     ran = "ran" if summary["restart"]["stable"] else "did not run"
@@ -259,13 +330,6 @@ def _headline(summary: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[st
         sentences.append(
             f"Soil carbon ends at {stocks['injected']['totsomc_pgc']:.0f} PgC, {off:+.1%} of the reference's "
             f"{stocks['reference']['totsomc_pgc']:.0f}."
-        )
-    if "block" in summary["skill"]:
-        r2, total = wins(summary["skill"]["block"], "r2")
-        ratio, _ = wins(summary["skill"]["block"], "median_abs_log_ratio")
-        sentences.append(
-            f"On blocked test cells PHASE beats the input state and the analogue on {r2} of {total} "
-            f"targets in R² and on {ratio} of {total} in log ratio."
         )
     return sentences
 

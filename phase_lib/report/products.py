@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from phase_lib.base.provenance import settings_hash
+from phase_lib.config.domains import EMBEDDED
+from phase_lib.config.root import WorkflowConfig
+
 #: The two ways of splitting cells, and what they are called in prose.
 SPLITS = {"random": "random split", "block": "blocked split"}
 #: Models in the order of tables and figures, and what they are called in prose.
@@ -17,25 +21,32 @@ MODELS = {
 }
 
 
+#: What flagged cells hold in the injected restart, by `ood.action`.
+OOD_STATES = {
+    "keep": "the base's own state, taken to normal mode",
+    "analogue": "the state of the nearest training cell",
+    "predict": "the prediction all the same",
+}
+
+
 @dataclass(frozen=True)
 class RunProducts:
     """Paths of the products of one run.
 
     Attributes:
-        verdict: `equilibrium/verdict.json`.
-        drift: `equilibrium/drift.nc`.
-        predictions: `predictions/predictions.nc`.
+        dataset: directory of the dataset, with `cells.nc` and `cleaning.json`.
+        predictions: `predictions/predictions.nc`: the cells of the target domain.
         restart: the injected restart.
         diff: its sidecar, which holds the audit of the restart.
-        splits: split -> split file.
+        splits: split -> split file: the cells of all domains, in the order of the dataset.
         tests: split -> truth and predictions of its test cells.
         training: split -> `history.csv` of its training.
         benchmarks: directory of the benchmark tables of the stages.
-        cleaning: what fusion left out and why.
+        verdict: `equilibrium/verdict.json`; None where the run ends at the injected restart.
+        drift: `equilibrium/drift.nc`, which comes with the verdict.
     """
 
-    verdict: Path
-    drift: Path
+    dataset: Path
     predictions: Path
     restart: Path
     diff: Path
@@ -43,7 +54,8 @@ class RunProducts:
     tests: Mapping[str, Path]
     training: Mapping[str, Path] = field(default_factory=dict)
     benchmarks: Path | None = None
-    cleaning: Path | None = None
+    verdict: Path | None = None
+    drift: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -56,10 +68,13 @@ class RunFacts:
         directory: run directory, for the closing page.
         device: where the surrogate was trained.
         cores: cores of the machine that the workflow used.
+        target: domain whose restart was injected.
+        training: domains that the surrogate learnt from.
+        forcing_years: forcing cycle of the target.
         input_years: AD years before the surrogate.
         stabilisation_years: normal years after injection.
-        conventional_years: AD and normal years of the conventional spin-up.
-        ood_action: what flagged cells got.
+        conventional_years: AD and normal years of the embedded model's conventional spin-up.
+        ood_action: what flagged cells get.
     """
 
     name: str
@@ -67,7 +82,31 @@ class RunFacts:
     directory: Path
     device: str
     cores: int
+    target: str
+    training: tuple[str, ...]
+    forcing_years: int
     input_years: int
     stabilisation_years: int
     conventional_years: int
     ood_action: str
+
+    @classmethod
+    def of(cls, config: WorkflowConfig, cores: int) -> RunFacts:
+        """What a configuration says, and on how many cores it ran."""
+        run, target = config.land_model, config.target.domain
+        return cls(
+            name=config.run.name,
+            config_hash=settings_hash(config.model_dump(mode="json")),
+            directory=config.run.directory,
+            device=config.surrogate.device,
+            cores=cores,
+            target=target,
+            training=tuple(config.training.domains),
+            forcing_years=config.world.forcing_years
+            if target == EMBEDDED
+            else config.domains[target].forcing.years,
+            input_years=run.input_years,
+            stabilisation_years=run.stabilisation_years,
+            conventional_years=run.ad_years + run.normal_years,
+            ood_action=config.ood.action,
+        )

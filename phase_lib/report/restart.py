@@ -2,64 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.elm.pools import SOM
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, ZISOI
-from phase_lib.elm.subgrid import read_subgrid
+from phase_lib.elm.subgrid import Subgrid, read_subgrid
 
 #: First of the deep layers, 1-based.
 DEEP_FROM = 9
 #: Depth of their top, m.
 DEEP_TOP: float = float(ZISOI[DEEP_FROM - 1])
+#: Columns read at a time: 40 MiB of a pool on 15 layers.
+_COLUMNS = 1 << 18
 
 
 @dataclass(frozen=True)
 class InjectedState:
-    """Numbers of an injected restart.
+    """Numbers of an injected restart, cells in its order, carbon per m2 of the natural vegetation's column.
 
     Attributes:
+        lat, lon: of the cells (gridcell), degrees.
         patches: natural patches with plants that cover ground.
         layers: layers of the natural vegetation's columns.
         deep_share: share of the soil organic carbon in layers 9 and 10; None where there is none at all.
+        soil_carbon: soil organic carbon (gridcell), kgC/m2.
+        vegetation_carbon: `totvegc` (gridcell), kgC/m2; None where the restart does not hold it.
     """
 
+    lat: np.ndarray
+    lon: np.ndarray
     patches: int
     layers: int
     deep_share: float | None
+    soil_carbon: np.ndarray
+    vegetation_carbon: np.ndarray | None
 
     def total(self, rule: str) -> int:
         """How many values a rule of injection could have changed: layers of a pool, or patches."""
         return self.layers if rule.endswith("_vr") else self.patches
 
 
-def read_injected(path: Path, cells: Mapping[str, np.ndarray]) -> InjectedState:
+def read_injected(
+    path: Path, lat: np.ndarray, lon: np.ndarray, land_area: np.ndarray, step: int = _COLUMNS
+) -> InjectedState:
     """Reads the numbers from an injected restart.
 
     Args:
         path: the restart.
-        cells: lat, lon, area and landfrac of the land cells, in any order (gridcell).
+        lat, lon: of the land cells, in any order (cell), degrees.
+        land_area: their land area (cell), in any unit.
+        step: columns read at a time.
 
     Raises:
         InputError: the restart is incomplete, or has cells that are not among the land cells.
     """
     with open_dataset(path) as dataset:
         grid = read_subgrid(path, dataset)
-        at, _ = match_cells(grid.lat, grid.lon, cells["lat"], cells["lon"], file=path, what="land cells")
-        weight = (cells["area"] * cells["landfrac"])[at] * grid.soil_fraction
-        layers = np.zeros(NLEVDECOMP)
-        for pool in SOM:
-            values = np.asarray(get_variable(path, dataset, f"{pool}c_vr")[:, :NLEVDECOMP])
-            layers += weight @ values[grid.column] * DZDECOMP
+        at, _ = match_cells(grid.lat, grid.lon, lat, lon, file=path, what="land cells")
+        density = _soil_carbon(path, dataset, grid, step)
+        vegetation = None
+        if "totvegc" in dataset.variables:
+            totvegc = np.asarray(get_variable(path, dataset, "totvegc", dims=("pft",))[:])
+            vegetation = (
+                np.sum(np.where(grid.covered, totvegc[grid.patch] * grid.cover, 0.0), axis=1) / 1000.0
+            )
+    layers = (land_area[at] * grid.soil_fraction) @ density
     total = float(layers.sum())
     return InjectedState(
+        lat=grid.lat,
+        lon=grid.lon,
         patches=int(grid.covered[:, 1:].sum()),
         layers=grid.ncells * NLEVDECOMP,
         deep_share=float(layers[DEEP_FROM - 1 :].sum()) / total if total > 0.0 else None,
+        soil_carbon=density.sum(axis=1) / 1000.0,
+        vegetation_carbon=vegetation,
     )
+
+
+def _soil_carbon(path: Path, dataset: netCDF4.Dataset, grid: Subgrid, step: int) -> np.ndarray:
+    """Soil organic carbon of every layer of the soil columns (gridcell, levdecomp), gC/m2."""
+    pools = [get_variable(path, dataset, f"{pool}c_vr", dims=("column", "levgrnd")) for pool in SOM]
+    carbon = np.empty((grid.ncells, NLEVDECOMP))
+    cell = np.full(pools[0].shape[0], -1, dtype=np.int64)
+    cell[grid.column] = np.arange(grid.ncells)
+    for start in range(0, len(cell), step):
+        here = cell[start : start + step]
+        soil = here >= 0
+        carbon[here[soil]] = sum(
+            np.asarray(pool[start : start + step, :NLEVDECOMP])[soil] * DZDECOMP for pool in pools
+        )
+    return carbon

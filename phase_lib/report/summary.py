@@ -9,20 +9,25 @@ import numpy as np
 
 from phase_lib.base.files import read_json, write_json
 from phase_lib.base.provenance import code_version
+from phase_lib.config.domains import EMBEDDED
+from phase_lib.dataset.loading import CellIndex, read_cells
+from phase_lib.dataset.split import PARTS, TEST, TRAIN, VALIDATION
 from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.equilibrium.verdict import ALL_CELLS
-from phase_lib.report.cost import cost_summary, read_costs
+from phase_lib.report.cost import StageCost, cost_summary, read_costs
 from phase_lib.report.products import RunFacts, RunProducts
+from phase_lib.report.target import STOCKS, base_of, domain_counts, next_steps, stocks_of_restart
 from phase_lib.surrogate.skill import skill_table
 
-#: The part codes of a split file.
-PARTS = {"excluded": 0, "train": 1, "validation": 2, "test": 3}
 _DRIFTS = ("drift_totsomc_pgc_per_yr", "drift_totvegc_pgc_per_yr", "area_out_of_equilibrium")
-_STOCKS = ("totsomc_pgc", "totvegc_pgc", "cwdc_pgc")
 
 
 def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
     """Collects the numbers of a run from its products.
+
+    Without a verdict, where the land-model output of the target was given and the run ends at the injected
+    restart, nothing is known of equilibrium: `equilibrium` is empty, `stable` and `years_run` are None,
+    `stocks` are those of the restarts (see `stocks_of_restart`), and `target` says how ELM starts from it.
 
     Args:
         products: files of the run.
@@ -31,10 +36,12 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
     Raises:
         InputError: a product is missing or incomplete.
     """
-    verdict = read_json(products.verdict)
-    costs = [] if products.benchmarks is None else read_costs(products.benchmarks, 1 + facts.input_years)
+    diff, index = read_json(products.diff), read_cells(products.dataset)
+    verdict = None if products.verdict is None else read_json(products.verdict)
     flags = _read(products.predictions, "ood_flag")
-    years = verdict["runs"]["injected"][ALL_CELLS]["years"]
+    target = _target(products, facts, diff)
+    costs = _costs(products, facts)
+    area = (index.area_km2 * index.landfrac)[index.of_domain(facts.target)]
     return {
         "run": {
             "name": facts.name,
@@ -46,35 +53,88 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
             "directory": facts.directory.as_posix(),
             "restart": products.restart.as_posix(),
         },
+        "target": target,
         "domain": {
             "cells": len(flags),
-            "land_area_km2": verdict["runs"]["injected"][ALL_CELLS]["land_area_km2"],
+            "land_area_km2": float(area.sum()),
             "splits": {split: _parts(path) for split, path in products.splits.items()},
+            "domains": _domains(index, products, facts, flags),
         },
         "skill": {split: skill_table(path) for split, path in products.tests.items()},
         "restart": {
-            # The embedded model stops on a negative pool, a NaN or an unclosed balance, so that a
-            # history over all the years means that it ran through.
-            "stable": years >= facts.stabilisation_years - 0.01,
-            "years_run": years,
-            "audit_errors": read_json(products.diff)["audit"]["errors"],
+            **_stability(verdict, facts),
+            "audit_errors": diff["audit"]["errors"],
             "flagged_cells": int(np.count_nonzero(flags)),
             "ood_action": facts.ood_action,
         },
-        "equilibrium": {run: _equilibrium(subsets) for run, subsets in verdict["runs"].items()},
-        "stocks": {
-            run: {stock: subsets[ALL_CELLS]["stocks"].get(stock) for stock in _STOCKS}
-            for run, subsets in verdict["runs"].items()
+        "equilibrium": {run: _equilibrium(subsets) for run, subsets in _runs(verdict).items()},
+        "stocks": stocks_of_restart(diff)
+        if verdict is None
+        else {
+            run: {stock: subsets[ALL_CELLS]["stocks"].get(stock) for stock in STOCKS}
+            for run, subsets in _runs(verdict).items()
         },
-        "relation_to_reference": verdict.get("relation_to_reference", {}),
-        "injected_against_control": verdict.get("injected_against_control", {}),
-        "cost": cost_summary(
+        "relation_to_reference": {} if verdict is None else verdict.get("relation_to_reference", {}),
+        "injected_against_control": {} if verdict is None else verdict.get("injected_against_control", {}),
+        "cost": _cost(costs, facts, target),
+    }
+
+
+def _runs(verdict: dict[str, Any] | None) -> dict[str, Any]:
+    return {} if verdict is None else verdict["runs"]
+
+
+def _target(products: RunProducts, facts: RunFacts, diff: dict[str, Any]) -> dict[str, Any]:
+    """The target domain, and where it was not run here its base restart and what to do next."""
+    domains = {"domain": facts.target, "trained_on": list(facts.training)}
+    if products.verdict is not None:
+        return domains | {"base": None, "next": None}
+    base = base_of(diff, products.restart)
+    return domains | {"base": base, "next": next_steps(products.restart, base, facts)}
+
+
+def _stability(verdict: dict[str, Any] | None, facts: RunFacts) -> dict[str, Any]:
+    if verdict is None:
+        return {"stable": None, "years_run": None}
+    years = verdict["runs"]["injected"][ALL_CELLS]["years"]
+    # The embedded model stops on a negative pool, a NaN or an unclosed balance, so that a history over
+    # all the years means that it ran through.
+    return {"stable": years >= facts.stabilisation_years - 0.01, "years_run": years}
+
+
+def _costs(products: RunProducts, facts: RunFacts) -> list[StageCost]:
+    if products.benchmarks is None:
+        return []
+    input_year = None if products.verdict is None else 1 + facts.input_years
+    return read_costs(products.benchmarks, facts.target, input_year)
+
+
+def _cost(costs: list[StageCost], facts: RunFacts, target: dict[str, Any]) -> dict[str, Any]:
+    labels = facts.conventional_years if EMBEDDED in facts.training else None
+    if target["base"] is None:
+        return cost_summary(
             costs,
             conventional_years=facts.conventional_years,
             input_years=facts.input_years,
             stabilisation_years=facts.stabilisation_years,
-        ),
-    }
+            label_years=labels,
+        )
+    return cost_summary(
+        costs,
+        conventional_years=None,
+        input_years=int(target["base"]["date"].split("-")[0]) - 1,
+        stabilisation_years=None,
+        label_years=labels,
+    )
+
+
+def _domains(
+    index: CellIndex, products: RunProducts, facts: RunFacts, flags: np.ndarray
+) -> dict[str, dict[str, int]]:
+    """Cells of every domain and what they served for; the blocked split's model makes the injected state."""
+    part = _read(products.splits["block"], "part")
+    used = {"trained_on": (part == TRAIN) | (part == VALIDATION), "tested_on": part == TEST}
+    return domain_counts(index, used, facts.target, int(np.count_nonzero(flags)))
 
 
 def write_summary(products: RunProducts, facts: RunFacts, output: str | Path) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import pandas as pd
 
 from phase_lib.base.files import writing
 from phase_lib.elm.constants import PFT_NAMES
-from phase_lib.report.cost import ROLES, role_of
 from phase_lib.report.figures import TestCells, r2_per_column
 
 
@@ -59,20 +58,24 @@ def zones_frame(verdict: Mapping[str, Any]) -> pd.DataFrame:
 
 def cost_frame(summary: Mapping[str, Any]) -> pd.DataFrame:
     """One row per stage: wall-clock time, core-seconds and what they count as."""
-    seconds, core = summary["run"]["seconds"], summary["cost"]["core_seconds"]
-    input_year = 1 + summary["cost"]["integration_years"]["before_injection"]
+    seconds, cost = summary["run"]["seconds"], summary["cost"]
     return pd.DataFrame(
         [
             {
                 "stage": stage,
                 "seconds": seconds[stage],
-                "core_seconds": core[stage],
-                "counts_as": ROLES[role_of(stage, input_year)],
+                "core_seconds": cost["core_seconds"][stage],
+                "counts_as": cost["roles"][stage],
             }
             for stage in seconds
         ],
         columns=["stage", "seconds", "core_seconds", "counts_as"],
     )
+
+
+def domains_frame(summary: Mapping[str, Any]) -> pd.DataFrame:
+    """One row per domain: how many cells it has, and what they served for."""
+    return pd.DataFrame([{"domain": name, **counts} for name, counts in summary["domain"]["domains"].items()])
 
 
 def changes_frame(diff: Mapping[str, Any]) -> pd.DataFrame:

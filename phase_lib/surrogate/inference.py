@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_version
 from phase_lib.config.ood import OodSettings
+from phase_lib.dataset.joining import refuse_other_forcing
 from phase_lib.dataset.loading import CellIndex, describe, load_dataset, read_cells
 from phase_lib.dataset.split import PARTS, Split, read_split
 from phase_lib.elm.constants import NATPFT
@@ -95,8 +97,10 @@ def predict(
     run_name: str,
     split_file: str | Path | None = None,
     threads: int = 1,
+    domain: str | None = None,
+    accept_forcing: bool = False,
 ) -> None:
-    """Writes `predictions.nc` for all cells of the restart, in the restart's order.
+    """Writes `predictions.nc` for all cells of a domain's restart, in the restart's order.
 
     A cell whose inputs are not complete cannot be predicted: its values and its score are NaN, and it
     is flagged. Flagged cells also get the state of their nearest training cell as `analogue_<name>`,
@@ -110,6 +114,8 @@ def predict(
         run_name: name of the run.
         split_file: split that the model was trained with; None where the dataset is another one.
         threads: CPU threads.
+        domain: which domain of the dataset; the only one if None.
+        accept_forcing: let the domain have forcing of another product or reduction than the model's.
 
     Raises:
         InputError: the dataset lacks inputs or cells of the restart, or analogues are asked for
@@ -117,11 +123,17 @@ def predict(
     """
     trained = load_model(model)
     index = read_cells(dataset_dir)
-    if not np.array_equal(np.sort(index.cell), np.arange(index.ncells)):
+    ours = index.of_domain(domain)
+    if not accept_forcing:
+        ((source, forcing),) = json.loads(trained.provenance["forcing"]).items()
+        name = index.domains[index.domain[ours][0]]
+        refuse_other_forcing(forcing, index.forcing[name], index.path, (source, name))
+    rows = index.cell[ours]
+    if not np.array_equal(np.sort(rows), np.arange(len(rows))):
         raise InputError(
             index.path,
             "does not hold every cell of the restart once",
-            expected=f"cells 0 to {index.ncells - 1}",
+            expected=f"cells 0 to {len(rows) - 1}",
             remedy="fuse all cells of the restart",
         )
     if split_file is None and ood.action == "analogue":
@@ -129,16 +141,21 @@ def predict(
             dataset_dir, "holds no training cells", remedy="set ood.action to keep or predict for this domain"
         )
     split = None if split_file is None else read_split(split_file, dataset_dir)
-    found = predict_cells(trained, dataset_dir, index.complete, threads)
+    complete = ours & index.complete
+    if not complete.any():
+        raise InputError(
+            index.path, "no cell has complete inputs", remedy="see cleaning.json for the reasons"
+        )
+    found = predict_cells(trained, dataset_dir, complete, threads)
     threshold = trained.reference.threshold(ood.quantile)
-    flagged = np.ones(index.ncells, dtype=bool)
-    flagged[index.complete] = found.score > threshold
-    analogues = _analogues(dataset_dir, list(found.pools), split, flagged & index.complete)
+    flagged = ours.copy()
+    flagged[complete] = found.score > threshold
+    analogues = _analogues(dataset_dir, list(found.pools), split, flagged & complete)
     LOGGER.info(
         "%d of %d cells are out of distribution, %d of them for want of complete inputs",
         flagged.sum(),
-        index.ncells,
-        (~index.complete).sum(),
+        len(rows),
+        len(rows) - complete.sum(),
     )
     units = {name: info.units for name, info in describe(dataset_dir).items()}
     with create_dataset(output) as dataset:
@@ -152,24 +169,24 @@ def predict(
             "code_version": code_version(),
         }.items():
             dataset.setncattr(key, value)
-        for dim, size in (("gridcell", index.ncells), ("natpft", NATPFT), ("levdecomp", NLEVDECOMP)):
+        for dim, size in (("gridcell", len(rows)), ("natpft", NATPFT), ("levdecomp", NLEVDECOMP)):
             dataset.createDimension(dim, size)
-        writer = _Writer(dataset, index)
-        writer.put("lat", index.lat, "degrees_north")
-        writer.put("lon", index.lon, "degrees_east")
+        writer = _Writer(dataset, index.cell)
+        writer.put("lat", index.lat[ours], "degrees_north", ours)
+        writer.put("lon", index.lon[ours], "degrees_east", ours)
         for name, values in found.pools.items():
-            writer.put(name, values, units[f"state20_{name}"], index.complete)
+            writer.put(name, values, units[f"state20_{name}"], complete)
         for name, values in found.fluxes.items():
-            writer.put(name, values, units[name], index.complete)
+            writer.put(name, values, units[name], complete)
         for name, values in analogues.items():
-            writer.put(f"analogue_{name}", values, units[f"state20_{name}"], flagged & index.complete)
-        writer.put("ood_score", found.score, "1", index.complete)
-        writer.put("ood_flag", flagged.astype(np.int8), "1")
+            writer.put(f"analogue_{name}", values, units[f"state20_{name}"], flagged & complete)
+        writer.put("ood_score", found.score, "1", complete)
+        writer.put("ood_flag", flagged[ours].astype(np.int8), "1", ours)
         dataset["ood_flag"].flag_values = np.array([0, 1], dtype=np.int8)
         dataset["ood_flag"].flag_meanings = "in_distribution out_of_distribution"
         dataset.ood_threshold = threshold
         if split is not None:
-            writer.put("split_part", split.part, "1")
+            writer.put("split_part", split.part[ours], "1", ours)
             dataset["split_part"].flag_values = np.array(list(PARTS.values()), dtype=np.int8)
             dataset["split_part"].flag_meanings = " ".join(PARTS)
 
@@ -184,27 +201,34 @@ def _analogues(
 
 @dataclass(frozen=True)
 class _Writer:
-    """Puts values in dataset order into variables in the restart's order."""
+    """Puts values in dataset order into variables in the restart's order.
+
+    Attributes:
+        dataset: file that is written.
+        row: row of each cell in its restart (gridcell, dataset order).
+    """
 
     dataset: netCDF4.Dataset
-    index: CellIndex
+    row: np.ndarray
 
-    def put(self, name: str, values: np.ndarray, units: str, cells: np.ndarray | None = None) -> None:
+    def put(self, name: str, values: np.ndarray, units: str, cells: np.ndarray) -> None:
         """Writes a variable; cells that `values` leaves out are NaN.
 
         Args:
             name: variable.
             values: (cell, ...), one for each True of `cells`.
             units: units attribute.
-            cells: (gridcell, dataset order); all if None.
+            cells: (gridcell, dataset order).
         """
         level = {NATPFT: "natpft", NLEVDECOMP: "levdecomp"}
         dims = ("gridcell", *(level[size] for size in values.shape[1:]))
         whole = values.dtype.kind == "i"
         kind: Any = values.dtype if whole else np.float64
         fill = None if whole else np.nan
-        ordered = np.full((self.index.ncells, *values.shape[1:]), 0 if whole else np.nan, dtype=kind)
-        ordered[self.index.cell if cells is None else self.index.cell[cells]] = values
+        ordered = np.full(
+            (self.dataset.dimensions["gridcell"].size, *values.shape[1:]), 0 if whole else np.nan, dtype=kind
+        )
+        ordered[self.row[cells]] = values
         variable = self.dataset.createVariable(name, kind, dims, fill_value=fill)
         variable.units = units
         variable[:] = ordered

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -73,8 +74,10 @@ def train(
     scaler = Scaler.read(normalization)
     layout = Layout.read(dataset_dir)
     _require_scaled(normalization, layout, scaler, settings)
+    index = read_cells(dataset_dir)
     provenance = {
-        "dataset_id": read_cells(dataset_dir).dataset_id,
+        "dataset_id": index.dataset_id,
+        "forcing": json.dumps({index.domains[0]: index.forcing[index.domains[0]]}),
         "split_sha256": sha256_file(split_file),
         "normalization_sha256": sha256_file(normalization),
         "settings_hash": settings_hash(settings.model_dump(mode="json", exclude=_NEUTRAL)),

@@ -8,14 +8,17 @@ import pytest
 
 from phase_lib.base.errors import CheckFailed, InputError, ModelAbort
 from phase_lib.cli import main, phase
+from phase_lib.config.domains import TargetDomain
 from phase_lib.config.land_model import LandModelSettings
 from phase_lib.config.world import WorldSettings
+from phase_lib.fusion.fuse import Part
 
 COMMANDS = (
     "world",
     "forcing",
     "run-segment",
     "fuse",
+    "join",
     "split",
     "normalize",
     "train",
@@ -106,7 +109,7 @@ def test_errors_raised_on_purpose_give_one_line_and_their_exit_code(
     def refuse(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("phase_lib.preflight.check_disk", refuse)
+    monkeypatch.setattr("phase_lib.preflight.check_inputs", refuse)
     config = tmp_path / "config.yaml"
     config.write_text("run: {name: x}")
     log = tmp_path / "logs" / "check.log"
@@ -121,7 +124,7 @@ def test_a_fault_of_the_program_leaves_its_traceback_in_the_log(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("by mistake")
 
-    monkeypatch.setattr("phase_lib.preflight.check_disk", fail)
+    monkeypatch.setattr("phase_lib.preflight.check_inputs", fail)
     config = tmp_path / "config.yaml"
     config.write_text("run: {name: x}")
     log = tmp_path / "check.log"
@@ -171,6 +174,7 @@ def test_no_stage_has_a_default_of_its_own() -> None:
         "ood": "{}",
         "config": "{}",
         "run_name": "",
+        "part": "1/1",
     }
     harmless |= {"threads": 1, "workers": 1, "cores": 1}
     stages = {name: command for name, command in phase.commands.items() if name not in ("check", "bench")}
@@ -194,11 +198,13 @@ def test_an_option_without_value_has_the_default_of_the_configuration(
     names = ("--restart", "--history", "--surface", "--params", "--forcing", "--output-dir")
     words = [word for name in names for word in (name, str(tmp_path))]
     assert run("fuse", *words) == 0
+    assert seen.pop("part") == Part(TargetDomain().domain, 1, 1)
     assert seen == {
         "mortality_factor": LandModelSettings().spinup_mortality_factor,
         "history_years": WorldSettings().forcing_years,
     }
-    assert run("fuse", *words, "--mortality-factor", "8", "--history-years", "10") == 0
+    assert run("fuse", *words, "--mortality-factor", "8", "--history-years", "10", "--part", "2/3") == 0
+    assert seen.pop("part") == Part(TargetDomain().domain, 2, 3)
     assert seen == {"mortality_factor": 8.0, "history_years": 10}
 
 
@@ -233,18 +239,30 @@ def test_check_is_negative_when_the_disk_is_too_small(
     class Usage:
         free = 1_000_000
 
-    monkeypatch.setattr("phase_lib.preflight.shutil.disk_usage", lambda _: Usage)
+    monkeypatch.setattr("phase_lib.preflight.disk.shutil.disk_usage", lambda _: Usage)
     config = tmp_path / "config.yaml"
     config.write_text(f"run: {{results_dir: {tmp_path}}}")
     assert run("check", "--config", str(config)) == 3
     assert "0.0 GB are free" in capsys.readouterr().err
 
 
-def test_check_compares_the_cells_of_restart_surface_and_domain(
+def test_check_takes_a_configuration_as_json_too_and_writes_its_report(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    import json
+
+    report = tmp_path / "preflight.json"
+    config = json.dumps({"run": {"name": "mine", "results_dir": str(tmp_path)}})
+    assert run("check", "--config", config, "--report", str(report)) == 0
+    assert capsys.readouterr().out.endswith("configuration: ok\n")
+    assert json.loads(report.read_text())["findings"] == []
+
+
+def test_check_compares_files_by_themselves_beside_a_configuration(
     elm_sample: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text("run: {name: x}")
+    config.write_text(f"run: {{name: x, results_dir: {tmp_path}}}")
     files = {
         "--restart": elm_sample / "ad20.elm.r.0021-01-01-00000.nc",
         "--surface": elm_sample / "surfdata.biomes.1d.nc",
@@ -252,6 +270,9 @@ def test_check_compares_the_cells_of_restart_surface_and_domain(
     }
     words = [word for name, file in files.items() for word in (name, str(file))]
     assert run("check", "--config", str(config), *words) == 0
+    out = capsys.readouterr().out
+    assert "run x" in out
+    assert "24 cells, 388 columns, 772 patches" in out
     moved = tmp_path / "moved.nc"
     moved.write_bytes(files["--domain"].read_bytes())
     import netCDF4

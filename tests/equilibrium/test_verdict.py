@@ -87,6 +87,26 @@ def test_blocked_test_cells_are_judged_alone(three: dict[str, list[Path]], tmp_p
         np.testing.assert_array_equal(np.flatnonzero(nc["test_cell"][:]), [2, 7])
 
 
+def test_test_cells_of_other_domains_do_not_count(three: dict[str, list[Path]], tmp_path: Path) -> None:
+    part = np.ones(Grid().cells, dtype=np.int8)
+    part[[2, 7]] = 3
+    split = write_split(tmp_path / "split.nc", part)
+    products = (tmp_path / "verdict.json", tmp_path / "drift.nc")
+    with netCDF4.Dataset(split, "r+") as nc:
+        nc["lat"][np.flatnonzero(nc["part"][:] == 3)[0]] = -77.0
+    assert (
+        verdict_of_runs(three, 20, SETTINGS, *products, split=split)["runs"]["injected"][
+            "blocked_test_cells"
+        ]["cells"]
+        == 1
+    )
+    with netCDF4.Dataset(split, "r+") as nc:
+        nc["lat"][:] = -77.0
+    assert list(verdict_of_runs(three, 20, SETTINGS, *products, split=split)["runs"]["injected"]) == [
+        "all_cells"
+    ]
+
+
 def test_the_drift_file_holds_the_drift_of_every_cell_and_run(
     three: dict[str, list[Path]], tmp_path: Path
 ) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import netCDF4
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from phase_lib.base.errors import InputError
 from phase_lib.config.fusion import FusionSettings
@@ -16,6 +18,7 @@ from phase_lib.config.targets import PRESETS, TargetSettings
 from phase_lib.dataset.loading import describe, load_dataset, read_cells
 from phase_lib.elm.pools import HEADLINE, POOL_VARIABLES
 from phase_lib.elm.soil_grid import DZDECOMP
+from phase_lib.fusion import gather as gathering
 from phase_lib.fusion.fuse import FusionInputs, fuse
 from phase_lib.fusion.schema import resolve_targets
 from tests.helpers.dataset import (
@@ -31,6 +34,7 @@ from tests.helpers.dataset import (
     write_inputs,
     write_restart,
 )
+from tests.helpers.restarts import shuffled
 
 SLOW = TargetSettings(preset="slow")
 AD_RUN: dict[str, Any] = {"mortality_factor": MORTALITY, "history_years": 20}
@@ -179,6 +183,60 @@ def test_the_batch_size_does_not_change_the_records(dataset: Path, tmp_path: Pat
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_order_of_cells_columns_and_patches_on_file_changes_no_record(
+    dataset: Path, tmp_path: Path, grid: Grid, seed: int
+) -> None:
+    inputs = write_inputs(tmp_path / "inputs", grid)
+    (tmp_path / "shuffled").mkdir()
+
+    def reorder(path: Path | None) -> Path:
+        assert path is not None
+        return shuffled(path, tmp_path / "shuffled" / path.name, seed)
+
+    other = dataclasses.replace(
+        inputs,
+        restart=reorder(inputs.restart),
+        reference_restart=reorder(inputs.reference_restart),
+        reference_ad_restart=reorder(inputs.reference_ad_restart),
+    )
+    fused(other, tmp_path / "out")
+    # `cell` is the row in the restart: the one thing that must differ.
+    names = [name for name in describe(dataset) if name != "cell"]
+    first, second = load_dataset(dataset, names), load_dataset(tmp_path / "out", names)
+    for name in names:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+    rows = read_cells(tmp_path / "out").cell
+    with netCDF4.Dataset(other.restart) as nc:
+        np.testing.assert_array_equal(nc["grid1d_lat"][:][rows], read_cells(dataset).lat)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    rows=st.lists(st.integers(-1, 39), max_size=30),
+    axis=st.integers(0, 1),
+    gap=st.sampled_from([0, 64, 1 << 17]),
+    block=st.sampled_from([8, 200, 1 << 24]),
+)
+def test_scattered_rows_are_those_of_the_whole(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[int], axis: int, gap: int, block: int
+) -> None:
+    values = np.random.default_rng(0).random((40, 7) if axis == 0 else (7, 40))
+    path = tmp_path_factory.mktemp("gather") / "f.nc"
+    with netCDF4.Dataset(path, "w", format="NETCDF3_64BIT_DATA") as nc:
+        for dim, size in zip("ab", values.shape, strict=True):
+            nc.createDimension(dim, size)
+        nc.createVariable("v", "f8", ("a", "b"))[:] = values
+    index = np.array(rows, dtype=np.int64)
+    with netCDF4.Dataset(path) as nc, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(gathering, "_GAP_BYTES", gap)
+        patched.setattr(gathering, "_BLOCK_BYTES", block)
+        found = gathering.gather(nc["v"], index, axis)
+    expected = np.take(values, np.maximum(index, 0), axis=axis)
+    expected = np.moveaxis(np.where(index >= 0, np.moveaxis(expected, axis, -1), np.nan), -1, axis)
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize(
     ("reason", "change"),
     [
@@ -188,6 +246,11 @@ def test_the_batch_size_does_not_change_the_records(dataset: Path, tmp_path: Pat
         ("soil_implausible", lambda nc: nc["soil3n_vr"].__setitem__((soil_column(nc, 3), 0), -1.0)),
         ("below_active_layers", lambda nc: nc["cwdc_vr"].__setitem__((soil_column(nc, 3), 11), 2.0)),
         ("no_soil_column", lambda nc: nc["cols1d_wtxy"].__setitem__(soil_column(nc, 3), 0.0)),
+        ("invalid_pft", lambda nc: nc["pfts1d_itypveg"].__setitem__(patch(nc, 3, 0), 17)),
+        ("invalid_pft", lambda nc: nc["pfts1d_itypveg"].__setitem__(patch(nc, 3, 0), -1)),
+        ("state_implausible", lambda nc: nc["tlai"].__setitem__(patch(nc, 3, 0), 80.0)),
+        ("soil_implausible", lambda nc: nc["litr2c_vr"].__setitem__((soil_column(nc, 3), 9), 1.0e7)),
+        ("below_active_layers", lambda nc: nc["soil4n_vr"].__setitem__((soil_column(nc, 3), 14), np.nan)),
     ],
 )
 def test_a_damaged_cell_is_counted_and_left_out_alone(
@@ -201,6 +264,22 @@ def test_a_damaged_cell_is_counted_and_left_out_alone(
     np.testing.assert_array_equal(index.cell[~index.trainable], [3])
     np.testing.assert_array_equal(index.complete, index.trainable)
     assert json.loads((tmp_path / "out" / "cleaning.json").read_text()) == summary
+
+
+def test_a_cell_with_several_faults_is_removed_once_and_counted_for_each(tmp_path: Path, grid: Grid) -> None:
+    inputs = write_inputs(tmp_path, grid)
+
+    def change(nc: netCDF4.Dataset) -> None:
+        for name in ("soil1c_vr", "soil2c_vr"):
+            nc[name][soil_column(nc, 3), 4] = np.nan
+        nc["cwdc_vr"][soil_column(nc, 3), 12] = 1.0
+        nc["cwdc_vr"][soil_column(nc, 8), 12] = 1.0
+
+    edit(inputs.restart, change)
+    summary = fused(inputs, tmp_path / "out")
+    assert summary["inputs"]["soil_missing"]["variables"] == {"soil1c_vr": 1, "soil2c_vr": 1}
+    assert summary["inputs"]["below_active_layers"]["cells"] == 2
+    assert summary["complete"] == grid.ncells - 2
 
 
 def test_damage_on_a_patch_without_cover_does_not_matter(tmp_path: Path, grid: Grid) -> None:
@@ -270,7 +349,7 @@ def spoil_units(inputs: FusionInputs) -> None:
 
 
 def spoil_forcing_units(inputs: FusionInputs) -> None:
-    edit(inputs.forcing, lambda nc: nc["TBOT"].setncattr("units", "degC"))
+    edit(inputs.forcing[0], lambda nc: nc["TBOT"].setncattr("units", "degC"))
 
 
 def spoil_surface_units(inputs: FusionInputs) -> None:
@@ -285,10 +364,6 @@ def spoil_variable(inputs: FusionInputs) -> None:
     edit(inputs.restart, lambda nc: nc.renameVariable("soil4p_vr", "soil4p"))
 
 
-def spoil_distance(inputs: FusionInputs) -> None:
-    edit(inputs.forcing, lambda nc: nc["forcing_distance_km"].__setitem__(4, 9000.0))
-
-
 @pytest.mark.parametrize(
     ("spoil", "word"),
     [
@@ -298,8 +373,7 @@ def spoil_distance(inputs: FusionInputs) -> None:
         (spoil_surface_units, "ORGANIC has units 'g/cm3'"),
         (spoil_surface_grid, "no partner"),
         (spoil_variable, "soil4p_vr"),
-        (spoil_distance, "9000 km"),
-        (lambda inputs: inputs.forcing.unlink(), "does not exist"),
+        (lambda inputs: inputs.forcing[0].unlink(), "does not exist"),
         (lambda inputs: inputs.history[0].rename(inputs.history[0].with_name("gone")), "does not exist"),
     ],
 )
@@ -383,16 +457,18 @@ def test_real_restart_keeps_its_column_totals(tmp_path: Path, elm_sample: Path) 
         history=(elm_sample / "history" / "ad20.elm.h1.0021-01-01-00000.nc",),
         surface=elm_sample / "surfdata.biomes.1d.nc",
         params=elm_sample / "clm_params_c211124.nc",
-        forcing=write_forcing(tmp_path / "monthly.nc", grid),
+        forcing=(write_forcing(tmp_path / "monthly.nc", grid),),
     )
     summary = fused(inputs, tmp_path / "out")
     assert summary["complete"] == 24
     assert summary["traits_absent"] == []
     index = read_cells(tmp_path / "out")
     names = [f"soil{k}c_vr" for k in (1, 2, 3, 4)]
-    values = load_dataset(tmp_path / "out", [*names, "GPP", "NPP", "AR"])
+    values = load_dataset(tmp_path / "out", [*names, "GPP", "NPP", "AR", "AREA"])
     place = np.argsort(cells)[index.cell]
     np.testing.assert_allclose(sum(values[n] for n in names) @ DZDECOMP, totsomc[place], rtol=1e-10)
     np.testing.assert_array_equal(index.lat, lat_of_cell[index.cell])
     np.testing.assert_allclose(values["GPP"] - values["AR"], values["NPP"], atol=0.1)
     assert 1000.0 < values["GPP"].max() < 6000.0
+    # Cells of a 4 km grid, though the file calls steradian km^2.
+    assert np.all((values["AREA"] > 7.0) & (values["AREA"] < 22.0))

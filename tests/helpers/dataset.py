@@ -243,9 +243,15 @@ def write_forcing(path: Path, grid: Grid, years: int = 2) -> Path:
         nc.createVariable("lat", "f8", ("gridcell",))[:] = grid.lat[order]
         nc.createVariable("lon", "f8", ("gridcell",))[:] = grid.lon[order]
         nc.createVariable("forcing_distance_km", "f8", ("gridcell",))[:] = 10.0
+        nc.createVariable("forcing_lat", "f8", ("gridcell",))[:] = grid.lat[order]
+        nc.createVariable("forcing_lon", "f8", ("gridcell",))[:] = grid.lon[order]
+        nc.setncatts(
+            {"kind": "datm", "product": "synthetic", "first_year": 1, "years": years, "align_year": 1}
+        )
         for name, (mean, swing) in base.items():
             variable = nc.createVariable(name, "f4", ("gridcell", "time"))
             variable.units = FORCING[name][0]
+            variable.step_hours = 3.0
             variable[:] = (mean + swing * season)[None] * (1.0 + 0.001 * (order[:, None] % 50))
     return path
 
@@ -260,7 +266,7 @@ def write_inputs(directory: Path, grid: Grid, reference_scale: float = 3.0) -> F
         ),
         surface=write_surface(directory / "surfdata.nc", grid),
         params=write_params(directory / "clm_params.nc"),
-        forcing=write_forcing(directory / "monthly.nc", grid),
+        forcing=(write_forcing(directory / "monthly.nc", grid),),
         reference_restart=write_restart(
             directory / "reference.elm.r.1201-01-01-00000.nc",
             grid,

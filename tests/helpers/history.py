@@ -155,3 +155,84 @@ def decay(grid: Grid, bounds: np.ndarray, end: float, amplitude: float, tau: flo
     a, b = bounds[:, 0], bounds[:, 1]
     mean = tau * (np.exp(-a / tau) - np.exp(-b / tau)) / (b - a)
     return np.repeat((end + amplitude * mean)[:, None], grid.cells, axis=1)
+
+
+@dataclass
+class Entries:
+    """Patches, columns or landunits of a grid, in random order, some of them inactive.
+
+    Attributes:
+        cell: land cell of each entry.
+        weight: its share of the cell; 0 where inactive. The active ones of a cell sum to 1.
+    """
+
+    cell: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def of(cls, grid: Grid, each: int, seed: int = 0) -> Entries:
+        """`each` entries in every cell, the last of them inactive."""
+        rng = np.random.default_rng(seed)
+        shares = rng.dirichlet(np.ones(each - 1), grid.cells)
+        cell = np.repeat(np.arange(grid.cells), each)
+        weight = np.concatenate([shares, np.zeros((grid.cells, 1))], axis=1).reshape(-1)
+        order = rng.permutation(len(cell))
+        return cls(cell[order], weight[order])
+
+
+def write_vectors(
+    path: Path,
+    grid: Grid,
+    bounds_years: np.ndarray,
+    entries: Mapping[str, Entries],
+    fields: Mapping[str, tuple[str, np.ndarray]],
+    *,
+    one_dimensional: bool = False,
+    with_grid: bool = True,
+    dtype: str = "f4",
+    levels: int = 15,
+) -> Path:
+    """One history file as `hist_dov2xy = .false.` gives it: fields as 1-D vectors.
+
+    Args:
+        path: where.
+        grid: its grid.
+        bounds_years: start and end of each sample, years since 0001-01-01 (time, 2).
+        entries: `pft`, `column` or `landunit` -> where its entries lie.
+        fields: name -> dimension and values, (time, entries) or (time, levels, entries).
+        one_dimensional: all cells along `lndgrid`, of a domain of one row, instead of (lat, lon).
+        with_grid: False leaves out lat, lon, area, landfrac and landmask.
+        dtype: type of the fields.
+        levels: length of `levdcmp`.
+    """
+    write_history(path, grid, bounds_years, {}, one_dimensional=one_dimensional)
+    prefix = {"pft": "pfts1d", "column": "cols1d", "landunit": "land1d", "gridcell": "grid1d"}
+    rows, columns = np.nonzero(grid.land)
+    if one_dimensional:
+        rows, columns = np.zeros(grid.cells, dtype=int), np.arange(grid.cells)
+    with netCDF4.Dataset(path, "r+") as nc:
+        nc.createDimension("levdcmp", levels)
+        places = {"gridcell": Entries(np.arange(grid.cells), np.ones(grid.cells)), **entries}
+        for dimension, where in places.items():
+            nc.createDimension(dimension, len(where.cell))
+            stem = prefix[dimension]
+            for name, values, kind in (
+                ("lon", grid.cell_lon[where.cell], "f8"),
+                ("lat", grid.cell_lat[where.cell], "f8"),
+                ("ixy", columns[where.cell] + 1, "i4"),
+                ("jxy", rows[where.cell] + 1, "i4"),
+            ):
+                nc.createVariable(f"{stem}_{name}", kind, (dimension,))[:] = values
+            if dimension != "gridcell":
+                nc.createVariable(f"{stem}_wtgcell", "f8", (dimension,))[:] = where.weight
+                nc.createVariable(f"{stem}_active", "i4", (dimension,))[:] = where.weight > 0.0
+        for name, (dimension, values) in fields.items():
+            dims = ("time", "levdcmp", dimension) if values.ndim == 3 else ("time", dimension)
+            variable = nc.createVariable(name, dtype, dims, fill_value=FILL)
+            variable.missing_value = np.dtype(dtype).type(FILL)
+            variable.units = UNITS.get(name, "1")
+            variable[:] = np.where(places[dimension].weight > 0.0, values, FILL)
+        if not with_grid:
+            for number, name in enumerate(("lat", "lon", "area", "landfrac", "landmask")):
+                nc.renameVariable(name, f"x{number}")
+    return path

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import netCDF4
 import numpy as np
@@ -157,6 +158,10 @@ def make_world(
     lake: bool = True,
     shuffle: bool = True,
     scalaravg: float | None = None,
+    wetland: bool = False,
+    ice: bool = False,
+    east: bool = False,
+    topounits: Literal["one", "lake", "soil"] = "one",
 ) -> World:
     """Writes a restart and what belongs to it.
 
@@ -171,6 +176,11 @@ def make_world(
         lake: a lake in every second cell.
         shuffle: columns and patches lie in random order on file.
         scalaravg: value of `scalaravg_col`; by default an unfinished mean in AD, 1 in normal mode.
+        wetland: a wetland in every third cell.
+        ice: land ice in every second cell but the first.
+        east: longitudes of the restart from 0 to 360 instead of -180 to 180.
+        topounits: one for each cell; `lake` gives each lake one of its own, `soil` divides the soil of
+            each cell into two.
     """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -184,8 +194,10 @@ def make_world(
     cover /= cover.sum(axis=1, keepdims=True)
     cover[:, 1] += 1.0 - cover.sum(axis=1)
 
-    land: list[tuple[int, int, float]] = []  # cell, type, weight
-    cols: list[tuple[int, int, int, int, float, int]] = []  # cell, landunit, lun type, type, weight, active
+    land: list[tuple[int, int, float, int]] = []  # cell, type, weight, topounit
+    # cell, landunit, lun type, type, weight, active
+    cols: list[tuple[int, int, int, int, float, int]] = []
+    tops: list[int] = []  # cell
     pats: list[tuple[int, int, int, float, int, int]] = []  # cell, column, pft, wtcol, lun type, active
 
     def add_column(
@@ -195,23 +207,38 @@ def make_world(
         for pft, share in patches:
             pats.append((cell, len(cols) - 1, pft, share, lun, int(active and share > 0.0)))
 
+    def add_landunit(cell: int, kind: int, weight: float, topounit: bool = False) -> None:
+        if topounit:
+            tops.append(cell)
+        land.append((cell, kind, weight, len(tops) - 1))
+
     for cell in range(cells):
-        has_lake = lake and cell % 2 == 0
+        has_lake, has_wetland, has_ice = lake and cell % 2 == 0, wetland and cell % 3 == 0, ice and cell % 2
         soil = 1.0 - (0.2 if crop else 0.0) - (0.1 if has_lake else 0.0)
-        land.append((cell, 1, soil))
-        add_column(cell, 1, 1, soil, 1, [(k, float(cover[cell, k])) for k in range(npft)])
+        soil -= (0.05 if has_wetland else 0.0) + (0.25 if has_ice else 0.0)
+        soils = 2 if topounits == "soil" else 1
+        for _ in range(soils):
+            add_landunit(cell, 1, soil / soils, topounit=True)
+            patches = [(k, float(cover[cell, k])) for k in range(npft)]
+            add_column(cell, 1, 1, soil / soils, 1, patches)
         if crop:
-            land.append((cell, 2, 0.2))
+            add_landunit(cell, 2, 0.2)
             add_column(cell, 2, 215, 0.2, 1, [(15, 1.0)])
             add_column(cell, 2, 216, 0.0, 0, [(16, 1.0)])
         if urban:
             for unit in (7, 8, 9):
-                land.append((cell, unit, 0.0))
+                add_landunit(cell, unit, 0.0)
                 for kind in (71, 72, 73, 74, 75):
                     add_column(cell, unit, kind, 0.0, 0, [(0, 1.0)])
         if has_lake:
-            land.append((cell, 5, 0.1))
+            add_landunit(cell, 5, 0.1, topounit=topounits == "lake")
             add_column(cell, 5, 5, 0.1, 1, [(0, 1.0)])
+        if has_wetland:
+            add_landunit(cell, 6, 0.05)
+            add_column(cell, 6, 6, 0.05, 1, [(0, 1.0)])
+        if has_ice:
+            add_landunit(cell, 3, 0.25)
+            add_column(cell, 3, 3, 0.25, 1, [(0, 1.0)])
 
     column_order = rng.permutation(len(cols)) if shuffle else np.arange(len(cols))
     patch_order = rng.permutation(len(pats)) if shuffle else np.arange(len(pats))
@@ -306,7 +333,7 @@ def make_world(
         d.setncattr("ilun_crop", np.int32(2))
         sizes = {
             "gridcell": cells,
-            "topounit": cells,
+            "topounit": len(tops),
             "landunit": len(land),
             "column": len(c),
             "pft": len(p),
@@ -332,11 +359,15 @@ def make_world(
         put("spinup_state", "i4", (), state)
         put("decomp_cascade_state", "i4", (), 10)
         put("grid1d_lat", "f8", ("gridcell",), lat)
-        put("grid1d_lon", "f8", ("gridcell",), lon)
+        put("grid1d_lon", "f8", ("gridcell",), lon % 360.0 if east else lon)
+        put("grid1d_ixy", "i4", ("gridcell",), np.arange(cells) + 1)
+        put("grid1d_jxy", "i4", ("gridcell",), np.ones(cells))
+        put("topo1d_gridcell_index", "i4", ("topounit",), np.array(tops) + 1)
         lands = np.array(land)
         put("land1d_gridcell_index", "i4", ("landunit",), lands[:, 0] + 1)
         put("land1d_ityplun", "i4", ("landunit",), lands[:, 1])
         put("land1d_wtxy", "f8", ("landunit",), lands[:, 2])
+        put("land1d_topounit_index", "i4", ("landunit",), lands[:, 3] + 1)
         put("cols1d_gridcell_index", "i4", ("column",), c[:, 0] + 1)
         put("cols1d_landunit_index", "i4", ("column",), c[:, 1] + 1)
         put("cols1d_ityplun", "i4", ("column",), c[:, 2])
@@ -415,15 +446,26 @@ def edit(path: Path, name: str, index: object, value: object) -> None:
         d[name][index] = value
 
 
-def without(path: Path, target: Path, *names: str, dimension: str = "") -> Path:
-    """A copy without some variables, or without a dimension and what lies on it; attributes are kept."""
-    with netCDF4.Dataset(path) as source, netCDF4.Dataset(target, "w", format=source.data_model) as d:
+def without(path: Path, target: Path, *names: str, dimension: str = "", flavour: str | None = None) -> Path:
+    """A copy without some variables, or without a dimension and what lies on it; attributes are kept.
+
+    Args:
+        path: file to copy.
+        target: the copy.
+        names: variables to leave out.
+        dimension: dimension to leave out.
+        flavour: NetCDF flavour of the copy; that of the file if None.
+    """
+    with (
+        netCDF4.Dataset(path) as source,
+        netCDF4.Dataset(target, "w", format=flavour or source.data_model) as d,
+    ):
         source.set_auto_maskandscale(False)
         d.set_auto_maskandscale(False)
         d.setncatts({name: source.getncattr(name) for name in source.ncattrs()})
         for name, item in source.dimensions.items():
             if name != dimension:
-                d.createDimension(name, item.size)
+                d.createDimension(name, None if item.isunlimited() else item.size)
         d.set_fill_off()
         kept = [
             name
@@ -448,3 +490,32 @@ def hide(path: Path, *names: str, dimension: str = "") -> None:
             d.renameVariable(name, f"x{number}")
         if dimension:
             d.renameDimension(dimension, "x")
+
+
+#: Variables of a restart that hold 1-based rows of another dimension.
+_INDICES = {
+    f"{owner}_{dimension}_index": dimension
+    for owner in ("topo1d", "land1d", "cols1d", "pfts1d")
+    for dimension in ("gridcell", "topounit", "landunit", "column")
+}
+
+
+def shuffled(path: Path, target: Path, seed: int = 0) -> Path:
+    """The same restart with its cells, topounits, landunits, columns and patches in random order."""
+    rng = np.random.default_rng(seed)
+    without(path, target)
+    with netCDF4.Dataset(target, "r+") as d:
+        d.set_auto_maskandscale(False)
+        order = {
+            name: rng.permutation(d.dimensions[name].size)
+            for name in ("gridcell", "topounit", "landunit", "column", "pft")
+            if name in d.dimensions
+        }
+        for name, variable in d.variables.items():
+            values = np.asarray(variable[...])
+            if name in _INDICES:
+                values = np.argsort(order[_INDICES[name]])[values - 1] + 1
+            if variable.dimensions and variable.dimensions[0] in order:
+                values = values[order[variable.dimensions[0]]]
+            variable[...] = values
+    return target

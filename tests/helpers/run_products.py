@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,18 +21,36 @@ LAYER = {"soil3c": "gC/m^3", "soil4c": "gC/m^3", "cwdc": "gC/m^3"}
 #: Scatter of the natural logarithm of each model's predictions.
 ERROR = {"phase": 0.1, "paper": 0.2, "state20": 0.9, "analogue": 0.5}
 SECONDS = {
+    "check_inputs": 1.0,
     "make_world": 20.0,
-    "reduce_forcing": 8.0,
+    "reduce_forcing-embedded-all-1901-1920": 8.0,
     "run_ad_0021": 10.0,
     "run_ad_0401": 100.0,
     "run_reference_1201": 200.0,
-    "fuse_records": 4.0,
+    "fuse_records-embedded-1": 4.0,
+    "join_records": 0.5,
     "train_surrogate-block": 60.0,
     "train_surrogate-random": 61.0,
     "run_control_0121": 25.0,
     "run_injected_0121": 26.0,
     "judge_equilibrium": 2.0,
 }
+#: Stages of a run whose target's land-model output was given.
+ARCHIVE_SECONDS = {
+    **{
+        stage: seconds
+        for stage, seconds in SECONDS.items()
+        if stage[:11] not in ("run_control", "run_injecte")
+    },
+    "reduce_forcing-my-sites-all-1980-1999": 3.0,
+    "fuse_records-my-sites-1": 2.0,
+    "inject_restart": 1.5,
+}
+del ARCHIVE_SECONDS["judge_equilibrium"]
+
+
+#: Carbon of the base and of the injected restart, PgC.
+STOCKS = {"totsomc": (0.012, 0.25), "totvegc": (0.05, 0.08), "cwdc_vr": (0.001, 0.009)}
 
 
 @dataclass
@@ -53,55 +72,174 @@ def synthetic_run(
     """Writes every product of a run under `root`; with `paper` the paper's preset is among the models."""
     rng = np.random.default_rng(seed)
     root.mkdir(parents=True, exist_ok=True)
-    splits = _splits(root, grid, rng)
+    world = _Cells.of(grid)
+    splits = _splits(root, world, rng)
     _verdict(root, grid, rng, splits["block"])
     products = RunProducts(
+        dataset=_dataset(root / "dataset", {"embedded": world}),
         verdict=root / "equilibrium" / "verdict.json",
         drift=root / "equilibrium" / "drift.nc",
-        predictions=_predictions(root / "predictions.nc", grid, rng, splits["block"]),
-        restart=_restart(root / "restart" / "ad.elm.r.0021-01-01-00000.nc", grid),
+        predictions=_predictions(root / "predictions.nc", world, rng, _part(splits["block"])),
+        restart=_restart(root / "restart" / "ad.elm.r.0021-01-01-00000.nc", world),
         diff=_diff(root / "diff.json"),
         splits=splits,
-        tests={
-            split: _test(root / f"test_{split}.nc", grid, rng, path, paper) for split, path in splits.items()
-        },
+        tests=_tests(root, world, rng, splits, paper),
         training={split: _training(root / f"{split}.csv", rng) for split in splits},
-        benchmarks=_benchmarks(root / "benchmarks"),
-        cleaning=_cleaning(root / "cleaning.json", grid),
+        benchmarks=_benchmarks(root / "benchmarks", SECONDS),
     )
-    facts = RunFacts(
+    return products, _facts(root, "embedded")
+
+
+def synthetic_archive_run(
+    root: Path, grid: Grid, lat: np.ndarray, lon: np.ndarray, seed: int = 0, *, flagged: float = 0.25
+) -> tuple[RunProducts, RunFacts]:
+    """Writes every product of a run that ends at the injected restart of `my-sites`.
+
+    Args:
+        root: directory.
+        grid: cells of the embedded world, which are trained on.
+        lat, lon: of the target's cells (gridcell), degrees; the last one's inputs are not complete.
+        seed: of the numbers.
+        flagged: share of the cells beyond the threshold.
+    """
+    rng = np.random.default_rng(seed)
+    root.mkdir(parents=True, exist_ok=True)
+    world = _Cells.of(grid)
+    sites = _Cells(lat, lon, np.linspace(1000.0, 2000.0, len(lat)), np.full(len(lat), 0.9))
+    complete = np.arange(len(lat)) < len(lat) - 1
+    splits = _splits(root, world, rng, more=sites)
+    none = np.zeros(len(lat), dtype=np.int8)
+    products = RunProducts(
+        dataset=_dataset(root / "dataset", {"embedded": world, "my-sites": sites}, complete),
+        predictions=_predictions(root / "predictions.nc", sites, rng, none, complete, 1.0 - flagged),
+        restart=_restart(root / "restart" / "ad20.elm.r.0021-01-01-00000.nc", sites, rng),
+        diff=_diff(root / "diff.json"),
+        splits=splits,
+        tests=_tests(root, world, rng, splits, paper=True),
+        training={split: _training(root / f"{split}.csv", rng) for split in splits},
+        benchmarks=_benchmarks(root / "benchmarks", ARCHIVE_SECONDS),
+    )
+    return products, _facts(root, "my-sites")
+
+
+def _facts(root: Path, target: str) -> RunFacts:
+    return RunFacts(
         name="synthetic",
         config_hash="0123456789abcdef",
         directory=root,
         device="cpu",
         cores=2,
+        target=target,
+        training=("embedded",),
+        forcing_years=20,
         input_years=20,
         stabilisation_years=100,
         conventional_years=1200,
         ood_action="keep",
     )
-    return products, facts
 
 
-def _splits(root: Path, grid: Grid, rng: np.random.Generator) -> dict[str, Path]:
-    tile = (np.floor(grid.cell_lat / 15) * 100 + np.floor(grid.cell_lon / 15)).astype(int)
+@dataclass(frozen=True)
+class _Cells:
+    """Land cells of a domain: degrees, km2 and share of land (gridcell)."""
+
+    lat: np.ndarray
+    lon: np.ndarray
+    area: np.ndarray
+    landfrac: np.ndarray
+
+    @classmethod
+    def of(cls, grid: Grid) -> _Cells:
+        return cls(grid.cell_lat, grid.cell_lon, grid.area[grid.land], grid.landfrac[grid.land])
+
+    def __len__(self) -> int:
+        return len(self.lat)
+
+
+def _dataset(directory: Path, domains: dict[str, _Cells], complete: np.ndarray | None = None) -> Path:
+    """Index and cleaning report; `complete` is that of the last domain (gridcell), the others are whole."""
+    directory.mkdir()
+    sizes = [len(cells) for cells in domains.values()]
+    total = sum(sizes)
+    whole = np.ones(total, dtype=bool)
+    if complete is not None:
+        whole[-len(complete) :] = complete
+    domain = np.repeat(np.arange(len(domains)), sizes)
+    columns = {
+        "cell": np.concatenate([np.arange(size) for size in sizes]),
+        "lat": np.concatenate([cells.lat for cells in domains.values()]),
+        "lon": np.concatenate([cells.lon for cells in domains.values()]),
+        "area_km2": np.concatenate([cells.area for cells in domains.values()]),
+        "landfrac": np.concatenate([cells.landfrac for cells in domains.values()]),
+        "complete": whole.astype(np.int8),
+        "trainable": (domain == 0).astype(np.int8),
+        "domain": domain,
+        "batch": np.zeros(total, dtype=np.int32),
+    }
+    with netCDF4.Dataset(directory / "cells.nc", "w") as nc:
+        nc.createDimension("gridcell", total)
+        nc.createDimension("natpft", 17)
+        for name, values in columns.items():
+            nc.createVariable(name, values.dtype, ("gridcell",))[:] = values
+        nc.createVariable("cover", "f8", ("gridcell", "natpft"))[:] = 1.0 / 17.0
+        nc.domains = json.dumps(list(domains))
+        nc.forcing = json.dumps({name: {} for name in domains})
+        nc.batches = json.dumps([])
+        nc.dataset_id = "synthetic"
+    reason = {
+        "cells": 2,
+        "meaning": "scalaravg_col at the end of AD just above ELM's switch",
+        "variables": {},
+    }
+    missing = {
+        "cells": int(np.sum(~whole)),
+        "meaning": "fill or NaN in the surface data",
+        "variables": {"SLOPE": int(np.sum(~whole))},
+    }
+    write_json(
+        directory / "cleaning.json",
+        {
+            "cells": total,
+            "complete": int(whole.sum()),
+            "trainable": sizes[0] - 2,
+            "inputs": {"static_missing": missing},
+            "labels": {"label_scalaravg": reason},
+        },
+    )
+    return directory
+
+
+def _splits(
+    root: Path, cells: _Cells, rng: np.random.Generator, more: _Cells | None = None
+) -> dict[str, Path]:
+    """Splits of the cells; those of another domain, `more`, come after them and are in no part."""
+    tile = (np.floor(cells.lat / 15) * 100 + np.floor(cells.lon / 15)).astype(int)
     tiles = np.unique(tile)
     chosen = rng.permutation(tiles)[: max(1, len(tiles) // 5)]
     parts = {
-        "random": np.where(rng.random(grid.cells) < 0.2, 3, 1),
+        "random": np.where(rng.random(len(cells)) < 0.2, 3, 1),
         "block": np.where(np.isin(tile, chosen), 3, 1),
     }
     paths = {}
     for split, part in parts.items():
-        part[rng.random(grid.cells) < 0.08] = 2
+        part[rng.random(len(cells)) < 0.08] = 2
         part[-1] = 3
+        lat, lon = cells.lat, cells.lon
+        if more is not None:
+            part = np.append(part, np.zeros(len(more), dtype=int))
+            lat, lon = np.append(lat, more.lat), np.append(lon, more.lon)
         paths[split] = root / f"split_{split}.nc"
         with netCDF4.Dataset(paths[split], "w") as nc:
-            nc.createDimension("gridcell", grid.cells)
-            for name, values in (("part", part), ("lat", grid.cell_lat), ("lon", grid.cell_lon)):
+            nc.createDimension("gridcell", len(part))
+            for name, values in (("part", part), ("lat", lat), ("lon", lon)):
                 kind = "i1" if name == "part" else "f8"
                 nc.createVariable(name, kind, ("gridcell",))[:] = values
     return paths
+
+
+def _part(split: Path) -> np.ndarray:
+    with netCDF4.Dataset(split) as nc:
+        return np.asarray(nc["part"][:])
 
 
 def _verdict(root: Path, grid: Grid, rng: np.random.Generator, split: Path) -> None:
@@ -137,53 +275,78 @@ def _verdict(root: Path, grid: Grid, rng: np.random.Generator, split: Path) -> N
     )
 
 
-def _restart(path: Path, grid: Grid) -> Path:
-    """One column per cell under two PFTs and bare ground, the same carbon per volume in all layers."""
+def _restart(path: Path, cells: _Cells, rng: np.random.Generator | None = None) -> Path:
+    """One column per cell under two PFTs and bare ground, the same carbon per volume in all layers.
+
+    Args:
+        path: file to write.
+        cells: land cells.
+        rng: where given, soil and vegetation differ from cell to cell.
+    """
     path.parent.mkdir()
-    cells = np.arange(grid.cells)
+    rows = np.arange(len(cells))
     pfts = (0, 4, 14)
+    spread = np.ones(len(cells)) if rng is None else np.exp(0.8 * rng.standard_normal(len(cells)))
     with netCDF4.Dataset(path, "w") as nc:
         for name, size in (("gridcell", 1), ("column", 1), ("pft", len(pfts))):
-            nc.createDimension(name, size * grid.cells)
+            nc.createDimension(name, size * len(cells))
         nc.createDimension("levgrnd", 15)
+        nc.createVariable("timemgr_rst_curr_ymd", "i4")[...] = 210101
         for name, dim, values in (
-            ("grid1d_lat", "gridcell", grid.cell_lat),
-            ("grid1d_lon", "gridcell", grid.cell_lon),
-            ("cols1d_ityplun", "column", np.ones(grid.cells, dtype=int)),
-            ("cols1d_ityp", "column", np.ones(grid.cells, dtype=int)),
-            ("cols1d_gridcell_index", "column", cells + 1),
-            ("cols1d_wtxy", "column", np.ones(grid.cells)),
-            ("pfts1d_column_index", "pft", np.repeat(cells, len(pfts)) + 1),
-            ("pfts1d_itypveg", "pft", np.tile(pfts, grid.cells)),
-            ("pfts1d_wtcol", "pft", np.tile([0.2, 0.5, 0.3], grid.cells)),
+            ("grid1d_lat", "gridcell", cells.lat),
+            ("grid1d_lon", "gridcell", cells.lon),
+            ("cols1d_ityplun", "column", np.ones(len(cells), dtype=int)),
+            ("cols1d_ityp", "column", np.ones(len(cells), dtype=int)),
+            ("cols1d_gridcell_index", "column", rows + 1),
+            ("cols1d_wtxy", "column", np.ones(len(cells))),
+            ("pfts1d_column_index", "pft", np.repeat(rows, len(pfts)) + 1),
+            ("pfts1d_itypveg", "pft", np.tile(pfts, len(cells))),
+            ("pfts1d_wtcol", "pft", np.tile([0.2, 0.5, 0.3], len(cells))),
+            ("totvegc", "pft", np.outer(spread, [0.0, 12000.0, 600.0]).ravel()),
         ):
             nc.createVariable(name, values.dtype, (dim,))[:] = values
         for pool in ("soil1", "soil2", "soil3", "soil4"):
-            nc.createVariable(f"{pool}c_vr", "f8", ("column", "levgrnd"))[:] = 1000.0
+            nc.createVariable(f"{pool}c_vr", "f8", ("column", "levgrnd"))[:] = 1000.0 * spread[:, None]
     return path
 
 
-def _predictions(path: Path, grid: Grid, rng: np.random.Generator, split: Path) -> Path:
-    score = rng.gamma(4.0, 0.2, grid.cells)
-    with netCDF4.Dataset(split) as nc:
-        part = np.asarray(nc["part"][:])
+def _predictions(
+    path: Path,
+    cells: _Cells,
+    rng: np.random.Generator,
+    part: np.ndarray,
+    complete: np.ndarray | None = None,
+    quantile: float = 0.98,
+) -> Path:
+    score = rng.gamma(4.0, 0.2, len(cells))
+    threshold = float(np.quantile(score, quantile)) if quantile > 0.0 else 0.9 * float(score.min())
+    flag = score > threshold
+    if complete is not None:
+        score, flag = np.where(complete, score, np.nan), flag | ~complete
     with netCDF4.Dataset(path, "w") as nc:
-        nc.createDimension("gridcell", grid.cells)
-        nc.ood_threshold = float(np.quantile(score, 0.98))
+        nc.createDimension("gridcell", len(cells))
+        nc.ood_threshold = threshold
         for name, values in (
-            ("lat", grid.cell_lat),
-            ("lon", grid.cell_lon),
+            ("lat", cells.lat),
+            ("lon", cells.lon),
             ("ood_score", score),
             ("split_part", part),
-            ("ood_flag", (score > nc.ood_threshold).astype(np.int8)),
+            ("ood_flag", flag.astype(np.int8)),
         ):
             nc.createVariable(name, values.dtype, ("gridcell",))[:] = values
     return path
 
 
-def _test(path: Path, grid: Grid, rng: np.random.Generator, split: Path, paper: bool) -> Path:
-    with netCDF4.Dataset(split) as nc:
-        cell = np.flatnonzero(nc["part"][:] == 3)
+def _tests(
+    root: Path, cells: _Cells, rng: np.random.Generator, splits: dict[str, Path], paper: bool
+) -> dict[str, Path]:
+    return {
+        split: _test(root / f"test_{split}.nc", cells, rng, path, paper) for split, path in splits.items()
+    }
+
+
+def _test(path: Path, cells: _Cells, rng: np.random.Generator, split: Path, paper: bool) -> Path:
+    cell = np.flatnonzero(_part(split) == 3)
     truth, mask, dims = {}, {}, {}
     for target in (*PATCH, *LAYER):
         width = 17 if target in PATCH else 10
@@ -195,8 +358,8 @@ def _test(path: Path, grid: Grid, rng: np.random.Generator, split: Path, paper: 
     write_test_file(
         path,
         cell=cell,
-        lat=grid.cell_lat[cell],
-        lon=grid.cell_lon[cell],
+        lat=cells.lat[cell],
+        lon=cells.lon[cell],
         truth=truth,
         mask=mask,
         predictions={
@@ -223,8 +386,19 @@ def _diff(path: Path) -> Path:
                     "kind": "global stock",
                     "count": 7000,
                 },
+                **{
+                    name: {
+                        "before": before,
+                        "after": after,
+                        "units": "PgC",
+                        "kind": "global stock",
+                        "count": 700,
+                    }
+                    for name, (before, after) in STOCKS.items()
+                },
                 "spinup_state": {"before": 1, "after": 0, "units": "1", "kind": "flag", "count": 1},
             },
+            "conversion": {"from_spinup_state": 1, "model_year": 21, "spinup_mortality_factor": 10.0},
             "clipped": {"leafc kept: evergreen or dead": 3},
             "audit": {"errors": 0, "notes": 2, "findings": []},
         },
@@ -244,31 +418,12 @@ def _training(path: Path, rng: np.random.Generator) -> Path:
     return path
 
 
-def _benchmarks(directory: Path) -> Path:
+def _benchmarks(directory: Path, stages: dict[str, float]) -> Path:
     directory.mkdir()
     head = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
-    for stage, seconds in SECONDS.items():
+    for stage, seconds in stages.items():
         cpu = "-" if stage == "judge_equilibrium" else 1.5 * seconds
         (directory / f"{stage}.tsv").write_text(
             head + f"{seconds}\t0:00:00\t1\t1\t1\t1\t0\t0\t100\t{cpu}\n", encoding="utf-8"
         )
     return directory
-
-
-def _cleaning(path: Path, grid: Grid) -> Path:
-    reason = {
-        "cells": 2,
-        "meaning": "scalaravg_col at the end of AD just above ELM's switch",
-        "variables": {},
-    }
-    write_json(
-        path,
-        {
-            "cells": grid.cells,
-            "complete": grid.cells,
-            "trainable": grid.cells - 2,
-            "inputs": {"no_soil_column": {"cells": 0, "meaning": "none", "variables": {}}},
-            "labels": {"label_scalaravg": reason},
-        },
-    )
-    return path

@@ -670,7 +670,7 @@ def test_nan_is_welcome_where_a_pft_has_no_cover(case: Case) -> None:
 
 def test_predictions_for_fewer_cells_are_refused(case: Case) -> None:
     write_predictions(case, predicted(case), order=np.array([0, 1, 3]))
-    refuse(case, "predictions.nc", "3 cells", "4 cells", "predict every cell")
+    refuse(case, "predictions.nc", "1 of 4 cells have no partner among its 3 predicted cells")
 
 
 def test_predictions_for_other_cells_are_refused(case: Case) -> None:

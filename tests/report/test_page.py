@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,16 +12,19 @@ import netCDF4
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import read_json
+from phase_lib.dataset.split import PARTS
 from phase_lib.report import figures, page
 from phase_lib.report.maps import CellMap
 from phase_lib.report.page import load_tests, write_report
 from phase_lib.report.products import RunProducts
-from phase_lib.report.restart import InjectedState, read_injected
-from phase_lib.report.summary import PARTS, write_summary
+from phase_lib.report.restart import read_injected
+from phase_lib.report.summary import write_summary
 from tests.helpers.restarts import DZ, edit, make_world
 from tests.helpers.run_products import GlobalGrid, synthetic_run
 
@@ -146,7 +150,7 @@ def test_the_same_products_give_the_same_page(products: RunProducts, root: Path,
 def test_no_page_is_written_when_a_product_lacks_a_variable(
     products: RunProducts, root: Path, tmp_path: Path
 ) -> None:
-    wrong = RunProducts(**{**vars(products), "predictions": products.drift})
+    wrong = replace(products, predictions=products.drift)
     with pytest.raises(InputError, match=r"drift\.nc: variable ood_score is missing"):
         write_report(root / "summary.json", wrong, tmp_path / "report")
     assert not (tmp_path / "report" / "index.html").exists()
@@ -222,6 +226,23 @@ def test_the_score_map_spans_the_data_and_shows_their_distribution() -> None:
     assert f"{int(np.sum(score[test] > 2.0))} of {test.sum()} blocked test cells" in drawing.title
 
 
+def test_many_flagged_cells_are_coloured_and_few_get_a_ring() -> None:
+    grid = CellMap.of(GRID.cell_lat, GRID.cell_lon)
+    score, none = np.linspace(0.1, 2.4, GRID.cells), np.zeros(GRID.cells, dtype=bool)
+    few = figures.out_of_distribution_map(grid, score, score > 2.0, 2.0, none).figure.axes[0]
+    assert len(few.lines) == 1
+    assert len(few.lines[0].get_xdata()) == np.sum(score > 2.0)
+    many = figures.out_of_distribution_map(grid, score, score > 0.2, 0.2, none).figure.axes[0]
+    assert not many.lines
+    drawn = many.collections[0]
+    above = np.ma.compressed(drawn.get_array()) > drawn.norm.vmax
+    assert above.sum() == np.sum(score > 0.2) > 200
+    every = figures.out_of_distribution_map(grid, score, score > 0.0, 0.05, none).figure.axes[0]
+    drawn = every.collections[0]
+    assert np.all(np.ma.compressed(drawn.get_array()) > drawn.norm.vmax)
+    assert drawn.norm.vmin < drawn.norm.vmax
+
+
 def test_dead_wood_is_said_to_be_scored_on_herbaceous_patches_too(products: RunProducts, root: Path) -> None:
     with netCDF4.Dataset(products.tests["block"]) as nc:
         mask = nc["deadstemc_mask"][:] == 1
@@ -252,7 +273,7 @@ def test_without_the_restart_the_page_speaks_of_deep_carbon_in_words(
     products: RunProducts, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page, "draw", lambda *_: {})
-    absent = RunProducts(**{**vars(products), "restart": tmp_path / "restart.nc"})
+    absent = replace(products, restart=tmp_path / "restart.nc")
     html = write_report(root / "summary.json", absent, tmp_path / "report").read_text(encoding="utf-8")
     assert "A large share of the soil organic carbon lies in layers 9 and 10, below 1.4 m" in html
     assert "covered patches" not in html
@@ -265,35 +286,88 @@ def test_patches_and_deep_carbon_of_a_restart_in_any_order(tmp_path: Path) -> No
         edit(world.restart, f"{pool}c_vr", (world.column, slice(None)), 0.0)
     edit(world.restart, "soil3c_vr", (world.column, slice(None)), np.arange(1.0, 5.0)[:, None] * np.ones(15))
     edit(world.restart, "soil3c_vr", (world.column[0], slice(8, 10)), 7.0)
+    with netCDF4.Dataset(world.restart, "r+") as nc:
+        cell = np.asarray(nc["pfts1d_gridcell_index"][:]) - 1
+        nc["totvegc"][:] = 1000.0 * cell
     order = np.array([2, 0, 3, 1])
-    cells = {"lat": world.lat, "lon": world.lon, "area": area, "landfrac": landfrac}
-    found = read_injected(world.restart, {name: values[order] for name, values in cells.items()})
+    found = read_injected(world.restart, world.lat[order], world.lon[order], (area * landfrac)[order], step=3)
     with netCDF4.Dataset(world.restart) as nc:
         weight = area * landfrac * np.asarray(nc["cols1d_wtxy"][:])[world.column]
     density = np.repeat(np.arange(1.0, 5.0)[:, None], 10, axis=1)
     density[0, 8:] = 7.0
     stock = weight @ (density * DZ)
     assert found.deep_share == pytest.approx(stock[8:].sum() / stock.sum(), rel=1e-5)
+    np.testing.assert_allclose(found.soil_carbon, density @ DZ / 1000.0, rtol=1e-5)
+    np.testing.assert_allclose(found.vegetation_carbon, np.arange(4) * world.cover.sum(axis=1))
     assert found.patches == np.count_nonzero(world.cover[:, 1:])
     assert found.total("leafc kept: dormant") == found.patches
     assert found.total("litr1n_vr") == 40
-    assert InjectedState(1, 10, None).deep_share is None
+
+
+def test_a_restart_without_soil_carbon_has_no_deep_share(tmp_path: Path) -> None:
+    world = make_world(tmp_path, cells=4)
+    for pool in ("soil1", "soil2", "soil3", "soil4"):
+        edit(world.restart, f"{pool}c_vr", (slice(None), slice(None)), 0.0)
+    assert read_injected(world.restart, world.lat, world.lon, np.ones(4)).deep_share is None
 
 
 def test_cells_of_a_regular_grid_become_a_raster_with_its_gaps() -> None:
     lat, lon = np.array([10.0, 10.0, 20.0, 40.0]), np.array([350.0, 10.0, 350.0, 0.0])
+    (piece,) = CellMap.of(lat, lon).pieces
+    assert piece.axes is not None
+    np.testing.assert_allclose(piece.axes[0], [10, 20, 30, 40])
+    np.testing.assert_allclose(piece.axes[1], [-10, 0, 10])
+
+
+@pytest.mark.parametrize(
+    ("lat", "lon"),
+    [
+        (np.random.default_rng(1).uniform(-60, 70, 50), np.random.default_rng(2).uniform(0, 360, 50)),
+        # On a regular grid by accident, but apart.
+        (np.array([10.0, 20.0, 40.0]), np.array([350.0, 20.0, 0.0])),
+        (np.array([45.0]), np.array([5.0])),
+    ],
+)
+def test_sites_are_drawn_as_dots_with_land_around_them(lat: np.ndarray, lon: np.ndarray) -> None:
     grid = CellMap.of(lat, lon)
-    assert grid.axes is not None
-    np.testing.assert_allclose(grid.axes[0], [10, 20, 30, 40])
-    np.testing.assert_allclose(grid.axes[1], [-10, 0, 10])
-
-
-def test_scattered_sites_are_drawn_as_points() -> None:
-    rng = np.random.default_rng(1)
-    grid = CellMap.of(rng.uniform(-60, 70, 50), rng.uniform(0, 360, 50))
-    assert grid.axes is None
+    (piece,) = grid.pieces
+    assert piece.axes is None
     assert grid.lon.min() >= -180.0
     assert grid.lon.max() <= 180.0
+    west, east, south, north = grid.extent
+    assert east - west >= 20.0
+    assert north - south >= 20.0
+    ax = Figure().subplots()
+    drawn = grid.draw(ax, np.arange(float(len(lat))), cmap="viridis", norm=Normalize(0, 50))
+    np.testing.assert_allclose(drawn.get_offsets(), np.column_stack([grid.lon, grid.lat]))
+
+
+def test_too_many_cells_for_dots_are_averaged_in_boxes() -> None:
+    x, y = np.meshgrid(np.arange(200.0), np.arange(150.0))
+    lat, lon = 40.0 + 0.05 * (x + 0.5 * y).ravel(), 5.0 + 0.05 * (y - 0.5 * x).ravel()
+    grid = CellMap.of(lat, lon)
+    (piece,) = grid.pieces
+    assert piece.axes is not None
+    values = np.random.default_rng(0).random(len(lat))
+    raster = grid.draw(Figure().subplots(), values, cmap="viridis", norm=Normalize(0, 1)).get_array()
+    step = piece.axes[0][1] - piece.axes[0][0]
+    box = 10_000 * np.round((grid.lat - grid.lat.min()) / step) + np.round((grid.lon - grid.lon.min()) / step)
+    means = [values[box == one].mean() for one in np.unique(box)]
+    np.testing.assert_allclose(np.sort(raster.compressed()), np.sort(means))
+    codes = grid.draw(
+        Figure().subplots(), np.round(values), cmap="viridis", norm=Normalize(0, 1), codes=True
+    ).get_array()
+    assert set(np.unique(codes.compressed())) == {0.0, 1.0}
+
+
+def test_two_grids_on_one_map_stay_rasters_of_their_own() -> None:
+    coarse = [axis.ravel() for axis in np.meshgrid([10.0, 15.0, 20.0], [0.0, 5.0])]
+    fine = [axis.ravel() for axis in np.meshgrid([10.1, 10.6, 11.1], [40.0, 40.5])]
+    lat, lon = (np.append(one, other) for one, other in zip(coarse, fine, strict=True))
+    grid = CellMap.of(lat, lon, np.repeat([0, 1], 6))
+    steps = [piece.axes[0][1] - piece.axes[0][0] for piece in grid.pieces]
+    assert steps == pytest.approx([5.0, 0.5])
+    assert grid.extent[1] > 40.0
 
 
 def test_the_coastline_lies_where_the_continents_are() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def test_the_restart_is_stable_when_it_ran_all_years(
     assert summary["restart"]["years_run"] == 100
     assert summary["restart"]["stable"] is True
     products, facts = run
-    longer = RunFacts(**{**vars(facts), "stabilisation_years": 200})
+    longer = replace(facts, stabilisation_years=200)
     assert build_summary(products, longer)["restart"]["stable"] is False
 
 
@@ -113,7 +114,7 @@ def test_cost_adds_up_and_counts_the_labels(summary: dict[str, Any]) -> None:
     assert sum(cost["core_seconds_by_role"].values()) == pytest.approx(sum(expected.values()))
     assert cost["core_seconds_by_role"]["labels"] == pytest.approx(1.5 * (100 + 200))
     assert cost["core_seconds_conventional"] == pytest.approx(1.5 * (10 + 100 + 200))
-    accelerated = 1.5 * (8 + 10 + 4 + 60 + 26)
+    accelerated = 1.5 * (8 + 10 + 4 + 0.5 + 60 + 26)
     assert cost["core_seconds_by_role"]["accelerated"] == pytest.approx(accelerated)
     assert cost["ratio_core_seconds"] == pytest.approx(1.5 * 310 / accelerated)
 
@@ -122,7 +123,7 @@ def test_cores_held_count_where_the_benchmark_says_how_many(tmp_path: Path) -> N
     (tmp_path / "run_ad_0021.tsv").write_text(
         's\tcpu_time\tparams\tthreads\n10.0\t12.0\t{"a": "b"}\t2\n', encoding="utf-8"
     )
-    (cost,) = read_costs(tmp_path, 21)
+    (cost,) = read_costs(tmp_path, "embedded", 21)
     assert (cost.seconds, cost.core_seconds, cost.role) == (10.0, 20.0, "accelerated")
 
 
@@ -181,21 +182,43 @@ def test_criteria_that_the_forcing_prescribes_are_not_counted(summary: dict[str,
         ("train_paper_surrogate-block", "verification"),
         ("inject_restart", "accelerated"),
         ("make_world", "inputs"),
+        ("check_inputs", "verification"),
+        ("reduce_forcing-embedded-all-1901-1920", "accelerated"),
+        ("reduce_forcing-embedded-2-all-1901-1920", "labels"),
+        ("fuse_records-embedded-1", "accelerated"),
+        ("fuse_records-embedded-2-1", "labels"),
+        ("join_records", "accelerated"),
     ],
 )
 def test_every_stage_counts_as_what_it_is_for(stage: str, role: str) -> None:
-    assert role_of(stage, 21) == role
+    assert role_of(stage, "embedded", 21) == role
+
+
+@pytest.mark.parametrize(
+    ("stage", "role"),
+    [
+        ("run_ad_0021", "labels"),
+        ("run_reference_0601", "labels"),
+        ("reduce_forcing-embedded-FSDS-1901-1920", "labels"),
+        ("reduce_forcing-my-sites-FSDS-1980-1999", "accelerated"),
+        ("fuse_records-embedded-3", "labels"),
+        ("fuse_records-my-sites-3", "accelerated"),
+        ("train_surrogate-block", "accelerated"),
+    ],
+)
+def test_every_run_is_for_labels_where_the_target_was_run_elsewhere(stage: str, role: str) -> None:
+    assert role_of(stage, "my-sites", None) == role
 
 
 def test_a_file_that_is_no_benchmark_is_refused(run: tuple[RunProducts, RunFacts], tmp_path: Path) -> None:
     (tmp_path / "stage.tsv").write_text("nothing\n", encoding="utf-8")
-    products = RunProducts(**{**vars(run[0]), "benchmarks": tmp_path})
+    products = replace(run[0], benchmarks=tmp_path)
     with pytest.raises(InputError, match=r"stage\.tsv.*no benchmark table"):
         build_summary(products, run[1])
 
 
 def test_a_missing_product_is_named(run: tuple[RunProducts, RunFacts], tmp_path: Path) -> None:
-    products = RunProducts(**{**vars(run[0]), "verdict": tmp_path / "verdict.json"})
+    products = replace(run[0], verdict=tmp_path / "verdict.json")
     with pytest.raises(InputError, match=r"verdict\.json: does not exist"):
         build_summary(products, run[1])
 

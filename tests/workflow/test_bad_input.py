@@ -56,10 +56,9 @@ def forcing_words(workflow: Workflow, directory: Path, output: Path, years: int 
     options = ("--first-year", 1901, "--years", years, "--limit-km", 1500)
     return [
         "forcing",
-        "--forcing-dir",
-        directory,
-        "--domain",
-        domain,
+        *("--kind", "datm", "--product", "embedded", "--align-year", 1),
+        *("--files", directory / "*.nc"),
+        *("--domain", domain),
         *options,
         "--output",
         output / "monthly.nc",

@@ -15,7 +15,8 @@ INJECTED = {"inject_restart", "run_injected_0061", *VERDICT}
 CONTROL = {"convert_control", "run_control_0061"}
 SURROGATE = {"train_surrogate", "train_paper_surrogate", "predict_cells", "predict_test_cells", *INJECTED}
 NORMALIZED = {"normalize_features", "normalize_paper_features"}
-DATASET = {"fuse_records", "split_cells", *NORMALIZED, *SURROGATE}
+JOINED = {"join_records", "split_cells", *NORMALIZED, *SURROGATE}
+DATASET = {"fuse_records", *JOINED}
 CHAIN = {"run_ad_0021", "run_ad_0061", "run_reference_0101"}
 EVERYTHING = {"make_world", "reduce_forcing", *CHAIN, *CONTROL, *DATASET}
 
@@ -48,7 +49,7 @@ def test_a_touched_forcing_file_reruns_all_but_the_world(small_run: Workflow) ->
         ("learning_rate", "surrogate: {learning_rate: 0.0017}", SURROGATE),
         ("threshold", "equilibrium: {cell_drift_gc_m2_yr: 1.5}", VERDICT),
         ("ood", "ood: {action: predict}", {"predict_cells", *INJECTED}),
-        ("split", "dataset: {block_degrees: 20.0}", DATASET - {"fuse_records"}),
+        ("split", "dataset: {block_degrees: 20.0}", JOINED - {"join_records"}),
         ("co2", "land_model: {co2_ppm: 290.0}", EVERYTHING - {"make_world", "reduce_forcing"}),
         ("seed", "world: {seed: 11}", EVERYTHING),
     ],
@@ -65,6 +66,8 @@ def test_a_changed_key_reruns_the_stages_that_use_it(
         ("landmodel/embedded/world/climate.py", EVERYTHING),
         ("landmodel/embedded/vegetation.py", EVERYTHING - {"make_world", "reduce_forcing"}),
         ("fusion/cleaning.py", DATASET),
+        ("dataset/joining.py", JOINED),
+        ("preflight/disk.py", set()),
         ("surrogate/model.py", SURROGATE),
         ("injection/inject.py", INJECTED | CONTROL),
         ("equilibrium/verdict.py", VERDICT),

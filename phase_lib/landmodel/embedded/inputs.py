@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,9 +43,20 @@ class RunInputs:
 
 
 def read_run_inputs(
-    domain_path: Path, surface_path: Path, parameter_path: Path, soil_parameter_path: Path, forcing_path: Path
+    domain_path: Path,
+    surface_path: Path,
+    parameter_path: Path,
+    soil_parameter_path: Path,
+    forcing_paths: Path | Sequence[Path],
 ) -> RunInputs:
     """Reads and cross-checks the files of a run.
+
+    Args:
+        domain_path: land cells.
+        surface_path: surface data.
+        parameter_path: PFT and decomposition parameters.
+        soil_parameter_path: soil-order parameters.
+        forcing_paths: monthly means, in one piece or several.
 
     Raises:
         InputError: files of different grids, PFT weights that do not sum to 100 %, or parameters missing.
@@ -76,9 +88,9 @@ def read_run_inputs(
             soil_parameter_path, f"parameter {missing[0]} is missing", expected=f"{missing[0]}(soilorder)"
         )
     order = surface["SOIL_ORDER"].astype(np.int64)
-    forcing = read_monthly_forcing(forcing_path)
+    forcing = read_monthly_forcing(forcing_paths)
     row, _ = match_cells(
-        domain.lat, domain.lon, forcing.lat, forcing.lon, file=forcing_path, what="forced cells"
+        domain.lat, domain.lon, forcing.lat, forcing.lon, file="the monthly forcing", what="forced cells"
     )
     values = {name: array[:, row] for name, array in forcing.values.items()}
     site = SiteInputs(

@@ -59,7 +59,7 @@ class SegmentJob:
     surface: Path
     parameters: Path
     soil_parameters: Path
-    forcing: Path
+    forcing: Path | tuple[Path, ...]
     output_directory: Path
     nyears_ad_carbon_only: int = 20
     spinup_mortality_factor: float = 10.0
@@ -122,7 +122,7 @@ def _check(job: SegmentJob, inputs: RunInputs) -> None:
     cycle = inputs.forcing.years
     if job.years % cycle:
         raise InputError(
-            job.forcing,
+            None,
             f"the forcing cycle of {cycle} years does not divide a segment of {job.years} years",
             expected="segments of whole forcing cycles",
             remedy="change segment_years, input_years or the forcing years",

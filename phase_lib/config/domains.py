@@ -1,0 +1,89 @@
+"""The sections `domains`, `training` and `target`: whose files are read, and what they serve for."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+#: Name of the domain that the section `world` describes and the embedded land model runs.
+EMBEDDED = "embedded"
+
+
+class ForcingFiles(BaseModel):
+    """Atmospheric forcing of a domain: which files, which years of them, and how they are laid out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["datm", "bypass", "history"] = Field(
+        "datm",
+        description="datm: a file a month, as DATM reads them; bypass: a file for each variable and zone "
+        "with the whole record; history: the forcing in the land model's own history",
+    )
+    files: list[str] = Field(
+        default_factory=list,
+        description="files, or patterns with * and ?; of kind history: the domain's history where empty",
+    )
+    product: str = Field(
+        ...,
+        min_length=1,
+        description="name of the data set, for example GSWP3 v1; training and target must have the same",
+    )
+    first_year: int = Field(..., ge=1, description="first year of the forcing cycle")
+    years: int = Field(20, ge=1, description="length of the forcing cycle, years")
+    align_year: int = Field(
+        1, description="model year that sees the first year of the cycle (DATM_CLMNCEP_YR_ALIGN)"
+    )
+    limit_km: float = Field(50.0, gt=0.0, description="farthest that a cell may lie from its forcing point")
+
+
+class DomainFiles(BaseModel):
+    """A domain whose land-model output exists already."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    domain: str = Field(..., min_length=1, description="domain file")
+    surface: str = Field(..., min_length=1, description="surface data (fsurdat)")
+    params: str = Field(..., min_length=1, description="PFT and decomposition parameters (paramfile)")
+    soil_params: str = Field(..., min_length=1, description="soil-order parameters (fsoilordercon)")
+    restart: str = Field(..., min_length=1, description="restart at the end of the first forcing cycle")
+    history: list[str] = Field(
+        ..., min_length=1, description="history that covers that cycle: files, or patterns with * and ?"
+    )
+    forcing: ForcingFiles = Field(..., description="atmospheric forcing")
+    spinup_mortality_factor: float = Field(
+        10.0, ge=1.0, description="factor on dead wood mortality in the AD run (from its lnd_in)"
+    )
+    reference_restart: str | None = Field(
+        None, description="final restart of the reference run: the labels; needed for training"
+    )
+    reference_history: list[str] = Field(
+        default_factory=list,
+        description="history of the reference's last forcing cycle; with two cycles its drift is judged",
+    )
+    reference_ad_restart: str | None = Field(
+        None, description="restart at the end of the reference's AD part, for its scalaravg_col"
+    )
+
+
+class TrainingDomains(BaseModel):
+    """Whose cells the surrogate learns from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    domains: list[str] = Field(
+        default=[EMBEDDED],
+        min_length=1,
+        description="domains with a reference run: `embedded` or names of the section `domains`",
+    )
+
+
+class TargetDomain(BaseModel):
+    """Whose restart is injected."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    domain: str = Field(
+        EMBEDDED,
+        description="`embedded`, with land_model.backend embedded, or a name of the section `domains`",
+    )

@@ -1,0 +1,22 @@
+"""The `preflight` section: what is checked before anything runs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+#: Findings that a user may know better about; all others end the run.
+Acceptable = Literal["forcing", "target_drift"]
+
+
+class PreflightSettings(BaseModel):
+    """Findings that are accepted on purpose."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    accept: list[Acceptable] = Field(
+        default_factory=list,
+        description="forcing: training and target have forcing of another product or reduction; "
+        "target_drift: the reference run that gives the labels is not in equilibrium",
+    )

@@ -1,0 +1,210 @@
+"""One dataset of the records of several domains and jobs: an index over their files, no copy of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from phase_lib.base.errors import InputError
+from phase_lib.base.files import read_json, write_json
+from phase_lib.base.progress import LOGGER
+from phase_lib.base.provenance import code_version, settings_hash
+from phase_lib.dataset.loading import CellIndex, describe, read_cells
+from phase_lib.elm.netcdf import create_dataset, open_dataset
+
+#: Variables of the index, with their units.
+_COLUMNS = {
+    "lat": "degrees_north",
+    "lon": "degrees_east",
+    "cell": "1",
+    "area_km2": "km^2",
+    "landfrac": "1",
+    "cover": "1",
+    "complete": "1",
+    "trainable": "1",
+}
+
+
+def join_records(
+    records: Mapping[str, Sequence[str | Path]],
+    training: Collection[str],
+    output_dir: str | Path,
+    *,
+    accept_forcing: bool = False,
+) -> CellIndex:
+    """Writes `cells.nc` and `cleaning.json` over the records of all domains.
+
+    Cells of domains that are not trained on count as not trainable, whether they have labels or not.
+
+    Args:
+        records: domain -> the directories that its fusion jobs wrote, in their order.
+        training: domains to train on.
+        output_dir: directory of the dataset.
+        accept_forcing: let domains have forcing of different products or reductions.
+
+    Returns:
+        The index written.
+
+    Raises:
+        InputError: records are missing, of another domain or not of the same kind, or domains to train
+            on differ in their PFT parameters.
+    """
+    parts = [(name, read_cells(path)) for name, paths in records.items() for path in paths]
+    # Training domains come first: the first batch says which variables there are, labels among them.
+    parts.sort(key=lambda part: part[0] not in training)
+    for name, index in parts:
+        if index.domains != (name,):
+            raise InputError(
+                index.path, f"holds records of {', '.join(index.domains)}", expected=name, remedy="fuse again"
+            )
+    first = parts[0][0]
+    for name, index in parts[1:]:
+        # Jobs of one domain must agree in any case.
+        if name == first or not accept_forcing:
+            refuse_other_forcing(parts[0][1].forcing[first], index.forcing[name], index.path, (first, name))
+    _refuse_other_traits([index for name, index in parts if name in training])
+    directory = Path(output_dir)
+    domains = list(dict.fromkeys(name for name, _ in parts))
+    batches = [
+        (os.path.relpath(file, directory), identity) for _, index in parts for file, identity in index.batches
+    ]
+    starts = np.cumsum([0, *(len(index.batches) for _, index in parts)])
+    columns = {name: np.concatenate([getattr(index, name) for _, index in parts]) for name in _COLUMNS}
+    trained_on = np.concatenate([np.full(index.ncells, name in training) for name, index in parts])
+    columns["trainable"] = columns["trainable"] & trained_on
+    columns["domain"] = np.concatenate(
+        [np.full(index.ncells, domains.index(name), dtype=np.int32) for name, index in parts]
+    )
+    columns["batch"] = np.concatenate(
+        [index.batch + start for (_, index), start in zip(parts, starts[:-1], strict=True)]
+    )
+    write_json(directory / "cleaning.json", _cleaning(parts, columns["trainable"]))
+    with create_dataset(directory / "cells.nc") as dataset:
+        dataset.createDimension("gridcell", len(columns["cell"]))
+        dataset.createDimension("natpft", columns["cover"].shape[1])
+        for name, values in columns.items():
+            kind = "i1" if values.dtype == bool else values.dtype
+            dims = ("gridcell", "natpft")[: values.ndim]
+            variable = dataset.createVariable(name, kind, dims, compression="zlib", complevel=1)
+            variable.units = _COLUMNS.get(name, "1")
+            variable[...] = values
+        dataset.domains = json.dumps(domains)
+        dataset.training_domains = json.dumps([name for name in domains if name in training])
+        dataset.batches = json.dumps(batches)
+        dataset.dataset_id = settings_hash([[identity for _, identity in batches], sorted(training)])
+        dataset.forcing = json.dumps({name: index.forcing[name] for name, index in parts})
+        dataset.code_version = code_version()
+    for name in domains:
+        ours = columns["domain"] == domains.index(name)
+        LOGGER.info(
+            "%s: %d cells, %d with complete inputs, %d to train and test on",
+            name,
+            ours.sum(),
+            columns["complete"][ours].sum(),
+            columns["trainable"][ours].sum(),
+        )
+    return read_cells(directory)
+
+
+def forcing_difference(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, str] | None:
+    """In what two domains' forcing differs, product or reduction.
+
+    Args:
+        wanted: what a dataset says of the forcing of the first domain.
+        found: of the second.
+
+    Returns:
+        What was found and what was wanted, in words; None where nothing differs.
+    """
+    keys = [key for key in wanted if found.get(key) != wanted[key]]
+    if not keys:
+        return None
+
+    def words(description: Mapping[str, Any]) -> str:
+        return ", ".join(f"{key} {description.get(key)!r}" for key in keys)
+
+    return words(found), words(wanted)
+
+
+def refuse_other_forcing(
+    wanted: Mapping[str, Any], found: Mapping[str, Any], file: str | Path, names: tuple[str, str]
+) -> None:
+    """Ends where forcing was made of another product, or reduced in another way.
+
+    Args:
+        wanted: what a dataset says of the forcing of the first domain.
+        found: of the second.
+        file: which file says so.
+        names: of both domains, for the message.
+
+    Raises:
+        InputError: they differ.
+    """
+    difference = forcing_difference(wanted, found)
+    if difference is not None:
+        raise InputError(
+            file,
+            f"forcing of {names[1]}: {difference[0]}",
+            expected=f"{difference[1]}, as that of {names[0]}",
+            remedy="reduce the same forcing for both, or put forcing into preflight.accept",
+        )
+
+
+def _refuse_other_traits(indices: Sequence[CellIndex]) -> None:
+    tables = [_traits(index) for index in indices]
+    for index, table in zip(indices, tables, strict=True):
+        for name, values in tables[0].items():
+            if name not in table or not np.array_equal(values, table[name], equal_nan=True):
+                raise InputError(
+                    index.path,
+                    f"PFT parameter {name.removeprefix('pft_')} differs between training domains",
+                    expected="runs with one parameter file",
+                    remedy="train on domains that were run with the same parameters",
+                )
+
+
+def _traits(index: CellIndex) -> dict[str, np.ndarray]:
+    names = [name for name, info in describe(index.path.parent).items() if info.group == "traits"]
+    with open_dataset(index.batches[0][0]) as dataset:
+        return {name: np.asarray(dataset[name][:]) for name in names}
+
+
+def _cleaning(parts: Sequence[tuple[str, CellIndex]], trainable: np.ndarray) -> dict[str, Any]:
+    """The cleaning reports of the parts, added up."""
+    reports = [read_json(index.path.parent / "cleaning.json") for _, index in parts]
+
+    def reasons(table: str) -> dict[str, Any]:
+        return {
+            reason: {
+                "cells": sum(report[table][reason]["cells"] for report in reports),
+                "meaning": entry["meaning"],
+                "variables": dict(
+                    sum((Counter(report[table][reason]["variables"]) for report in reports), Counter())
+                ),
+            }
+            for reason, entry in reports[0][table].items()
+        }
+
+    return {
+        "cells": sum(report["cells"] for report in reports),
+        "complete": sum(report["complete"] for report in reports),
+        "trainable": int(trainable.sum()),
+        "inputs": reasons("inputs"),
+        "labels": reasons("labels"),
+        "traits_absent": sorted({name for report in reports for name in report["traits_absent"]}),
+        "domains": {
+            name: {
+                key: sum(
+                    report[key] for (other, _), report in zip(parts, reports, strict=True) if other == name
+                )
+                for key in ("cells", "complete", "trainable")
+            }
+            for name in dict.fromkeys(name for name, _ in parts)
+        },
+    }

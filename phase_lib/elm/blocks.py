@@ -1,0 +1,215 @@
+"""Where biogeochemistry runs in a restart, a block of rows at a time.
+
+A restart of 260,000 cells has up to 5 million columns and 9 million patches, so nothing as long as these
+dimensions is held here but the cell of each column and two flags. Rows may lie in any order.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+
+from phase_lib.base.errors import InputError
+from phase_lib.elm.constants import NATPFT
+from phase_lib.elm.coordinates import check_coordinates
+from phase_lib.elm.netcdf import get_variable
+from phase_lib.elm.subgrid import _soil_columns, bgc_columns
+
+#: Patches looked at a time where only their index variables are read.
+_INDEX_ROWS = 1 << 17
+#: A restart whose patch weights miss 1 by more is not read. ELM asks for much less, which an audit tells.
+_READABLE_WEIGHT_SUM = 1.0e-6
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows `start` to `stop` of a dimension, and those among them that count.
+
+    Attributes:
+        start, stop: rows on file.
+        rows: columns with biogeochemistry, or patches on one, counted from `start` (row).
+        cell: 0-based cell of each (row).
+        soil: True on the natural vegetation's column of the cell (row).
+        column: column of each (row).
+        pft: PFT number of patches (row); empty for columns.
+        wtcol: share of the column under patches (row); empty for columns.
+    """
+
+    start: int
+    stop: int
+    rows: np.ndarray
+    cell: np.ndarray
+    soil: np.ndarray
+    column: np.ndarray
+    pft: np.ndarray
+    wtcol: np.ndarray
+
+    def __len__(self) -> int:
+        """Number of rows that count."""
+        return len(self.rows)
+
+    @property
+    def natural(self) -> np.ndarray:
+        """Patches of one of the 17 PFTs on the natural vegetation's column (row)."""
+        return np.asarray(self.soil & (self.pft >= 0) & (self.pft < NATPFT))
+
+    def read(self, variable: netCDF4.Variable) -> np.ndarray:
+        """Values of the rows that count (row, ...), read as one slab."""
+        slab = np.asarray(variable[self.start : self.stop])
+        return slab if len(self.rows) == len(slab) else slab[self.rows]
+
+    def write(self, variable: netCDF4.Variable, values: np.ndarray) -> None:
+        """Writes the rows that count; what lies between them stays."""
+        if len(self.rows) < self.stop - self.start:
+            slab = np.asarray(variable[self.start : self.stop])
+            slab[self.rows] = values
+            values = slab
+        variable[self.start : self.stop] = values
+
+
+class Blocks:
+    """Blocks of the columns and patches of an open restart.
+
+    Args:
+        path: restart, for messages.
+        dataset: the open file.
+
+    Attributes:
+        lat, lon: of the cells (gridcell), degrees, convention of the file.
+        columns: True where biogeochemistry runs (column).
+
+    Raises:
+        InputError: coordinates or indices point nowhere or contradict each other, a cell has no soil
+            column or more than one, or the patches of one do not make up the whole of it.
+    """
+
+    def __init__(self, path: str | Path, dataset: netCDF4.Dataset) -> None:
+        self._path, self._dataset = Path(path), dataset
+        self.lat, self.lon = (
+            np.asarray(self._variable(name)[:], dtype=np.float64) for name in ("grid1d_lat", "grid1d_lon")
+        )
+        check_coordinates(path, self.lat, self.lon, ("grid1d_lat", "grid1d_lon"))
+        self._cell = self._index("cols1d_gridcell_index", "gridcell", slice(None))
+        self._soil = np.zeros(len(self._cell), dtype=bool)
+        self._soil[_soil_columns(path, dataset, self._cell)] = True
+        self.columns = np.zeros(len(self._cell), dtype=bool)
+        self.columns[bgc_columns(path, dataset)] = True
+        self._check_patches()
+
+    def of(self, dataset: netCDF4.Dataset) -> Blocks:
+        """The same blocks, read from a copy of the file."""
+        other = copy.copy(self)
+        other._dataset = dataset
+        return other
+
+    @property
+    def ncells(self) -> int:
+        """Number of grid cells."""
+        return len(self.lat)
+
+    @property
+    def npatches(self) -> int:
+        """Number of patches."""
+        return int(self._dataset.dimensions["pft"].size)
+
+    def of_columns(self, step: int) -> Iterator[Block]:
+        """Blocks of `step` columns; rows are those with biogeochemistry, and a block has at least one."""
+        none = np.empty(0)
+        for start in range(0, len(self.columns), step):
+            stop = min(start + step, len(self.columns))
+            rows = np.flatnonzero(self.columns[start:stop])
+            if len(rows):
+                column = rows + start
+                yield Block(start, stop, rows, self._cell[column], self._soil[column], column, none, none)
+
+    def of_patches(self, step: int, *, covered: bool = True) -> Iterator[Block]:
+        """Blocks of `step` patches; rows are those on columns with biogeochemistry, at least one.
+
+        Args:
+            step: patches of a block.
+            covered: only patches that cover ground.
+        """
+        for start in range(0, self.npatches, step):
+            stop = min(start + step, self.npatches)
+            column, pft, wtcol = (
+                np.asarray(self._variable(f"pfts1d_{name}")[start:stop])
+                for name in ("column_index", "itypveg", "wtcol")
+            )
+            counts = self.columns[column - 1]
+            if covered:
+                counts &= wtcol > 0.0
+            rows = np.flatnonzero(counts)
+            if len(rows):
+                on = column[rows] - 1
+                yield Block(start, stop, rows, self._cell[on], self._soil[on], on, pft[rows], wtcol[rows])
+
+    def cells_of(self, columns: np.ndarray) -> np.ndarray:
+        """0-based cell of columns (n)."""
+        return np.asarray(self._cell[columns])
+
+    def _variable(self, name: str) -> netCDF4.Variable:
+        return get_variable(self._path, self._dataset, name)
+
+    def _index(self, name: str, dimension: str, rows: slice) -> np.ndarray:
+        """A 1-based index variable as 0-based rows of the dimension that it points into."""
+        index, size = np.asarray(self._variable(name)[rows]), self._dataset.dimensions[dimension].size
+        wrong = (index < 1) | (index > size)
+        if np.any(wrong):
+            first = int(np.argmax(wrong))
+            raise InputError(
+                self._path,
+                f"{name}: entries point nowhere, first entry {(rows.start or 0) + first + 1} "
+                f"with {index[first]}",
+                expected=f"1 to {size}, the rows of dimension {dimension}",
+                remedy="the restart is damaged: use another copy",
+            )
+        return index - 1
+
+    def _check_patches(self) -> None:
+        """Refuses patches that point nowhere or to another cell, appear twice or leave ground uncovered."""
+        for start in range(0, self.npatches, _INDEX_ROWS):
+            self._refuse_strangers(slice(start, min(start + _INDEX_ROWS, self.npatches)))
+        seen, known = np.zeros(self.ncells * NATPFT, dtype=bool), 0
+        total = np.zeros(self.ncells)
+        for block in self.of_patches(_INDEX_ROWS, covered=False):
+            natural = block.natural
+            np.add.at(total, block.cell[block.soil], block.wtcol[block.soil])
+            seen[block.cell[natural].astype(np.int64) * NATPFT + block.pft[natural]] = True
+            known += int(np.count_nonzero(natural))
+        self._refuse_partial_cover(total)
+        if np.count_nonzero(seen) != known:
+            raise InputError(
+                self._path, "pfts1d_itypveg: a PFT appears twice on one soil column", expected="once"
+            )
+
+    def _refuse_strangers(self, rows: slice) -> None:
+        """Refuses patches whose column lies in another cell than they do."""
+        column = self._index("pfts1d_column_index", "column", rows)
+        cell = self._index("pfts1d_gridcell_index", "gridcell", rows)
+        strange = self._cell[column] != cell
+        if np.any(strange):
+            first = int(np.argmax(strange))
+            raise InputError(
+                self._path,
+                f"pfts1d_column_index: patch {rows.start + first + 1} of cell {cell[first] + 1} lies on "
+                f"column {column[first] + 1} of cell {self._cell[column[first]] + 1}",
+                expected="the cell of pfts1d_gridcell_index",
+                remedy="the restart is damaged: use another copy",
+            )
+
+    def _refuse_partial_cover(self, total: np.ndarray) -> None:
+        wrong = ~(np.abs(total - 1.0) <= _READABLE_WEIGHT_SUM)
+        if np.any(wrong):
+            cell = int(np.argmax(wrong))
+            raise InputError(
+                self._path,
+                f"pfts1d_wtcol: the patches on the soil column of cell {cell + 1} sum to {total[cell]:.9g}; "
+                f"{np.count_nonzero(wrong)} such cells",
+                expected=f"1 within {_READABLE_WEIGHT_SUM:g}",
+                remedy="use the restart as ELM wrote it",
+            )

@@ -1,0 +1,71 @@
+"""Where cells lie and how large they are, as their files say it, checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from phase_lib.base.errors import InputError
+from phase_lib.elm.constants import EARTH_RADIUS_KM
+
+#: Cells closer than this in latitude and longitude are one cell twice, degrees (0.1 m).
+_SAME_DEGREES = 1.0e-6
+#: No land cell is as small as this in km2 nor as large in steradian.
+_LEAST_AREA_KM2 = 0.01
+
+
+def check_coordinates(
+    path: str | Path, lat: np.ndarray, lon: np.ndarray, names: tuple[str, str], *, distinct: bool = True
+) -> None:
+    """Refuses cells that lie nowhere, or twice in one place.
+
+    Args:
+        path: file, for the message.
+        lat, lon: cell centres (gridcell), degrees, any longitude convention.
+        names: variables that hold them, for the message.
+        distinct: whether two cells may not share a place.
+
+    Raises:
+        InputError: a coordinate is NaN, fill or out of range, or two cells have the same.
+    """
+    for name, values, limit in ((names[0], lat, 90.0), (names[1], lon, 360.0)):
+        bad = ~(np.abs(values) <= limit)
+        if np.any(bad):
+            cell = int(np.argmax(bad))
+            swapped = limit == 90.0 and np.all(np.abs(lat) <= 360.0) and np.all(np.abs(lon) <= 90.0)
+            raise InputError(
+                path,
+                f"{name}: {np.count_nonzero(bad)} cells are out of range, first cell {cell + 1} "
+                f"with {values[cell]:g}",
+                expected=f"degrees from -{limit:g} to {limit:g}",
+                remedy=f"{names[0]} and {names[1]} look exchanged" if swapped else "",
+            )
+    if distinct:
+        _refuse_twins(path, lat, lon, names)
+
+
+def _refuse_twins(path: str | Path, lat: np.ndarray, lon: np.ndarray, names: tuple[str, str]) -> None:
+    y, x = np.rint(lat / _SAME_DEGREES), np.rint((lon % 360.0) / _SAME_DEGREES)
+    order = np.lexsort((x, y))
+    same = (np.diff(y[order]) == 0.0) & (np.diff(x[order]) == 0.0)
+    if np.any(same):
+        place = int(np.argmax(same))
+        first, second = sorted((int(order[place]), int(order[place + 1])))
+        raise InputError(
+            path,
+            f"{names[0]}, {names[1]}: cells {first + 1} and {second + 1} lie in the same place, "
+            f"lat {lat[first]:g} lon {lon[first]:g}; {np.count_nonzero(same)} such pairs",
+            expected="every cell once",
+            remedy="make the file from a domain without duplicates",
+        )
+
+
+def area_km2(area: np.ndarray) -> np.ndarray:
+    """Cell areas in km2, whether the file holds km2 or steradian.
+
+    The size of the numbers tells which: regional files are about whose label says km^2 while the values,
+    taken over from the domain file, are steradian.
+    """
+    area = np.asarray(area, dtype=np.float64)
+    return np.where(np.abs(area) < _LEAST_AREA_KM2, area * EARTH_RADIUS_KM**2, area)

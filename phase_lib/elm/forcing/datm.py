@@ -1,0 +1,344 @@
+"""DATM's monthly files: `NAME.YYYY-MM.nc`, the variables of a month in one file or in several.
+
+CRUNCEP, GSWP3 and Qian streams (time, lat, lon), Daymet lists (time, nj = 1, ni), and ERA5 with one variable
+a file; any step that divides a day, stamped anywhere within it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cftime  # type: ignore[import-untyped]
+import netCDF4
+import numpy as np
+
+from phase_lib.base.errors import InputError
+from phase_lib.elm.constants import DAYS_PER_MONTH, LATITUDE_UNITS, LONGITUDE_UNITS
+from phase_lib.elm.coordinates import check_coordinates
+from phase_lib.elm.forcing.points import Mapping, Part, bounding, month_label, years_label
+from phase_lib.elm.forcing.steps import Index, StepFiles, check_means, without_data
+from phase_lib.elm.forcing.variables import INPUTS, Recipe, choose_recipe
+from phase_lib.elm.netcdf import get_variable, open_dataset
+
+_MONTH = re.compile(r"\.(\d{4})-(\d{2})\.nc$")
+#: Spellings of the calendars; a file that says none is DATM's, noleap.
+_CALENDARS = {
+    "noleap": "noleap",
+    "365day": "noleap",
+    "": "noleap",
+    "standard": "standard",
+    "gregorian": "standard",
+    "prolepticgregorian": "standard",
+}
+#: Names of latitude and longitude, two-dimensional or along the axes.
+_PLACES = (("LATIXY", "LONGXY"), ("lat", "lon"), ("latitude", "longitude"))
+#: Float32 stamps of a day in a century are this coarse, days.
+_STAMP_TOLERANCE = 5.0e-3
+_SAME_PLACE_DEGREES = 1.0e-3
+
+
+@dataclass(frozen=True)
+class _Grid:
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    lat: np.ndarray
+    lon: np.ndarray
+
+
+@dataclass(frozen=True)
+class _File:
+    calendar: str
+    per_day: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class _MonthTask:
+    """One variable in one month."""
+
+    files: StepFiles
+    month: int
+    label: str
+    steps: int
+    box: Index
+    point: np.ndarray
+
+    @property
+    def name(self) -> str:
+        return self.files.name
+
+    def __call__(self) -> Part:
+        means, quantum = self.files.means((slice(0, self.steps), *self.box), [0, self.steps])
+        values = means.reshape(-1)[self.point]
+        cells = np.arange(len(values))
+        checked = check_means(self.name, self.files.paths[0], self.label, values, quantum, cells)
+        return Part(slice(self.month, self.month + 1), slice(0, len(values)), checked[:, None])
+
+
+class DatmRecord:
+    """Monthly files, checked: names, months, calendar, stamps, grid and units, but not yet their values.
+
+    Args:
+        files: monthly files in any order; those of other years are left alone.
+        names: forcing variables.
+        months: wanted months, counted from January of the year 0.
+
+    Raises:
+        InputError: a month is missing or twice there, or files differ in grid, calendar or step, or have
+            other units or stamps than their names say.
+    """
+
+    def __init__(self, files: Sequence[str | Path], names: Sequence[str], months: range) -> None:
+        dates = _wanted(files, months)
+        held = {path: _input_names(path) for path in dates}
+        folder = Path(next(iter(dates))).parent
+        present = frozenset[str]().union(*held.values())
+        recipes = {name: choose_recipe(name, present, folder) for name in names}
+        paths = _by_input(recipes, held, dates, months, folder)
+        self._files = {
+            name: [
+                StepFiles(name, recipe, tuple(paths[source][month] for source in recipe.inputs), 0)
+                for month in months
+            ]
+            for name, recipe in recipes.items()
+        }
+        self._first = months[0]
+        self.files = sorted({path for held_by in paths.values() for path in held_by.values()})
+        self._grid, self._scanned = self._scan(
+            {path: held[path] & paths.keys() for path in self.files}, dates
+        )
+        self.step_hours = {name: self._step_hours(steps) for name, steps in self._files.items()}
+        self.sources = {name: str(recipe) for name, recipe in recipes.items()}
+        self.lat, self.lon = self._grid.lat, self._grid.lon
+
+    @staticmethod
+    def _scan(used: dict[str, frozenset[str]], dates: dict[str, int]) -> tuple[_Grid, dict[str, _File]]:
+        """Opens every file that is used: the grid of all, and calendar and steps of each."""
+        first: _Grid | None = None
+        scanned: dict[str, _File] = {}
+        calendar = ""
+        for path, names in used.items():
+            with open_dataset(path) as dataset:
+                grid = _read_grid(path, dataset)
+                first = first or grid
+                _refuse_other_grid(path, grid, first)
+                scanned[path] = _check_time(path, dataset, dates[path])
+                for name in names:
+                    get_variable(path, dataset, name, dims=("time", *grid.dims), units=INPUTS[name][0])
+            calendar = calendar or scanned[path].calendar
+            if scanned[path].calendar != calendar:
+                raise InputError(
+                    path,
+                    f"time has a {scanned[path].calendar} calendar",
+                    expected=f"{calendar} as in the other files",
+                    remedy="give files of one product",
+                )
+        assert first is not None
+        return first, scanned
+
+    def _step_hours(self, months: list[StepFiles]) -> float:
+        hours = {24.0 / self._scanned[path].per_day: path for files in months for path in files.paths}
+        if len(hours) > 1:
+            (one, _), (other, path) = list(hours.items())[:2]
+            raise InputError(
+                path,
+                f"{months[0].name} comes in steps of {other:g} hours",
+                expected=f"{one:g} hours as in the other files",
+                remedy="give files of one product",
+            )
+        return next(iter(hours))
+
+    def has_data(self, near: np.ndarray) -> np.ndarray:
+        """Points near the domain that are not fill throughout the first month (point).
+
+        Raises:
+            InputError: the variables do not have data at the same points.
+        """
+        data: np.ndarray = np.zeros(len(near), dtype=bool)
+        points = np.flatnonzero(near)
+        if len(points) == 0:
+            return data
+        box, place = _box(points, self._grid.shape)
+        found: dict[str, np.ndarray] = {}
+        for months in self._files.values():
+            steps = self._scanned[months[0].paths[0]].steps
+            with ExitStack() as stack:
+                for variable in months[0].open(stack):
+                    if variable.name not in found:
+                        empty = without_data(variable, (slice(0, steps), *box))
+                        found[variable.name] = ~empty.reshape(-1)[place]
+        (first, mask), *others = found.items()
+        for name, other in others:
+            if np.any(other != mask):
+                raise InputError(
+                    self.files[0],
+                    f"{name} and {first} have data at different points, {int(np.sum(other != mask))} of "
+                    f"{len(mask)} near the domain",
+                    expected="variables of one product, with one land mask",
+                    remedy="give files of one product",
+                )
+        data[points] = mask
+        return data
+
+    def tasks(self, mapping: Mapping) -> Iterator[_MonthTask]:
+        """One task for each variable and month."""
+        box, place = _box(mapping.point, self._grid.shape)
+        place = place.astype(np.int32) if place.max() < 2**31 else place
+        for months in self._files.values():
+            for month, files in enumerate(months):
+                steps = self._scanned[files.paths[0]].steps
+                yield _MonthTask(files, month, month_label(self._first + month), steps, box, place)
+
+
+def _input_names(path: str) -> frozenset[str]:
+    with open_dataset(path) as dataset:
+        return frozenset(INPUTS.keys() & dataset.variables.keys())
+
+
+def _wanted(files: Sequence[str | Path], months: range) -> dict[str, int]:
+    """Files of the wanted months in their order, and then of names, with the month of each."""
+    found: dict[str, int] = {}
+    for file in sorted({str(f) for f in files}):
+        match = _MONTH.search(file)
+        if match is None or not 1 <= int(match[2]) <= 12:
+            raise InputError(file, "is not named like a monthly forcing file", expected="NAME.YYYY-MM.nc")
+        month = 12 * int(match[1]) + int(match[2]) - 1
+        if month in months:
+            found[file] = month
+    if not found:
+        raise InputError(
+            None,
+            f"no forcing file of {years_label(months)} among those given",
+            remedy="check the forcing files and the forcing years",
+        )
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+def _by_input(
+    recipes: dict[str, Recipe],
+    held: dict[str, frozenset[str]],
+    dates: dict[str, int],
+    months: range,
+    folder: Path,
+) -> dict[str, dict[int, str]]:
+    """File of each input in each month."""
+    inputs = {source for recipe in recipes.values() for source in recipe.inputs}
+    paths: dict[str, dict[int, str]] = {source: {} for source in sorted(inputs)}
+    for path, names in held.items():
+        for source in inputs & names:
+            other = paths[source].setdefault(dates[path], path)
+            if other != path:
+                raise InputError(
+                    path,
+                    f"{source} of {month_label(dates[path])} is also in {Path(other).name}",
+                    expected="one file for each variable and month",
+                    remedy="leave one out",
+                )
+    for source, by_month in paths.items():
+        missing = next((month for month in months if month not in by_month), None)
+        if missing is not None:
+            raise InputError(
+                folder,
+                f"{source} of {month_label(missing)} is missing",
+                expected=f"every month of {years_label(months)}",
+                remedy="add the file, or set the forcing years to what is there",
+            )
+    return paths
+
+
+def _read_grid(path: str, dataset: netCDF4.Dataset) -> _Grid:
+    names = next((pair for pair in _PLACES if {*pair} <= dataset.variables.keys()), _PLACES[0])
+    lat, lon = (
+        get_variable(path, dataset, name, units=units)
+        for name, units in zip(names, (LATITUDE_UNITS, LONGITUDE_UNITS), strict=True)
+    )
+    dims, values = tuple(lat.dimensions), [np.asarray(v[:], dtype=np.float64) for v in (lat, lon)]
+    if dims != tuple(lon.dimensions):
+        if len(dims) != 1 or len(lon.dimensions) != 1:
+            raise InputError(
+                path,
+                f"{names[0]}{dims} and {names[1]}{lon.dimensions} have other dimensions",
+                expected="one grid",
+            )
+        dims = (*dims, *lon.dimensions)
+        values = list(np.meshgrid(*values, indexing="ij"))
+    flat = [v.reshape(-1) for v in values]
+    check_coordinates(path, flat[0], flat[1], names, distinct=False)
+    return _Grid(dims, values[0].shape, flat[0], flat[1])
+
+
+def _refuse_other_grid(path: str, grid: _Grid, first: _Grid) -> None:
+    same = grid.shape == first.shape
+    if same and grid is not first:
+        east = (grid.lon - first.lon + 180.0) % 360.0 - 180.0
+        same = max(np.abs(grid.lat - first.lat).max(), np.abs(east).max()) < _SAME_PLACE_DEGREES
+    if not same:
+        raise InputError(
+            path,
+            "latitudes and longitudes: another grid than the other forcing files",
+            expected="one grid",
+            remedy="give files of one product",
+        )
+
+
+def _check_time(path: str, dataset: netCDF4.Dataset, month: int) -> _File:
+    """Calendar and steps of a month.
+
+    Raises:
+        InputError: another calendar, 29 February, steps that are not equally many on each day, or stamps
+            that do not lie one in each step of the month that the file is named after.
+    """
+    time = get_variable(path, dataset, "time", dims=("time",))
+    said = str(getattr(time, "calendar", ""))
+    calendar = _CALENDARS.get(said.lower().replace("_", ""))
+    if calendar is None:
+        raise InputError(path, f"time has calendar {said!r}", expected="'noleap' or 'gregorian'")
+    days = DAYS_PER_MONTH[month % 12]
+    stamps = _days_of_month(path, time, calendar, month)
+    steps = len(stamps)
+    if steps == 0 or steps % days or not np.all(np.isfinite(stamps)):
+        raise InputError(
+            path,
+            f"time has {steps} steps",
+            expected=f"the same number on each of {days} days",
+            remedy="drop 29 February" if month % 12 == 1 else "",
+        )
+    if np.any(np.diff(stamps) <= 0.0):
+        raise InputError(path, "time does not increase", remedy="put the steps in order")
+    step = days / steps
+    within = stamps - step * np.arange(steps)
+    if within.min() < -_STAMP_TOLERANCE or within.max() > step + _STAMP_TOLERANCE:
+        wrong = int(np.argmax(np.maximum(-within, within - step)))
+        raise InputError(
+            path,
+            f"time: step {wrong + 1} of {steps} is stamped day {stamps[wrong]:.3f} of {month_label(month)}",
+            expected=f"a stamp of its step, {step * wrong:.3f} to {step * (wrong + 1):.3f}",
+            remedy="put the steps of the month that the file is named after into it",
+        )
+    return _File(calendar, steps // days, steps)
+
+
+def _days_of_month(path: str, time: Any, calendar: str, month: int) -> np.ndarray:
+    """Stamps in days since the start of the month."""
+    units = str(getattr(time, "units", ""))
+    try:
+        start = [cftime.datetime(month // 12, month % 12 + 1, day, calendar=calendar) for day in (1, 2)]
+        zero, one = (float(cftime.date2num(moment, units, calendar)) for moment in start)
+    except ValueError as error:
+        raise InputError(
+            path, f"time has units {units!r} ({error})", expected="'days since YYYY-MM-DD hh:mm:ss'"
+        ) from error
+    return (np.asarray(time[:], dtype=np.float64) - zero) / (one - zero)
+
+
+def _box(points: np.ndarray, shape: tuple[int, ...]) -> tuple[Index, np.ndarray]:
+    """The index range of a grid that holds points, and the position of each point in it."""
+    axes = np.unravel_index(points, shape)
+    box = tuple(bounding(axis) for axis in axes)
+    within = tuple(axis - r.start for axis, r in zip(axes, box, strict=True))
+    return box, np.ravel_multi_index(within, tuple(r.stop - r.start for r in box))

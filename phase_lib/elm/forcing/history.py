@@ -1,0 +1,133 @@
+"""The forcing that the model itself wrote into its history: what ELM saw, on ELM's own cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from phase_lib.base.errors import InputError
+from phase_lib.elm.calendar import MONTH_STARTS
+from phase_lib.elm.constants import DAYS_PER_YEAR
+from phase_lib.elm.forcing.points import Mapping, Part, month_label, years_label
+from phase_lib.elm.forcing.steps import check_means
+from phase_lib.elm.forcing.variables import INPUTS, choose_recipe
+from phase_lib.elm.history import History
+from phase_lib.elm.netcdf import open_dataset
+
+#: ELM's first interval begins one model step early; samples may stick out of a month by this, days.
+_SLACK_DAYS = 0.1
+
+
+@dataclass(frozen=True)
+class _YearTask:
+    """One variable in one year."""
+
+    name: str
+    paths: tuple[Path, ...]
+    inputs: tuple[str, ...]
+    months: slice
+    label: str
+    weights: np.ndarray
+    point: np.ndarray
+
+    def __call__(self) -> Part:
+        history = History(self.paths)
+        used = np.asarray(self.weights.any(axis=1))
+        total = np.zeros((self.weights.shape[1], len(self.point)))
+        for source in self.inputs:
+            for samples, values in history.blocks(source, INPUTS[source][0], used):
+                total += self.weights[samples].T @ values[:, self.point]
+        values = total.T
+        cells = np.repeat(np.arange(len(values)), values.shape[1])
+        checked = check_means(self.name, str(self.paths[0]), self.label, values.reshape(-1), 0.0, cells)
+        return Part(self.months, slice(0, len(values)), checked.reshape(values.shape))
+
+
+def _names(path: Path) -> set[str]:
+    with open_dataset(path) as dataset:
+        return set(dataset.variables)
+
+
+class HistoryRecord:
+    """History files of one run and tape whose samples nest in months.
+
+    Args:
+        files: history files, monthly or of shorter means.
+        names: forcing variables.
+        months: wanted months of model years, counted from January of the year 0.
+
+    Raises:
+        InputError: a month is not covered, a sample spans months, or a field is missing.
+    """
+
+    def __init__(self, files: Sequence[str | Path], names: Sequence[str], months: range) -> None:
+        history = History(list(files))
+        present = set(INPUTS).intersection(*map(_names, history.paths))
+        recipes = {name: choose_recipe(name, present, history.paths[0], step_by_step=False) for name in names}
+        self._months, self._recipes = months, recipes
+        self._start, self._end = (
+            (edge + history.origin) * DAYS_PER_YEAR for edge in (history.start, history.end)
+        )
+        self._weights = self._month_weights(history)
+        self._paths = history.paths
+        self.lat, self.lon = history.grid.lat, history.grid.lon
+        hours = round(24.0 * float(np.median(self._end - self._start)))
+        self.step_hours = dict.fromkeys(names, float(hours))
+        self.sources = {name: str(recipe) for name, recipe in recipes.items()}
+        self.files = sorted({str(path) for _, paths, _ in self._by_year() for path in paths})
+
+    def _month_weights(self, history: History) -> np.ndarray:
+        """Share of each month that each sample is (samples, months); each month's shares sum to 1."""
+        months = np.array([*self._months, self._months[-1] + 1])
+        edges = DAYS_PER_YEAR * (months // 12) + MONTH_STARTS[months % 12]
+        overlap: np.ndarray = np.minimum(self._end[:, None], edges[1:]) - np.maximum(
+            self._start[:, None], edges[:-1]
+        )
+        overlap[overlap < _SLACK_DAYS * np.minimum(1.0, (self._end - self._start)[:, None])] = 0.0
+        used = overlap.any(axis=1)
+        length = self._end - self._start
+        spans = used & (length - overlap.max(axis=1) > _SLACK_DAYS)
+        if np.any(spans):
+            raise InputError(
+                history.paths[0],
+                f"time_bounds: a sample is a mean over {length[np.argmax(spans)]:.1f} days that do not lie "
+                "in one month",
+                expected="monthly means, or shorter ones that nest in months",
+                remedy="give the monthly tape",
+            )
+        covered = overlap.sum(axis=0)
+        missing = np.abs(covered - np.diff(edges)) > _SLACK_DAYS
+        if np.any(missing):
+            month = int(np.argmax(missing))
+            raise InputError(
+                history.paths[0],
+                f"the history covers {covered[month]:.1f} days of {month_label(self._months[month])}",
+                expected=f"every month of {years_label(self._months)}",
+                remedy="give all history files of these years",
+            )
+        return overlap / covered
+
+    def _by_year(self) -> Iterator[tuple[slice, tuple[Path, ...], np.ndarray]]:
+        """Months in groups of a year, the files with samples in them, and the weights of their samples."""
+        ends = np.cumsum([len(History([path]).start) for path in self._paths])
+        file_of_sample = np.searchsorted(ends, np.arange(ends[-1]), side="right")
+        for first in range(0, len(self._months), 12):
+            months = slice(first, min(first + 12, len(self._months)))
+            weights = self._weights[:, months]
+            files = np.unique(file_of_sample[weights.any(axis=1)])
+            yield months, tuple(self._paths[f] for f in files), weights[np.isin(file_of_sample, files)]
+
+    def has_data(self, near: np.ndarray) -> np.ndarray:
+        """Every land cell of a history has data."""
+        return near
+
+    def tasks(self, mapping: Mapping) -> Iterator[_YearTask]:
+        """One task for each variable and year."""
+        years = list(self._by_year())
+        for name, recipe in self._recipes.items():
+            for months, paths, weights in years:
+                label = f"a month of {self._months[months.start] // 12:04d}"
+                yield _YearTask(name, paths, recipe.inputs, months, label, weights, mapping.point)

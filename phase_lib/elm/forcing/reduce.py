@@ -1,0 +1,209 @@
+"""From forcing files of any kind to one piece of monthly means on the land cells of a domain."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from itertools import groupby
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Literal, get_args
+
+import netCDF4
+import numpy as np
+
+from phase_lib.base.errors import InputError
+from phase_lib.base.files import require_file
+from phase_lib.base.progress import LOGGER, Ticker
+from phase_lib.base.provenance import code_version
+from phase_lib.elm.domain import Domain
+from phase_lib.elm.forcing.bypass import BypassRecord
+from phase_lib.elm.forcing.datm import DatmRecord
+from phase_lib.elm.forcing.history import HistoryRecord
+from phase_lib.elm.forcing.points import Mapping, Part, Record, Task, map_cells, months_of
+from phase_lib.elm.forcing.variables import FORCING, check_names
+from phase_lib.elm.netcdf import create_dataset
+
+Kind = Literal["datm", "bypass", "history"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+_RECORDS: dict[Kind, Callable[[Sequence[str | Path], Sequence[str], range], Record]] = {
+    "datm": DatmRecord,
+    "bypass": BypassRecord,
+    "history": HistoryRecord,
+}
+#: Bytes of each input that go into the hash of them all.
+_HASHED_BYTES = 1 << 16
+#: Cells written at a time.
+_BLOCK_CELLS = 1 << 16
+
+Runner = Callable[[Iterable[Task]], Iterator[Part]]
+
+
+def open_record(
+    kind: Kind, files: Sequence[str | Path], variables: Sequence[str], first_year: int, years: int
+) -> Record:
+    """Reads the headers of forcing files and checks that they belong together.
+
+    Args:
+        kind: what the files are.
+        files: forcing files; monthly ones of other years are left alone.
+        variables: which of the six are wanted.
+        first_year, years: wanted years; model years of kind history.
+
+    Raises:
+        InputError: a month, a variable or a zone is missing or twice there, or files differ in grid,
+            calendar, step or units.
+    """
+    if kind not in KINDS:
+        raise InputError(None, f"forcing of kind {kind!r}", expected=f"one of {', '.join(KINDS)}")
+    return _RECORDS[kind](files, check_names(variables), months_of(first_year, years))
+
+
+def reduce_forcing(
+    files: Sequence[str | Path],
+    domain: Domain,
+    output: str | Path,
+    *,
+    first_year: int,
+    years: int,
+    limit_km: float,
+    kind: Kind = "datm",
+    variables: Sequence[str] = tuple(FORCING),
+    product: str = "",
+    align_year: int = 1,
+    workers: int = 1,
+) -> None:
+    """Writes a piece: monthly means of forcing variables on the land cells of a domain.
+
+    Args:
+        files: forcing files; monthly ones of other years are left alone.
+        domain: land cells, in restart order.
+        output: NetCDF file with dims gridcell, time (12 x years).
+        first_year: first year of the piece: a year of the forcing, or a model year of kind history.
+        years: its length; several pieces make a cycle.
+        limit_km: farthest that a cell may lie from its forcing point.
+        kind: what the files are.
+        variables: which of the six to write.
+        product: name of the data set, kept in the file.
+        align_year: model year that sees the first year of the whole cycle, kept in the file.
+        workers: processes; the result does not depend on their number.
+
+    Raises:
+        InputError: a month is missing or twice there, files do not belong together, a cell has no point
+            with data within the limit, units or calendar differ, or a mean is not plausible.
+    """
+    names = check_names(variables)
+    record = open_record(kind, files, names, first_year, years)
+    mapping = map_cells(record, domain, limit_km)
+    LOGGER.info(
+        "%s of %04d to %04d from %d files; the farthest forcing point is %.1f km away",
+        ", ".join(names), first_year, first_year + years - 1, len(record.files), mapping.distance_km.max(),
+    )  # fmt: skip
+    with create_dataset(output) as dataset:
+        _describe(dataset, domain, mapping, first_year, years)
+        dataset.kind = kind
+        dataset.product = product
+        dataset.align_year = np.int32(align_year)
+        for key, value in _provenance(record.files).items():
+            dataset.setncattr(key, value)
+        with runner(workers) as run:
+            for name, values in monthly_means(record, mapping, 12 * years, run):
+                _write(dataset, name, values, record)
+
+
+@contextmanager
+def runner(workers: int) -> Iterator[Runner]:
+    """Something that does tasks and gives their results in order, in this process or in several.
+
+    Args:
+        workers: processes.
+    """
+    if workers == 1:
+        yield lambda tasks: map(_do, tasks)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield lambda tasks: pool.map(_do, tasks)
+
+
+def _do(task: Task) -> Part:
+    return task()
+
+
+def monthly_means(
+    record: Record, mapping: Mapping, months: int, run: Runner
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Monthly means on the cells, one variable in memory at a time.
+
+    Args:
+        record: checked files.
+        mapping: forcing point of each cell.
+        months: length of the series.
+        run: what does the tasks.
+
+    Yields:
+        Name and float32 (gridcell, months).
+    """
+    tasks = list(record.tasks(mapping))
+    ticker, done = Ticker("forcing task"), 0
+    for name, parts in groupby(zip(tasks, run(tasks), strict=True), key=lambda pair: pair[0].name):
+        values = np.full((len(mapping.point), months), np.nan, dtype=np.float32)
+        for _, part in parts:
+            values[part.cells, part.months] = part.values
+            done += 1
+            ticker.tick(done, len(tasks))
+        yield name, values
+
+
+def _describe(
+    dataset: netCDF4.Dataset, domain: Domain, mapping: Mapping, first_year: int, years: int
+) -> None:
+    dataset.createDimension("gridcell", domain.ncells)
+    dataset.createDimension("time", 12 * years)
+    for name, values, units in (
+        ("lat", domain.lat, "degrees_north"),
+        ("lon", domain.lon, "degrees_east"),
+        ("forcing_lat", mapping.lat, "degrees_north"),
+        ("forcing_lon", mapping.lon, "degrees_east"),
+        ("forcing_distance_km", mapping.distance_km, "km"),
+    ):
+        variable = dataset.createVariable(name, "f8", ("gridcell",))
+        variable.units = units
+        variable[:] = values
+    dataset.first_year = np.int32(first_year)
+    dataset.years = np.int32(years)
+    dataset.mapping = "nearest"
+    dataset.max_distance_km = float(mapping.distance_km.max())
+    dataset.domain = str(domain.path.name)
+    dataset.code_version = code_version()
+
+
+def _write(dataset: netCDF4.Dataset, name: str, values: np.ndarray, record: Record) -> None:
+    variable = dataset.createVariable(name, "f4", ("gridcell", "time"))
+    variable.units = FORCING[name][0]
+    variable.cell_methods = "time: mean"
+    variable.step_hours = record.step_hours[name]
+    variable.made_of = record.sources[name]
+    for start in range(0, len(values), _BLOCK_CELLS):
+        variable[start : start + _BLOCK_CELLS] = values[start : start + _BLOCK_CELLS]
+
+
+def _provenance(files: Sequence[str]) -> dict[str, str | int]:
+    """How many files were read, and a hash of their names, sizes and first 64 KiB.
+
+    The hash tells sets apart and copies alike; it does not see a value changed further inside a file, as
+    hashing hundreds of gigabytes would take longer than averaging them.
+    """
+    digest, total = hashlib.sha256(), 0
+    for file in sorted(files, key=lambda f: Path(f).name):
+        size = Path(file).stat().st_size
+        digest.update(f"{Path(file).name}:{size}".encode())
+        with require_file(file).open("rb") as stream:
+            digest.update(stream.read(_HASHED_BYTES))
+        total += size
+    return {
+        "input_files": len(files),
+        "input_gigabytes": f"{total / 1e9:.3f}",
+        "input_hash": f"{digest.hexdigest()[:32]} (SHA-256 of names, sizes and first 64 KiB)",
+    }

@@ -1,0 +1,288 @@
+"""Means over the steps of forcing variables, read block by block in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import pairwise, product
+from typing import Any
+
+import numpy as np
+
+from phase_lib.base.errors import InputError
+from phase_lib.elm.constants import FILL_THRESHOLD
+from phase_lib.elm.forcing.variables import FORCING, INPUTS, PLAUSIBLE, Recipe
+from phase_lib.elm.netcdf import get_variable, open_dataset
+
+#: Bytes of file that one process holds at a time; larger blocks fall out of the processor's cache.
+BLOCK_BYTES = 1 << 22
+#: Steps added up in the precision of the file before they go on in float64: keeps float32 rounding.
+_GROUP = 8
+
+Index = tuple[slice, ...]
+
+
+class StepVariable:
+    """A variable of an open file with one time axis, as it lies on file.
+
+    Args:
+        path: for messages.
+        variable: netCDF4 variable, neither masked nor scaled.
+        time_axis: its axis of steps.
+
+    Attributes:
+        scale, offset: of packed values; 1 and 0 where they are not packed.
+    """
+
+    def __init__(self, path: str, variable: Any, time_axis: int) -> None:
+        self.path = path
+        self.time_axis = time_axis
+        self.scale = float(getattr(variable, "scale_factor", 1.0))
+        self.offset = float(getattr(variable, "add_offset", 0.0))
+        self._variable = variable
+        declared = (getattr(variable, name, None) for name in ("_FillValue", "missing_value"))
+        values = {float(np.ravel(value)[0]) for value in declared if value is not None}
+        # Larger ones and NaN show in every sum; these could hide in a mean.
+        self._small_fills = sorted(value for value in values if abs(value) < FILL_THRESHOLD)
+
+    @property
+    def name(self) -> str:
+        """Name on file."""
+        return str(self._variable.name)
+
+    @property
+    def packed(self) -> bool:
+        """True if the values on file are integers."""
+        return self._variable.dtype.kind in "iu"
+
+    def read(self, index: Index) -> np.ndarray:
+        """Values as they are on file."""
+        return np.asarray(self._variable[index])
+
+    def is_small_fill(self, raw: np.ndarray) -> np.ndarray | None:
+        """Where the values are a fill that a mean would not show; None if there is no such fill."""
+        if not self._small_fills:
+            return None
+        return np.logical_or.reduce([raw == raw.dtype.type(fill) for fill in self._small_fills])
+
+    def decode(self, raw: np.ndarray) -> np.ndarray:
+        """Float64 values in the units of the file, NaN for fill."""
+        values = raw.astype(np.float64)
+        values[np.abs(values) >= FILL_THRESHOLD] = np.nan
+        fill = self.is_small_fill(raw)
+        if fill is not None:
+            values[fill] = np.nan
+        return values * self.scale + self.offset
+
+    def space(self, index: Index) -> Index:
+        """An index without the time axis."""
+        return (*index[: self.time_axis], *index[self.time_axis + 1 :])
+
+    def blocks(self, ranges: Index, most_bytes: int = BLOCK_BYTES) -> Iterator[Index]:
+        """Cuts ranges into blocks of bounded size that follow the layout of the file.
+
+        A block grows from a chunk of the file (one value where the file has none) along the fastest axis
+        first, so that it is read in few, long pieces and no chunk is unpacked twice.
+        """
+        chunk = chunk_shape(self._variable)
+        sizes, spans = list(chunk), [r.stop - r.start for r in ranges]
+        room = most_bytes // self._variable.dtype.itemsize
+        for axis in reversed(range(len(sizes))):
+            others = [min(s, n) for s, n in zip(sizes, spans, strict=True)]
+            others[axis] = chunk[axis]
+            sizes[axis] = max(1, room // int(np.prod(others))) * chunk[axis]
+            if sizes[axis] < spans[axis]:
+                break
+        yield from product(*map(_cuts, ranges, chunk, sizes))
+
+
+def chunk_shape(variable: Any) -> list[int]:
+    """Values that a file holds together, along each axis of a variable; ones where it is not chunked."""
+    chunks = variable.chunking()
+    return list(chunks) if isinstance(chunks, list) else [1] * variable.ndim
+
+
+def _cuts(r: slice, chunk: int, size: int) -> list[slice]:
+    """A range in pieces of a size that is a whole number of chunks, cut at the edges of chunks."""
+    first = r.start // chunk * chunk
+    edges = [r.start, *range(first + size, r.stop, size), r.stop]
+    return [slice(a, b) for a, b in pairwise(edges)]
+
+
+@dataclass(frozen=True)
+class StepFiles:
+    """Where the inputs of a variable lie.
+
+    Attributes:
+        name: forcing variable.
+        recipe: how it is made.
+        paths: file of each input.
+        time_axis: axis of steps of every input.
+    """
+
+    name: str
+    recipe: Recipe
+    paths: tuple[str, ...]
+    time_axis: int
+
+    def open(self, stack: ExitStack) -> list[StepVariable]:
+        """The inputs, open as long as the stack is.
+
+        Raises:
+            InputError: one is missing or has other units.
+        """
+        opened = []
+        for path, source in zip(self.paths, self.recipe.inputs, strict=True):
+            dataset = stack.enter_context(open_dataset(path))
+            variable = get_variable(path, dataset, source, units=INPUTS[source][0])
+            opened.append(StepVariable(path, variable, self.time_axis))
+        return opened
+
+    def means(self, ranges: Index, edges: Sequence[int]) -> tuple[np.ndarray, float]:
+        """Means between step edges.
+
+        Args:
+            ranges: what to read, in the order of the axes on file; the time axis covers the edges.
+            edges: first step of each interval, and the end of the last (intervals + 1).
+
+        Returns:
+            Float64 (intervals, *space), NaN where a step is fill; and how far below zero the packing of the
+            files may have put a zero.
+        """
+        shape = [r.stop - r.start for axis, r in enumerate(ranges) if axis != self.time_axis]
+        with ExitStack() as stack, np.errstate(over="ignore", invalid="ignore"):
+            inputs = self.open(stack)
+            quantum = 0.0
+            if self.recipe.combine is None:
+                quantum = sum(abs(variable.scale) for variable in inputs if variable.packed)
+                total = np.zeros((len(edges) - 1, *shape))
+                for variable in inputs:
+                    sums = _sums(variable, ranges, edges)
+                    total += sums * variable.scale + _steps(edges, len(shape)) * variable.offset
+            else:
+                total = _combined_sums(inputs, self.recipe, ranges, edges)
+            total[np.abs(total) >= FILL_THRESHOLD] = np.nan
+        return total / _steps(edges, len(shape)), quantum
+
+
+def _steps(edges: Sequence[int], axes: int) -> np.ndarray:
+    return np.diff(edges).reshape(-1, *[1] * axes)
+
+
+def _parts(edges: Sequence[int], start: int, stop: int) -> Iterator[tuple[int, slice]]:
+    """Intervals that overlap steps `start` to `stop`, and the steps of each, counted from `start`."""
+    for number, (first, end) in enumerate(pairwise(edges)):
+        if first < stop and end > start:
+            yield number, slice(max(first, start) - start, min(end, stop) - start)
+
+
+def _place(ranges: Index, index: Index) -> Index:
+    return tuple(slice(i.start - r.start, i.stop - r.start) for r, i in zip(ranges, index, strict=True))
+
+
+def _sums(variable: StepVariable, ranges: Index, edges: Sequence[int]) -> np.ndarray:
+    """Sums of the values on file between edges (intervals, *space), NaN where one is fill."""
+    axis = variable.time_axis
+    space = variable.space(ranges)
+    total: np.ndarray = np.zeros((len(edges) - 1, *(r.stop - r.start for r in space)))
+    for index in variable.blocks(ranges):
+        raw = variable.read(index)
+        fill = variable.is_small_fill(raw)
+        place = _place(space, variable.space(index))
+        before = (slice(None),) * axis
+        for number, steps in _parts(edges, index[axis].start, index[axis].stop):
+            target = total[number][place]
+            if axis == 0 and raw.dtype == np.float32:
+                for first in range(steps.start, steps.stop, _GROUP):
+                    target += raw[first : min(first + _GROUP, steps.stop)].sum(axis=0)
+            else:
+                kind = np.int64 if variable.packed else np.float64
+                target += raw[(*before, steps)].sum(axis=axis, dtype=kind)
+            if fill is not None:
+                target[fill[(*before, steps)].any(axis=axis)] = np.nan
+    return total
+
+
+def _combined_sums(
+    inputs: list[StepVariable], recipe: Recipe, ranges: Index, edges: Sequence[int]
+) -> np.ndarray:
+    """Sums of a function of the inputs, reckoned at every step (intervals, *space)."""
+    assert recipe.combine is not None
+    first = inputs[0]
+    axis, space = first.time_axis, first.space(ranges)
+    total: np.ndarray = np.zeros((len(edges) - 1, *(r.stop - r.start for r in space)))
+    # Float64 of every input and of the intermediate values is held at once.
+    for index in first.blocks(ranges, BLOCK_BYTES // (4 * len(inputs))):
+        values = recipe.combine(*(variable.decode(variable.read(index)) for variable in inputs))
+        place = _place(space, first.space(index))
+        for number, steps in _parts(edges, index[axis].start, index[axis].stop):
+            total[number][place] += values[(*(slice(None),) * axis, steps)].sum(axis=axis)
+    return total
+
+
+def without_data(variable: StepVariable, ranges: Index) -> np.ndarray:
+    """Where a variable never holds a value.
+
+    Ocean points hold fill at every step, or, in packed files, a constant that no month's mean can have. What
+    looks like it at the first step is followed until it changes.
+
+    Args:
+        variable: an input.
+        ranges: what to look at, in the order of the axes on file.
+
+    Returns:
+        True for no data (*space).
+    """
+    axis, steps = variable.time_axis, ranges[variable.time_axis]
+    low, high = INPUTS[variable.name][1]
+    low -= _slack(variable.scale if variable.packed else 0.0, high)
+    first_step = slice(steps.start, steps.start + 1)
+    first = variable.read((*ranges[:axis], first_step, *ranges[axis + 1 :])).take(0, axis)
+    values = variable.decode(first)
+    suspect: np.ndarray = ~((values >= low) & (values <= high))
+    space = variable.space(ranges)
+    for index in variable.blocks(ranges):
+        place = _place(space, variable.space(index))
+        if suspect[place].any():
+            raw, start = variable.read(index), np.expand_dims(first[place], axis)
+            same = (raw == start) | ((raw != raw) & (start != start))
+            suspect[place] &= same.all(axis=axis)
+    return suspect
+
+
+def _slack(quantum: float, high: float) -> float:
+    """How far below its least value a value may lie by packing or rounding."""
+    return max(abs(quantum), 1.0e-6 * high)
+
+
+def check_means(
+    name: str, path: str, when: str, means: np.ndarray, quantum: float, cells: np.ndarray
+) -> np.ndarray:
+    """Means as float32; a zero that packing or rounding put just below zero is zero again, as ELM takes it.
+
+    Args:
+        name: forcing variable.
+        path: file, for the message.
+        when: month, for the message.
+        means: values on the cells (n).
+        quantum: step of the packing.
+        cells: numbers of the cells, 0-based (n).
+
+    Raises:
+        InputError: a value is fill or not plausible.
+    """
+    low, high = PLAUSIBLE[name]
+    bad = ~((means >= low - _slack(quantum, high)) & (means <= high))
+    if np.any(bad):
+        worst = int(np.flatnonzero(bad)[0])
+        value = float(means[worst])
+        found = "fill" if np.isnan(value) else f"{value:.4g}"
+        raise InputError(
+            path,
+            f"variable {name} has a monthly mean of {found} in {when} at the point of land cell "
+            f"{int(cells[worst]) + 1} ({int(bad.sum())} cells in all)",
+            expected=f"{low:g} to {high:g} {FORCING[name][0]}",
+            remedy="check units and fill values",
+        )
+    return np.maximum(means, low).astype(np.float32)

@@ -1,0 +1,184 @@
+"""Do the files of a domain describe the same cells, with the same plants on the same soils?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from phase_lib.elm.constants import EARTH_RADIUS_KM, NATPFT, PFT_WEIGHT_TOLERANCE
+from phase_lib.elm.matching import SAME_CELL_KM, nearest, unit_vectors
+from phase_lib.elm.parameters import read_parameters, read_soil_order_parameters
+from phase_lib.elm.pools import SOIL_POOLS
+from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND
+from phase_lib.elm.subgrid import compare_cover
+from phase_lib.elm.surface import read_surface
+from phase_lib.preflight.facts import Cells, Restart, SurfaceFacts
+from phase_lib.preflight.findings import Finding, finding
+
+#: Of a soil-order file: these divide or bound, the others may be zero.
+_POSITIVE = ("smax", "ks_sorption")
+
+
+def check_same_cells(first: Cells, other: Cells) -> Iterator[Finding]:
+    """Two files that list the cells of one run: as many, in the same places."""
+    if len(first) == len(other) and not _apart(first, other).any():
+        return
+    small, large = sorted((first, other), key=len)
+    _, distance = nearest(small.lat, small.lon, large.lat, large.lon)
+    lost = distance > SAME_CELL_KM
+    if len(small) < len(large) and not lost.any():
+        yield finding(
+            small.path,
+            f"has {len(small)} cells, all of them among the {len(large)} of {large.path}: looks like a "
+            "subset of the cells mixed with the full domain",
+            expected="files of the same cells",
+            remedy=f"give both files of the {len(small)} cells, or both of the {len(large)}",
+        )
+    elif lost.any():
+        worst = int(np.argmax(distance))
+        yield finding(
+            small.path,
+            f"{np.count_nonzero(lost)} of its {len(small)} cells have no partner among the {len(large)} of "
+            f"{large.path}; the farthest, at lat {small.lat[worst]:.3f} lon {small.lon[worst]:.3f}, is "
+            f"{distance[worst]:.1f} km away",
+            expected=f"the same cells, at most {SAME_CELL_KM:g} km apart",
+            remedy="use files of the same grid",
+        )
+
+
+def _apart(first: Cells, other: Cells) -> np.ndarray:
+    """True where the cells of two lists of one length lie apart, one by one (gridcell)."""
+    chord = unit_vectors(first.lat, first.lon) - unit_vectors(other.lat, other.lon)
+    return np.asarray(np.linalg.norm(chord, axis=1) * EARTH_RADIUS_KM > SAME_CELL_KM)
+
+
+def check_surface_cells(surface: SurfaceFacts, cells: Cells) -> Iterator[Finding]:
+    """The surface file has every cell; a list of cells has no others."""
+    if surface.listed:
+        yield from check_same_cells(cells, surface.cells)
+        return
+    points = surface.cells
+    _, distance = nearest(cells.lat, cells.lon, points.lat, points.lon)
+    lost = distance > SAME_CELL_KM
+    if lost.any():
+        worst = int(np.argmax(distance))
+        yield finding(
+            points.path,
+            f"LATIXY, LONGXY: {np.count_nonzero(lost)} of the {len(cells)} cells of {cells.path} are not "
+            f"among its {len(points)} points; the farthest, at lat {cells.lat[worst]:.3f} "
+            f"lon {cells.lon[worst]:.3f}, is {distance[worst]:.1f} km away",
+            expected=f"every cell, at most {SAME_CELL_KM:g} km away",
+            remedy="use the surface file of the run",
+        )
+
+
+def check_cover(restart: Restart, surface: Path) -> Iterator[Finding]:
+    """The cover of a restart against the surface file, as ELM compares them on reading a restart."""
+    grid, wrote = restart.grid, Path(restart.summary.surface_dataset).name
+    share = read_surface(surface, ["PCT_NAT_PFT"], grid.lat, grid.lon)["PCT_NAT_PFT"]
+    difference = compare_cover(grid.cover, share)
+    if difference.cells:
+        yield finding(
+            restart.path,
+            f"pfts1d_wtcol: the cover of {difference.cells} of {grid.ncells} cells is not PCT_NAT_PFT of "
+            f"{surface}; most in cell {difference.cell + 1}, PFT {difference.pft}: "
+            f"{100.0 * difference.cover:.3f} % and {100.0 * difference.expected:.3f} %",
+            expected=f"a difference of at most {100.0 * PFT_WEIGHT_TOLERANCE:g} %: ELM aborts",
+            remedy="use the surface file of the run" + (f", {wrote}" if wrote else ""),
+        )
+
+
+def check_other_restart(base: Restart, other: Restart) -> Iterator[Finding]:
+    """Another restart of the domain: the same cells under the same plants."""
+    findings = list(check_same_cells(base.cells, other.cells))
+    yield from findings
+    if findings:
+        return
+    row, _ = nearest(base.grid.lat, base.grid.lon, other.grid.lat, other.grid.lon)
+    difference = compare_cover(base.grid.cover, 100.0 * other.grid.cover[row])
+    if difference.cells:
+        yield finding(
+            other.path,
+            f"pfts1d_wtcol: the cover of {difference.cells} of {base.grid.ncells} cells is not that of "
+            f"{base.path}; most in cell {difference.cell + 1} there, PFT {difference.pft}: "
+            f"{100.0 * difference.expected:.3f} % and {100.0 * difference.cover:.3f} %",
+            expected=f"a difference of at most {100.0 * PFT_WEIGHT_TOLERANCE:g} %",
+            remedy="use runs with one surface file",
+        )
+
+
+def check_parameters(path: Path) -> Iterator[Finding]:
+    """The PFT and decomposition parameters: enough PFTs, and the rates of the CTC cascade."""
+    parameters = read_parameters(path)
+    for pool in SOIL_POOLS:
+        rate = parameters.value(pool.rate)
+        if not 0.0 < rate < np.inf:
+            yield finding(
+                path,
+                f"parameter {pool.rate} is {rate:g}",
+                expected="the rate of a pool of the CTC cascade, above 0 per day",
+                remedy="use the paramfile of the run",
+            )
+
+
+def check_soil_orders(path: Path, surface: Path, cells: Cells) -> Iterator[Finding]:
+    """The soil-order parameters: an entry for every order that the cells have, with values that can be."""
+    values = read_soil_order_parameters(path)
+    order = read_surface(surface, ["SOIL_ORDER"], cells.lat, cells.lon)["SOIL_ORDER"]
+    for name in _POSITIVE:
+        if name not in values:
+            yield finding(path, f"variable {name} is missing", expected=f"{name}(soilorder)")
+    size = len(next(iter(values.values()), ()))
+    outside = ~((order >= 0) & (order < size) & (order == np.rint(order)))
+    if outside.any():
+        cell = int(np.argmax(outside))
+        yield finding(
+            surface,
+            f"SOIL_ORDER of {np.count_nonzero(outside)} cells is not in {path}, first cell {cell + 1} "
+            f"with {order[cell]:g}",
+            expected=f"0 to {size - 1}",
+            remedy="use the surface file and the fsoilordercon of the run",
+        )
+        return
+    used = np.unique(order.astype(np.int64))
+    for name, by_order in values.items():
+        least = np.nextafter(0.0, 1.0) if name in _POSITIVE else 0.0
+        bad = used[~((by_order[used] >= least) & (by_order[used] < np.inf))]
+        if len(bad):
+            yield finding(
+                path,
+                f"variable {name} is {by_order[bad[0]]:g} for soil order {bad[0]}, which "
+                f"{np.count_nonzero(order == bad[0])} cells have",
+                expected="a value above 0" if name in _POSITIVE else "0 or more",
+                remedy="use the fsoilordercon of the run",
+            )
+
+
+def check_layers(restart: Restart | None, surface: SurfaceFacts | None) -> Iterator[Finding]:
+    """Soil layers and PFTs as the surrogate knows them."""
+    if surface is not None and surface.nlevsoi not in (None, NLEVDECOMP):
+        yield finding(
+            surface.cells.path,
+            f"dimension nlevsoi is {surface.nlevsoi}",
+            expected=f"{NLEVDECOMP}, the layers with biogeochemistry",
+            remedy="use surface data on ELM's standard soil layers",
+        )
+    if restart is None:
+        return
+    if restart.summary.levgrnd != NLEVGRND:
+        yield finding(
+            restart.path,
+            f"dimension levgrnd is {restart.summary.levgrnd}",
+            expected=f"{NLEVGRND}, with bedrock",
+            remedy="use a run on ELM's standard soil layers",
+        )
+    if surface is not None and surface.natpft != restart.summary.natural_pfts:
+        yield finding(
+            surface.cells.path,
+            f"dimension natpft is {surface.natpft}, but the soil columns of {restart.path} have "
+            f"{restart.summary.natural_pfts} PFTs",
+            expected=f"{NATPFT} of both, or fewer of both with a crop landunit",
+            remedy="use the surface file of the run",
+        )

@@ -1,0 +1,243 @@
+"""One domain: what its files say, and whether they belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from phase_lib.config.equilibrium import EquilibriumSettings
+from phase_lib.elm.calendar import MONTH_STARTS
+from phase_lib.elm.constants import DAYS_PER_YEAR
+from phase_lib.elm.domain import Domain, read_domain
+from phase_lib.preflight.cells import (
+    check_cover,
+    check_layers,
+    check_other_restart,
+    check_parameters,
+    check_same_cells,
+    check_soil_orders,
+    check_surface_cells,
+)
+from phase_lib.preflight.drift import judge_drift
+from phase_lib.preflight.facts import (
+    Cells,
+    HistoryFacts,
+    Restart,
+    RestartSummary,
+    read_history,
+    read_restart,
+    read_surface_facts,
+)
+from phase_lib.preflight.findings import Finding, attempt, refusals
+from phase_lib.preflight.forcing import ForcingSummary, read_forcing
+from phase_lib.preflight.inputs import InputFiles
+from phase_lib.preflight.spinup import (
+    INPUT_FIELDS,
+    LABEL_FIELDS,
+    check_history,
+    check_input,
+    check_reference,
+    check_reference_ad,
+)
+
+
+@dataclass(frozen=True)
+class HistorySummary:
+    """A history in plain values: how many files and fields, and the model years they cover."""
+
+    files: int
+    samples: int
+    first_year: float
+    end_year: float
+    fields: int
+
+    def __str__(self) -> str:
+        return (
+            f"{_date(self.first_year)} to {_date(self.end_year)}, {self.samples} samples in "
+            f"{self.files} files, {self.fields} fields"
+        )
+
+
+@dataclass(frozen=True)
+class DomainSummary:
+    """What was understood of a domain; None for what was not given or could not be read.
+
+    Attributes:
+        name: of the domain.
+        trains, target: what it serves for.
+        mortality_factor: `spinup_mortality_factor` of its AD run.
+        restart: the restart that the surrogate reads.
+        land_cells: of the domain file.
+        surface_shape: shape of the surface file.
+        history, forcing: of the input run.
+        reference, reference_ad: restarts of the reference.
+        reference_history: of the reference.
+        drift: of the targets, in words.
+    """
+
+    name: str
+    trains: bool
+    target: bool
+    mortality_factor: float | None
+    restart: RestartSummary | None = None
+    land_cells: int | None = None
+    surface_shape: tuple[int, ...] | None = None
+    history: HistorySummary | None = None
+    forcing: ForcingSummary | None = None
+    reference: RestartSummary | None = None
+    reference_ad: RestartSummary | None = None
+    reference_history: HistorySummary | None = None
+    drift: str = ""
+
+    @property
+    def cells(self) -> int:
+        """Land cells, of the restart or else of the domain file."""
+        return self.restart.cells if self.restart is not None else self.land_cells or 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def check_domain(files: InputFiles, settings: EquilibriumSettings) -> tuple[DomainSummary, list[Finding]]:
+    """Reads the headers of a domain's files and holds them against each other.
+
+    Args:
+        files: what is given.
+        settings: thresholds for the drift of the targets.
+
+    Raises:
+        InputError: a file is missing, damaged or of another kind.
+    """
+    files.require_readable()
+    return _DomainCheck(files, settings).run()
+
+
+class _DomainCheck:
+    """The checks of one domain, in the order of the data; findings gather on the way."""
+
+    def __init__(self, files: InputFiles, settings: EquilibriumSettings) -> None:
+        self.files, self.settings = files, settings
+        self.findings: list[Finding] = []
+        self.restart = None if files.restart is None else read_restart(files.restart)
+        self.land = None if files.domain is None else read_domain(files.domain)
+        self.surface = None if files.surface is None else read_surface_facts(files.surface)
+
+    def run(self) -> tuple[DomainSummary, list[Finding]]:
+        """What was understood, and what was found."""
+        files, restart = self.files, self.restart
+        land = self.land
+        if restart is not None:
+            self._take(check_input(restart))
+            if land is not None and not self._take(check_same_cells(restart.cells, _land_cells(land))):
+                land = None
+        self._take(check_layers(restart, self.surface))
+        if files.params is not None:
+            self._take(check_parameters(files.params))
+        self._surface()
+        history = self._history(files.history, _of(restart), INPUT_FIELDS)
+        forcing = None
+        if files.forcing is not None:
+            forcing = attempt(self.findings, partial(read_forcing, files, land))
+        reference = self._other_restart(files.reference_restart, check_reference)
+        reference_ad = self._other_restart(files.reference_ad_restart, check_reference_ad)
+        reference_history = self._history(files.reference_history, reference, LABEL_FIELDS)
+        drift = self._drift(reference_history) if files.trains and reference_history is not None else ""
+        summary = DomainSummary(
+            name=files.name,
+            trains=files.trains,
+            target=files.target,
+            mortality_factor=files.mortality_factor,
+            restart=_of(restart),
+            land_cells=None if self.land is None else self.land.ncells,
+            surface_shape=None if self.surface is None else self.surface.shape,
+            history=_summary(history),
+            forcing=forcing,
+            reference=reference,
+            reference_ad=reference_ad,
+            reference_history=_summary(reference_history),
+            drift=drift,
+        )
+        return summary, self.findings
+
+    def _take(self, check: Iterator[Finding]) -> bool:
+        """Adds the findings of a check; True if there are none."""
+        found = list(refusals(check))
+        self.findings += found
+        return not found
+
+    @property
+    def _cells(self) -> Cells | None:
+        """The cells that other files are held against: the restart's, else the domain file's."""
+        if self.restart is not None:
+            return self.restart.cells
+        return None if self.land is None else _land_cells(self.land)
+
+    def _surface(self) -> None:
+        """The surface file, where the cells are known."""
+        surface, cells, soil_params = self.surface, self._cells, self.files.soil_params
+        if surface is None or cells is None or not self._take(check_surface_cells(surface, cells)):
+            return
+        if self.restart is not None:
+            self._take(check_cover(self.restart, surface.cells.path))
+        if soil_params is not None:
+            self._take(check_soil_orders(soil_params, surface.cells.path, cells))
+
+    def _history(
+        self, paths: Sequence[Path], restart: RestartSummary | None, fields: tuple[str, ...]
+    ) -> HistoryFacts | None:
+        """What a run's history covers, held against the restart at its end."""
+        history = attempt(self.findings, partial(read_history, paths)) if paths else None
+        if history is not None and self._cells is not None:
+            self._take(check_same_cells(self._cells, history.cells))
+        if history is not None and restart is not None:
+            self._take(check_history(restart, history, self.files.years, fields))
+        return history
+
+    def _other_restart(
+        self, path: Path | None, check: Callable[[Restart], Iterator[Finding]]
+    ) -> RestartSummary | None:
+        """A restart of the reference, held against that of the input run; its cells are not kept."""
+        if path is None:
+            return None
+        other = read_restart(path)
+        self._take(check(other))
+        if self.restart is not None:
+            self._take(check_other_restart(self.restart, other))
+        return other.summary
+
+    def _drift(self, history: HistoryFacts) -> str:
+        """The drift of the targets, in words."""
+        paths, years = self.files.reference_history, self.files.years
+        judged = attempt(self.findings, partial(judge_drift, paths, history, years, self.settings))
+        if judged is None:
+            return "drift of the targets: could not be judged"
+        self.findings += judged[1]
+        return judged[0]
+
+
+def _of(restart: Restart | None) -> RestartSummary | None:
+    return None if restart is None else restart.summary
+
+
+def _land_cells(land: Domain) -> Cells:
+    return Cells(land.path, land.lat, land.lon)
+
+
+def _date(year: float) -> str:
+    """Date of a moment in model years, to the nearest day."""
+    whole, day = divmod(round(year * DAYS_PER_YEAR), DAYS_PER_YEAR)
+    month = int(np.searchsorted(MONTH_STARTS, day, side="right"))
+    return f"{whole:04d}-{month:02d}-{day - MONTH_STARTS[month - 1] + 1:02d}"
+
+
+def _summary(history: HistoryFacts | None) -> HistorySummary | None:
+    if history is None:
+        return None
+    first, end = float(np.min(history.start)), float(np.max(history.end))
+    return HistorySummary(history.files, len(history.start), first, end, len(history.fields))

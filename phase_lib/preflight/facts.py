@@ -1,0 +1,242 @@
+"""What the files of a domain say of themselves, told from headers and index arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from phase_lib.elm.constants import DAYS_PER_YEAR
+from phase_lib.elm.history import History
+from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.restart import read_header
+from phase_lib.elm.subgrid import Subgrid
+from phase_lib.elm.surface import horizontal_dims, surface_places, surface_variable
+
+#: Names of landunits and their codes (`cols1d_ityplun`).
+LANDUNITS: dict[str, tuple[int, ...]] = {
+    "soil": (1,),
+    "crop": (2,),
+    "land ice": (3, 4),
+    "lake": (5,),
+    "wetland": (6,),
+    "urban": (7, 8, 9),
+}
+#: Spin-up states in words.
+MODES = {0: "normal mode", 1: "AD", None: "spin-up state not given"}
+#: Time bounds may be off by a day: ELM's first sample holds the step before the start.
+_DAY = 1.0 / DAYS_PER_YEAR
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Places of the cells that a file lists.
+
+    Attributes:
+        path: file.
+        lat, lon: degrees (gridcell).
+    """
+
+    path: Path
+    lat: np.ndarray
+    lon: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.lat)
+
+
+@dataclass(frozen=True)
+class RestartSummary:
+    """A restart in plain values.
+
+    Attributes:
+        file: name with path.
+        flavour, bytes: NetCDF flavour and size of the file.
+        date: on the model's clock.
+        year: of that date.
+        spinup_state: 0 normal, 1 AD, None where the file does not say.
+        decomp_cascade_state: 10 CTC, 11 Century, None where the file does not say.
+        cells, columns, patches, covered_patches: counts; those under natural vegetation are covered.
+        landunits: name -> cells in which it has weight.
+        natural_pfts: PFTs on the soil columns.
+        levgrnd: soil layers, with bedrock.
+        surface_dataset: surface file of the run that wrote it.
+    """
+
+    file: str
+    flavour: str
+    bytes: int
+    date: str
+    year: int
+    spinup_state: int | None
+    decomp_cascade_state: int | None
+    cells: int
+    columns: int
+    patches: int
+    covered_patches: int
+    landunits: dict[str, int]
+    natural_pfts: int
+    levgrnd: int
+    surface_dataset: str
+
+    @property
+    def mode(self) -> str:
+        """The spin-up state in words."""
+        return MODES[self.spinup_state]
+
+
+@dataclass(frozen=True)
+class Restart:
+    """A restart: its summary, and the places and cover of its cells."""
+
+    summary: RestartSummary
+    grid: Subgrid
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return Path(self.summary.file)
+
+    @property
+    def cells(self) -> Cells:
+        """Places of its cells."""
+        return Cells(self.path, self.grid.lat, self.grid.lon)
+
+
+def read_restart(path: Path) -> Restart:
+    """Reads a restart's header and index arrays.
+
+    Raises:
+        InputError: it is no restart that this software understands.
+    """
+    header, grid = read_header(path)
+    return Restart(
+        RestartSummary(
+            file=str(path),
+            flavour=header.flavour,
+            bytes=path.stat().st_size,
+            date=f"{header.year:04d}-{header.month:02d}-{header.day:02d}",
+            year=header.year,
+            spinup_state=header.spinup_state,
+            decomp_cascade_state=header.decomp_cascade_state,
+            cells=grid.ncells,
+            columns=header.dims["column"],
+            patches=header.dims["pft"],
+            covered_patches=int(np.count_nonzero(grid.covered)),
+            landunits=_landunits(path),
+            natural_pfts=grid.natural_pfts,
+            levgrnd=header.dims["levgrnd"],
+            surface_dataset=header.surface_dataset,
+        ),
+        grid,
+    )
+
+
+def _landunits(path: Path) -> dict[str, int]:
+    with open_dataset(path) as dataset:
+        cell, kind, weight = (
+            np.asarray(get_variable(path, dataset, f"cols1d_{name}")[:])
+            for name in ("gridcell_index", "ityplun", "wtxy")
+        )
+    weighty = weight > 0.0
+    counts = {name: len(np.unique(cell[weighty & np.isin(kind, codes)])) for name, codes in LANDUNITS.items()}
+    return {name: count for name, count in counts.items() if count}
+
+
+@dataclass(frozen=True)
+class SurfaceFacts:
+    """A surface file's grid.
+
+    Attributes:
+        cells: all its points.
+        shape: of its horizontal dimensions.
+        natpft: natural PFTs.
+        nlevsoi: soil layers; None where the file has none.
+    """
+
+    cells: Cells
+    shape: tuple[int, ...]
+    natpft: int
+    nlevsoi: int | None
+
+    @property
+    def listed(self) -> bool:
+        """True for a list of the land cells, False for a grid with ocean in it."""
+        return min(self.shape) == 1 or len(self.shape) == 1
+
+
+def read_surface_facts(path: Path) -> SurfaceFacts:
+    """The grid of a surface file.
+
+    Raises:
+        InputError: coordinates, cover or soil are missing.
+    """
+    with open_dataset(path) as dataset:
+        latixy = surface_variable(path, dataset, "LATIXY")
+        horizontal_dims(path, latixy)
+        layers = dataset.dimensions.get("nlevsoi")
+        return SurfaceFacts(
+            Cells(path, *surface_places(path, dataset)),
+            latixy.shape,
+            surface_variable(path, dataset, "PCT_NAT_PFT").shape[0],
+            None if layers is None else layers.size,
+        )
+
+
+@dataclass(frozen=True)
+class HistoryFacts:
+    """A run's history.
+
+    Attributes:
+        cells: its land cells.
+        files: how many hold means over time.
+        start, end: bounds of the samples, model years (time).
+        fields: what all of its files hold.
+    """
+
+    cells: Cells
+    files: int
+    start: np.ndarray
+    end: np.ndarray
+    fields: frozenset[str]
+
+    def covered(self, first: float, end: float) -> float:
+        """Years that the samples cover from the start of one model year to that of another."""
+        overlap = np.minimum(self.end, end) - np.maximum(self.start, first)
+        return float(np.clip(overlap, 0.0, None).sum())
+
+    def covers(self, first: float, end: float) -> bool:
+        """True if no day is missing from the start of one model year to that of another."""
+        return abs(self.covered(first, end) - (end - first)) <= _DAY
+
+    def cycles(self, years: int) -> int:
+        """Whole forcing cycles that fit into the samples."""
+        return int((self.end[-1] - self.start[0] + _DAY) // years)
+
+
+def read_history(paths: Sequence[Path]) -> HistoryFacts:
+    """What a history covers.
+
+    Raises:
+        InputError: the files are no history of one run.
+    """
+    history = History(paths)
+    grid = history.grid
+    fields: set[str] | None = None
+    for path in history.paths:
+        with open_dataset(path) as dataset:
+            here = {name for name, variable in dataset.variables.items() if _is_field(variable.dimensions)}
+        fields = here if fields is None else fields & here
+    return HistoryFacts(
+        Cells(grid.path, grid.lat, grid.lon),
+        len(history.paths),
+        history.start + history.origin,
+        history.end + history.origin,
+        frozenset(fields or ()),
+    )
+
+
+def _is_field(dims: tuple[str, ...]) -> bool:
+    return len(dims) > 1 and dims[0] == "time" and not dims[1].startswith(("hist_interval", "string"))

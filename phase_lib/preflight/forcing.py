@@ -1,0 +1,70 @@
+"""Is the forcing whole, and does it reach every cell?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from phase_lib.elm.calendar import forcing_year
+from phase_lib.elm.domain import Domain
+from phase_lib.elm.forcing import FORCING, map_cells, open_record
+from phase_lib.preflight.inputs import InputFiles
+
+
+@dataclass(frozen=True)
+class ForcingSummary:
+    """The forcing of a domain in plain values.
+
+    Attributes:
+        kind, product: what the files are.
+        step_hours: hours between two values, those of all variables.
+        first_year, years: forcing cycle.
+        align_year: model year that sees its first year.
+        files: how many are read.
+        made_of: variable -> names on file that it is made of.
+        max_distance_km: distance of the cell farthest from its forcing point; None without a domain file.
+    """
+
+    kind: str
+    product: str
+    step_hours: list[float]
+    first_year: int
+    years: int
+    align_year: int
+    files: int
+    made_of: dict[str, str]
+    max_distance_km: float | None
+
+    @property
+    def year_of_model_year_one(self) -> int:
+        """Forcing year that model year 1 sees."""
+        return forcing_year(1, self.first_year, self.years, self.align_year)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What tells this forcing from another: as the pieces of monthly means describe theirs."""
+        return {name: getattr(self, name) for name in ("kind", "product", "step_hours", "years")}
+
+
+def read_forcing(files: InputFiles, domain: Domain | None) -> ForcingSummary:
+    """Reads the headers of all forcing files and gives every cell its forcing point.
+
+    Raises:
+        InputError: months or variables are missing, twice there or out of order, files differ in grid,
+            calendar or step, have other units, or a cell is too far from its forcing point.
+    """
+    given = files.forcing
+    assert given is not None
+    record = open_record(given.kind, files.forcing_files, tuple(FORCING), given.first_year, given.years)
+    mapping = None if domain is None else map_cells(record, domain, given.limit_km)
+    return ForcingSummary(
+        kind=given.kind,
+        product=given.product,
+        step_hours=sorted(set(record.step_hours.values())),
+        first_year=given.first_year,
+        years=given.years,
+        align_year=given.align_year,
+        files=len(record.files),
+        made_of=dict(record.sources),
+        max_distance_km=None if mapping is None else float(mapping.distance_km.max()),
+    )

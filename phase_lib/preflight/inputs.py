@@ -1,0 +1,147 @@
+"""The files that are given for a domain: by a configuration, or by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from phase_lib.base.errors import InputError
+from phase_lib.base.files import matching_files
+from phase_lib.config.domains import EMBEDDED, DomainFiles, ForcingFiles
+from phase_lib.config.loading import validate
+from phase_lib.config.root import WorkflowConfig
+from phase_lib.elm.netcdf import open_dataset
+
+#: Roles of which there is one file.
+_SINGLE = (
+    "restart",
+    "surface",
+    "domain",
+    "params",
+    "soil_params",
+    "reference_restart",
+    "reference_ad_restart",
+)
+
+
+@dataclass(frozen=True)
+class InputFiles:
+    """Files of one domain; any may be missing where they are given by hand.
+
+    Attributes:
+        name: of the domain.
+        trains: its cells are learnt from.
+        target: its restart is injected.
+        years: length of the forcing cycle.
+        mortality_factor: `spinup_mortality_factor` of its AD run; None where that is not known.
+        forcing: how the forcing files are laid out, and which years of them count.
+        forcing_files: those files.
+    """
+
+    name: str
+    trains: bool
+    target: bool
+    years: int
+    restart: Path | None = None
+    surface: Path | None = None
+    domain: Path | None = None
+    params: Path | None = None
+    soil_params: Path | None = None
+    history: tuple[Path, ...] = ()
+    mortality_factor: float | None = None
+    forcing: ForcingFiles | None = None
+    forcing_files: tuple[Path, ...] = ()
+    reference_restart: Path | None = None
+    reference_history: tuple[Path, ...] = ()
+    reference_ad_restart: Path | None = None
+
+    @property
+    def paths(self) -> Iterator[Path]:
+        """All files."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Path):
+                yield value
+            elif isinstance(value, tuple):
+                yield from value
+
+    def require_readable(self) -> None:
+        """Opens every file.
+
+        Raises:
+            InputError: one is missing, no NetCDF file, truncated or unreadable.
+        """
+        for path in dict.fromkeys(self.paths):
+            with open_dataset(path):
+                pass
+
+
+def inputs_of(config: WorkflowConfig) -> list[InputFiles]:
+    """The domains that a configuration uses and gives files for.
+
+    Raises:
+        InputError: a name or pattern stands for no file.
+    """
+    target = config.target.domain
+    used = dict.fromkeys([*config.training.domains, target])
+    return [
+        _of_domain(name, config.domains[name], name in config.training.domains, name == target)
+        for name in used
+        if name != EMBEDDED
+    ]
+
+
+def _of_domain(name: str, files: DomainFiles, trains: bool, target: bool) -> InputFiles:
+    given = {role: getattr(files, role) for role in _SINGLE}
+    return InputFiles(
+        name,
+        trains,
+        target,
+        files.forcing.years,
+        **{role: matching_files([path])[0] if path else None for role, path in given.items()},
+        history=tuple(matching_files(files.history)),
+        reference_history=tuple(matching_files(files.reference_history)),
+        mortality_factor=files.spinup_mortality_factor,
+        forcing=files.forcing,
+        forcing_files=tuple(matching_files(files.forcing.files or files.history)),
+    )
+
+
+def files_by_hand(given: Mapping[str, Any]) -> InputFiles | None:
+    """Files given one by one, which are checked as a domain to train on and to inject into.
+
+    Args:
+        given: options of `phase check` by name, without a value where not given.
+
+    Returns:
+        What was given; None where there is no file among it.
+
+    Raises:
+        InputError: a name or pattern stands for no file, or the forcing is not described.
+    """
+    history, forcing_files = (tuple(matching_files(given[role])) for role in ("history", "forcing"))
+    if given["forcing_kind"] == "history":
+        forcing_files = forcing_files or history
+    files = InputFiles(
+        "files",
+        trains=True,
+        target=True,
+        years=given["years"],
+        **{role: given[role] for role in _SINGLE},
+        history=history,
+        reference_history=tuple(matching_files(given["reference_history"])),
+        forcing=_forcing_by_hand(given) if forcing_files else None,
+        forcing_files=forcing_files,
+    )
+    return files if any(True for _ in files.paths) else None
+
+
+def _forcing_by_hand(given: Mapping[str, Any]) -> ForcingFiles:
+    if given["first_year"] is None:
+        raise InputError("--first-year", "is not given", expected="the first year of the forcing cycle")
+    content = {"kind": given["forcing_kind"]}
+    content |= {name: given[name] for name in ("product", "first_year", "years", "align_year", "limit_km")}
+    present = {name: value for name, value in content.items() if value is not None}
+    return validate(ForcingFiles, present, "forcing")

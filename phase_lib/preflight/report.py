@@ -1,0 +1,157 @@
+"""What was understood, in lines for a person and in plain values for a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phase_lib.base.provenance import code_version, settings_hash
+from phase_lib.config.domains import EMBEDDED
+from phase_lib.config.preflight import Acceptable
+from phase_lib.config.root import WorkflowConfig
+from phase_lib.elm.constants import DAYS_PER_MONTH
+from phase_lib.preflight.disk import Disk, expected_cells
+from phase_lib.preflight.domain import DomainSummary
+from phase_lib.preflight.facts import RestartSummary
+from phase_lib.preflight.findings import Finding
+from phase_lib.preflight.forcing import ForcingSummary
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of a check.
+
+    Attributes:
+        config: of the run; None where only files were given.
+        domains: those that files were given for.
+        disk: room for the run; None without a configuration.
+        found: all findings.
+    """
+
+    config: WorkflowConfig | None
+    domains: Sequence[DomainSummary]
+    disk: Disk | None
+    found: Sequence[Finding]
+
+    @property
+    def _accepted(self) -> list[Acceptable]:
+        return [] if self.config is None else self.config.preflight.accept
+
+    @property
+    def findings(self) -> list[str]:
+        """The lines of findings that are not accepted."""
+        found = [finding.line for finding in self.found if finding.accept not in self._accepted]
+        # A file that several domains share is found fault with for each of them.
+        return list(dict.fromkeys(found))
+
+    @property
+    def accepted(self) -> list[str]:
+        """What was found that the configuration accepts."""
+        return [finding.note for finding in self.found if finding.accept in self._accepted]
+
+    def lines(self) -> list[str]:
+        """What was understood."""
+        lines = [] if self.config is None else [*_run(self.config)]
+        for domain in self.domains:
+            lines += _domain(domain)
+        lines += [] if self.disk is None else [str(self.disk)]
+        return lines + [f"accepted: {line}" for line in self.accepted]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for `preflight.json`."""
+        config = self.config
+        return {
+            "code_version": code_version(),
+            "config_hash": None if config is None else settings_hash(config.model_dump(mode="json")),
+            "domains": {domain.name: domain.as_json() for domain in self.domains},
+            "bytes": None
+            if self.disk is None
+            else {"whole": self.disk.whole, "there": self.disk.there, "free": self.disk.free},
+            "accepted": self.accepted,
+            "findings": self.findings,
+        }
+
+
+def _run(config: WorkflowConfig) -> Iterator[str]:
+    world, model, training = config.world, config.land_model, config.training.domains
+    yield f"run {config.run.name} in {config.run.directory}"
+    if EMBEDDED in (*training, config.target.domain):
+        yield (
+            f"about {expected_cells(config)} land cells of {world.resolution_deg:g} degrees, forcing of "
+            f"{world.forcing_years} years from {world.forcing_first_year:04d}"
+        )
+        tail = (
+            f", {model.stabilisation_years} of stabilisation from the restart after {model.input_years} years"
+        )
+        yield (
+            f"{model.ad_years} years of AD, {model.normal_years} in normal mode"
+            + (tail if config.target.domain == EMBEDDED else "")
+        )
+    yield f"trained on {', '.join(training)}; the restart of {config.target.domain} is injected"
+
+
+def _domain(domain: DomainSummary) -> Iterator[str]:
+    yield f"domain {domain.name}:"
+    yield from (f"  {line}" for line in _domain_lines(domain))
+
+
+def _domain_lines(domain: DomainSummary) -> Iterator[str]:
+    restart, forcing = domain.restart, domain.forcing
+    if restart is not None:
+        yield f"restart {_restart(restart)}, {_size(restart.bytes)}, {restart.flavour}"
+        yield (
+            f"{restart.cells} cells, {restart.columns} columns, {restart.patches} patches, "
+            f"{restart.covered_patches} of them natural vegetation with cover; "
+            f"{restart.natural_pfts} natural PFTs, {restart.levgrnd} soil layers"
+        )
+        yield "cells by landunit: " + ", ".join(
+            f"{name} {count}" for name, count in restart.landunits.items()
+        )
+        if restart.surface_dataset:
+            yield f"surface data of its run: {Path(restart.surface_dataset).name}"
+    if domain.land_cells is not None:
+        yield f"domain file: {domain.land_cells} land cells"
+    if domain.surface_shape is not None:
+        yield f"surface file: {' x '.join(map(str, domain.surface_shape))} points"
+    if domain.mortality_factor is not None and restart is not None and restart.spinup_state == 1:
+        yield f"spinup_mortality_factor {domain.mortality_factor:g}: what dead wood is multiplied by"
+    if domain.history is not None:
+        yield f"history: {domain.history}"
+    if forcing is not None:
+        yield from _forcing(forcing)
+    if domain.reference is not None:
+        yield f"reference {_restart(domain.reference)}"
+    if domain.reference_ad is not None:
+        yield f"end of the reference's AD part {_restart(domain.reference_ad)}"
+    if domain.reference_history is not None:
+        yield f"history of the reference: {domain.reference_history}"
+    if domain.drift:
+        yield domain.drift
+    if domain.target and restart is not None:
+        name = Path(restart.file).name
+        yield f"to be written: {name} in normal mode, {_size(restart.bytes)}, {restart.flavour}"
+
+
+def _restart(restart: RestartSummary) -> str:
+    return f"{Path(restart.file).name}: {restart.date}, {restart.mode}"
+
+
+def _forcing(forcing: ForcingSummary) -> Iterator[str]:
+    steps = " and ".join(_step(hours) for hours in forcing.step_hours)
+    last = forcing.first_year + forcing.years - 1
+    yield (
+        f"forcing: {forcing.product}, {forcing.kind}, every {steps}, {forcing.first_year:04d} to "
+        f"{last:04d} in {forcing.files} files; model year 1 sees {forcing.year_of_model_year_one:04d}"
+    )
+    if forcing.max_distance_km is not None:
+        yield f"farthest forcing point of a cell: {forcing.max_distance_km:.1f} km"
+
+
+def _step(hours: float) -> str:
+    return "month" if hours >= 24.0 * min(DAYS_PER_MONTH) else f"{hours:g} hours"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -1,0 +1,134 @@
+"""Are the restarts in the spin-up state, and at the date, that they are taken for?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from phase_lib.elm.constants import CASCADE_CTC, SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.netcdf import is_fill, open_dataset
+from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_YEARS
+from phase_lib.fusion.gather import gather
+from phase_lib.fusion.schema import SCALAR_TARGETS, SCALARS
+from phase_lib.preflight.facts import HistoryFacts, Restart, RestartSummary
+from phase_lib.preflight.findings import Finding, finding
+
+
+def check_input(restart: Restart) -> Iterator[Finding]:
+    """The restart that the surrogate reads and that is injected: its state is known and can be undone."""
+    summary = restart.summary
+    yield from _check_header(summary)
+    if summary.spinup_state is None:
+        yield finding(
+            summary.file,
+            "variable spinup_state is missing",
+            expected="0 (normal mode) or 1 (AD), which says in which space the pools are",
+            remedy="use the restart as ELM wrote it",
+        )
+    if summary.spinup_state == SPINUP_AD and summary.year >= SCALARAVG_YEARS[1]:
+        yield from check_scalaravg(restart)
+
+
+def check_reference(restart: Restart) -> Iterator[Finding]:
+    """The final restart of the reference, which gives the labels: in normal mode."""
+    summary = restart.summary
+    yield from _check_header(summary)
+    if summary.spinup_state != SPINUP_NORMAL:
+        found = "missing" if summary.spinup_state is None else f"{summary.spinup_state} (AD)"
+        yield finding(
+            summary.file,
+            f"spinup_state is {found}",
+            expected="0 (normal mode): labels are normal-mode pools",
+            remedy="give the final restart of the reference run as reference_restart",
+        )
+
+
+def check_reference_ad(restart: Restart) -> Iterator[Finding]:
+    """The restart at the end of the reference's AD part: its `scalaravg_col` says how it left AD."""
+    summary = restart.summary
+    yield from _check_header(summary)
+    if summary.spinup_state != SPINUP_AD:
+        found = "missing" if summary.spinup_state is None else f"{summary.spinup_state} (normal mode)"
+        yield finding(
+            summary.file,
+            f"spinup_state is {found}",
+            expected="1 (AD)",
+            remedy="give the last restart of the reference's AD part as reference_ad_restart",
+        )
+    if summary.year < SCALARAVG_YEARS[1]:
+        yield finding(
+            summary.file,
+            f"is of model year {summary.year}: scalaravg_col is no mean yet",
+            expected=f"model year {SCALARAVG_YEARS[1]} or later, as it is the mean over years "
+            f"{SCALARAVG_YEARS[0]} to {SCALARAVG_YEARS[1] - 1}",
+            remedy="give the last restart of the reference's AD part as reference_ad_restart",
+        )
+    else:
+        yield from check_scalaravg(restart)
+
+
+def _check_header(restart: RestartSummary) -> Iterator[Finding]:
+    if restart.decomp_cascade_state not in (None, CASCADE_CTC):
+        yield finding(
+            restart.file,
+            f"decomp_cascade_state is {restart.decomp_cascade_state}",
+            expected=f"{CASCADE_CTC}, the CTC cascade",
+            remedy="use a run with the CTC cascade (compsets ELM%CNPRDCTCBC)",
+        )
+    if not restart.date.endswith("-01-01"):
+        yield finding(
+            restart.file,
+            f"timemgr_rst_curr_ymd is {restart.date}",
+            expected="the start of a model year, where a forcing cycle ends",
+            remedy="use a restart of January 1st",
+        )
+
+
+def check_scalaravg(restart: Restart) -> Iterator[Finding]:
+    """`scalaravg_col` of an AD restart whose rates were divided by it, on the soil columns."""
+    name, remedy = "scalaravg_col", "use the restart as ELM wrote it, of an AD run that began in year 1"
+    path = restart.path
+    with open_dataset(path) as dataset:
+        if name not in dataset.variables:
+            yield finding(path, f"variable {name} is missing", expected="it in AD", remedy=remedy)
+            return
+        values = gather(dataset[name], restart.grid.column)[:, SCALARAVG_LAYER]
+        unusable = is_fill(dataset[name], values) | ~((values > 0.0) & np.isfinite(values))
+    if unusable.any():
+        cell = int(np.argmax(unusable))
+        yield finding(
+            path,
+            f"variable {name} is not usable on {np.count_nonzero(unusable)} of {len(values)} soil columns, "
+            f"first that of cell {cell + 1} with {values[cell]:g}",
+            expected="a mean above 0, by which the slow pools are taken out of AD",
+            remedy=remedy,
+        )
+
+
+#: Fields that fusion takes from the history of the input run and of the reference.
+INPUT_FIELDS, LABEL_FIELDS = tuple(SCALARS), SCALAR_TARGETS
+
+
+def check_history(
+    restart: RestartSummary, history: HistoryFacts, years: int, fields: tuple[str, ...]
+) -> Iterator[Finding]:
+    """The history of a run holds the fields, and covers the forcing cycle that ends at its restart's date."""
+    end = restart.year
+    if not history.covers(end - years, end):
+        yield finding(
+            history.cells.path,
+            f"time_bounds: the history covers {history.covered(end - years, end):.2f} of the {years} years "
+            f"before {restart.date}, the date of {restart.file}; it reaches from model year "
+            f"{history.start[0]:.2f} to {history.end[-1]:.2f}",
+            expected=f"the forcing cycle that ends there, model years {end - years} to {end - 1}",
+            remedy="give all history files of these years, or the restart at their end",
+        )
+    missing = [name for name in fields if name not in history.fields]
+    if missing:
+        yield finding(
+            history.cells.path,
+            f"variables {', '.join(missing)} are missing in one or more of {history.files} files",
+            expected=", ".join(fields),
+            remedy="give the tape that holds them",
+        )

@@ -1,0 +1,89 @@
+# The domains of this run: where each one's files are, made by the embedded model or given.
+from types import SimpleNamespace
+
+USED = list(dict.fromkeys([*CONFIG.training.domains, CONFIG.target.domain]))
+
+
+def embedded_domain():
+    """The embedded world; its land-model output is made here."""
+    end_of_ad = CONFIG.land_model.boundaries("ad")[-1]
+    end_of_reference = CONFIG.land_model.boundaries("reference")[-1]
+    return SimpleNamespace(
+        **WORLD_FILES,
+        restart=restart_file("ad", INPUT_YEAR),
+        history=history_files("ad", 0, last=INPUT_YEAR),
+        mortality_factor=CONFIG.land_model.spinup_mortality_factor,
+        reference_restart=restart_file("reference", end_of_reference),
+        reference_history=history_files("reference", 0)[-1:],
+        reference_ad_restart=restart_file("ad", end_of_ad),
+        forcing=SimpleNamespace(
+            kind="datm",
+            patterns=[f"{WORLD}/forcing/clmforc.embedded.*.nc"],
+            files=world_forcing,
+            product=CONFIG.world.forcing_product,
+            first_year=CONFIG.world.forcing_first_year,
+            years=CONFIG.world.forcing_years,
+            align_year=1,
+            limit_km=CONFIG.fusion.forcing_limit_km,
+        ),
+    )
+
+
+def given_domain(files):
+    """A domain of the configuration; its files exist."""
+
+    def several(patterns):
+        return [path.as_posix() for path in matching_files(patterns)]
+
+    def one(path):
+        return several([path])[0] if path else []
+
+    forcing = files.forcing
+    patterns = forcing.files or files.history
+    paths = several(patterns)
+
+    def forcing_files(years):
+        if forcing.kind != "datm":
+            return paths
+        return [path for path in paths if any(f".{year:04d}-" in path for year in years)]
+
+    return SimpleNamespace(
+        domain=one(files.domain),
+        surface=one(files.surface),
+        params=one(files.params),
+        soil_params=one(files.soil_params),
+        restart=one(files.restart),
+        history=several(files.history),
+        mortality_factor=files.spinup_mortality_factor,
+        reference_restart=one(files.reference_restart),
+        reference_history=several(files.reference_history),
+        reference_ad_restart=one(files.reference_ad_restart),
+        forcing=SimpleNamespace(
+            kind=forcing.kind,
+            patterns=patterns,
+            files=forcing_files,
+            product=forcing.product,
+            first_year=forcing.first_year,
+            years=forcing.years,
+            align_year=forcing.align_year,
+            limit_km=forcing.limit_km,
+        ),
+    )
+
+
+try:
+    DOMAINS = {
+        name: embedded_domain() if name == EMBEDDED else given_domain(CONFIG.domains[name]) for name in USED
+    }
+except PhaseError as error:
+    print(f"phase: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)
+
+TARGET = DOMAINS[CONFIG.target.domain]
+INJECTED = f"{RUN}/restart/{Path(TARGET.restart).name}"
+CONTROL = f"{RUN}/restart/control/{Path(TARGET.restart).name}"
+
+
+def of_domain(key):
+    """Input function: a file, or files, of the domain in the wildcards."""
+    return lambda wildcards: getattr(DOMAINS[wildcards.domain], key)

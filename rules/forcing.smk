@@ -1,0 +1,67 @@
+# Forcing to monthly means on the cells of a domain: jobs by variable and by years, as configured.
+from phase_lib.elm.forcing import FORCING
+
+FORCING_GROUPS = (
+    {name: [name] for name in FORCING} if CONFIG.fusion.forcing_by_variable else {"all": [*FORCING]}
+)
+
+
+wildcard_constraints:
+    domain="[A-Za-z0-9][A-Za-z0-9_-]*",
+    variables="|".join(FORCING_GROUPS),
+    first=r"\d+",
+    last=r"\d+",
+
+
+def forcing_pieces(domain):
+    """Monthly means of a domain, one file for each job."""
+    forcing = DOMAINS[domain].forcing
+    end = forcing.first_year + forcing.years
+    step = CONFIG.fusion.forcing_years_per_job or forcing.years
+    return [
+        f"{RUN}/forcing/{domain}/{group}.{first:04d}-{min(first + step, end) - 1:04d}.nc"
+        for group in FORCING_GROUPS
+        for first in range(forcing.first_year, end, step)
+    ]
+
+
+def of_forcing(key):
+    """Params function: a fact of the forcing of the domain in the wildcards."""
+    return lambda wildcards: getattr(DOMAINS[wildcards.domain].forcing, key)
+
+
+rule reduce_forcing:
+    input:
+        domain=of_domain("domain"),
+        forcing=lambda wildcards: DOMAINS[wildcards.domain].forcing.files(
+            range(int(wildcards.first), int(wildcards.last) + 1)
+        ),
+    output:
+        monthly=f"{RUN}/forcing/{{domain}}/{{variables}}.{{first}}-{{last}}.nc",
+    log:
+        log_file("reduce_forcing-{domain}-{variables}-{first}-{last}"),
+    benchmark:
+        benchmark_file("reduce_forcing-{domain}-{variables}-{first}-{last}")
+    conda:
+        "../envs/cpu.yaml"
+    threads: 2
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        kind=of_forcing("kind"),
+        # Patterns: a shell takes no command line with thousands of names.
+        files=of_forcing("patterns"),
+        product=of_forcing("product"),
+        align_year=of_forcing("align_year"),
+        limit_km=of_forcing("limit_km"),
+        variables=lambda wildcards: FORCING_GROUPS[wildcards.variables],
+        years=lambda wildcards: int(wildcards.last) - int(wildcards.first) + 1,
+        code=code_hash("elm/forcing", "elm/domain"),
+    message:
+        "reducing the forcing of {wildcards.domain} to monthly means"
+    shell:
+        "phase forcing --kind {params.kind} --files {params.files:q} --product {params.product:q}"
+        " --domain {input.domain:q} --variables {params.variables} --align-year {params.align_year}"
+        " --first-year {wildcards.first} --years {params.years} --limit-km {params.limit_km}"
+        " --output {output.monthly:q} --workers {threads} --log {log:q}"

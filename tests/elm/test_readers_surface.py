@@ -1,0 +1,329 @@
+"""Surface, domain and parameter files of every layout, and all readers on all NetCDF flavours."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import pytest
+
+from phase_lib.base.errors import InputError
+from phase_lib.elm.domain import read_domain
+from phase_lib.elm.history import History
+from phase_lib.elm.netcdf import Flavour, flavour
+from phase_lib.elm.parameters import read_parameters, read_soil_order_parameters
+from phase_lib.elm.restart import read_header
+from phase_lib.elm.surface import read_land_area, read_surface
+from tests.helpers.history import Grid, write_history, years
+from tests.helpers.restarts import (
+    LEAFCN,
+    copy_of,
+    make_world,
+    raw,
+    without,
+    write_parameters,
+    write_soil_parameters,
+)
+
+RADIUS_KM = 6371.22
+LAT, LON = np.array([-45.0, 0.0, 45.0]), np.array([0.0, 90.0, 180.0, 270.0])
+
+
+def number(lat: np.ndarray, lon: np.ndarray, level: np.ndarray | int = 0) -> np.ndarray:
+    """A value that tells places and levels apart."""
+    return np.asarray(lat + (lon % 360.0) / 1000.0 + 100.0 * np.asarray(level))
+
+
+def write_global_surface(path: Path, *, east: bool = True, natpft: int = 17, layers: int = 10) -> Path:
+    """A 2-D surface file on `LAT`, `LON`."""
+    lat, lon = np.meshgrid(LAT, LON, indexing="ij")
+    with netCDF4.Dataset(path, "w", format="NETCDF3_64BIT_DATA") as d:
+        for name, size in (
+            ("lsmlat", 3), ("lsmlon", 4), ("natpft", natpft), ("cft", 2), ("nlevsoi", layers), ("time", 12)
+        ):  # fmt: skip
+            d.createDimension(name, size)
+        d.createVariable("LATIXY", "f8", ("lsmlat", "lsmlon"))[:] = lat
+        d.createVariable("LONGXY", "f8", ("lsmlat", "lsmlon"))[:] = lon if east else (lon + 180) % 360 - 180
+        d.createVariable("SOIL_ORDER", "i4", ("lsmlat", "lsmlon"))[:] = np.arange(12).reshape(3, 4)
+        levels = {"PCT_NAT_PFT": "natpft", "PCT_CFT": "cft", "PCT_SAND": "nlevsoi", "MONTHLY_LAI": "time"}
+        for name, level in levels.items():
+            size = d.dimensions[level].size
+            dims = (
+                (level, "natpft", "lsmlat", "lsmlon")
+                if name == "MONTHLY_LAI"
+                else (level, "lsmlat", "lsmlon")
+            )
+            values = number(lat, lon, np.arange(size)[:, None, None])
+            if name == "MONTHLY_LAI":
+                values = values[:, None] + 10000.0 * np.arange(natpft)[:, None, None]
+            d.createVariable(name, "f8", dims)[:] = values
+    return path
+
+
+# -- surface ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("natpft", [15, 17])
+@pytest.mark.parametrize("east", [False, True])
+def test_cells_of_a_2d_surface_file_are_found_by_place(tmp_path: Path, east: bool, natpft: int) -> None:
+    path = write_global_surface(tmp_path / "surfdata.nc", east=east, natpft=natpft)
+    lat, lon = np.array([45.0, -45.0, 0.0]), np.array([-90.0, 180.0, 360.0])
+    found = read_surface(path, ["PCT_NAT_PFT", "PCT_CFT", "SOIL_ORDER", "MONTHLY_LAI"], lat, lon)
+    pfts = number(lat[:, None], lon[:, None], np.arange(natpft))
+    np.testing.assert_array_equal(found["PCT_NAT_PFT"], pfts)
+    np.testing.assert_array_equal(found["PCT_CFT"], pfts[:, :2])
+    assert found["SOIL_ORDER"].tolist() == [11, 2, 4]
+    assert found["SOIL_ORDER"].dtype.kind == "i"
+    months = number(lat[:, None, None], lon[:, None, None], np.arange(12)[:, None])
+    np.testing.assert_array_equal(found["MONTHLY_LAI"], months + 10000.0 * np.arange(natpft))
+
+
+def test_cells_of_a_1d_surface_file_are_found_by_place(elm_sample: Path) -> None:
+    path = elm_sample / "surfdata.biomes.1d.nc"
+    order = np.random.default_rng(0).permutation(24)
+    lat, lon = raw(path, "LATIXY")[order], raw(path, "LONGXY")[order] % 360.0
+    found = read_surface(path, ["PCT_SAND", "SOIL_COLOR"], lat, lon)
+    np.testing.assert_array_equal(found["PCT_SAND"], raw(path, "PCT_SAND").T[order])
+    np.testing.assert_array_equal(found["SOIL_COLOR"], raw(path, "SOIL_COLOR")[order])
+
+
+def test_other_soil_layers_than_ten_are_refused(tmp_path: Path) -> None:
+    path = write_global_surface(tmp_path / "surfdata.nc", layers=15)
+    with pytest.raises(InputError, match=r"PCT_SAND has 15 layers \(dimension nlevsoi\); expected 10"):
+        read_surface(path, ["PCT_SAND"], LAT[:1], LON[:1])
+    read_surface(path, ["PCT_NAT_PFT"], LAT[:1], LON[:1])
+
+
+def test_a_cell_that_the_surface_file_lacks_is_refused(tmp_path: Path) -> None:
+    path = write_global_surface(tmp_path / "surfdata.nc")
+    with pytest.raises(InputError, match="1 of 1 cells have no partner among its 12 surface cells"):
+        read_surface(path, ["SOIL_ORDER"], np.array([44.0]), np.array([0.0]))
+
+
+def test_a_field_off_the_grid_and_places_off_the_globe_are_refused(tmp_path: Path) -> None:
+    path = write_global_surface(tmp_path / "surfdata.nc")
+    with netCDF4.Dataset(path, "r+") as d:
+        d.createVariable("ABM", "f8", ("time",))
+    with pytest.raises(InputError, match=r"ABM has dimensions \('time',\)"):
+        read_surface(path, ["ABM"], LAT[:1], LON[:1])
+    with netCDF4.Dataset(path, "r+") as d:
+        d["LATIXY"][0, 1] = 95.0
+    with pytest.raises(InputError, match="LATIXY: 1 cells are out of range, first cell 2 with 95"):
+        read_surface(path, ["SOIL_ORDER"], LAT[:1], LON[:1])
+
+
+@pytest.mark.parametrize("in_steradian", [False, True])
+def test_areas_are_km2_whatever_the_file_holds(tmp_path: Path, in_steradian: bool) -> None:
+    """Regional files say km^2 and hold steradian."""
+    world = make_world(tmp_path)
+    square_km = np.array([16.0, 12.5, 11000.0])
+    with netCDF4.Dataset(world.surface, "r+") as d:
+        d["AREA"].units = "km^2"
+        d["AREA"][:] = square_km / RADIUS_KM**2 if in_steradian else square_km
+        d["LANDFRAC_PFT"][:] = 0.5
+    found = read_surface(world.surface, ["AREA"], world.lat, world.lon)["AREA"]
+    np.testing.assert_allclose(found, square_km, rtol=1e-12)
+    land = read_land_area(world.surface, world.lat, world.lon)
+    np.testing.assert_allclose(land, 0.5e6 * square_km, rtol=1e-12)
+
+
+def test_of_a_large_field_one_level_at_a_time_is_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "surfdata.nc"
+    lat, lon = np.meshgrid(np.linspace(-89.5, 89.5, 180), np.arange(0.5, 360.0), indexing="ij")
+    with netCDF4.Dataset(path, "w", format="NETCDF3_64BIT_DATA") as d:
+        for name, size in (("lsmlat", 180), ("lsmlon", 360), ("natpft", 17), ("time", 12)):
+            d.createDimension(name, size)
+        d.createVariable("LATIXY", "f8", ("lsmlat", "lsmlon"))[:] = lat
+        d.createVariable("LONGXY", "f8", ("lsmlat", "lsmlon"))[:] = lon
+        d.createVariable("MONTHLY_LAI", "f8", ("time", "natpft", "lsmlat", "lsmlon"))
+    tracemalloc.start()
+    read_surface(path, ["MONTHLY_LAI"], lat[90, :5], lon[90, :5])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * 8 * lat.size < 12 * 17 * 8 * lat.size
+
+
+# -- domain -----------------------------------------------------------------------------------------------
+
+
+def write_domain(path: Path, shape: tuple[int, int] = (3, 4), units: str = "radian2", **extra: Any) -> Path:
+    """A domain with three cells of sea, and variables that no reader asks for."""
+    lat, lon = np.meshgrid(LAT, LON, indexing="ij")
+    mask = np.ones(12, dtype=np.int32)
+    mask[[0, 5, 11]] = 0
+    values = {"yc": lat, "xc": lon, "frac": mask * 0.7, "area": 1e-4 * (1.0 + np.arange(12)), **extra}
+    with netCDF4.Dataset(path, "w", format="NETCDF3_CLASSIC") as d:
+        for name, size in (("nj", shape[0]), ("ni", shape[1]), ("nv", 4), ("x", 7)):
+            d.createDimension(name, size)
+        d.createVariable("mask", "i4", ("nj", "ni"))[:] = mask.reshape(shape)
+        for name, field in values.items():
+            d.createVariable(name, "f8", ("nj", "ni"))[:] = np.asarray(field).reshape(shape)
+        d["yc"].units, d["xc"].units, d["area"].units = "degrees_north", "degrees_east", units
+        d.createVariable("gridID", "i4", ("nj", "ni"))
+        d.createVariable("xv", "f8", ("nv", "nj", "ni"))
+        d.createVariable("x", "f8", ("x",))
+    return path
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (1, 12)])
+def test_land_cells_of_a_domain_come_row_by_row(tmp_path: Path, shape: tuple[int, int]) -> None:
+    domain = read_domain(write_domain(tmp_path / "domain.nc", shape))
+    land = [1, 2, 3, 4, 6, 7, 8, 9, 10]
+    assert (domain.shape, domain.row.tolist()) == (shape, land)
+    lat, lon = np.meshgrid(LAT, LON, indexing="ij")
+    np.testing.assert_array_equal(domain.lat, lat.reshape(-1)[land])
+    np.testing.assert_array_equal(domain.lon, lon.reshape(-1)[land])
+    assert np.all(domain.frac == 0.7)
+
+
+@pytest.mark.parametrize("units", ["radian2", "radians^2", "steradian", "arcad^2", "", "km^2", "km2"])
+def test_areas_of_a_domain_are_steradian_whatever_the_file_holds(tmp_path: Path, units: str) -> None:
+    steradian = 1e-4 * (1.0 + np.arange(12))
+    area = steradian * RADIUS_KM**2 if units.startswith("km") else steradian
+    domain = read_domain(write_domain(tmp_path / "domain.nc", units=units, area=area))
+    np.testing.assert_allclose(domain.area, steradian[domain.row], rtol=1e-12)
+
+
+def test_a_faulty_domain_is_refused(tmp_path: Path) -> None:
+    lat, lon = np.meshgrid(LAT, LON, indexing="ij")
+    nowhere = np.where((lat == 45.0) & (lon == 90.0), np.nan, lat)
+    for what, words in (
+        ({"units": "acres"}, "area has units 'acres'"),
+        ({"yc": nowhere}, "yc: 1 cells are out of range"),
+        ({"yc": np.zeros(12), "xc": np.full(12, 5.0)}, "cells 1 and 2 lie in the same place"),
+    ):
+        with pytest.raises(InputError, match=words):
+            read_domain(write_domain(tmp_path / "domain.nc", **what))
+    path = write_domain(tmp_path / "domain.nc")
+    with netCDF4.Dataset(path, "r+") as d:
+        d["mask"][:] = 0
+    with pytest.raises(InputError, match="no cell is land"):
+        read_domain(path)
+
+
+def test_sea_may_lie_anywhere(tmp_path: Path) -> None:
+    """Only land cells need a place: files are about that leave the sea's coordinates open."""
+    lat, _ = np.meshgrid(LAT, LON, indexing="ij")
+    lat = lat.reshape(-1).copy()
+    lat[5] = 1.0e36
+    assert read_domain(write_domain(tmp_path / "domain.nc", yc=lat)).ncells == 9
+
+
+# -- parameters -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pfts", [17, 25])
+def test_parameters_are_those_of_the_first_17_pfts(tmp_path: Path, pfts: int) -> None:
+    path = write_parameters(tmp_path / "params.nc")
+    if pfts == 17:
+        with netCDF4.Dataset(path) as old, netCDF4.Dataset(tmp_path / "17.nc", "w") as new:
+            new.createDimension("pft", 17)
+            new.createDimension("allpfts", 1)
+            for name, variable in old.variables.items():
+                new.createVariable(name, "f8", variable.dimensions)[:] = variable[:17]
+        path = tmp_path / "17.nc"
+    parameters = read_parameters(path)
+    np.testing.assert_array_equal(parameters.per_pft("leafcn"), LEAFCN)
+    assert parameters.value("k_s4") == 0.0001000050003
+
+
+@pytest.mark.parametrize("attribute", ["_FillValue", "missing_value", "neither"])
+def test_masked_parameters_are_missing_not_numbers(tmp_path: Path, attribute: str) -> None:
+    path = write_parameters(tmp_path / "params.nc")
+    fill = 1.0e36 if attribute == "neither" else -999.0
+    with netCDF4.Dataset(path, "r+") as d:
+        variable = d.createVariable(
+            "fm_leaf", "f8", ("pft",), fill_value=fill if attribute == "_FillValue" else None
+        )
+        if attribute == "missing_value":
+            variable.missing_value = fill
+        d.set_auto_mask(False)
+        variable[:] = np.where(np.arange(25) % 5 == 0, fill, 0.5)
+    values = read_parameters(path).per_pft("fm_leaf")
+    np.testing.assert_array_equal(np.isnan(values), np.arange(17) % 5 == 0)
+    assert np.all(values[~np.isnan(values)] == 0.5)
+
+
+def test_parameter_files_that_are_too_short_are_refused(tmp_path: Path) -> None:
+    for name, size, read in (
+        ("pft", 15, read_parameters),
+        ("soilorder", 12, read_soil_order_parameters),
+    ):
+        path = tmp_path / f"{name}.nc"
+        with netCDF4.Dataset(path, "w") as d:
+            d.createDimension(name, size)
+        with pytest.raises(InputError, match=f"dimension {name} is missing or short"):
+            read(path)
+
+
+# -- flavours ---------------------------------------------------------------------------------------------
+
+FLAVOURS: tuple[Flavour, ...] = (
+    "NETCDF3_CLASSIC",
+    "NETCDF3_64BIT_OFFSET",
+    "NETCDF3_64BIT_DATA",
+    "NETCDF4",
+)
+
+
+def everything(folder: Path) -> dict[str, Any]:
+    """What all readers say of the files in a folder."""
+    header, grid = read_header(folder / "case.elm.r.0021-01-01-00000.nc")
+    domain = read_domain(folder / "domain.nc")
+    history = History([folder / "history.nc"])
+    parameters = read_parameters(folder / "params.nc")
+    return {
+        **{f.name: getattr(header, f.name) for f in fields(header) if f.name not in ("path", "flavour")},
+        **{f.name: getattr(grid, f.name) for f in fields(grid)},
+        **{f"domain_{name}": getattr(domain, name) for name in ("row", "lat", "lon", "frac", "area")},
+        "history": history.read("TLAI"),
+        "land": history.grid.land_area_m2,
+        **read_surface(folder / "surfdata.nc", ["PCT_NAT_PFT", "SOIL_ORDER", "AREA"], grid.lat, grid.lon),
+        **parameters.pft,
+        **parameters.scalar,
+        **read_soil_order_parameters(folder / "soil.nc"),
+    }
+
+
+@pytest.mark.parametrize("kind", FLAVOURS)
+def test_all_flavours_are_read_alike(tmp_path: Path, kind: Flavour) -> None:
+    original, converted = tmp_path / "original", tmp_path / "converted"
+    world = make_world(original, crop=True, ice=True)
+    write_domain(original / "domain.nc")
+    write_parameters(original / "params.nc")
+    write_soil_parameters(original / "soil.nc")
+    grid = Grid()
+    values = np.random.default_rng(0).random((3, grid.cells))
+    write_history(original / "history.nc", grid, years(0, 3), {"TLAI": values})
+    converted.mkdir()
+    for path in original.glob("*.nc"):
+        without(path, converted / path.name, flavour=kind)
+        assert flavour(converted / path.name) == kind
+    expected, found = everything(original), everything(converted)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    np.testing.assert_array_equal(expected["cover"], world.cover)
+
+
+def test_the_sample_reads_alike_as_netcdf4(elm_sample: Path, tmp_path: Path) -> None:
+    restart = elm_sample / "ad20.elm.r.0021-01-01-00000.nc"
+    copy = without(restart, tmp_path / restart.name, flavour="NETCDF4")
+    (header, grid), (_, expected) = read_header(copy), read_header(restart)
+    assert header.flavour == "NETCDF4"
+    for field in fields(grid):
+        np.testing.assert_array_equal(getattr(grid, field.name), getattr(expected, field.name))
+    for name in ("soil3c_vr", "leafc"):
+        np.testing.assert_array_equal(raw(copy, name), raw(restart, name))
+
+
+def test_a_truncated_copy_is_refused(elm_sample: Path, tmp_path: Path) -> None:
+    path = copy_of(elm_sample / "ad20.elm.r.0021-01-01-00000.nc", tmp_path)
+    with path.open("r+b") as stream:
+        stream.truncate(path.stat().st_size // 2)
+    with pytest.raises(InputError, match="is truncated"):
+        read_header(path)
