@@ -233,7 +233,9 @@ def forcing(
 @click.option("--domain", type=FILE, required=True, help="Domain file.")
 @click.option("--params", type=FILE, required=True, help="PFT and decomposition parameters.")
 @click.option("--soil-params", type=FILE, required=True, help="Soil-order parameters.")
-@click.option("--forcing", type=FILE, required=True, help="Monthly means made by `phase forcing`.")
+@click.option(
+    "--forcing", type=FILE, required=True, multiple=True, help="Monthly means made by `phase forcing`."
+)
 @click.option("--output-dir", type=FILE, required=True, help="Directory for restart and history.")
 @settings_option("land_model")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
@@ -248,7 +250,7 @@ def run_segment(
     domain: Path,
     params: Path,
     soil_params: Path,
-    forcing: Path,
+    forcing: tuple[Path, ...],
     output_dir: Path,
     settings: str,
     threads: int,
@@ -291,6 +293,8 @@ class _Part(click.ParamType):
         number, slash, count = str(value).partition("/")
         if not (slash and number.isdigit() and count.isdigit()):
             self.fail(f"{value!r} is not like 2/8", param, ctx)
+        if not 1 <= int(number) <= int(count):
+            self.fail(f"{value!r} is no part; expected 1/{count} to {count}/{count}", param, ctx)
         return int(number), int(count)
 
 
@@ -682,7 +686,7 @@ def report(
     **files: Path | None,
 ) -> None:
     """Writes summary.json and the report of a run, or prints its closing page."""
-    from phase_lib.base.files import read_json
+    from phase_lib.base.files import read_json, writing
     from phase_lib.report.closing import closing_page
 
     if closing is not None:
@@ -714,8 +718,10 @@ def report(
         drift=drift,
     )
     facts = RunFacts.of(choices, cores)
-    write_summary(products, facts, summary)
-    write_report(summary, products, output_dir)
+    # The summary is there when its report is, so that a faulty product leaves nothing behind.
+    with writing(summary) as temporary:
+        write_summary(products, facts, temporary)
+        write_report(temporary, products, output_dir)
 
 
 @phase.command()

@@ -61,6 +61,8 @@ def writing(path: str | Path) -> Iterator[Path]:
     """
     final = Path(path)
     with refused_as_input(final):
+        if final.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         final.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent)
         os.close(handle)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.base.files import read_json, write_json
+from phase_lib.base.files import read_json, require_file, write_json
 from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version, settings_hash
 from phase_lib.dataset.loading import CellIndex, describe, read_cells
@@ -57,6 +57,9 @@ def join_records(
     """
     parts = [(name, read_cells(path)) for name, paths in records.items() for path in paths]
     # Training domains come first: the first batch says which variables there are, labels among them.
+    for _, index in parts:
+        for file, _ in index.batches:
+            require_file(file, remedy="fuse again")
     parts.sort(key=lambda part: part[0] not in training)
     for name, index in parts:
         if index.domains != (name,):

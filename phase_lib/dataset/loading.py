@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os.path
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.netcdf import get_attribute, get_variable, open_dataset
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,9 @@ class CellIndex:
             return np.ones(self.ncells, dtype=bool)
         if name not in self.domains:
             found = "names no domain" if name is None else f"has no domain {name!r}"
-            raise InputError(self.path, found, expected=f"one of {', '.join(self.domains)}")
+            raise InputError(
+                self.path, found, expected=f"one of {', '.join(self.domains)}", remedy="name one of these"
+            )
         return self.domain == self.domains.index(name)
 
 
@@ -102,6 +105,15 @@ def read_cells(dataset_dir: str | Path) -> CellIndex:
         def values(name: str) -> np.ndarray:
             return np.asarray(get_variable(path, dataset, name)[:])
 
+        def held(attribute: str) -> Any:
+            text = str(get_attribute(path, dataset, attribute))
+            try:
+                return json.loads(text)
+            except json.JSONDecodeError as error:
+                raise InputError(
+                    path, f"attribute {attribute} is not JSON ({error})", remedy="join the records again"
+                ) from error
+
         return CellIndex(
             path=path,
             cell=values("cell"),
@@ -114,10 +126,12 @@ def read_cells(dataset_dir: str | Path) -> CellIndex:
             trainable=values("trainable") == 1,
             domain=values("domain").astype(np.int64),
             batch=values("batch").astype(np.int64),
-            domains=tuple(json.loads(dataset.domains)),
-            forcing=json.loads(dataset.forcing),
-            batches=tuple((path.parent / file, identity) for file, identity in json.loads(dataset.batches)),
-            dataset_id=str(dataset.dataset_id),
+            domains=tuple(held("domains")),
+            forcing=held("forcing"),
+            batches=tuple(
+                (Path(os.path.normpath(path.parent / file)), identity) for file, identity in held("batches")
+            ),
+            dataset_id=str(get_attribute(path, dataset, "dataset_id")),
         )
 
 
@@ -163,6 +177,13 @@ def iterate_batches(
     for number in np.unique(index.batch[wanted]):
         members = np.flatnonzero(index.batch == number)
         inside = wanted[members]
+        if not 0 <= number < len(index.batches):
+            raise InputError(
+                index.path,
+                f"variable batch is {number} for cell {members[0] + 1}",
+                expected=f"0 to {len(index.batches) - 1}, as attribute batches lists them",
+                remedy="join the records again",
+            )
         path, identity = index.batches[number]
         with open_dataset(path) as dataset:
             if getattr(dataset, "dataset_id", None) != identity:
@@ -205,4 +226,13 @@ def _as_mask(cells: np.ndarray | None, ncells: int) -> np.ndarray:
 def _read(path: Path, dataset: netCDF4.Dataset, name: str, inside: np.ndarray) -> np.ndarray:
     variable = get_variable(path, dataset, name)
     values = np.asarray(variable[...])
-    return values[inside] if variable.dimensions[0] == "gridcell" else values
+    if variable.dimensions[:1] != ("gridcell",):
+        return values
+    if len(values) != len(inside):
+        raise InputError(
+            path,
+            f"variable {name} is of {len(values)} cells",
+            expected=f"{len(inside)}, as cells.nc says",
+            remedy="fuse again",
+        )
+    return values[inside]

@@ -13,7 +13,7 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.provenance import code_version, settings_hash
 from phase_lib.config.dataset import DatasetSettings
 from phase_lib.dataset.loading import CellIndex, read_cells
-from phase_lib.elm.netcdf import create_dataset, get_variable, open_dataset
+from phase_lib.elm.netcdf import create_dataset, get_attribute, get_variable, open_dataset
 
 SplitKind = Literal["random", "block"]
 EXCLUDED, TRAIN, VALIDATION, TEST = 0, 1, 2, 3
@@ -178,7 +178,14 @@ def read_split(path: str | Path, dataset_dir: str | Path | None = None) -> Split
     with open_dataset(path) as dataset:
         names = ("part", "cell", "lat", "lon")
         values = [np.asarray(get_variable(path, dataset, name)[:]) for name in names]
-        kind, identity = str(dataset.kind), str(dataset.dataset_id)
-    if dataset_dir is not None and identity != read_cells(dataset_dir).dataset_id:
-        raise InputError(path, "is the split of another dataset", remedy="split again")
+        kind, identity = (str(get_attribute(path, dataset, name)) for name in ("kind", "dataset_id"))
+    if dataset_dir is not None:
+        index = read_cells(dataset_dir)
+        if (identity, len(values[0])) != (index.dataset_id, index.ncells):
+            raise InputError(
+                path,
+                f"is the split of another dataset, of {len(values[0])} cells",
+                expected=f"that of {index.path}, of {index.ncells} cells",
+                remedy="split again",
+            )
     return Split(kind, *values)

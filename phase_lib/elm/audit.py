@@ -23,6 +23,7 @@ from typing import Any, Literal
 import netCDF4
 import numpy as np
 
+from phase_lib.base.errors import InputError
 from phase_lib.elm.blocks import Block, Blocks
 from phase_lib.elm.canopy import leaf_area
 from phase_lib.elm.constants import (
@@ -34,7 +35,7 @@ from phase_lib.elm.constants import (
     SPINUP_NORMAL,
     WEIGHT_SUM_TOLERANCE,
 )
-from phase_lib.elm.netcdf import open_dataset
+from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.elm.parameters import Parameters, read_parameters
 from phase_lib.elm.pools import (
     COLUMN_TOTALS,
@@ -134,7 +135,7 @@ _STANDARD_PARAMETERS = Parameters(
     },
 )
 
-_COLUMN_ROWS, _PATCH_ROWS = 1 << 13, 1 << 17
+_COLUMN_ROWS, _PATCH_ROWS = 1 << 12, 1 << 17
 
 #: Pools whose stocks are compared with totals or with each other.
 _IN_STOCKS = frozenset(name for parts in COLUMN_TOTALS.values() for name in parts)
@@ -299,6 +300,14 @@ class _Audit:
     def __init__(self, path: Path, dataset: netCDF4.Dataset, standard: _Standard) -> None:
         self.path, self.dataset, self.standard = path, dataset, standard
         self.header = restart_header(path, dataset)
+        layers = self.header.dims.get("levgrnd", 0)
+        if layers < NLEVDECOMP:
+            raise InputError(
+                path,
+                f"dimension levgrnd has {layers} layers",
+                expected=f"{NLEVGRND}, of which the upper {NLEVDECOMP} hold the soil pools",
+                remedy="use the restart as ELM wrote it",
+            )
         self.grid = Blocks(path, dataset)
         self.normal = self.header.spinup_state == SPINUP_NORMAL
         self.ad = self.header.spinup_state == SPINUP_AD
@@ -461,7 +470,7 @@ class _Audit:
                 self._check_pointers(name, dimension, sizes[dimension])
 
     def _check_pointers(self, name: str, dimension: str, size: int) -> None:
-        variable = self.dataset[name]
+        variable = get_variable(self.path, self.dataset, name)
         pointed = np.zeros(size, dtype=bool)
         outside = 0
         for start in range(0, variable.shape[0], _PATCH_ROWS):

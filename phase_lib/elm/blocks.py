@@ -15,13 +15,12 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.constants import NATPFT
+from phase_lib.elm.constants import COLUMN_SOIL, LANDUNIT_CROP, LANDUNIT_SOIL, NATPFT
 from phase_lib.elm.coordinates import check_coordinates
 from phase_lib.elm.netcdf import get_variable
-from phase_lib.elm.subgrid import _soil_columns, bgc_columns
 
 #: Patches looked at a time where only their index variables are read.
-_INDEX_ROWS = 1 << 17
+INDEX_ROWS = 1 << 17
 #: A restart whose patch weights miss 1 by more is not read. ELM asks for much less, which an audit tells.
 _READABLE_WEIGHT_SUM = 1.0e-6
 
@@ -81,7 +80,9 @@ class Blocks:
 
     Attributes:
         lat, lon: of the cells (gridcell), degrees, convention of the file.
-        columns: True where biogeochemistry runs (column).
+        columns: True where biogeochemistry runs: soil, and active crop columns (column). Crop columns
+            without weight are on file too and hold stale values or fill.
+        soil_columns: column of the natural vegetation of each cell, landunit and column type 1 (gridcell).
 
     Raises:
         InputError: coordinates or indices point nowhere or contradict each other, a cell has no soil
@@ -90,15 +91,16 @@ class Blocks:
 
     def __init__(self, path: str | Path, dataset: netCDF4.Dataset) -> None:
         self._path, self._dataset = Path(path), dataset
+        self._variable("pfts1d_column_index")
         self.lat, self.lon = (
             np.asarray(self._variable(name)[:], dtype=np.float64) for name in ("grid1d_lat", "grid1d_lon")
         )
         check_coordinates(path, self.lat, self.lon, ("grid1d_lat", "grid1d_lon"))
         self._cell = self._index("cols1d_gridcell_index", "gridcell", slice(None))
+        self.soil_columns = self._find_soil_columns()
         self._soil = np.zeros(len(self._cell), dtype=bool)
-        self._soil[_soil_columns(path, dataset, self._cell)] = True
-        self.columns = np.zeros(len(self._cell), dtype=bool)
-        self.columns[bgc_columns(path, dataset)] = True
+        self._soil[self.soil_columns] = True
+        self.columns = self._with_biogeochemistry()
         self._check_patches()
 
     def of(self, dataset: netCDF4.Dataset) -> Blocks:
@@ -160,23 +162,56 @@ class Blocks:
         index, size = np.asarray(self._variable(name)[rows]), self._dataset.dimensions[dimension].size
         wrong = (index < 1) | (index > size)
         if np.any(wrong):
+            index = np.asarray(self._variable(name)[:])
+            wrong = (index < 1) | (index > size)
             first = int(np.argmax(wrong))
             raise InputError(
                 self._path,
-                f"{name}: entries point nowhere, first entry {(rows.start or 0) + first + 1} "
+                f"{name}: {np.count_nonzero(wrong)} entries point nowhere, first entry {first + 1} "
                 f"with {index[first]}",
                 expected=f"1 to {size}, the rows of dimension {dimension}",
                 remedy="the restart is damaged: use another copy",
             )
         return index - 1
 
+    def _find_soil_columns(self) -> np.ndarray:
+        soil = np.flatnonzero(
+            (np.asarray(self._variable("cols1d_ityplun")[:]) == LANDUNIT_SOIL)
+            & (np.asarray(self._variable("cols1d_ityp")[:]) == COLUMN_SOIL)
+        )
+        counts = np.bincount(self._cell[soil], minlength=self.ncells)
+        if np.any(counts != 1):
+            bad = int(np.argmax(counts != 1))
+            dims = self._dataset.dimensions
+            topounits = dims["topounit"].size if "topounit" in dims else self.ncells
+            split = counts[bad] > 1 and topounits > self.ncells
+            raise InputError(
+                self._path,
+                f"cols1d_ityp: cell {bad + 1} has {counts[bad]} soil columns"
+                + (f", as {topounits} topounits divide the {self.ncells} cells" if split else ""),
+                expected="one in every cell",
+                remedy="run ELM with one topounit for each cell"
+                if split
+                else "use a restart with the natural vegetation landunit in every cell",
+            )
+        column = np.empty(self.ncells, dtype=np.int64)
+        column[self._cell[soil]] = soil
+        return column
+
+    def _with_biogeochemistry(self) -> np.ndarray:
+        landunit = np.asarray(self._variable("cols1d_ityplun")[:])
+        crop = landunit == LANDUNIT_CROP
+        if "cols1d_active" in self._dataset.variables:
+            crop &= np.asarray(self._dataset["cols1d_active"][:]) == 1
+        return np.asarray((landunit == LANDUNIT_SOIL) | crop)
+
     def _check_patches(self) -> None:
         """Refuses patches that point nowhere or to another cell, appear twice or leave ground uncovered."""
-        for start in range(0, self.npatches, _INDEX_ROWS):
-            self._refuse_strangers(slice(start, min(start + _INDEX_ROWS, self.npatches)))
+        for start in range(0, self.npatches, INDEX_ROWS):
+            self._refuse_strangers(slice(start, min(start + INDEX_ROWS, self.npatches)))
         seen, known = np.zeros(self.ncells * NATPFT, dtype=bool), 0
         total = np.zeros(self.ncells)
-        for block in self.of_patches(_INDEX_ROWS, covered=False):
+        for block in self.of_patches(INDEX_ROWS, covered=False):
             natural = block.natural
             np.add.at(total, block.cell[block.soil], block.wtcol[block.soil])
             seen[block.cell[natural].astype(np.int64) * NATPFT + block.pft[natural]] = True
@@ -190,6 +225,8 @@ class Blocks:
     def _refuse_strangers(self, rows: slice) -> None:
         """Refuses patches whose column lies in another cell than they do."""
         column = self._index("pfts1d_column_index", "column", rows)
+        if "pfts1d_gridcell_index" not in self._dataset.variables:
+            return
         cell = self._index("pfts1d_gridcell_index", "gridcell", rows)
         strange = self._cell[column] != cell
         if np.any(strange):

@@ -33,13 +33,16 @@ def check_coordinates(
         bad = ~(np.abs(values) <= limit)
         if np.any(bad):
             cell = int(np.argmax(bad))
-            swapped = limit == 90.0 and np.all(np.abs(lat) <= 360.0) and np.all(np.abs(lon) <= 90.0)
+            east = (lon + 180.0) % 360.0 - 180.0
+            swapped = limit == 90.0 and np.all(np.abs(lat) <= 360.0) and np.all(np.abs(east) <= 90.0)
             raise InputError(
                 path,
                 f"{name}: {np.count_nonzero(bad)} cells are out of range, first cell {cell + 1} "
                 f"with {values[cell]:g}",
                 expected=f"degrees from -{limit:g} to {limit:g}",
-                remedy=f"{names[0]} and {names[1]} look exchanged" if swapped else "",
+                remedy=f"{names[0]} and {names[1]} look exchanged: exchange them"
+                if swapped
+                else "the file is damaged: use another copy",
             )
     if distinct:
         _refuse_twins(path, lat, lon, names)

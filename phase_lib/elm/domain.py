@@ -71,7 +71,12 @@ def read_domain(path: str | Path) -> Domain:
         shape = (dataset.dimensions["nj"].size, dataset.dimensions["ni"].size)
     row = np.flatnonzero(fields["mask"] == 1)
     if len(row) == 0:
-        raise InputError(path, "mask: no cell is land", expected="mask = 1 on land")
+        raise InputError(
+            path,
+            "mask: no cell is land",
+            expected="mask = 1 on land",
+            remedy="give the domain file of the run",
+        )
     axes = fields["yc"].reshape(shape)[:, 0], fields["xc"].reshape(shape)[0]
     lat, lon, frac, area = (fields[name][row] for name in ("yc", "xc", "frac", "area"))
     check_coordinates(path, lat, lon, ("yc", "xc"))

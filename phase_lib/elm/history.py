@@ -29,6 +29,7 @@ _GRIDS = (("lat", "lon"), ("lndgrid",))
 #: Dimension of a vector -> prefix of the index vectors that say where its entries lie.
 _VECTORS = {"pft": "pfts1d", "column": "cols1d", "landunit": "land1d", "gridcell": "grid1d"}
 _REFERENCE = re.compile(r"days since (\d+)-(\d{1,2})-(\d{1,2})")
+_AS_WRITTEN = "use the history as ELM wrote it"
 _NOLEAP = ("noleap", "365day")
 #: Values of one field in memory at a time, bytes; at least one sample.
 _BLOCK_BYTES = 64 << 20
@@ -269,7 +270,10 @@ class History:
         if np.any(bad):
             cell = int(np.argwhere(bad)[0][1])
             raise InputError(
-                path, f"variable {name} is fill or NaN on land cell {cell + 1}", remedy="check the run"
+                path,
+                f"variable {name} is fill or NaN on land cell {cell + 1}",
+                expected="numbers on all land cells",
+                remedy="check the run",
             )
 
     def _cell_means(self, path: Path, dataset: netCDF4.Dataset, dimension: str) -> csr_array:
@@ -305,14 +309,19 @@ def _read_times(path: Path) -> _Piece:
         time = get_variable(path, dataset, "time")
         calendar = str(getattr(time, "calendar", ""))
         if calendar.lower().replace("_", "") not in _NOLEAP:
-            raise InputError(path, f"time has calendar {calendar!r}", expected="'noleap'")
+            raise InputError(path, f"time has calendar {calendar!r}", expected="'noleap'", remedy=_AS_WRITTEN)
         variable = get_variable(path, dataset, "time_bounds", dims=("time", "hist_interval"))
         bounds = np.asarray(variable[:], dtype=np.float64)
         units = str(getattr(time, "units", ""))
     if len(bounds) == 0:
         raise InputError(path, "time_bounds: the file holds no sample", remedy="leave it out")
     if not np.all(np.isfinite(bounds)):
-        raise InputError(path, "time_bounds: an interval is NaN", expected="days since the reference date")
+        raise InputError(
+            path,
+            "time_bounds: an interval is NaN",
+            expected="days since the reference date",
+            remedy=_AS_WRITTEN,
+        )
     # The sample of step 0, which ELM writes at the start of some tapes, is no mean over time.
     samples = np.flatnonzero((bounds[:, 1] > bounds[:, 0]) & (bounds[:, 1] > 0.0))
     return _Piece(path, samples, bounds[samples], units)
@@ -321,7 +330,9 @@ def _read_times(path: Path) -> _Piece:
 def _reference_year(path: Path, units: str) -> float:
     match = _REFERENCE.match(units)
     if match is None:
-        raise InputError(path, f"time has units {units!r}", expected="'days since YYYY-MM-DD ...'")
+        raise InputError(
+            path, f"time has units {units!r}", expected="'days since YYYY-MM-DD ...'", remedy=_AS_WRITTEN
+        )
     return int(match[1]) + (int(MONTH_STARTS[int(match[2]) - 1]) + int(match[3]) - 1) / DAYS_PER_YEAR
 
 

@@ -11,12 +11,13 @@ import numpy as np
 
 from phase_lib.elm.constants import CASCADE_CENTURY, CASCADE_CTC, FILL_THRESHOLD, LANDUNIT_NAMES, PFT_NAMES
 from phase_lib.elm.forcing import FORCING
-from phase_lib.elm.netcdf import flavour, is_fill, open_dataset
+from phase_lib.elm.netcdf import flavour, get_attribute, get_variable, is_fill, open_dataset
 from phase_lib.elm.pools import POOL_VARIABLES, SOIL_POOLS
 from phase_lib.elm.restart import restart_header
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP
 from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_YEARS, SURFACE_P
 from phase_lib.elm.subgrid import read_subgrid
+from phase_lib.elm.surface import horizontal_dims, surface_places, surface_variable
 
 _CALLED = {
     "restart": "restart",
@@ -142,28 +143,29 @@ def _restart(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     header, grid = restart_header(path, dataset), read_subgrid(path, dataset)
     scalar = None
     if "scalaravg_col" in dataset.variables:
-        scalar = _summary(np.asarray(dataset["scalaravg_col"][:, SCALARAVG_LAYER])[grid.column])
+        variable = get_variable(path, dataset, "scalaravg_col", dims=("column", "levgrnd"))
+        scalar = _summary(np.asarray(variable[:, SCALARAVG_LAYER])[grid.column])
     return {
         "date": f"{header.year:04d}-{header.month:02d}-{header.day:02d}",
         "spinup_state": header.spinup_state,
         "decomposition": _CASCADES.get(header.decomp_cascade_state or 0),
         "cells": grid.ncells,
         **{f"{name}s": header.dims.get(name) for name in ("topounit", "landunit", "column", "pft")},
-        "landunits_with_weight": _landunits(dataset),
+        "landunits_with_weight": _landunits(path, dataset),
         "covered_patches": int(np.count_nonzero(grid.covered)),
         "latitude": _summary(grid.lat),
         "longitude": _summary(grid.lon),
         "scalaravg_col_layer_4": scalar,
-        "mean_stocks": _stocks(dataset),
+        "mean_stocks": _stocks(path, dataset),
     }
 
 
-def _landunits(dataset: netCDF4.Dataset) -> dict[str, dict[str, float]]:
+def _landunits(path: Path, dataset: netCDF4.Dataset) -> dict[str, dict[str, float]]:
     """Landunits with weight by kind: in how many cells, and their share of the land of all cells, %."""
     names = ("land1d_ityplun", "land1d_wtxy", "land1d_gridcell_index")
     if any(name not in dataset.variables for name in names):
         return {}
-    kind, weight, cell = (np.asarray(dataset[name][:]) for name in names)
+    kind, weight, cell = (np.asarray(get_variable(path, dataset, name)[:]) for name in names)
     found = {}
     for number in np.unique(kind[weight > 0.0]):
         these = (kind == number) & (weight > 0.0)
@@ -174,7 +176,7 @@ def _landunits(dataset: netCDF4.Dataset) -> dict[str, dict[str, float]]:
     return found
 
 
-def _stocks(dataset: netCDF4.Dataset) -> dict[str, dict[str, float | str]]:
+def _stocks(path: Path, dataset: netCDF4.Dataset) -> dict[str, dict[str, float | str]]:
     """Stocks by pool, mean over the cells per m2 of land; a restart knows no areas."""
     cells = dataset.dimensions["gridcell"].size
     stocks: dict[str, dict[str, float | str]] = {}
@@ -182,11 +184,14 @@ def _stocks(dataset: netCDF4.Dataset) -> dict[str, dict[str, float | str]]:
     wanted += [
         name for name, entry in POOL_VARIABLES.items() if entry.element == "c" and entry.organ is not None
     ]
-    shares = {level: np.asarray(dataset[f"{level}_wtxy"][:]) for level in ("cols1d", "pfts1d")}
+    shares = {
+        level: np.asarray(get_variable(path, dataset, f"{level}_wtxy")[:]) for level in ("cols1d", "pfts1d")
+    }
     for name in wanted:
         if name not in dataset.variables:
             continue
-        entry, variable = POOL_VARIABLES[name], dataset[name]
+        entry = POOL_VARIABLES[name]
+        variable = get_variable(path, dataset, name, dims=entry.dims)
         layered = entry.level == "layer"
         weights = shares["cols1d" if layered else "pfts1d"]
         total = 0.0
@@ -203,8 +208,10 @@ def _stocks(dataset: netCDF4.Dataset) -> dict[str, dict[str, float | str]]:
 
 
 def _history(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
-    content = _clock(dataset, "time")
-    bounds = np.asarray(dataset["time_bounds"][:], dtype=np.float64)
+    content = _clock(path, dataset, "time")
+    bounds = np.asarray(
+        get_variable(path, dataset, "time_bounds", dims=("time", "hist_interval"))[:], dtype=np.float64
+    )
     if bounds.size:
         lengths = bounds[:, 1] - bounds[:, 0]
         content["period_days"] = [float(bounds.min()), float(bounds.max())]
@@ -224,7 +231,7 @@ def _history(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
 
 def _forcing(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     clock = "time" if "time" in dataset.variables else "DTIME"
-    content = _clock(dataset, clock)
+    content = _clock(path, dataset, clock)
     time = np.asarray(dataset[clock][:], dtype=np.float64)
     if len(time) > 1:
         content["period"] = _dates(dataset[clock], [time.min(), time.max()])
@@ -248,10 +255,8 @@ def _first_sample(variable: netCDF4.Variable, clock: str) -> dict[str, Any]:
     return {**(_summary(sound * scale + offset) or {}), "units": str(getattr(variable, "units", ""))}
 
 
-def _clock(dataset: netCDF4.Dataset, name: str) -> dict[str, Any]:
-    if name not in dataset.variables:
-        return {}
-    time = dataset[name]
+def _clock(path: Path, dataset: netCDF4.Dataset, name: str) -> dict[str, Any]:
+    time = get_variable(path, dataset, name, dims=(name,))
     return {
         "samples": int(time.shape[0]),
         "time_units": str(getattr(time, "units", "")),
@@ -272,14 +277,14 @@ def _dates(time: netCDF4.Variable, values: list[float]) -> list[str] | None:
 
 
 def _surface(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
-    lat, lon = (np.asarray(dataset[name][:], dtype=np.float64).reshape(-1) for name in ("LATIXY", "LONGXY"))
+    lat, lon = surface_places(path, dataset)
+    horizontal = horizontal_dims(path, dataset["LATIXY"])
     land = np.ones(len(lat), dtype=bool)
     for name in ("LANDFRAC_PFT", "PCT_NATVEG"):
         if name in dataset.variables:
-            land &= np.asarray(dataset[name][:]).reshape(-1) > 0.0
-    variable = dataset["PCT_NAT_PFT"]
-    natpft = variable.dimensions.index("natpft")
-    cover = np.moveaxis(np.asarray(variable[:]), natpft, 0).reshape(variable.shape[natpft], -1)[:, land]
+            land &= np.asarray(get_variable(path, dataset, name, horizontal)[:]).reshape(-1) > 0.0
+    variable = surface_variable(path, dataset, "PCT_NAT_PFT", ("natpft", *horizontal))
+    cover = np.asarray(variable[:]).reshape(variable.shape[0], -1)[:, land]
     mean = cover.mean(axis=1, dtype=np.float64) if np.any(land) else np.zeros(len(cover))
     return {
         "points": len(lat),
@@ -327,15 +332,15 @@ def _soil_parameters(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     }
 
 
-def _places(dataset: netCDF4.Dataset) -> dict[str, Any]:
-    lat, lon = (np.asarray(dataset[name][:], dtype=np.float64) for name in ("lat", "lon"))
+def _places(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
+    lat, lon = (np.asarray(get_variable(path, dataset, name)[:], dtype=np.float64) for name in ("lat", "lon"))
     return {"cells": len(lat), "latitude": _summary(lat), "longitude": _summary(lon)}
 
 
 def _monthly_forcing(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
-    first, years = int(dataset.first_year), int(dataset.years)
+    first, years = (int(get_attribute(path, dataset, name)) for name in ("first_year", "years"))
     return {
-        **_places(dataset),
+        **_places(path, dataset),
         "forcing_years": f"{first:04d} to {first + years - 1:04d}",
         "distance_km": _summary(np.asarray(dataset["forcing_distance_km"][:], dtype=np.float64)),
         "means": {
@@ -352,7 +357,7 @@ def _monthly_forcing(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
 def _predictions(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     flag = dataset.variables.get("ood_flag")
     return {
-        **_places(dataset),
+        **_places(path, dataset),
         "label_space": str(dataset.label_space),
         "flagged_cells": None if flag is None else int(np.count_nonzero(np.asarray(flag[:]) == 1)),
         "fields": [name for name in dataset.variables if name in POOL_VARIABLES or name == "tlai"],
@@ -361,7 +366,7 @@ def _predictions(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
 
 def _test_predictions(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     fields = [name.removesuffix("_phase") for name in dataset.variables if name.endswith("_phase")]
-    return {**_places(dataset), "split": str(getattr(dataset, "split", "")), "fields": fields}
+    return {**_places(path, dataset), "split": str(getattr(dataset, "split", "")), "fields": fields}
 
 
 #: Keys of `inspect` that a person does not read as they are -> what they read, and units.

@@ -15,6 +15,7 @@ from phase_lib.elm.pools import ORGANS, SOIL_POOLS, SoilPool
 
 #: Soil orders of a `CNP_parameters*.nc`, 0 (water) to 15 (ice); index = `SOIL_ORDER`.
 SOIL_ORDERS = 16
+_OF_THE_RUN = "give the clm_params file of the run (paramfile)"
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,22 @@ class Parameters:
         """Values (natpft) of a PFT parameter.
 
         Raises:
-            InputError: the file lacks it.
+            InputError: the file lacks it, or has no value for a PFT that plants belong to.
         """
         if name not in self.pft:
-            raise InputError(self.path, f"parameter {name} is missing", expected=f"{name}(pft)")
-        return self.pft[name]
+            raise InputError(
+                self.path, f"parameter {name} is missing", expected=f"{name}(pft)", remedy=_OF_THE_RUN
+            )
+        values = self.pft[name]
+        missing = np.flatnonzero(~np.isfinite(values[1:])) + 1  # bare ground has no plants
+        if len(missing):
+            raise InputError(
+                self.path,
+                f"parameter {name} has no value for PFT {missing[0]}",
+                expected="a number for PFT 1 to 16",
+                remedy=_OF_THE_RUN,
+            )
+        return values
 
     def value(self, name: str) -> float:
         """Value of a scalar parameter.
@@ -48,7 +60,9 @@ class Parameters:
             InputError: the file lacks it.
         """
         if name not in self.scalar:
-            raise InputError(self.path, f"parameter {name} is missing", expected=f"{name}(allpfts)")
+            raise InputError(
+                self.path, f"parameter {name} is missing", expected=f"{name}(allpfts)", remedy=_OF_THE_RUN
+            )
         return self.scalar[name]
 
     def organ_ratios(self, organ: str) -> tuple[np.ndarray, np.ndarray]:
@@ -72,9 +86,19 @@ class Parameters:
 
         F = max(1, 1 / (365 k)) for litter and SOM, max(1, 0.5 / (365 k)) for CWD, k in 1/day: pools
         slower than a year are sped up to a year (CWD to two).
+
+        Raises:
+            InputError: the file lacks the rate, or it is not positive.
         """
-        years = 0.5 if pool.name == "cwd" else 1.0
-        return max(1.0, years / (365.0 * self.value(pool.rate)))
+        years, rate = 0.5 if pool.name == "cwd" else 1.0, self.value(pool.rate)
+        if not 0.0 < rate < np.inf:
+            raise InputError(
+                self.path,
+                f"parameter {pool.rate} is {rate:g}",
+                expected="the rate of a pool of the CTC cascade, above 0 per day",
+                remedy=_OF_THE_RUN,
+            )
+        return max(1.0, years / (365.0 * rate))
 
     def ad_factors(self) -> dict[str, float]:
         """Acceleration F by cascade pool."""
@@ -91,7 +115,12 @@ def read_parameters(path: str | Path) -> Parameters:
     scalar: dict[str, float] = {}
     with open_dataset(path) as dataset:
         if "pft" not in dataset.dimensions or dataset.dimensions["pft"].size < NATPFT:
-            raise InputError(path, "dimension pft is missing or short", expected=f"at least {NATPFT} PFTs")
+            raise InputError(
+                path,
+                "dimension pft is missing or short",
+                expected=f"at least {NATPFT} PFTs",
+                remedy=_OF_THE_RUN,
+            )
         for name, variable in dataset.variables.items():
             if variable.dtype.kind not in "fi":
                 continue
@@ -112,7 +141,10 @@ def read_soil_order_parameters(path: str | Path) -> dict[str, np.ndarray]:
     with open_dataset(path) as dataset:
         if "soilorder" not in dataset.dimensions or dataset.dimensions["soilorder"].size < SOIL_ORDERS:
             raise InputError(
-                path, "dimension soilorder is missing or short", expected=f"{SOIL_ORDERS} soil orders"
+                path,
+                "dimension soilorder is missing or short",
+                expected=f"{SOIL_ORDERS} soil orders",
+                remedy="give the CNP_parameters file of the run (fsoilordercon)",
             )
         return {
             name: _without_fill(variable)

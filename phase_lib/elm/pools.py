@@ -124,6 +124,11 @@ class PoolVariable:
         """Units of the values on file (the attribute is absent on real files)."""
         return UNITS[self.level, self.element]
 
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Dimensions on file."""
+        return ("pft",) if self.level == "patch" else ("column", "levgrnd")
+
 
 def _registry() -> dict[str, PoolVariable]:
     entries: list[PoolVariable] = []

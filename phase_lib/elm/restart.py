@@ -9,7 +9,9 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
+from phase_lib.elm.constants import CASCADE_CTC
 from phase_lib.elm.netcdf import flavour, open_dataset
+from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND
 from phase_lib.elm.subgrid import Subgrid, read_subgrid
 
 
@@ -53,10 +55,22 @@ def restart_header(path: str | Path, dataset: netCDF4.Dataset) -> RestartHeader:
             expected="CASE.elm.r.YYYY-MM-DD-SSSSS.nc",
             remedy="`phase inspect` tells what it is",
         )
-    ymd = int(np.asarray(dataset["timemgr_rst_curr_ymd"][...]))
+    ymd = _scalar(dataset, "timemgr_rst_curr_ymd") or 0
+    if not (1 <= ymd // 100 % 100 <= 12 and 1 <= ymd % 100 <= 31):
+        raise InputError(
+            path,
+            f"timemgr_rst_curr_ymd is {ymd}",
+            expected="a date as YYYYMMDD",
+            remedy="use the restart as ELM wrote it",
+        )
     state = _scalar(dataset, "spinup_state")
     if state not in (None, 0, 1):
-        raise InputError(path, f"spinup_state is {state}", expected="0 (normal) or 1 (AD)")
+        raise InputError(
+            path,
+            f"spinup_state is {state}",
+            expected="0 (normal) or 1 (AD)",
+            remedy="use the restart as ELM wrote it",
+        )
     return RestartHeader(
         Path(path),
         flavour(path),
@@ -72,7 +86,30 @@ def restart_header(path: str | Path, dataset: netCDF4.Dataset) -> RestartHeader:
 
 
 def _scalar(dataset: netCDF4.Dataset, name: str) -> int | None:
-    return int(np.asarray(dataset[name][...])) if name in dataset.variables else None
+    return int(np.asarray(dataset[name][...]).reshape(-1)[0]) if name in dataset.variables else None
+
+
+def refuse_other_soil(header: RestartHeader) -> None:
+    """Refuses a restart whose soil pools mean something else than this software takes them for.
+
+    Raises:
+        InputError: it is of another cascade than CTC, or has other than ELM's fifteen layers.
+    """
+    if header.decomp_cascade_state not in (None, CASCADE_CTC):
+        raise InputError(
+            header.path,
+            f"decomp_cascade_state is {header.decomp_cascade_state}",
+            expected=f"{CASCADE_CTC}, the CTC cascade",
+            remedy="use a run with the CTC cascade (compsets ELM%CNPRDCTCBC)",
+        )
+    layers = header.dims.get("levgrnd", 0)
+    if layers != NLEVGRND:
+        raise InputError(
+            header.path,
+            f"dimension levgrnd has {layers} layers",
+            expected=f"{NLEVGRND}, of which the upper {NLEVDECOMP} hold the soil pools",
+            remedy="use a restart on ELM's standard soil layers",
+        )
 
 
 def read_header(path: str | Path) -> tuple[RestartHeader, Subgrid]:

@@ -8,19 +8,9 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 
-from phase_lib.base.errors import InputError
-from phase_lib.elm.constants import (
-    COLUMN_SOIL,
-    LANDUNIT_CROP,
-    LANDUNIT_SOIL,
-    NATPFT,
-    PFT_WEIGHT_TOLERANCE,
-)
-from phase_lib.elm.coordinates import check_coordinates
+from phase_lib.elm.blocks import INDEX_ROWS, Blocks
+from phase_lib.elm.constants import NATPFT, PFT_WEIGHT_TOLERANCE
 from phase_lib.elm.netcdf import get_variable
-
-#: A restart whose patch weights miss 1 by more is not read. ELM asks for much less, which an audit tells.
-_READABLE_WEIGHT_SUM = 1.0e-6
 
 
 @dataclass(frozen=True)
@@ -62,141 +52,27 @@ class Subgrid:
 
 
 def read_subgrid(path: str | Path, dataset: netCDF4.Dataset) -> Subgrid:
-    """Builds the inverted maps of a restart.
+    """Builds the inverted maps of a restart, block by block.
 
-    The soil column has landunit type 1 and column type 1; patches are keyed by PFT within that
-    column. With a crop landunit the PFTs above the natural ones have no patch there (-1).
+    Patches are keyed by PFT within the soil column. With a crop landunit the PFTs above the natural ones
+    have no patch there (-1).
 
     Raises:
         InputError: coordinates or indices point nowhere or contradict each other, a cell has no soil
             column or more than one, or the patches of one do not make up the whole of it.
     """
-    lat, lon = (_values(path, dataset, name) for name in ("grid1d_lat", "grid1d_lon"))
-    check_coordinates(path, lat, lon, ("grid1d_lat", "grid1d_lon"))
-    cell_of_column = _rows(path, dataset, "cols1d_gridcell_index", "gridcell")
-    column_of_patch = _rows(path, dataset, "pfts1d_column_index", "column")
-    _refuse_strangers(path, dataset, cell_of_column, column_of_patch)
-    column = _soil_columns(path, dataset, cell_of_column)
-
-    cell_by_column = np.full(len(cell_of_column), -1, dtype=np.int64)
-    cell_by_column[column] = np.arange(len(lat))
-    rows = np.flatnonzero(cell_by_column[column_of_patch] >= 0)
-    cells = cell_by_column[column_of_patch[rows]]
-    itypveg = _values(path, dataset, "pfts1d_itypveg")[rows]
-    wtcol = np.asarray(_values(path, dataset, "pfts1d_wtcol")[rows], dtype=np.float64)
-    _refuse_partial_cover(path, cells, wtcol, len(lat))
-
-    known = (itypveg >= 0) & (itypveg < NATPFT)
-    patch = np.full((len(lat), NATPFT), -1, dtype=np.int64)
-    patch[cells[known], itypveg[known]] = rows[known]
-    if np.count_nonzero(patch >= 0) != np.count_nonzero(known):
-        raise InputError(path, "pfts1d_itypveg: a PFT appears twice on one soil column", expected="once")
-    cover = np.zeros(patch.shape)
-    cover[cells[known], itypveg[known]] = wtcol[known]
-    unknown = np.bincount(cells[~known], wtcol[~known], minlength=len(lat))
-    return Subgrid(
-        lat, lon, column, patch, cover, unknown, _values(path, dataset, "cols1d_wtxy").astype(float)[column]
-    )
-
-
-def _values(path: str | Path, dataset: netCDF4.Dataset, name: str) -> np.ndarray:
-    return np.asarray(get_variable(path, dataset, name)[:])
-
-
-def _rows(path: str | Path, dataset: netCDF4.Dataset, name: str, dimension: str) -> np.ndarray:
-    """A 1-based index variable as 0-based rows of the dimension that it points into."""
-    index, size = _values(path, dataset, name), dataset.dimensions[dimension].size
-    wrong = (index < 1) | (index > size)
-    if np.any(wrong):
-        first = int(np.argmax(wrong))
-        raise InputError(
-            path,
-            f"{name}: {np.count_nonzero(wrong)} entries point nowhere, first entry {first + 1} "
-            f"with {index[first]}",
-            expected=f"1 to {size}, the rows of dimension {dimension}",
-            remedy="the restart is damaged: use another copy",
-        )
-    return index - 1
-
-
-def _refuse_strangers(
-    path: str | Path, dataset: netCDF4.Dataset, cell_of_column: np.ndarray, column_of_patch: np.ndarray
-) -> None:
-    """Refuses patches whose column lies in another cell than they do."""
-    name = "pfts1d_gridcell_index"
-    if name not in dataset.variables:
-        return
-    cell = _rows(path, dataset, name, "gridcell")
-    strange = cell_of_column[column_of_patch] != cell
-    if np.any(strange):
-        first = int(np.argmax(strange))
-        raise InputError(
-            path,
-            f"pfts1d_column_index: patch {first + 1} of cell {cell[first] + 1} lies on column "
-            f"{column_of_patch[first] + 1} of cell {cell_of_column[column_of_patch[first]] + 1}",
-            expected=f"the cell of {name}",
-            remedy="the restart is damaged: use another copy",
-        )
-
-
-def _soil_columns(path: str | Path, dataset: netCDF4.Dataset, cell_of_column: np.ndarray) -> np.ndarray:
-    """Row of the one soil column of each cell (gridcell)."""
-    soil = np.flatnonzero(
-        (_values(path, dataset, "cols1d_ityplun") == LANDUNIT_SOIL)
-        & (_values(path, dataset, "cols1d_ityp") == COLUMN_SOIL)
-    )
-    ncells = dataset.dimensions["gridcell"].size
-    counts = np.bincount(cell_of_column[soil], minlength=ncells)
-    if np.any(counts != 1):
-        bad = int(np.argmax(counts != 1))
-        topounits = dataset.dimensions["topounit"].size if "topounit" in dataset.dimensions else ncells
-        split = counts[bad] > 1 and topounits > ncells
-        raise InputError(
-            path,
-            f"cols1d_ityp: cell {bad + 1} has {counts[bad]} soil columns"
-            + (f", as {topounits} topounits divide the {ncells} cells" if split else ""),
-            expected="one in every cell",
-            remedy="run ELM with one topounit for each cell"
-            if split
-            else "use a restart with the natural vegetation landunit in every cell",
-        )
-    column = np.empty(ncells, dtype=np.int64)
-    column[cell_of_column[soil]] = soil
-    return column
-
-
-def _refuse_partial_cover(path: str | Path, cells: np.ndarray, wtcol: np.ndarray, ncells: int) -> None:
-    total = np.bincount(cells, wtcol, minlength=ncells)
-    wrong = ~(np.abs(total - 1.0) <= _READABLE_WEIGHT_SUM)
-    if np.any(wrong):
-        cell = int(np.argmax(wrong))
-        raise InputError(
-            path,
-            f"pfts1d_wtcol: the patches on the soil column of cell {cell + 1} sum to {total[cell]:.9g}; "
-            f"{np.count_nonzero(wrong)} such cells",
-            expected=f"1 within {_READABLE_WEIGHT_SUM:g}",
-            remedy="use the restart as ELM wrote it",
-        )
-
-
-def bgc_columns(path: str | Path, dataset: netCDF4.Dataset) -> np.ndarray:
-    """Rows of all columns on which ELM runs biogeochemistry: soil, and active crop columns.
-
-    Crop columns without weight are on file too and hold stale values or fill.
-    """
-    landunit = _values(path, dataset, "cols1d_ityplun")
-    crop = landunit == LANDUNIT_CROP
-    if "cols1d_active" in dataset.variables:
-        crop &= np.asarray(dataset["cols1d_active"][:]) == 1
-    return np.flatnonzero((landunit == LANDUNIT_SOIL) | crop)
-
-
-def bgc_patches(path: str | Path, dataset: netCDF4.Dataset) -> np.ndarray:
-    """Rows of all patches on the columns of `bgc_columns`, covered or not."""
-    column = _values(path, dataset, "pfts1d_column_index").astype(np.int64) - 1
-    runs = np.zeros(int(dataset.dimensions["column"].size), dtype=bool)
-    runs[bgc_columns(path, dataset)] = True
-    return np.flatnonzero(runs[column])
+    blocks = Blocks(path, dataset)
+    patch = np.full((blocks.ncells, NATPFT), -1, dtype=np.int64)
+    cover, unknown = np.zeros(patch.shape), np.zeros(blocks.ncells)
+    for block in blocks.of_patches(INDEX_ROWS, covered=False):
+        natural = block.natural
+        place = block.cell[natural], block.pft[natural]
+        patch[place], cover[place] = block.start + block.rows[natural], block.wtcol[natural]
+        strange = block.soil & ~natural
+        np.add.at(unknown, block.cell[strange], block.wtcol[strange])
+    weight = np.asarray(get_variable(path, dataset, "cols1d_wtxy")[:], dtype=np.float64)
+    column = blocks.soil_columns
+    return Subgrid(blocks.lat, blocks.lon, column, patch, cover, unknown, weight[column])
 
 
 @dataclass(frozen=True)

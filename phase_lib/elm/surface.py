@@ -9,7 +9,7 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.constants import LATITUDE_UNITS, LONGITUDE_UNITS
+from phase_lib.elm.constants import LATITUDE_UNITS, LONGITUDE_UNITS, NATPFT
 from phase_lib.elm.coordinates import area_km2, check_coordinates
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import get_variable, open_dataset
@@ -17,6 +17,10 @@ from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import SURFACE_P
 
 _HORIZONTAL = (("lsmlat", "lsmlon"), ("gridcell",))
+#: First dimension of the fields that have levels.
+_LEVELS = {"PCT_NAT_PFT": "natpft", **dict.fromkeys(("PCT_SAND", "PCT_CLAY", "ORGANIC"), "nlevsoi")}
+#: Natural PFTs: all of them, or those that a crop landunit leaves.
+_NATURAL_PFTS = (15, NATPFT)
 _NO_UNITS = ("unitless", "1", "-", "none")
 _PHOSPHORUS_UNITS = ("gP/m2", "gP/m^2", "gP m-2", "gp/m2", "gp/m^2", "gP/m**2")
 #: Spellings of the units that a field may have on file; percentages are called unitless there.
@@ -36,18 +40,34 @@ UNITS: dict[str, tuple[str, ...]] = {
 def surface_variable(
     path: str | Path, dataset: netCDF4.Dataset, name: str, dims: tuple[str, ...] | None = None
 ) -> Any:
-    """A field of an open surface file, its units and soil layers checked.
+    """A field of an open surface file, its units, soil layers and PFTs checked.
 
     Raises:
-        InputError: it is missing, has other dimensions or units, or other than ten soil layers.
+        InputError: it is missing, has other dimensions or units, other than ten soil layers, or other than
+            the natural PFTs.
     """
     variable = get_variable(path, dataset, name, dims, UNITS.get(name))
+    level = _LEVELS.get(name)
+    if level is not None and variable.dimensions[:1] != (level,):
+        raise InputError(
+            path,
+            f"variable {name} has dimensions ({', '.join(variable.dimensions)})",
+            expected=f"({level}, lsmlat, lsmlon) or ({level}, gridcell)",
+            remedy="use the surface data as it was made",
+        )
     if "nlevsoi" in variable.dimensions and dataset.dimensions["nlevsoi"].size != NLEVDECOMP:
         raise InputError(
             path,
             f"variable {name} has {dataset.dimensions['nlevsoi'].size} layers (dimension nlevsoi)",
             expected=f"{NLEVDECOMP}, the layers with biogeochemistry",
             remedy="use surface data on ELM's standard soil layers",
+        )
+    if "natpft" in variable.dimensions and dataset.dimensions["natpft"].size not in _NATURAL_PFTS:
+        raise InputError(
+            path,
+            f"variable {name} has {dataset.dimensions['natpft'].size} PFTs (dimension natpft)",
+            expected=f"{NATPFT}, or 15 beside a crop landunit",
+            remedy="use surface data with ELM's standard PFTs",
         )
     return variable
 
@@ -65,6 +85,7 @@ def horizontal_dims(path: str | Path, variable: Any) -> tuple[str, ...]:
         path,
         f"variable {variable.name} has dimensions {variable.dimensions}",
         expected="(..., lsmlat, lsmlon) or (..., gridcell)",
+        remedy="use the surface data as it was made",
     )
 
 
@@ -74,10 +95,10 @@ def surface_places(path: str | Path, dataset: netCDF4.Dataset) -> tuple[np.ndarr
     Raises:
         InputError: they are missing or no places on the globe.
     """
-    lat, lon = (
-        np.asarray(surface_variable(path, dataset, name)[:], dtype=np.float64).reshape(-1)
-        for name in ("LATIXY", "LONGXY")
-    )
+    places = [surface_variable(path, dataset, name) for name in ("LATIXY", "LONGXY")]
+    for variable in places:
+        get_variable(path, dataset, variable.name, horizontal_dims(path, places[0]))
+    lat, lon = (np.asarray(variable[:], dtype=np.float64).reshape(-1) for variable in places)
     check_coordinates(path, lat, lon, ("LATIXY", "LONGXY"), distinct=False)
     return lat, lon
 

@@ -19,7 +19,7 @@ from phase_lib.elm.history import History
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.elm.pools import POOL_VARIABLES
-from phase_lib.elm.restart import RestartHeader, restart_header
+from phase_lib.elm.restart import RestartHeader, refuse_other_soil, restart_header
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.subgrid import Subgrid, read_subgrid
 from phase_lib.elm.surface import horizontal_dims, surface_places, surface_variable
@@ -122,6 +122,7 @@ def open_restart(
                 expected=names[spinup_state],
                 remedy="give the restart of the other run",
             )
+        refuse_other_soil(header)
         subgrid = read_subgrid(path, dataset)
         if cells is None:
             row = order_cells(subgrid.lat, subgrid.lon)

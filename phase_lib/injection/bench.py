@@ -70,7 +70,6 @@ _REPEATS = 3
 _CELL_BYTES: dict[Layout, int] = {"soil": 40_000, "full": 205_000}
 #: Cells written at a time.
 _BLOCK = 4096
-_MIB = 1 << 20
 
 #: Variables of a real restart of the CNP configuration by dimensions and type.
 _REAL: dict[tuple[tuple[str, ...], str], int] = {
@@ -492,7 +491,7 @@ def bench_inject(
         result["grown"] = {**measured[1], "per_cell_time_ratio": round(per_cell[1] / per_cell[0], 2)}
     return result | {
         "allowed_mib_above_interpreter": _ALLOWANCE_MIB,
-        "page_cache": "the restart was read and dirty pages were written before each run",
+        "page_cache": "before each run the restart is copied once, the copy removed, and the disk synced",
         "memory": "VmHWM of a fresh process, reset after its imports, less its VmRSS then",
         "code_version": code_version(),
     }
@@ -518,7 +517,6 @@ def _measure(cells: int, layout: Layout, where: Path | None) -> dict[str, Any]:
         for repeat in range(_REPEATS):
             LOGGER.info("copying and injecting, %d of %d", repeat + 1, _REPEATS)
             copies.append(_copied(files.restart, directory / "copy.nc"))
-            _settle(files.restart)
             # A process of its own, started anew, so that its peak is that of one injection.
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
                 runs.append(pool.submit(_injected, files, directory / "injected.nc").result())
@@ -546,17 +544,16 @@ def _measure(cells: int, layout: Layout, where: Path | None) -> dict[str, Any]:
     }
 
 
-def _settle(path: Path) -> None:
-    """Writes dirty pages to the disk and reads a file into the page cache."""
+def _settle(source: Path, target: Path) -> None:
+    """Brings the page cache to one state: `source` in it, nothing dirty, as much room as a copy needs."""
+    subprocess.run(["cp", "--reflink=never", source, target], check=True)
+    target.unlink()
     os.sync()
-    with path.open("rb") as stream:
-        while stream.read(_MIB):
-            pass
 
 
 def _copied(source: Path, target: Path) -> float:
     """Seconds that `cp` takes."""
-    _settle(source)
+    _settle(source, target)
     begin = time.perf_counter()
     subprocess.run(["cp", "--reflink=never", source, target], check=True)
     seconds = time.perf_counter() - begin
@@ -566,6 +563,7 @@ def _copied(source: Path, target: Path) -> float:
 
 def _injected(files: InjectionFiles, output: Path) -> dict[str, Any]:
     """One injection: seconds, of each phase too, and peak memory above what the process had, MiB."""
+    _settle(files.restart, output)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = _memory_mib("VmRSS")
     phases: dict[str, float] = {}

@@ -26,7 +26,7 @@ from phase_lib.config.ood import OodSettings
 from phase_lib.elm.audit import AuditReport, audit_restart
 from phase_lib.elm.blocks import Block, Blocks
 from phase_lib.elm.canopy import canopy_height, growth_form, leaf_carbon
-from phase_lib.elm.constants import GRAMS_PER_PETAGRAM, NATPFT, SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.constants import FILL_THRESHOLD, GRAMS_PER_PETAGRAM, NATPFT, SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.elm.parameters import Parameters, read_parameters, read_soil_order_parameters
 from phase_lib.elm.pools import (
@@ -46,7 +46,7 @@ from phase_lib.elm.pools import (
     Element,
     SoilPool,
 )
-from phase_lib.elm.restart import RestartHeader, restart_header
+from phase_lib.elm.restart import RestartHeader, refuse_other_soil, restart_header
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, NLEVGRND, column_stock
 from phase_lib.elm.spinup import SCALARAVG_YEARS, SURFACE_P, design_multipliers, lift_ppool
 from phase_lib.elm.surface import read_land_area, read_surface
@@ -63,6 +63,8 @@ from phase_lib.injection.rules import (
 
 _STOCK_UNITS = {"c": "PgC", "n": "PgN", "p": "PgP"}
 _TOTALS = {name: name[-1] for name in (*COLUMN_TOTALS, "totvegc")}
+#: Patch variables that follow from the pools, where the base holds them.
+_PLANT_RESULTS = {"tlai", "elai", "htop", "hbot", "totvegc"}
 #: Values of one variable in a block at most; some eighty variables are in memory at a time.
 _BLOCK_VALUES = 1 << 17
 
@@ -95,7 +97,9 @@ class _Base:
 
 
 def _read_base(path: Path, dataset: netCDF4.Dataset, surface: Path, parameters: Parameters) -> _Base:
-    header, blocks = restart_header(path, dataset), Blocks(path, dataset)
+    header = restart_header(path, dataset)
+    refuse_other_soil(header)
+    blocks = Blocks(path, dataset)
     if header.spinup_state not in (SPINUP_NORMAL, SPINUP_AD):
         raise InputError(
             path,
@@ -104,11 +108,15 @@ def _read_base(path: Path, dataset: netCDF4.Dataset, surface: Path, parameters: 
             remedy="say which space its pools are in",
         )
     for name, entry in POOL_VARIABLES.items():
-        get_variable(path, dataset, name, dims=("pft",) if entry.level == "patch" else ("column", "levgrnd"))
-    if header.spinup_state == SPINUP_AD and header.year >= SCALARAVG_YEARS[1]:
+        get_variable(path, dataset, name, dims=entry.dims)
+    late = header.spinup_state == SPINUP_AD and header.year >= SCALARAVG_YEARS[1]
+    if late or "scalaravg_col" in dataset.variables:
         get_variable(path, dataset, "scalaravg_col", dims=("column", "levgrnd"))
     for name in ("cols1d_wtxy", "pfts1d_wtxy"):
         get_variable(path, dataset, name)
+    for names, dimension in ((_PLANT_RESULTS, "pft"), (_TOTALS.keys() - {"totvegc"}, "column")):
+        for name in dataset.variables.keys() & names:
+            get_variable(path, dataset, name, dims=(dimension,))
     return _Base(
         header,
         blocks,
@@ -118,7 +126,7 @@ def _read_base(path: Path, dataset: netCDF4.Dataset, surface: Path, parameters: 
 
 
 def _sorption(
-    soil_params: Path | None, params: Path, order: np.ndarray
+    soil_params: Path | None, params: Path, surface: Path, order: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Sorption capacity and half-saturation of the cells (gridcell), gP m-3, and where they come from.
 
@@ -129,7 +137,12 @@ def _sorption(
         table = read_soil_order_parameters(soil_params)
         for name in ("smax", "ks_sorption"):
             if name not in table:
-                raise InputError(soil_params, f"parameter {name} is missing", expected=f"{name}(soilorder)")
+                raise InputError(
+                    soil_params,
+                    f"parameter {name} is missing",
+                    expected=f"{name}(soilorder)",
+                    remedy="give the CNP_parameters file of the run (fsoilordercon)",
+                )
         smax, ks, source = table["smax"], table["ks_sorption"], "smax, ks_sorption"
     else:
         with open_dataset(params) as dataset:
@@ -149,10 +162,24 @@ def _sorption(
         source = "VMAX_MINSURF_P_vr, KM_MINSURF_P_vr"
     number = order.astype(np.int64)
     file = soil_params or params
-    if np.any((number < 0) | (number >= len(smax))):
-        raise InputError(file, f"has {len(smax)} soil orders", expected=f"SOIL_ORDER up to {number.max()}")
-    if not np.all((smax[number] > 0.0) & (ks[number] > 0.0)):
-        raise InputError(file, f"{source}: not positive for a soil order in use", expected="positive values")
+    strange = (number < 0) | (number >= len(smax))
+    if np.any(strange):
+        cell = int(np.argmax(strange))
+        raise InputError(
+            surface,
+            f"variable SOIL_ORDER is {order[cell]:g} in cell {cell + 1}",
+            expected=f"one of the {len(smax)} soil orders of {file}, 0 to {len(smax) - 1}",
+            remedy="use the surface data and the soil-order parameters of the run",
+        )
+    unusable = ~((smax[number] > 0.0) & (ks[number] > 0.0))
+    if np.any(unusable):
+        at = number[np.argmax(unusable)]
+        raise InputError(
+            file,
+            f"{source}: {smax[at]:g}, {ks[at]:g} for soil order {at}, which cells have",
+            expected="positive values",
+            remedy="use the soil-order parameters of the run",
+        )
     return smax[number], ks[number], source
 
 
@@ -165,7 +192,7 @@ def _mineral_p_of(
     maps = read_surface(surface, [*SURFACE_P, "SOIL_ORDER"], base.blocks.lat, base.blocks.lon)
     _check_maps(surface, maps, base.blocks)
     smax, ks, sorption = _sorption(
-        None if soil_params is None else require_file(soil_params), params, maps["SOIL_ORDER"]
+        None if soil_params is None else require_file(soil_params), params, surface, maps["SOIL_ORDER"]
     )
     mineral, full = supplied_mineral_p(maps, smax, ks)
     return mineral, int(np.count_nonzero(full)), sorption
@@ -232,6 +259,7 @@ class _Injection:
             totals = {name: parts for name, parts in COLUMN_TOTALS.items() if self.editor.has(name)}
             summed = {part for parts in totals.values() for part in parts}
             touched: dict[str, np.ndarray] = {}
+            stocks: dict[str, np.ndarray] = {}
             for pool in SOIL_POOLS:
                 names = map(pool.variable, ELEMENTS)
                 before = {name: self.editor.get(name) for name in names if name in summed}
@@ -239,10 +267,12 @@ class _Injection:
                 for name, old in before.items():
                     new = self.editor.get(name)
                     touched[name] = ~every if new is old else np.any(new != old, axis=1)
+                    stocks[name] = column_stock(new)
+                # One pool at a time in memory: so little that it stays in the processor's cache.
+                self.editor.flush()
             for name, parts in totals.items():
                 changed = np.any([touched[part] for part in parts], axis=0)
-                stocks = [column_stock(self.editor.get(part)) for part in parts]
-                self.editor.set(name, np.sum(stocks, axis=0), changed)
+                self.editor.set(name, np.sum([stocks[part] for part in parts], axis=0), changed)
             self._mineral_n(cell, gets)
             self._mineral_p(cell, every, gets)
             if self.editor.has("scalaravg_col"):
@@ -530,6 +560,7 @@ def _sidecar(
                     "cell": int(cell) + 1,
                     "lat": float(base.blocks.lat[cell]),
                     "lon": float(base.blocks.lon[cell]),
+                    "predicted": bool(predictions is not None and predictions.predicted[cell]),
                 }
                 for cell in flagged
             ],
@@ -607,6 +638,7 @@ def inject(
                 dataset = stack.enter_context(open_dataset(predictions))
                 woody = parameters.per_pft("woody")
                 predicted = Predictions(predictions, dataset, base.blocks, woody, ood)
+                _refuse_missing(source, predicted.names)
         copy = source
         if not dry_run:
             copy = stack.enter_context(writing(target))
@@ -633,7 +665,8 @@ def inject(
             LOGGER.info("auditing %s", target.name)
             with _timed(seconds, "audit"):
                 audit = audit_restart(copy, surface_path, parameters)
-            _refuse_unsound(target, audit)
+            _refuse_unsound(target, audit, source, surface_path, parameters)
+        _refuse_no_numbers(source, injection.editor.changes)
         with _timed(seconds, "hash"):
             hashes = [checksum() for checksum in checksums]
         content = {
@@ -653,9 +686,15 @@ def inject(
     return content
 
 
+def _refuse_missing(base: Path, predicted: tuple[str, ...]) -> None:
+    with open_dataset(base) as dataset:
+        for name in predicted:
+            get_variable(base, dataset, name)
+
+
 def _check_maps(path: Path, maps: dict[str, np.ndarray], cells: Blocks) -> None:
     for name in SURFACE_P:
-        bad = ~np.isfinite(maps[name]) | (maps[name] < 0.0)
+        bad = ~((maps[name] >= 0.0) & (maps[name] < FILL_THRESHOLD))
         if np.any(bad):
             cell = int(np.flatnonzero(bad)[0])
             raise InputError(
@@ -667,8 +706,34 @@ def _check_maps(path: Path, maps: dict[str, np.ndarray], cells: Blocks) -> None:
             )
 
 
-def _refuse_unsound(target: Path, audit: AuditReport) -> None:
-    if audit.errors:
-        raise PhaseError(
-            f"{target}: not written, its audit found {audit.count}; the first is {audit.errors[0].line()}"
-        )
+def _refuse_no_numbers(base: Path, changes: Mapping[str, Change]) -> None:
+    """Refuses a base that holds no number where one was replaced: what else it holds is not to be trusted."""
+    for name, change in changes.items():
+        if not np.isfinite(change.before):
+            raise InputError(
+                base,
+                f"variable {name} holds values that are not finite where biogeochemistry runs",
+                expected="finite numbers, also where predictions replace them",
+                remedy="use the restart as ELM wrote it",
+            )
+
+
+def _refuse_unsound(
+    target: Path, audit: AuditReport, base: Path, surface: Path, parameters: Parameters
+) -> None:
+    """Refuses what the audit found faulty; a fault that the base has already is the input's."""
+    if not audit.errors:
+        return
+    faults = audit_restart(base, surface, parameters).findings
+    held = {(fault.variable, fault.problem): fault for fault in faults}
+    for error in audit.errors:
+        if (error.variable, error.problem) in held:
+            raise InputError(
+                base,
+                held[error.variable, error.problem].line().partition(": ")[2],
+                remedy="use the restart as ELM wrote it, with "
+                f"{surface.name} and {parameters.path.name} of its run",
+            )
+    raise PhaseError(
+        f"{target}: not written, its audit found {audit.count}; the first is {audit.errors[0].line()}"
+    )

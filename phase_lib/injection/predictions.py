@@ -16,6 +16,7 @@ from phase_lib.elm.coordinates import check_coordinates
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import get_variable
 from phase_lib.elm.pools import (
+    COLUMN_TOTALS,
     LITTER,
     MINERAL_N,
     MINERAL_P,
@@ -38,6 +39,8 @@ LAYER_NAMES = (
     *(f"{pool}{element}_vr" for pool in (*LITTER, "cwd") for element in "np"),
     *(f"{name}_vr" for name in (*MINERAL_N, *MINERAL_P)),
 )
+#: What a restart holds of the state; what of it is not injected is told.
+_STATE = frozenset({*POOL_VARIABLES, *COLUMN_TOTALS, "totvegc", "tlai"})
 #: Pools that are no stock but a debt.
 _SIGNED = frozenset({"xsmrpool"})
 _TLAI_UNITS = ("1", "", "-", "m2m-2", "unitless")
@@ -61,8 +64,10 @@ class Predictions:
     Attributes:
         path: file.
         names: variables to inject.
-        ignored: pool variables on file that are not injected, as they follow from others.
+        ignored: pools and totals on file that are not injected, as they follow from others.
         flagged: out-of-distribution cells (gridcell).
+        predicted: cells whose inputs were complete (gridcell); the others keep their own state whatever
+            the action for flagged cells.
         used: cells that get anything from this file (gridcell).
 
     Raises:
@@ -97,12 +102,15 @@ class Predictions:
         self._row, _ = match_cells(
             self._cells.lat, self._cells.lon, lat, lon, file=self.path, what="predicted cells"
         )
-        pools = [name for name in self._dataset.variables if name in POOL_VARIABLES or name == "tlai"]
+        pools = [name for name in self._dataset.variables if name in _STATE]
         self.names = tuple(name for name in pools if name in PATCH_NAMES or name in LAYER_NAMES)
         self.ignored = tuple(name for name in pools if name not in self.names)
         if not self.names:
             raise InputError(
-                self.path, "no pool is predicted", expected="variables under their restart names"
+                self.path,
+                "no pool is predicted",
+                expected="variables under their restart names, such as soil3c_vr and deadstemc",
+                remedy="name them as the restart does",
             )
         self._check_flags()
         for name in self.names:
@@ -119,9 +127,21 @@ class Predictions:
             ]
             if np.any((flag != 0) & (flag != 1)):
                 cell = int(np.flatnonzero((flag != 0) & (flag != 1))[0])
-                raise InputError(self.path, f"ood_flag of cell {cell + 1} is {flag[cell]}", expected="0 or 1")
+                raise InputError(
+                    self.path,
+                    f"ood_flag of cell {cell + 1} is {flag[cell]}",
+                    expected="0 or 1",
+                    remedy="predict again",
+                )
             self.flagged = flag == 1
-        self.used = ~self.flagged if self._ood.action == "keep" else np.ones(self._cells.ncells, dtype=bool)
+        self.predicted = self._cells_with_predictions()
+        self.used = self.predicted & ~self.flagged if self._ood.action == "keep" else self.predicted
+
+    def _cells_with_predictions(self) -> np.ndarray:
+        if "predicted" not in self._dataset.variables:
+            return np.ones(self._cells.ncells, dtype=bool)
+        variable = get_variable(self.path, self._dataset, "predicted", dims=("gridcell",))
+        return np.asarray(variable[:] == 1)[self._row]
 
     def _read1d(self, name: str) -> np.ndarray:
         variable = get_variable(self.path, self._dataset, name, dims=("gridcell",))
@@ -138,6 +158,7 @@ class Predictions:
                 self.path,
                 f"variable {variable_name} has {variable.shape[1]} {variable.dimensions[1]}",
                 expected=str(wanted),
+                remedy="predict again" if layered else "give all PFTs, 0 to 16",
             )
         self._check_units(variable, variable_name, name)
 

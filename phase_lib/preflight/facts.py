@@ -127,7 +127,7 @@ def read_restart(path: Path) -> Restart:
             covered_patches=int(np.count_nonzero(grid.covered)),
             landunits=_landunits(path),
             natural_pfts=grid.natural_pfts,
-            levgrnd=header.dims["levgrnd"],
+            levgrnd=header.dims.get("levgrnd", 0),
             surface_dataset=header.surface_dataset,
         ),
         grid,

@@ -18,7 +18,7 @@ from phase_lib.dataset.loading import CellIndex, read_cells
 from phase_lib.dataset.split import PARTS
 from phase_lib.elm.constants import SPINUP_AD
 from phase_lib.elm.matching import match_cells
-from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.netcdf import get_attribute, get_variable, open_dataset
 from phase_lib.equilibrium.verdict import ALL_CELLS, TEST_CELLS
 from phase_lib.report import figures, tables
 from phase_lib.report.closing import closing_page, nothing_predicted, wins
@@ -63,8 +63,9 @@ def write_report(summary: str | Path, products: RunProducts, output_dir: str | P
     content, diff, index = read_json(summary), read_json(products.diff), read_cells(products.dataset)
     verdict = None if products.verdict is None else read_json(products.verdict)
     tests = {split: load_tests(path) for split, path in products.tests.items()}
+    curves = {split: _read_curve(path) for split, path in products.training.items()}
     injected = _injected(products, index, content["target"]["domain"])
-    drawings = draw(content, verdict, products, index, tests, injected)
+    drawings = draw(content, verdict, products, index, tests, injected, curves)
     for drawing in drawings.values():
         LOGGER.info("drawing %s", drawing.name)
         drawing.save(directory / "figures")
@@ -144,6 +145,7 @@ def draw(
     index: CellIndex,
     tests: Mapping[str, list[TestCells]],
     injected: InjectedState | None,
+    curves: Mapping[str, pd.DataFrame],
 ) -> dict[str, Drawing]:
     """All figures by name."""
     drawings = _verdict_drawings(verdict, products)
@@ -154,12 +156,34 @@ def draw(
     for split, data in tests.items():
         drawings += [figures.scatter(data, split), figures.r2_by_pft_and_layer(data, split)]
     drawings += [_out_of_distribution(products.predictions), _splits(products.splits, index)]
-    if products.training:
-        curves = {split: pd.read_csv(require_file(path)) for split, path in products.training.items()}
+    if curves:
         drawings.append(figures.training_curves(curves))
     if summary["cost"]["core_seconds"]:
         drawings.append(figures.cost_bars(summary["cost"], ROLES))
     return {drawing.name: drawing for drawing in drawings}
+
+
+def _read_curve(path: Path) -> pd.DataFrame:
+    """Losses of a training by epoch.
+
+    Raises:
+        InputError: the table is damaged.
+    """
+    wanted = ["epoch", "train_loss", "validation_loss"]
+    try:
+        table = pd.read_csv(require_file(path))[wanted].astype(float)
+    except (ValueError, KeyError) as error:
+        raise InputError(
+            path,
+            f"is no table of a training ({error})",
+            expected=f"columns {', '.join(wanted)}",
+            remedy="train again",
+        ) from error
+    if table.empty or not np.isfinite(table.to_numpy()).all():
+        raise InputError(
+            path, "is cut off or holds no number in an epoch", expected="whole rows", remedy="train again"
+        )
+    return table
 
 
 def _verdict_drawings(verdict: Mapping[str, Any] | None, products: RunProducts) -> list[Drawing]:
@@ -191,7 +215,7 @@ def _out_of_distribution(predictions: Path) -> Drawing:
         if name not in cells:
             raise InputError(predictions, f"variable {name} is missing", expected="dims (gridcell)")
     with open_dataset(predictions) as dataset:
-        threshold = float(dataset.ood_threshold)
+        threshold = float(get_attribute(predictions, dataset, "ood_threshold"))
     flag = cells["ood_flag"]
     # Predictions made without a split know no test cells, and a target that is not trained on has none.
     part = cells.get("split_part", np.zeros_like(flag))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from phase_lib.dataset.loading import CellIndex
 from phase_lib.elm.constants import SPINUP_NORMAL
-from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.netcdf import get_attribute, get_variable, open_dataset
 from phase_lib.elm.restart import restart_header
 from phase_lib.equilibrium.criteria import FIELDS
 from phase_lib.report.products import RunFacts
@@ -109,7 +109,7 @@ def flagged_cells(predictions: Path) -> pd.DataFrame:
             np.asarray(get_variable(predictions, dataset, name)[:])
             for name in ("ood_flag", "lat", "lon", "ood_score")
         )
-        threshold = float(dataset.ood_threshold)
+        threshold = float(get_attribute(predictions, dataset, "ood_threshold"))
     cell = np.flatnonzero(flag)
     known = np.isfinite(score[cell])
     return pd.DataFrame(

@@ -340,11 +340,23 @@ class Reader:
                     remedy="leave out cells that are not complete, or fuse again",
                 )
 
+    def _soil_order(self, order: np.ndarray) -> np.ndarray:
+        """One column for each soil order (cell, order)."""
+        strange = ~((order >= 0.0) & (order < SOIL_ORDERS))
+        if np.any(strange):
+            raise InputError(
+                self.dataset_dir,
+                f"variable SOIL_ORDER is {order[np.argmax(strange)]:g} in a cell",
+                expected=f"0 to {SOIL_ORDERS - 1}",
+                remedy="fuse again, with surface data that has a soil order in every cell",
+            )
+        return np.asarray(np.eye(SOIL_ORDERS)[order.astype(np.int64)])
+
     def _static(self, values: dict[str, np.ndarray]) -> np.ndarray:
         columns = []
         for name in self.layout.static_names(self.preset):
             if name == "SOIL_ORDER" and self.preset == "default":
-                columns.append(np.eye(SOIL_ORDERS)[values[name].astype(np.int64)])
+                columns.append(self._soil_order(values[name]))
             else:
                 columns.append(self.scaler.transform(name, values[name]).reshape(len(values[name]), -1))
         return np.concatenate(columns, axis=1)

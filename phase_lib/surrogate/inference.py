@@ -102,9 +102,9 @@ def predict(
 ) -> None:
     """Writes `predictions.nc` for all cells of a domain's restart, in the restart's order.
 
-    A cell whose inputs are not complete cannot be predicted: its values and its score are NaN, and it
-    is flagged. Flagged cells also get the state of their nearest training cell as `analogue_<name>`,
-    where the split says which cells those are.
+    A cell whose inputs are not complete cannot be predicted: its values and its score are NaN, `predicted`
+    is 0, and it is flagged. Flagged cells also get the state of their nearest training cell as
+    `analogue_<name>`, where the split says which cells those are.
 
     Args:
         model: `model.pt`.
@@ -182,6 +182,9 @@ def predict(
             writer.put(f"analogue_{name}", values, units[f"state20_{name}"], flagged & complete)
         writer.put("ood_score", found.score, "1", complete)
         writer.put("ood_flag", flagged[ours].astype(np.int8), "1", ours)
+        writer.put("predicted", index.complete[ours].astype(np.int8), "1", ours)
+        dataset["predicted"].flag_values = np.array([0, 1], dtype=np.int8)
+        dataset["predicted"].flag_meanings = "inputs_incomplete predicted"
         dataset["ood_flag"].flag_values = np.array([0, 1], dtype=np.int8)
         dataset["ood_flag"].flag_meanings = "in_distribution out_of_distribution"
         dataset.ood_threshold = threshold

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phase_lib.base.errors import InputError
+from phase_lib.elm.blocks import Blocks
 from phase_lib.elm.calendar import (
     days_since_year_one,
     forcing_year,
@@ -28,7 +29,7 @@ from phase_lib.elm.parameters import read_parameters
 from phase_lib.elm.pools import HEADLINE, POOL_VARIABLES
 from phase_lib.elm.restart import read_header
 from phase_lib.elm.soil_grid import DZDECOMP, DZSOI, ZISOI, ZSOI
-from phase_lib.elm.subgrid import bgc_columns, bgc_patches, read_subgrid
+from phase_lib.elm.subgrid import read_subgrid
 from phase_lib.elm.surface import UNITS, read_land_area, read_surface
 from tests.helpers.restarts import DZ, EVERGREEN, SLATOP, copy_of, edit, make_world, raw, without
 
@@ -117,7 +118,9 @@ def test_shuffled_columns_and_patches_are_found_by_their_indices(tmp_path: Path,
     world = make_world(tmp_path, seed=17, cells=5, crop=crop)
     with open_dataset(world.restart) as dataset:
         grid = read_subgrid(world.restart, dataset)
-        columns, patches = bgc_columns(world.restart, dataset), bgc_patches(world.restart, dataset)
+        blocks = Blocks(world.restart, dataset)
+        columns = [row for block in blocks.of_columns(4) for row in block.start + block.rows]
+        patches = [row for block in blocks.of_patches(4, covered=False) for row in block.start + block.rows]
     assert np.array_equal(grid.column, world.column)
     assert np.array_equal(grid.patch, world.patch)
     assert np.array_equal(grid.cover, world.cover)

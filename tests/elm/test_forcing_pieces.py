@@ -85,7 +85,6 @@ def test_fusion_is_told_what_the_forcing_is(pieces: list[Path]) -> None:
             "kind": "datm",
             "product": "test",
             "step_hours": [24.0],
-            "first_year": 1980,
             "years": 3,
         }
         assert np.allclose(source.distance_km, 0.0, atol=1e-3)

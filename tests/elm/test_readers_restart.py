@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phase_lib.base.errors import InputError
+from phase_lib.elm.blocks import Blocks
 from phase_lib.elm.netcdf import open_dataset
 from phase_lib.elm.pools import COLUMN_TOTALS, TOTVEGC_POOLS
 from phase_lib.elm.restart import read_header
 from phase_lib.elm.soil_grid import DZDECOMP
-from phase_lib.elm.subgrid import Subgrid, bgc_columns, bgc_patches, compare_cover
+from phase_lib.elm.subgrid import Subgrid, compare_cover
 from phase_lib.elm.surface import read_surface
 from tests.helpers.restarts import World, edit, make_world, raw, shuffled, without
 
@@ -67,9 +68,10 @@ def test_every_layout_is_read_by_its_indices(tmp_path: Path, layout: dict[str, b
     np.testing.assert_array_equal(grid.cover, world.cover)
     assert grid.natural_pfts == (15 if layout.get("crop") else 17)
     with open_dataset(world.restart) as dataset:
-        soils_and_crops = 7 * (2 if layout.get("crop") else 1)
-        assert len(bgc_columns(world.restart, dataset)) == soils_and_crops
-        assert len(bgc_patches(world.restart, dataset)) == 7 * (16 if layout.get("crop") else 17)
+        blocks = Blocks(world.restart, dataset)
+        assert sum(map(len, blocks.of_columns(5))) == 7 * (2 if layout.get("crop") else 1)
+        patches = sum(map(len, blocks.of_patches(5, covered=False)))
+        assert patches == 7 * (16 if layout.get("crop") else 17)
 
 
 @settings(max_examples=8, deadline=None)

@@ -7,6 +7,7 @@ and slow pools have not yet filled.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -177,6 +178,7 @@ def _group(name: str) -> str:
         "complete",
         "trainable",
         "batch",
+        "domain",
     ):
         return "index"
     if name.startswith("Y_"):
@@ -230,7 +232,13 @@ def write_dataset(
         part = slice(number * batch_cells, min((number + 1) * batch_cells, cells))
         _write(directory / f"batch_{number:02d}.nc", values, part, identity)
     index = {name: array for name, array in values.items() if _group(name) == "index"}
-    _write(directory / "cells.nc", index | {"batch": batch}, slice(None), identity)
+    index |= {"batch": batch, "domain": np.zeros(cells, dtype=np.int32)}
+    _write(directory / "cells.nc", index, slice(None), identity)
+    files = [(f"batch_{number:02d}.nc", identity) for number in range(batch[-1] + 1)]
+    with netCDF4.Dataset(directory / "cells.nc", "r+") as dataset:
+        dataset.domains = json.dumps(["embedded"])
+        dataset.forcing = json.dumps({"embedded": {"product": "synthetic"}})
+        dataset.batches = json.dumps(files)
     return directory
 
 

@@ -521,6 +521,25 @@ def test_flagged_cells_get_what_the_settings_say(tmp_path: Path) -> None:
         assert np.all(case.after("occlp_vr")[column][:, :10] == 120.0)
 
 
+@pytest.mark.parametrize("action", ["keep", "analogue", "predict"])
+def test_a_cell_that_could_not_be_predicted_keeps_its_own_state_whatever_flagged_ones_get(
+    tmp_path: Path, action: str
+) -> None:
+    case = case_in(tmp_path, seed=9, cells=4)
+    values = predicted(case, 1.5)
+    values |= {f"analogue_{name}": array * 2.0 for name, array in predicted(case, 1.0).items()}
+    for array in values.values():
+        array[1] = np.nan
+    path = write_predictions(case, values, flags=np.array([0, 1, 0, 0], dtype=np.int8))
+    with netCDF4.Dataset(path, "r+") as dataset:
+        dataset.createVariable("predicted", "i1", ("gridcell",))[:] = [1, 0, 1, 1]
+    report = case.run(action=action)
+    base, soil4 = normal_layers(case, "soil4c_vr"), case.after("soil4c_vr")[case.world.column][:, :10]
+    np.testing.assert_allclose(soil4[1], base[1], rtol=1e-8)
+    np.testing.assert_allclose(soil4[[0, 2, 3]], 1.5 * base[[0, 2, 3]], rtol=1e-8)
+    assert [cell["predicted"] for cell in report["flagged"]["cells"]] == [False]
+
+
 def test_predictions_are_found_by_place_in_any_order_and_longitude_convention(case: Case) -> None:
     values = predicted(case)
     write_predictions(case, values)
@@ -729,9 +748,11 @@ def test_analogues_that_are_missing_are_refused(case: Case) -> None:
     refuse(case, "analogue_", "is missing", action="analogue")
 
 
-def test_a_result_that_fails_its_audit_is_not_written(case: Case) -> None:
+def test_a_result_that_fails_its_audit_is_not_written_and_a_fault_of_the_base_is_called_so(
+    case: Case,
+) -> None:
     edit(case.world.restart, "npool", int(case.world.patch[1, 1]), -4.0)
-    refuse(case, "npool", "cell 2", "audit", error=PhaseError)
+    refuse(case, case.world.restart.name, "npool", "cell 2", "is negative")
 
 
 def test_base_and_output_may_not_be_one_file(case: Case) -> None:

@@ -347,3 +347,24 @@ def test_what_was_injected_passes_the_audit_of_a_fresh_look(laid_out: Layouts, t
     base.inject(predicted(base).write(tmp_path / "predictions.nc"), tmp_path / "out.nc")
     report = audit_restart(tmp_path / "out.nc", base.surface, base.params)
     assert (report.errors, report.spinup_state) == ([], 0)
+
+
+def test_a_run_that_p_limits_keeps_its_low_ppool_unless_leaves_are_injected(
+    laid_out: Layouts, tmp_path: Path
+) -> None:
+    normal = laid_out(in_normal_mode)
+    limited = replace(normal, restart=copy_of(normal.restart, tmp_path))
+    edit(limited.restart, "ppool", ..., 0.1 * normal.held["ppool"])
+    cells, low = own_pools(limited), limited.held["ppool"]
+    limited.inject(cells.write(tmp_path / "predictions.nc"), tmp_path / "out.nc")
+    assert (tmp_path / "out.nc").read_bytes() == limited.restart.read_bytes()
+
+    layout = Layout.of(limited.held)
+    leafy = [p for p in layout.covered if limited.held["leafc"][p] > 1.0]
+    leaves = cells.values["leafc"] * 2.0
+    more = Cells(cells.lat, cells.lon, {"leafc": leaves})
+    limited.inject(more.write(tmp_path / "predictions.nc"), tmp_path / "leafy.nc")
+    after = contents(tmp_path / "leafy.nc")
+    np.testing.assert_array_equal(after["ppool"][leafy], np.maximum(low[leafy], after["leafp"][leafy]))
+    others = np.setdiff1d(np.arange(len(low)), leafy)
+    np.testing.assert_array_equal(after["ppool"][others], low[others])

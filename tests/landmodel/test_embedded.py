@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from phase_lib.base.errors import InputError, ModelAbort
+from phase_lib.base.errors import InputError
 from phase_lib.elm.history import History
 from phase_lib.elm.restart import read_header
 from phase_lib.landmodel.embedded.environment import (
@@ -407,7 +407,7 @@ def test_other_dimensions_are_refused_with_their_name(
         ("smin_no3_vr", -1.0, "layer 3"),
     ],
 )
-def test_a_negative_or_missing_soil_value_stops_the_model_naming_cell_pool_and_layer(
+def test_a_negative_or_missing_soil_value_of_a_restart_is_refused_naming_cell_pool_and_layer(
     small_world: SmallWorld, restart: Path, tmp_path: Path, name: str, value: float, place: str
 ) -> None:
     def spoil(data: np.ndarray) -> np.ndarray:
@@ -415,11 +415,11 @@ def test_a_negative_or_missing_soil_value_stops_the_model_naming_cell_pool_and_l
         return data
 
     path = damaged(restart, tmp_path / "t.elm.r.0021-01-01-00000.nc", name, spoil)
-    with pytest.raises(ModelAbort, match=f"{name} is .* cell 5, {place}"):
+    with pytest.raises(InputError, match=f"{name} is .* cell 5, {place}"):
         start_from(small_world, path, tmp_path / "out")
 
 
-def test_a_negative_leaf_stops_the_model_naming_the_pft(
+def test_a_negative_leaf_of_a_restart_is_refused_naming_the_pft(
     small_world: SmallWorld, restart: Path, tmp_path: Path
 ) -> None:
     weights = values(restart, "pfts1d_wtcol").reshape(-1, 17)
@@ -430,7 +430,7 @@ def test_a_negative_leaf_stops_the_model_naming_the_pft(
         return data
 
     path = damaged(restart, tmp_path / "t.elm.r.0021-01-01-00000.nc", "leafc", spoil)
-    with pytest.raises(ModelAbort, match=f"leafc is -5 .* cell 1, PFT {pft}"):
+    with pytest.raises(InputError, match=f"leafc is -5 .* cell 1, PFT {pft}"):
         start_from(small_world, path, tmp_path / "out")
 
 

@@ -527,7 +527,7 @@ def test_a_cell_too_far_from_its_forcing_is_found(spoilt: DomainFolder, found: C
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"product": "other weather"}, "forcing of full: product 'weather'; expected product 'other weather'"),
+        ({"product": "other weather"}, "product 'weather'; expected product 'other weather'"),
         ({"first_year": 1902, "years": 1}, "forcing of full: years 2; expected years 1"),
     ],
 )

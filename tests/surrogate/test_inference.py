@@ -79,6 +79,7 @@ def test_a_cell_without_complete_inputs_is_flagged_and_has_no_values(predictions
         assert dataset["ood_flag"][row] == 1
         assert np.isnan(dataset["ood_score"][row])
         assert np.isnan(dataset["soil3c_vr"][row]).all()
+        assert np.flatnonzero(dataset["predicted"][:] == 0).tolist() == [row]
 
 
 def test_flags_follow_from_scores_and_threshold(predictions):

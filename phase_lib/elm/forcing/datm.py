@@ -38,6 +38,7 @@ _CALENDARS = {
 #: Names of latitude and longitude, two-dimensional or along the axes.
 _PLACES = (("LATIXY", "LONGXY"), ("lat", "lon"), ("latitude", "longitude"))
 #: Float32 stamps of a day in a century are this coarse, days.
+_ONE_CALENDAR = "convert the forcing to one of them"
 _STAMP_TOLERANCE = 5.0e-3
 _SAME_PLACE_DEGREES = 1.0e-3
 
@@ -206,14 +207,20 @@ def _wanted(files: Sequence[str | Path], months: range) -> dict[str, int]:
     for file in sorted({str(f) for f in files}):
         match = _MONTH.search(file)
         if match is None or not 1 <= int(match[2]) <= 12:
-            raise InputError(file, "is not named like a monthly forcing file", expected="NAME.YYYY-MM.nc")
+            raise InputError(
+                file,
+                "is not named like a monthly forcing file",
+                expected="NAME.YYYY-MM.nc",
+                remedy="leave it out",
+            )
         month = 12 * int(match[1]) + int(match[2]) - 1
         if month in months:
             found[file] = month
     if not found:
         raise InputError(
-            None,
+            Path(files[0]).parent,
             f"no forcing file of {years_label(months)} among those given",
+            expected="NAME.YYYY-MM.nc of these years",
             remedy="check the forcing files and the forcing years",
         )
     return dict(sorted(found.items(), key=lambda item: item[1]))
@@ -297,7 +304,9 @@ def _check_time(path: str, dataset: netCDF4.Dataset, month: int) -> _File:
     said = str(getattr(time, "calendar", ""))
     calendar = _CALENDARS.get(said.lower().replace("_", ""))
     if calendar is None:
-        raise InputError(path, f"time has calendar {said!r}", expected="'noleap' or 'gregorian'")
+        raise InputError(
+            path, f"time has calendar {said!r}", expected="'noleap' or 'gregorian'", remedy=_ONE_CALENDAR
+        )
     days = DAYS_PER_MONTH[month % 12]
     stamps = _days_of_month(path, time, calendar, month)
     steps = len(stamps)
@@ -331,7 +340,10 @@ def _days_of_month(path: str, time: Any, calendar: str, month: int) -> np.ndarra
         zero, one = (float(cftime.date2num(moment, units, calendar)) for moment in start)
     except ValueError as error:
         raise InputError(
-            path, f"time has units {units!r} ({error})", expected="'days since YYYY-MM-DD hh:mm:ss'"
+            path,
+            f"time has units {units!r} ({error})",
+            expected="'days since YYYY-MM-DD hh:mm:ss'",
+            remedy="set the attribute right",
         ) from error
     return (np.asarray(time[:], dtype=np.float64) - zero) / (one - zero)
 

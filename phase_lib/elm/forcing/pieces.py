@@ -129,17 +129,30 @@ def _open(path: str | Path, stack: ExitStack) -> _Piece:
                 expected="monthly means made by `phase forcing`",
                 remedy="make them again",
             )
-    first_year, years, align_year = (int(dataset.getncattr(a)) for a in ("first_year", "years", "align_year"))
+    first_year, years, align_year = (_whole(path, dataset, a) for a in ("first_year", "years", "align_year"))
     names = tuple(name for name in FORCING if name in dataset.variables)
     for name in names:
         units = (FORCING[name][0],)
         variable = get_variable(path, dataset, name, dims=("gridcell", "time"), units=units)
         if variable.shape[1] != 12 * years:
             raise InputError(
-                path, f"time has {variable.shape[1]} months", expected=f"{12 * years}, {years} whole years"
+                path,
+                f"{name} has {variable.shape[1]} months",
+                expected=f"{12 * years}, {years} whole years",
+                remedy="make it again",
             )
     kind, product = str(dataset.kind), str(dataset.product)
     return _Piece(str(path), dataset, first_year, years, kind, product, align_year, names)
+
+
+def _whole(path: str | Path, dataset: netCDF4.Dataset, attribute: str) -> int:
+    value = dataset.getncattr(attribute)
+    try:
+        return int(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            path, f"attribute {attribute} is {value!r}", expected="a whole number", remedy="make it again"
+        ) from error
 
 
 def _places(piece: _Piece) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from phase_lib.base.errors import ModelAbort
-from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR
+from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR, FILL_THRESHOLD
 from phase_lib.elm.pools import LITTER, SOIL_POOLS, SOM
 from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_SWITCH, SCALARAVG_YEARS
 from phase_lib.landmodel.embedded import constants as k
@@ -361,7 +361,7 @@ class EmbeddedModel:
         """Stops on a negative pool or NaN, naming cell, pool, and layer or PFT.
 
         Raises:
-            ModelAbort: a pool other than `xsmrpool` is below zero or not a number.
+            ModelAbort: a pool other than `xsmrpool` is below zero, fill or not a number.
         """
         state = self.state
         if not _sound(state.soil):
@@ -376,7 +376,7 @@ class EmbeddedModel:
             self._stop_on(name, values, "PFT", when)
 
     def _stop_on(self, name: str, values: Tensor, level: str, when: str) -> None:
-        bad = ~torch.isfinite(values)
+        bad = ~(values.abs() < FILL_THRESHOLD)
         if name not in _SIGNED:
             bad |= values < -k.NEGATIVE_TOLERANCE
         if torch.any(bad):
@@ -389,7 +389,7 @@ class EmbeddedModel:
 
 
 def _sound(pools: Tensor) -> bool:
-    return bool(pools.amin() >= -k.NEGATIVE_TOLERANCE) and bool(pools.amax() < float("inf"))
+    return bool(pools.amin() >= -k.NEGATIVE_TOLERANCE) and bool(pools.amax() < FILL_THRESHOLD)
 
 
 _SIGNED = ("xsmrpool", "annsum_npp")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from phase_lib.base.errors import InputError
+from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.elm.calendar import history_name, restart_name
 from phase_lib.elm.constants import DAYS_PER_MONTH, SECONDS_PER_YEAR
@@ -102,7 +102,8 @@ def run_segment(job: SegmentJob) -> SegmentFiles:
     """Runs a segment and writes its restart, 20-year means (h0) and annual means (h1).
 
     Raises:
-        InputError: files do not belong together, or the segment does not cover whole forcing cycles.
+        InputError: files do not belong together, the restart holds a pool that is not sound, or the segment
+            does not cover whole forcing cycles.
         ModelAbort: a pool or a balance is not sound.
     """
     inputs = read_run_inputs(job.domain, job.surface, job.parameters, job.soil_parameters, job.forcing)
@@ -181,13 +182,18 @@ def _run_block(block: _Block) -> _BlockResult:
     site = Site(block.inputs, device)
     environment = compute_environment(site, block.forcing, job.co2_ppm)
     first = block.cells.start
-    model = EmbeddedModel(
-        site,
-        environment,
-        to_state(block.snapshot, site),
-        Protocol(job.mode, job.nyears_ad_carbon_only, job.spinup_mortality_factor),
-        list(range(first + 1, block.cells.stop + 1)),
-    )
+    try:
+        model = EmbeddedModel(
+            site,
+            environment,
+            to_state(block.snapshot, site),
+            Protocol(job.mode, job.nyears_ad_carbon_only, job.spinup_mortality_factor),
+            list(range(first + 1, block.cells.stop + 1)),
+        )
+    except ModelAbort as error:
+        if job.finidat is None:
+            raise
+        raise InputError(job.finidat, str(error), remedy="use the restart as ELM wrote it") from error
     ncells, cycle = site.ncells, environment.years
     annual = {name: np.empty((job.years, ncells)) for name in FIELDS}
     layered = np.zeros((job.years // cycle, len(SOIL_POOLS), len(ELEMENTS), NLEVDECOMP, ncells))
