@@ -79,6 +79,16 @@ def check_inputs():
         sys.exit(status)
 
 
+def world_forcing(years):
+    """Forcing files of the embedded world."""
+    return [
+        f"{WORLD}/forcing/clmforc.embedded.{stream}.{year:04d}-{month:02d}.nc"
+        for stream in ("Solr", "Prec", "TPQWL")
+        for year in years
+        for month in range(1, 13)
+    ]
+
+
 def flat(files):
     """Files of one input, whether it is one or several."""
     return [files] if isinstance(files, str) else list(files)

@@ -1,6 +1,8 @@
 # The domains of this run: where each one's files are, made by the embedded model or given.
 from types import SimpleNamespace
 
+from phase_lib.elm.forcing import FORCING
+
 USED = list(dict.fromkeys([*CONFIG.training.domains, CONFIG.target.domain]))
 
 
@@ -87,3 +89,25 @@ CONTROL = f"{RUN}/restart/control/{Path(TARGET.restart).name}"
 def of_domain(key):
     """Input function: a file, or files, of the domain in the wildcards."""
     return lambda wildcards: getattr(DOMAINS[wildcards.domain], key)
+
+
+FORCING_GROUPS = (
+    {name: [name] for name in FORCING} if CONFIG.fusion.forcing_by_variable else {"all": [*FORCING]}
+)
+
+
+def forcing_pieces(domain):
+    """Monthly means of a domain, one file for each job."""
+    forcing = DOMAINS[domain].forcing
+    end = forcing.first_year + forcing.years
+    step = CONFIG.fusion.forcing_years_per_job or forcing.years
+    return [
+        f"{RUN}/forcing/{domain}/{group}.{first:04d}-{min(first + step, end) - 1:04d}.nc"
+        for group in FORCING_GROUPS
+        for first in range(forcing.first_year, end, step)
+    ]
+
+
+def of_forcing(key):
+    """Params function: a fact of the forcing of the domain in the wildcards."""
+    return lambda wildcards: getattr(DOMAINS[wildcards.domain].forcing, key)

@@ -1,33 +1,9 @@
 # Forcing to monthly means on the cells of a domain: jobs by variable and by years, as configured.
-from phase_lib.elm.forcing import FORCING
-
-FORCING_GROUPS = (
-    {name: [name] for name in FORCING} if CONFIG.fusion.forcing_by_variable else {"all": [*FORCING]}
-)
-
-
 wildcard_constraints:
     domain="[A-Za-z0-9][A-Za-z0-9_-]*",
     variables="|".join(FORCING_GROUPS),
     first=r"\d+",
     last=r"\d+",
-
-
-def forcing_pieces(domain):
-    """Monthly means of a domain, one file for each job."""
-    forcing = DOMAINS[domain].forcing
-    end = forcing.first_year + forcing.years
-    step = CONFIG.fusion.forcing_years_per_job or forcing.years
-    return [
-        f"{RUN}/forcing/{domain}/{group}.{first:04d}-{min(first + step, end) - 1:04d}.nc"
-        for group in FORCING_GROUPS
-        for first in range(forcing.first_year, end, step)
-    ]
-
-
-def of_forcing(key):
-    """Params function: a fact of the forcing of the domain in the wildcards."""
-    return lambda wildcards: getattr(DOMAINS[wildcards.domain].forcing, key)
 
 
 rule reduce_forcing:

@@ -1,21 +1,10 @@
 # The embedded world: geography, soils, vegetation and weather in ELM's file formats.
-STREAMS = ("Solr", "Prec", "TPQWL")
 WORLD_FILES = {
     "domain": f"{WORLD}/domain.lnd.nc",
     "surface": f"{WORLD}/surfdata.nc",
     "params": f"{WORLD}/clm_params.nc",
     "soil_params": f"{WORLD}/CNP_parameters.nc",
 }
-
-
-def world_forcing(years):
-    """Forcing files of the embedded world."""
-    return [
-        f"{WORLD}/forcing/clmforc.embedded.{stream}.{year:04d}-{month:02d}.nc"
-        for stream in STREAMS
-        for year in years
-        for month in range(1, 13)
-    ]
 
 
 WORLD_YEARS = range(

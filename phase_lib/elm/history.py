@@ -359,6 +359,15 @@ def _masked_cells(path: Path, dataset: netCDF4.Dataset) -> HistoryGrid:
     sizes = None
     if {"area", "landfrac"} <= dataset.variables.keys():
         sizes = flat("area").astype(np.float64)[row], flat("landfrac").astype(np.float64)[row]
+        for name, values in zip(("area", "landfrac"), sizes, strict=True):
+            bad = ~((values > 0.0) & (values < FILL_DOUBLE))
+            if np.any(bad):
+                raise InputError(
+                    path,
+                    f"variable {name} is {values[np.argmax(bad)]:g} on land cell {int(np.argmax(bad)) + 1}",
+                    expected="more than 0 on land",
+                    remedy=_AS_WRITTEN,
+                )
     return HistoryGrid(path, row, lat, lon, _place(row % columns + 1, row // columns + 1), sizes)
 
 

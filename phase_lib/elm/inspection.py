@@ -11,7 +11,7 @@ import numpy as np
 
 from phase_lib.elm.constants import CASCADE_CENTURY, CASCADE_CTC, FILL_THRESHOLD, LANDUNIT_NAMES, PFT_NAMES
 from phase_lib.elm.forcing import FORCING
-from phase_lib.elm.netcdf import flavour, get_attribute, get_variable, is_fill, open_dataset
+from phase_lib.elm.netcdf import flavour, get_variable, is_fill, open_dataset, whole_attribute
 from phase_lib.elm.pools import POOL_VARIABLES, SOIL_POOLS
 from phase_lib.elm.restart import restart_header
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP
@@ -197,7 +197,7 @@ def _stocks(path: Path, dataset: netCDF4.Dataset) -> dict[str, dict[str, float |
         total = 0.0
         for start in range(0, len(weights), step := _COLUMN_ROWS if layered else _PATCH_ROWS):
             values = np.asarray(variable[start : start + step], dtype=np.float64)
-            values = values[:, :NLEVDECOMP] @ DZDECOMP if layered else values
+            values = values[:, :NLEVDECOMP] @ DZDECOMP[: values.shape[1]] if layered else values
             share = weights[start : start + step]
             counted = (share > 0.0) & (np.abs(values) < FILL_THRESHOLD)
             total += float(values[counted] @ share[counted])
@@ -269,9 +269,11 @@ def _dates(time: netCDF4.Variable, values: list[float]) -> list[str] | None:
     units, calendar = str(getattr(time, "units", "")), str(getattr(time, "calendar", "noleap"))
     # ELM's step-0 sample reaches an hour back beyond the reference date.
     values = [max(value, 0.0) for value in values]
+    if not np.all(np.isfinite(values)):
+        return None
     try:
         dates: Any = netCDF4.num2date(values, units, calendar.lower().replace("no_leap", "noleap"))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return [date.strftime("%Y-%m-%d") for date in np.atleast_1d(dates)]
 
@@ -311,7 +313,7 @@ def _domain(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
 def _parameters(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     wanted = ("k_s1", "k_s2", "k_s3", "k_s4", "k_frag", "cn_s1", "cn_s2", "cn_s3", "cn_s4", "r_mort")
     return {
-        "pft_number": dataset.dimensions["pft"].size,
+        "pft_number": dataset["slatop"].size,
         "values": {
             name: float(np.asarray(dataset[name][:]).reshape(-1)[0])
             for name in wanted
@@ -334,11 +336,11 @@ def _soil_parameters(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
 
 def _places(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     lat, lon = (np.asarray(get_variable(path, dataset, name)[:], dtype=np.float64) for name in ("lat", "lon"))
-    return {"cells": len(lat), "latitude": _summary(lat), "longitude": _summary(lon)}
+    return {"cells": lat.size, "latitude": _summary(lat), "longitude": _summary(lon)}
 
 
 def _monthly_forcing(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
-    first, years = (int(get_attribute(path, dataset, name)) for name in ("first_year", "years"))
+    first, years = (whole_attribute(path, dataset, name) for name in ("first_year", "years"))
     return {
         **_places(path, dataset),
         "forcing_years": f"{first:04d} to {first + years - 1:04d}",

@@ -293,6 +293,24 @@ def get_attribute(path: str | Path, dataset: netCDF4.Dataset, name: str) -> Any:
     return dataset.getncattr(name)
 
 
+def whole_attribute(path: str | Path, dataset: netCDF4.Dataset, name: str) -> int:
+    """The global attribute `name`, a whole number.
+
+    Raises:
+        InputError: it is missing or no whole number.
+    """
+    value = get_attribute(path, dataset, name)
+    try:
+        return int(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            path,
+            f"global attribute {name} is {value!r}",
+            expected="a whole number",
+            remedy="use the file as it was written",
+        ) from error
+
+
 def is_fill(variable: Any, values: np.ndarray) -> np.ndarray:
     """True where values are fill: ELM's 1e36, or what the variable's own attributes call so.
 

@@ -5,7 +5,6 @@ Without predictions the result is the base taken to normal mode properly: what a
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError, PhaseError
-from phase_lib.base.files import require_file, sha256_in_background, write_json, writing
+from phase_lib.base.files import copy_bytes, require_file, sha256_in_background, write_json, writing
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_version
 from phase_lib.config.injection import InjectionSettings
@@ -627,24 +626,28 @@ def inject(
     seconds = {} if seconds is None else seconds
     parameters = read_parameters(params_path)
     with ExitStack() as stack:
-        inputs = [source] if predictions is None else [source, require_file(predictions)]
-        checksums = stack.enter_context(sha256_in_background(inputs))
+        predictions_hash = None
+        if predictions is not None:
+            predictions_hash = stack.enter_context(sha256_in_background(require_file(predictions)))
         with _timed(seconds, "check"):
             with open_dataset(source) as dataset:
                 base = _read_base(source, dataset, surface_path, parameters)
+                predicted = None
+                if predictions is not None:
+                    opened = stack.enter_context(open_dataset(predictions))
+                    woody = parameters.per_pft("woody")
+                    predicted = Predictions(predictions, opened, base.blocks, woody, ood)
+                    for name in predicted.names:
+                        get_variable(source, dataset, name)
             mineral, saturated, sorption = _mineral_p_of(base, surface_path, params_path, soil_params)
-            predicted = None
-            if predictions is not None:
-                dataset = stack.enter_context(open_dataset(predictions))
-                woody = parameters.per_pft("woody")
-                predicted = Predictions(predictions, dataset, base.blocks, woody, ood)
-                _refuse_missing(source, predicted.names)
         copy = source
         if not dry_run:
             copy = stack.enter_context(writing(target))
             LOGGER.info("copying %s", source)
             with _timed(seconds, "copy"):
-                shutil.copyfile(source, copy)
+                copy_bytes(source, copy)
+        # Beside the copying it would only compete for the memory bus.
+        source_hash = stack.enter_context(sha256_in_background(source))
         with open_dataset(copy, "r" if dry_run else "r+") as edited:
             base = replace(base, blocks=base.blocks.of(edited))
             injection = _Injection(
@@ -668,12 +671,12 @@ def inject(
             _refuse_unsound(target, audit, source, surface_path, parameters)
         _refuse_no_numbers(source, injection.editor.changes)
         with _timed(seconds, "hash"):
-            hashes = [checksum() for checksum in checksums]
+            base_entry = {"path": str(source.absolute()), "sha256": source_hash()}
         content = {
-            "base": {"path": str(source.absolute()), "sha256": hashes[0]},
+            "base": base_entry,
             "predictions": None
-            if predictions is None
-            else {"path": str(Path(predictions).absolute()), "sha256": hashes[1]},
+            if predictions is None or predictions_hash is None
+            else {"path": str(Path(predictions).absolute()), "sha256": predictions_hash()},
             "output": str(target),
             "dry_run": dry_run,
             **_sidecar(base, changes, injection, predicted, settings, saturated, sorption, ood),
@@ -684,12 +687,6 @@ def inject(
     if report is not None:
         write_json(report, content)
     return content
-
-
-def _refuse_missing(base: Path, predicted: tuple[str, ...]) -> None:
-    with open_dataset(base) as dataset:
-        for name in predicted:
-            get_variable(base, dataset, name)
 
 
 def _check_maps(path: Path, maps: dict[str, np.ndarray], cells: Blocks) -> None:

@@ -243,9 +243,12 @@ def test_masked_parameters_are_missing_not_numbers(tmp_path: Path, attribute: st
             variable.missing_value = fill
         d.set_auto_mask(False)
         variable[:] = np.where(np.arange(25) % 5 == 0, fill, 0.5)
-    values = read_parameters(path).per_pft("fm_leaf")
+    parameters = read_parameters(path)
+    values = parameters.pft["fm_leaf"]
     np.testing.assert_array_equal(np.isnan(values), np.arange(17) % 5 == 0)
     assert np.all(values[~np.isnan(values)] == 0.5)
+    with pytest.raises(InputError, match="parameter fm_leaf has no value for PFT 5"):
+        parameters.per_pft("fm_leaf")
 
 
 def test_parameter_files_that_are_too_short_are_refused(tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ _CALENDARS = {
 }
 #: Names of latitude and longitude, two-dimensional or along the axes.
 _PLACES = (("LATIXY", "LONGXY"), ("lat", "lon"), ("latitude", "longitude"))
-#: Float32 stamps of a day in a century are this coarse, days.
 _ONE_CALENDAR = "convert the forcing to one of them"
+#: Float32 stamps of a day in a century are this coarse, days.
 _STAMP_TOLERANCE = 5.0e-3
 _SAME_PLACE_DEGREES = 1.0e-3
 
@@ -237,7 +237,7 @@ def _by_input(
     inputs = {source for recipe in recipes.values() for source in recipe.inputs}
     paths: dict[str, dict[int, str]] = {source: {} for source in sorted(inputs)}
     for path, names in held.items():
-        for source in inputs & names:
+        for source in sorted(inputs & names):
             other = paths[source].setdefault(dates[path], path)
             if other != path:
                 raise InputError(

@@ -13,8 +13,9 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.calendar import forcing_year
+from phase_lib.elm.coordinates import check_coordinates
 from phase_lib.elm.forcing.variables import FORCING
-from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.netcdf import get_variable, open_dataset, whole_attribute
 
 _ATTRIBUTES = ("first_year", "years", "kind", "product", "align_year")
 _SAME_DEGREES, _SAME_KM = 1.0e-6, 1.0e-3
@@ -129,7 +130,9 @@ def _open(path: str | Path, stack: ExitStack) -> _Piece:
                 expected="monthly means made by `phase forcing`",
                 remedy="make them again",
             )
-    first_year, years, align_year = (_whole(path, dataset, a) for a in ("first_year", "years", "align_year"))
+    first_year, years, align_year = (
+        whole_attribute(path, dataset, name) for name in ("first_year", "years", "align_year")
+    )
     names = tuple(name for name in FORCING if name in dataset.variables)
     for name in names:
         units = (FORCING[name][0],)
@@ -145,22 +148,14 @@ def _open(path: str | Path, stack: ExitStack) -> _Piece:
     return _Piece(str(path), dataset, first_year, years, kind, product, align_year, names)
 
 
-def _whole(path: str | Path, dataset: netCDF4.Dataset, attribute: str) -> int:
-    value = dataset.getncattr(attribute)
-    try:
-        return int(value)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            path, f"attribute {attribute} is {value!r}", expected="a whole number", remedy="make it again"
-        ) from error
-
-
 def _places(piece: _Piece) -> dict[str, np.ndarray]:
     names = ("lat", "lon", "forcing_distance_km", "forcing_lat", "forcing_lon")
-    return {
+    places = {
         name: np.asarray(get_variable(piece.path, piece.dataset, name, dims=("gridcell",))[:])
         for name in names
     }
+    check_coordinates(piece.path, places["lat"], places["lon"], ("lat", "lon"))
+    return places
 
 
 def _refuse_others(piece: _Piece, first: _Piece, places: dict[str, np.ndarray]) -> None:
