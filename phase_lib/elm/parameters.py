@@ -57,13 +57,18 @@ class Parameters:
         """Value of a scalar parameter.
 
         Raises:
-            InputError: the file lacks it.
+            InputError: the file lacks it, or it is no number.
         """
         if name not in self.scalar:
             raise InputError(
                 self.path, f"parameter {name} is missing", expected=f"{name}(allpfts)", remedy=_OF_THE_RUN
             )
-        return self.scalar[name]
+        value = self.scalar[name]
+        if not np.isfinite(value):
+            raise InputError(
+                self.path, f"parameter {name} is {value:g}", expected="a number", remedy=_OF_THE_RUN
+            )
+        return value
 
     def organ_ratios(self, organ: str) -> tuple[np.ndarray, np.ndarray]:
         """C:N and C:P of an organ (natpft), gC/gN and gC/gP; 0 where the PFT has no such organ."""
@@ -78,8 +83,16 @@ class Parameters:
         """
         if pool.cn is None or pool.np_ratio is None:
             raise InputError(self.path, f"{pool.name} has no fixed ratios")
-        cn = self.value(pool.cn)
-        return cn, cn * self.value(pool.np_ratio)
+        cn, np_ratio = (self._above_zero(name) for name in (pool.cn, pool.np_ratio))
+        return cn, cn * np_ratio
+
+    def _above_zero(self, name: str) -> float:
+        value = self.value(name)
+        if value <= 0.0:
+            raise InputError(
+                self.path, f"parameter {name} is {value:g}", expected="more than 0", remedy=_OF_THE_RUN
+            )
+        return value
 
     def ad_factor(self, pool: SoilPool) -> float:
         """Acceleration F of a cascade pool.

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.constants import NATPFT
+from phase_lib.elm.constants import FILL_THRESHOLD, NATPFT
 from phase_lib.elm.domain import Domain, read_domain
 from phase_lib.elm.forcing import MonthlyForcing, read_monthly_forcing
 from phase_lib.elm.matching import match_cells
-from phase_lib.elm.parameters import read_parameters, read_soil_order_parameters
+from phase_lib.elm.parameters import SOIL_ORDERS, read_parameters, read_soil_order_parameters
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import SURFACE_P
 from phase_lib.elm.surface import read_surface
@@ -63,6 +63,8 @@ def read_run_inputs(
     """
     domain = read_domain(domain_path)
     surface = read_surface(surface_path, list(_SURFACE), domain.lat, domain.lon)
+    for name, field in surface.items():
+        _refuse_no_numbers(surface_path, name, field)
     cover = surface["PCT_NAT_PFT"].astype(np.float64) / 100.0
     if cover.shape[1] != NATPFT:
         raise InputError(
@@ -78,6 +80,7 @@ def read_run_inputs(
             surface_path,
             f"variable PCT_NAT_PFT sums to {100 * total[cell]:.6f} in cell {cell + 1}",
             expected="100",
+            remedy="use the surface data as it was made",
         )
     cover = cover / total[:, None]
     parameters = read_parameters(parameter_path)
@@ -85,9 +88,20 @@ def read_run_inputs(
     missing = [name for name in _SOIL_P if name not in orders]
     if missing:
         raise InputError(
-            soil_parameter_path, f"parameter {missing[0]} is missing", expected=f"{missing[0]}(soilorder)"
+            soil_parameter_path,
+            f"parameter {missing[0]} is missing",
+            expected=f"{missing[0]}(soilorder)",
+            remedy="give the CNP_parameters file of the run (fsoilordercon)",
         )
     order = surface["SOIL_ORDER"].astype(np.int64)
+    strange = (order < 0) | (order >= SOIL_ORDERS)
+    if np.any(strange):
+        raise InputError(
+            surface_path,
+            f"variable SOIL_ORDER is {order[np.argmax(strange)]} in cell {int(np.argmax(strange)) + 1}",
+            expected=f"0 to {SOIL_ORDERS - 1}",
+            remedy="use the surface data as it was made",
+        )
     forcing = read_monthly_forcing(forcing_paths)
     row, _ = match_cells(
         domain.lat, domain.lon, forcing.lat, forcing.lon, file="the monthly forcing", what="forced cells"
@@ -106,3 +120,15 @@ def read_run_inputs(
     )
     matched = MonthlyForcing(domain.lat, domain.lon, forcing.first_year, forcing.years, values)
     return RunInputs(domain, surface["AREA"].astype(np.float64), site, matched, surface_path)
+
+
+def _refuse_no_numbers(path: Path, name: str, values: np.ndarray) -> None:
+    bad = ~(np.abs(values.reshape(len(values), -1)) < FILL_THRESHOLD)
+    if np.any(bad):
+        cell = int(np.argwhere(bad)[0][0])
+        raise InputError(
+            path,
+            f"variable {name} is fill or no number in cell {cell + 1}",
+            expected="a number in every land cell",
+            remedy="use the surface data as it was made",
+        )
