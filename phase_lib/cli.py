@@ -20,7 +20,8 @@ from phase_lib.base.errors import PhaseError
 from phase_lib.base.progress import LOGGER, configure_logging
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-FILE = click.Path(path_type=Path)
+#: What reads a file says what is wrong with it; click's own check of permissions would come before.
+FILE = click.Path(path_type=Path, readable=False)
 DEFAULT_CONFIG = Path("workflow_config.yaml")
 
 

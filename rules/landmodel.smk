@@ -17,7 +17,7 @@ FIRST_RESTART = {
 SEGMENT_THREADS = {"ad": 2, "reference": 2, "control": 1, "injected": 1}
 SEGMENT_PRIORITY = {"ad": 100, "reference": 100, "control": 10, "injected": 50}
 SEGMENT_SETTINGS = settings(
-    CONFIG.land_model, "backend", "nyears_ad_carbon_only", "spinup_mortality_factor", "co2_ppm", "device"
+    CONFIG.land_model, "nyears_ad_carbon_only", "spinup_mortality_factor", "co2_ppm", "device"
 )
 
 for case in ("ad", "reference", *(("control", "injected") if RUNS_TARGET else ())):

@@ -288,7 +288,7 @@ def test_parameter_file_holds_elms_values(small: Path) -> None:
     assert parameters.per_pft("rootprof_beta")[11] == 0.914
     assert parameters.per_pft("woody").tolist() == [0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 0, 0, 0, 0, 0]
     assert parameters.per_pft("frootcn")[:2].tolist() == [1.0, 42.0]
-    assert np.isnan(parameters.per_pft("pftpar28")[3])
+    assert np.isnan(parameters.pft["pftpar28"][3])
     assert parameters.value("crit_dayl") == 39300.0
     assert parameters.value("k_s4") == 0.000100005000333347
     assert parameters.value("decomp_depth_efolding") == 0.33

@@ -73,7 +73,7 @@ def segment_words(workflow: Workflow, output: Path, **files: Path) -> list[objec
         "domain": world / "domain.lnd.nc",
         "params": world / "clm_params.nc",
         "soil_params": world / "CNP_parameters.nc",
-        "forcing": workflow.results / "forcing" / "monthly.nc",
+        "forcing": workflow.results / "forcing" / "embedded" / "all.1901-1920.nc",
         **files,
     }
     words: list[object] = ["run-segment", "--case", "ad", "--mode", "ad", "--start-year", 21, "--years", 20]

@@ -98,7 +98,7 @@ def test_a_changed_threshold_really_runs_only_the_verdict_and_the_report(
     assert result.returncode == 0, result.stdout
     after = times()
     made = {name.split("/")[0] for name in after if after[name] != before.get(name)}
-    assert made == {"equilibrium", "report", "summary.json", "logs", "benchmarks"}
+    assert made == {"equilibrium", "report", "summary.json", "preflight.json", "logs", "benchmarks"}
     assert workflow.planned(configs=configs) == set()
 
 
