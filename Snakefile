@@ -3,6 +3,7 @@
 #   snakemake                                     the laptop default, workflow_config.yaml
 #   snakemake --configfile my_config.yaml         a configuration of your own
 #   snakemake -n                                  what would run, and why
+#   snakemake experiments                         only the experiments of the surrogate and their comparison
 from snakemake.utils import min_version
 
 min_version("9.10")
@@ -19,6 +20,7 @@ include: "rules/landmodel.smk"
 include: "rules/fusion.smk"
 include: "rules/dataset.smk"
 include: "rules/surrogate.smk"
+include: "rules/experiments.smk"
 include: "rules/injection.smk"
 include: "rules/equilibrium.smk"
 include: "rules/report.smk"
@@ -26,6 +28,7 @@ include: "rules/report.smk"
 
 localrules:
     all,
+    experiments,
 
 
 rule all:
@@ -37,6 +40,7 @@ rule all:
         tests=expand(f"{RUN}/predictions/test_{{split}}.nc", split=SPLITS),
         # A target whose land-model output was given ends at its injected restart.
         verdict=f"{RUN}/equilibrium/verdict.json" if RUNS_TARGET else [],
+        experiments=COMPARISON,
         summary=f"{RUN}/summary.json",
         report=f"{RUN}/report/index.html",
     message:
@@ -47,6 +51,7 @@ onstart:
     # Before any job: do the inputs belong together, is there room? Not a rule: what depends on a file that
     # is made anew in each run would be made anew too.
     check_inputs()
+    write_plan(workflow.dag.jobs)
 
 
 onsuccess:

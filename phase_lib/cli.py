@@ -7,6 +7,7 @@ ran and came out negative. What is slow to import is imported inside the command
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         status = phase.main(arguments, prog_name="phase", standalone_mode=False)
     except PhaseError as error:
-        LOGGER.debug("failed: %s", error)
+        LOGGER.error("failed: %s", error)
         _fail(str(error), error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
     except Exception:
-        LOGGER.debug("failed", exc_info=True)
+        LOGGER.error("failed", exc_info=True)
         raise
     sys.exit(status if isinstance(status, int) else 0)
 
@@ -126,9 +127,19 @@ def default_of(key: str) -> dict[str, Any]:
     return {"default": look_up, "show_default": f"of {key}"}
 
 
+class _Number(click.FloatRange):
+    """A number within a range; click lets NaN and infinity pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
+
+
 _MORTALITY_FACTOR = click.option(
     "--mortality-factor",
-    type=click.FloatRange(1.0),
+    type=_Number(1.0),
     **default_of("land_model.spinup_mortality_factor"),
     help="Factor on dead wood mortality in the AD run: its `spinup_mortality_factor`.",
 )
@@ -184,7 +195,7 @@ def world(settings: str, output_dir: Path, workers: int) -> None:
 @click.option("--product", required=True, help='Name of the data set, kept in the file: "GSWP3 v1".')
 @click.option(
     "--limit-km",
-    type=float,
+    type=_Number(0.0, min_open=True),
     **default_of("fusion.forcing_limit_km"),
     help="Farthest forcing point of a cell, km.",
 )
@@ -443,18 +454,51 @@ def normalize(dataset: Path, split: Path, settings: str, output: Path) -> None:
 @click.option("--normalization", type=FILE, required=True, help="normalization.nc of the same split.")
 @settings_option("surrogate")
 @click.option("--output-dir", type=FILE, required=True, help="Directory for model.pt and history.csv.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
+@click.option(
+    "--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of a node."
+)
+@click.option(
+    "--rendezvous",
+    metavar="HOST:PORT",
+    help="Where the nodes of a training meet, set by the srun that this command starts.",
+)
 @stage
 def train(
-    dataset: Path, split: Path, normalization: Path, settings: str, output_dir: Path, threads: int
-) -> None:
-    """Trains the surrogate; a killed training goes on from its checkpoint."""
+    dataset: Path,
+    split: Path,
+    normalization: Path,
+    settings: str,
+    output_dir: Path,
+    threads: int,
+    rendezvous: str | None,
+) -> int:
+    """Trains the surrogate; a killed training goes on from its checkpoint.
+
+    Where the settings ask for several GPUs or nodes, starts a process for each; started by torchrun, is
+    one of them.
+    """
     from phase_lib.config.loading import load_settings
     from phase_lib.config.surrogate import SurrogateSettings
+    from phase_lib.surrogate.launching import is_launcher, launch
     from phase_lib.surrogate.training import train as run
 
     choices = load_settings(settings, SurrogateSettings, "surrogate")
+    if is_launcher(choices):
+        return launch(choices, _own_words("threads", "rendezvous"), threads, rendezvous)
     run(dataset, split, normalization, choices, output_dir, threads)
+    return 0
+
+
+def _own_words(*without: str) -> list[str]:
+    """The command that is running, with all its options but some, for another process."""
+    context = click.get_current_context()
+    words = [str(context.info_name)]
+    for option in context.command.params:
+        value = context.params.get(option.name or "")
+        if option.name not in without and isinstance(option, click.Option):
+            given = [option.opts[0]] if value is True else [option.opts[0], str(value)]
+            words += given if value not in (None, False) else []
+    return words
 
 
 @phase.command()
@@ -467,6 +511,16 @@ def train(
 @_ACCEPT_FORCING
 @click.option("--test", is_flag=True, help="Only the test cells of the split, beside truth and baselines.")
 @click.option("--paper", type=FILE, help="With --test: model of the paper's preset, to set beside it.")
+@click.option(
+    "--no-baselines", is_flag=True, help="With --test: leave out the 20-year state and the analogue."
+)
+@click.option(
+    "--part",
+    type=_Part(),
+    default="1/1",
+    show_default=True,
+    help="Share of the cells to do; `phase join-predictions` makes one file of all.",
+)
 @click.option("--output", type=FILE, required=True, help="predictions.nc, or with --test test_<split>.nc.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
 @stage
@@ -480,19 +534,21 @@ def predict(
     accept_forcing: bool,
     test: bool,
     paper: Path | None,
+    no_baselines: bool,
+    part: tuple[int, int],
     output: Path,
     threads: int,
 ) -> None:
     """Predicts the slow state of every cell, with a score of how far it is from the training cells."""
     from phase_lib.config.loading import load_settings
     from phase_lib.config.ood import OodSettings
-    from phase_lib.surrogate.inference import predict as run
     from phase_lib.surrogate.inference import write_test_predictions
+    from phase_lib.surrogate.predictions import predict as run
 
     if test:
         if split is None:
             raise click.UsageError("--test needs --split")
-        write_test_predictions(model, dataset, split, output, threads, paper)
+        write_test_predictions(model, dataset, split, output, threads, paper, baselines=not no_baselines)
         return
     run(
         model,
@@ -504,7 +560,46 @@ def predict(
         threads,
         domain=domain_name,
         accept_forcing=accept_forcing,
+        part=part,
     )
+
+
+@phase.command("join-predictions")
+@click.option(
+    "--parts",
+    type=FILE,
+    required=True,
+    multiple=True,
+    metavar="FILE...",
+    help="What `phase predict --part` wrote.",
+)
+@click.option("--output", type=FILE, required=True, help="predictions.nc to write.")
+@stage
+def join_predictions(parts: tuple[Path, ...], output: Path) -> None:
+    """Joins the predictions of all parts of a target, as if one job had made them."""
+    from phase_lib.surrogate.predictions import join_predictions as run
+
+    run(parts, output)
+
+
+@phase.command("compare-experiments")
+@click.option(
+    "--own", type=FILE, required=True, multiple=True, metavar="FILE...", help="The run's own test files."
+)
+@click.option(
+    "--test",
+    type=(str, FILE),
+    multiple=True,
+    metavar="EXPERIMENT FILE",
+    help="Test file of one training of an experiment; split and seed stand in it.",
+)
+@click.option("--output-dir", type=FILE, required=True, help="Directory for comparison.json and tables.")
+@stage
+def compare_experiments(own: tuple[Path, ...], test: Sequence[tuple[str, Path]], output_dir: Path) -> None:
+    """Sets the skill of experiments side by side: mean and spread over their seeds."""
+    from phase_lib.report.experiments import compare_experiments as run
+
+    run(own, test, output_dir)
 
 
 @phase.command()
@@ -668,7 +763,10 @@ _BY_SPLIT = (click.Choice(["random", "block"]), FILE)
 @click.option(
     "--training", type=_BY_SPLIT, multiple=True, metavar="KIND FILE", help="history.csv of a training."
 )
+@click.option("--experiments", type=FILE, help="comparison.json of `phase compare-experiments`.")
 @click.option("--benchmarks", type=FILE, help="Directory of the stages' benchmark tables.")
+@click.option("--slurm-jobs", type=FILE, help="Directory of the notes of the run's SLURM jobs.")
+@click.option("--stages", type=FILE, help="JSON with the names of the run's stages; others do not count.")
 @click.option("--config", default="{}", metavar="JSON|FILE", help="The whole configuration of the run.")
 @click.option("--cores", type=click.IntRange(1), default=1, help="Cores that the workflow used.")
 @click.option("--summary", type=FILE, help="summary.json to write.")
@@ -681,7 +779,10 @@ def report(
     split: Sequence[tuple[str, Path]],
     test: Sequence[tuple[str, Path]],
     training: Sequence[tuple[str, Path]],
+    experiments: Path | None,
     benchmarks: Path | None,
+    slurm_jobs: Path | None,
+    stages: Path | None,
     config: str,
     cores: int,
     **files: Path | None,
@@ -714,7 +815,10 @@ def report(
         splits=dict(split),
         tests=dict(test),
         training=dict(training),
+        experiments=experiments,
         benchmarks=benchmarks,
+        slurm_jobs=slurm_jobs,
+        stages=stages,
         verdict=verdict,
         drift=drift,
     )
@@ -746,7 +850,7 @@ def report(
 @click.option("--first-year", type=int, help="First year of the forcing cycle.")
 @click.option("--years", type=click.IntRange(1), **default_of("world.forcing_years"), help="Forcing cycle.")
 @click.option("--align-year", type=int, help="Model year that sees the first year; 1 where not given.")
-@click.option("--limit-km", type=float, help="Farthest forcing point of a cell, km.")
+@click.option("--limit-km", type=_Number(0.0, min_open=True), help="Farthest forcing point of a cell, km.")
 @click.option("--product", default="not named", help="Name of the forcing data set.")
 @click.option("--reference-restart", type=FILE, help="Final restart of the reference run.")
 @click.option("--reference-history", multiple=True, help="History of the reference; names or patterns.")

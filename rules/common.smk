@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 
 from phase_lib.base.errors import PhaseError
-from phase_lib.base.files import matching_files
+from phase_lib.base.files import matching_file, matching_files, write_json
 from phase_lib.base.provenance import code_hash
 from phase_lib.config.domains import EMBEDDED
+from phase_lib.config.experiments import BASELINES, OWN
 from phase_lib.config.loading import check_config
 from phase_lib.elm.calendar import history_name, restart_name
 
@@ -26,6 +27,7 @@ RUN = CONFIG.run.directory.as_posix()
 WORLD = f"{RUN}/world"
 DATASET = f"{RUN}/dataset"
 CLOSING = f"{RUN}/report/closing.txt"
+STAGES = f"{RUN}/benchmarks/stages.json"
 SPLITS = ("random", "block")
 
 # Does the workflow run the target's land model, or does its output exist already?
@@ -77,6 +79,16 @@ def check_inputs():
     status = subprocess.run([sys.executable, "-m", "phase_lib.cli", *words]).returncode
     if status:
         sys.exit(status)
+
+
+def write_plan(jobs):
+    """Names the stages of the run for its report: benchmarks of other ones may lie in its directory.
+
+    Nothing where the report is not wanted: the plan is then a part of the run.
+    """
+    if any(job.rule.name == "write_report" for job in jobs):
+        stages = {Path(job.benchmark).stem for job in jobs if job.benchmark}
+        write_json(STAGES, {"stages": sorted(stages)})
 
 
 def world_forcing(years):

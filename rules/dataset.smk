@@ -29,6 +29,10 @@ rule split_cells:
         " --seed {params.seed} --output {output.split:q} --log {log:q}"
 
 
+# What the normalisation depends on.
+NORMALIZED_BY = ("preset", "leave_out")
+
+
 rule normalize_features:
     input:
         cells=rules.join_records.output.cells,
@@ -46,7 +50,7 @@ rule normalize_features:
         runtime=30,
     params:
         dataset=subpath(input.cells, parent=True),
-        settings=settings(CONFIG.surrogate, "preset"),
+        settings=settings(CONFIG.surrogate, *NORMALIZED_BY),
         code=code_hash("surrogate/targets"),
     message:
         "fitting the normalisation on the training cells ({wildcards.split})"

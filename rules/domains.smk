@@ -38,7 +38,7 @@ def given_domain(files):
         return [path.as_posix() for path in matching_files(patterns)]
 
     def one(path):
-        return several([path])[0] if path else []
+        return matching_file(path).as_posix() if path else []
 
     forcing = files.forcing
     patterns = forcing.files or files.history

@@ -5,7 +5,7 @@ rule inject_restart:
         surface=TARGET.surface,
         params=TARGET.params,
         soil_params=TARGET.soil_params,
-        predictions=rules.predict_cells.output.predictions,
+        predictions=PREDICTIONS,
     output:
         restart=INJECTED,
         diff=f"{INJECTED}.diff.json",

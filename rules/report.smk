@@ -4,12 +4,13 @@ rule write_report:
         # A target whose land-model output was given has no verdict: it is not run here.
         verdict=rules.judge_equilibrium.output.verdict if RUNS_TARGET else [],
         drift=rules.judge_equilibrium.output.drift if RUNS_TARGET else [],
-        predictions=rules.predict_cells.output.predictions,
+        predictions=PREDICTIONS,
         restart=rules.inject_restart.output.restart,
         diff=rules.inject_restart.output.diff,
         splits=expand(f"{DATASET}/split_{{split}}.nc", split=SPLITS),
         tests=expand(f"{RUN}/predictions/test_{{split}}.nc", split=SPLITS),
         training=expand(f"{RUN}/surrogate/{{split}}/history.csv", split=SPLITS),
+        experiments=COMPARISON,
         cells=rules.join_records.output.cells,
         cleaning=rules.join_records.output.cleaning,
     output:
@@ -37,7 +38,13 @@ rule write_report:
         splits=lambda wildcards, input: by_split("--split", input.splits),
         tests=lambda wildcards, input: by_split("--test", input.tests),
         training=lambda wildcards, input: by_split("--training", input.training),
+        experiments=lambda wildcards, input: (
+            ["--experiments", input.experiments] if input.experiments else []
+        ),
         benchmarks=lambda wildcards, output: Path(output.summary).parent / "benchmarks",
+        # Which stages are this run's, and the notes of its SLURM jobs, where there are any.
+        stages=STAGES,
+        slurm_jobs=f"{RUN}/slurm_jobs",
         directory=subpath(output.page, parent=True),
         # The whole configuration: the summary holds its hash.
         config=settings(CONFIG),
@@ -47,6 +54,8 @@ rule write_report:
     shell:
         "phase report {params.verdict:q} --dataset {params.dataset:q}"
         " --predictions {input.predictions:q} --restart {input.restart:q} --diff {input.diff:q}"
-        " {params.splits:q} {params.tests:q} {params.training:q} --benchmarks {params.benchmarks:q}"
+        " {params.splits:q} {params.tests:q} {params.training:q} {params.experiments:q}"
+        " --benchmarks {params.benchmarks:q}"
+        " --stages {params.stages:q} --slurm-jobs {params.slurm_jobs:q}"
         " --config {params.config:q} --cores {resources.cores_used}"
         " --summary {output.summary:q} --output-dir {params.directory:q} --log {log:q}"

@@ -1,6 +1,17 @@
 # The PHASE surrogate: two trainings side by side, then every cell and the test cells of both.
-DEVICE_ENV = {"cpu": "../envs/cpu.yaml", "cuda": "../envs/gpu.yaml"}[CONFIG.surrogate.device]
-GPUS = {"cpu": {}, "cuda": {"gpu": 1}}[CONFIG.surrogate.device]
+DEVICE_ENV = {"auto": "../envs/auto.yaml", "cpu": "../envs/cpu.yaml", "cuda": "../envs/gpu.yaml"}[
+    CONFIG.surrogate.device
+]
+# What a job asks a cluster for; which GPUs those are is for its profile to say. Predictions take one.
+GPUS = {} if CONFIG.surrogate.device == "cpu" else {"gpu": 1}
+GPUS_PER_NODE, NODES = CONFIG.surrogate.gpus, CONFIG.surrogate.nodes
+TRAINING_JOB = {"mem_mb": 4000 * GPUS_PER_NODE, "runtime": 240}
+if GPUS:
+    TRAINING_JOB["gpu"] = GPUS_PER_NODE * NODES
+if NODES > 1:
+    # `phase train` itself starts a task on each node by srun: the job must not lie in one of srun's (mpi), and
+    # has as many tasks as nodes, whatever its GPUs.
+    TRAINING_JOB |= {"mpi": "srun", "nodes": NODES, "tasks": NODES, "tasks_per_gpu": 0}
 
 
 rule train_surrogate:
@@ -19,10 +30,10 @@ rule train_surrogate:
     priority: 60
     conda:
         DEVICE_ENV
+    # One for each process of a node.
+    threads: GPUS_PER_NODE
     resources:
-        **GPUS,
-        mem_mb=4000,
-        runtime=240,
+        **TRAINING_JOB,
     params:
         dataset=subpath(input.cells, parent=True),
         settings=settings(CONFIG.surrogate),
@@ -39,7 +50,7 @@ rule train_surrogate:
 
 
 # The paper's preset beside the one in use, for the report; one network, as in the paper.
-PAPER_SETTINGS = settings(CONFIG.surrogate.model_copy(update={"preset": "paper", "members": 1}))
+PAPER_SETTINGS = CONFIG.surrogate.model_copy(update=BASELINES["paper"])
 PAPER_MODELS = [] if CONFIG.surrogate.preset == "paper" else f"{RUN}/surrogate/{{split}}/paper/model.pt"
 
 
@@ -52,7 +63,7 @@ use rule normalize_features as normalize_paper_features with:
         benchmark_file("normalize_paper_features-{split}")
     params:
         dataset=subpath(input.cells, parent=True),
-        settings=json.dumps({"preset": "paper"}),
+        settings=settings(PAPER_SETTINGS, *NORMALIZED_BY),
         code=code_hash("surrogate/targets"),
 
 
@@ -71,11 +82,17 @@ use rule train_surrogate as train_paper_surrogate with:
     priority: 5
     params:
         dataset=subpath(input.cells, parent=True),
-        settings=PAPER_SETTINGS,
+        settings=settings(PAPER_SETTINGS),
         directory=subpath(output.model, parent=True),
         code=code_hash("surrogate/training"),
     message:
         "training the surrogate with the paper's preset ({wildcards.split} split)"
+
+
+# Every cell of the target: one job, or as many as configured and one that joins what they predict.
+PREDICTIONS = f"{RUN}/predictions/predictions.nc"
+PREDICTION_JOBS = CONFIG.target.prediction_jobs
+OF_PART = "-{part}" if PREDICTION_JOBS > 1 else ""
 
 
 rule predict_cells:
@@ -85,11 +102,11 @@ rule predict_cells:
         cells=rules.join_records.output.cells,
         split=f"{DATASET}/split_block.nc",
     output:
-        predictions=f"{RUN}/predictions/predictions.nc",
+        predictions=temp(f"{RUN}/predictions/part{OF_PART}.nc") if OF_PART else PREDICTIONS,
     log:
-        log_file("predict_cells"),
+        log_file(f"predict_cells{OF_PART}"),
     benchmark:
-        benchmark_file("predict_cells")
+        benchmark_file(f"predict_cells{OF_PART}")
     priority: 60
     conda:
         DEVICE_ENV
@@ -102,15 +119,41 @@ rule predict_cells:
         settings=settings(CONFIG.ood),
         run_name=CONFIG.run.name,
         domain=CONFIG.target.domain,
+        part=lambda wildcards: f"{wildcards.get('part', 1)}/{PREDICTION_JOBS}",
         accept="--accept-forcing" if "forcing" in CONFIG.preflight.accept else "",
-        code=code_hash("surrogate/inference"),
+        code=code_hash("surrogate/predictions"),
     message:
-        "predicting the slow state of every cell of the target"
+        "predicting the slow state of the cells of the target"
     shell:
         "phase predict --model {input.model:q} --dataset {params.dataset:q} --split {input.split:q}"
         " --settings {params.settings:q} --run-name {params.run_name:q} --domain-name {params.domain}"
-        " {params.accept} --output {output.predictions:q}"
+        " --part {params.part} {params.accept} --output {output.predictions:q}"
         " --threads {threads} --log {log:q}"
+
+
+if OF_PART:
+
+    rule join_predictions:
+        input:
+            parts=expand(rules.predict_cells.output.predictions, part=range(1, PREDICTION_JOBS + 1)),
+        output:
+            predictions=PREDICTIONS,
+        log:
+            log_file("join_predictions"),
+        benchmark:
+            benchmark_file("join_predictions")
+        priority: 60
+        conda:
+            "../envs/cpu.yaml"
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            code=code_hash("surrogate/predictions"),
+        message:
+            "joining the predictions of all parts of the target"
+        shell:
+            "phase join-predictions --parts {input.parts:q} --output {output.predictions:q} --log {log:q}"
 
 
 rule predict_test_cells:

@@ -174,6 +174,23 @@ def matching_files(patterns: Iterable[str | Path]) -> list[Path]:
     return list(found)
 
 
+def matching_file(name: str | Path) -> Path:
+    """The one file that a name or pattern stands for, read as by `matching_files`.
+
+    Raises:
+        InputError: it stands for no file, or for several.
+    """
+    first, *others = matching_files([name])
+    if others:
+        raise InputError(
+            name,
+            f"stands for {1 + len(others)} files, {first.name} and {others[0].name} among them",
+            expected="one file",
+            remedy="name it",
+        )
+    return first
+
+
 def sha256_file(path: str | Path) -> str:
     """SHA-256 of a file's bytes, read in chunks of bounded size."""
     return _sha256(path, threading.Event())
@@ -213,15 +230,16 @@ def copy_bytes(source: str | Path, target: str | Path) -> None:
 
 
 @contextmanager
-def sha256_in_background(path: str | Path) -> Iterator[Callable[[], str]]:
-    """Hashes a file in a thread of its own while the caller works with it.
+def sha256_in_background(*paths: str | Path) -> Iterator[Callable[[], list[str]]]:
+    """Hashes files, one after the other, in a thread of its own while the caller works with them.
 
     Yields:
-        What waits for its SHA-256. Leaving early gives the rest up.
+        What waits for their SHA-256, in the order of the files. Leaving early gives the rest up.
     """
     abandoned = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         try:
-            yield pool.submit(_sha256, path, abandoned).result
+            hashes = [pool.submit(_sha256, path, abandoned) for path in paths]
+            yield lambda: [future.result() for future in hashes]
         finally:
             abandoned.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,10 +16,14 @@ LOGGER = logging.getLogger("phase")
 def configure_logging(stage: str, log: Path | None, *, verbose: bool = False) -> None:
     """Sends progress lines to standard error and, with more detail, to `log`.
 
+    Errors go to `log` alone: the command line tells of them itself. Of processes that compute together
+    (`RANK`, as torchrun sets it) the first speaks; the others only add their errors to its log.
+
     Raises:
         InputError: the log file cannot be written.
     """
-    LOGGER.setLevel(logging.DEBUG)
+    first = os.environ.get("RANK", "0") == "0"
+    LOGGER.setLevel(logging.DEBUG if first else logging.ERROR)
     for handler in list(LOGGER.handlers):
         LOGGER.removeHandler(handler)
         handler.close()
@@ -26,11 +31,14 @@ def configure_logging(stage: str, log: Path | None, *, verbose: bool = False) ->
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setLevel(logging.DEBUG if verbose else logging.INFO)
     terminal.setFormatter(logging.Formatter(f"[{stage}] %(message)s"))
+    terminal.addFilter(lambda record: record.levelno < logging.ERROR)
     LOGGER.addHandler(terminal)
     if log is not None:
         with refused_as_input(log):
             log.parent.mkdir(parents=True, exist_ok=True)
-            file = logging.FileHandler(log, mode="w", encoding="utf-8")
+            if first:
+                log.write_bytes(b"")
+            file = logging.FileHandler(log, mode="a", encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         LOGGER.addHandler(file)
 

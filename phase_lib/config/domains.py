@@ -34,7 +34,9 @@ class ForcingFiles(BaseModel):
     align_year: int = Field(
         1, description="model year that sees the first year of the cycle (DATM_CLMNCEP_YR_ALIGN)"
     )
-    limit_km: float = Field(50.0, gt=0.0, description="farthest that a cell may lie from its forcing point")
+    limit_km: float = Field(
+        50.0, gt=0.0, allow_inf_nan=False, description="farthest that a cell may lie from its forcing point"
+    )
 
 
 class DomainFiles(BaseModel):
@@ -52,7 +54,10 @@ class DomainFiles(BaseModel):
     )
     forcing: ForcingFiles = Field(..., description="atmospheric forcing")
     spinup_mortality_factor: float = Field(
-        10.0, ge=1.0, description="factor on dead wood mortality in the AD run (from its lnd_in)"
+        10.0,
+        ge=1.0,
+        allow_inf_nan=False,
+        description="factor on dead wood mortality in the AD run (from its lnd_in)",
     )
     reference_restart: str | None = Field(
         None, description="final restart of the reference run: the labels; needed for training"
@@ -86,4 +91,9 @@ class TargetDomain(BaseModel):
     domain: str = Field(
         EMBEDDED,
         description="`embedded`, with land_model.backend embedded, or a name of the section `domains`",
+    )
+    prediction_jobs: int = Field(
+        1,
+        ge=1,
+        description="jobs that the prediction of its cells is divided among, side by side on a cluster",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os.path
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -151,6 +152,7 @@ def _input_error(
         return InputError(file, f"unknown key {name}{more}", remedy=remedy)
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     message = message.replace("String should match pattern", "a text that matches")
+    message = re.sub(r"^\w+ should have (.*?)(?: after validation, not \d+)?$", r"\1", message)
     if fault["type"] == "value_error":
         return InputError(file, f"{name}: {message}{more}" if name else f"{message}{more}")
     return InputError(file, f"{name} is {fault['input']!r}{more}", expected=message)
@@ -164,17 +166,22 @@ def _first_fault(faults: Sequence[ErrorDetails]) -> ErrorDetails:
 def _nearest_key(model: type[BaseModel], location: _Location) -> str | None:
     """The known key that the unknown one was most likely meant to be, dotted; None where none is near."""
     path = [str(part) for part in location]
-    in_entry = len(path) > 2 and path[0] in entry_models(model)
-    entry = path[1] if in_entry else _ENTRY
-    known = [tuple(entry if part == _ENTRY else part for part in keys) for keys in _keys(model)]
+    known = list(_keys(model))
     parent, key = path[:-1], path[-1]
-    siblings = [keys[-1] for keys in known if list(keys[:-1]) == parent]
+    siblings = [keys[-1] for keys in known if _lies_in(keys, parent)]
     near = difflib.get_close_matches(key, siblings, n=1)
     if near:
         return ".".join([*parent, near[0]])
     elsewhere = [keys for keys in known if _ENTRY not in keys]
     near = difflib.get_close_matches(key, [keys[-1] for keys in elsewhere], n=1, cutoff=0.75)
     return next((".".join(keys) for keys in elsewhere if near and keys[-1] == near[0]), None)
+
+
+def _lies_in(keys: tuple[str, ...], parent: list[str]) -> bool:
+    """Whether a known key, with `*` for a name of the user's choice, lies right below a path."""
+    return len(keys) == len(parent) + 1 and all(
+        key in (_ENTRY, part) for key, part in zip(keys, parent, strict=False)
+    )
 
 
 def _keys(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -8,9 +8,11 @@ from typing import Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from phase_lib.config.cost import CostSettings
 from phase_lib.config.dataset import DatasetSettings
 from phase_lib.config.domains import EMBEDDED, DomainFiles, TargetDomain, TrainingDomains
 from phase_lib.config.equilibrium import EquilibriumSettings
+from phase_lib.config.experiments import ExperimentSettings
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.land_model import LandModelSettings
@@ -42,9 +44,11 @@ class WorkflowConfig(BaseModel):
     fusion: FusionSettings = Field(default_factory=FusionSettings)
     dataset: DatasetSettings = Field(default_factory=DatasetSettings)
     surrogate: SurrogateSettings = Field(default_factory=SurrogateSettings)
+    experiments: ExperimentSettings = Field(default_factory=ExperimentSettings)
     ood: OodSettings = Field(default_factory=OodSettings)
     injection: InjectionSettings = Field(default_factory=InjectionSettings)
     equilibrium: EquilibriumSettings = Field(default_factory=EquilibriumSettings)
+    cost: CostSettings = Field(default_factory=CostSettings)
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:
@@ -56,6 +60,11 @@ class WorkflowConfig(BaseModel):
                     f"land_model.{name} is {years}; expected a multiple of world.forcing_years ({cycle}), "
                     "as the 20-year means are over whole forcing cycles"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _experiments_differ(self) -> Self:
+        self.experiments.settings(self.surrogate)
         return self
 
     @model_validator(mode="after")
@@ -89,6 +98,11 @@ class WorkflowConfig(BaseModel):
                 raise ValueError(
                     f"domains.{name} has a reference_restart and no reference_history; "
                     "give the history of the reference's last forcing cycle"
+                )
+            if files.reference_restart is None and (files.reference_history or files.reference_ad_restart):
+                raise ValueError(
+                    f"domains.{name} has files of a reference run and no reference_restart; "
+                    "give the final restart of that run, or leave them out"
                 )
             if files.forcing.kind != "history" and not files.forcing.files:
                 raise ValueError(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Preset = Literal["default", "paper"]
+#: Groups of features, in the order of the network's tokens.
+FeatureGroup = Literal["forcing", "static", "traits", "state", "soil"]
+FEATURE_GROUPS: tuple[FeatureGroup, ...] = get_args(FeatureGroup)
 
 
 class SurrogateSettings(BaseModel):
@@ -18,6 +21,17 @@ class SurrogateSettings(BaseModel):
         "default",
         description="paper: min-max scaled targets and one flat head per task; default: corrections of the "
         "20-year state, scaled per PFT and per layer, decoded by heads that PFTs and layers share",
+    )
+    network: Literal["phase", "mlp"] = Field(
+        "phase",
+        description="phase: an encoder for each group of features, fused by attention; mlp: the baseline, "
+        "all features side by side into one fully connected network",
+    )
+    leave_out: list[FeatureGroup] = Field(
+        default_factory=list,
+        description="groups of features that the network does not see: forcing (monthly climate), static "
+        "(surface data and the grid-level fluxes of the 20 years), traits (of PFTs), state (pools per PFT), "
+        "soil (pools per layer); predictions do not start from a 20-year state that is left out",
     )
     d_model: int = Field(64, ge=4, description="width of a token and of the fused latent")
     attention_heads: int = Field(4, ge=1, description="attention heads of the fusion; divides d_model")
@@ -34,6 +48,9 @@ class SurrogateSettings(BaseModel):
         0.1,
         ge=0.0,
         description="weight of mean (NPP - (GPP - AR))^2, fluxes in units of the mean training GPP",
+    )
+    flux_weight: float = Field(
+        1.0, ge=0.0, description="weight of the error of GPP, NPP and AR beside that of the pools"
     )
     linear_weight: float = Field(
         4.0,
@@ -59,7 +76,13 @@ class SurrogateSettings(BaseModel):
         25, ge=1, description="epochs without a better validation loss after which training ends"
     )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="seed of initial weights, batches and dropout")
-    device: Literal["cpu", "cuda"] = Field("cpu", description="where the network computes")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where the network computes; auto: on the GPU where there is one, else on the CPU"
+    )
+    gpus: int = Field(
+        1, ge=1, description="processes that train together on a node, one for each GPU (or on the CPU)"
+    )
+    nodes: int = Field(1, ge=1, description="nodes that train together; more than one under SLURM only")
     cache_gib: float = Field(
         2.0,
         ge=0.0,
@@ -71,8 +94,29 @@ class SurrogateSettings(BaseModel):
         description="least time between two checkpoints, s; a killed training goes on from the last",
     )
 
+    @field_validator("leave_out")
+    @classmethod
+    def _in_order(cls, groups: list[FeatureGroup]) -> list[FeatureGroup]:
+        if set(groups) == set(FEATURE_GROUPS):
+            raise ValueError("every group is left out; keep at least one")
+        return [group for group in FEATURE_GROUPS if group in groups]
+
     @model_validator(mode="after")
     def _heads_divide_model(self) -> Self:
         if self.d_model % self.attention_heads:
             raise ValueError(f"attention_heads {self.attention_heads} does not divide d_model {self.d_model}")
         return self
+
+    @model_validator(mode="after")
+    def _every_process_has_cells(self) -> Self:
+        if self.processes > self.batch_cells:
+            raise ValueError(
+                f"gpus x nodes is {self.processes}, but batch_cells {self.batch_cells}; "
+                "expected at least a cell for each GPU"
+            )
+        return self
+
+    @property
+    def processes(self) -> int:
+        """Processes that train together."""
+        return self.gpus * self.nodes

@@ -31,6 +31,10 @@ _COLUMNS = {
 }
 
 
+#: What a cleaning report holds.
+_REPORTED = ("cells", "complete", "trainable", "inputs", "labels", "traits_absent")
+
+
 def join_records(
     records: Mapping[str, Sequence[str | Path]],
     training: Collection[str],
@@ -178,9 +182,20 @@ def _traits(index: CellIndex) -> dict[str, np.ndarray]:
         return {name: np.asarray(dataset[name][:]) for name in names}
 
 
+def _report(path: Path) -> dict[str, Any]:
+    """The cleaning report of one part."""
+    report = read_json(path)
+    missing = [name for name in _REPORTED if name not in report]
+    if missing:
+        raise InputError(
+            path, f"has no {missing[0]}", expected="the report that `phase fuse` wrote", remedy="fuse again"
+        )
+    return report
+
+
 def _cleaning(parts: Sequence[tuple[str, CellIndex]], trainable: np.ndarray) -> dict[str, Any]:
     """The cleaning reports of the parts, added up."""
-    reports = [read_json(index.path.parent / "cleaning.json") for _, index in parts]
+    reports = [_report(index.path.parent / "cleaning.json") for _, index in parts]
 
     def reasons(table: str) -> dict[str, Any]:
         return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os.path
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,13 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
+from phase_lib.elm.constants import NATPFT
+from phase_lib.elm.coordinates import check_coordinates
 from phase_lib.elm.netcdf import get_attribute, get_variable, open_dataset
+from phase_lib.elm.soil_grid import NLEVDECOMP
+from phase_lib.fusion.schema import dims_in_group
+
+_LEVELS = {"natpft": NATPFT, "levdecomp": NLEVDECOMP}
 
 
 @dataclass(frozen=True)
@@ -103,18 +109,13 @@ def read_cells(dataset_dir: str | Path) -> CellIndex:
     with open_dataset(path) as dataset:
 
         def values(name: str) -> np.ndarray:
-            return np.asarray(get_variable(path, dataset, name)[:])
+            dims = ("gridcell", "natpft") if name == "cover" else ("gridcell",)
+            return np.asarray(get_variable(path, dataset, name, dims)[:])
 
         def held(attribute: str) -> Any:
-            text = str(get_attribute(path, dataset, attribute))
-            try:
-                return json.loads(text)
-            except json.JSONDecodeError as error:
-                raise InputError(
-                    path, f"attribute {attribute} is not JSON ({error})", remedy="join the records again"
-                ) from error
+            return _json_attribute(path, dataset, attribute)
 
-        return CellIndex(
+        index = CellIndex(
             path=path,
             cell=values("cell"),
             lat=values("lat"),
@@ -133,20 +134,76 @@ def read_cells(dataset_dir: str | Path) -> CellIndex:
             ),
             dataset_id=str(get_attribute(path, dataset, "dataset_id")),
         )
+    check_coordinates(path, index.lat, index.lon, ("lat", "lon"), distinct=False)
+    for name, numbers, listed in (
+        ("domain", index.domain, len(index.domains)),
+        ("batch", index.batch, len(index.batches)),
+    ):
+        strange = (numbers < 0) | (numbers >= listed)
+        if np.any(strange):
+            cell = int(np.argmax(strange))
+            raise InputError(
+                path,
+                f"variable {name} is {numbers[cell]} for cell {cell + 1}",
+                expected=f"0 to {listed - 1}, as an attribute lists them",
+                remedy="join the records again",
+            )
+    return index
+
+
+def _json_attribute(path: Path, dataset: netCDF4.Dataset, name: str) -> Any:
+    """What a JSON attribute of the index holds: domains, batches with identities, or forcing by domain."""
+    text = str(get_attribute(path, dataset, name))
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            path, f"attribute {name} is not JSON ({error})", remedy="join the records again"
+        ) from error
+    sound = isinstance(content, dict if name == "forcing" else list) and all(
+        (isinstance(entry, list) and [*map(type, entry)] == [str, str])
+        if name == "batches"
+        else isinstance(entry, str)
+        for entry in content
+    )
+    if not (sound and content):
+        raise InputError(
+            path,
+            f"attribute {name} is {text[:80]!r}",
+            expected=f"the {name} of the dataset",
+            remedy="join the records again",
+        )
+    return content
 
 
 def describe(dataset_dir: str | Path) -> dict[str, VariableInfo]:
-    """All variables of a dataset by name, as its first batch has them."""
+    """All variables of a dataset by name, as its first batch has them.
+
+    Raises:
+        InputError: a variable is of no group, or has other dimensions than its group.
+    """
     path, _ = read_cells(dataset_dir).batches[0]
     with open_dataset(path) as dataset:
-        return {
-            name: VariableInfo(
-                str(variable.getncattr("group")),
-                tuple(variable.dimensions),
-                str(getattr(variable, "units", "")),
-            )
-            for name, variable in dataset.variables.items()
-        }
+        return {name: _describe(path, variable) for name, variable in dataset.variables.items()}
+
+
+def _describe(path: Path, variable: netCDF4.Variable) -> VariableInfo:
+    group, dims = str(get_attribute(path, variable, "group")), tuple(variable.dimensions)
+    sizes = dict(zip(dims, variable.shape, strict=True))
+    possible = dims_in_group(variable.name, group)
+    if dims not in possible or any(sizes.get(level, size) != size for level, size in _LEVELS.items()):
+        raise InputError(
+            path,
+            f"variable {variable.name} has dimensions {_sized(sizes)}",
+            expected=" or ".join(_sized({dim: _LEVELS.get(dim) for dim in dims}) for dims in possible),
+            remedy="fuse again",
+        )
+    return VariableInfo(group, dims, str(getattr(variable, "units", "")))
+
+
+def _sized(sizes: Mapping[str, int | None]) -> str:
+    """Dimensions, with their lengths where those are known."""
+    return f"({', '.join(name if size is None else f'{name} = {size}' for name, size in sizes.items())})"
 
 
 def names_in_groups(dataset_dir: str | Path, groups: Collection[str]) -> list[str]:
@@ -155,7 +212,10 @@ def names_in_groups(dataset_dir: str | Path, groups: Collection[str]) -> list[st
 
 
 def iterate_batches(
-    dataset_dir: str | Path, names: Sequence[str], cells: np.ndarray | None = None
+    dataset_dir: str | Path,
+    names: Sequence[str],
+    cells: np.ndarray | None = None,
+    index: CellIndex | None = None,
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
     """Reads variables batch by batch; memory is bounded by one batch.
 
@@ -164,6 +224,7 @@ def iterate_batches(
         names: variables.
         cells: wanted cells, a mask (gridcell) or positions in dataset order; all if None. Positions
             are read in dataset order whatever their own.
+        index: of the dataset, where the caller has read it already.
 
     Yields:
         Positions of the batch's wanted cells in dataset order (n), and name -> values (n, ...); a
@@ -172,22 +233,25 @@ def iterate_batches(
     Raises:
         InputError: a batch is missing, belongs to another dataset or lacks a variable.
     """
-    index = read_cells(dataset_dir)
+    index = index or read_cells(dataset_dir)
     wanted = _as_mask(cells, index.ncells)
+    months: dict[int, Path] = {}
     for number in np.unique(index.batch[wanted]):
         members = np.flatnonzero(index.batch == number)
         inside = wanted[members]
-        if not 0 <= number < len(index.batches):
-            raise InputError(
-                index.path,
-                f"variable batch is {number} for cell {members[0] + 1}",
-                expected=f"0 to {len(index.batches) - 1}, as attribute batches lists them",
-                remedy="join the records again",
-            )
         path, identity = index.batches[number]
         with open_dataset(path) as dataset:
             if getattr(dataset, "dataset_id", None) != identity:
                 raise InputError(path, "belongs to another dataset than cells.nc", remedy="fuse again")
+            length = dataset.dimensions["time"].size if "time" in dataset.dimensions else 0
+            months.setdefault(length, path)
+            if len(months) > 1:
+                raise InputError(
+                    path,
+                    f"the forcing has {length} months",
+                    expected=f"{next(iter(months))} as in {next(iter(months.values())).name}",
+                    remedy="fuse again",
+                )
             yield members[inside], {name: _read(path, dataset, name, inside) for name in names}
 
 
@@ -225,8 +289,8 @@ def _as_mask(cells: np.ndarray | None, ncells: int) -> np.ndarray:
 
 def _read(path: Path, dataset: netCDF4.Dataset, name: str, inside: np.ndarray) -> np.ndarray:
     variable = get_variable(path, dataset, name)
-    values = np.asarray(variable[...])
-    if variable.dimensions[:1] != ("gridcell",):
+    dims, values = _describe(path, variable).dims, np.asarray(variable[...])
+    if dims[0] != "gridcell":
         return values
     if len(values) != len(inside):
         raise InputError(

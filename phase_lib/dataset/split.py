@@ -177,7 +177,7 @@ def read_split(path: str | Path, dataset_dir: str | Path | None = None) -> Split
     """
     with open_dataset(path) as dataset:
         names = ("part", "cell", "lat", "lon")
-        values = [np.asarray(get_variable(path, dataset, name)[:]) for name in names]
+        values = [np.asarray(get_variable(path, dataset, name, ("gridcell",))[:]) for name in names]
         kind, identity = (str(get_attribute(path, dataset, name)) for name in ("kind", "dataset_id"))
     if dataset_dir is not None:
         index = read_cells(dataset_dir)

@@ -15,7 +15,7 @@ Where no parameter file is given, the standard values hold (C:N 12, 12, 10, 10; 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,7 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.blocks import Block, Blocks
+from phase_lib.elm.blocks import Block, Blocks, add_by_place
 from phase_lib.elm.canopy import leaf_area
 from phase_lib.elm.constants import (
     FILL_THRESHOLD,
@@ -35,7 +35,7 @@ from phase_lib.elm.constants import (
     SPINUP_NORMAL,
     WEIGHT_SUM_TOLERANCE,
 )
-from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.netcdf import Rows, get_variable, open_rows
 from phase_lib.elm.parameters import Parameters, read_parameters
 from phase_lib.elm.pools import (
     COLUMN_TOTALS,
@@ -55,7 +55,7 @@ from phase_lib.elm.pools import (
 from phase_lib.elm.restart import restart_header
 from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND, column_stock
 from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, SCALARAVG_YEARS
-from phase_lib.elm.surface import read_surface
+from phase_lib.elm.surface import open_field, read_surface
 
 Severity = Literal["error", "note"]
 Level = Literal["column", "layer", "patch", "cell"]
@@ -297,8 +297,10 @@ def _beyond(found: np.ndarray, right: np.ndarray, factor: float, noise: np.ndarr
 class _Audit:
     """State of one audit: the open file, where its rows lie and what was found."""
 
-    def __init__(self, path: Path, dataset: netCDF4.Dataset, standard: _Standard) -> None:
-        self.path, self.dataset, self.standard = path, dataset, standard
+    def __init__(
+        self, path: Path, dataset: netCDF4.Dataset, variables: Mapping[str, Rows], standard: _Standard
+    ) -> None:
+        self.path, self.dataset, self.variables, self.standard = path, dataset, variables, standard
         self.header = restart_header(path, dataset)
         layers = self.header.dims.get("levgrnd", 0)
         if layers < NLEVDECOMP:
@@ -308,7 +310,7 @@ class _Audit:
                 expected=f"{NLEVGRND}, of which the upper {NLEVDECOMP} hold the soil pools",
                 remedy="use the restart as ELM wrote it",
             )
-        self.grid = Blocks(path, dataset)
+        self.grid = Blocks(path, dataset, variables)
         self.normal = self.header.spinup_state == SPINUP_NORMAL
         self.ad = self.header.spinup_state == SPINUP_AD
         self._found: dict[tuple[str, str, str], Finding] = {}
@@ -386,7 +388,7 @@ class _Audit:
 
     def read(self, name: str, rows: Block) -> np.ndarray:
         """Values of a block's rows."""
-        return np.asarray(rows.read(self.dataset[name]), dtype=np.float64)
+        return np.asarray(rows.read(self.variables[name]), dtype=np.float64)
 
     @staticmethod
     def _sound_at_a_glance(name: str, values: np.ndarray) -> bool:
@@ -470,11 +472,11 @@ class _Audit:
                 self._check_pointers(name, dimension, sizes[dimension])
 
     def _check_pointers(self, name: str, dimension: str, size: int) -> None:
-        variable = get_variable(self.path, self.dataset, name)
+        length = get_variable(self.path, self.dataset, name).shape[0]
         pointed = np.zeros(size, dtype=bool)
         outside = 0
-        for start in range(0, variable.shape[0], _PATCH_ROWS):
-            row = np.asarray(variable[start : start + _PATCH_ROWS]).astype(np.int64) - 1
+        for start in range(0, length, _PATCH_ROWS):
+            row = np.asarray(self.variables[name][start : start + _PATCH_ROWS]).astype(np.int64) - 1
             inside = (row >= 0) & (row < size)
             pointed[row[inside]] = True
             outside += int(np.count_nonzero(~inside))
@@ -498,7 +500,7 @@ class _Audit:
             share = block.wtcol
             bad = ~np.isfinite(share) | (share < 0.0) | (share > 1.0 + WEIGHT_SUM_TOLERANCE)
             self.add_where("error", "pfts1d_wtcol", "is no share", bad, block, "patch", share, "0 to 1")
-            np.add.at(total, block.column, share)
+            add_by_place(total, block.column, share)
         off = np.flatnonzero(self.grid.columns & ~(np.abs(total - 1.0) <= WEIGHT_SUM_TOLERANCE))
         self.add_where(
             "error",
@@ -514,22 +516,24 @@ class _Audit:
 
     def check_cover(self, surface: str | Path) -> None:
         """Cover against the surface file, as ELM compares it on reading."""
-        share = read_surface(surface, ["PCT_NAT_PFT"], self.grid.lat, self.grid.lon)["PCT_NAT_PFT"] / 100.0
-        for block in self.grid.of_patches(_PATCH_ROWS, covered=False):
-            compared = block.natural & (block.pft < share.shape[1])
-            right = share[block.cell, np.where(compared, block.pft, 0)]
-            off = compared & ~(np.abs(block.wtcol - right) <= PFT_WEIGHT_TOLERANCE)
-            problem = "differs from PCT_NAT_PFT of the surface file by more than"
-            self.add_where(
-                "error",
-                "pfts1d_wtcol",
-                f"{problem} {PFT_WEIGHT_TOLERANCE:g}: ELM aborts",
-                off,
-                block,
-                "patch",
-                block.wtcol,
-                right,
-            )
+        problem = f"differs from PCT_NAT_PFT of the surface file by more than {PFT_WEIGHT_TOLERANCE:g}"
+        with open_field(surface, "PCT_NAT_PFT", self.grid.lat, self.grid.lon) as percent_of:
+            for block in self.grid.of_patches(_PATCH_ROWS, covered=False):
+                first = int(block.cell.min())
+                percent = percent_of(slice(first, int(block.cell.max()) + 1))
+                compared = block.natural & (block.pft < percent.shape[1])
+                right = percent[block.cell - first, np.where(compared, block.pft, 0)] / 100.0
+                off = compared & ~(np.abs(block.wtcol - right) <= PFT_WEIGHT_TOLERANCE)
+                self.add_where(
+                    "error",
+                    "pfts1d_wtcol",
+                    f"{problem}: ELM aborts",
+                    off,
+                    block,
+                    "patch",
+                    block.wtcol,
+                    right,
+                )
 
     # -- soil -------------------------------------------------------------------------------------
 
@@ -574,7 +578,7 @@ class _Audit:
             ):
                 for name in names:
                     if name in stocks:
-                        np.add.at(stock, rows.cell, stocks[name])
+                        add_by_place(stock, rows.cell, stocks[name])
             if "labilep_vr" in pools:
                 self.labile[rows.cell[rows.soil]] = pools["labilep_vr"][rows.soil].mean(axis=1)
 
@@ -1027,8 +1031,8 @@ def audit_restart(
     standard = _standard(
         params if params is None or isinstance(params, Parameters) else read_parameters(params)
     )
-    with open_dataset(path) as dataset:
-        audit = _Audit(Path(path), dataset, standard)
+    with open_rows(path) as (dataset, variables):
+        audit = _Audit(Path(path), dataset, variables, standard)
         audit.check_header()
         audit.check_weights()
         if surface is not None:

@@ -7,7 +7,7 @@ dimensions is held here but the cell of each column and two flags. Rows may lie 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,21 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import COLUMN_SOIL, LANDUNIT_CROP, LANDUNIT_SOIL, NATPFT
 from phase_lib.elm.coordinates import check_coordinates
-from phase_lib.elm.netcdf import get_variable
+from phase_lib.elm.netcdf import Rows, get_variable
 
 #: Patches looked at a time where only their index variables are read.
 INDEX_ROWS = 1 << 17
+_OF_PATCHES = ("pfts1d_column_index", "pfts1d_itypveg", "pfts1d_wtcol")
 #: A restart whose patch weights miss 1 by more is not read. ELM asks for much less, which an audit tells.
 _READABLE_WEIGHT_SUM = 1.0e-6
+
+
+def add_by_place(totals: np.ndarray, place: np.ndarray, values: np.ndarray) -> None:
+    """Adds values (n) to the totals at their places (n), which may come several times."""
+    if len(place):
+        first = int(place.min())
+        sums = np.bincount(place - first, values)
+        totals[first : first + len(sums)] += sums
 
 
 @dataclass(frozen=True)
@@ -57,12 +66,12 @@ class Block:
         """Patches of one of the 17 PFTs on the natural vegetation's column (row)."""
         return np.asarray(self.soil & (self.pft >= 0) & (self.pft < NATPFT))
 
-    def read(self, variable: netCDF4.Variable) -> np.ndarray:
+    def read(self, variable: Rows) -> np.ndarray:
         """Values of the rows that count (row, ...), read as one slab."""
         slab = np.asarray(variable[self.start : self.stop])
         return slab if len(self.rows) == len(slab) else slab[self.rows]
 
-    def write(self, variable: netCDF4.Variable, values: np.ndarray) -> None:
+    def write(self, variable: Rows, values: np.ndarray) -> None:
         """Writes the rows that count; what lies between them stays."""
         if len(self.rows) < self.stop - self.start:
             slab = np.asarray(variable[self.start : self.stop])
@@ -77,8 +86,10 @@ class Blocks:
     Args:
         path: restart, for messages.
         dataset: the open file.
+        rows: its variables, where they are read in another way than by the library.
 
     Attributes:
+        npatches: number of patches.
         lat, lon: of the cells (gridcell), degrees, convention of the file.
         columns: True where biogeochemistry runs: soil, and active crop columns (column). Crop columns
             without weight are on file too and hold stale values or fill.
@@ -89,9 +100,14 @@ class Blocks:
             column or more than one, or the patches of one do not make up the whole of it.
     """
 
-    def __init__(self, path: str | Path, dataset: netCDF4.Dataset) -> None:
+    def __init__(
+        self, path: str | Path, dataset: netCDF4.Dataset, rows: Mapping[str, Rows] | None = None
+    ) -> None:
         self._path, self._dataset = Path(path), dataset
-        self._variable("pfts1d_column_index")
+        self._rows = dataset.variables if rows is None else rows
+        for name in _OF_PATCHES:
+            get_variable(path, dataset, name)
+        self.npatches = int(dataset.dimensions["pft"].size)
         self.lat, self.lon = (
             np.asarray(self._variable(name)[:], dtype=np.float64) for name in ("grid1d_lat", "grid1d_lon")
         )
@@ -103,21 +119,16 @@ class Blocks:
         self.columns = self._with_biogeochemistry()
         self._check_patches()
 
-    def of(self, dataset: netCDF4.Dataset) -> Blocks:
+    def of(self, rows: Mapping[str, Rows]) -> Blocks:
         """The same blocks, read from a copy of the file."""
         other = copy.copy(self)
-        other._dataset = dataset
+        other._rows = rows
         return other
 
     @property
     def ncells(self) -> int:
         """Number of grid cells."""
         return len(self.lat)
-
-    @property
-    def npatches(self) -> int:
-        """Number of patches."""
-        return int(self._dataset.dimensions["pft"].size)
 
     def of_columns(self, step: int) -> Iterator[Block]:
         """Blocks of `step` columns; rows are those with biogeochemistry, and a block has at least one."""
@@ -138,10 +149,7 @@ class Blocks:
         """
         for start in range(0, self.npatches, step):
             stop = min(start + step, self.npatches)
-            column, pft, wtcol = (
-                np.asarray(self._variable(f"pfts1d_{name}")[start:stop])
-                for name in ("column_index", "itypveg", "wtcol")
-            )
+            column, pft, wtcol = (np.asarray(self._rows[name][start:stop]) for name in _OF_PATCHES)
             counts = self.columns[column - 1]
             if covered:
                 counts &= wtcol > 0.0
@@ -154,8 +162,9 @@ class Blocks:
         """0-based cell of columns (n)."""
         return np.asarray(self._cell[columns])
 
-    def _variable(self, name: str) -> netCDF4.Variable:
-        return get_variable(self._path, self._dataset, name)
+    def _variable(self, name: str) -> Rows:
+        get_variable(self._path, self._dataset, name)
+        return self._rows[name]
 
     def _index(self, name: str, dimension: str, rows: slice) -> np.ndarray:
         """A 1-based index variable as 0-based rows of the dimension that it points into."""
@@ -201,8 +210,8 @@ class Blocks:
     def _with_biogeochemistry(self) -> np.ndarray:
         landunit = np.asarray(self._variable("cols1d_ityplun")[:])
         crop = landunit == LANDUNIT_CROP
-        if "cols1d_active" in self._dataset.variables:
-            crop &= np.asarray(self._dataset["cols1d_active"][:]) == 1
+        if "cols1d_active" in self._rows:
+            crop &= np.asarray(self._variable("cols1d_active")[:]) == 1
         return np.asarray((landunit == LANDUNIT_SOIL) | crop)
 
     def _check_patches(self) -> None:
@@ -213,7 +222,7 @@ class Blocks:
         total = np.zeros(self.ncells)
         for block in self.of_patches(INDEX_ROWS, covered=False):
             natural = block.natural
-            np.add.at(total, block.cell[block.soil], block.wtcol[block.soil])
+            add_by_place(total, block.cell[block.soil], block.wtcol[block.soil])
             seen[block.cell[natural].astype(np.int64) * NATPFT + block.pft[natural]] = True
             known += int(np.count_nonzero(natural))
         self._refuse_partial_cover(total)
@@ -225,7 +234,7 @@ class Blocks:
     def _refuse_strangers(self, rows: slice) -> None:
         """Refuses patches whose column lies in another cell than they do."""
         column = self._index("pfts1d_column_index", "column", rows)
-        if "pfts1d_gridcell_index" not in self._dataset.variables:
+        if "pfts1d_gridcell_index" not in self._rows:
             return
         cell = self._index("pfts1d_gridcell_index", "gridcell", rows)
         strange = self._cell[column] != cell

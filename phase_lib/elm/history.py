@@ -10,7 +10,7 @@ land has weight these differ a little from ELM's own means.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ _AS_WRITTEN = "use the history as ELM wrote it"
 _NOLEAP = ("noleap", "365day")
 #: Values of one field in memory at a time, bytes; at least one sample.
 _BLOCK_BYTES = 64 << 20
+#: Cells of two files of one run are the same when their centres agree to this many degrees (float32).
+_SAME_DEGREES = 1.0e-3
 #: ELM stops where the weights of a cell sum to more.
 _MOST_WEIGHT = 1.0 + 1.0e-6
 
@@ -107,16 +109,20 @@ def _place(ixy: np.ndarray, jxy: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Piece:
-    """One file: where it is, which of its samples count, and their bounds in days."""
+    """One file: where it is, which of its samples count, their bounds in days, and what it holds."""
 
     path: Path
     samples: np.ndarray
     bounds: np.ndarray
     units: str
+    variables: frozenset[str]
 
 
 class History:
     """A run of history files of one tape, read as one series in time.
+
+    The files of a month each are many and have long headers, so each is opened once here and once for all
+    fields that are read together.
 
     Args:
         paths: files of one tape in any order; they are put in order by their averaging intervals.
@@ -128,14 +134,13 @@ class History:
 
     Raises:
         InputError: no file, no `time_bounds`, no sample, another calendar than noleap, mixed reference
-            dates, or samples that overlap.
+            dates, samples that overlap, or files on different grids.
     """
 
     def __init__(self, paths: Sequence[str | Path]) -> None:
         if not paths:
             raise InputError(None, "no history file given", expected="at least one")
-        read = [_read_times(Path(path)) for path in paths]
-        pieces = sorted((piece for piece in read if len(piece.bounds)), key=lambda piece: piece.bounds[0, 0])
+        pieces, self.grid = _read_files(paths)
         if not pieces:
             raise InputError(paths[-1], "time_bounds: no sample is a mean over time", expected="one or more")
         references = {piece.units for piece in pieces}
@@ -150,16 +155,17 @@ class History:
         if np.any(self.start[1:] < self.end[:-1] - 1.0 / DAYS_PER_YEAR):
             raise InputError(self.paths[-1], "time_bounds: samples overlap", remedy="give each file once")
         self.origin = _reference_year(self.paths[0], references.pop())
-        self.grid = _read_grid(self.paths[0])
         self._means: dict[str, tuple[np.ndarray, csr_array]] = {}
 
-    def has(self, name: str) -> bool:
-        """True if every file of the run holds the field."""
-        for path in self.paths:
-            with open_dataset(path) as dataset:
-                if name not in dataset.variables:
-                    return False
-        return True
+    @property
+    def variables(self) -> frozenset[str]:
+        """Names of the variables that every file of the run holds."""
+        return frozenset.intersection(*(piece.variables for piece in self._pieces))
+
+    @property
+    def sample_paths(self) -> list[Path]:
+        """File of each sample (time)."""
+        return [piece.path for piece in self._pieces for _ in piece.samples]
 
     def read(self, name: str) -> np.ndarray:
         """A field on the land cells: (time, gridcell) or (time, levels, gridcell), float64.
@@ -174,19 +180,25 @@ class History:
     def blocks(
         self, name: str, units: Sequence[str] | None = None, wanted: np.ndarray | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """A field on the land cells, a few samples at a time, in order of time.
+        """One field as by `fields`: numbers of the samples and their values."""
+        for _, samples, values in self.fields({name: units}, wanted):
+            yield samples, values
+
+    def fields(
+        self, units: Mapping[str, Sequence[str] | None], wanted: np.ndarray | None = None
+    ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Fields on the land cells, a few samples at a time, each in order of time.
 
         Args:
-            name: field.
-            units: accepted units.
+            units: field -> accepted units; None for any.
             wanted: True for the samples to read (time); all of them if None.
 
         Yields:
-            Numbers of the samples (n) and their values, (n, gridcell) or (n, levels, gridcell),
+            Field, numbers of the samples (n) and their values, (n, gridcell) or (n, levels, gridcell),
             float64; levels may hold fill.
 
         Raises:
-            InputError: the field is missing, has other units, lies on no grid, or is fill or NaN on a
+            InputError: a field is missing, has other units, lies on no grid, or is fill or NaN on a
                 land cell.
         """
         first = 0
@@ -197,16 +209,24 @@ class History:
             if len(take) == 0:
                 continue
             with open_dataset(piece.path) as dataset:
-                variable = get_variable(piece.path, dataset, name, units=units)
-                horizontal = _horizontal(piece.path, dataset, variable)
-                means = None
-                if horizontal not in _GRIDS:
-                    means = self._cell_means(piece.path, dataset, horizontal[0])
-                step = _samples_at_once(variable, len(horizontal), len(self.grid.row))
-                for part in np.array_split(take, -(-len(take) // step)):
-                    values = self._on_cells(variable, piece.samples[part], len(horizontal), means)
-                    self._refuse_holes(piece.path, name, values)
-                    yield here[part], values
+                for name, accepted in units.items():
+                    variable = get_variable(piece.path, dataset, name, units=accepted)
+                    for part, values in self._parts(piece, dataset, variable, take):
+                        yield name, here[part], values
+
+    def _parts(
+        self, piece: _Piece, dataset: netCDF4.Dataset, variable: netCDF4.Variable, take: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Some samples of an open file (n), a few at a time, with their values on the land cells."""
+        horizontal = _horizontal(piece.path, dataset, variable)
+        means = None
+        if horizontal not in _GRIDS:
+            means = self._cell_means(piece.path, dataset, horizontal[0])
+        step = _samples_at_once(variable, len(horizontal), len(self.grid.row))
+        for part in np.array_split(take, -(-len(take) // step)):
+            values = self._on_cells(variable, piece.samples[part], len(horizontal), means)
+            self._refuse_holes(piece.path, variable.name, values)
+            yield part, values
 
     def mean(
         self, name: str, first_year: float, end_year: float, units: Sequence[str] | None = None
@@ -303,16 +323,44 @@ class History:
         return means
 
 
-def _read_times(path: Path) -> _Piece:
+def _read_files(paths: Sequence[str | Path]) -> tuple[list[_Piece], HistoryGrid]:
+    """Files with samples, in order of time, and the grid that all of them have."""
+    pieces: list[_Piece] = []
+    grid = None
+    for path in map(Path, paths):
+        with open_dataset(path) as dataset:
+            piece, found = _read_times(path, dataset), _read_grid(path, dataset)
+        grid = grid or found
+        if not same_cells(found, grid):
+            raise InputError(
+                path,
+                f"lat, lon: {len(found.row)} land cells of another grid",
+                expected=f"the {len(grid.row)} land cells of {grid.path}",
+                remedy="give the files of one run",
+            )
+        if len(piece.bounds):
+            pieces.append(piece)
+    assert grid is not None
+    return sorted(pieces, key=lambda piece: float(piece.bounds[0, 0])), grid
+
+
+def same_cells(grid: HistoryGrid, other: HistoryGrid) -> bool:
+    """True if two grids hold the same land cells in the same order."""
+    return len(grid.row) == len(other.row) and bool(
+        np.allclose(grid.lat, other.lat, rtol=0.0, atol=_SAME_DEGREES)
+        and np.allclose(np.mod(grid.lon - other.lon + 180.0, 360.0), 180.0, rtol=0.0, atol=_SAME_DEGREES)
+    )
+
+
+def _read_times(path: Path, dataset: netCDF4.Dataset) -> _Piece:
     """Averaging intervals of a file, days since its reference date."""
-    with open_dataset(path) as dataset:
-        time = get_variable(path, dataset, "time")
-        calendar = str(getattr(time, "calendar", ""))
-        if calendar.lower().replace("_", "") not in _NOLEAP:
-            raise InputError(path, f"time has calendar {calendar!r}", expected="'noleap'", remedy=_AS_WRITTEN)
-        variable = get_variable(path, dataset, "time_bounds", dims=("time", "hist_interval"))
-        bounds = np.asarray(variable[:], dtype=np.float64)
-        units = str(getattr(time, "units", ""))
+    time = get_variable(path, dataset, "time")
+    calendar = str(getattr(time, "calendar", ""))
+    if calendar.lower().replace("_", "") not in _NOLEAP:
+        raise InputError(path, f"time has calendar {calendar!r}", expected="'noleap'", remedy=_AS_WRITTEN)
+    variable = get_variable(path, dataset, "time_bounds", dims=("time", "hist_interval"))
+    bounds = np.asarray(variable[:], dtype=np.float64)
+    units = str(getattr(time, "units", ""))
     if len(bounds) == 0:
         raise InputError(path, "time_bounds: the file holds no sample", remedy="leave it out")
     if not np.all(np.isfinite(bounds)):
@@ -324,7 +372,7 @@ def _read_times(path: Path) -> _Piece:
         )
     # The sample of step 0, which ELM writes at the start of some tapes, is no mean over time.
     samples = np.flatnonzero((bounds[:, 1] > bounds[:, 0]) & (bounds[:, 1] > 0.0))
-    return _Piece(path, samples, bounds[samples], units)
+    return _Piece(path, samples, bounds[samples], units, frozenset(dataset.variables))
 
 
 def _reference_year(path: Path, units: str) -> float:
@@ -336,11 +384,10 @@ def _reference_year(path: Path, units: str) -> float:
     return int(match[1]) + (int(MONTH_STARTS[int(match[2]) - 1]) + int(match[3]) - 1) / DAYS_PER_YEAR
 
 
-def _read_grid(path: Path) -> HistoryGrid:
-    with open_dataset(path) as dataset:
-        # A tape of vectors that another tool cut down may have lost the grid; its cells are listed too.
-        listed = "landmask" not in dataset.variables and "grid1d_lat" in dataset.variables
-        return _listed_cells(path, dataset) if listed else _masked_cells(path, dataset)
+def _read_grid(path: Path, dataset: netCDF4.Dataset) -> HistoryGrid:
+    # A tape of vectors that another tool cut down may have lost the grid; its cells are listed too.
+    listed = "landmask" not in dataset.variables and "grid1d_lat" in dataset.variables
+    return _listed_cells(path, dataset) if listed else _masked_cells(path, dataset)
 
 
 def _masked_cells(path: Path, dataset: netCDF4.Dataset) -> HistoryGrid:

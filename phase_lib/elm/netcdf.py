@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal, Protocol
 
 import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import require_file, writing
+from phase_lib.elm.classic import ClassicHeader, ClassicRows
 from phase_lib.elm.constants import FILL_THRESHOLD
 
 Flavour = Literal["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA", "NETCDF4"]
@@ -24,8 +23,8 @@ _MAGIC: dict[bytes, Flavour] = {
     b"CDF\x05": "NETCDF3_64BIT_DATA",
     b"\x89HDF": "NETCDF4",
 }
-
-
+#: Enough for the header of a restart with ELM's 464 variables.
+_HEADER_BYTES = 1 << 18
 #: Dimension that index vectors lie along, by the first part of their names.
 _VECTORS = {
     "grid1d": "gridcell",
@@ -53,6 +52,14 @@ def flavour(path: str | Path) -> Flavour:
     return _MAGIC[magic]
 
 
+class Rows(Protocol):
+    """Rows of a variable, the values as they are on file."""
+
+    def __getitem__(self, rows: slice) -> np.ndarray: ...
+
+    def __setitem__(self, rows: slice, values: np.ndarray) -> None: ...
+
+
 @contextmanager
 def open_dataset(path: str | Path, mode: Literal["r", "r+"] = "r") -> Iterator[netCDF4.Dataset]:
     """Opens a NetCDF file without masking or scaling; values are those on file.
@@ -63,8 +70,51 @@ def open_dataset(path: str | Path, mode: Literal["r", "r+"] = "r") -> Iterator[n
     Raises:
         InputError: missing, no NetCDF file, truncated or unreadable.
     """
-    if flavour(path) != "NETCDF4":
-        _refuse_truncated(path)
+    _classic_header(path)
+    with _opened(path, mode) as dataset:
+        yield dataset
+
+
+@contextmanager
+def open_rows(
+    path: str | Path, mode: Literal["r", "r+"] = "r"
+) -> Iterator[tuple[netCDF4.Dataset, Mapping[str, Rows]]]:
+    """Opens a NetCDF file whose variables are read, or written in place, by rows.
+
+    Yields:
+        The file, for what its header says, and its variables by name, for their values.
+
+    Raises:
+        InputError: as `open_dataset`.
+    """
+    header = _classic_header(path)
+    if header is None or header.has_records:
+        with _opened(path, mode) as dataset:
+            yield dataset, dataset.variables
+        return
+    # The library only reads, so that it writes nothing that it remembers over what is written here.
+    with _opened(path, "r") as dataset, Path(path).open(f"{mode}b", buffering=0) as stream:
+        rows = {name: ClassicRows(stream.fileno(), variable) for name, variable in header.variables.items()}
+        yield dataset, rows
+
+
+def _classic_header(path: str | Path) -> ClassicHeader | None:
+    """Header of a classic file that does not end before its last value; None for a NetCDF-4 file."""
+    if flavour(path) == "NETCDF4":
+        return None
+    header = ClassicHeader(path)
+    if header.size < header.end():
+        raise InputError(
+            path,
+            f"is truncated: {header.size} bytes",
+            expected=f"at least {header.end()} bytes by its header",
+            remedy="copy it again",
+        )
+    return header
+
+
+@contextmanager
+def _opened(path: str | Path, mode: Literal["r", "r+"]) -> Iterator[netCDF4.Dataset]:
     try:
         dataset = netCDF4.Dataset(path, mode)
     except (OSError, RuntimeError) as error:
@@ -99,135 +149,6 @@ def _unreadable_variable(dataset: netCDF4.Dataset) -> str | None:
         except RuntimeError:
             return str(name)
     return None
-
-
-def _refuse_truncated(path: str | Path) -> None:
-    """Refuses a classic file that ends before the last value that its header speaks of."""
-    size = Path(path).stat().st_size
-    with Path(path).open("rb") as stream:
-        least = _ClassicHeader(path, stream, size).end()
-    if size < least:
-        raise InputError(
-            path,
-            f"is truncated: {size} bytes",
-            expected=f"at least {least} bytes by its header",
-            remedy="copy it again",
-        )
-
-
-#: Bytes of a value by its type number in a classic header: byte, char, short, int, float, double and
-#: CDF-5's ubyte, ushort, uint, int64, uint64.
-_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
-_DIMENSIONS, _VARIABLES, _ATTRIBUTES = 10, 11, 12
-
-
-def _padded(nbytes: int) -> int:
-    return -(-nbytes // 4) * 4
-
-
-class _ClassicHeader:
-    """What the header of a classic file (CDF-1, CDF-2, CDF-5) says of where its values lie.
-
-    By the NetCDF classic format specification: big-endian numbers, counts of 8 bytes in CDF-5 and of 4
-    before it, names and values padded to 4 bytes.
-
-    Args:
-        path: for messages.
-        stream: the file, at its start.
-        size: its length, bytes.
-    """
-
-    def __init__(self, path: str | Path, stream: BinaryIO, size: int) -> None:
-        self._path, self._stream, self._size, self._at = path, stream, size, 0
-        version = self._take(4)[3]
-        self._count_format = ">Q" if version == 5 else ">I"
-        self._offset_format = ">I" if version == 1 else ">Q"
-
-    def end(self) -> int:
-        """Byte after the last value, padding left out.
-
-        Raises:
-            InputError: the file ends before its header does, or the header is damaged.
-        """
-        records = self._count()
-        if records == 2 ** (8 * struct.calcsize(self._count_format)) - 1:
-            records = 0  # written as a stream: the header does not say how many there are
-        lengths = [self._dimension() for _ in range(self._list(_DIMENSIONS))]
-        self._pass_attributes()
-        variables = [self._variable(lengths) for _ in range(self._list(_VARIABLES))]
-        ends = [self._at, *(begin + nbytes for begin, nbytes, on_records in variables if not on_records)]
-        parts = [(begin, nbytes) for begin, nbytes, on_records in variables if on_records]
-        if records:
-            # Records follow each other; each variable's part of one is padded unless it is the only one.
-            step = parts[0][1] if len(parts) == 1 else sum(_padded(nbytes) for _, nbytes in parts)
-            ends += [begin + (records - 1) * step + nbytes for begin, nbytes in parts]
-        return max(ends)
-
-    def _pass(self, nbytes: int) -> None:
-        """Goes on, over bytes that were or need not be read."""
-        self._at += nbytes
-        if self._at > self._size:
-            raise InputError(
-                self._path,
-                f"is truncated: {self._size} bytes, while its header goes on to byte {self._at}",
-                expected="a whole NetCDF file",
-                remedy="copy it again",
-            )
-        self._stream.seek(self._at)
-
-    def _take(self, nbytes: int) -> bytes:
-        taken = self._stream.read(nbytes)
-        self._pass(nbytes)
-        return taken
-
-    def _number(self, form: str) -> int:
-        return int(struct.unpack(form, self._take(struct.calcsize(form)))[0])
-
-    def _count(self) -> int:
-        return self._number(self._count_format)
-
-    def _known(self, known: bool) -> None:
-        if not known:
-            raise InputError(
-                self._path,
-                f"its header is damaged before byte {self._at}",
-                expected="a whole NetCDF file",
-                remedy="copy it again",
-            )
-
-    def _list(self, tag: int) -> int:
-        """Length of a list of dimensions, variables or attributes, by the tag at its start."""
-        found, length = self._number(">I"), self._count()
-        self._known(found == tag or found == length == 0)
-        return length
-
-    def _dimension(self) -> int:
-        self._pass(_padded(self._count()))
-        return self._count()
-
-    def _type_bytes(self) -> int:
-        number = self._number(">I")
-        self._known(number in _TYPE_BYTES)
-        return _TYPE_BYTES[number]
-
-    def _pass_attributes(self) -> None:
-        for _ in range(self._list(_ATTRIBUTES)):
-            self._pass(_padded(self._count()))
-            width = self._type_bytes()
-            self._pass(_padded(self._count() * width))
-
-    def _variable(self, lengths: list[int]) -> tuple[int, int, bool]:
-        """Where a variable begins, its bytes (of one record), and whether it lies on records."""
-        self._pass(_padded(self._count()))
-        dimensions = [self._count() for _ in range(self._count())]
-        self._known(all(number < len(lengths) for number in dimensions))
-        shape = [lengths[number] for number in dimensions]
-        self._pass_attributes()
-        width = self._type_bytes()
-        self._count()  # its size, which does not hold for large variables
-        begin = self._number(self._offset_format)
-        on_records = bool(shape) and shape[0] == 0
-        return begin, prod(shape[on_records:]) * width, on_records
 
 
 def get_variable(
@@ -282,15 +203,21 @@ def get_variable(
     return variable
 
 
-def get_attribute(path: str | Path, dataset: netCDF4.Dataset, name: str) -> Any:
-    """The global attribute `name`.
+def get_attribute(path: str | Path, owner: netCDF4.Dataset | netCDF4.Variable, name: str) -> Any:
+    """The attribute `name` of an open file or of a variable of it.
 
     Raises:
         InputError: it is missing.
     """
-    if name not in dataset.ncattrs():
-        raise InputError(path, f"global attribute {name} is missing", remedy="use the file as it was written")
-    return dataset.getncattr(name)
+    if name not in owner.ncattrs():
+        whole = isinstance(owner, netCDF4.Dataset)
+        found = (
+            f"global attribute {name} is missing"
+            if whole
+            else f"variable {owner.name} has no attribute {name}"
+        )
+        raise InputError(path, found, remedy="use the file as it was written")
+    return owner.getncattr(name)
 
 
 def whole_attribute(path: str | Path, dataset: netCDF4.Dataset, name: str) -> int:
@@ -338,3 +265,19 @@ def create_dataset(path: str | Path, format: Flavour = "NETCDF4") -> Iterator[ne
     with writing(path) as temporary, netCDF4.Dataset(temporary, "w", format=format) as dataset:
         dataset.set_fill_off()
         yield dataset
+
+
+@contextmanager
+def room_for_header(dataset: netCDF4.Dataset) -> Iterator[None]:
+    """Surrounds the definition of the first variables of a large classic file with many.
+
+    Values follow the header, and whatever makes it longer moves them all: hundreds of definitions copy the
+    file hundreds of times, written or not. An attribute that is there for the first variables alone leaves
+    the room that the others need; it stays empty where they need less.
+
+    Args:
+        dataset: new file.
+    """
+    dataset.setncattr("room", " " * _HEADER_BYTES)
+    yield
+    dataset.delncattr("room")

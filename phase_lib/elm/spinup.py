@@ -45,25 +45,35 @@ def exit_multiplier(factor: float, scalaravg: np.ndarray) -> np.ndarray:
     return factor / scalaravg
 
 
+def rates_were_divided(model_year: int) -> bool:
+    """Whether the years before the start of `model_year` saw rates divided by the averaged scalar.
+
+    ELM divides in every step whose date has `year >= 40`; the pools of a restart dated 0040-01-01 have
+    not lived with that yet.
+    """
+    return model_year > SCALARAVG_YEARS[1]
+
+
 def design_multipliers(
     parameters: Parameters, model_year: int, scalaravg: np.ndarray
 ) -> dict[str, np.ndarray]:
     """The physically right multipliers AD -> normal for each cascade pool.
 
-    Before model year 40 the rates were never divided by the averaged scalar, so F alone converts,
-    whatever `scalaravg_col` holds; from then on it is F / scalaravg. In a column whose scalar is next to
-    nothing or fill, ELM's rates see 1, and so does the way back.
+    Up to the start of model year 40 the rates were never divided by the averaged scalar, so F alone
+    converts, whatever `scalaravg_col` holds; later it is F / scalaravg (the pools, sped up to a turnover of
+    a year or two, follow within a few years). In a column whose scalar is next to nothing or fill, ELM's
+    rates see 1, and so does the way back.
 
     Args:
         parameters: parameter file of the run.
-        model_year: year on the clock of the run that wrote the restart.
+        model_year: year of the restart's date.
         scalaravg: `scalaravg_col` of the soil columns (gridcell, levdecomp).
 
     Returns:
         Pool stem -> multiplier (gridcell, levdecomp).
     """
     divisor = np.ones_like(scalaravg)
-    if model_year >= SCALARAVG_YEARS[1]:
+    if rates_were_divided(model_year):
         next_to_nothing = scalaravg[:, [SCALARAVG_LAYER]] < SCALARAVG_SWITCH
         divisor = np.where(next_to_nothing | (scalaravg >= FILL_THRESHOLD), 1.0, scalaravg)
     return {pool: exit_multiplier(factor, divisor) for pool, factor in parameters.ad_factors().items()}

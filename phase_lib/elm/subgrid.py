@@ -8,6 +8,7 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 
+from phase_lib.base.errors import InputError
 from phase_lib.elm.blocks import INDEX_ROWS, Blocks
 from phase_lib.elm.constants import NATPFT, PFT_WEIGHT_TOLERANCE
 from phase_lib.elm.netcdf import get_variable
@@ -72,6 +73,15 @@ def read_subgrid(path: str | Path, dataset: netCDF4.Dataset) -> Subgrid:
         np.add.at(unknown, block.cell[strange], block.wtcol[strange])
     weight = np.asarray(get_variable(path, dataset, "cols1d_wtxy")[:], dtype=np.float64)
     column = blocks.soil_columns
+    wrong = ~((weight[column] >= 0.0) & (weight[column] <= 1.0 + 1.0e-6))
+    if np.any(wrong):
+        cell = int(np.argmax(wrong))
+        raise InputError(
+            path,
+            f"cols1d_wtxy: the soil column of cell {cell + 1} has the weight {weight[column[cell]]:g}",
+            expected="a share of the cell, 0 to 1",
+            remedy="use the restart as ELM wrote it",
+        )
     return Subgrid(blocks.lat, blocks.lon, column, patch, cover, unknown, weight[column])
 
 

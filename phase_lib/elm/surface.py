@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,39 @@ def read_surface(
     if "AREA" in fields:
         fields["AREA"] = area_km2(fields["AREA"])
     return fields
+
+
+@contextmanager
+def open_field(
+    path: str | Path, name: str, lat: np.ndarray, lon: np.ndarray
+) -> Iterator[Callable[[slice], np.ndarray]]:
+    """A field with levels, read for some of the given cells at a time.
+
+    Args:
+        path: surface file.
+        name: variable.
+        lat, lon: cells (gridcell), degrees, found as by `read_surface`.
+
+    Yields:
+        What reads the values of a range of the cells (range, levels); the points between them on the grid are
+        read along.
+
+    Raises:
+        InputError: as `read_surface`.
+    """
+    with open_dataset(path) as dataset:
+        row, _ = match_cells(lat, lon, *surface_places(path, dataset), file=path, what="surface cells")
+        variable = surface_variable(path, dataset, name)
+        # Points in a line of the grid; a list of cells has one in each.
+        width = int(np.prod([dataset.dimensions[dim].size for dim in horizontal_dims(path, variable)[1:]]))
+
+        def read(cells: slice) -> np.ndarray:
+            line = row[cells] // width
+            first, stop = int(line.min()), int(line.max()) + 1
+            slab = np.asarray(variable[:, first:stop]).reshape(variable.shape[0], -1)
+            return slab.T[row[cells] - first * width]
+
+        yield read
 
 
 def _of_cells(path: str | Path, variable: Any, row: np.ndarray) -> np.ndarray:

@@ -287,12 +287,14 @@ def assess_subsets(
         name: _Builder(history, settings, subset, float(areas[:, i].sum()))
         for i, (name, subset) in enumerate(subsets.items())
     }
+    present = {field.name: field.units for field in FIELDS if field.required or history.has(field.name)}
+    read = history.read(present, areas)
     for field in FIELDS:
-        if not field.required and not history.has(field.name):
+        if field.name not in read:
             for builder in builders.values():
                 builder.miss(field, f"the history has no {field.name}")
             continue
-        means, totals = history.read(field.name, field.units, areas)
+        means, totals = read[field.name]
         for i, builder in enumerate(builders.values()):
             builder.add(field, means, means @ areas[:, i], totals[:, i])
     return {name: builder.finish() for name, builder in builders.items()}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,10 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.base.progress import LOGGER
 from phase_lib.elm.constants import DAYS_PER_YEAR
-from phase_lib.elm.history import History, HistoryGrid
+from phase_lib.elm.history import History
 
 #: Time bounds may be off by a day: ELM's first sample holds the step before the start.
 DAY = 1.0 / DAYS_PER_YEAR
-#: Cells of two files of one run are the same when their centres agree to this many degrees (float32).
-_SAME_DEGREES = 1.0e-3
 
 
 class CycleHistory:
@@ -41,12 +38,10 @@ class CycleHistory:
 
     def __init__(self, paths: Sequence[str | Path], forcing_years: int) -> None:
         whole = self._whole = History(paths)
-        self._pieces = [History([path]) for path in whole.paths]
         self.paths, self.grid = whole.paths, whole.grid
         self.start, self.end = whole.start, whole.end
         self.forcing_years = forcing_years
         self._refuse_gaps()
-        self._refuse_other_grids()
         self.edges = self._cycle_edges()
         self._cycle = self._cycle_of_samples()
         unused = float(self.edges[0] - self.start[0])
@@ -82,28 +77,15 @@ class CycleHistory:
         return ends
 
     def _refuse_gaps(self) -> None:
-        last = None
-        for piece in self._pieces:
-            bounds = ([] if last is None else [last]) + list(zip(piece.start, piece.end, strict=True))
-            for before, after in itertools.pairwise(bounds):
-                if after[0] - before[1] > DAY:
-                    raise InputError(
-                        piece.paths[0],
-                        f"time_bounds: {after[0] - before[1]:.2f} years are missing before {after[0]:.2f}",
-                        expected="a history without gaps",
-                        remedy="give the missing files too",
-                    )
-            last = bounds[-1] if bounds else last
-
-    def _refuse_other_grids(self) -> None:
-        for piece in self._pieces[1:]:
-            if not same_cells(piece.grid, self.grid):
-                raise InputError(
-                    piece.paths[0],
-                    f"lat, lon: {len(piece.grid.row)} land cells of another grid",
-                    expected=f"the {len(self.grid.row)} land cells of {self.paths[0]}",
-                    remedy="give the files of one run",
-                )
+        gaps = self.start[1:] - self.end[:-1]
+        if np.any(gaps > DAY):
+            first = int(np.argmax(gaps > DAY))
+            raise InputError(
+                self._whole.sample_paths[first + 1],
+                f"time_bounds: {gaps[first]:.2f} years are missing before {self.start[first + 1]:.2f}",
+                expected="a history without gaps",
+                remedy="give the missing files too",
+            )
 
     def _cycle_edges(self) -> np.ndarray:
         cycles = int((self.years + DAY) // self.forcing_years) if len(self.start) else 0
@@ -136,38 +118,30 @@ class CycleHistory:
 
     def has(self, name: str) -> bool:
         """True if every file of the run holds the field."""
-        return all(piece.has(name) for piece in self._pieces)
+        return name in self._whole.variables
 
-    def read(self, name: str, units: str, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, units: Mapping[str, str], weights: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Cycle means per cell and weighted sums per sample; a few samples at a time are in memory.
 
         Args:
-            name: field without a vertical dimension.
-            units: the `units` attribute that it must have.
+            units: fields without a vertical dimension -> the `units` attribute that each must have.
             weights: weight of each cell in each sum (gridcell, sums).
 
         Returns:
-            Means over each cycle (cycles, gridcell) and sums of each sample (time, sums).
+            Field -> means over each cycle (cycles, gridcell) and sums of each sample (time, sums).
 
         Raises:
-            InputError: the field is missing, has other units, or has a vertical dimension.
+            InputError: a field is missing, has other units, or has a vertical dimension.
         """
-        means = np.zeros((self.cycles, len(self.grid.row)))
-        totals = []
         length = self.end - self.start
-        for samples, values in self._whole.blocks(name, units=(units,)):
+        means = {name: np.zeros((self.cycles, len(self.grid.row))) for name in units}
+        totals = {name: np.zeros((len(length), weights.shape[1])) for name in units}
+        accepted = {name: (unit,) for name, unit in units.items()}
+        for name, samples, values in self._whole.fields(accepted):
             if values.ndim != 2:
                 raise InputError(self.paths[0], f"variable {name} has levels", expected="one value per cell")
             in_cycle = self._cycle[samples] == np.arange(self.cycles)[:, None]
-            means += (in_cycle * length[samples]) @ values
-            totals.append(values @ weights)
-        lengths = np.array([(self.end - self.start)[self._cycle == k].sum() for k in range(self.cycles)])
-        return means / lengths[:, None], np.concatenate(totals)
-
-
-def same_cells(grid: HistoryGrid, other: HistoryGrid) -> bool:
-    """True if two grids hold the same land cells in the same order."""
-    return len(grid.row) == len(other.row) and bool(
-        np.allclose(grid.lat, other.lat, rtol=0.0, atol=_SAME_DEGREES)
-        and np.allclose(np.mod(grid.lon - other.lon + 180.0, 360.0), 180.0, rtol=0.0, atol=_SAME_DEGREES)
-    )
+            means[name] += (in_cycle * length[samples]) @ values
+            totals[name][samples] = values @ weights
+        lengths = np.array([length[self._cycle == k].sum() for k in range(self.cycles)])
+        return {name: (means[name] / lengths[:, None], totals[name]) for name in units}

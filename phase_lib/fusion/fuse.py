@@ -13,7 +13,7 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.base.files import fingerprint, require_file, write_json
+from phase_lib.base.files import fingerprint, refused_as_input, require_file, write_json
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_version, settings_hash
 from phase_lib.config.domains import EMBEDDED
@@ -26,7 +26,7 @@ from phase_lib.elm.netcdf import create_dataset
 from phase_lib.elm.parameters import Parameters, read_parameters
 from phase_lib.elm.pools import DEAD_WOOD, POOL_VARIABLES
 from phase_lib.elm.soil_grid import NLEVDECOMP
-from phase_lib.elm.spinup import design_multipliers
+from phase_lib.elm.spinup import design_multipliers, rates_were_divided
 from phase_lib.fusion.cleaning import Findings, just_above_switch
 from phase_lib.fusion.schema import (
     FLUX_UNITS,
@@ -39,6 +39,7 @@ from phase_lib.fusion.schema import (
     STATIC_PFT,
     TRAITS,
     Targets,
+    dims_of,
     level_of,
     plausible,
     resolve_targets,
@@ -85,6 +86,13 @@ class FusionInputs:
         if self.reference_restart is not None and not self.reference_history:
             raise InputError(
                 self.reference_restart, "comes without the history of its run", remedy="give the history too"
+            )
+        of_no_run = [*self.reference_history, *filter(None, [self.reference_ad_restart])]
+        if self.reference_restart is None and of_no_run:
+            raise InputError(
+                of_no_run[0],
+                "is of a reference run whose final restart is not given",
+                remedy="give that restart too, or leave this out",
             )
 
     @property
@@ -264,7 +272,9 @@ def fuse(
         provenance = _provenance(inputs, choices)
         directory = Path(output_dir)
         # An index that does not belong to the batches must not survive an interrupted run.
-        (directory / "cells.nc").unlink(missing_ok=True)
+        with refused_as_input(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / "cells.nc").unlink(missing_ok=True)
         findings = Findings(sources.ncells)
         starts = range(0, sources.ncells, settings.batch_cells)
         files = [f"batch_{number:02d}.nc" for number in range(len(starts))]
@@ -407,7 +417,7 @@ class _Batch:
             values[name] = self._read(source, name, "")
             group = {"patch": "state", "layer": "soil"}[level_of(name)]
             if name in STATE_VARIABLES or name in SOIL_VARIABLES:
-                _put(dataset, name, _dims(name), values[name], units_of(name), group, **attributes)
+                _put(dataset, name, dims_of(name), values[name], units_of(name), group, **attributes)
         return values
 
     def _read(self, source: RestartSource, name: str, prefix: str) -> np.ndarray:
@@ -428,7 +438,9 @@ class _Batch:
         header = self.sources.restart.header
         multipliers: dict[str, np.ndarray] = {}
         if header.spinup_state == SPINUP_AD and self.targets.layer:
-            scalaravg, _ = self.sources.restart.layers("scalaravg_col", self.cells)
+            scalaravg = np.ones((self.cells.stop - self.cells.start, NLEVDECOMP))
+            if rates_were_divided(header.year):
+                scalaravg, _ = self.sources.restart.layers("scalaravg_col", self.cells)
             multipliers = design_multipliers(self.sources.parameters, header.year, scalaravg)
         for name in self.targets.names:
             values = states[name]
@@ -438,7 +450,7 @@ class _Batch:
                     values = values * self.mortality_factor
                 elif pool.soil_pool is not None:
                     values = values * multipliers[pool.soil_pool]
-            _put(dataset, f"state20_{name}", _dims(name), values, units_of(name), "state20", space="normal")
+            _put(dataset, f"state20_{name}", dims_of(name), values, units_of(name), "state20", space="normal")
 
     def _labels(self, dataset: netCDF4.Dataset) -> None:
         reference, cells = self.sources.reference, self.cells
@@ -449,7 +461,7 @@ class _Batch:
         attributes = {"space": "normal", "model_year": np.int32(reference.header.year)}
         for name in self.targets.names:
             values = self._read(reference, name, "label")
-            _put(dataset, f"Y_{name}", _dims(name), values, units_of(name), "target", **attributes)
+            _put(dataset, f"Y_{name}", dims_of(name), values, units_of(name), "target", **attributes)
         for name, values in self.sources.reference_scalars.items():
             checked = self.findings.check("label", cells, name, values[cells], plausible(name))
             _put(dataset, f"Y_{name}", ("gridcell",), checked, FLUX_UNITS, "target", **attributes)
@@ -463,10 +475,6 @@ def _trainable(sources: _Sources, findings: Findings) -> np.ndarray:
     if sources.reference is None:
         return np.zeros(sources.ncells, dtype=bool)
     return findings.trainable
-
-
-def _dims(name: str) -> tuple[str, ...]:
-    return ("gridcell", "natpft") if level_of(name) == "patch" else ("gridcell", "levdecomp")
 
 
 def _put(

@@ -177,6 +177,31 @@ def level_of(name: str) -> Level:
     return POOL_VARIABLES[name].level
 
 
+#: Dimensions of the variables of a group, where all have the same.
+_GROUP_DIMS = {
+    "forcing": ("gridcell", "time"),
+    "traits": ("natpft",),
+    "scalars": ("gridcell",),
+    "state": ("gridcell", "natpft"),
+    "soil": ("gridcell", "levdecomp"),
+}
+
+
+def dims_of(name: str) -> tuple[str, ...]:
+    """Dimensions of a state or target in the dataset."""
+    return ("gridcell", "natpft" if level_of(name) == "patch" else "levdecomp")
+
+
+def dims_in_group(name: str, group: str) -> list[tuple[str, ...]]:
+    """Dimensions that a variable of the dataset may have, one set where its group and name tell."""
+    stem = name.removeprefix("state20_").removeprefix("Y_")
+    if group in ("state20", "target") and (stem in POOL_VARIABLES or stem in PATCH_EXTRA):
+        return [dims_of(stem)]
+    if group in _GROUP_DIMS:
+        return [_GROUP_DIMS[group]]
+    return [("gridcell",), ("gridcell", "natpft"), ("gridcell", "levdecomp")]
+
+
 @dataclass(frozen=True)
 class Targets:
     """Variables to predict, by restart name.

@@ -206,6 +206,19 @@ class SurfaceSource:
         return values
 
 
+def require_static(path: str | Path, dataset: netCDF4.Dataset) -> tuple[str, ...]:
+    """The horizontal dimensions of an open surface file that holds all static fields.
+
+    Raises:
+        InputError: a field is missing or has other dimensions or units.
+    """
+    horizontal = horizontal_dims(path, surface_variable(path, dataset, "LATIXY"))
+    level = {**dict.fromkeys(STATIC_PFT, ("natpft",)), **dict.fromkeys(STATIC_LAYERS, ("nlevsoi",))}
+    for name in STATIC:
+        surface_variable(path, dataset, name, (*level.get(name, ()), *horizontal))
+    return horizontal
+
+
 @contextmanager
 def open_surface(path: str | Path, lat: np.ndarray, lon: np.ndarray) -> Iterator[SurfaceSource]:
     """Opens a surface file, 2-D (lsmlat, lsmlon) or 1-D (gridcell), for the given cells.
@@ -214,10 +227,7 @@ def open_surface(path: str | Path, lat: np.ndarray, lon: np.ndarray) -> Iterator
         InputError: a variable is missing or has other dimensions or units, or a cell is not there.
     """
     with open_dataset(path) as dataset:
-        horizontal = horizontal_dims(path, surface_variable(path, dataset, "LATIXY"))
-        level = {**dict.fromkeys(STATIC_PFT, ("natpft",)), **dict.fromkeys(STATIC_LAYERS, ("nlevsoi",))}
-        for name in STATIC:
-            surface_variable(path, dataset, name, (*level.get(name, ()), *horizontal))
+        horizontal = require_static(path, dataset)
         grid = tuple(dataset.dimensions[dim].size for dim in horizontal)
         row, _ = match_cells(lat, lon, *surface_places(path, dataset), file=path, what="surface cells")
         yield SurfaceSource(Path(path), row, grid, dataset)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import netCDF4
 import numpy as np
 
 from phase_lib.elm.blocks import Block
+from phase_lib.elm.netcdf import Rows
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, column_stock
 
 
@@ -31,15 +32,15 @@ class Editor:
     """Reads and writes the rows of a block that count; a dry run does all but the writing.
 
     Args:
-        dataset: the restart, open for writing unless `dry_run`.
+        variables: of the restart, open for writing unless `dry_run`.
         dry_run: write nothing.
 
     Attributes:
         changes: account by variable, of everything that was set.
     """
 
-    def __init__(self, dataset: netCDF4.Dataset, *, dry_run: bool) -> None:
-        self._dataset, self._dry = dataset, dry_run
+    def __init__(self, variables: Mapping[str, Rows], *, dry_run: bool) -> None:
+        self._variables, self._dry = variables, dry_run
         self.changes: dict[str, Change] = {}
         self._old: dict[str, np.ndarray] = {}
         self._new: dict[str, np.ndarray] = {}
@@ -49,7 +50,7 @@ class Editor:
 
     def has(self, name: str) -> bool:
         """True if the restart holds the variable."""
-        return name in self._dataset.variables
+        return name in self._variables
 
     def begin(self, block: Block, weights: np.ndarray) -> None:
         """Starts a block.
@@ -70,7 +71,7 @@ class Editor:
             return self._new[name]
         if name not in self._old:
             assert self._block is not None
-            self._old[name] = self._block.read(self._dataset[name])
+            self._old[name] = self._block.read(self._variables[name])
         return self._old[name]
 
     def set(self, name: str, values: np.ndarray, where: np.ndarray) -> None:
@@ -100,7 +101,7 @@ class Editor:
             self._account(name, old, new, count)
             if count and not self._dry:
                 assert self._block is not None
-                self._block.write(self._dataset[name], new)
+                self._block.write(self._variables[name], new)
         self._old.clear()
         self._new.clear()
 

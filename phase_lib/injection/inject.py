@@ -26,7 +26,7 @@ from phase_lib.elm.audit import AuditReport, audit_restart
 from phase_lib.elm.blocks import Block, Blocks
 from phase_lib.elm.canopy import canopy_height, growth_form, leaf_carbon
 from phase_lib.elm.constants import FILL_THRESHOLD, GRAMS_PER_PETAGRAM, NATPFT, SPINUP_AD, SPINUP_NORMAL
-from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.netcdf import Rows, get_variable, open_dataset, open_rows
 from phase_lib.elm.parameters import Parameters, read_parameters, read_soil_order_parameters
 from phase_lib.elm.pools import (
     COLUMN_TOTALS,
@@ -47,7 +47,7 @@ from phase_lib.elm.pools import (
 )
 from phase_lib.elm.restart import RestartHeader, refuse_other_soil, restart_header
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, NLEVGRND, column_stock
-from phase_lib.elm.spinup import SCALARAVG_YEARS, SURFACE_P, design_multipliers, lift_ppool
+from phase_lib.elm.spinup import SURFACE_P, design_multipliers, lift_ppool, rates_were_divided
 from phase_lib.elm.surface import read_land_area, read_surface
 from phase_lib.injection.editor import Change, Editor
 from phase_lib.injection.predictions import Predictions
@@ -92,13 +92,15 @@ class _Base:
     @property
     def divided(self) -> bool:
         """True if the base's rates were divided by the averaged scalar, so leaving AD divides too."""
-        return self.in_ad and self.header.year >= SCALARAVG_YEARS[1]
+        return self.in_ad and rates_were_divided(self.header.year)
 
 
-def _read_base(path: Path, dataset: netCDF4.Dataset, surface: Path, parameters: Parameters) -> _Base:
+def _read_base(
+    path: Path, dataset: netCDF4.Dataset, rows: Mapping[str, Rows], surface: Path, parameters: Parameters
+) -> _Base:
     header = restart_header(path, dataset)
     refuse_other_soil(header)
-    blocks = Blocks(path, dataset)
+    blocks = Blocks(path, dataset, rows)
     if header.spinup_state not in (SPINUP_NORMAL, SPINUP_AD):
         raise InputError(
             path,
@@ -108,8 +110,8 @@ def _read_base(path: Path, dataset: netCDF4.Dataset, surface: Path, parameters: 
         )
     for name, entry in POOL_VARIABLES.items():
         get_variable(path, dataset, name, dims=entry.dims)
-    late = header.spinup_state == SPINUP_AD and header.year >= SCALARAVG_YEARS[1]
-    if late or "scalaravg_col" in dataset.variables:
+    divided = header.spinup_state == SPINUP_AD and rates_were_divided(header.year)
+    if divided or "scalaravg_col" in dataset.variables:
         get_variable(path, dataset, "scalaravg_col", dims=("column", "levgrnd"))
     for name in ("cols1d_wtxy", "pfts1d_wtxy"):
         get_variable(path, dataset, name)
@@ -216,14 +218,14 @@ class _Injection:
         mineral: dict[str, np.ndarray],
         settings: InjectionSettings,
         mortality_factor: float,
-        dataset: netCDF4.Dataset,
+        variables: Mapping[str, Rows],
         *,
         dry_run: bool,
     ) -> None:
         self.base, self.parameters, self.predictions = base, parameters, predictions
         self.mortality_factor = mortality_factor
         self.mineral, self.settings = mineral, settings
-        self.dataset, self.editor = dataset, Editor(dataset, dry_run=dry_run)
+        self.variables, self.editor = variables, Editor(variables, dry_run=dry_run)
         self.clipped: Counter[str] = Counter()
         self._used = np.zeros(base.blocks.ncells, dtype=bool) if predictions is None else predictions.used
 
@@ -237,7 +239,7 @@ class _Injection:
         """Blocks, each of which is written when the next one starts."""
         ticker = Ticker(what)
         for block in blocks:
-            self.editor.begin(block, block.read(self.dataset[weight]) * self.base.area[block.cell])
+            self.editor.begin(block, block.read(self.variables[weight]) * self.base.area[block.cell])
             yield block
             ticker.tick(block.stop, rows)
         self.editor.flush()
@@ -281,7 +283,7 @@ class _Injection:
         """Pool stem -> what leaving AD multiplies it by (row, levdecomp), or (1, 1) where all is the same."""
         if not self.base.in_ad:
             return {}
-        # F alone before year 40, so only from then on is the averaged scalar looked at.
+        # Where the rates were not divided by it, F alone converts, whatever the averaged scalar holds.
         scalar = self.editor.get("scalaravg_col")[:, :NLEVDECOMP] if self.base.divided else np.ones((1, 1))
         return design_multipliers(self.parameters, self.base.header.year, scalar)
 
@@ -525,12 +527,12 @@ def _account(name: str, change: Change) -> dict[str, Any]:
     }
 
 
-def _set_normal(dataset: netCDF4.Dataset, *, dry_run: bool) -> dict[str, Any] | None:
-    before = int(np.asarray(dataset["spinup_state"][...]).reshape(-1)[0])
+def _set_normal(flag: Rows, *, dry_run: bool) -> dict[str, Any] | None:
+    before = int(np.asarray(flag[:]).reshape(-1)[0])
     if before == SPINUP_NORMAL:
         return None
     if not dry_run:
-        dataset["spinup_state"][...] = SPINUP_NORMAL
+        flag[:] = np.asarray(SPINUP_NORMAL)
     return {"before": before, "after": SPINUP_NORMAL, "units": "1", "kind": "flag", "count": 1}
 
 
@@ -593,9 +595,9 @@ def inject(
 ) -> dict[str, Any]:
     """Writes a restart in normal mode from a base restart and predicted pools.
 
-    A base in AD is taken to normal mode first: F alone before model year 40, F / scalaravg_col from then on,
-    displayed dead wood times the mortality factor, mineral P from the surface file. Predictions then replace
-    what they hold, in covered patches and in the soil column of each cell; N and P follow from C.
+    A base in AD is taken to normal mode first: F alone up to the start of model year 40, F / scalaravg_col
+    later, displayed dead wood times the mortality factor, mineral P from the surface file. Predictions then
+    replace what they hold, in covered patches and in the soil column of each cell; N and P follow from C.
 
     Args:
         restart: base, AD or normal; never modified.
@@ -626,12 +628,12 @@ def inject(
     seconds = {} if seconds is None else seconds
     parameters = read_parameters(params_path)
     with ExitStack() as stack:
-        predictions_hash = None
-        if predictions is not None:
-            predictions_hash = stack.enter_context(sha256_in_background(require_file(predictions)))
+        hashed = [source] if predictions is None else [source, require_file(predictions)]
+        # From the beginning: on a large file the hash takes as long as everything else.
+        hashes = stack.enter_context(sha256_in_background(*hashed))
         with _timed(seconds, "check"):
-            with open_dataset(source) as dataset:
-                base = _read_base(source, dataset, surface_path, parameters)
+            with open_rows(source) as (dataset, rows):
+                base = _read_base(source, dataset, rows, surface_path, parameters)
                 predicted = None
                 if predictions is not None:
                     opened = stack.enter_context(open_dataset(predictions))
@@ -646,9 +648,7 @@ def inject(
             LOGGER.info("copying %s", source)
             with _timed(seconds, "copy"):
                 copy_bytes(source, copy)
-        # Beside the copying it would only compete for the memory bus.
-        source_hash = stack.enter_context(sha256_in_background(source))
-        with open_dataset(copy, "r" if dry_run else "r+") as edited:
+        with open_rows(copy, "r" if dry_run else "r+") as (_, edited):
             base = replace(base, blocks=base.blocks.of(edited))
             injection = _Injection(
                 base, parameters, predicted, mineral, settings, mortality_factor, edited, dry_run=dry_run
@@ -657,7 +657,7 @@ def inject(
                 injection.soil()
             with _timed(seconds, "plants"):
                 injection.plants()
-            flag = _set_normal(edited, dry_run=dry_run)
+            flag = _set_normal(edited["spinup_state"], dry_run=dry_run)
         changes = {
             name: _account(name, change) for name, change in injection.editor.changes.items() if change.count
         }
@@ -671,12 +671,13 @@ def inject(
             _refuse_unsound(target, audit, source, surface_path, parameters)
         _refuse_no_numbers(source, injection.editor.changes)
         with _timed(seconds, "hash"):
-            base_entry = {"path": str(source.absolute()), "sha256": source_hash()}
+            entries = [
+                {"path": str(path.absolute()), "sha256": digest}
+                for path, digest in zip(hashed, hashes(), strict=True)
+            ]
         content = {
-            "base": base_entry,
-            "predictions": None
-            if predictions is None or predictions_hash is None
-            else {"path": str(Path(predictions).absolute()), "sha256": predictions_hash()},
+            "base": entries[0],
+            "predictions": entries[1] if len(entries) > 1 else None,
             "output": str(target),
             "dry_run": dry_run,
             **_sidecar(base, changes, injection, predicted, settings, saturated, sorption, ood),

@@ -9,11 +9,13 @@ import numpy as np
 
 from phase_lib.elm.constants import EARTH_RADIUS_KM, NATPFT, PFT_WEIGHT_TOLERANCE
 from phase_lib.elm.matching import SAME_CELL_KM, nearest, unit_vectors
+from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.elm.parameters import read_parameters, read_soil_order_parameters
-from phase_lib.elm.pools import SOIL_POOLS
-from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND
+from phase_lib.elm.pools import ORGANS, POOL_VARIABLES, SOIL_POOLS
+from phase_lib.elm.soil_grid import NLEVGRND
 from phase_lib.elm.subgrid import compare_cover
 from phase_lib.elm.surface import read_surface
+from phase_lib.fusion.sources import require_static
 from phase_lib.preflight.facts import Cells, Restart, SurfaceFacts
 from phase_lib.preflight.findings import Finding, finding
 
@@ -26,9 +28,16 @@ def check_same_cells(first: Cells, other: Cells) -> Iterator[Finding]:
     if len(first) == len(other) and not _apart(first, other).any():
         return
     small, large = sorted((first, other), key=len)
-    _, distance = nearest(small.lat, small.lon, large.lat, large.lon)
-    lost = distance > SAME_CELL_KM
-    if len(small) < len(large) and not lost.any():
+    lost, farthest = _lost(small, large)
+    if lost:
+        yield finding(
+            small.path,
+            f"{lost} of its {len(small)} cells have no partner among the {len(large)} of {large.path}; "
+            f"{farthest}",
+            expected=f"the same cells, at most {SAME_CELL_KM:g} km apart",
+            remedy="use files of the same grid",
+        )
+    elif len(small) < len(large):
         yield finding(
             small.path,
             f"has {len(small)} cells, all of them among the {len(large)} of {large.path}: looks like a "
@@ -36,16 +45,16 @@ def check_same_cells(first: Cells, other: Cells) -> Iterator[Finding]:
             expected="files of the same cells",
             remedy=f"give both files of the {len(small)} cells, or both of the {len(large)}",
         )
-    elif lost.any():
-        worst = int(np.argmax(distance))
-        yield finding(
-            small.path,
-            f"{np.count_nonzero(lost)} of its {len(small)} cells have no partner among the {len(large)} of "
-            f"{large.path}; the farthest, at lat {small.lat[worst]:.3f} lon {small.lon[worst]:.3f}, is "
-            f"{distance[worst]:.1f} km away",
-            expected=f"the same cells, at most {SAME_CELL_KM:g} km apart",
-            remedy="use files of the same grid",
-        )
+
+
+def _lost(cells: Cells, among: Cells) -> tuple[int, str]:
+    """How many cells are not among others, and in words the one that is farthest from them."""
+    _, distance = nearest(cells.lat, cells.lon, among.lat, among.lon)
+    worst = int(np.argmax(distance))
+    return int(np.count_nonzero(distance > SAME_CELL_KM)), (
+        f"the farthest, at lat {cells.lat[worst]:.3f} lon {cells.lon[worst]:.3f}, is "
+        f"{distance[worst]:.1f} km away"
+    )
 
 
 def _apart(first: Cells, other: Cells) -> np.ndarray:
@@ -60,15 +69,12 @@ def check_surface_cells(surface: SurfaceFacts, cells: Cells) -> Iterator[Finding
         yield from check_same_cells(cells, surface.cells)
         return
     points = surface.cells
-    _, distance = nearest(cells.lat, cells.lon, points.lat, points.lon)
-    lost = distance > SAME_CELL_KM
-    if lost.any():
-        worst = int(np.argmax(distance))
+    lost, farthest = _lost(cells, points)
+    if lost:
         yield finding(
             points.path,
-            f"LATIXY, LONGXY: {np.count_nonzero(lost)} of the {len(cells)} cells of {cells.path} are not "
-            f"among its {len(points)} points; the farthest, at lat {cells.lat[worst]:.3f} "
-            f"lon {cells.lon[worst]:.3f}, is {distance[worst]:.1f} km away",
+            f"LATIXY, LONGXY: {lost} of the {len(cells)} cells of {cells.path} are not among its "
+            f"{len(points)} points; {farthest}",
             expected=f"every cell, at most {SAME_CELL_KM:g} km away",
             remedy="use the surface file of the run",
         )
@@ -110,8 +116,18 @@ def check_other_restart(base: Restart, other: Restart) -> Iterator[Finding]:
 
 
 def check_parameters(path: Path) -> Iterator[Finding]:
-    """The PFT and decomposition parameters: enough PFTs, and the rates of the CTC cascade."""
+    """The PFT and decomposition parameters: enough PFTs, their ratios, and the rates of the CTC cascade."""
     parameters = read_parameters(path)
+    for name in sorted(parameters.pft.keys() & {ratio for ratios in ORGANS.values() for ratio in ratios}):
+        values = parameters.per_pft(name)
+        if np.any(values < 0.0):
+            pft = int(np.argmax(values < 0.0))
+            yield finding(
+                path,
+                f"parameter {name} is {values[pft]:g} for PFT {pft}",
+                expected="0 or more",
+                remedy="use the paramfile of the run",
+            )
     for pool in SOIL_POOLS:
         rate = parameters.value(pool.rate)
         if not 0.0 < rate < np.inf:
@@ -156,17 +172,29 @@ def check_soil_orders(path: Path, surface: Path, cells: Cells) -> Iterator[Findi
             )
 
 
-def check_layers(restart: Restart | None, surface: SurfaceFacts | None) -> Iterator[Finding]:
+def require_pools(restart: Restart) -> None:
+    """All pools are on a restart, with their dimensions.
+
+    Raises:
+        InputError: one is not.
+    """
+    with open_dataset(restart.path) as dataset:
+        for name, pool in POOL_VARIABLES.items():
+            get_variable(restart.path, dataset, name, pool.dims)
+
+
+def require_fields(surface: Path) -> tuple[str, ...]:
+    """The horizontal dimensions of a surface file on which all fields are that fusion reads.
+
+    Raises:
+        InputError: one is not, or has other dimensions or units.
+    """
+    with open_dataset(surface) as dataset:
+        return require_static(surface, dataset)
+
+
+def check_layers(restart: Restart, surface: SurfaceFacts | None) -> Iterator[Finding]:
     """Soil layers and PFTs as the surrogate knows them."""
-    if surface is not None and surface.nlevsoi not in (None, NLEVDECOMP):
-        yield finding(
-            surface.cells.path,
-            f"dimension nlevsoi is {surface.nlevsoi}",
-            expected=f"{NLEVDECOMP}, the layers with biogeochemistry",
-            remedy="use surface data on ELM's standard soil layers",
-        )
-    if restart is None:
-        return
     if restart.summary.levgrnd != NLEVGRND:
         yield finding(
             restart.path,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from phase_lib.config.domains import EMBEDDED
 from phase_lib.config.root import WorkflowConfig
@@ -32,11 +34,13 @@ class Disk:
         whole: what the whole run writes, about.
         there: what its directory holds already.
         free: what is free there.
+        place: the directory itself, or the nearest one above it that exists.
     """
 
     whole: float
     there: float
     free: float
+    place: Path
 
     @property
     def needed(self) -> float:
@@ -97,12 +101,18 @@ def room_for(config: WorkflowConfig, domains: Sequence[DomainSummary]) -> Disk:
     directory = config.run.directory
     there = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
     place = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    return Disk(bytes_written(config, domains), there, shutil.disk_usage(place).free)
+    return Disk(bytes_written(config, domains), there, shutil.disk_usage(place).free, place)
 
 
 def check_disk(config: WorkflowConfig, disk: Disk) -> Iterator[Finding]:
-    """What is still to be written fits on the disk."""
-    if disk.needed > disk.free:
+    """What is still to be written can be written there, and fits on the disk."""
+    if not (disk.place.is_dir() and os.access(disk.place, os.W_OK | os.X_OK)):
+        yield finding(
+            config.run.directory,
+            f"cannot be written: {disk.place} is no directory that may be written to",
+            remedy="set run.results_dir to another place",
+        )
+    elif disk.needed > disk.free:
         yield finding(
             config.run.directory,
             f"the run writes about {disk.needed / 1e9:.1f} GB, {disk.free / 1e9:.1f} GB are free",

@@ -22,6 +22,8 @@ from phase_lib.preflight.cells import (
     check_same_cells,
     check_soil_orders,
     check_surface_cells,
+    require_fields,
+    require_pools,
 )
 from phase_lib.preflight.drift import judge_drift
 from phase_lib.preflight.facts import (
@@ -134,9 +136,10 @@ class _DomainCheck:
         land = self.land
         if restart is not None:
             self._take(check_input(restart))
+            attempt(self.findings, partial(require_pools, restart))
             if land is not None and not self._take(check_same_cells(restart.cells, _land_cells(land))):
                 land = None
-        self._take(check_layers(restart, self.surface))
+            self._take(check_layers(restart, self.surface))
         if files.params is not None:
             self._take(check_parameters(files.params))
         self._surface()
@@ -181,7 +184,9 @@ class _DomainCheck:
     def _surface(self) -> None:
         """The surface file, where the cells are known."""
         surface, cells, soil_params = self.surface, self._cells, self.files.soil_params
-        if surface is None or cells is None or not self._take(check_surface_cells(surface, cells)):
+        if surface is None or attempt(self.findings, partial(require_fields, surface.cells.path)) is None:
+            return
+        if cells is None or not self._take(check_surface_cells(surface, cells)):
             return
         if self.restart is not None:
             self._take(check_cover(self.restart, surface.cells.path))
@@ -213,8 +218,7 @@ class _DomainCheck:
 
     def _drift(self, history: HistoryFacts) -> str:
         """The drift of the targets, in words."""
-        paths, years = self.files.reference_history, self.files.years
-        judged = attempt(self.findings, partial(judge_drift, paths, history, years, self.settings))
+        judged = attempt(self.findings, partial(judge_drift, history, self.files.years, self.settings))
         if judged is None:
             return "drift of the targets: could not be judged"
         self.findings += judged[1]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.equilibrium.criteria import FIELDS, RunVerdict, assess
 from phase_lib.preflight.facts import HistoryFacts
@@ -12,13 +9,12 @@ from phase_lib.preflight.findings import Finding, finding
 
 
 def judge_drift(
-    paths: Sequence[Path], history: HistoryFacts, years: int, settings: EquilibriumSettings
+    history: HistoryFacts, years: int, settings: EquilibriumSettings
 ) -> tuple[str, list[Finding]]:
     """Judges the drift of the labels, where the history tells.
 
     Args:
-        paths: history of the reference run.
-        history: what it covers.
+        history: of the reference run; only what it holds of the last two cycles is read.
         years: length of the forcing cycle.
         settings: thresholds.
 
@@ -31,7 +27,7 @@ def judge_drift(
     missing = [field.name for field in FIELDS if field.required and field.name not in history.fields]
     if missing:
         return f"drift of the targets: not judged, the history has no {', '.join(missing)}", []
-    verdict = assess(paths, years, settings)
+    verdict = assess(history.last(2 * years), years, settings)
     if verdict.in_equilibrium:
         held = f"{len(verdict.tested)} criteria hold"
         return f"drift of the targets: in equilibrium over {_cycles(cycles)}, {held}", []

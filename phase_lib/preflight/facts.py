@@ -153,13 +153,11 @@ class SurfaceFacts:
         cells: all its points.
         shape: of its horizontal dimensions.
         natpft: natural PFTs.
-        nlevsoi: soil layers; None where the file has none.
     """
 
     cells: Cells
     shape: tuple[int, ...]
     natpft: int
-    nlevsoi: int | None
 
     @property
     def listed(self) -> bool:
@@ -176,12 +174,10 @@ def read_surface_facts(path: Path) -> SurfaceFacts:
     with open_dataset(path) as dataset:
         latixy = surface_variable(path, dataset, "LATIXY")
         horizontal_dims(path, latixy)
-        layers = dataset.dimensions.get("nlevsoi")
         return SurfaceFacts(
             Cells(path, *surface_places(path, dataset)),
             latixy.shape,
             surface_variable(path, dataset, "PCT_NAT_PFT").shape[0],
-            None if layers is None else layers.size,
         )
 
 
@@ -194,6 +190,7 @@ class HistoryFacts:
         files: how many hold means over time.
         start, end: bounds of the samples, model years (time).
         fields: what all of its files hold.
+        sample_paths: file of each sample (time).
     """
 
     cells: Cells
@@ -201,6 +198,7 @@ class HistoryFacts:
     start: np.ndarray
     end: np.ndarray
     fields: frozenset[str]
+    sample_paths: tuple[Path, ...]
 
     def covered(self, first: float, end: float) -> float:
         """Years that the samples cover from the start of one model year to that of another."""
@@ -210,6 +208,11 @@ class HistoryFacts:
     def covers(self, first: float, end: float) -> bool:
         """True if no day is missing from the start of one model year to that of another."""
         return abs(self.covered(first, end) - (end - first)) <= _DAY
+
+    def last(self, years: int) -> list[Path]:
+        """The files that hold samples of the last years, in order of time."""
+        inside = self.end > self.end[-1] - years + _DAY
+        return list(dict.fromkeys(path for path, used in zip(self.sample_paths, inside, strict=True) if used))
 
     def cycles(self, years: int) -> int:
         """Whole forcing cycles that fit into the samples."""
@@ -224,17 +227,15 @@ def read_history(paths: Sequence[Path]) -> HistoryFacts:
     """
     history = History(paths)
     grid = history.grid
-    fields: set[str] | None = None
-    for path in history.paths:
-        with open_dataset(path) as dataset:
-            here = {name for name, variable in dataset.variables.items() if _is_field(variable.dimensions)}
-        fields = here if fields is None else fields & here
+    with open_dataset(history.paths[0]) as dataset:
+        fields = {name for name, variable in dataset.variables.items() if _is_field(variable.dimensions)}
     return HistoryFacts(
         Cells(grid.path, grid.lat, grid.lon),
         len(history.paths),
         history.start + history.origin,
         history.end + history.origin,
-        frozenset(fields or ()),
+        history.variables & fields,
+        tuple(history.sample_paths),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from phase_lib.base.errors import InputError
-from phase_lib.base.files import matching_files
+from phase_lib.base.files import matching_file, matching_files
 from phase_lib.config.domains import EMBEDDED, DomainFiles, ForcingFiles
 from phase_lib.config.loading import validate
 from phase_lib.config.root import WorkflowConfig
@@ -100,7 +100,7 @@ def _of_domain(name: str, files: DomainFiles, trains: bool, target: bool) -> Inp
         trains,
         target,
         files.forcing.years,
-        **{role: matching_files([path])[0] if path else None for role, path in given.items()},
+        **{role: matching_file(path) if path else None for role, path in given.items()},
         history=tuple(matching_files(files.history)),
         reference_history=tuple(matching_files(files.reference_history)),
         mortality_factor=files.spinup_mortality_factor,

@@ -8,7 +8,7 @@ import numpy as np
 
 from phase_lib.elm.constants import CASCADE_CTC, SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.netcdf import is_fill, open_dataset
-from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_YEARS
+from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_YEARS, rates_were_divided
 from phase_lib.fusion.gather import gather
 from phase_lib.fusion.schema import SCALAR_TARGETS, SCALARS
 from phase_lib.preflight.facts import HistoryFacts, Restart, RestartSummary
@@ -26,46 +26,47 @@ def check_input(restart: Restart) -> Iterator[Finding]:
             expected="0 (normal mode) or 1 (AD), which says in which space the pools are",
             remedy="use the restart as ELM wrote it",
         )
-    if summary.spinup_state == SPINUP_AD and summary.year >= SCALARAVG_YEARS[1]:
+    if summary.spinup_state == SPINUP_AD and rates_were_divided(summary.year):
         yield from check_scalaravg(restart)
 
 
 def check_reference(restart: Restart) -> Iterator[Finding]:
     """The final restart of the reference, which gives the labels: in normal mode."""
-    summary = restart.summary
-    yield from _check_header(summary)
-    if summary.spinup_state != SPINUP_NORMAL:
-        found = "missing" if summary.spinup_state is None else f"{summary.spinup_state} (AD)"
-        yield finding(
-            summary.file,
-            f"spinup_state is {found}",
-            expected="0 (normal mode): labels are normal-mode pools",
-            remedy="give the final restart of the reference run as reference_restart",
-        )
+    yield from _check_header(restart.summary)
+    yield from _check_state(
+        restart.summary,
+        SPINUP_NORMAL,
+        "0 (normal mode): labels are normal-mode pools",
+        "give the final restart of the reference run as reference_restart",
+    )
 
 
 def check_reference_ad(restart: Restart) -> Iterator[Finding]:
     """The restart at the end of the reference's AD part: its `scalaravg_col` says how it left AD."""
-    summary = restart.summary
+    summary, remedy = (
+        restart.summary,
+        "give the last restart of the reference's AD part as reference_ad_restart",
+    )
     yield from _check_header(summary)
-    if summary.spinup_state != SPINUP_AD:
-        found = "missing" if summary.spinup_state is None else f"{summary.spinup_state} (normal mode)"
-        yield finding(
-            summary.file,
-            f"spinup_state is {found}",
-            expected="1 (AD)",
-            remedy="give the last restart of the reference's AD part as reference_ad_restart",
-        )
+    yield from _check_state(summary, SPINUP_AD, "1 (AD)", remedy)
     if summary.year < SCALARAVG_YEARS[1]:
         yield finding(
             summary.file,
             f"is of model year {summary.year}: scalaravg_col is no mean yet",
             expected=f"model year {SCALARAVG_YEARS[1]} or later, as it is the mean over years "
             f"{SCALARAVG_YEARS[0]} to {SCALARAVG_YEARS[1] - 1}",
-            remedy="give the last restart of the reference's AD part as reference_ad_restart",
+            remedy=remedy,
         )
     else:
         yield from check_scalaravg(restart)
+
+
+def _check_state(restart: RestartSummary, wanted: int, expected: str, remedy: str) -> Iterator[Finding]:
+    """The restart is in the wanted spin-up state, and says so."""
+    if restart.spinup_state != wanted:
+        state = restart.spinup_state
+        found = "missing" if state is None else f"{state} ({restart.mode})"
+        yield finding(restart.file, f"spinup_state is {found}", expected=expected, remedy=remedy)
 
 
 def _check_header(restart: RestartSummary) -> Iterator[Finding]:
@@ -91,7 +92,9 @@ def check_scalaravg(restart: Restart) -> Iterator[Finding]:
     path = restart.path
     with open_dataset(path) as dataset:
         if name not in dataset.variables:
-            yield finding(path, f"variable {name} is missing", expected="it in AD", remedy=remedy)
+            yield finding(
+                path, f"variable {name} is missing", expected="the mean scalar of an AD run", remedy=remedy
+            )
             return
         values = gather(dataset[name], restart.grid.column)[:, SCALARAVG_LAYER]
         unusable = is_fill(dataset[name], values) | ~((values > 0.0) & np.isfinite(values))

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from phase_lib.report.cost import compared
+from phase_lib.report.hours import UNITS, hours_text
 from phase_lib.report.products import MODELS, OOD_STATES
 from phase_lib.surrogate.skill import BASELINES
 
@@ -166,6 +167,7 @@ def _cost(summary: Mapping[str, Any]) -> list[str]:
         return [
             f"Core-seconds: {spent}.",
             "The land model of the target was run elsewhere and is not counted.",
+            *_hours(cost),
         ]
     lines = [
         f"The conventional spin-up takes {years['conventional']} model years. Here: "
@@ -180,6 +182,25 @@ def _cost(summary: Mapping[str, Any]) -> list[str]:
             f"this whole run {cost['core_seconds_total']:.0f}.",
             "The labels cost one conventional run; the gain is for every domain the surrogate serves later.",
         ]
+    return lines + _hours(cost)
+
+
+def _hours(cost: Mapping[str, Any]) -> list[str]:
+    hours, spin_up = cost["hours"], cost["spin_up"]
+    if not hours["rules"]:
+        return []
+    total, ratio = hours["total"], spin_up["ratio"]
+    spent = [f"{hours_text(total[unit])} {of}" for unit, of in UNITS.items() if total[unit] is not None]
+    source = "SLURM's records" if hours["source"] == "slurm" else "benchmarks"
+    lost = f"; {hours_text(total['lost_core_hours'])} core-hours lost" if total["lost_core_hours"] else ""
+    lines = [f"Hours of this run ({source}): {', '.join(spent)}{lost}."]
+    if ratio["unit"] == "node_hours":
+        row = spin_up["node_hours"]
+        with_labels = "" if row["with_labels"] is None else f", with labels {hours_text(row['with_labels'])}"
+        lines.append(
+            f"Node-hours of a spin-up: conventional {hours_text(row['conventional'])} ({spin_up['price']}), "
+            f"PHASE {hours_text(row['without_labels'])}{with_labels}."
+        )
     return lines
 
 

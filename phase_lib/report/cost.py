@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
 from phase_lib.base.errors import InputError
-from phase_lib.base.files import require_file
+from phase_lib.base.files import read_json, require_file
 
 Role = Literal["inputs", "accelerated", "labels", "verification"]
 
@@ -21,7 +21,7 @@ ROLES: dict[Role, str] = {
     "accelerated": "the accelerated spin-up: forcing and records of the target, surrogate, injection, and "
     "the land model before and after injection where it is run here",
     "labels": "what only training needs: the rest of the reference run, other domains' forcing and records",
-    "verification": "check of the inputs, control, random split, test cells, verdict, report",
+    "verification": "check of the inputs, control, random split, test cells, experiments, verdict, report",
 }
 
 
@@ -39,12 +39,14 @@ class StageCost:
         core_seconds: cores held x wall-clock time; where the table does not say how many cores were held,
             the larger of CPU time and wall-clock time.
         role: what it counts as.
+        gpus: GPUs held, where the table says.
     """
 
     stage: str
     seconds: float
     core_seconds: float
     role: Role
+    gpus: int = 0
 
 
 def role_of(stage: str, target: str, input_year: int | None) -> Role:
@@ -68,6 +70,7 @@ def role_of(stage: str, target: str, input_year: int | None) -> Role:
         ("*paper*", "verification"),
         ("*[-_]random", "verification"),
         ("check_inputs", "verification"),
+        ("*_experiment*", "verification"),
         ("predict_test_cells*", "verification"),
         ("judge_equilibrium", "verification"),
         ("write_report", "verification"),
@@ -81,17 +84,39 @@ def _domain_of(stage: str) -> str | None:
     return None if found is None else found["forcing"] or found["records"]
 
 
-def read_costs(directory: Path, target: str, input_year: int | None) -> list[StageCost]:
-    """Reads every benchmark table (`<stage>.tsv`) of a run, in the order in which they were finished.
+def read_plan(path: Path) -> frozenset[str]:
+    """Reads the names of the stages of a run, `{"stages": [...]}`.
+
+    Raises:
+        InputError: the file is missing or holds no such list.
+    """
+    stages = read_json(path).get("stages")
+    if not isinstance(stages, list) or not all(isinstance(stage, str) for stage in stages):
+        raise InputError(
+            path,
+            "does not name the stages of the run",
+            expected='{"stages": [...]}',
+            remedy="start the workflow again, which writes it",
+        )
+    return frozenset(stages)
+
+
+def read_costs(
+    directory: Path, target: str, input_year: int | None, plan: Collection[str] | None = None
+) -> list[StageCost]:
+    """Reads the benchmark tables (`<stage>.tsv`) of a run, in the order in which they were finished.
 
     Args:
         directory: of the tables.
         target, input_year: as `role_of` takes them.
+        plan: stages of the run; tables of others are left over from another configuration in the same
+            directory. None: all that are there.
 
     Raises:
         InputError: a table has no column `s` or no row.
     """
-    files = sorted(directory.glob("*.tsv"), key=lambda file: (file.stat().st_mtime, file.name))
+    files = [file for file in directory.glob("*.tsv") if plan is None or file.stem in plan]
+    files.sort(key=lambda file: (file.stat().st_mtime, file.name))
     return [_read_cost(file, role_of(file.stem, target, input_year)) for file in files]
 
 
@@ -100,8 +125,8 @@ def _read_cost(path: Path, role: Role) -> StageCost:
         rows = list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
     if not rows or "s" not in rows[0]:
         raise InputError(path, "is no benchmark table", expected="a column s and one row per repeat")
-    seconds = sum(float(row["s"]) for row in rows)
-    return StageCost(path.stem, seconds, sum(_core_seconds(row) for row in rows), role)
+    seconds, core_seconds = sum(float(row["s"]) for row in rows), sum(map(_core_seconds, rows))
+    return StageCost(path.stem, seconds, core_seconds, role, _asked(rows[0], "gpu", 0))
 
 
 def compared(ratio: float, less: str = "less") -> str:
@@ -116,10 +141,17 @@ def compared(ratio: float, less: str = "less") -> str:
     return "the same" if number == "1" else f"{number} times {word}"
 
 
+def _asked(row: dict[str, str], resource: str, otherwise: int) -> int:
+    """A number in the column `resources`, which holds `{'mem_mb': 4000, 'gpu': 1}`."""
+    found = re.search(rf"'{resource}': (\d+)", row.get("resources") or "")
+    return int(found[1]) if found else otherwise
+
+
 def _core_seconds(row: dict[str, str]) -> float:
     seconds = float(row["s"])
     if "threads" in row:
-        return seconds * float(row["threads"])
+        # A training over several nodes has a task on each, with so many threads.
+        return seconds * float(row["threads"]) * _asked(row, "tasks", 1)
     try:
         sampled = float(row.get("cpu_time", ""))
     except ValueError:  # "-" or "NA": the job ended before the first sample
@@ -167,17 +199,18 @@ def cost_summary(
             "labels": label_years,
         },
         "ratio": {
-            "before_injection": _ratio(conventional_years, input_years),
-            "with_stabilisation": _ratio(conventional_years, accelerated),
+            "before_injection": ratio_of(conventional_years, input_years),
+            "with_stabilisation": ratio_of(conventional_years, accelerated),
         },
         "core_seconds": {cost.stage: cost.core_seconds for cost in costs},
         "roles": {cost.stage: cost.role for cost in costs},
         "core_seconds_by_role": roles,
         "core_seconds_conventional": conventional,
         "core_seconds_total": sum(roles.values()),
-        "ratio_core_seconds": _ratio(conventional, roles["accelerated"]),
+        "ratio_core_seconds": ratio_of(conventional, roles["accelerated"]),
     }
 
 
-def _ratio(whole: float | None, part: float | None) -> float | None:
+def ratio_of(whole: float | None, part: float | None) -> float | None:
+    """How many times the part is in the whole; None where one of them is not known or the part is nothing."""
     return whole / part if whole is not None and part else None

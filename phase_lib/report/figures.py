@@ -17,13 +17,14 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from phase_lib.base.files import writing
+from phase_lib.config.experiments import OWN
 from phase_lib.elm.constants import PFT_NAMES
 from phase_lib.report.closing import wins
 from phase_lib.report.cost import compared
 from phase_lib.report.maps import CellMap
 from phase_lib.report.products import MODELS, SPLITS
 from phase_lib.report.restart import InjectedState
-from phase_lib.surrogate.skill import score
+from phase_lib.surrogate.skill import BASELINES, score
 
 # Okabe and Ito's palette, distinct for every common colour vision.
 BLUE, ORANGE, GREEN, VERMILLION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7f7f7f"
@@ -553,6 +554,58 @@ def training_curves(training: Mapping[str, pd.DataFrame]) -> Drawing:
         f"{epoch} ({SPLITS[split]})" for split, epoch in best.items()
     )
     return Drawing("training_curves", title, "Validation cells are taken from the training part.", figure)
+
+
+def experiments_overview(experiments: Mapping[str, Any]) -> Drawing:
+    """R2 and log-ratio error of the experiments, target by target: mean over seeds and their spread.
+
+    Args:
+        experiments: name -> `skill` (split -> target -> metric -> mean and std), the run's own among them.
+    """
+    split = next(split for split in ("block", *SPLITS) if split in experiments[OWN]["skill"])
+    shown = {name: found["skill"][split] for name, found in experiments.items() if split in found["skill"]}
+    targets = list(shown[OWN])
+    figure, axes = _figure(2, len(targets), 11.0, 1.6 + 0.5 * len(shown), sharey=True, sharex="row")
+    place = np.arange(len(shown))[::-1]
+    for row, metric in zip(axes, ("r2", "median_abs_log_ratio"), strict=True):
+        for ax, target in zip(row, targets, strict=True):
+            mean, spread = (
+                np.array([skill[target][metric][what] for skill in shown.values()], dtype=float)
+                for what in ("mean", "std")
+            )
+            # Below -1 a model is no model; the table has the number.
+            drawn = np.clip(mean, -1.0, None) if metric == "r2" else mean
+            colours = [BLUE if name == OWN else GREY for name in shown]
+            ax.errorbar(drawn, place, xerr=spread, ls="", ecolor=colours, elinewidth=1.5)
+            ax.scatter(drawn, place, c=colours, s=28, zorder=3)
+            ax.axvline(drawn[list(shown).index(OWN)], color=BLUE, lw=0.7, alpha=0.5)
+            ax.set_yticks(place, [MODELS.get(name, name) for name in shown])
+            ax.grid(alpha=0.25, axis="x")
+    for ax, target in zip(axes[0], targets, strict=True):
+        ax.set_title(target, fontsize=9)
+        ax.set_xlim(-1.1, 1.05)
+    axes[0, 0].set_xlabel("mean R² (below −1 at −1)", fontsize=8)
+    axes[1, 0].set_xlabel("median |ln ratio|", fontsize=8)
+    axes[1, 0].set_xlim(left=0.0)
+    caption = (
+        f"Test cells, {SPLITS[split]}. Points are means over the seeds, bars one standard deviation to each "
+        "side; no bar where there is one seed. The line is the run's own setting."
+    )
+    return Drawing("experiments", _experiments_title(shown), caption, figure)
+
+
+def _experiments_title(skill: Mapping[str, Any]) -> str:
+    """How many targets each experiment does worse on than the run's own settings, in R2."""
+
+    def worse(name: str) -> int:
+        pairs = [(skill[name][target]["r2"]["mean"], own["r2"]["mean"]) for target, own in skill[OWN].items()]
+        return sum(own is not None and (other is None or other < own) for other, own in pairs)
+
+    others = [name for name in skill if name not in (OWN, *BASELINES)]
+    if not others:
+        return "The run's own settings with several seeds"
+    counts = ", ".join(f"{MODELS.get(name, name)} {worse(name)}" for name in others)
+    return f"Targets with a lower R² than the run's settings, of {len(skill[OWN])}: {counts}"
 
 
 def cost_bars(cost: Mapping[str, Any], roles: Iterable[str]) -> Drawing:

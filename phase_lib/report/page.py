@@ -23,7 +23,9 @@ from phase_lib.equilibrium.verdict import ALL_CELLS, TEST_CELLS
 from phase_lib.report import figures, tables
 from phase_lib.report.closing import closing_page, nothing_predicted, wins
 from phase_lib.report.cost import ROLES, compared
+from phase_lib.report.experiments import describe_changes
 from phase_lib.report.figures import Drawing, TestCells
+from phase_lib.report.hours import UNITS, hours_text
 from phase_lib.report.maps import CellMap
 from phase_lib.report.products import MODELS, OOD_STATES, SPLITS, RunProducts
 from phase_lib.report.restart import DEEP_TOP, InjectedState, read_injected
@@ -75,6 +77,7 @@ def write_report(summary: str | Path, products: RunProducts, output_dir: str | P
         "domains": tables.domains_frame(content),
         "flagged_cells": flagged_cells(products.predictions),
         "cost": tables.cost_frame(content),
+        "hours": tables.hours_frame(content),
         "variables_changed": tables.changes_frame(diff),
     }
     if verdict is not None:
@@ -158,6 +161,8 @@ def draw(
     drawings += [_out_of_distribution(products.predictions), _splits(products.splits, index)]
     if curves:
         drawings.append(figures.training_curves(curves))
+    if summary["experiments"]:
+        drawings.append(figures.experiments_overview(summary["experiments"]))
     if summary["cost"]["core_seconds"]:
         drawings.append(figures.cost_bars(summary["cost"], ROLES))
     return {drawing.name: drawing for drawing in drawings}
@@ -260,6 +265,7 @@ def render(**context: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = _number
+    environment.filters["hours"] = hours_text
     template = environment.get_template("report.html")
     return template.render(
         **context,
@@ -269,7 +275,9 @@ def render(**context: Any) -> str:
         metrics=_METRICS,
         subsets=_SUBSETS,
         best=_best,
+        describe_changes=describe_changes,
         roles=ROLES,
+        units=UNITS,
         least_values=LEAST_VALUES,
         compared=compared,
         deep_top=DEEP_TOP,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from phase_lib.base.provenance import settings_hash
+from phase_lib.config.cost import CostSettings
 from phase_lib.config.domains import EMBEDDED
 from phase_lib.config.root import WorkflowConfig
 
@@ -41,7 +43,11 @@ class RunProducts:
         splits: split -> split file: the cells of all domains, in the order of the dataset.
         tests: split -> truth and predictions of its test cells.
         training: split -> `history.csv` of its training.
+        experiments: `experiments/comparison.json`; None where there are no experiments.
         benchmarks: directory of the benchmark tables of the stages.
+        slurm_jobs: directory of the notes of the run's SLURM jobs.
+        stages: JSON with the names of the run's stages; tables and notes of others are left over from
+            another configuration. None: all that are there count.
         verdict: `equilibrium/verdict.json`; None where the run ends at the injected restart.
         drift: `equilibrium/drift.nc`, which comes with the verdict.
     """
@@ -53,7 +59,10 @@ class RunProducts:
     splits: Mapping[str, Path]
     tests: Mapping[str, Path]
     training: Mapping[str, Path] = field(default_factory=dict)
+    experiments: Path | None = None
     benchmarks: Path | None = None
+    slurm_jobs: Path | None = None
+    stages: Path | None = None
     verdict: Path | None = None
     drift: Path | None = None
 
@@ -66,7 +75,6 @@ class RunFacts:
         name: run name.
         config_hash: hash of the whole configuration.
         directory: run directory, for the closing page.
-        device: where the surrogate was trained.
         cores: cores of the machine that the workflow used.
         target: domain whose restart was injected.
         training: domains that the surrogate learnt from.
@@ -75,12 +83,13 @@ class RunFacts:
         stabilisation_years: normal years after injection.
         conventional_years: AD and normal years of the embedded model's conventional spin-up.
         ood_action: what flagged cells get.
+        segments: stage -> model years of every segment of the embedded model's conventional spin-up.
+        cost: how costs are counted.
     """
 
     name: str
     config_hash: str
     directory: Path
-    device: str
     cores: int
     target: str
     training: tuple[str, ...]
@@ -89,6 +98,8 @@ class RunFacts:
     stabilisation_years: int
     conventional_years: int
     ood_action: str
+    segments: Mapping[str, int] = field(default_factory=dict)
+    cost: CostSettings = field(default_factory=CostSettings)
 
     @classmethod
     def of(cls, config: WorkflowConfig, cores: int) -> RunFacts:
@@ -98,7 +109,6 @@ class RunFacts:
             name=config.run.name,
             config_hash=settings_hash(config.model_dump(mode="json")),
             directory=config.run.directory,
-            device=config.surrogate.device,
             cores=cores,
             target=target,
             training=tuple(config.training.domains),
@@ -109,4 +119,10 @@ class RunFacts:
             stabilisation_years=run.stabilisation_years,
             conventional_years=run.ad_years + run.normal_years,
             ood_action=config.ood.action,
+            segments={
+                f"run_{case}_{end:04d}": end - start
+                for case in ("ad", "reference")
+                for start, end in pairwise(run.boundaries(case))
+            },
+            cost=config.cost,
         )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,11 @@ from phase_lib.base.provenance import code_version
 from phase_lib.config.domains import EMBEDDED
 from phase_lib.dataset.loading import CellIndex, read_cells
 from phase_lib.dataset.split import PARTS, TEST, TRAIN, VALIDATION
-from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.netcdf import get_attribute, get_variable, open_dataset
 from phase_lib.equilibrium.verdict import ALL_CELLS
-from phase_lib.report.cost import StageCost, cost_summary, read_costs
+from phase_lib.report.accounting import read_records, read_slurm_jobs
+from phase_lib.report.cost import StageCost, cost_summary, read_costs, read_plan, role_of
+from phase_lib.report.hours import hours_summary, spin_up_summary, stage_hours
 from phase_lib.report.products import RunFacts, RunProducts
 from phase_lib.report.target import STOCKS, base_of, domain_counts, next_steps, stocks_of_restart
 from phase_lib.surrogate.skill import skill_table
@@ -40,7 +45,12 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
     verdict = None if products.verdict is None else read_json(products.verdict)
     flags = _read(products.predictions, "ood_flag")
     target = _target(products, facts, diff)
-    costs = _costs(products, facts)
+    plan = None if products.stages is None else read_plan(products.stages)
+    device = _trained_on(products.predictions)
+    costs = _costs(products, facts, plan)
+    if "cuda" not in device:
+        # Jobs ask for a GPU where the device is `auto`, and do without where there is none.
+        costs = [replace(cost, gpus=0) for cost in costs]
     area = (index.area_km2 * index.landfrac)[index.of_domain(facts.target)]
     return {
         "run": {
@@ -49,7 +59,7 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
             "code_version": code_version(),
             "seconds": {cost.stage: cost.seconds for cost in costs},
             "cores": facts.cores,
-            "device": facts.device,
+            "device": device,
             "directory": facts.directory.as_posix(),
             "restart": products.restart.as_posix(),
         },
@@ -61,6 +71,7 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
             "domains": _domains(index, products, facts, flags),
         },
         "skill": {split: skill_table(path) for split, path in products.tests.items()},
+        "experiments": {} if products.experiments is None else read_json(products.experiments)["experiments"],
         "restart": {
             **_stability(verdict, facts),
             "audit_errors": diff["audit"]["errors"],
@@ -76,7 +87,7 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
         },
         "relation_to_reference": {} if verdict is None else verdict.get("relation_to_reference", {}),
         "injected_against_control": {} if verdict is None else verdict.get("injected_against_control", {}),
-        "cost": _cost(costs, facts, target),
+        "cost": _cost(costs, facts, target) | _hours(costs, products, facts, target, plan),
     }
 
 
@@ -102,11 +113,20 @@ def _stability(verdict: dict[str, Any] | None, facts: RunFacts) -> dict[str, Any
     return {"stable": years >= facts.stabilisation_years - 0.01, "years_run": years}
 
 
-def _costs(products: RunProducts, facts: RunFacts) -> list[StageCost]:
+def _trained_on(predictions: Path) -> str:
+    """Device that the surrogate was trained on, and how many: `4 x cuda`."""
+    with open_dataset(predictions) as dataset:
+        return str(get_attribute(predictions, dataset, "trained_on"))
+
+
+def _costs(products: RunProducts, facts: RunFacts, plan: Collection[str] | None) -> list[StageCost]:
     if products.benchmarks is None:
         return []
-    input_year = None if products.verdict is None else 1 + facts.input_years
-    return read_costs(products.benchmarks, facts.target, input_year)
+    return read_costs(products.benchmarks, facts.target, _input_year(products, facts), plan)
+
+
+def _input_year(products: RunProducts, facts: RunFacts) -> int | None:
+    return None if products.verdict is None else 1 + facts.input_years
 
 
 def _cost(costs: list[StageCost], facts: RunFacts, target: dict[str, Any]) -> dict[str, Any]:
@@ -122,10 +142,47 @@ def _cost(costs: list[StageCost], facts: RunFacts, target: dict[str, Any]) -> di
     return cost_summary(
         costs,
         conventional_years=None,
-        input_years=int(target["base"]["date"].split("-")[0]) - 1,
+        input_years=_base_years(target),
         stabilisation_years=None,
         label_years=labels,
     )
+
+
+def _base_years(target: dict[str, Any]) -> int:
+    """Model years up to the base restart of a target that was not run here."""
+    return int(target["base"]["date"].split("-")[0]) - 1
+
+
+def _hours(
+    costs: list[StageCost],
+    products: RunProducts,
+    facts: RunFacts,
+    target: dict[str, Any],
+    plan: Collection[str] | None,
+) -> dict[str, Any]:
+    """Node-hours and GPU-hours, and what a spin-up of the target costs in them, either way."""
+    jobs = [] if products.slurm_jobs is None else read_slurm_jobs(products.slurm_jobs)
+    records = read_records(jobs)
+    found = stage_hours(
+        costs,
+        jobs,
+        records,
+        role=partial(role_of, target=facts.target, input_year=_input_year(products, facts)),
+        cores_per_node=facts.cost.cores_per_node,
+        plan=plan,
+    )
+    ran = target["base"] is None
+    return {
+        "hours": hours_summary(found, jobs, records),
+        "spin_up": spin_up_summary(
+            found,
+            facts.cost,
+            years=facts.conventional_years,
+            segments=facts.segments if ran else {},
+            years_elsewhere=0 if ran else _base_years(target) + facts.stabilisation_years,
+            labels_made=set(facts.training) == {EMBEDDED},
+        ),
+    }
 
 
 def _domains(

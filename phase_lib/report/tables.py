@@ -73,6 +73,11 @@ def cost_frame(summary: Mapping[str, Any]) -> pd.DataFrame:
     )
 
 
+def hours_frame(summary: Mapping[str, Any]) -> pd.DataFrame:
+    """One row per rule and what its stages count as: jobs, attempts and hours."""
+    return pd.DataFrame(summary["cost"]["hours"]["rules"])
+
+
 def domains_frame(summary: Mapping[str, Any]) -> pd.DataFrame:
     """One row per domain: how many cells it has, and what they served for."""
     return pd.DataFrame([{"domain": name, **counts} for name, counts in summary["domain"]["domains"].items()])

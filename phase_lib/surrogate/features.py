@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,8 +14,8 @@ import torch
 from torch import Tensor
 
 from phase_lib.base.errors import InputError
-from phase_lib.config.surrogate import Preset
-from phase_lib.dataset.loading import describe, iterate_batches, read_cells
+from phase_lib.config.surrogate import FeatureGroup, Preset
+from phase_lib.dataset.loading import CellIndex, describe, iterate_batches, read_cells
 from phase_lib.dataset.scaler import Scaler, Spec
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.forcing import FORCING
@@ -46,7 +47,11 @@ _FLOORS = (
 class Layout:
     """Variables of a dataset by the part they play, in the order of the tensors' channels.
 
+    A group of features that is left out is empty: its variables are not read, and the targets do not
+    start from its part of the 20-year state.
+
     Attributes:
+        forcing: forcing variables.
         static: grid-level inputs with their dimensions beside `gridcell` (fluxes included).
         traits: PFT parameters.
         state: pools per PFT of the 20-year restart.
@@ -56,6 +61,7 @@ class Layout:
         months: length of the forcing series.
     """
 
+    forcing: list[str]
     static: dict[str, list[str]]
     traits: list[str]
     state: list[str]
@@ -65,8 +71,12 @@ class Layout:
     months: int
 
     @classmethod
-    def read(cls, dataset_dir: str | Path) -> Self:
+    def read(cls, dataset_dir: str | Path, leave_out: Sequence[FeatureGroup] = ()) -> Self:
         """Reads the variables and their groups from a dataset.
+
+        Args:
+            dataset_dir: the dataset's directory.
+            leave_out: groups of features that the network does not see.
 
         Raises:
             InputError: a group is empty, a forcing variable or a flux is missing.
@@ -85,8 +95,11 @@ class Layout:
             values["TBOT"].shape[1] for _, values in iterate_batches(dataset_dir, ["TBOT"], _FIRST_CELL)
         }
         start = {name.removeprefix("state20_"): dims for name, dims in groups["state20"].items()}
+        groups["static"] |= groups["scalars"]
+        groups |= {group: {} for group in leave_out}
         return cls(
-            static={n: list(d[1:]) for n, d in (groups["static"] | groups["scalars"]).items()},
+            forcing=[name for name in FORCING if name in groups["forcing"]],
+            static={name: list(dims[1:]) for name, dims in groups["static"].items()},
             traits=list(groups["traits"]),
             state=list(groups["state"]),
             soil=list(groups["soil"]),
@@ -100,39 +113,46 @@ class Layout:
         """Restart names of all pool targets."""
         return [*self.patch_targets, *self.layer_targets]
 
+    def starts(self) -> dict[str, str]:
+        """Target -> input that holds its 20-year state, for the targets whose group is not left out."""
+        pools = (self.patch_targets if self.state else []) + (self.layer_targets if self.soil else [])
+        fluxes = [name for name in FLUX_TARGETS if name in self.static]
+        return {name: f"state20_{name}" for name in pools} | {name: name for name in fluxes}
+
     def dims(self) -> dict[str, tuple[str, ...]]:
         """Dimensions of every input and target variable."""
-        found: dict[str, tuple[str, ...]] = dict.fromkeys(FORCING, ("gridcell", "time"))
+        found: dict[str, tuple[str, ...]] = dict.fromkeys(self.forcing, ("gridcell", "time"))
         found |= {name: ("gridcell", *dims) for name, dims in self.static.items()}
         found |= dict.fromkeys(self.traits, ("natpft",))
         found |= dict.fromkeys(self.state, _PATCH) | dict.fromkeys(self.soil, _LAYER)
+        starts = self.starts()
         for dims, targets in ((_PATCH, self.patch_targets), (_LAYER, self.layer_targets)):
             for name in targets:
-                found |= dict.fromkeys((f"state20_{name}", f"Y_{name}"), dims)
+                found |= dict.fromkeys([*([starts[name]] if name in starts else []), f"Y_{name}"], dims)
         return found | {f"Y_{name}": ("gridcell",) for name in FLUX_TARGETS}
 
     def input_names(self) -> list[str]:
         """Variables that are read for a prediction."""
         return [name for name in self.dims() if not name.startswith("Y_")]
 
-    def static_names(self, preset: Preset) -> list[str]:
-        """Grid-level inputs of a preset; only the paper's has coordinates, which tell places apart."""
-        return [*self.static, "lat", "lon"] if preset == "paper" else list(self.static)
+    def places(self, preset: Preset) -> list[str]:
+        """Coordinates among the static inputs; the paper's preset alone has them: they tell places apart."""
+        return ["lat", "lon"] if preset == "paper" and self.static else []
 
     def static_width(self, preset: Preset) -> int:
         """Channels of the static group."""
         sizes = {"natpft": NATPFT, "levdecomp": NLEVDECOMP}
         width = sum(int(np.prod([sizes[d] for d in dims], dtype=int)) for dims in self.static.values())
         if preset == "paper":
-            return width + 2
+            return width + len(self.places(preset))
         return width + (SOIL_ORDERS - 1 if "SOIL_ORDER" in self.static else 0)
 
     def bytes_per_cell(self, preset: Preset) -> int:
         """Size of one cell's tensors, float32."""
         patch = len(self.state) + 3 * len(self.patch_targets) + 2
         layer = len(self.soil) + 3 * len(self.layer_targets)
-        values = self.months * len(FORCING) + self.static_width(preset) + NATPFT * patch + NLEVDECOMP * layer
-        return 4 * values
+        cell = self.months * len(self.forcing) + self.static_width(preset)
+        return 4 * (cell + NATPFT * patch + NLEVDECOMP * layer)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers."""
@@ -166,12 +186,12 @@ def feature_specs(layout: Layout, preset: Preset) -> dict[str, Spec]:
     """
     if preset == "paper":
         per = {name: tuple(d for d in dims if d != "gridcell") for name, dims in layout.dims().items()}
-        per |= dict.fromkeys(FORCING, ()) | dict.fromkeys(layout.traits, ())
-        names = [n for n in layout.input_names() if not n.startswith("state20_")] + ["lat", "lon"]
+        per |= dict.fromkeys((*layout.forcing, *layout.traits), ())
+        names = [n for n in layout.input_names() if not n.startswith("state20_")]
+        names += layout.places(preset)
         return {name: Spec("minmax", per.get(name, ())) for name in names}
-    specs = {name: Spec("standard") for name in (*FORCING, *layout.traits)}
-    specs["PRECTmms"] = Spec("asinh-standard", (), _FLOORS["PRECTmms"])
-    specs["QBOT"] = Spec("asinh-standard", (), _FLOORS["QBOT"])
+    specs = {name: Spec("standard") for name in (*layout.forcing, *layout.traits)}
+    specs |= {n: Spec("asinh-standard", (), _FLOORS[n]) for n in ("PRECTmms", "QBOT") if n in specs}
     for name, dims in layout.static.items():
         if name == "SOIL_ORDER":
             continue
@@ -282,19 +302,28 @@ class Reader:
     preset: Preset
     labels: bool = True
 
+    @cached_property
+    def index(self) -> CellIndex:
+        """All cells of the dataset; read once, as it is large where the dataset is."""
+        return read_cells(self.dataset_dir)
+
     def pieces(self, cells: np.ndarray) -> Iterator[Batch]:
         """The cells (a mask or positions in dataset order), one piece for each file.
 
         Raises:
             InputError: a variable is missing, or an input that must be there is NaN.
         """
+        for _, piece in self.numbered(cells):
+            yield piece
+
+    def numbered(self, cells: np.ndarray) -> Iterator[tuple[np.ndarray, Batch]]:
+        """As `pieces`, each piece with the positions of its cells in dataset order."""
         names = [*self.layout.input_names(), "cover"]
-        if self.preset == "paper":
-            names += ["lat", "lon"]
+        names += self.layout.places(self.preset)
         if self.labels:
             names += [name for name in self.layout.dims() if name.startswith("Y_")]
-        for positions, values in iterate_batches(self.dataset_dir, names, cells):
-            yield self._batch(positions, values)
+        for positions, values in iterate_batches(self.dataset_dir, names, cells, self.index):
+            yield positions, self._batch(positions, values)
 
     def _batch(self, positions: np.ndarray, values: dict[str, np.ndarray]) -> Batch:
         layout = self.layout
@@ -305,16 +334,16 @@ class Reader:
         layer, layer_mask = self._truth(values, layout.layer_targets, layers)
         flux, flux_mask = self._flux_truth(values, len(covered))
         return Batch(
-            forcing=_tensor(np.stack([self.scaler.transform(n, values[n]) for n in FORCING], axis=-1)),
-            static=_tensor(self._static(values)),
-            traits=_present(np.stack([self.scaler.transform(n, values[n]) for n in layout.traits], axis=-1)),
+            forcing=_tensor(self._scaled(values, layout.forcing, (len(covered), layout.months))),
+            static=_tensor(self._static(values, len(covered))),
+            traits=_present(self._scaled(values, layout.traits, (NATPFT,))),
             cover=_tensor(values["cover"]),
             covered=torch.from_numpy(covered),
-            state=_masked(self._scaled(values, layout.state), covered[..., None]),
-            soil=_tensor(self._scaled(values, layout.soil)),
-            patch20=_masked(_start(values, layout.patch_targets, covered.shape), covered[..., None]),
-            layer20=_tensor(_start(values, layout.layer_targets, layers.shape)),
-            flux20=_tensor(np.maximum(np.stack([values[name] for name in FLUX_TARGETS], axis=-1), 0.0)),
+            state=_masked(self._scaled(values, layout.state, covered.shape), covered[..., None]),
+            soil=_tensor(self._scaled(values, layout.soil, layers.shape)),
+            patch20=_masked(self._start(values, layout.patch_targets, covered.shape), covered[..., None]),
+            layer20=_tensor(self._start(values, layout.layer_targets, layers.shape)),
+            flux20=_tensor(self._start(values, FLUX_TARGETS, (len(covered),))),
             patch=patch,
             layer=layer,
             flux=flux,
@@ -352,17 +381,25 @@ class Reader:
             )
         return np.asarray(np.eye(SOIL_ORDERS)[order.astype(np.int64)])
 
-    def _static(self, values: dict[str, np.ndarray]) -> np.ndarray:
-        columns = []
-        for name in self.layout.static_names(self.preset):
+    def _static(self, values: dict[str, np.ndarray], cells: int) -> np.ndarray:
+        columns = [np.empty((cells, 0))]
+        for name in (*self.layout.static, *self.layout.places(self.preset)):
             if name == "SOIL_ORDER" and self.preset == "default":
                 columns.append(self._soil_order(values[name]))
             else:
                 columns.append(self.scaler.transform(name, values[name]).reshape(len(values[name]), -1))
         return np.concatenate(columns, axis=1)
 
-    def _scaled(self, values: dict[str, np.ndarray], names: list[str]) -> np.ndarray:
-        return np.stack([self.scaler.transform(name, values[name]) for name in names], axis=-1)
+    def _scaled(self, values: dict[str, np.ndarray], names: list[str], shape: tuple[int, ...]) -> np.ndarray:
+        return _stacked([self.scaler.transform(name, values[name]) for name in names], shape)
+
+    def _start(
+        self, values: dict[str, np.ndarray], targets: Sequence[str], shape: tuple[int, ...]
+    ) -> np.ndarray:
+        """The 20-year state, without the negative rounding crumbs that restarts may hold; 0 if left out."""
+        starts, nothing = self.layout.starts(), np.zeros(shape)
+        columns = [values[starts[name]] if name in starts else nothing for name in targets]
+        return np.asarray(np.maximum(_stacked(columns, shape), 0.0))
 
     def _truth(
         self, values: dict[str, np.ndarray], targets: list[str], where: np.ndarray
@@ -382,11 +419,9 @@ class Reader:
         return _present(truth), torch.from_numpy(np.isfinite(truth))
 
 
-def _start(values: dict[str, np.ndarray], targets: list[str], shape: tuple[int, ...]) -> np.ndarray:
-    """The 20-year state, without the negative rounding crumbs that restarts may hold."""
-    if not targets:
-        return np.zeros((*shape, 0))
-    return np.asarray(np.maximum(np.stack([values[f"state20_{name}"] for name in targets], axis=-1), 0.0))
+def _stacked(columns: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    """Columns of one shape side by side (..., column); also where there is none."""
+    return np.stack(columns, axis=-1) if columns else np.empty((*shape, 0))
 
 
 def _tensor(values: np.ndarray) -> Tensor:
@@ -418,10 +453,15 @@ class CellSource:
     def __init__(self, reader: Reader, chosen: np.ndarray, cache_gib: float) -> None:
         self._reader = reader
         self.cells = int(np.count_nonzero(chosen))
-        file = read_cells(reader.dataset_dir).batch
+        file = reader.index.batch
         self._files = [np.flatnonzero(chosen & (file == number)) for number in np.unique(file[chosen])]
         fits = self.cells * reader.layout.bytes_per_cell(reader.preset) <= cache_gib * 2**30
         self._cached = Batch.join(list(reader.pieces(chosen))) if fits else None
+
+    def count(self, size: int) -> int:
+        """How many batches of at most `size` cells a pass has."""
+        pieces = [self.cells] if self._cached is not None else [len(file) for file in self._files]
+        return sum(-(-cells // size) for cells in pieces)
 
     def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
         """All cells once: in dataset order, or shuffled where a generator is given.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from phase_lib.config.surrogate import SurrogateSettings
 from phase_lib.surrogate.features import FLUX_TARGETS, Batch
 from phase_lib.surrogate.model import Answer, Phase
 from phase_lib.surrogate.targets import TargetCodec
@@ -14,54 +15,77 @@ from phase_lib.surrogate.targets import TargetCodec
 TASKS = ("patch", "layer", "flux")
 
 
-def masked_mean(values: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
+def counts(codec: TargetCodec, batch: Batch) -> dict[str, Tensor]:
+    """What each term is a mean over: weights of the values that count, and cells.
+
+    Those of parts of a batch add up to those of the whole, and so do the parts' losses where each is
+    divided by the counts of the whole.
+    """
+    found = {task: (getattr(batch, f"{task}_mask") * codec.space(task).weight).sum() for task in TASKS}
+    return found | {"physics": codec.flux_scale.new_tensor(float(len(batch)))}
+
+
+def masked_mean(values: Tensor, mask: Tensor, weight: Tensor, counted: Tensor | None = None) -> Tensor:
     """Weighted mean of the values where the mask is True; 0 where nothing counts.
 
     Args:
         values: (cell, ...).
         mask: True where a value counts, same shape.
         weight: weights, broadcast over cells.
+        counted: what to divide by, where these cells are a part; their own weights if None.
     """
-    counted = mask * weight
+    counted = (mask * weight).sum() if counted is None else counted
     total = torch.where(mask, values, 0.0) * weight
-    return total.sum() / counted.sum().clamp_min(1.0e-12)
+    return total.sum() / counted.clamp_min(1.0e-12)
 
 
-def flux_imbalance(flux: Tensor, scale: Tensor) -> Tensor:
+def flux_imbalance(flux: Tensor, scale: Tensor, cells: Tensor | None = None) -> Tensor:
     """Mean of (NPP - (GPP - AR))^2.
 
     Args:
         flux: (cell, 3) GPP, NPP and AR, gC m-2 yr-1.
         scale: flux that errors are measured in, gC m-2 yr-1.
+        cells: what to divide by, where these cells are a part; their number if None.
     """
     gpp, npp, ar = (flux[:, FLUX_TARGETS.index(name)] for name in ("GPP", "NPP", "AR"))
-    return (((npp - (gpp - ar)) / scale) ** 2).mean()
+    squared = ((npp - (gpp - ar)) / scale) ** 2
+    return squared.sum() / (len(flux) if cells is None else cells)
 
 
-def losses(codec: TargetCodec, answer: Answer, batch: Batch) -> dict[str, Tensor]:
-    """Each task's masked error and the `physics` term, unweighted."""
-    found = {}
+def losses(
+    codec: TargetCodec, answer: Answer, batch: Batch, whole: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """Each task's masked error and the `physics` term, unweighted.
+
+    Args:
+        codec: what raw outputs mean.
+        answer: raw outputs for the cells of the batch.
+        batch: cells.
+        whole: counts of the whole batch that these cells are a part of; their own if None.
+    """
+    whole, found = counts(codec, batch) if whole is None else whole, {}
     for task in TASKS:
         space = codec.space(task)
         start, truth = getattr(batch, f"{task}20"), getattr(batch, task)
         error = space.error(getattr(answer.raw, task), start, truth)
-        found[task] = masked_mean(error, getattr(batch, f"{task}_mask"), space.weight)
+        found[task] = masked_mean(error, getattr(batch, f"{task}_mask"), space.weight, whole[task])
     flux = codec.space("flux").decode(answer.raw.flux, batch.flux20)
-    found["physics"] = flux_imbalance(flux, codec.flux_scale)
+    found["physics"] = flux_imbalance(flux, codec.flux_scale, whole["physics"])
     return found
 
 
-def total(found: Mapping[str, Tensor], lambda_physics: float) -> Tensor:
-    """Sum of the task errors + lambda x physics."""
-    return torch.stack([found[task] for task in TASKS]).sum() + lambda_physics * found["physics"]
+def total(found: Mapping[str, Tensor], settings: SurrogateSettings) -> Tensor:
+    """Errors of the pools, the fluxes and the carbon balance, each with its weight; 0 takes a term out."""
+    pools = found["patch"] + found["layer"]
+    return pools + settings.flux_weight * found["flux"] + settings.lambda_physics * found["physics"]
 
 
-def training_losses(model: Phase, batch: Batch) -> dict[str, Tensor]:
-    """Losses averaged over members, each judged on its own."""
-    own = [losses(model.codec, answer, batch) for answer in model(batch)]
+def training_losses(model: Phase, batch: Batch, whole: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Losses averaged over members, each judged on its own; `whole` as in `losses`."""
+    own = [losses(model.codec, answer, batch, whole) for answer in model(batch)]
     return {name: torch.stack([found[name] for found in own]).mean() for name in own[0]}
 
 
-def validation_losses(model: Phase, batch: Batch) -> dict[str, Tensor]:
-    """Losses of the members' average answer, as it is used for predictions."""
-    return losses(model.codec, model.mean(model(batch)), batch)
+def validation_losses(model: Phase, batch: Batch, whole: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Losses of the members' average answer, as it is used for predictions; `whole` as in `losses`."""
+    return losses(model.codec, model.mean(model(batch)), batch, whole)

@@ -1,4 +1,4 @@
-"""PHASE: encoders for five feature groups, fusion by a Transformer encoder, and task heads.
+"""PHASE: encoders for five feature groups, fusion by a Transformer encoder, and task heads; an MLP beside it.
 
 After "PHASE: Physics-Integrated, Heterogeneity-Aware Surrogates for Scientific Simulations",
 arXiv 2509.23453. Each group becomes one token; attention fuses them to a latent per cell; heads turn it
@@ -15,13 +15,10 @@ from torch import Tensor, nn
 
 from phase_lib.config.surrogate import SurrogateSettings
 from phase_lib.elm.constants import NATPFT
-from phase_lib.elm.forcing import FORCING
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.surrogate.features import FLUX_TARGETS, Batch, Layout
 from phase_lib.surrogate.targets import Outputs, TargetCodec
 
-#: Order of the tokens.
-GROUPS = ("forcing", "static", "traits", "state", "soil")
 _ENTITY_EMBEDDING = 8
 
 
@@ -60,34 +57,46 @@ class ForcingEncoder(nn.Module):
     visible in the latent.
     """
 
-    def __init__(self, s: SurrogateSettings) -> None:
+    def __init__(self, variables: int, s: SurrogateSettings) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(len(FORCING), s.lstm_hidden, batch_first=True)
-        self.token = Dense(2 * s.lstm_hidden + 2 * len(FORCING), s.d_model, s.d_model, s.dropout)
+        self.lstm = nn.LSTM(variables, s.lstm_hidden, batch_first=True)
+        self.token = Dense(2 * s.lstm_hidden + 2 * variables, s.d_model, s.d_model, s.dropout)
 
     def forward(self, forcing: Tensor) -> Tensor:
-        """(cell, month, 6) to (cell, d_model)."""
+        """(cell, month, variable) to (cell, d_model)."""
         hidden, _ = self.lstm(forcing)
         summary = [hidden[:, -1], hidden.mean(1), forcing.mean(1), forcing.std(1, correction=0)]
         token: Tensor = self.token(torch.cat(summary, dim=-1))
         return token
 
 
-class SoilEncoder(nn.Module):
+class SoilProfile(nn.Module):
     """1-D convolutions over layers; channels are pools."""
 
-    def __init__(self, pools: int, layers: int, s: SurrogateSettings) -> None:
+    def __init__(self, pools: int, s: SurrogateSettings) -> None:
         super().__init__()
         width = s.cnn_channels
         self.convolutions = nn.Sequential(
             nn.Conv1d(pools, width, 3, padding=1), nn.GELU(), nn.Conv1d(width, width, 3, padding=1), nn.GELU()
         )
-        self.token = Dense(width * layers, s.d_model, s.d_model, s.dropout)
 
-    def forward(self, soil: Tensor) -> tuple[Tensor, Tensor]:
-        """(cell, layer, pool) to the token (cell, d_model) and the features (cell, layer, channel)."""
-        features = self.convolutions(soil.transpose(1, 2))
-        return self.token(features.flatten(1)), features.transpose(1, 2)
+    def forward(self, soil: Tensor) -> Tensor:
+        """(cell, layer, pool) to (cell, layer, channel)."""
+        features: Tensor = self.convolutions(soil.transpose(1, 2)).transpose(1, 2)
+        return features
+
+
+class SoilEncoder(nn.Module):
+    """The token of the soil, from the features of all layers."""
+
+    def __init__(self, layers: int, s: SurrogateSettings) -> None:
+        super().__init__()
+        self.token = Dense(s.cnn_channels * layers, s.d_model, s.d_model, s.dropout)
+
+    def forward(self, profile: Tensor) -> Tensor:
+        """(cell, layer, channel) to (cell, d_model)."""
+        token: Tensor = self.token(profile.transpose(1, 2).flatten(1))
+        return token
 
 
 class FlatPftEncoder(nn.Module):
@@ -168,7 +177,7 @@ class Answer:
 
 
 class PhaseNetwork(nn.Module):
-    """One network.
+    """One network; a group of features that the layout leaves out has no encoder and no token.
 
     Args:
         layout: variables of the dataset.
@@ -182,13 +191,21 @@ class PhaseNetwork(nn.Module):
         s = settings
         paper = s.preset == "paper"
         pft_encoder = FlatPftEncoder if paper else SharedPftEncoder
-        self.forcing = ForcingEncoder(s)
-        self.static = Dense(layout.static_width(s.preset), s.d_model, s.d_model, s.dropout)
-        self.traits = pft_encoder(len(layout.traits), NATPFT, s)
-        self.state = pft_encoder(len(layout.state), NATPFT, s)
-        self.soil = SoilEncoder(len(layout.soil), NLEVDECOMP, s)
-        self.modality = nn.Parameter(torch.randn(len(GROUPS), s.d_model) * 0.02)
-        self.register_buffer("position", _sinusoids(len(GROUPS), s.d_model))
+        self.encoders = nn.ModuleDict()
+        if layout.forcing:
+            self.encoders["forcing"] = ForcingEncoder(len(layout.forcing), s)
+        if layout.static:
+            self.encoders["static"] = Dense(layout.static_width(s.preset), s.d_model, s.d_model, s.dropout)
+        if layout.traits:
+            self.encoders["traits"] = pft_encoder(len(layout.traits), NATPFT, s)
+        if layout.state:
+            self.encoders["state"] = pft_encoder(len(layout.state), NATPFT, s)
+        self.profile: nn.Module = SoilProfile(len(layout.soil), s) if layout.soil else nn.Identity()
+        if layout.soil:
+            self.encoders["soil"] = SoilEncoder(NLEVDECOMP, s)
+        tokens = len(self.encoders)
+        self.modality = nn.Parameter(torch.randn(tokens, s.d_model) * 0.02)
+        self.register_buffer("position", _sinusoids(tokens, s.d_model))
         layer = nn.TransformerEncoderLayer(
             s.d_model,
             s.attention_heads,
@@ -199,7 +216,7 @@ class PhaseNetwork(nn.Module):
             norm_first=True,
         )
         self.fusion = nn.TransformerEncoder(layer, s.fusion_layers, enable_nested_tensor=False)
-        self.latent = nn.Linear(len(GROUPS) * s.d_model, s.d_model)
+        self.latent = nn.Linear(tokens * s.d_model, s.d_model)
         self.flux_head = Dense(
             s.d_model, s.decoder_width, len(FLUX_TARGETS), s.dropout, start_at_zero=not paper
         )
@@ -212,22 +229,21 @@ class PhaseNetwork(nn.Module):
             self.layer_head = FlatHead(NLEVDECOMP, layers, s)
         else:
             self.patch_head = SharedHead(NATPFT, len(layout.state) + len(layout.traits) + 1, patch, s)
-            self.layer_head = SharedHead(NLEVDECOMP, len(layout.soil) + s.cnn_channels, layers, s)
+            own = len(layout.soil) + s.cnn_channels if layout.soil else 0
+            self.layer_head = SharedHead(NLEVDECOMP, own, layers, s)
 
     def forward(self, batch: Batch) -> Answer:
         """Raw outputs and latent of the cells of a batch."""
         traits = batch.traits.expand(len(batch), -1, -1)
-        soil_token, soil_features = self.soil(batch.soil)
-        tokens = torch.stack(
-            [
-                self.forcing(batch.forcing),
-                self.static(batch.static),
-                self.traits(traits, batch),
-                self.state(batch.state, batch),
-                soil_token,
-            ],
-            dim=1,
-        )
+        profile = self.profile(batch.soil)
+        inputs = {
+            "forcing": (batch.forcing,),
+            "static": (batch.static,),
+            "traits": (traits, batch),
+            "state": (batch.state, batch),
+            "soil": (profile,),
+        }
+        tokens = torch.stack([encode(*inputs[group]) for group, encode in self.encoders.items()], dim=1)
         latent = self.latent(self.fusion(tokens + self.modality + self.position).flatten(1))
         hidden = nn.functional.gelu(latent)
         if not self._shared:
@@ -235,7 +251,7 @@ class PhaseNetwork(nn.Module):
                 Outputs(self.patch_head(hidden), self.layer_head(hidden), self.flux_head(hidden)), latent
             )
         own_pft = torch.cat([batch.state, traits, batch.cover[..., None]], dim=-1)
-        own_layer = torch.cat([batch.soil, soil_features], dim=-1)
+        own_layer = torch.cat([batch.soil, profile], dim=-1)
         everywhere = torch.ones(own_layer.shape[:2], dtype=torch.bool, device=own_layer.device)
         raw = Outputs(
             self.patch_head(hidden, own_pft, batch.covered),
@@ -245,19 +261,54 @@ class PhaseNetwork(nn.Module):
         return Answer(raw, latent)
 
 
+class MlpNetwork(nn.Module):
+    """The baseline: all features side by side into one fully connected network, and the paper's heads.
+
+    It knows nothing of months, PFTs and layers: each value is an input of its own; absent PFTs are 0.
+
+    Args:
+        layout: variables of the dataset.
+        settings: sizes and preset.
+    """
+
+    def __init__(self, layout: Layout, settings: SurrogateSettings) -> None:
+        super().__init__()
+        s = settings
+        width = layout.months * len(layout.forcing) + layout.static_width(s.preset)
+        width += NATPFT * (len(layout.traits) + len(layout.state)) + NLEVDECOMP * len(layout.soil)
+        self.latent = Dense(width, s.feedforward, s.d_model, s.dropout)
+        self.patch_head = FlatHead(NATPFT, len(layout.patch_targets), s)
+        self.layer_head = FlatHead(NLEVDECOMP, len(layout.layer_targets), s)
+        self.flux_head = Dense(s.d_model, s.decoder_width, len(FLUX_TARGETS), s.dropout)
+
+    def forward(self, batch: Batch) -> Answer:
+        """Raw outputs and latent of the cells of a batch."""
+        pfts = torch.cat([batch.traits.expand(len(batch), -1, -1), batch.state], dim=-1)
+        present = torch.where(batch.covered[..., None], pfts, 0.0)
+        groups = (batch.forcing, batch.static, present, batch.soil)
+        latent = self.latent(torch.cat([values.flatten(1) for values in groups], dim=-1))
+        hidden = nn.functional.gelu(latent)
+        raw = Outputs(self.patch_head(hidden), self.layer_head(hidden), self.flux_head(hidden))
+        return Answer(raw, latent)
+
+
+_NETWORKS: dict[str, type[PhaseNetwork | MlpNetwork]] = {"phase": PhaseNetwork, "mlp": MlpNetwork}
+
+
 class Phase(nn.Module):
     """Several networks side by side with one target codec; their raw outputs are averaged.
 
     Args:
         layout: variables of the dataset.
         codec: what raw outputs mean.
-        settings: sizes, preset and number of members.
+        settings: kind of network, sizes, preset and number of members.
     """
 
     def __init__(self, layout: Layout, codec: TargetCodec, settings: SurrogateSettings) -> None:
         super().__init__()
         self.codec = codec
-        self.members = nn.ModuleList([PhaseNetwork(layout, settings) for _ in range(settings.members)])
+        network = _NETWORKS[settings.network]
+        self.members = nn.ModuleList([network(layout, settings) for _ in range(settings.members)])
 
     def forward(self, batch: Batch) -> list[Answer]:
         """Each member's answer."""

@@ -18,6 +18,13 @@ LEAST_VARIANCE = 1.0e-4
 _CHUNK = 1024
 
 
+def drawn(cells: int, seed: int) -> np.ndarray:
+    """Which of the training cells are kept as reference, in order: all, or `REFERENCE_CELLS` at random."""
+    if cells <= REFERENCE_CELLS:
+        return np.arange(cells)
+    return np.sort(np.random.default_rng(seed).choice(cells, REFERENCE_CELLS, replace=False))
+
+
 @dataclass(frozen=True)
 class Reference:
     """Training cells in the latent space.
@@ -38,21 +45,17 @@ class Reference:
     held_out: Tensor
 
     @classmethod
-    def fit(cls, latents: Tensor, group: np.ndarray, seed: int) -> Self:
-        """Keeps the training cells and scores each as if its group had been held out.
+    def fit(cls, latents: Tensor, group: np.ndarray) -> Self:
+        """Keeps training cells and scores each as if its group had been held out.
 
         Cells of one tile of a blocked split form a group, so that a training cell is judged as far from
         its neighbours as a test cell is; under a random split every cell is a group of its own. Where
         all cells lie in one tile, every cell is its own group too.
 
         Args:
-            latents: fused latents of the training part (cell, latent).
+            latents: fused latents of the training cells that `drawn` gives (cell, latent).
             group: which cells are held out together (cell).
-            seed: of the draw where there are more than `REFERENCE_CELLS`.
         """
-        if len(latents) > REFERENCE_CELLS:
-            kept = np.sort(np.random.default_rng(seed).choice(len(latents), REFERENCE_CELLS, replace=False))
-            latents, group = latents[torch.from_numpy(kept)], group[kept]
         mean = latents.double().mean(0)
         away = latents.double() - mean
         variance, directions = torch.linalg.eigh(away.T @ away / len(away))

@@ -57,22 +57,30 @@ def fit_normalization(dataset_dir: str | Path, split_file: str | Path, settings:
     Args:
         dataset_dir: directory of the dataset.
         split_file: split; only its training cells (not those for validation) count.
-        settings: their preset decides the kind of scaling.
+        settings: their preset decides the kind of scaling, and `leave_out` which features there are.
 
     Returns:
         Scalings under the names of the inputs, `Y_<target>` and, in the default preset,
-        `correction_<target>`: log1p(Y / floor) - log1p(state20 / floor).
+        `correction_<target>`: log1p(Y / floor) - log1p(state20 / floor), where a 20-year state that is
+        left out counts as 0.
 
     Raises:
         InputError: the files do not fit together, or a variable has no training value.
     """
-    layout = Layout.read(dataset_dir)
+    layout = Layout.read(dataset_dir, settings.leave_out)
     split = read_split(split_file, dataset_dir)
     specs = feature_specs(layout, settings.preset) | _target_specs(layout, settings.preset)
     scaler = _without_crumbs(fit_scaler(dataset_dir, split, specs, least_values=LEAST_VALUES))
     if settings.preset == "paper":
         return scaler
     return Scaler(scaler.scalings | _fit_corrections(dataset_dir, split.train, layout, scaler).scalings)
+
+
+def scaled_names(layout: Layout, preset: Preset) -> set[str]:
+    """Names of the scalings that `fit_normalization` gives."""
+    targets = [*layout.targets, *FLUX_TARGETS]
+    names = {*feature_specs(layout, preset), *(f"Y_{name}" for name in targets)}
+    return names if preset == "paper" else names | {f"correction_{name}" for name in targets}
 
 
 def _without_crumbs(scaler: Scaler) -> Scaler:
@@ -96,6 +104,7 @@ def normalize(
         output,
         {
             "preset": settings.preset,
+            "left_out": " ".join(settings.leave_out),
             "split_sha256": sha256_file(split_file),
             "code_version": code_version(),
         },
@@ -117,13 +126,13 @@ def _fit_corrections(dataset_dir: str | Path, train: np.ndarray, layout: Layout,
     per = _entities(layout)
     dims = {f"correction_{name}": layout.dims()[f"Y_{name}"] for name in per}
     fit = ScalerFit({f"correction_{n}": Spec("standard", own) for n, own in per.items()}, dims, LEAST_VALUES)
-    start = {name: name if name in FLUX_TARGETS else f"state20_{name}" for name in per}
+    start = layout.starts()
     floor = {name: floors(scaler.scalings[f"Y_{name}"].offset) for name in per}
     for _, values in iterate_batches(dataset_dir, [*(f"Y_{name}" for name in per), *start.values()], train):
         fit.update(
             {
                 f"correction_{n}": _logarithm(values[f"Y_{n}"], floor[n])
-                - _logarithm(values[start[n]], floor[n])
+                - (_logarithm(values[start[n]], floor[n]) if n in start else 0.0)
                 for n in per
             }
         )

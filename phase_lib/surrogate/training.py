@@ -28,16 +28,17 @@ from phase_lib.dataset.loading import read_cells
 from phase_lib.dataset.scaler import Scaler
 from phase_lib.dataset.split import Split, read_split, tiles
 from phase_lib.elm.netcdf import open_dataset
-from phase_lib.surrogate.features import CellSource, Layout, Reader
-from phase_lib.surrogate.loss import TASKS, total, training_losses, validation_losses
+from phase_lib.surrogate.features import Batch, CellSource, Layout, Reader
+from phase_lib.surrogate.loss import TASKS, counts, total, training_losses, validation_losses
 from phase_lib.surrogate.model import Phase
-from phase_lib.surrogate.ood import Reference
-from phase_lib.surrogate.targets import TargetCodec
+from phase_lib.surrogate.ood import Reference, drawn
+from phase_lib.surrogate.processes import Team, local_rank, team
+from phase_lib.surrogate.targets import TargetCodec, scaled_names
 
 MODEL, CHECKPOINT, HISTORY = "model.pt", "checkpoint.pt", "history.csv"
 TERMS = (*TASKS, "physics", "loss")
-#: Settings that leave the trained weights as they are.
-_NEUTRAL = {"cache_gib", "checkpoint_seconds"}
+#: Settings that leave the trained weights as they are; device and processes stand in the provenance.
+_NEUTRAL = {"cache_gib", "checkpoint_seconds", "device", "gpus", "nodes"}
 _EVALUATION_CELLS = 512
 
 
@@ -53,7 +54,10 @@ def train(
 
     A training that was killed goes on from `checkpoint.pt` in the same directory and ends in the same
     weights, to the last bit, as one that was not; the checkpoint is removed at the end. A checkpoint of
-    other data, settings or code is not used.
+    other data, settings, code, device or number of processes is not used.
+
+    Started by torchrun, each process reads and learns from its own run of the cells, a part of every
+    batch; their gradients add up to that of the whole batch, and the first process writes.
 
     Args:
         dataset_dir: the dataset's directory.
@@ -61,56 +65,64 @@ def train(
         normalization: scalings fitted on the same split, `normalization.nc`.
         settings: network, loss, optimiser.
         output_dir: where the files go.
-        threads: CPU threads.
+        threads: CPU threads of a process.
 
     Returns:
         Path of `model.pt`.
 
     Raises:
         InputError: files are missing, do not fit together, or the device is not there.
-        PhaseError: the loss is no longer finite.
+        PhaseError: the loss is no longer finite, or another process failed.
     """
-    split = read_split(split_file, dataset_dir)
-    scaler = Scaler.read(normalization)
-    layout = Layout.read(dataset_dir)
-    _require_scaled(normalization, layout, scaler, settings)
-    index = read_cells(dataset_dir)
-    provenance = {
-        "dataset_id": index.dataset_id,
-        "forcing": json.dumps({index.domains[0]: index.forcing[index.domains[0]]}),
-        "split_sha256": sha256_file(split_file),
-        "normalization_sha256": sha256_file(normalization),
-        "settings_hash": settings_hash(settings.model_dump(mode="json", exclude=_NEUTRAL)),
-        "code_version": code_version(),
-    }
     directory = Path(output_dir)
-    reader = Reader(Path(dataset_dir), layout, scaler, settings.preset)
-    with computing(settings, threads) as device:
-        run = _Run(
-            settings=settings,
-            model=_new_model(layout, scaler, settings).to(device),
-            training=CellSource(reader, split.train, settings.cache_gib),
-            validation=CellSource(reader, split.validation, settings.cache_gib),
-            device=device,
-            checkpoint=directory / CHECKPOINT,
-            fingerprint=settings_hash([provenance, code_hash("surrogate/training"), torch.__version__]),
-        )
+    with computing(settings, threads) as device, team(device) as us:
+        with us.as_one():
+            split = read_split(split_file, dataset_dir)
+            _require_cells(split_file, split, us)
+            scaler = Scaler.read(normalization)
+            layout = Layout.read(dataset_dir, settings.leave_out)
+            _require_scaled(normalization, layout, scaler, settings)
+            index = read_cells(dataset_dir)
+            provenance = {
+                "dataset_id": index.dataset_id,
+                "forcing": json.dumps({index.domains[0]: index.forcing[index.domains[0]]}),
+                "split_sha256": sha256_file(split_file),
+                "normalization_sha256": sha256_file(normalization),
+                "settings_hash": settings_hash(settings.model_dump(mode="json", exclude=_NEUTRAL)),
+                "code_version": code_version(),
+                "device": device.type,
+                "processes": str(us.size),
+            }
+            reader = Reader(Path(dataset_dir), layout, scaler, settings.preset)
+            run = _Run(
+                settings=settings,
+                model=_new_model(layout, scaler, settings).to(device),
+                training=CellSource(reader, us.share(split.train), settings.cache_gib),
+                validation=CellSource(reader, us.share(split.validation), settings.cache_gib),
+                device=device,
+                team=us,
+                checkpoint=directory / CHECKPOINT,
+                fingerprint=settings_hash([provenance, code_hash("surrogate/training"), torch.__version__]),
+            )
+        LOGGER.info("training on %s", _described(device, us))
         run.go()
-        _write_history(directory / HISTORY, run.history)
         if settings.preset == "default":
-            _fit_smearing(run.model, reader, split, device)
-        reference = _fit_reference(run.model, reader, split, split_file, settings, device)
-        content = {
-            "layout": layout.to_dict(),
-            "scaler": scaler.to_dict(),
-            "settings": settings.model_dump(mode="json"),
-            "state": {name: tensor.cpu() for name, tensor in run.model.state_dict().items()},
-            "reference": reference.to_dict(),
-            "best_epoch": run.best_epoch,
-            "provenance": provenance,
-        }
-    save(directory / MODEL, content)
-    run.checkpoint.unlink(missing_ok=True)
+            _fit_smearing(run.model, reader, split, device, us)
+        kept, latents = _reference_latents(run.model, reader, split, settings, device, us)
+        if us.first:
+            reference = Reference.fit(latents, _groups(split, split_file)[kept])
+            content = {
+                "layout": layout.to_dict(),
+                "scaler": scaler.to_dict(),
+                "settings": settings.model_dump(mode="json"),
+                "state": {name: tensor.cpu() for name, tensor in run.model.state_dict().items()},
+                "reference": reference.to_dict(),
+                "best_epoch": run.best_epoch,
+                "provenance": provenance,
+            }
+            _write_history(directory / HISTORY, run.history)
+            save(directory / MODEL, content)
+            run.checkpoint.unlink(missing_ok=True)
     return directory / MODEL
 
 
@@ -119,19 +131,49 @@ def computing(settings: SurrogateSettings, threads: int) -> Iterator[torch.devic
     """The device, with the given threads and, on the CPU, deterministic kernels; undone afterwards.
 
     Raises:
-        InputError: the settings ask for a GPU and there is none.
+        InputError: the settings ask for a GPU and there is none, or none for this process.
     """
-    if settings.device == "cuda" and not torch.cuda.is_available():
-        raise InputError(None, "surrogate.device is cuda but no GPU is visible", remedy="set it to cpu")
+    device = device_of(settings, local_rank())
     before, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(settings.device == "cpu")
+    torch.use_deterministic_algorithms(device.type == "cpu")
     try:
         with torch.random.fork_rng():
-            yield torch.device(settings.device)
+            yield device
     finally:
         torch.set_num_threads(before)
         torch.use_deterministic_algorithms(strict)
+
+
+def device_of(settings: SurrogateSettings, number: int) -> torch.device:
+    """Where a process of a node computes.
+
+    Args:
+        settings: their `device` is `cpu`, `cuda`, or `auto`: the GPU where there is one.
+        number: of the process on its node, from 0.
+
+    Raises:
+        InputError: the settings ask for a GPU and there is none, or none for this process.
+    """
+    if settings.device == "cpu" or (settings.device == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise InputError(
+            None, "surrogate.device is cuda but no GPU is visible", remedy="set it to auto or cpu"
+        )
+    if number >= torch.cuda.device_count():
+        raise InputError(
+            None,
+            f"{torch.cuda.device_count()} GPUs are visible on this node",
+            expected=f"{number + 1} or more, as many as processes",
+            remedy="set surrogate.gpus to what a node has",
+        )
+    return torch.device("cuda", number)
+
+
+def _described(device: torch.device, us: Team) -> str:
+    name = f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
+    return name if us.size == 1 else f"{us.size} processes, each on {name}"
 
 
 def save(path: Path, content: Mapping[str, Any]) -> None:
@@ -143,15 +185,24 @@ def save(path: Path, content: Mapping[str, Any]) -> None:
         temporary.write_bytes(buffer.getbuffer())
 
 
+def _require_cells(path: str | Path, split: Split, us: Team) -> None:
+    for part, cells in (("training", split.train), ("validation", split.validation)):
+        if cells.sum() < us.size:
+            raise InputError(
+                path,
+                f"holds {cells.sum()} {part} cells",
+                expected=f"one or more for each of {us.size} processes",
+                remedy="train on fewer GPUs",
+            )
+
+
 def _require_scaled(path: str | Path, layout: Layout, scaler: Scaler, settings: SurrogateSettings) -> None:
-    names = [f"Y_{name}" for name in layout.targets]
-    if settings.preset == "default":
-        names += [f"correction_{name}" for name in layout.targets]
-    missing = [name for name in names if name not in scaler.scalings]
-    if missing:
-        raise InputError(
-            path, f"holds no scaling of {missing[0]}", remedy="normalise again with this preset and dataset"
-        )
+    remedy = "normalise again with this dataset, surrogate.preset and surrogate.leave_out"
+    wanted, held = scaled_names(layout, settings.preset), set(scaler.scalings)
+    if wanted - held:
+        raise InputError(path, f"holds no scaling of {min(wanted - held)}", remedy=remedy)
+    if held - wanted:
+        raise InputError(path, f"scales {min(held - wanted)}, which the network does not see", remedy=remedy)
 
 
 def _new_model(layout: Layout, scaler: Scaler, settings: SurrogateSettings) -> Phase:
@@ -159,8 +210,9 @@ def _new_model(layout: Layout, scaler: Scaler, settings: SurrogateSettings) -> P
     return Phase(layout, TargetCodec(layout, scaler, settings), settings)
 
 
-def _seed(seed: int, epoch: int) -> int:
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+def _seed(seed: int, epoch: int, rank: int = 0) -> int:
+    # A trailing 0 changes nothing: the first of several processes draws as a lone one does.
+    return int(np.random.SeedSequence([seed, epoch, rank]).generate_state(1)[0])
 
 
 def learning_rate(settings: SurrogateSettings, epoch: int) -> float:
@@ -173,13 +225,18 @@ def learning_rate(settings: SurrogateSettings, epoch: int) -> float:
 
 @dataclass
 class _Run:
-    """A training under way. Everything random depends on the seed and the number of the epoch alone."""
+    """A training under way.
+
+    Everything random depends on the seed, the number of the epoch and that of the process alone. All
+    processes hold the same weights: they begin with the same and make the same steps.
+    """
 
     settings: SurrogateSettings
     model: Phase
     training: CellSource
     validation: CellSource
     device: torch.device
+    team: Team
     checkpoint: Path
     fingerprint: str
     epoch: int = 0
@@ -209,7 +266,7 @@ class _Run:
                 self.settings.epochs,
                 f"validation loss {last['validation_loss']:.4f}, best {self.best_loss:.4f}",
             )
-            if time.monotonic() - saved >= self.settings.checkpoint_seconds:
+            if self.team.first and time.monotonic() - saved >= self.settings.checkpoint_seconds:
                 self._write_checkpoint()
                 saved = time.monotonic()
         self.model.load_state_dict(self.best_state)
@@ -231,37 +288,68 @@ class _Run:
         found |= {f"validation_{name}": value for name, value in self._validate().items()}
         found["seconds"] = time.perf_counter() - begun
         self.history.append(found)
-        if not math.isfinite(found["train_loss"] + found["validation_loss"]):
-            raise PhaseError(f"training diverged in epoch {self.epoch}: lower surrogate.learning_rate")
+        with self.team.as_one():
+            if not math.isfinite(found["train_loss"] + found["validation_loss"]):
+                raise PhaseError(f"training diverged in epoch {self.epoch}: lower surrogate.learning_rate")
         if found["validation_loss"] < self.best_loss:
             self.best_loss, self.best_epoch = found["validation_loss"], self.epoch
             self.best_state = {n: t.clone() for n, t in self._average.module.state_dict().items()}
 
     def _train(self) -> dict[str, float]:
-        torch.manual_seed(_seed(self.settings.seed, self.epoch))
-        order = torch.Generator().manual_seed(_seed(self.settings.seed, self.epoch))
+        seed = _seed(self.settings.seed, self.epoch, self.team.rank)
+        torch.manual_seed(seed)
+        order = torch.Generator().manual_seed(seed)
         self.model.train()
         sums = _Sums()
-        for batch in self.training.batches(self.settings.batch_cells, order):
-            found = training_losses(self.model, batch.to(self.device))
-            loss = total(found, self.settings.lambda_physics)
+        for batch in self._shares(self.training, self.settings.batch_cells, order):
+            whole = self._counts(batch)
             self._optimizer.zero_grad()
-            torch.autograd.backward(loss)
+            if batch is not None:
+                found = training_losses(self.model, batch, whole)
+                loss = total(found, self.settings)
+                torch.autograd.backward(loss)
+                sums.add({**found, "loss": loss}, whole, len(batch))
+            self.team.sum_gradients(self.model.parameters())
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
             self._optimizer.step()
             self._average.update_parameters(self.model)
-            sums.add({**found, "loss": loss}, len(batch))
-        return sums.means()
+        return self._means(sums)
 
     def _validate(self) -> dict[str, float]:
         self._average.eval()
+        model = cast(Phase, self._average.module)
         sums = _Sums()
         with torch.no_grad():
-            for batch in self.validation.batches(_EVALUATION_CELLS):
-                found = validation_losses(cast(Phase, self._average.module), batch.to(self.device))
-                loss = total(found, self.settings.lambda_physics)
-                sums.add({**found, "loss": loss}, len(batch))
-        return sums.means()
+            for batch in self._shares(self.validation, _EVALUATION_CELLS):
+                whole = self._counts(batch)
+                if batch is not None:
+                    found = validation_losses(model, batch, whole)
+                    sums.add({**found, "loss": total(found, self.settings)}, whole, len(batch))
+        return self._means(sums)
+
+    def _shares(
+        self, source: CellSource, size: int, order: torch.Generator | None = None
+    ) -> Iterator[Batch | None]:
+        """This process's share of each batch; None where it has no cells left but others have."""
+        portion = self.team.portion(size)
+        own = source.batches(portion, order)
+        for _ in range(max(self.team.gather(source.count(portion)))):
+            batch = next(own, None)
+            yield None if batch is None else batch.to(self.device)
+
+    def _counts(self, batch: Batch | None) -> dict[str, Tensor]:
+        """Counts of the whole batch of which this is a share."""
+        codec = self.model.codec
+        if batch is None:
+            return self.team.sum(dict.fromkeys((*TASKS, "physics"), torch.zeros((), device=self.device)))
+        return self.team.sum(counts(codec, batch))
+
+    def _means(self, sums: _Sums) -> dict[str, float]:
+        """Means over the cells of all processes."""
+        own = {n: torch.tensor(v, dtype=torch.float64, device=self.device) for n, v in sums.values.items()}
+        cells = torch.tensor(sums.cells, dtype=torch.float64, device=self.device)
+        *values, cells = self.team.sum({**own, "cells": cells}).values()
+        return {name: float(value) / float(cells) for name, value in zip(own, values, strict=True)}
 
     def _write_checkpoint(self) -> None:
         save(
@@ -280,9 +368,9 @@ class _Run:
         )
 
     def _resume(self) -> None:
-        if not self.checkpoint.is_file():
+        held = self.team.gather(self._read_checkpoint() if self.team.first else None)[0]
+        if held is None:
             return
-        held = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         if held["fingerprint"] != self.fingerprint:
             LOGGER.info("%s is of other data, settings or code: training starts anew", self.checkpoint.name)
             return
@@ -293,21 +381,23 @@ class _Run:
             setattr(self, name, held[name])
         LOGGER.info("training goes on after epoch %d", self.epoch)
 
+    def _read_checkpoint(self) -> dict[str, Any] | None:
+        if not self.checkpoint.is_file():
+            return None
+        return cast(dict[str, Any], torch.load(self.checkpoint, map_location="cpu", weights_only=True))
+
 
 class _Sums:
-    """Means of losses over cells."""
+    """Sums of losses over batches, each with the cells of its whole batch as weight."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, float] = {}
-        self._cells = 0
+        self.values: dict[str, float] = {}
+        self.cells = 0
 
-    def add(self, found: Mapping[str, Tensor], cells: int) -> None:
+    def add(self, found: Mapping[str, Tensor], whole: Mapping[str, Tensor], cells: int) -> None:
         for name, value in found.items():
-            self._sums[name] = self._sums.get(name, 0.0) + float(value.detach()) * cells
-        self._cells += cells
-
-    def means(self) -> dict[str, float]:
-        return {name: value / self._cells for name, value in self._sums.items()}
+            self.values[name] = self.values.get(name, 0.0) + float(value.detach()) * float(whole["physics"])
+        self.cells += cells
 
 
 def _write_history(path: Path, history: list[dict[str, float]]) -> None:
@@ -317,45 +407,53 @@ def _write_history(path: Path, history: list[dict[str, float]]) -> None:
         writer.writerows({**row, "epoch": int(row["epoch"])} for row in history)
 
 
-def _fit_smearing(model: Phase, reader: Reader, split: Split, device: torch.device) -> None:
+def _fit_smearing(model: Phase, reader: Reader, split: Split, device: torch.device, us: Team) -> None:
     """Makes the stocks of the training part, validation cells included, right on average."""
     tasks = ("patch", "layer")
     truth: dict[str, Tensor] = {}
     predicted: dict[str, Tensor] = {}
     with torch.no_grad():
-        for piece in reader.pieces(split.train | split.validation):
-            for rows in torch.arange(len(piece)).split(_EVALUATION_CELLS):  # type: ignore[no-untyped-call]
-                batch = piece.take(rows).to(device)
-                outputs = model.predict(batch)[0]
-                for task in tasks:
-                    mask = getattr(batch, f"{task}_mask")
-                    for sums, values in ((truth, getattr(batch, task)), (predicted, getattr(outputs, task))):
-                        added = torch.where(mask, values, 0.0).sum(0)
-                        sums[task] = sums[task] + added if task in sums else added
+        for batch in _evaluated(reader, us.share(split.train | split.validation), device):
+            outputs = model.predict(batch)[0]
+            for task in tasks:
+                mask = getattr(batch, f"{task}_mask")
+                for sums, values in ((truth, getattr(batch, task)), (predicted, getattr(outputs, task))):
+                    added = torch.where(mask, values, 0.0).sum(0)
+                    sums[task] = sums[task] + added if task in sums else added
+        truth, predicted = us.sum(truth), us.sum(predicted)
         for task in tasks:
             model.codec.space(task).fit_smearing(truth[task], predicted[task])
 
 
-def _fit_reference(
-    model: Phase,
-    reader: Reader,
-    split: Split,
-    split_file: str | Path,
-    settings: SurrogateSettings,
-    device: torch.device,
-) -> Reference:
-    """Latents of the training part, validation cells included, as reference for new cells."""
-    part = split.train | split.validation
-    latents = []
+def _reference_latents(
+    model: Phase, reader: Reader, split: Split, settings: SurrogateSettings, device: torch.device, us: Team
+) -> tuple[np.ndarray, Tensor]:
+    """Cells of the training part, validation cells included, that new cells are compared with.
+
+    Returns:
+        Which cells (gridcell, dataset order) and their fused latents (cell, latent).
+    """
+    part = np.flatnonzero(split.train | split.validation)
+    kept = np.zeros(len(split.part), dtype=bool)
+    kept[part[drawn(len(part), settings.seed)]] = True
     with torch.no_grad():
-        for piece in reader.pieces(part):
-            for rows in torch.arange(len(piece)).split(_EVALUATION_CELLS):  # type: ignore[no-untyped-call]
-                latents.append(model.predict(piece.take(rows).to(device))[1].cpu())
-    group = np.arange(len(part))
-    if split.kind == "block":
-        with open_dataset(split_file) as dataset:
-            group = tiles(split.lat, split.lon, float(dataset.block_degrees))
-    return Reference.fit(torch.cat(latents), group[part], settings.seed)
+        own = [model.predict(batch)[1].cpu() for batch in _evaluated(reader, us.share(kept), device)]
+    return kept, torch.cat(us.gather(torch.cat(own)))
+
+
+def _evaluated(reader: Reader, cells: np.ndarray, device: torch.device) -> Iterator[Batch]:
+    """Cells in dataset order, in batches for evaluation."""
+    for piece in reader.pieces(cells):
+        for rows in torch.arange(len(piece)).split(_EVALUATION_CELLS):  # type: ignore[no-untyped-call]
+            yield piece.take(rows).to(device)
+
+
+def _groups(split: Split, split_file: str | Path) -> np.ndarray:
+    """Which cells are held out together (gridcell): tiles of a blocked split, else each by itself."""
+    if split.kind != "block":
+        return np.arange(len(split.part))
+    with open_dataset(split_file) as dataset:
+        return tiles(split.lat, split.lon, float(dataset.block_degrees))
 
 
 @dataclass(frozen=True)
@@ -381,6 +479,12 @@ class TrainedModel:
     settings: SurrogateSettings
     reference: Reference
     provenance: dict[str, str]
+
+    @property
+    def trained_on(self) -> str:
+        """Device of the training, and how many where it was more than one: `4 x cuda`."""
+        device, processes = self.provenance["device"], self.provenance["processes"]
+        return device if processes == "1" else f"{processes} x {device}"
 
 
 def load_model(path: str | Path) -> TrainedModel:

@@ -42,6 +42,7 @@ from tests.bad_input.inputs import (
     run_segment,
     split,
 )
+from tests.bad_input.misfits import MISFITS
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,7 +87,7 @@ def contents(directory: Path) -> dict[Path, bytes | str]:
     }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", [*FAULTS, *MISFITS])
 def test_what_is_wrong_is_refused_in_one_line(
     fault: Fault, run: Callable[[Fault], str], tmp_path: Path
 ) -> None:
@@ -99,6 +100,28 @@ def test_what_is_wrong_is_refused_in_one_line(
         assert at >= 0, (words, line)
     # The last words are the remedy, or what was expected where that says what to do: nothing follows.
     assert "; " not in line[at:]
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        (fuse, "mortality_factor", "nan"),
+        (inject, "mortality_factor", "inf"),
+        (forcing, "limit_km", "nan"),
+        (forcing, "limit_km", -1),
+        (check, "limit_km", 0),
+    ],
+)
+def test_a_number_that_is_none_or_out_of_range_is_refused(
+    command: Callable[..., Words],
+    option: str,
+    value: object,
+    inputs: Inputs,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert phase(*command(inputs.path, **{option: value})) == 2
+    [line] = [line for line in capfd.readouterr().err.splitlines() if not line.startswith("[")]
+    assert line.startswith(f"phase: Invalid value for '--{option.replace('_', '-')}': ")
 
 
 # Models: files that could run code, or fill the memory.

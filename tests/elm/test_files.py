@@ -24,7 +24,14 @@ from phase_lib.elm.canopy import canopy_height, growth_form, leaf_area, leaf_car
 from phase_lib.elm.domain import read_domain
 from phase_lib.elm.inspection import describe, inspect
 from phase_lib.elm.matching import match_cells, nearest
-from phase_lib.elm.netcdf import create_dataset, flavour, get_variable, open_dataset
+from phase_lib.elm.netcdf import (
+    Flavour,
+    create_dataset,
+    flavour,
+    get_variable,
+    open_dataset,
+    room_for_header,
+)
 from phase_lib.elm.parameters import read_parameters
 from phase_lib.elm.pools import HEADLINE, POOL_VARIABLES
 from phase_lib.elm.restart import read_header
@@ -361,3 +368,24 @@ def test_parameters_of_the_sample_are_the_documented_ones(elm_sample: Path) -> N
     assert parameters.value("r_mort") == 0.02
     with pytest.raises(InputError, match="nothing is missing"):
         parameters.value("nothing")
+
+
+@pytest.mark.parametrize("form", ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA"])
+def test_definitions_do_not_move_the_values_of_a_file_with_room_for_its_header(
+    form: Flavour, tmp_path: Path
+) -> None:
+    path, content, stayed = tmp_path / "file.nc", np.arange(1.0, 9.0), []
+    with netCDF4.Dataset(path, "w", format=form) as nc:
+        nc.createDimension("cell", len(content))
+        with room_for_header(nc):
+            first = nc.createVariable("first", "f8", ("cell",))
+        first[:] = content
+        for number in range(300):
+            if number in (0, 299):
+                nc.sync()
+                stayed.append(path.read_bytes().index(content.astype(">f8").tobytes()))
+            nc.createVariable(f"variable_{number}", "f8", ("cell",)).long_name = "an attribute of some length"
+        assert nc.ncattrs() == []
+    assert stayed[0] == stayed[1]
+    with open_dataset(path) as nc:
+        assert nc["first"][:].tolist() == content.tolist()

@@ -17,7 +17,7 @@ from phase_lib.elm.history import History
 from phase_lib.elm.netcdf import Flavour, flavour
 from phase_lib.elm.parameters import read_parameters, read_soil_order_parameters
 from phase_lib.elm.restart import read_header
-from phase_lib.elm.surface import read_land_area, read_surface
+from phase_lib.elm.surface import open_field, read_land_area, read_surface
 from tests.helpers.history import Grid, write_history, years
 from tests.helpers.restarts import (
     LEAFCN,
@@ -89,6 +89,29 @@ def test_cells_of_a_1d_surface_file_are_found_by_place(elm_sample: Path) -> None
     found = read_surface(path, ["PCT_SAND", "SOIL_COLOR"], lat, lon)
     np.testing.assert_array_equal(found["PCT_SAND"], raw(path, "PCT_SAND").T[order])
     np.testing.assert_array_equal(found["SOIL_COLOR"], raw(path, "SOIL_COLOR")[order])
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_field_read_for_some_cells_at_a_time_is_that_of_all(listed: bool, tmp_path: Path) -> None:
+    places = np.random.default_rng(4).permutation(12)[:9]
+    lat, lon = (values.reshape(-1)[places] for values in np.meshgrid(LAT, LON, indexing="ij"))
+    path = write_global_surface(tmp_path / "surfdata.nc")
+    if listed:
+        with netCDF4.Dataset(path) as grid:
+            values = np.asarray(grid["PCT_NAT_PFT"][:]).reshape(17, -1)
+        path = tmp_path / "list.nc"
+        with netCDF4.Dataset(path, "w") as d:
+            d.createDimension("natpft", 17)
+            d.createDimension("gridcell", 12)
+            for name, content in zip(("LATIXY", "LONGXY"), np.meshgrid(LAT, LON, indexing="ij"), strict=True):
+                d.createVariable(name, "f8", ("gridcell",))[:] = content.reshape(-1)
+            d.createVariable("PCT_NAT_PFT", "f8", ("natpft", "gridcell"))[:] = values
+    with open_field(path, "PCT_NAT_PFT", lat, lon) as read:
+        for start, stop in ((0, 9), (0, 1), (3, 7), (8, 9)):
+            right = number(lat[start:stop, None], lon[start:stop, None], np.arange(17))
+            np.testing.assert_allclose(read(slice(start, stop)), right)
+    with pytest.raises(InputError, match="have no partner"), open_field(path, "PCT_NAT_PFT", lat + 1.0, lon):
+        pass
 
 
 def test_other_soil_layers_than_ten_are_refused(tmp_path: Path) -> None:

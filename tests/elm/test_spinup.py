@@ -31,14 +31,14 @@ def test_soil_ratios_are_the_documented_ones(elm_sample: Path) -> None:
         parameters.soil_ratios(SOIL_POOLS[SOIL_POOL_INDEX["cwd"]])
 
 
-def test_before_model_year_40_f_alone_converts(tmp_path: Path) -> None:
+def test_up_to_the_start_of_model_year_40_f_alone_converts(tmp_path: Path) -> None:
     parameters = read_parameters(write_parameters(tmp_path / "params.nc"))
     # The mean scalar of a year-21 file is a twentieth of itself.
     scalar = np.full((2, 10), 0.01)
-    for year in (1, 21, 39):
+    for year in (1, 21, 39, 40):
         multipliers = design_multipliers(parameters, year, scalar)
         assert multipliers["soil4"] == pytest.approx(np.full((2, 10), F["soil4"]), rel=1e-8)
-    late = design_multipliers(parameters, 40, scalar * 20.0)
+    late = design_multipliers(parameters, 41, scalar * 20.0)
     assert late["soil4"] == pytest.approx(np.full((2, 10), F["soil4"] / 0.2), rel=1e-8)
     assert np.all(late["soil2"] == 1.0)
 

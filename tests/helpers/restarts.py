@@ -129,11 +129,14 @@ def write_surface(
     with netCDF4.Dataset(path, "w", format="NETCDF3_64BIT_OFFSET") as d:
         d.createDimension("gridcell", len(lat))
         d.createDimension("natpft", cover.shape[1])
+        d.createDimension("nlevsoi", 10)
         fields = {
             "LATIXY": lat,
             "LONGXY": lon % 360.0,
             "AREA": np.full(len(lat), area),
             "LANDFRAC_PFT": np.ones(len(lat)),
+            "PCT_NATVEG": np.full(len(lat), 90.0),
+            "SOIL_COLOR": np.full(len(lat), 3.0),
             "SOIL_ORDER": np.full(len(lat), 5.0),
             "LABILE_P": labile,
             "SECONDARY_P": np.full(len(lat), 20.0),
@@ -142,6 +145,8 @@ def write_surface(
         }
         for name, values in fields.items():
             d.createVariable(name, "f8", ("gridcell",))[:] = values
+        for name, value in {"PCT_SAND": 40.0, "PCT_CLAY": 20.0, "ORGANIC": 10.0}.items():
+            d.createVariable(name, "f8", ("nlevsoi", "gridcell"))[:] = value
         d.createVariable("PCT_NAT_PFT", "f8", ("natpft", "gridcell"))[:] = 100.0 * cover.T
     return path
 

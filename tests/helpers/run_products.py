@@ -127,7 +127,6 @@ def _facts(root: Path, target: str) -> RunFacts:
         name="synthetic",
         config_hash="0123456789abcdef",
         directory=root,
-        device="cpu",
         cores=2,
         target=target,
         training=("embedded",),
@@ -184,7 +183,7 @@ def _dataset(directory: Path, domains: dict[str, _Cells], complete: np.ndarray |
         nc.createVariable("cover", "f8", ("gridcell", "natpft"))[:] = 1.0 / 17.0
         nc.domains = json.dumps(list(domains))
         nc.forcing = json.dumps({name: {} for name in domains})
-        nc.batches = json.dumps([])
+        nc.batches = json.dumps([["batch_0000.nc", "synthetic"]])
         nc.dataset_id = "synthetic"
     reason = {
         "cells": 2,
@@ -325,7 +324,7 @@ def _predictions(
         score, flag = np.where(complete, score, np.nan), flag | ~complete
     with netCDF4.Dataset(path, "w") as nc:
         nc.createDimension("gridcell", len(cells))
-        nc.ood_threshold = threshold
+        nc.ood_threshold, nc.trained_on = threshold, "cpu"
         for name, values in (
             ("lat", cells.lat),
             ("lon", cells.lon),

@@ -28,7 +28,7 @@ from tests.helpers.domain_files import (
     write_forcing,
     write_history,
 )
-from tests.helpers.restarts import edit, hide
+from tests.helpers.restarts import edit, hide, write_surface
 from tests.helpers.restarts import make_world as make_restart
 
 CELLS = 12
@@ -253,17 +253,7 @@ def test_a_restart_of_a_subset_with_a_file_of_the_full_domain_is_called_so(
 
 def listed_surface(path: Path, grid: Grid) -> Path:
     """A surface file that lists the cells of a grid: (gridcell) instead of (lsmlat, lsmlon)."""
-    with netCDF4.Dataset(path, "w") as nc:
-        for name, size in {"gridcell": grid.ncells, "natpft": 17, "nlevsoi": 10}.items():
-            nc.createDimension(name, size)
-        for name, values in {
-            "LATIXY": grid.lat,
-            "LONGXY": grid.lon,
-            "SOIL_ORDER": np.full(grid.ncells, 5.0),
-        }.items():
-            nc.createVariable(name, "f8", ("gridcell",))[:] = values
-        nc.createVariable("PCT_NAT_PFT", "f8", ("natpft", "gridcell"))[:] = 100.0 * grid.cover.T
-    return path
+    return write_surface(path, grid.lat, grid.lon, grid.cover, np.full(grid.ncells, 10.0))
 
 
 def test_a_list_and_a_grid_are_both_sound_surface_files(
@@ -348,9 +338,12 @@ def test_a_rate_of_zero_is_found(spoilt: DomainFolder, found: Callable[..., str]
 def test_another_number_of_soil_layers_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
     listed_surface(spoilt.surface, spoilt.grid)
     with netCDF4.Dataset(spoilt.surface, "r+") as nc:
-        nc.renameDimension("nlevsoi", "old")
+        nc.renameVariable("PCT_SAND", "old")
+        nc.renameDimension("nlevsoi", "layers")
         nc.createDimension("nlevsoi", 8)
-    assert f"{spoilt.surface}: dimension nlevsoi is 8; expected 10" in found(spoilt)
+        nc.createVariable("PCT_SAND", "f8", ("nlevsoi", "gridcell"))
+    line = found(spoilt)
+    assert f"{spoilt.surface}: variable PCT_SAND has 8 layers (dimension nlevsoi); expected 10" in line
 
 
 def test_a_reference_under_other_plants_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
@@ -420,6 +413,28 @@ def test_an_input_restart_late_in_ad_needs_the_mean_scalar_and_one_of_year_21_do
     write_history(spoilt.history, spoilt.grid, first=59, years=2)
     line = check("--config", config(tmp_path, spoilt.section())).only()
     assert f"{spoilt.restart}: variable scalaravg_col is missing" in line
+    # ELM divides in the years from 40 on: what is dated 0040-01-01 was never divided.
+    edit(spoilt.restart, "timemgr_rst_curr_ymd", ..., 400101)
+    write_history(spoilt.history, spoilt.grid, first=38, years=2)
+    assert check("--config", config(tmp_path, spoilt.section())).code == 0
+
+
+def test_a_pool_or_a_field_that_fusion_needs_is_missed_before_the_run(
+    check: Check, spoilt: DomainFolder, tmp_path: Path
+) -> None:
+    hide(spoilt.restart, "litr2p_vr")
+    hide(spoilt.surface, "PCT_CLAY")
+    outcome = check("--config", config(tmp_path, spoilt.section()))
+    assert outcome.code == 3
+    assert [line.partition(";")[0] for line in outcome.lines] == [
+        f"phase: {spoilt.restart}: variable litr2p_vr is missing",
+        f"phase: {spoilt.surface}: variable PCT_CLAY is missing",
+    ]
+
+
+def test_a_negative_ratio_of_a_plant_organ_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
+    edit(spoilt.params, "leafcn", 4, -25.0)
+    assert f"{spoilt.params}: parameter leafcn is -25 for PFT 4; expected 0 or more" in found(spoilt)
 
 
 def test_a_run_with_another_cascade_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
@@ -627,6 +642,19 @@ def test_targets_in_equilibrium_are_said_to_be_so(check: Check, spoilt: DomainFo
     assert "drift of the targets: in equilibrium over 2 cycles" in outcome.out
 
 
+def test_only_the_last_two_cycles_are_read_to_judge_the_drift(
+    check: Check, spoilt: DomainFolder, tmp_path: Path
+) -> None:
+    earlier = spoilt.reference_history.with_name("final.elm.h0.0796-01-01-00000.nc")
+    write_history(earlier, spoilt.grid, first=793, years=4)
+    edit(earlier, "TOTSOMC", ..., np.nan)
+    write_history(spoilt.reference_history, spoilt.grid, first=797, years=4)
+    both = [str(earlier), str(spoilt.reference_history)]
+    outcome = check("--config", config(tmp_path, spoilt.section(reference_history=both)))
+    assert (outcome.code, outcome.lines) == (0, [])
+    assert "drift of the targets: in equilibrium over 4 cycles" in outcome.out
+
+
 def test_thresholds_of_the_configuration_judge_the_targets(
     check: Check, spoilt: DomainFolder, tmp_path: Path
 ) -> None:
@@ -638,6 +666,18 @@ def test_thresholds_of_the_configuration_judge_the_targets(
 
 
 # Room on the disk.
+
+
+def test_a_place_for_the_results_that_is_a_file_is_found(
+    check: Check, sound: DomainFolder, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("text")
+    run = {"run": {"name": "run", "results_dir": str(tmp_path / "file")}}
+    line = check("--config", config(tmp_path, sound.section(), **run)).only()
+    assert line == (
+        f"phase: {tmp_path}/file/run: cannot be written: {tmp_path}/file is no directory that may be written "
+        "to; set run.results_dir to another place"
+    )
 
 
 def test_the_room_for_restarts_forcing_and_records_is_told_from_the_headers(

@@ -8,7 +8,7 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.dataset.loading import load_dataset, read_cells
-from phase_lib.surrogate.baselines import analogue, analogue_features, standardized, state20
+from phase_lib.surrogate.baselines import FeatureSpace, analogue, analogue_features, state20
 from tests.helpers.dataset import F_SOIL4, MORTALITY, make_dataset, shuffled_grid
 
 TARGETS = ["deadstemc", "tlai", "soil4c_vr"]
@@ -17,6 +17,10 @@ TARGETS = ["deadstemc", "tlai", "soil4c_vr"]
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_dataset(tmp_path_factory.mktemp("baselines"), shuffled_grid(5, 8), batch_cells=9)
+
+
+def places(dataset: Path, training: np.ndarray) -> np.ndarray:
+    return FeatureSpace.fit(analogue_features(dataset, training)).place(analogue_features(dataset))
 
 
 def half(n: int) -> np.ndarray:
@@ -42,7 +46,7 @@ def test_a_training_cell_is_its_own_analogue(dataset: Path) -> None:
 def test_layers_come_from_the_nearest_training_cell(dataset: Path) -> None:
     n = read_cells(dataset).ncells
     training = half(n)
-    space = standardized(analogue_features(dataset), training)
+    space = places(dataset, training)
     found = analogue(dataset, ["soil4c_vr"], training)["soil4c_vr"]
     truth = load_dataset(dataset, ["Y_soil4c_vr"])["Y_soil4c_vr"]
     for i in range(n):
@@ -53,7 +57,7 @@ def test_layers_come_from_the_nearest_training_cell(dataset: Path) -> None:
 def test_a_patch_takes_the_nearest_training_cell_that_has_its_pft(dataset: Path) -> None:
     index = read_cells(dataset)
     training = half(index.ncells)
-    space = standardized(analogue_features(dataset), training)
+    space = places(dataset, training)
     found = analogue(dataset, ["tlai"], training)["tlai"]
     truth = load_dataset(dataset, ["Y_tlai"])["Y_tlai"]
     own = state20(dataset, ["tlai"])["tlai"]
@@ -106,7 +110,7 @@ def test_climate_features_are_the_mean_and_spread_of_the_annual_cycle(dataset: P
 def test_groups_of_features_weigh_the_same(dataset: Path) -> None:
     training = half(read_cells(dataset).ncells)
     features = analogue_features(dataset)
-    space = standardized(features, training)
+    space = places(dataset, training)
     start = 0
     for values in features.values():
         block = space[training, start : start + values.shape[1]]

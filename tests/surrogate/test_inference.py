@@ -10,7 +10,9 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.config.ood import OodSettings
-from phase_lib.surrogate.inference import predict, predict_cells, write_test_predictions
+from phase_lib.surrogate.inference import predict_cells, write_test_predictions
+from phase_lib.surrogate.ood import Reference
+from phase_lib.surrogate.predictions import join_predictions, predict
 from phase_lib.surrogate.training import load_model
 from tests.helpers.surrogate import Prepared, make_values, prepare, write_dataset
 
@@ -104,6 +106,53 @@ def test_the_file_says_what_made_it(predictions, model):
         assert dataset.run_name == "a run"
         assert dataset.model_sha256 == load_model(model).sha256
         assert dataset["split_part"].flag_meanings.split() == ["excluded", "train", "validation", "test"]
+
+
+def write_parts(prepared: Prepared, model: Path, directory: Path, count: int, **ood: float) -> list[Path]:
+    parts = [directory / f"{number}.nc" for number in range(1, count + 1)]
+    for number, path in enumerate(parts, start=1):
+        settings = OodSettings(**{"quantile": 0.9, **ood})
+        predict(model, prepared.dataset, path, settings, "a run", prepared.split, part=(number, count))
+    return parts
+
+
+# There are three batch files, so that of four parts one is empty.
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_several_jobs_write_the_same_file_as_one_to_the_last_byte(
+    count, prepared, model, predictions, tmp_path
+):
+    parts = write_parts(prepared, model, tmp_path, count)
+    join_predictions(parts[::-1], tmp_path / "predictions.nc")
+    assert (tmp_path / "predictions.nc").read_bytes() == predictions.read_bytes()
+
+
+def test_analogues_are_left_out_where_no_part_has_a_flagged_cell(prepared, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(Reference, "threshold", lambda reference, quantile: 1.0e9)
+    join_predictions(write_parts(prepared, model, tmp_path, 2), tmp_path / "predictions.nc")
+    with netCDF4.Dataset(tmp_path / "predictions.nc") as dataset:
+        flagged = (dataset["ood_flag"][:] == 1) & (dataset["predicted"][:] == 1)
+        assert not flagged.any()
+        assert not any(name.startswith("analogue_") for name in dataset.variables)
+        assert "row" not in dataset.variables
+
+
+def test_parts_that_are_missing_doubled_or_of_another_prediction_are_refused(prepared, model, tmp_path):
+    first, second = write_parts(prepared, model, tmp_path, 2)
+    other = write_parts(prepared, model, tmp_path / "other", 2, quantile=0.8)[1]
+    output = tmp_path / "predictions.nc"
+    for parts, message in (
+        ([first], "does not hold every cell of the restart once"),
+        ([first, second, second], "does not hold every cell of the restart once"),
+        ([first, other], "global attribute ood_threshold is"),
+        ([first, prepared.normalization], "variable row is missing"),
+    ):
+        with pytest.raises(InputError, match=message):
+            join_predictions(parts, output)
+    assert not output.exists()
+
+
+def test_predictions_leave_nothing_else_behind(predictions):
+    assert [path.name for path in predictions.parent.iterdir()] == ["predictions.nc"]
 
 
 def test_a_dataset_without_all_cells_of_the_restart_is_refused(prepared, model, tmp_path):

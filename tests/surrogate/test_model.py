@@ -14,7 +14,7 @@ from phase_lib.dataset.scaler import Scaler
 from phase_lib.dataset.split import read_split
 from phase_lib.surrogate.features import CellSource, Layout, Reader
 from phase_lib.surrogate.loss import flux_imbalance, losses, masked_mean, total
-from phase_lib.surrogate.model import GROUPS, Phase
+from phase_lib.surrogate.model import Phase
 from phase_lib.surrogate.targets import CorrectionSpace, MinMaxSpace, TargetCodec, normalize
 from tests.helpers.surrogate import Prepared, make_values, prepare, small_settings, write_dataset, write_split
 
@@ -47,7 +47,7 @@ def all_cells(reader: Reader):
 def test_five_groups_become_pools_per_pft_pools_per_layer_and_three_fluxes(preset, request):
     model, reader = new_model(request.getfixturevalue(preset))
     outputs, latent = model.predict(all_cells(reader))
-    assert len(GROUPS) == 5
+    assert len(model.members[0].encoders) == 5
     assert outputs.patch.shape == (CELLS, 17, 4)
     assert outputs.layer.shape == (CELLS, 10, 4)
     assert outputs.flux.shape == (CELLS, 3)
@@ -101,18 +101,20 @@ def test_what_absent_pfts_hold_changes_nothing(preset, request):
 def test_the_forcing_encoder_sees_the_order_of_the_months(default):
     model, reader = new_model(default)
     batch = all_cells(reader)
-    encoder = model.members[0].forcing
+    encoder = model.members[0].encoders["forcing"]
     with torch.no_grad():
         forward, backward = encoder(batch.forcing), encoder(batch.forcing.flip(1))
     assert not torch.allclose(forward, backward, atol=1e-3)
 
 
-def test_the_loss_is_the_sum_of_the_task_errors_and_lambda_times_the_carbon_imbalance():
+def test_the_loss_is_the_sum_of_the_task_errors_and_the_carbon_imbalance_by_their_weights():
     found = {
         name: torch.tensor(value)
         for name, value in zip(("patch", "layer", "flux", "physics"), (1.0, 2.0, 4.0, 10.0), strict=True)
     }
-    assert total(found, 0.3) == pytest.approx(7.0 + 3.0)
+    assert total(found, small_settings(lambda_physics=0.3)) == pytest.approx(7.0 + 3.0)
+    assert total(found, small_settings(lambda_physics=0.3, flux_weight=0.5)) == pytest.approx(5.0 + 3.0)
+    assert total(found, small_settings(lambda_physics=0.0, flux_weight=0.0)) == pytest.approx(3.0)
 
 
 def test_the_imbalance_is_the_squared_gap_between_npp_and_gpp_less_ar():

@@ -48,10 +48,12 @@ class Workflow:
         }
 
     def snakemake(
-        self, *words: str, configs: tuple[str, ...] = (SMALL,), target: Path | None = None
+        self, *words: str, configs: tuple[str, ...] = (SMALL,), target: Path | str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Runs snakemake in the copy; stdout and stderr together."""
-        targets = [] if target is None else [target.relative_to(self.root).as_posix()]
+        """Runs snakemake in the copy, for a file or a rule; stdout and stderr together."""
+        if isinstance(target, Path):
+            target = target.relative_to(self.root).as_posix()
+        targets = [] if target is None else [target]
         return self._run(
             [sys.executable, "-m", "snakemake", *words, "--configfile", *configs, "--", *targets]
         )

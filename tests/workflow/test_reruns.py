@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,33 @@ def test_a_changed_threshold_really_runs_only_the_verdict_and_the_report(
     made = {name.split("/")[0] for name in after if after[name] != before.get(name)}
     assert made == {"equilibrium", "report", "summary.json", "preflight.json", "logs", "benchmarks"}
     assert workflow.planned(configs=configs) == set()
+
+
+def test_what_another_target_cost_in_the_same_directory_is_not_counted(
+    small_run: Workflow, tmp_path: Path
+) -> None:
+    workflow = small_run.clone(tmp_path / "clone")
+    tables, summary = workflow.results / "benchmarks", workflow.results / "summary.json"
+    left_over = "fuse_records-elsewhere-1"
+    shutil.copy(tables / "fuse_records-embedded-1.tsv", tables / f"{left_over}.tsv")
+    summary.unlink()
+    result = workflow.snakemake()
+    assert result.returncode == 0, result.stdout
+    counted = set(json.loads(summary.read_text(encoding="utf-8"))["cost"]["roles"])
+    assert counted == {path.stem for path in tables.glob("*.tsv")} - {left_over}
+
+
+def test_predictions_in_two_jobs_are_the_same_file_as_in_one(small_run: Workflow, tmp_path: Path) -> None:
+    workflow = small_run.clone(tmp_path / "clone")
+    file = workflow.results / "predictions" / "predictions.nc"
+    configs = extra_config(workflow, "two_jobs", "target: {prediction_jobs: 2}")
+    assert workflow.planned(configs=configs, target=file) == {"predict_cells", "join_predictions"}
+    before = file.stat().st_mtime_ns, file.read_bytes()
+    result = workflow.snakemake(configs=configs, target=file)
+    assert result.returncode == 0, result.stdout
+    assert file.stat().st_mtime_ns > before[0]
+    assert file.read_bytes() == before[1]
+    assert list(file.parent.glob("part*")) == []
 
 
 def test_a_chain_resumes_at_the_last_restart(small_run: Workflow, tmp_path: Path) -> None:

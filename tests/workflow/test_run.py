@@ -61,6 +61,13 @@ def test_the_summary_holds_every_metric_of_every_target(small_run: Workflow) -> 
     assert summary["restart"]["stable"] is True
 
 
+def test_the_cost_counts_every_stage_that_was_run(small_run: Workflow) -> None:
+    tables = {path.stem for path in (small_run.results / "benchmarks").glob("*.tsv")}
+    # The report's own table is written after it.
+    counted = set(json.loads((small_run.results / "summary.json").read_text())["cost"]["roles"])
+    assert counted == tables - {"write_report"}
+
+
 def test_the_injected_restart_is_cdf5_and_differs_only_where_it_says(small_run: Workflow) -> None:
     injected = small_run.results / "restart" / RESTART
     base = small_run.results / "landmodel" / "ad" / RESTART

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import netCDF4
@@ -81,40 +82,22 @@ class BypassRecord:
 
     def __init__(self, files: Sequence[str | Path], names: Sequence[str], months: range) -> None:
         self._months = months
-        named: dict[tuple[str, int], tuple[str, int, int]] = {}
-        for path in sorted({str(f) for f in files}):
-            match = _NAME.search(path)
-            if match is None:
-                raise InputError(
-                    path, "is not named like a coupler-bypass file", expected="SET_VARIABLE_YYYY-YYYY_zNN.nc"
-                )
-            key = match["name"], int(match["zone"])
-            if key in named:
-                raise InputError(
-                    path,
-                    f"{key[0]} of zone {key[1]} is also in {Path(named[key][0]).name}",
-                    expected="one file for each variable and zone",
-                    remedy="leave one out",
-                )
-            named[key] = path, int(match["first"]), int(match["last"])
-        if not named:
-            raise InputError(None, "no coupler-bypass file given", remedy="check the forcing files")
+        named = _by_variable_and_zone(files)
         folder = Path(next(iter(named.values()))[0]).parent
         present = {name for name, _ in named}
         recipes = {name: choose_recipe(name, present, folder) for name in names}
         self._zones = sorted({zone for _, zone in named})
         self._scanned: dict[str, _File] = {}
-        for recipe in recipes.values():
-            for zone in self._zones:
-                for source in recipe.inputs:
-                    if (source, zone) not in named:
-                        raise InputError(
-                            folder,
-                            f"{source} of zone {zone} is missing",
-                            expected=f"a file of {source} for each of {len(self._zones)} zones",
-                            remedy="add the file, or leave the zone out",
-                        )
-                    self._scan(source, *named[source, zone])
+        inputs = dict.fromkeys(source for recipe in recipes.values() for source in recipe.inputs)
+        for source, zone in product(inputs, self._zones):
+            if (source, zone) not in named:
+                raise InputError(
+                    folder,
+                    f"{source} of zone {zone} is missing",
+                    expected=f"a file of {source} for each of {len(self._zones)} zones",
+                    remedy="add the file, or leave the zone out",
+                )
+            self._scan(source, *named[source, zone])
         self._files = {
             name: [
                 StepFiles(name, recipe, tuple(named[source, zone][0] for source in recipe.inputs), 1)
@@ -134,8 +117,6 @@ class BypassRecord:
         self.files = sorted(self._scanned)
 
     def _scan(self, source: str, path: str, first: int, last: int) -> None:
-        if path in self._scanned:
-            return
         if first > self._months[0] // 12 or last < self._months[-1] // 12:
             raise InputError(
                 path,
@@ -255,6 +236,32 @@ class BypassRecord:
                     span = bounding(local)
                     label = f"a month of {years_label(self._months)}"
                     yield _ZoneTask(files, label, span, edges, order[low:high], local - span.start)
+
+
+def _by_variable_and_zone(files: Sequence[str | Path]) -> dict[tuple[str, int], tuple[str, int, int]]:
+    """Variable and zone -> file, first and last year, by the names of the files."""
+    named: dict[tuple[str, int], tuple[str, int, int]] = {}
+    for path in sorted({str(f) for f in files}):
+        match = _NAME.search(path)
+        if match is None:
+            raise InputError(
+                path,
+                "is not named like a coupler-bypass file",
+                expected="SET_VARIABLE_YYYY-YYYY_zNN.nc",
+                remedy="leave it out",
+            )
+        key = match["name"], int(match["zone"])
+        if key in named:
+            raise InputError(
+                path,
+                f"{key[0]} of zone {key[1]} is also in {Path(named[key][0]).name}",
+                expected="one file for each variable and zone",
+                remedy="leave one out",
+            )
+        named[key] = path, int(match["first"]), int(match["last"])
+    if not named:
+        raise InputError(None, "no coupler-bypass file given", remedy="check the forcing files")
+    return named
 
 
 def _steps_per_day(path: str, dataset: netCDF4.Dataset, years: int) -> int:

@@ -310,7 +310,11 @@ def _check_time(path: str, dataset: netCDF4.Dataset, month: int) -> _File:
     days = DAYS_PER_MONTH[month % 12]
     stamps = _days_of_month(path, time, calendar, month)
     steps = len(stamps)
-    if steps == 0 or steps % days or not np.all(np.isfinite(stamps)):
+    if not np.all(np.isfinite(stamps)):
+        raise InputError(
+            path, "time holds NaN", expected="a stamp for each step", remedy="set the stamps right"
+        )
+    if steps == 0 or steps % days:
         raise InputError(
             path,
             f"time has {steps} steps",

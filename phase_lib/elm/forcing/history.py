@@ -15,7 +15,6 @@ from phase_lib.elm.forcing.points import Mapping, Part, month_label, years_label
 from phase_lib.elm.forcing.steps import check_means
 from phase_lib.elm.forcing.variables import INPUTS, choose_recipe
 from phase_lib.elm.history import History
-from phase_lib.elm.netcdf import open_dataset
 
 #: ELM's first interval begins one model step early; samples may stick out of a month by this, days.
 _SLACK_DAYS = 0.1
@@ -37,18 +36,13 @@ class _YearTask:
         history = History(self.paths)
         used = np.asarray(self.weights.any(axis=1))
         total = np.zeros((self.weights.shape[1], len(self.point)))
-        for source in self.inputs:
-            for samples, values in history.blocks(source, INPUTS[source][0], used):
-                total += self.weights[samples].T @ values[:, self.point]
+        units = {source: INPUTS[source][0] for source in self.inputs}
+        for _, samples, values in history.fields(units, used):
+            total += self.weights[samples].T @ values[:, self.point]
         values = total.T
         cells = np.repeat(np.arange(len(values)), values.shape[1])
         checked = check_means(self.name, str(self.paths[0]), self.label, values.reshape(-1), 0.0, cells)
         return Part(self.months, slice(0, len(values)), checked.reshape(values.shape))
-
-
-def _names(path: Path) -> set[str]:
-    with open_dataset(path) as dataset:
-        return set(dataset.variables)
 
 
 class HistoryRecord:
@@ -65,14 +59,14 @@ class HistoryRecord:
 
     def __init__(self, files: Sequence[str | Path], names: Sequence[str], months: range) -> None:
         history = History(list(files))
-        present = set(INPUTS).intersection(*map(_names, history.paths))
+        present = history.variables & INPUTS.keys()
         recipes = {name: choose_recipe(name, present, history.paths[0], step_by_step=False) for name in names}
         self._months, self._recipes = months, recipes
         self._start, self._end = (
             (edge + history.origin) * DAYS_PER_YEAR for edge in (history.start, history.end)
         )
         self._weights = self._month_weights(history)
-        self._paths = history.paths
+        self._sample_paths = history.sample_paths
         self.lat, self.lon = history.grid.lat, history.grid.lon
         hours = round(24.0 * float(np.median(self._end - self._start)))
         self.step_hours = dict.fromkeys(names, float(hours))
@@ -112,13 +106,13 @@ class HistoryRecord:
 
     def _by_year(self) -> Iterator[tuple[slice, tuple[Path, ...], np.ndarray]]:
         """Months in groups of a year, the files with samples in them, and the weights of their samples."""
-        ends = np.cumsum([len(History([path]).start) for path in self._paths])
-        file_of_sample = np.searchsorted(ends, np.arange(ends[-1]), side="right")
+        paths = list(dict.fromkeys(self._sample_paths))
+        file_of_sample = np.array([paths.index(path) for path in self._sample_paths])
         for first in range(0, len(self._months), 12):
             months = slice(first, min(first + 12, len(self._months)))
             weights = self._weights[:, months]
             files = np.unique(file_of_sample[weights.any(axis=1)])
-            yield months, tuple(self._paths[f] for f in files), weights[np.isin(file_of_sample, files)]
+            yield months, tuple(paths[f] for f in files), weights[np.isin(file_of_sample, files)]
 
     def has_data(self, near: np.ndarray) -> np.ndarray:
         """Every land cell of a history has data."""

@@ -136,7 +136,7 @@ def choose_recipe(name: str, present: Collection[str], where: object, *, step_by
         if all(source in present for source in recipe.inputs):
             return recipe
     remedy = "give its files too"
-    if name == "FLDS":
+    if name == "FLDS" and step_by_step:
         # Nothing is derived here: ELM has its own formulas, and the surrogate must see what ELM saw.
         remedy = "give its files too, or, where ELM derived it, take the forcing from the history of the run"
     raise InputError(

@@ -5,21 +5,55 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import FILL_THRESHOLD, NATPFT
 from phase_lib.elm.domain import Domain, read_domain
-from phase_lib.elm.forcing import MonthlyForcing, read_monthly_forcing
+from phase_lib.elm.forcing import FORCING, PLAUSIBLE, MonthlyForcing, read_monthly_forcing
 from phase_lib.elm.matching import match_cells
-from phase_lib.elm.parameters import SOIL_ORDERS, read_parameters, read_soil_order_parameters
+from phase_lib.elm.parameters import SOIL_ORDERS, Parameters, read_parameters, read_soil_order_parameters
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import SURFACE_P
 from phase_lib.elm.surface import read_surface
-from phase_lib.landmodel.embedded.site import SiteInputs
+from phase_lib.landmodel.embedded.site import PFT_PARAMETERS, SiteInputs
 
 _SURFACE = ("PCT_NAT_PFT", "PCT_SAND", "PCT_CLAY", "ORGANIC", "SOIL_ORDER", "AREA", *SURFACE_P)
+
+
+class _Range(NamedTuple):
+    """What a number must lie within, both ends included, and that in words."""
+
+    low: float
+    high: float
+    words: str
+
+
+_ANY = _Range(-np.inf, np.inf, "a number")
+_FROM_ZERO = _Range(0.0, np.inf, "0 or more")
+_POSITIVE = _Range(float(np.nextafter(0.0, 1.0)), np.inf, "more than 0")
+_NOT_POSITIVE = _Range(-np.inf, 0.0, "0 or less")
+_FRACTION = _Range(0.0, 1.0, "0 to 1")
+_PERCENT = _Range(0.0, 100.0, "0 to 100")
+#: Where other values come to nonsense. `stem_leaf` is negative where it follows the production.
+_PFT_RANGES = (
+    dict.fromkeys(PFT_PARAMETERS, _FROM_ZERO)
+    | dict.fromkeys(("flivewd", "fcur", "flnr", "c3psn", "rootprof_beta"), _FRACTION)
+    | dict.fromkeys(("evergreen", "season_decid", "stress_decid"), _FRACTION)
+    | {f"{organ}_{part}": _FRACTION for organ in ("lf", "fr") for part in ("flab", "fcel", "flig")}
+    | {"smpso": _NOT_POSITIVE, "smpsc": _NOT_POSITIVE, "stem_leaf": _ANY, "nstor": _POSITIVE}
+)
+_SCALAR_RANGES = (
+    dict.fromkeys(("r_mort", "cwd_fcel", "cwd_flig", "fstor2tran"), _FRACTION)
+    | dict.fromkeys(("q10_hr", "q10_mr", "froz_q10", "organic_max"), _POSITIVE)
+    | dict.fromkeys(("decomp_depth_efolding", "dayscrecover"), _POSITIVE)
+    | dict.fromkeys(("som_diffus", "cryoturb_diffusion_k", "max_altdepth_cryoturbation"), _FROM_ZERO)
+    | dict.fromkeys(("k_nitr_max", "br_mr", "lwtop_ann"), _FROM_ZERO)
+)
+_SURFACE_RANGES = {name: _PERCENT if name.startswith("PCT") else _FROM_ZERO for name in _SURFACE}
+_OF_SOIL_ORDERS = "give the CNP_parameters file of the run (fsoilordercon)"
 _SOIL_P = ("smax", "ks_sorption", "r_weather", "r_adsorp", "r_desorp", "r_occlude", "r_mort_soilorder")
 
 
@@ -64,7 +98,9 @@ def read_run_inputs(
     domain = read_domain(domain_path)
     surface = read_surface(surface_path, list(_SURFACE), domain.lat, domain.lon)
     for name, field in surface.items():
-        _refuse_no_numbers(surface_path, name, field)
+        _refuse_outside(
+            surface_path, name, field, _SURFACE_RANGES[name], "use the surface data as it was made"
+        )
     cover = surface["PCT_NAT_PFT"].astype(np.float64) / 100.0
     if cover.shape[1] != NATPFT:
         raise InputError(
@@ -84,6 +120,7 @@ def read_run_inputs(
         )
     cover = cover / total[:, None]
     parameters = read_parameters(parameter_path)
+    _refuse_senseless(parameters)
     orders = read_soil_order_parameters(soil_parameter_path)
     missing = [name for name in _SOIL_P if name not in orders]
     if missing:
@@ -91,7 +128,7 @@ def read_run_inputs(
             soil_parameter_path,
             f"parameter {missing[0]} is missing",
             expected=f"{missing[0]}(soilorder)",
-            remedy="give the CNP_parameters file of the run (fsoilordercon)",
+            remedy=_OF_SOIL_ORDERS,
         )
     order = surface["SOIL_ORDER"].astype(np.int64)
     strange = (order < 0) | (order >= SOIL_ORDERS)
@@ -102,11 +139,20 @@ def read_run_inputs(
             expected=f"0 to {SOIL_ORDERS - 1}",
             remedy="use the surface data as it was made",
         )
+    soil_p = {name: orders[name][order] for name in _SOIL_P}
+    for name, by_cell in soil_p.items():
+        limits = _POSITIVE if name in ("smax", "ks_sorption") else _FROM_ZERO
+        _refuse_outside(soil_parameter_path, name, by_cell, limits, _OF_SOIL_ORDERS)
     forcing = read_monthly_forcing(forcing_paths)
     row, _ = match_cells(
         domain.lat, domain.lon, forcing.lat, forcing.lon, file="the monthly forcing", what="forced cells"
     )
     values = {name: array[:, row] for name, array in forcing.values.items()}
+    first_piece = forcing_paths if isinstance(forcing_paths, Path) else forcing_paths[0]
+    for name, array in values.items():
+        low, high = PLAUSIBLE[name]
+        limits = _Range(low, high, f"{low:g} to {high:g} {FORCING[name][0]}")
+        _refuse_outside(first_piece, name, array.T, limits, "reduce the forcing again")
     site = SiteInputs(
         lat=domain.lat,
         cover=cover,
@@ -115,20 +161,42 @@ def read_run_inputs(
         organic=surface["ORGANIC"][:, :NLEVDECOMP],
         soil_order=order,
         surface_p={name: surface[name].astype(np.float64) for name in SURFACE_P},
-        soil_p={name: orders[name][order] for name in _SOIL_P},
+        soil_p=soil_p,
         parameters=parameters,
     )
     matched = MonthlyForcing(domain.lat, domain.lon, forcing.first_year, forcing.years, values)
     return RunInputs(domain, surface["AREA"].astype(np.float64), site, matched, surface_path)
 
 
-def _refuse_no_numbers(path: Path, name: str, values: np.ndarray) -> None:
-    bad = ~(np.abs(values.reshape(len(values), -1)) < FILL_THRESHOLD)
+def _refuse_senseless(parameters: Parameters) -> None:
+    """Refuses parameters with which pools would turn negative or not add up."""
+    tables = {name: (parameters.per_pft(name)[1:], limits) for name, limits in _PFT_RANGES.items()}
+    tables |= {name: (np.array([parameters.value(name)]), limits) for name, limits in _SCALAR_RANGES.items()}
+    for name, (values, limits) in tables.items():
+        bad = np.flatnonzero(_outside(values, limits))
+        if len(bad):
+            of_pft = f" for PFT {bad[0] + 1}" if len(values) > 1 else ""
+            raise InputError(
+                parameters.path,
+                f"parameter {name} is {values[bad[0]]:g}{of_pft}",
+                expected=limits.words,
+                remedy="give the clm_params file of the run (paramfile)",
+            )
+
+
+def _outside(values: np.ndarray, limits: _Range) -> np.ndarray:
+    """True where a value is no number, fill or not within a range."""
+    return ~((values >= limits.low) & (values <= limits.high) & (np.abs(values) < FILL_THRESHOLD))
+
+
+def _refuse_outside(path: str | Path, name: str, values: np.ndarray, limits: _Range, remedy: str) -> None:
+    """Refuses values (cell, ...) that are no numbers, fill or not within a range."""
+    bad = _outside(values.reshape(len(values), -1), limits)
     if np.any(bad):
-        cell = int(np.argwhere(bad)[0][0])
+        cell, place = np.argwhere(bad)[0]
         raise InputError(
             path,
-            f"variable {name} is fill or no number in cell {cell + 1}",
-            expected="a number in every land cell",
-            remedy="use the surface data as it was made",
+            f"variable {name} is {values.reshape(len(values), -1)[cell, place]:g} in cell {cell + 1}",
+            expected=f"{limits.words} in every land cell",
+            remedy=remedy,
         )

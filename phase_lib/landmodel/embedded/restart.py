@@ -31,7 +31,7 @@ from phase_lib.elm.constants import (
     TFRZ,
     WEIGHT_SUM_TOLERANCE,
 )
-from phase_lib.elm.netcdf import create_dataset, get_variable, open_dataset
+from phase_lib.elm.netcdf import create_dataset, get_variable, open_dataset, room_for_header
 from phase_lib.elm.pools import COLUMN_TOTALS, TOTVEGC_POOLS, TRUNCATION_LAYER, TRUNCATION_PATCH
 from phase_lib.elm.restart import restart_header
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, NLEVGRND
@@ -98,7 +98,8 @@ def write_restart(
     """
     with create_dataset(path, "NETCDF3_64BIT_DATA") as dataset:
         writer = _Writer(dataset, inputs)
-        writer.time(year, start_year)
+        with room_for_header(dataset):
+            writer.time(year, start_year)
         writer.subgrid()
         writer.scalar(
             "spinup_state",
@@ -131,7 +132,7 @@ def write_restart(
 
 
 class _Writer:
-    """Defines all variables first and writes the data afterwards: a classic header must not grow."""
+    """Defines all variables first and writes the data afterwards."""
 
     def __init__(self, dataset: netCDF4.Dataset, inputs: RunInputs) -> None:
         self._dataset = dataset

@@ -1,0 +1,132 @@
+# Experiments of the surrogate: every name, seed and split trains in a job of its own, beside the run's own
+# training and never before it. An experiment that is added later makes its own jobs and the comparison.
+EXPERIMENTS = CONFIG.experiments.settings(CONFIG.surrogate)
+SEEDS = CONFIG.experiments.seeds_of(CONFIG.surrogate)
+TRAINING = f"{RUN}/experiments/{{experiment}}/{{split}}/seed{{seed}}"
+COMPARISON = f"{RUN}/experiments/comparison.json" if EXPERIMENTS else []
+
+# How many train side by side; `--resources experiments=N` on the command line goes before.
+if "experiments" not in workflow.global_resources:
+    workflow.register_resource("experiments", CONFIG.experiments.limit)
+
+
+wildcard_constraints:
+    experiment="[A-Za-z0-9][A-Za-z0-9_-]*",
+    seed=r"\d+",
+
+
+# What the run trains with its own seed is not trained again.
+TRAINED_ANYWAY = {(OWN, CONFIG.surrogate.seed)} | (
+    {("paper", CONFIG.surrogate.seed)} if PAPER_MODELS else set()
+)
+TRAININGS = [
+    (experiment, seed, split)
+    for experiment in EXPERIMENTS
+    for seed in SEEDS
+    for split in CONFIG.experiments.splits
+    if (experiment, seed) not in TRAINED_ANYWAY
+]
+# What the normalisation of each depends on; where that is as in the run, so is the normalisation.
+NORMALIZATIONS = {name: settings(found, *NORMALIZED_BY) for name, found in EXPERIMENTS.items()}
+
+
+use rule normalize_features as normalize_experiment_features with:
+    output:
+        normalization=f"{RUN}/experiments/{{experiment}}/{{split}}/normalization.nc",
+    log:
+        log_file("normalize_experiment_features-{experiment}-{split}"),
+    benchmark:
+        benchmark_file("normalize_experiment_features-{experiment}-{split}")
+    params:
+        settings=lambda wildcards: NORMALIZATIONS[wildcards.experiment],
+    message:
+        "fitting the normalisation of experiment {wildcards.experiment} ({wildcards.split} split)"
+
+
+use rule train_surrogate as train_experiment with:
+    input:
+        cells=rules.join_records.output.cells,
+        split=rules.split_cells.output.split,
+        normalization=lambda wildcards: (
+            rules.normalize_features.output.normalization
+            if NORMALIZATIONS[wildcards.experiment] == settings(CONFIG.surrogate, *NORMALIZED_BY)
+            else rules.normalize_experiment_features.output.normalization
+        ),
+    output:
+        model=f"{TRAINING}/model.pt",
+        history=f"{TRAINING}/history.csv",
+    log:
+        log_file("train_experiment-{experiment}-{seed}-{split}"),
+    benchmark:
+        benchmark_file("train_experiment-{experiment}-{seed}-{split}")
+    priority: 0
+    resources:
+        **TRAINING_JOB,
+        experiments=1,
+    params:
+        settings=lambda wildcards: settings(
+            EXPERIMENTS[wildcards.experiment].model_copy(update={"seed": int(wildcards.seed)})
+        ),
+    message:
+        "training experiment {wildcards.experiment}, seed {wildcards.seed} ({wildcards.split} split)"
+
+
+use rule predict_test_cells as predict_experiment with:
+    input:
+        model=rules.train_experiment.output.model,
+        cells=rules.join_records.output.cells,
+        split=rules.split_cells.output.split,
+    output:
+        test=f"{TRAINING}/test.nc",
+    log:
+        log_file("predict_experiment-{experiment}-{seed}-{split}"),
+    benchmark:
+        benchmark_file("predict_experiment-{experiment}-{seed}-{split}")
+    params:
+        # The 20-year state and the analogue stand in the run's own file.
+        paper="--no-baselines",
+    message:
+        "predicting the test cells, experiment {wildcards.experiment}, seed {wildcards.seed}"
+        " ({wildcards.split} split)"
+
+
+rule compare_experiments:
+    input:
+        own=expand(rules.predict_test_cells.output.test, split=CONFIG.experiments.splits),
+        tests=[
+            rules.predict_experiment.output.test.format(experiment=experiment, seed=seed, split=split)
+            for experiment, seed, split in TRAININGS
+        ],
+    output:
+        comparison=f"{RUN}/experiments/comparison.json",
+        skill=f"{RUN}/experiments/skill.csv",
+        by_seed=f"{RUN}/experiments/skill_by_seed.csv",
+    log:
+        log_file("compare_experiments"),
+    benchmark:
+        benchmark_file("compare_experiments")
+    conda:
+        "../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        tests=lambda wildcards, input: [
+            word
+            for (experiment, _, _), file in zip(TRAININGS, flat(input.tests))
+            for word in ("--test", experiment, file)
+        ],
+        directory=subpath(output.comparison, parent=True),
+        code=code_hash("report/experiments"),
+    message:
+        "comparing the experiments"
+    shell:
+        "phase compare-experiments --own {input.own:q} {params.tests:q}"
+        " --output-dir {params.directory:q} --log {log:q}"
+
+
+rule experiments:
+    input:
+        COMPARISON,
+    message:
+        "the experiments are compared"

@@ -1,0 +1,177 @@
+"""Experiments side by side: the numbers are those of the test files, and the report shows them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import netCDF4
+import numpy as np
+import pandas as pd
+import pytest
+
+from phase_lib.base.errors import InputError
+from phase_lib.base.files import read_json
+from phase_lib.cli import main
+from phase_lib.config.surrogate import SurrogateSettings
+from phase_lib.report.experiments import compare_experiments
+from phase_lib.report.page import write_report
+from phase_lib.report.summary import write_summary
+from phase_lib.surrogate.skill import write_test_file
+from tests.helpers.run_products import synthetic_run
+from tests.report.test_page import GRID
+
+pytestmark = pytest.mark.xdist_group("report")
+CELLS, LAYERS = 40, 10
+TRUTH = np.exp(np.random.default_rng(0).standard_normal((CELLS, LAYERS)) + 6.0)
+
+
+def write_test(
+    path: Path,
+    errors: dict[str, float],
+    split: str = "block",
+    dataset: str = "d1",
+    imbalance: float = 1.0,
+    **settings: Any,
+) -> Path:
+    """A test file with one target, whose models are wrong by a factor exp(error) everywhere."""
+    networks = [model for model in errors if model in ("phase", "paper")]
+    said = json.dumps(SurrogateSettings(**settings).model_dump(mode="json"))
+    write_test_file(
+        path,
+        cell=np.arange(CELLS),
+        lat=np.linspace(-50.0, 70.0, CELLS),
+        lon=np.zeros(CELLS),
+        truth={"soil3c": TRUTH},
+        mask={"soil3c": np.ones_like(TRUTH, dtype=bool)},
+        predictions={model: {"soil3c": TRUTH * np.exp(error)} for model, error in errors.items()},
+        dims={"soil3c": "levdecomp"},
+        units={"soil3c": "gC/m^3"},
+        attributes={
+            "split": split,
+            "dataset_id": dataset,
+            **{f"settings_{model}": said for model in networks},
+            **{f"flux_imbalance_{model}": imbalance for model in networks},
+        },
+    )
+    return path
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    return write_test(tmp_path / "own.nc", {"phase": 0.1, "paper": 0.3, "state20": 0.9, "analogue": 0.5})
+
+
+def test_mean_and_spread_are_over_the_seeds_of_an_experiment(own: Path, tmp_path: Path) -> None:
+    tests = [("phase", write_test(tmp_path / "own2.nc", {"phase": 0.2}, seed=2, imbalance=3.0))]
+    for seed, error in ((1, 0.4), (2, 0.5), (3, 0.9)):
+        path = tmp_path / f"{seed}.nc"
+        tests.append(("no_soil", write_test(path, {"phase": error}, seed=seed, leave_out=["soil"])))
+    found = compare_experiments([own], tests, tmp_path / "out")["experiments"]
+    assert list(found) == ["phase", "paper", "state20", "analogue", "no_soil"]
+    ratio = {name: e["skill"]["block"]["soil3c"]["median_abs_log_ratio"] for name, e in found.items()}
+    assert ratio["no_soil"] == pytest.approx(
+        {"mean": np.mean([0.4, 0.5, 0.9]), "std": np.std([0.4, 0.5, 0.9], ddof=1)}
+    )
+    assert ratio["phase"] == pytest.approx({"mean": 0.15, "std": np.std([0.1, 0.2], ddof=1)})
+    assert ratio["state20"] == {"mean": pytest.approx(0.9), "std": None}
+    assert found["phase"]["flux_imbalance_gc_m2_yr"]["block"]["mean"] == pytest.approx(2.0)
+    assert {name: e["seeds"] for name, e in found.items()} == {
+        "phase": [1, 2],
+        "paper": [1],
+        "state20": [],
+        "analogue": [],
+        "no_soil": [1, 2, 3],
+    }
+    assert found["no_soil"]["changes"] == {"leave_out": ["soil"]}
+    assert found["phase"]["changes"] == found["analogue"]["changes"] == {}
+
+
+def test_the_tables_hold_every_training_and_every_mean(own: Path, tmp_path: Path) -> None:
+    tests = [
+        ("wide", write_test(tmp_path / f"{seed}.nc", {"phase": error}, seed=seed, d_model=128))
+        for seed, error in ((4, 0.2), (5, 0.6))
+    ]
+    compare_experiments([own], tests, tmp_path / "out")
+    by_seed = pd.read_csv(tmp_path / "out" / "skill_by_seed.csv")
+    wide = by_seed[by_seed.experiment == "wide"]
+    assert list(wide.seed) == [4, 5]
+    np.testing.assert_allclose(wide.median_abs_log_ratio, [0.2, 0.6])
+    mean = pd.read_csv(tmp_path / "out" / "skill.csv").set_index("experiment")
+    assert mean.loc["wide", "seeds"] == 2
+    assert mean.loc["wide", "median_abs_log_ratio_mean"] == pytest.approx(0.4)
+    assert np.isnan(mean.loc["analogue", "median_abs_log_ratio_std"])
+
+
+def damaged(path: Path, attribute: str, value: str | None) -> Path:
+    with netCDF4.Dataset(path, "r+") as dataset:
+        dataset.delncattr(attribute)
+        if value is not None:
+            dataset.setncattr(attribute, value)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda path: write_test(path, {"phase": 0.1}, seed=2, epochs=3),
+            "has other settings than the other",
+        ),
+        (lambda path: write_test(path, {"phase": 0.1}, dataset="d2", seed=2), "has other test cells than"),
+        (lambda path: write_test(path, {"phase": 0.1}), "two test files are of phase, seed 1, block split"),
+        (
+            lambda path: damaged(write_test(path, {"phase": 0.1}), "settings_phase", None),
+            "settings_phase is missing",
+        ),
+        (
+            lambda path: damaged(write_test(path, {"phase": 0.1}), "settings_phase", "{"),
+            "no settings of the surrogate",
+        ),
+    ],
+    ids=["other settings", "other cells", "twice", "no settings", "damaged settings"],
+)
+def test_files_that_do_not_belong_together_are_refused(
+    make: Any, words: str, own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = make(tmp_path / "other.nc"), tmp_path / "out"
+    with pytest.raises(SystemExit) as stopped:
+        main(
+            ["compare-experiments", "--own", str(own), "--test", "phase", str(path), "--output-dir", str(out)]
+        )
+    assert stopped.value.code == 2
+    assert words in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_the_runs_file_without_the_runs_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no prediction of phase"):
+        compare_experiments([write_test(tmp_path / "x.nc", {"analogue": 0.1})], [], tmp_path / "out")
+
+
+def test_the_report_shows_the_experiments_where_there_are_any(own: Path, tmp_path: Path) -> None:
+    test = write_test(tmp_path / "2.nc", {"phase": 0.4}, leave_out=["forcing"], lambda_physics=0.0)
+    root = tmp_path / "run"
+    root.mkdir()
+    products, facts = synthetic_run(root, GRID)
+    compare_experiments([own], [("no_climate", test)], root / "experiments")
+    comparison = root / "experiments" / "comparison.json"
+    for experiments in (None, comparison):
+        with_them = replace(products, experiments=experiments)
+        summary = write_summary(with_them, facts, root / "summary.json")
+        write_report(root / "summary.json", with_them, root / "report")
+        page = (root / "report" / "index.html").read_text(encoding="utf-8")
+        if experiments is None:
+            assert summary["experiments"] == {}
+            assert 'id="experiments"' not in page
+    assert summary["experiments"] == read_json(comparison)["experiments"]
+    assert '<h2 id="experiments">' in page
+    assert "leave_out: forcing; lambda_physics: 0.0" in page
+    assert (
+        "Targets with a lower R² than the run&#39;s settings, of 1: PHASE, paper preset 1, no_climate 1"
+        in page
+    )
+    assert (root / "report" / "figures" / "experiments.png").stat().st_size > 0
+    assert "../experiments/skill.csv" in page
