@@ -1,6 +1,8 @@
 # make run    the whole accelerated spin-up (CONFIG=... for another configuration)
 # make test   the tests
 # make lint   ruff, mypy, snakefmt, snakemake --lint
+# make profile      links profiles/slurm, so that `snakemake --profile slurm` works
+# make test-slurm   the tests on a SLURM of their own (superuser, Debian's slurm-wlm and munge)
 # make venv   only the virtual environment
 
 PYTHON ?= python3
@@ -13,13 +15,25 @@ export PATH := $(VENV)/bin:$(PATH)
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: run test lint venv
+.PHONY: run test test-slurm lint venv profile
 
 run: $(STAMP)
 	@snakemake $(if $(filter-out workflow_config.yaml,$(CONFIG)),--configfile $(CONFIG))
 
 test: $(STAMP)
 	@python -m pytest
+
+test-slurm: $(STAMP)
+	@python -m pytest --numprocesses=0 -m slurm tests/slurm
+
+# Where Snakemake looks for the profiles of a user.
+PROFILE := $(if $(XDG_CONFIG_HOME),$(XDG_CONFIG_HOME),$(HOME)/.config)/snakemake/slurm
+
+profile:
+	@mkdir -p $(dir $(PROFILE))
+	@if [ -e $(PROFILE) ] && [ ! -L $(PROFILE) ]; then echo "$(PROFILE) exists and is no link; move it away first" >&2; exit 2; fi
+	@ln -sfn $(CURDIR)/profiles/slurm $(PROFILE)
+	@echo "$(PROFILE) -> $(CURDIR)/profiles/slurm"
 
 lint: $(STAMP)
 	ruff check .

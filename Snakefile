@@ -4,6 +4,7 @@
 #   snakemake --configfile my_config.yaml         a configuration of your own
 #   snakemake -n                                  what would run, and why
 #   snakemake experiments                         only the experiments of the surrogate and their comparison
+#   snakemake --profile slurm                     on a cluster (docs/cluster.md)
 from snakemake.utils import min_version
 
 min_version("9.10")
@@ -13,6 +14,7 @@ configfile: "workflow_config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/batch.smk"
 include: "rules/world.smk"
 include: "rules/domains.smk"
 include: "rules/forcing.smk"
@@ -48,8 +50,9 @@ rule all:
 
 
 onstart:
-    # Before any job: do the inputs belong together, is there room? Not a rule: what depends on a file that
-    # is made anew in each run would be made anew too.
+    # Before any job: is nobody else at work on this run, do the inputs belong together, is there room? Not a
+    # rule: what depends on a file that is made anew in each run would be made anew too.
+    begin_this_run()
     check_inputs()
     write_plan(workflow.dag.jobs)
 

@@ -1,5 +1,6 @@
 # The checked configuration and what the rules share: paths, settings, chains of segments.
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path

@@ -7,6 +7,7 @@
 #
 # A segment writes several history files whose names follow from its years, so that there is one rule
 # for each segment rather than a wildcard. Restarts are kept: a chain resumes from the last good one.
+# A profile sets resources and threads of all segments as those of `run_segment`, of one chain as `run_ad`.
 FIRST_RESTART = {
     "ad": [],
     "reference": restart_file("ad", CONFIG.land_model.boundaries("ad")[-1]),
@@ -23,6 +24,7 @@ SEGMENT_SETTINGS = settings(
 for case in ("ad", "reference", *(("control", "injected") if RUNS_TARGET else ())):
     boundaries = CONFIG.land_model.boundaries(case)
     for start, end in zip(boundaries[:-1], boundaries[1:]):
+        set_by_profile(f"run_{case}_{end:04d}", f"run_{case}", "run_segment")
 
         rule:
             name:

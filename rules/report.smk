@@ -29,7 +29,7 @@ rule write_report:
         mem_mb=2000,
         runtime=30,
         # Said in the summary; a resource, so that another number of cores reruns nothing.
-        cores_used=workflow.cores or 1,
+        cores_used=workflow.resource_settings.cores or 1,
     params:
         verdict=lambda wildcards, input: [
             word for role in ("verdict", "drift") if input.get(role) for word in (f"--{role}", input[role])

@@ -1,0 +1,246 @@
+"""Jobs of a batch system: one at a time works on a stage, and none of a run that was given up.
+
+SLURM jobs outlive the process that submitted them. When that process is killed and started again, its
+former jobs are still running or waiting in the queue, and nothing attaches to them. The next run cancels
+what it finds of them. That is for thrift; two files see to it that no product is written by two jobs:
+
+- `locks/run.json` names the run that is under way. A job whose run it is not (it learns its own from the
+  environment) stops before it touches a product.
+- `locks/<stage>.json` names the job at work on a stage. Whoever comes next cancels that job, waits until
+  SLURM no longer knows it, and begins.
+
+Both are made by a hard link, which succeeds for one process only, on file systems of clusters too.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+
+from phase_lib.base.errors import InputError, PhaseError
+from phase_lib.base.files import write_json
+
+#: Environment variable in which a job finds the run that submitted it.
+RUN_VARIABLE = "PHASE_RUN"
+#: Environment variable in which `sbatch` of the profile finds where to note the numbers of jobs.
+SUBMITTED_VARIABLE = "PHASE_SUBMITTED"
+#: Seconds between two looks at a lock or at the queue.
+_PAUSE = 2.0
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock.
+
+    Attributes:
+        run: the run it belongs to.
+        job: number of its SLURM job; empty outside SLURM.
+        host: name of its machine.
+        pid: number of its process.
+        born: start of that process, seconds of the epoch (a number alone comes round again).
+        since: when it took the lock, for people.
+    """
+
+    run: str
+    job: str
+    host: str
+    pid: int
+    born: float
+    since: str
+
+    @classmethod
+    def this_process(cls, run: str) -> Holder:
+        """This process, as a member of a run."""
+        return cls(
+            run=run,
+            job=os.environ.get("SLURM_JOB_ID", ""),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            born=psutil.Process().create_time(),
+            since=datetime.now().astimezone().isoformat(timespec="seconds"),
+        )
+
+
+def begin_run(directory: Path) -> None:
+    """Makes this process the one that works on a run, and hands the run's name to its jobs.
+
+    Args:
+        directory: the run's directory.
+
+    Raises:
+        InputError: another process is at work on the run, or may be (on another machine).
+    """
+    lock = _run_lock(directory)
+    me = Holder.this_process(uuid.uuid4().hex)
+    while not _linked(lock, me):
+        other = _read(lock)
+        if other is None:
+            continue
+        if other.host != me.host:
+            raise InputError(
+                lock,
+                f"process {other.pid} on {other.host} works on this run since {other.since}",
+                remedy="if it no longer runs there, remove this file",
+            )
+        if _is_running(other):
+            raise InputError(
+                lock,
+                f"process {other.pid} works on this run since {other.since}",
+                remedy="wait until it has ended, or stop it",
+            )
+        lock.unlink(missing_ok=True)
+    os.environ[RUN_VARIABLE] = me.run
+    atexit.register(_release, lock, me)
+
+
+def cancel_former_jobs(directory: Path) -> None:
+    """Cancels the jobs that a killed run left in the queue, and has those of this run noted.
+
+    Args:
+        directory: the run's directory.
+    """
+    submitted = (directory / "slurm_jobs" / "submitted").resolve()
+    submitted.parent.mkdir(parents=True, exist_ok=True)
+    numbers = set(submitted.read_text(encoding="utf-8").split()) if submitted.is_file() else set()
+    left = sorted(numbers & _own_queue()) if numbers else []
+    if left:
+        print(f"phase: jobs of a run that was killed are cancelled: {', '.join(left)}", file=sys.stderr)
+        subprocess.run(["scancel", *left], check=False)
+        while set(left) & _own_queue():
+            time.sleep(_PAUSE)
+    submitted.unlink(missing_ok=True)
+    os.environ[SUBMITTED_VARIABLE] = str(submitted)
+
+
+def enter_stages(directory: Path, stages: Sequence[str], patience: float) -> None:
+    """What a SLURM job does before it touches a product: it becomes the only one at work on its stages.
+
+    A job of an earlier, killed run that still works on one of them is cancelled first. The locks go when
+    this process ends; one left by a cancelled job is taken over.
+
+    Args:
+        directory: the run's directory.
+        stages: names of the job's stages; several in a group job.
+        patience: seconds that a file written elsewhere may take to be seen here.
+
+    Raises:
+        PhaseError: the run of this job was given up; nothing was touched.
+    """
+    me = Holder.this_process(os.environ.get(RUN_VARIABLE, ""))
+    _stop_if_given_up(directory, me, patience)
+    for stage in stages:
+        _take(directory / "locks" / f"{stage}.json", me)
+    # While it waited, its own run may have been replaced.
+    _stop_if_given_up(directory, me, patience)
+    # For the account of the hours: which job did what.
+    write_json(
+        directory / "slurm_jobs" / f"{me.job}.json",
+        {"job": me.job, "stages": list(stages), "started": me.since},
+    )
+
+
+def _run_lock(directory: Path) -> Path:
+    return directory / "locks" / "run.json"
+
+
+def _stop_if_given_up(directory: Path, me: Holder, patience: float) -> None:
+    end = time.monotonic() + patience
+    while (current := _read(_run_lock(directory))) is None or current.run != me.run:
+        if time.monotonic() >= end:
+            raise PhaseError(
+                f"{_run_lock(directory)}: job {me.job} belongs to a run that was given up; it did nothing"
+            )
+        time.sleep(_PAUSE)
+
+
+def _take(lock: Path, me: Holder) -> None:
+    """Holds a stage's lock; its former holder is cancelled and gone."""
+    while not _linked(lock, me):
+        other = _read(lock)
+        if other is None:
+            continue
+        if other.job == me.job:
+            # The outer process of this job, or its former self, which SLURM started again after a node failed.
+            return
+        if _in_queue(other.job):
+            print(
+                f"phase: {lock.stem}: job {other.job} works on it since {other.since}; it is cancelled",
+                file=sys.stderr,
+            )
+            subprocess.run(["scancel", other.job], check=False)
+            while _in_queue(other.job):
+                time.sleep(_PAUSE)
+        if _read(lock) == other:
+            lock.unlink(missing_ok=True)
+    atexit.register(_release, lock, me)
+
+
+def _linked(lock: Path, me: Holder) -> bool:
+    """Makes the lock, complete at once; False where there is one."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    draft = lock.with_name(f".{lock.name}.{me.host}.{me.pid}.part")
+    draft.write_text(json.dumps(asdict(me)), encoding="utf-8")
+    try:
+        os.link(draft, lock)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    return True
+
+
+def _read(lock: Path) -> Holder | None:
+    try:
+        return Holder(**json.loads(lock.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise InputError(lock, "is not a lock of this software", remedy="remove this file") from error
+
+
+def _release(lock: Path, me: Holder) -> None:
+    if _read(lock) == me:
+        lock.unlink(missing_ok=True)
+
+
+def _is_running(holder: Holder) -> bool:
+    """Is a process of this machine still there?"""
+    try:
+        return abs(psutil.Process(holder.pid).create_time() - holder.born) < 1.0
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _own_queue() -> set[str]:
+    """Numbers of this user's jobs that wait, run or end; waits for a controller that does not answer."""
+    while True:
+        answer = subprocess.run(
+            ["squeue", "--me", "--noheader", "--format=%A"], capture_output=True, text=True, check=False
+        )
+        if answer.returncode == 0:
+            return set(answer.stdout.split())
+        print(f"phase: squeue: {answer.stderr.strip()}; asked again", file=sys.stderr)
+        time.sleep(_PAUSE)
+
+
+def _in_queue(job: str) -> bool:
+    """Does SLURM still know a job as waiting, running or ending? While it does not answer, it may."""
+    answer = subprocess.run(
+        ["squeue", "--noheader", f"--jobs={job}", "--format=%T"], capture_output=True, text=True, check=False
+    )
+    if answer.returncode == 0:
+        return bool(answer.stdout.strip())
+    # A job that ended some minutes ago.
+    return "Invalid job id" not in answer.stderr

@@ -1,0 +1,43 @@
+# On a cluster: who works on the run and on each stage, and what a profile says of many rules at once.
+from snakemake.cli import get_argument_parser
+
+from phase_lib.base.batch import begin_run, cancel_former_jobs, enter_stages
+
+
+def begin_this_run():
+    """Ends the run where another Snakemake is at work on it; readies the submission of jobs."""
+    try:
+        begin_run(Path(RUN))
+    except PhaseError as error:
+        print(f"phase: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    if workflow.executor_plugin.name == "slurm":
+        cancel_former_jobs(Path(RUN))
+        os.environ["PATH"] = f"{workflow.basedir}/profiles/slurm/bin{os.pathsep}{os.environ['PATH']}"
+
+
+def set_by_profile(rule, *families):
+    """What a profile sets for a family of rules holds for one of them, unless it names that one."""
+    given = workflow.resource_settings
+    for values in (given._parsed_overwrite_resources, given._parsed_overwrite_threads):
+        for family in families:
+            if rule not in values and family in values:
+                values[rule] = values[family]
+
+
+# A SLURM job reads this file again. Before it looks at any product it becomes the only one at work on its
+# stages: Snakemake removes a job's former outputs before it calls the command.
+if workflow.remote_exec and "SLURM_JOB_ID" in os.environ:
+    arguments = get_argument_parser().parse_args(sys.argv[1:])
+    try:
+        enter_stages(
+            Path(RUN),
+            [
+                "-".join([target.rulename, *target.wildcards_dict.values()])
+                for target in arguments.target_jobs
+            ],
+            patience=arguments.latency_wait,
+        )
+    except PhaseError as error:
+        print(f"phase: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,111 @@
+"""One process works on a run; a job of a run that was given up does nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from phase_lib.base.batch import RUN_VARIABLE, begin_run, enter_stages
+from phase_lib.base.errors import InputError, PhaseError
+
+BEGIN = """
+import sys, time
+from pathlib import Path
+from phase_lib.base.batch import begin_run
+begin_run(Path(sys.argv[1]))
+print("begun", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+@contextmanager
+def another_process(directory: Path, seconds: float) -> Iterator[subprocess.Popen[str]]:
+    """A process of its own that works on the run for some seconds."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", BEGIN, str(directory), str(seconds)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(autouse=True)
+def _no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(RUN_VARIABLE, "")
+
+
+def test_a_run_has_one_process(tmp_path: Path) -> None:
+    with another_process(tmp_path, 60) as process:
+        with pytest.raises(InputError, match=rf"run\.json: process {process.pid} works on this run") as caught:
+            begin_run(tmp_path)
+        assert caught.value.exit_code == 2
+
+
+def test_a_killed_process_does_not_keep_the_run(tmp_path: Path) -> None:
+    with another_process(tmp_path, 60) as process:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    begin_run(tmp_path)
+    assert json.loads((tmp_path / "locks" / "run.json").read_text())["pid"] == os.getpid()
+
+
+def test_a_process_that_ends_leaves_no_lock(tmp_path: Path) -> None:
+    with another_process(tmp_path, 0) as process:
+        assert process.wait() == 0
+    assert list((tmp_path / "locks").iterdir()) == []
+
+
+def test_a_run_of_another_machine_is_left_alone_and_the_file_to_remove_is_named(tmp_path: Path) -> None:
+    begin_run(tmp_path)
+    lock = tmp_path / "locks" / "run.json"
+    lock.write_text(json.dumps({**json.loads(lock.read_text()), "host": "login05"}))
+    before = lock.read_text()
+    with pytest.raises(InputError, match=r"run\.json: process \d+ on login05 .* remove this file"):
+        begin_run(tmp_path)
+    assert lock.read_text() == before
+
+
+def test_a_lock_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks" / "run.json").write_text("{}")
+    with pytest.raises(InputError, match=r"run\.json: is not a lock"):
+        begin_run(tmp_path)
+
+
+def test_a_job_of_the_run_takes_its_stages_and_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_run(tmp_path)
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    for _ in range(2):  # the job's outer and its inner process
+        enter_stages(tmp_path, ["split_cells-block", "split_cells-random"], patience=0)
+    assert {path.name for path in (tmp_path / "locks").iterdir()} == {
+        "run.json",
+        "split_cells-block.json",
+        "split_cells-random.json",
+    }
+    record = json.loads((tmp_path / "slurm_jobs" / "17.json").read_text())
+    assert record["stages"] == ["split_cells-block", "split_cells-random"]
+
+
+def test_a_job_of_a_run_that_was_given_up_touches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_run(tmp_path)
+    monkeypatch.setenv(RUN_VARIABLE, "the run before")
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    with pytest.raises(PhaseError, match="job 17 belongs to a run that was given up"):
+        enter_stages(tmp_path, ["train_surrogate-block"], patience=0)
+    assert [path.name for path in tmp_path.rglob("*.json")] == ["run.json"]

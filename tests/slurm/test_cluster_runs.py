@@ -1,0 +1,157 @@
+"""The workflow on a real SLURM: undisturbed, disturbed in every way that costs users weeks, and rerun."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+
+from tests.slurm.cluster import Cluster, Job, wait_until
+from tests.slurm.conftest import ClusterRun, submitted
+
+RESTART = "ad.elm.r.0021-01-01-00000.nc"
+#: Stages that hold a GPU.
+ON_GPU = ("train_surrogate", "train_paper_surrogate", "predict_cells", "predict_test_cells")
+
+
+def of_run(cluster: Cluster, printed: str) -> list[Job]:
+    numbers = set(submitted(printed))
+    return [job for job in cluster.jobs() if job.id in numbers]
+
+
+def is_stage(job: Job, *stages: str) -> bool:
+    return job.stage.removeprefix("rule_").partition("_wildcards_")[0] in stages
+
+
+def assert_same_pools(one: Path, other: Path) -> None:
+    """Every variable of two restarts is equal, bit for bit."""
+    with netCDF4.Dataset(one) as a, netCDF4.Dataset(other) as b:
+        a.set_auto_mask(False)
+        b.set_auto_mask(False)
+        assert set(a.variables) == set(b.variables)
+        for name in a.variables:
+            np.testing.assert_array_equal(a[name][...], b[name][...], err_msg=name)
+
+
+def assert_same_products(copy: ClusterRun, undisturbed: ClusterRun) -> None:
+    for name in (f"restart/{RESTART}", "landmodel/injected/injected.elm.r.0061-01-01-00000.nc"):
+        assert_same_pools(copy.results / name, undisturbed.results / name)
+    assert list(copy.results.rglob("*.part")) == []
+
+
+def test_every_stage_runs_in_its_partition_and_only_surrogate_stages_hold_a_gpu(
+    cluster: Cluster, undisturbed: ClusterRun
+) -> None:
+    printed = undisturbed.terminal.read_text(encoding="utf-8")
+    jobs = of_run(cluster, printed)
+    assert {job.state for job in jobs} == {"COMPLETED"}
+    for job in jobs:
+        if is_stage(job, *ON_GPU):
+            assert (job.partition, job.tres) == ("gpu", "gres:gpu:a100:1"), job
+        else:
+            assert (job.partition, job.tres) == ("cpu", ""), job
+    stages = {job.stage.removeprefix("rule_").partition("_wildcards_")[0] for job in jobs}
+    assert {*ON_GPU, "make_world", "run_ad_0021", "run_reference_0101", "inject_restart"} <= stages
+    # Small stages that follow each other are one job, and nothing but the end ran where Snakemake does.
+    assert sum("dataset" in job.stage for job in jobs) == 1
+    assert sum("closing" in job.stage for job in jobs) == 1
+    assert printed.count("localrule ") == printed.count("localrule all:") == 1
+
+
+def test_a_second_run_has_nothing_to_do(cluster: Cluster, undisturbed: ClusterRun) -> None:
+    before = len(cluster.jobs())
+    assert "Nothing to be done" in undisturbed.complete(undisturbed.begin())
+    assert len(cluster.jobs()) == before
+
+
+def test_lost_jobs_nodes_and_controllers_leave_the_products_as_they_were(
+    cluster: Cluster, undisturbed: ClusterRun, copy: ClusterRun
+) -> None:
+    run = copy.begin("--forcerun", "train_surrogate")
+
+    training = cluster.running("rule_train_surrogate_wildcards_block")
+    copy.suspended("train", "--log", "results/small/logs/train_surrogate-block.log")
+    cluster.cancel(training)
+
+    # The controller is away for a minute, while jobs end and others become ready.
+    cluster.stop_controller()
+    time.sleep(60)
+    cluster.start_controller()
+
+    injection = cluster.running("rule_inject_restart")
+    cluster.cancel(injection)
+
+    segment = cluster.running("rule_run_injected_0061")
+    copy.suspended("run-segment", "--case", "injected")
+    cluster.cancel(segment)
+
+    again = cluster.running("rule_run_injected_0061")
+    node = cluster.node_of(again)
+    cluster.fail_node(node)
+    try:
+        printed = copy.complete(run)
+    finally:
+        cluster.start_node(node)
+
+    jobs = {job.id: job for job in of_run(cluster, printed)}
+    assert [jobs[number].state for number in (training, injection, segment)] == ["CANCELLED"] * 3
+    # SLURM put the job of the failed node back under its own number; Snakemake did not count it as a try.
+    assert jobs[again].restarts == 1
+    assert jobs[again].state == "COMPLETED"
+    # A second try gets twice the time.
+    assert (jobs[segment].minutes, jobs[again].minutes) == (240, 480)
+    assert_same_products(copy, undisturbed)
+
+
+def test_a_segment_over_its_time_limit_is_done_again_from_the_restart_before_it(
+    cluster: Cluster, undisturbed: ClusterRun, copy: ClusterRun
+) -> None:
+    run = copy.begin("--forcerun", "run_ad_0061", "--until", "run_ad_0061")
+    late = cluster.running("rule_run_ad_0061")
+    copy.suspended("run-segment", "--case", "ad")
+    cluster.limit(late, minutes=1)
+    jobs = of_run(cluster, copy.complete(run))
+    assert [(job.stage, job.state) for job in jobs] == [
+        ("rule_run_ad_0061", "TIMEOUT"),
+        ("rule_run_ad_0061", "COMPLETED"),
+    ]
+    name = "landmodel/ad/ad.elm.r.0061-01-01-00000.nc"
+    assert_same_pools(copy.results / name, undisturbed.results / name)
+
+
+def test_after_a_kill_of_snakemake_the_same_command_goes_on_and_no_stage_runs_twice_at_once(
+    cluster: Cluster, undisturbed: ClusterRun, copy: ClusterRun
+) -> None:
+    first = copy.begin("--forcerun", "train_surrogate", "train_paper_surrogate")
+    # Two GPUs: two of the four trainings run, two wait in the queue.
+    copy.suspended("train", "--log", "results/small/logs/train_surrogate-block.log")
+    wait_until(lambda: len(submitted(copy.terminal.read_text())) == 4, 60, "four trainings are submitted")
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    orphans = submitted(copy.terminal.read_text())
+
+    printed = copy.complete(copy.begin("--forcerun", "train_surrogate", "train_paper_surrogate"))
+
+    jobs = {job.id: job for job in of_run(cluster, printed)}
+    assert {jobs[number].state for number in orphans} == {"CANCELLED"}
+    trainings = [job for job in jobs.values() if "train_" in job.stage and job.id not in orphans]
+    assert sorted(job.state for job in trainings) == ["COMPLETED"] * 4
+    assert_same_products(copy, undisturbed)
+
+
+def test_a_change_of_data_reruns_only_the_stages_behind_it(
+    cluster: Cluster, undisturbed: ClusterRun, copy: ClusterRun
+) -> None:
+    history = sorted((copy.results / "landmodel" / "injected").glob("*.h1.*.nc"))[-1]
+    # A file of its own: the copy's products are links.
+    content = history.read_bytes()
+    history.unlink()
+    history.write_bytes(content)
+    jobs = of_run(cluster, copy.complete(copy.begin()))
+    # Verdict and report, which share a job.
+    assert [job.state for job in jobs] == ["COMPLETED"]
+    assert "closing" in jobs[0].stage
