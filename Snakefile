@@ -24,6 +24,7 @@ include: "rules/surrogate.smk"
 include: "rules/injection.smk"
 include: "rules/equilibrium.smk"
 include: "rules/report.smk"
+include: "rules/job.smk"
 
 
 localrules:
