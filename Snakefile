@@ -26,6 +26,7 @@ include: "rules/experiments.smk"
 include: "rules/injection.smk"
 include: "rules/equilibrium.smk"
 include: "rules/report.smk"
+include: "rules/job.smk"
 
 
 localrules:

@@ -1,7 +1,5 @@
-# On a cluster: who works on the run and on each stage, and what a profile says of many rules at once.
-from snakemake.cli import get_argument_parser
-
-from phase_lib.base.batch import begin_run, cancel_former_jobs, enter_stages
+# On a cluster: who works on the run, and what a profile says of many rules at once.
+from phase_lib.base.batch import begin_run, cancel_former_jobs
 
 
 def begin_this_run():
@@ -23,21 +21,3 @@ def set_by_profile(rule, *families):
         for family in families:
             if rule not in values and family in values:
                 values[rule] = values[family]
-
-
-# A SLURM job reads this file again. Before it looks at any product it becomes the only one at work on its
-# stages: Snakemake removes a job's former outputs before it calls the command.
-if workflow.remote_exec and "SLURM_JOB_ID" in os.environ:
-    arguments = get_argument_parser().parse_args(sys.argv[1:])
-    try:
-        enter_stages(
-            Path(RUN),
-            [
-                "-".join([target.rulename, *target.wildcards_dict.values()])
-                for target in arguments.target_jobs
-            ],
-            patience=arguments.latency_wait,
-        )
-    except PhaseError as error:
-        print(f"phase: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)

@@ -48,6 +48,7 @@ class Job:
         state: its state.
         partition: where it was put.
         minutes: its time limit.
+        cpus: cores it was given.
         tres: generic resources per job, as asked for.
         restarts: how often SLURM put it back itself.
     """
@@ -57,6 +58,7 @@ class Job:
     state: str
     partition: str
     minutes: int
+    cpus: int
     tres: str
     restarts: int
 
@@ -223,6 +225,7 @@ def _job(record: str) -> Job:
         state=fields["JobState"],
         partition=fields["Partition"],
         minutes=int(days or 0) * 1440 + int(hours) * 60 + int(minutes),
+        cpus=int(fields["NumCPUs"]),
         tres=fields.get("TresPerJob", ""),
         restarts=int(fields["Restarts"]),
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import netCDF4
 import numpy as np
 
 from tests.slurm.cluster import Cluster, Job, wait_until
-from tests.slurm.conftest import ClusterRun, submitted
+from tests.slurm.conftest import SMALL, ClusterRun, linked, submitted
 
 RESTART = "ad.elm.r.0021-01-01-00000.nc"
 #: Stages that hold a GPU.
@@ -155,3 +157,26 @@ def test_a_change_of_data_reruns_only_the_stages_behind_it(
     # Verdict and report, which share a job.
     assert [job.state for job in jobs] == ["COMPLETED"]
     assert "closing" in jobs[0].stage
+
+
+def test_the_bare_command_works_from_the_clone_and_a_laptop_s_limits_do_not_hold(
+    cluster: Cluster, user: ClusterRun, tmp_path: Path
+) -> None:
+    # A copy of its own, with nothing made, and nothing on the command line but the profile and a file.
+    root = tmp_path / "bare"
+    shutil.copytree(user.root, root, ignore=shutil.ignore_patterns("results", ".snakemake", "home"))
+    bare = linked(ClusterRun(root, root / "results" / "small"))
+    (root / "workflow_config.yaml").write_text((root / SMALL).read_text())
+    process = subprocess.run(
+        ["snakemake", "--profile", "slurm", "results/small/world/domain.lnd.nc"],
+        cwd=root,
+        env=bare.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert process.returncode == 0, process.stdout
+    (job,) = of_run(cluster, process.stdout)
+    assert (job.stage, job.state, job.cpus) == ("rule_make_world", "COMPLETED", 8)

@@ -1,0 +1,86 @@
+"""The cluster profile names what exists, and plans what the laptop's plans."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from snakemake.cli import get_argument_parser
+
+from tests.workflow.conftest import ROOT, SMALL, Workflow
+
+PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
+#: Names under which a profile addresses several segments of the land model.
+FAMILIES = {"run_segment", "run_ad", "run_reference", "run_control", "run_injected"}
+
+
+def documented() -> Iterator[str]:
+    """The profiles of other sites in the documentation."""
+    yield from re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "cluster.md").read_text(), flags=re.DOTALL)
+
+
+PROFILES = [PROFILE.read_text(encoding="utf-8"), *documented()]
+
+
+def of_profile(text: str) -> dict[str, Any]:
+    return dict(yaml.safe_load(text))
+
+
+@pytest.fixture(scope="module")
+def rules() -> set[str]:
+    """Names of all rules of the small configuration."""
+    result = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--list-rules", "--configfile", SMALL],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(result.stdout.split())
+
+
+def test_four_lines_are_to_be_edited() -> None:
+    lines = [line for line in PROFILES[0].splitlines() if "# EDIT" in line]
+    assert [re.search(r"EDIT (\d)", line)[1] for line in lines] == ["1", "2", "3", "4"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("text", PROFILES)
+def test_every_rule_of_a_profile_is_one_of_the_workflow(text: str, rules: set[str]) -> None:
+    profile = of_profile(text)
+    # A rule that only some configurations have.
+    optional = {"join_predictions"}
+    for key in ("set-resources", "set-threads", "groups"):
+        assert set(profile.get(key, {})) <= rules | FAMILIES | optional
+
+
+@pytest.mark.parametrize("text", PROFILES)
+def test_every_key_of_a_profile_is_an_option_of_snakemake(text: str) -> None:
+    options = {
+        word for action in get_argument_parser()._actions for word in action.option_strings
+    }
+    assert {f"--{key}" for key in of_profile(text)} <= options
+
+
+def test_the_cluster_profile_plans_what_the_default_one_plans(fresh_workflow: Workflow) -> None:
+    plan = fresh_workflow.snakemake("--dry-run", "--profile", "profiles/slurm")
+    assert plan.returncode == 0, plan.stdout
+    names = set(re.findall(r"^(\w+) +\d+$", plan.stdout, flags=re.MULTILINE)) - {"total"}
+    assert names == fresh_workflow.planned()
+
+
+def test_the_link_does_not_replace_a_profile_of_the_user(tmp_path: Path) -> None:
+    own = tmp_path / ".config" / "snakemake" / "slurm"
+    own.mkdir(parents=True)
+    (own / "config.yaml").write_text("jobs: 1\n")
+    result = subprocess.run(
+        ["make", "profile"], cwd=ROOT, env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert result.returncode == 2
+    assert "exists and is no link" in result.stderr
+    assert (own / "config.yaml").read_text() == "jobs: 1\n"
