@@ -11,13 +11,14 @@ def begin_this_run():
         sys.exit(error.exit_code)
     if workflow.executor_plugin.name == "slurm":
         cancel_former_jobs(Path(RUN))
-        os.environ["PATH"] = f"{workflow.basedir}/profiles/slurm/bin{os.pathsep}{os.environ['PATH']}"
+        submission = f"{workflow.basedir}/profiles/slurm/bin"
+        os.environ.update(PATH=os.pathsep.join([submission, os.getenv("PATH", os.defpath)]))
 
 
-def set_by_profile(rule, *families):
-    """What a profile sets for a family of rules holds for one of them, unless it names that one."""
+def set_by_profile(name, *families):
+    """What a profile sets for a family of stages holds for one of them, unless it names that one."""
     given = workflow.resource_settings
     for values in (given._parsed_overwrite_resources, given._parsed_overwrite_threads):
         for family in families:
-            if rule not in values and family in values:
-                values[rule] = values[family]
+            if name not in values and family in values:
+                values[name] = values[family]

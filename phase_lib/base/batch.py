@@ -172,7 +172,7 @@ def _take(lock: Path, me: Holder) -> None:
         if other is None:
             continue
         if other.job == me.job:
-            # The outer process of this job, or its former self, which SLURM started again after a node failed.
+            # The outer process of this job, or its former self, put back by SLURM after a node failed.
             return
         if _in_queue(other.job):
             print(

@@ -48,7 +48,9 @@ def _no_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_run_has_one_process(tmp_path: Path) -> None:
     with another_process(tmp_path, 60) as process:
-        with pytest.raises(InputError, match=rf"run\.json: process {process.pid} works on this run") as caught:
+        with pytest.raises(
+            InputError, match=rf"run\.json: process {process.pid} works on this run"
+        ) as caught:
             begin_run(tmp_path)
         assert caught.value.exit_code == 2
 

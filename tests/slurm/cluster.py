@@ -123,18 +123,14 @@ class Cluster:
     def jobs(self) -> list[Job]:
         """All jobs that the controller remembers, in the order of submission."""
         records = _run("scontrol", "--oneliner", "show", "job").splitlines()
-        return sorted(
-            (_job(record) for record in records if "JobId=" in record), key=lambda job: int(job.id)
-        )
+        return sorted((_job(record) for record in records if "JobId=" in record), key=lambda job: int(job.id))
 
     def running(self, stage: str) -> str:
         """Number of the job that runs a stage; waits until one does."""
         found: list[str] = []
 
         def look() -> bool:
-            found[:] = [
-                job.id for job in self.jobs() if stage in job.stage and job.state == "RUNNING"
-            ]
+            found[:] = [job.id for job in self.jobs() if stage in job.stage and job.state == "RUNNING"]
             return bool(found)
 
         wait_until(look, 300, f"a job runs {stage}")
