@@ -7,7 +7,8 @@ from phase_lib.base.batch import enter_stages
 
 def stage_of(target):
     """Name of a job's stage, as its log and its benchmark have it."""
-    return Path(workflow.get_rule(target.rulename).benchmark.format(**target.wildcards_dict)).stem
+    pattern = workflow.get_rule(target.rulename).benchmark
+    return Path(pattern.apply_wildcards(target.wildcards_dict)).stem
 
 
 if workflow.remote_exec and "SLURM_JOB_ID" in os.environ:

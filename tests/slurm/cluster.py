@@ -49,7 +49,10 @@ class Job:
         partition: where it was put.
         minutes: its time limit.
         cpus: cores it was given.
+        nodes: machines it was given.
         tres: generic resources per job, as asked for.
+        submitted: when it was put into the queue.
+        ended: when it ended.
         restarts: how often SLURM put it back itself.
     """
 
@@ -59,7 +62,10 @@ class Job:
     partition: str
     minutes: int
     cpus: int
+    nodes: int
     tres: str
+    submitted: str
+    ended: str
     restarts: int
 
 
@@ -222,6 +228,9 @@ def _job(record: str) -> Job:
         partition=fields["Partition"],
         minutes=int(days or 0) * 1440 + int(hours) * 60 + int(minutes),
         cpus=int(fields["NumCPUs"]),
+        nodes=int(fields["NumNodes"]),
+        submitted=fields["SubmitTime"],
+        ended=fields["EndTime"],
         tres=fields.get("TresPerJob", ""),
         restarts=int(fields["Restarts"]),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -180,3 +181,35 @@ def test_the_bare_command_works_from_the_clone_and_a_laptop_s_limits_do_not_hold
     assert process.returncode == 0, process.stdout
     (job,) = of_run(cluster, process.stdout)
     assert (job.stage, job.state, job.cpus) == ("rule_make_world", "COMPLETED", 8)
+
+
+def test_experiments_fan_out_up_to_the_configured_limit(cluster: Cluster, copy: ClusterRun) -> None:
+    (copy.root / "experiments.yaml").write_text(
+        "experiments: {baselines: [mlp], seeds: 2, splits: [block, random], limit: 2}\n"
+    )
+    printed = copy.complete(copy.begin("experiments.yaml", "--", "experiments"))
+    jobs = of_run(cluster, printed)
+    trainings = [job for job in jobs if is_stage(job, "train_experiment")]
+    # The run's own settings with a second seed, the baseline with two; two splits.
+    assert len(trainings) == 6
+    assert {(job.state, job.partition, job.tres) for job in trainings} == {
+        ("COMPLETED", "gpu", "gres:gpu:a100:1")
+    }
+    at_once = [
+        sum(other.submitted <= job.submitted < other.ended for other in trainings) for job in trainings
+    ]
+    assert max(at_once) == 2
+    # The run's own stages are as they were.
+    assert not [job for job in jobs if is_stage(job, "train_surrogate", "run_ad_0021")]
+    comparison = json.loads((copy.results / "experiments" / "comparison.json").read_text())
+    assert comparison
+
+
+def test_a_training_on_two_nodes_is_one_job_on_both(cluster: Cluster, copy: ClusterRun) -> None:
+    (copy.root / "nodes.yaml").write_text("surrogate: {nodes: 2, gpus: 1}\n")
+    printed = copy.complete(copy.begin("nodes.yaml", "--", "results/small/surrogate/block/model.pt"))
+    (job,) = of_run(cluster, printed)
+    assert (job.stage, job.state) == ("rule_train_surrogate_wildcards_block", "COMPLETED")
+    assert (job.nodes, job.partition, job.tres) == (2, "gpu", "gres:gpu:a100:2")
+    log = (copy.results / "logs" / "train_surrogate-block.log").read_text()
+    assert "2 processes" in log
