@@ -1,18 +1,18 @@
 # On a cluster: who works on the run, and what a profile says of many rules at once.
-from phase_lib.base.batch import begin_run, cancel_former_jobs
+from phase_lib.base.batch import begin_run, begin_submission
 
 
 def begin_this_run():
     """Ends the run where another Snakemake is at work on it; readies the submission of jobs."""
     try:
         begin_run(Path(RUN))
+        if workflow.executor_plugin.name == "slurm":
+            begin_submission(Path(RUN))
+            patient = f"{workflow.basedir}/profiles/slurm/bin"
+            os.environ.update(PATH=os.pathsep.join([patient, os.getenv("PATH", os.defpath)]))
     except PhaseError as error:
         print(f"phase: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    if workflow.executor_plugin.name == "slurm":
-        cancel_former_jobs(Path(RUN))
-        submission = f"{workflow.basedir}/profiles/slurm/bin"
-        os.environ.update(PATH=os.pathsep.join([submission, os.getenv("PATH", os.defpath)]))
 
 
 def set_by_profile(name, *families):

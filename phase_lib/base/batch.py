@@ -30,12 +30,12 @@ from pathlib import Path
 import psutil
 
 from phase_lib.base.errors import InputError, PhaseError
-from phase_lib.base.files import write_json
+from phase_lib.base.files import read_json, write_json
 
 #: Environment variable in which a job finds the run that submitted it.
 RUN_VARIABLE = "PHASE_RUN"
-#: Environment variable in which `sbatch` of the profile finds where to note the numbers of jobs.
-SUBMITTED_VARIABLE = "PHASE_SUBMITTED"
+#: Environment variable in which the profile's own `sbatch` and `scontrol` find the directory of their notes.
+NOTES_VARIABLE = "PHASE_SLURM_JOBS"
 #: Seconds between two looks at a lock or at the queue.
 _PAUSE = 2.0
 
@@ -105,14 +105,31 @@ def begin_run(directory: Path) -> None:
     atexit.register(_release, lock, me)
 
 
-def cancel_former_jobs(directory: Path) -> None:
-    """Cancels the jobs that a killed run left in the queue, and has those of this run noted.
+def begin_submission(directory: Path) -> None:
+    """Cancels the jobs that a killed run left in the queue, and readies the notes on those of this run.
+
+    The notes: the numbers of the jobs, and SLURM's configuration, for the time when its controller is away.
 
     Args:
         directory: the run's directory.
+
+    Raises:
+        InputError: SLURM does not answer.
     """
-    submitted = (directory / "slurm_jobs" / "submitted").resolve()
-    submitted.parent.mkdir(parents=True, exist_ok=True)
+    notes = (directory / "slurm_jobs").resolve()
+    notes.mkdir(parents=True, exist_ok=True)
+    configuration = subprocess.run(
+        ["scontrol", "show", "config"], capture_output=True, text=True, check=False
+    )
+    if configuration.returncode:
+        raise InputError(
+            None,
+            f"scontrol: {configuration.stderr.strip()}",
+            expected="a SLURM that answers",
+            remedy="wait for it, or leave --profile away to run here",
+        )
+    (notes / "configuration").write_text(configuration.stdout, encoding="utf-8")
+    submitted = notes / "submitted"
     numbers = set(submitted.read_text(encoding="utf-8").split()) if submitted.is_file() else set()
     left = sorted(numbers & _own_queue()) if numbers else []
     if left:
@@ -121,7 +138,7 @@ def cancel_former_jobs(directory: Path) -> None:
         while set(left) & _own_queue():
             time.sleep(_PAUSE)
     submitted.unlink(missing_ok=True)
-    os.environ[SUBMITTED_VARIABLE] = str(submitted)
+    os.environ[NOTES_VARIABLE] = str(notes)
 
 
 def enter_stages(directory: Path, stages: Sequence[str], patience: float) -> None:
@@ -144,11 +161,7 @@ def enter_stages(directory: Path, stages: Sequence[str], patience: float) -> Non
         _take(directory / "locks" / f"{stage}.json", me)
     # While it waited, its own run may have been replaced.
     _stop_if_given_up(directory, me, patience)
-    # For the account of the hours: which job did what.
-    write_json(
-        directory / "slurm_jobs" / f"{me.job}.json",
-        {"job": me.job, "stages": list(stages), "started": me.since},
-    )
+    _note(directory / "slurm_jobs" / f"{me.job}.json", me, stages)
 
 
 def _run_lock(directory: Path) -> Path:
@@ -185,6 +198,12 @@ def _take(lock: Path, me: Holder) -> None:
         if _read(lock) == other:
             lock.unlink(missing_ok=True)
     atexit.register(_release, lock, me)
+
+
+def _note(record: Path, me: Holder, stages: Sequence[str]) -> None:
+    """Notes what a job does, for the account of the hours; the processes of a group's stages add theirs."""
+    noted = read_json(record) if record.is_file() else {"job": me.job, "stages": [], "started": me.since}
+    write_json(record, noted | {"stages": list(dict.fromkeys([*noted["stages"], *stages]))})
 
 
 def _linked(lock: Path, me: Holder) -> bool:

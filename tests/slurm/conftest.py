@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -20,11 +19,6 @@ from tests.workflow.conftest import ROOT, SMALL, Workflow, copy_of_the_workflow
 #: What the user of a cluster without accounts and accounting changes in the profile.
 EDITS = {"slurm_account: CHANGE_ME": 'slurm_account: ""', "# slurm-status-command": "slurm-status-command"}
 OVERLAY = ("--workflow-profile", "overlay")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.slurm)
 
 
 @dataclass(frozen=True)
@@ -88,6 +82,7 @@ class ClusterRun(Workflow):
         """A second copy with the same products, and a user who linked its profile."""
         super().clone(root)
         (root / "terminal.txt").unlink(missing_ok=True)
+        shutil.rmtree(root / "home")
         return linked(ClusterRun(root, root / "results" / self.results.name))
 
 
@@ -145,6 +140,3 @@ def undisturbed(user: ClusterRun) -> ClusterRun:
 def copy(undisturbed: ClusterRun, tmp_path: Path) -> ClusterRun:
     """A second copy of the finished run."""
     return undisturbed.clone(tmp_path / "copy")
-
-
-os.environ.pop("SLURM_CONF", None)

@@ -12,6 +12,8 @@ from phase_lib.base.batch import RUN_VARIABLE, begin_run
 from tests.slurm.cluster import Cluster, wait_until
 from tests.slurm.conftest import ROOT
 
+pytestmark = pytest.mark.slurm
+
 WORK = """
 import sys, time
 from pathlib import Path
@@ -29,7 +31,7 @@ def submit(directory: Path, name: str, seconds: float) -> str:
         f"#!/bin/sh\ncd {ROOT}\nexec {sys.executable} -c '{WORK}' {directory} {name} {seconds}\n"
     )
     return subprocess.check_output(
-        ["sbatch", "--parsable", f"--output={directory}/{name}.log", str(script)], text=True
+        ["sbatch", "--parsable", "--time=10", f"--output={directory}/{name}.log", str(script)], text=True
     ).strip()
 
 
