@@ -52,6 +52,7 @@ class Job:
         nodes: machines it was given.
         tres: generic resources per job, as asked for.
         submitted: when it was put into the queue.
+        started: when it began.
         ended: when it ended.
         restarts: how often SLURM put it back itself.
     """
@@ -65,6 +66,7 @@ class Job:
     nodes: int
     tres: str
     submitted: str
+    started: str
     ended: str
     restarts: int
 
@@ -230,6 +232,7 @@ def _job(record: str) -> Job:
         cpus=int(fields["NumCPUs"]),
         nodes=int(fields["NumNodes"]),
         submitted=fields["SubmitTime"],
+        started=fields["StartTime"],
         ended=fields["EndTime"],
         tres=fields.get("TresPerJob", ""),
         restarts=int(fields["Restarts"]),
