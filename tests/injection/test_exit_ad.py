@@ -1,6 +1,6 @@
 """Injecting what the model makes of an AD restart changes nothing that the model would not have changed.
 
-The oracle is the model's rule in plain loops. Before year 40 the accelerated rates were never divided by the
+The oracle is the model's rule in plain loops. Up to the start of year 40 the accelerated rates were never divided by the
 averaged scalar, so the physical rule is F alone, that is the model's with a scalar of 1. Results are equal to
 the last bit where the order of the multiplications is the same, and to 1e-15 where the oracle's pools were
 reckoned in another order before they were injected.
@@ -43,8 +43,8 @@ LAST_BITS = 1.0e-15
 def randomise(world: World, rng: np.random.Generator) -> None:
     """Other pools and averaged scalars, in AD space and with ELM's ratios.
 
-    Scalars run over the switch at 1e-3 and down to 0; they are fill where there is no biogeochemistry. From
-    year 40 on pools are the smaller the smaller the scalar that their rates were divided by.
+    Scalars run over the switch at 1e-3 and down to 0; they are fill where there is no biogeochemistry. After
+    year 40 pools are the smaller the smaller the scalar that their rates were divided by.
     """
     held = contents(world.restart)
     layout = Layout.of(held)
@@ -52,7 +52,7 @@ def randomise(world: World, rng: np.random.Generator) -> None:
     drawn = 10.0 ** rng.uniform(-4.0, 0.0, len(scalar)) * (rng.random(len(scalar)) > 0.2)
     scalar[layout.runs] = drawn[layout.runs, None]
     seen = (
-        np.where(drawn >= 1e-3, drawn, 1.0) if held["timemgr_rst_curr_ymd"] >= 400000 else np.ones(len(drawn))
+        np.where(drawn >= 1e-3, drawn, 1.0) if held["timemgr_rst_curr_ymd"] >= 410000 else np.ones(len(drawn))
     )
     new = {"scalaravg_col": scalar}
     for pool in ACCELERATED:
@@ -140,7 +140,7 @@ def test_the_models_own_exit_from_ad_injected_is_what_the_model_would_have_made(
     other = {name: held[name] * factor for name in DEAD_WOOD}
     for pool, f in factors.items():
         divided = np.ones(held["scalaravg_col"].shape)
-        if year >= 40:
+        if year > 40:
             switched = held["scalaravg_col"][:, [3]] < 1e-3
             divided = np.where(switched, 1.0, held["scalaravg_col"])
         for element in "cnp":
@@ -156,9 +156,11 @@ def test_the_models_own_exit_from_ad_injected_is_what_the_model_would_have_made(
             assert made[name].tobytes() == values.tobytes(), name
 
 
-@pytest.mark.parametrize("year", [2, 21, 39])
+@pytest.mark.parametrize("year", [2, 21, 39, 40])
 @pytest.mark.parametrize("scalar", [0.0, 0.0014, 0.03])
-def test_before_year_40_the_averaged_scalar_does_not_matter(tmp_path: Path, year: int, scalar: float) -> None:
+def test_up_to_the_start_of_year_40_the_averaged_scalar_does_not_matter(
+    tmp_path: Path, year: int, scalar: float
+) -> None:
     pools = []
     for number, value in enumerate((scalar, 1.0)):
         world = make_world(tmp_path / str(number), seed=3, year=year, scalaravg=value)
@@ -167,7 +169,7 @@ def test_before_year_40_the_averaged_scalar_does_not_matter(tmp_path: Path, year
         assert values.tobytes() == pools[1][name].tobytes(), name
 
 
-def test_from_year_40_on_a_scalar_next_to_nothing_counts_as_one(tmp_path: Path) -> None:
+def test_after_year_40_a_scalar_next_to_nothing_counts_as_one(tmp_path: Path) -> None:
     """The model's rates see 1 there; dividing by the number on file would multiply soil4 by ten thousands."""
     for scalar, seen in ((0.0, 1.0), (9.9e-4, 1.0), (1.0e-3, 1.0e-3)):
         world = make_world(tmp_path / str(scalar), seed=4, year=401, scalaravg=scalar)
