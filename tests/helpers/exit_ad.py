@@ -110,8 +110,9 @@ def leave_ad(
     """Every variable that changes when a restart flagged AD is taken to normal mode.
 
     Cascade pools x F, divided by the averaged scalar after the start of model year 40, a scalar whose fourth
-    layer is below 1e-3 counting as 1; displayed dead wood of covered patches x the mortality factor; `ppool` lifted;
-    mineral P from the maps; the averaged scalar 1 where biogeochemistry runs; totals of what changed.
+    layer is below 1e-3 counting as 1; displayed dead wood of covered patches x the mortality factor;
+    `ppool` lifted; mineral P from the maps; the averaged scalar 1 where biogeochemistry runs; totals of what
+    changed.
     """
     layout, factors = Layout.of(held), accelerations(params)
     late = held["timemgr_rst_curr_ymd"] // 10000 > 40
