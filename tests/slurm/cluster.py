@@ -116,8 +116,8 @@ class Cluster:
         wait_until(lambda: "UP" in _run("scontrol", "ping", check=False), 60, "the controller answers")
 
     def stop_controller(self) -> None:
-        """Kills the controller; jobs go on running."""
-        self._kill("slurmctld")
+        """Stops the controller, which writes down what it knows; jobs go on running."""
+        self._kill("slurmctld", signal.SIGTERM)
 
     def start_node(self, node: str) -> None:
         """Starts a node's daemon."""
@@ -157,13 +157,13 @@ class Cluster:
         _run("scancel", job)
         wait_until(lambda: not _run("squeue", "-h", f"--jobs={job}", check=False), 60, f"job {job} is gone")
 
-    def _kill(self, name: str) -> None:
+    def _kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
         file = self.directory / f"{name}.pid"
         if not file.is_file():
             return
         pid = int(file.read_text())
         try:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, how)
         except ProcessLookupError:
             return
         file.unlink(missing_ok=True)
