@@ -128,6 +128,11 @@ class Cluster:
         self._kill(f"slurmd.{node}")
         _run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
 
+    def release(self, job: str) -> None:
+        """Lets a job that was put back begin at once; SLURM waits two minutes with it."""
+        wait_until(lambda: self.state(job) == "PENDING", 30, f"job {job} is put back")
+        _run("scontrol", "update", f"jobid={job}", "starttime=now")
+
     def jobs(self) -> list[Job]:
         """All jobs that the controller remembers, in the order of submission."""
         records = _run("scontrol", "--oneliner", "show", "job").splitlines()
@@ -156,6 +161,10 @@ class Cluster:
         """Cancels a job and waits until it is gone."""
         _run("scancel", job)
         wait_until(lambda: not _run("squeue", "-h", f"--jobs={job}", check=False), 60, f"job {job} is gone")
+
+    def state(self, job: str) -> str:
+        """State of one job."""
+        return next(one.state for one in self.jobs() if one.id == job)
 
     def _kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
         file = self.directory / f"{name}.pid"

@@ -112,6 +112,7 @@ def test_lost_jobs_nodes_and_controllers_leave_the_products_as_they_were(
     again = cluster.running("rule_run_injected_0061")
     node = cluster.node_of(again)
     cluster.fail_node(node)
+    cluster.release(again)
     try:
         printed = copy.complete(run)
     finally:

@@ -35,10 +35,6 @@ def submit(directory: Path, name: str, seconds: float) -> str:
     ).strip()
 
 
-def state(cluster: Cluster, job: str) -> str:
-    return next(one.state for one in cluster.jobs() if one.id == job)
-
-
 @pytest.fixture
 def run(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Directory of a run that this process has begun."""
@@ -51,8 +47,8 @@ def test_the_twin_of_a_running_job_cancels_it_and_then_works(cluster: Cluster, r
     first = submit(run, "first", 300)
     wait_until((run / "first").exists, 60, "the first job works")
     second = submit(run, "second", 0)
-    wait_until(lambda: state(cluster, second) == "COMPLETED", 120, "the second job has worked")
-    assert state(cluster, first) == "CANCELLED"
+    wait_until(lambda: cluster.state(second) == "COMPLETED", 120, "the second job has worked")
+    assert cluster.state(first) == "CANCELLED"
     assert f"job {first} works on it" in (run / "second.log").read_text()
     assert list((run / "locks").glob("train*")) == []
 
@@ -62,7 +58,7 @@ def test_a_lock_whose_job_is_gone_holds_nobody_up(cluster: Cluster, run: Path) -
     wait_until((run / "first").exists, 60, "the first job works")
     cluster.cancel(first)
     second = submit(run, "second", 0)
-    wait_until(lambda: state(cluster, second) == "COMPLETED", 60, "the second job has worked")
+    wait_until(lambda: cluster.state(second) == "COMPLETED", 60, "the second job has worked")
 
 
 def test_a_job_that_waited_longer_than_its_run_lived_does_nothing(
@@ -70,6 +66,6 @@ def test_a_job_that_waited_longer_than_its_run_lived_does_nothing(
 ) -> None:
     monkeypatch.setenv(RUN_VARIABLE, "the run before")
     late = submit(run, "late", 0)
-    wait_until(lambda: state(cluster, late) == "FAILED", 60, "the late job stops")
+    wait_until(lambda: cluster.state(late) == "FAILED", 60, "the late job stops")
     assert not (run / "late").exists()
     assert not (run / "locks" / "train_surrogate-block.json").exists()
