@@ -17,6 +17,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -114,8 +115,15 @@ def begin_submission(directory: Path) -> None:
         directory: the run's directory.
 
     Raises:
-        InputError: SLURM does not answer.
+        InputError: SLURM is not here or does not answer.
     """
+    if shutil.which("scontrol") is None:
+        raise InputError(
+            None,
+            "scontrol: not found",
+            expected="SLURM's commands on this machine",
+            remedy="start from a login node of the cluster, or leave --profile away to run here",
+        )
     notes = (directory / "slurm_jobs").resolve()
     notes.mkdir(parents=True, exist_ok=True)
     configuration = subprocess.run(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from phase_lib.base.batch import RUN_VARIABLE, begin_run, enter_stages
+from phase_lib.base.batch import RUN_VARIABLE, begin_run, begin_submission, enter_stages
 from phase_lib.base.errors import InputError, PhaseError
 
 BEGIN = """
@@ -112,3 +112,12 @@ def test_a_job_of_a_run_that_was_given_up_touches_nothing(
     with pytest.raises(PhaseError, match="job 17 belongs to a run that was given up"):
         enter_stages(tmp_path, ["train_surrogate-block"], patience=0)
     assert [path.name for path in tmp_path.rglob("*.json")] == ["run.json"]
+
+
+def test_a_machine_without_slurm_is_told_so_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="scontrol: not found; expected SLURM's commands"):
+        begin_submission(tmp_path)
+    assert list(tmp_path.iterdir()) == []

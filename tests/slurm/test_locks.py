@@ -59,6 +59,8 @@ def test_a_lock_whose_job_is_gone_holds_nobody_up(cluster: Cluster, run: Path) -
     cluster.cancel(first)
     second = submit(run, "second", 0)
     wait_until(lambda: cluster.state(second) == "COMPLETED", 60, "the second job has worked")
+    assert (run / "second").exists()
+    assert "is cancelled" not in (run / "second.log").read_text()
 
 
 def test_a_job_that_waited_longer_than_its_run_lived_does_nothing(
