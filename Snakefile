@@ -59,7 +59,8 @@ onstart:
 
 
 onsuccess:
-    print(Path(CLOSING).read_text(encoding="utf-8") if Path(CLOSING).is_file() else "")
+    if writes_report(workflow.dag.jobs):
+        print(Path(CLOSING).read_text(encoding="utf-8"))
 
 
 onerror:

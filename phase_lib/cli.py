@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
+from click.core import ParameterSource
 
 import phase_lib
 from phase_lib.base.errors import PhaseError
@@ -501,6 +502,14 @@ def _own_words(*without: str) -> list[str]:
     return words
 
 
+def _refuse_ignored(names: Collection[str], where: str) -> None:
+    """Refuses options that the running command would not look at."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        if option.name in names and context.get_parameter_source(option.name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"{option.opts[0]} has no meaning {where}; leave it out")
+
+
 @phase.command()
 @click.option("--model", type=FILE, required=True, help="model.pt of a training.")
 @click.option("--dataset", type=FILE, required=True, help="Directory of the dataset to predict.")
@@ -545,6 +554,12 @@ def predict(
     from phase_lib.surrogate.inference import write_test_predictions
     from phase_lib.surrogate.predictions import predict as run
 
+    _refuse_ignored(
+        {"settings", "run_name", "domain_name", "accept_forcing", "part"}
+        if test
+        else {"paper", "no_baselines"},
+        "with --test" if test else "without --test",
+    )
     if test:
         if split is None:
             raise click.UsageError("--test needs --split")

@@ -1,4 +1,8 @@
 # On a cluster: who works on the run, and what a profile says of many rules at once.
+from collections import ChainMap
+
+from snakemake.resources import Resources
+
 from phase_lib.base.batch import begin_run, begin_submission
 
 
@@ -7,18 +11,20 @@ def begin_this_run():
     try:
         begin_run(Path(RUN))
         if workflow.executor_plugin.name == "slurm":
-            begin_submission(Path(RUN))
-            patient = f"{workflow.basedir}/profiles/slurm/bin"
-            os.environ.update(PATH=os.pathsep.join([patient, os.getenv("PATH", os.defpath)]))
+            begin_submission(Path(RUN), workflow.executor_settings.status_command)
+            # As the scripts in it name their own place.
+            patient = (Path(workflow.basedir) / "profiles/slurm/bin").resolve()
+            os.environ.update(PATH=os.pathsep.join([str(patient), os.getenv("PATH", os.defpath)]))
     except PhaseError as error:
         print(f"phase: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
 
 
 def set_by_profile(name, *families):
-    """What a profile sets for a family of stages holds for one of them, unless it names that one."""
+    """What a profile sets for families of stages, the closest first, holds for one of them, unless it names that."""
     given = workflow.resource_settings
-    for values in (given._parsed_overwrite_resources, given._parsed_overwrite_threads):
-        for family in families:
-            if name not in values and family in values:
-                values[name] = values[family]
+    resources, threads = given._parsed_overwrite_resources, given._parsed_overwrite_threads
+    if found := [resources[key] for key in (name, *families) if key in resources]:
+        resources[name] = Resources(dict(ChainMap(*found)))
+    if found := [threads[key] for key in (name, *families) if key in threads]:
+        threads[name] = found[0]

@@ -82,12 +82,14 @@ def check_inputs():
         sys.exit(status)
 
 
-def write_plan(jobs):
-    """Names the stages of the run for its report: benchmarks of other ones may lie in its directory.
+def writes_report(jobs):
+    """Is the report wanted, or a part of the run alone?"""
+    return any(job.rule.name == "write_report" for job in jobs)
 
-    Nothing where the report is not wanted: the plan is then a part of the run.
-    """
-    if any(job.rule.name == "write_report" for job in jobs):
+
+def write_plan(jobs):
+    """Names the stages of the run for its report: benchmarks of other ones may lie in its directory."""
+    if writes_report(jobs):
         stages = {Path(job.benchmark).stem for job in jobs if job.benchmark}
         write_json(STAGES, {"stages": sorted(stages)})
 

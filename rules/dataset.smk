@@ -14,9 +14,6 @@ rule split_cells:
         benchmark_file("split_cells-{split}")
     conda:
         "../envs/cpu.yaml"
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
         dataset=subpath(input.cells, parent=True),
         settings=settings(CONFIG.dataset, "test_fraction", "validation_fraction", "block_degrees"),
@@ -45,9 +42,6 @@ rule normalize_features:
         benchmark_file("normalize_features-{split}")
     conda:
         "../envs/cpu.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         dataset=subpath(input.cells, parent=True),
         settings=settings(CONFIG.surrogate, *NORMALIZED_BY),

@@ -14,9 +14,6 @@ rule judge_equilibrium:
         benchmark_file("judge_equilibrium")
     conda:
         "../envs/cpu.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         settings=settings(CONFIG.equilibrium),
         forcing_years=CONFIG.world.forcing_years,

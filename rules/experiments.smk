@@ -107,9 +107,6 @@ rule compare_experiments:
         benchmark_file("compare_experiments")
     conda:
         "../envs/cpu.yaml"
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
         tests=lambda wildcards, input: [
             word

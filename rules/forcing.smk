@@ -21,9 +21,6 @@ rule reduce_forcing:
     conda:
         "../envs/cpu.yaml"
     threads: 2
-    resources:
-        mem_mb=3000,
-        runtime=120,
     params:
         kind=of_forcing("kind"),
         # Patterns: a shell takes no command line with thousands of names.

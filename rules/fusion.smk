@@ -23,9 +23,6 @@ rule fuse_records:
         benchmark_file("fuse_records-{domain}-{part}")
     conda:
         "../envs/cpu.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=120,
     params:
         directory=subpath(output.cells, parent=True),
         parts=CONFIG.fusion.jobs,
@@ -63,9 +60,6 @@ rule join_records:
         benchmark_file("join_records")
     conda:
         "../envs/cpu.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=10,
     params:
         directory=subpath(output.cells, parent=True),
         records=lambda wildcards, input: [

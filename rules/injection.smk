@@ -16,9 +16,6 @@ rule inject_restart:
     priority: 60
     conda:
         "../envs/cpu.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=60,
     params:
         settings=settings(CONFIG.injection),
         ood=settings(CONFIG.ood, "action"),
@@ -49,9 +46,6 @@ rule convert_control:
         benchmark_file("convert_control")
     conda:
         "../envs/cpu.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=60,
     params:
         settings=settings(CONFIG.injection),
         mortality_factor=TARGET.mortality_factor,

@@ -48,9 +48,6 @@ for case in ("ad", "reference", *(("control", "injected") if RUNS_TARGET else ()
             conda:
                 "../envs/cpu.yaml"
             threads: SEGMENT_THREADS[case]
-            resources:
-                mem_mb=2000,
-                runtime=240,
             params:
                 case=case,
                 mode="ad" if case == "ad" else "normal",

@@ -26,8 +26,6 @@ rule write_report:
     conda:
         "../envs/cpu.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
         # Said in the summary; a resource, so that another number of cores reruns nothing.
         cores_used=workflow.resource_settings.cores or 1,
     params:

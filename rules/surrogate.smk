@@ -2,12 +2,10 @@
 DEVICE_ENV = {"auto": "../envs/auto.yaml", "cpu": "../envs/cpu.yaml", "cuda": "../envs/gpu.yaml"}[
     CONFIG.surrogate.device
 ]
-# What a job asks a cluster for; which GPUs those are is for its profile to say. Predictions take one.
+# What a job asks a cluster for; which GPUs those are, and how long, is for its profile to say. Predictions take one.
 GPUS = {} if CONFIG.surrogate.device == "cpu" else {"gpu": 1}
 GPUS_PER_NODE, NODES = CONFIG.surrogate.gpus, CONFIG.surrogate.nodes
-TRAINING_JOB = {"mem_mb": 4000 * GPUS_PER_NODE, "runtime": 240}
-if GPUS:
-    TRAINING_JOB["gpu"] = GPUS_PER_NODE * NODES
+TRAINING_JOB = {"gpu": GPUS_PER_NODE * NODES} if GPUS else {}
 if NODES > 1:
     # `phase train` itself starts a task on each node by srun: the job must not lie in one of srun's (mpi), and
     # has as many tasks as nodes, whatever its GPUs.
@@ -62,9 +60,7 @@ use rule normalize_features as normalize_paper_features with:
     benchmark:
         benchmark_file("normalize_paper_features-{split}")
     params:
-        dataset=subpath(input.cells, parent=True),
         settings=settings(PAPER_SETTINGS, *NORMALIZED_BY),
-        code=code_hash("surrogate/targets"),
 
 
 use rule train_surrogate as train_paper_surrogate with:
@@ -81,10 +77,7 @@ use rule train_surrogate as train_paper_surrogate with:
         benchmark_file("train_paper_surrogate-{split}")
     priority: 5
     params:
-        dataset=subpath(input.cells, parent=True),
         settings=settings(PAPER_SETTINGS),
-        directory=subpath(output.model, parent=True),
-        code=code_hash("surrogate/training"),
     message:
         "training the surrogate with the paper's preset ({wildcards.split} split)"
 
@@ -112,8 +105,6 @@ rule predict_cells:
         DEVICE_ENV
     resources:
         **GPUS,
-        mem_mb=4000,
-        runtime=60,
     params:
         dataset=subpath(input.cells, parent=True),
         settings=settings(CONFIG.ood),
@@ -145,9 +136,6 @@ if OF_PART:
         priority: 60
         conda:
             "../envs/cpu.yaml"
-        resources:
-            mem_mb=2000,
-            runtime=30,
         params:
             code=code_hash("surrogate/predictions"),
         message:
@@ -172,8 +160,6 @@ rule predict_test_cells:
         DEVICE_ENV
     resources:
         **GPUS,
-        mem_mb=4000,
-        runtime=60,
     params:
         dataset=subpath(input.cells, parent=True),
         paper=lambda wildcards, input: ["--paper", input.paper] if input.paper else [],

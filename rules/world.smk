@@ -23,9 +23,6 @@ rule make_world:
     conda:
         "../envs/cpu.yaml"
     threads: 2
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         settings=settings(CONFIG.world),
         directory=subpath(output.domain, parent=True),

@@ -5,7 +5,8 @@ former jobs are still running or waiting in the queue, and nothing attaches to t
 what it finds of them. That is for thrift; two files see to it that no product is written by two jobs:
 
 - `locks/run.json` names the run that is under way. A job whose run it is not (it learns its own from the
-  environment) stops before it touches a product.
+  environment) stops before it touches a product. So does one that its run does not know to have submitted:
+  where SLURM's answer was lost, the stage is submitted again.
 - `locks/<stage>.json` names the job at work on a stage. Whoever comes next cancels that job, waits until
   SLURM no longer knows it, and begins.
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -24,6 +26,7 @@ import sys
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +40,10 @@ from phase_lib.base.files import read_json, write_json
 RUN_VARIABLE = "PHASE_RUN"
 #: Environment variable in which the profile's own `sbatch` and `scontrol` find the directory of their notes.
 NOTES_VARIABLE = "PHASE_SLURM_JOBS"
+#: The line of `scontrol show config` where no database records the jobs.
+_WITHOUT_ACCOUNTING = re.compile(
+    r"^AccountingStorageType\s*=\s*(\(null\)|accounting_storage/none)?\s*$", re.MULTILINE
+)
 #: Seconds between two looks at a lock or at the queue.
 _PAUSE = 2.0
 
@@ -101,21 +108,22 @@ def begin_run(directory: Path) -> None:
                 f"process {other.pid} works on this run since {other.since}",
                 remedy="wait until it has ended, or stop it",
             )
-        lock.unlink(missing_ok=True)
+        _remove(lock, other)
     os.environ[RUN_VARIABLE] = me.run
     atexit.register(_release, lock, me)
 
 
-def begin_submission(directory: Path) -> None:
+def begin_submission(directory: Path, status_command: str) -> None:
     """Cancels the jobs that a killed run left in the queue, and readies the notes on those of this run.
 
     The notes: the numbers of the jobs, and SLURM's configuration, for the time when its controller is away.
 
     Args:
         directory: the run's directory.
+        status_command: what the executor asks for the states of jobs, `sacct` or `squeue`.
 
     Raises:
-        InputError: SLURM is not here or does not answer.
+        InputError: SLURM is not here, does not answer, or will never tell by that command.
     """
     if shutil.which("scontrol") is None:
         raise InputError(
@@ -136,15 +144,23 @@ def begin_submission(directory: Path) -> None:
             expected="a SLURM that answers",
             remedy="wait for it, or leave --profile away to run here",
         )
+    if status_command == "sacct" and _WITHOUT_ACCOUNTING.search(configuration.stdout):
+        # Asked by sacct, such a cluster never says that a job has ended.
+        raise InputError(
+            None,
+            "slurm-status-command is sacct, and this cluster has no accounting (scontrol show config)",
+            expected="squeue",
+            remedy="set slurm-status-command: squeue in the profile",
+        )
     (notes / "configuration").write_text(configuration.stdout, encoding="utf-8")
-    submitted = notes / "submitted"
-    numbers = set(submitted.read_text(encoding="utf-8").split()) if submitted.is_file() else set()
+    submitted = _submitted(directory)
+    numbers = _words(submitted)
     left = sorted(numbers & _own_queue()) if numbers else []
     if left:
         print(f"phase: jobs of a run that was killed are cancelled: {', '.join(left)}", file=sys.stderr)
-        subprocess.run(["scancel", *left], check=False)
-        while set(left) & _own_queue():
-            time.sleep(_PAUSE)
+    while left:
+        _cancel(*left)
+        left = sorted(numbers & _own_queue())
     submitted.unlink(missing_ok=True)
     os.environ[NOTES_VARIABLE] = str(notes)
 
@@ -176,13 +192,31 @@ def _run_lock(directory: Path) -> Path:
     return directory / "locks" / "run.json"
 
 
+def _submitted(directory: Path) -> Path:
+    """Numbers of the jobs that the run under way submitted, one a line."""
+    return directory / "slurm_jobs" / "submitted"
+
+
+def _words(file: Path) -> set[str]:
+    return set(file.read_text(encoding="utf-8").split()) if file.is_file() else set()
+
+
 def _stop_if_given_up(directory: Path, me: Holder, patience: float) -> None:
+    # Of the tasks of an array, which SLURM numbers one by one, the array's number is known.
+    numbers = {me.job, os.environ.get("SLURM_ARRAY_JOB_ID", me.job)}
     end = time.monotonic() + patience
-    while (current := _read(_run_lock(directory))) is None or current.run != me.run:
+    while True:
+        current = _read(_run_lock(directory))
+        mine = current is not None and current.run == me.run
+        if mine and numbers & _words(_submitted(directory)):
+            return
         if time.monotonic() >= end:
-            raise PhaseError(
-                f"{_run_lock(directory)}: job {me.job} belongs to a run that was given up; it did nothing"
+            file, why = (
+                (_submitted(directory), "is not among the jobs of its run")
+                if mine
+                else (_run_lock(directory), "belongs to a run that was given up")
             )
+            raise PhaseError(f"{file}: job {me.job} {why}; it did nothing")
         time.sleep(_PAUSE)
 
 
@@ -195,16 +229,14 @@ def _take(lock: Path, me: Holder) -> None:
         if other.job == me.job:
             # The outer process of this job, or its former self, put back by SLURM after a node failed.
             return
-        if _in_queue(other.job):
+        if _in_queue(lock, other.job):
             print(
                 f"phase: {lock.stem}: job {other.job} works on it since {other.since}; it is cancelled",
                 file=sys.stderr,
             )
-            subprocess.run(["scancel", other.job], check=False)
-            while _in_queue(other.job):
-                time.sleep(_PAUSE)
-        if _read(lock) == other:
-            lock.unlink(missing_ok=True)
+        while _in_queue(lock, other.job):
+            _cancel(other.job)
+        _remove(lock, other)
     atexit.register(_release, lock, me)
 
 
@@ -242,6 +274,25 @@ def _release(lock: Path, me: Holder) -> None:
         lock.unlink(missing_ok=True)
 
 
+def _remove(lock: Path, gone: Holder) -> None:
+    """Removes the lock of a holder that is gone, never that of one who has done the same since."""
+    aside = lock.with_name(f".{lock.name}.{uuid.uuid4().hex}.part")
+    try:
+        lock.rename(aside)
+    except FileNotFoundError:
+        return
+    if _read(aside) != gone:
+        with suppress(FileExistsError):
+            os.link(aside, lock)
+    aside.unlink()
+
+
+def _cancel(*jobs: str) -> None:
+    """Tells SLURM to end jobs and gives it time; a controller that is away is told by the next call."""
+    subprocess.run(["scancel", *jobs], check=False)
+    time.sleep(_PAUSE)
+
+
 def _is_running(holder: Holder) -> bool:
     """Is a process of this machine still there?"""
     try:
@@ -262,11 +313,20 @@ def _own_queue() -> set[str]:
         time.sleep(_PAUSE)
 
 
-def _in_queue(job: str) -> bool:
-    """Does SLURM still know a job as waiting, running or ending? While it does not answer, it may."""
-    answer = subprocess.run(
-        ["squeue", "--noheader", f"--jobs={job}", "--format=%T"], capture_output=True, text=True, check=False
-    )
+def _in_queue(lock: Path, job: str) -> bool:
+    """Does SLURM still know a lock's job as waiting, running or ending? While it does not answer, it may."""
+    try:
+        answer = subprocess.run(
+            ["squeue", "--noheader", f"--jobs={job}", "--format=%T"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise PhaseError(
+            f"{lock}: names job {job}, and without squeue on {socket.gethostname()} nobody can tell whether "
+            "it still works; once it does not, remove this file"
+        ) from error
     if answer.returncode == 0:
         return bool(answer.stdout.strip())
     # A job that ended some minutes ago.

@@ -71,7 +71,7 @@ class ExperimentSettings(BaseModel):
     seeds: int | list[_Seed] = Field(
         1,
         description="seeds that every experiment and the run's own settings are trained with: how many, "
-        "counted from surrogate.seed, or a list",
+        "counted from surrogate.seed, or a list that holds it",
     )
     splits: list[Split] = Field(
         default_factory=lambda: list(_SPLITS),
@@ -122,16 +122,26 @@ class ExperimentSettings(BaseModel):
         """Experiment -> settings of its trainings, with the run's own seed.
 
         Raises:
-            ValueError: an experiment's settings are impossible together with the run's, or are those of
-                another experiment or of the run.
+            ValueError: an experiment's settings are impossible together with the run's, have no effect, or
+                are those of another experiment or of the run; the seeds lack the run's.
         """
         found: dict[str, SurrogateSettings] = {}
+        if own.seed not in self.seeds_of(own):
+            raise ValueError(
+                f"experiments.seeds is {self.seeds}; expected surrogate.seed, {own.seed}, among them, as the "
+                "run itself is compared too"
+            )
         for name, changes in self.changes().items():
             try:
                 settings = SurrogateSettings.model_validate(own.model_dump(mode="json") | changes)
             except ValidationError as error:
                 message = error.errors()[0]["msg"].removeprefix("Value error, ")
                 raise ValueError(f"experiments.variants.{name}: {message}") from error
+            for key in changes.keys() & settings.without_effect.keys():
+                raise ValueError(
+                    f"experiments.variants.{name}.{key} does nothing with {settings.without_effect[key]}; "
+                    "leave it out"
+                )
             for other, others in found.items():
                 if settings == others:
                     which = "the run" if other == OWN else other

@@ -12,6 +12,13 @@ FeatureGroup = Literal["forcing", "static", "traits", "state", "soil"]
 FEATURE_GROUPS: tuple[FeatureGroup, ...] = get_args(FeatureGroup)
 
 
+#: What has a choice -> the choice -> keys that then do nothing.
+_WITHOUT_EFFECT: dict[str, dict[str, tuple[str, ...]]] = {
+    "network": {"mlp": ("attention_heads", "fusion_layers", "lstm_hidden", "cnn_channels")},
+    "preset": {"paper": ("linear_weight", "balance")},
+}
+
+
 class SurrogateSettings(BaseModel):
     """Shape, loss and training of the PHASE surrogate."""
 
@@ -25,7 +32,8 @@ class SurrogateSettings(BaseModel):
     network: Literal["phase", "mlp"] = Field(
         "phase",
         description="phase: an encoder for each group of features, fused by attention; mlp: the baseline, "
-        "all features side by side into one fully connected network",
+        "all features side by side into one fully connected network, which has no attention_heads, "
+        "fusion_layers, lstm_hidden and cnn_channels",
     )
     leave_out: list[FeatureGroup] = Field(
         default_factory=list,
@@ -36,7 +44,9 @@ class SurrogateSettings(BaseModel):
     d_model: int = Field(64, ge=4, description="width of a token and of the fused latent")
     attention_heads: int = Field(4, ge=1, description="attention heads of the fusion; divides d_model")
     fusion_layers: int = Field(2, ge=1, description="layers of the Transformer encoder")
-    feedforward: int = Field(128, ge=1, description="width of the encoder's feed-forward part")
+    feedforward: int = Field(
+        128, ge=1, description="width of the encoder's feed-forward part; of the hidden layer of an mlp"
+    )
     lstm_hidden: int = Field(32, ge=1, description="hidden units of the LSTM over monthly forcing")
     cnn_channels: int = Field(32, ge=1, description="channels of the convolutions over soil layers")
     decoder_width: int = Field(96, ge=1, description="hidden units of the task heads")
@@ -86,7 +96,8 @@ class SurrogateSettings(BaseModel):
     cache_gib: float = Field(
         2.0,
         ge=0.0,
-        description="training data up to this size stay in memory, GiB; more is read file by file",
+        description="training data up to this size stay in memory, GiB, and are shuffled as one; more is "
+        "read and shuffled file by file",
     )
     checkpoint_seconds: float = Field(
         20.0,
@@ -115,6 +126,17 @@ class SurrogateSettings(BaseModel):
                 "expected at least a cell for each GPU"
             )
         return self
+
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """Key that does nothing here -> the choice that makes it so."""
+        return {
+            key: f"{chooser}: {choice}"
+            for chooser, choices in _WITHOUT_EFFECT.items()
+            for choice, keys in choices.items()
+            if getattr(self, chooser) == choice
+            for key in keys
+        }
 
     @property
     def processes(self) -> int:

@@ -199,6 +199,46 @@ def _mineral_p_of(
     return mineral, int(np.count_nonzero(full)), sorption
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What an injection starts from, checked: indices of every row, so dropped as soon as it is done.
+
+    Attributes:
+        base: the restart to edit.
+        predictions: what replaces its pools, or None.
+        mineral: mineral P that leaving AD supplies: stem -> gP m-3 (gridcell); empty in normal mode.
+        saturated: cells with nearly full sorption sites.
+        sorption: names of the sorption parameters used, or None.
+    """
+
+    base: _Base
+    predictions: Predictions | None
+    mineral: dict[str, np.ndarray]
+    saturated: int
+    sorption: str | None
+
+
+def _prepare(
+    stack: ExitStack,
+    source: Path,
+    surface: Path,
+    parameters: Parameters,
+    soil_params: str | Path | None,
+    predictions: str | Path | None,
+    ood: OodSettings,
+) -> _Work:
+    """Reads and checks every input; the predictions stay open until `stack` closes."""
+    predicted = None
+    with open_rows(source) as (dataset, rows):
+        base = _read_base(source, dataset, rows, surface, parameters)
+        if predictions is not None:
+            opened = stack.enter_context(open_dataset(predictions))
+            predicted = Predictions(predictions, opened, base.blocks, parameters.per_pft("woody"), ood)
+            for name in predicted.names:
+                get_variable(source, dataset, name)
+    return _Work(base, predicted, *_mineral_p_of(base, surface, parameters.path, soil_params))
+
+
 @contextmanager
 def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
     begin = time.perf_counter()
@@ -212,22 +252,24 @@ class _Injection:
 
     def __init__(
         self,
-        base: _Base,
+        work: _Work,
         parameters: Parameters,
-        predictions: Predictions | None,
-        mineral: dict[str, np.ndarray],
         settings: InjectionSettings,
         mortality_factor: float,
         variables: Mapping[str, Rows],
         *,
         dry_run: bool,
     ) -> None:
-        self.base, self.parameters, self.predictions = base, parameters, predictions
-        self.mortality_factor = mortality_factor
-        self.mineral, self.settings = mineral, settings
+        self.base = replace(work.base, blocks=work.base.blocks.of(variables))
+        self.parameters, self.predictions, self.mineral = parameters, work.predictions, work.mineral
+        self.settings, self.mortality_factor = settings, mortality_factor
         self.variables, self.editor = variables, Editor(variables, dry_run=dry_run)
         self.clipped: Counter[str] = Counter()
-        self._used = np.zeros(base.blocks.ncells, dtype=bool) if predictions is None else predictions.used
+        self._used = (
+            np.zeros(self.base.blocks.ncells, dtype=bool)
+            if self.predictions is None
+            else self.predictions.used
+        )
 
     def _rows(self, rows: int, levels: int) -> int:
         """Rows of a dimension in a block."""
@@ -536,45 +578,66 @@ def _set_normal(flag: Rows, *, dry_run: bool) -> dict[str, Any] | None:
     return {"before": before, "after": SPINUP_NORMAL, "units": "1", "kind": "flag", "count": 1}
 
 
-def _sidecar(
-    base: _Base,
-    changes: dict[str, Any],
-    injection: _Injection,
-    predictions: Predictions | None,
+def _edit(
+    copy: Path,
+    work: _Work,
+    parameters: Parameters,
     settings: InjectionSettings,
-    saturated: int,
-    sorption: str | None,
-    ood: OodSettings,
-) -> dict[str, Any]:
+    mortality_factor: float,
+    seconds: dict[str, float],
+    *,
+    dry_run: bool,
+) -> tuple[Mapping[str, Change], dict[str, Any]]:
+    """Edits the copy, or reckons it from the base in a dry run.
+
+    Returns:
+        What changed, by variable, and the sidecar's account of it.
+    """
+    with open_rows(copy, "r" if dry_run else "r+") as (_, rows):
+        injection = _Injection(work, parameters, settings, mortality_factor, rows, dry_run=dry_run)
+        with _timed(seconds, "soil"):
+            injection.soil()
+        with _timed(seconds, "plants"):
+            injection.plants()
+        flag = _set_normal(rows["spinup_state"], dry_run=dry_run)
+    changes = injection.editor.changes
+    changed = {name: _account(name, change) for name, change in changes.items() if change.count}
+    if flag is not None:
+        changed["spinup_state"] = flag
     clipped = {name: count for name, count in sorted(injection.clipped.items()) if count}
-    if saturated:
-        clipped["solutionp_vr: sorption sites nearly full, partitioned"] = saturated
-    flagged = np.flatnonzero(predictions.flagged) if predictions is not None else np.empty(0, dtype=np.int64)
-    return {
-        "variables_changed": changes,
+    if work.saturated:
+        clipped["solutionp_vr: sorption sites nearly full, partitioned"] = work.saturated
+    return changes, {
+        "variables_changed": changed,
         "clipped": clipped,
-        "flagged": {
-            "count": len(flagged),
-            "action": ood.action,
-            "cells": [
-                {
-                    "cell": int(cell) + 1,
-                    "lat": float(base.blocks.lat[cell]),
-                    "lon": float(base.blocks.lon[cell]),
-                    "predicted": bool(predictions is not None and predictions.predicted[cell]),
-                }
-                for cell in flagged
-            ],
-        },
         "conversion": {
-            "from_spinup_state": base.header.spinup_state,
-            "model_year": base.header.year,
-            "factors": {name: factor for name, factor in base.multipliers.items() if factor > 1.0},
-            "divided_by_scalaravg": base.divided,
-            "spinup_mortality_factor": injection.mortality_factor if base.in_ad else None,
-            "sorption_parameters": sorption,
+            "from_spinup_state": work.base.header.spinup_state,
+            "model_year": work.base.header.year,
+            "factors": {name: factor for name, factor in work.base.multipliers.items() if factor > 1.0},
+            "divided_by_scalaravg": work.base.divided,
+            "spinup_mortality_factor": mortality_factor if work.base.in_ad else None,
+            "sorption_parameters": work.sorption,
         },
-        "settings": settings.model_dump(),
+        "not_injected": [] if work.predictions is None else list(work.predictions.ignored),
+    }
+
+
+def _flagged(work: _Work, action: str) -> dict[str, Any]:
+    """The sidecar's list of out-of-distribution cells."""
+    blocks, predictions = work.base.blocks, work.predictions
+    cells = np.empty(0, dtype=np.int64) if predictions is None else np.flatnonzero(predictions.flagged)
+    return {
+        "count": len(cells),
+        "action": action,
+        "cells": [
+            {
+                "cell": int(cell) + 1,
+                "lat": float(blocks.lat[cell]),
+                "lon": float(blocks.lon[cell]),
+                "predicted": bool(predictions is not None and predictions.predicted[cell]),
+            }
+            for cell in cells
+        ],
     }
 
 
@@ -632,44 +695,24 @@ def inject(
         # From the beginning: on a large file the hash takes as long as everything else.
         hashes = stack.enter_context(sha256_in_background(*hashed))
         with _timed(seconds, "check"):
-            with open_rows(source) as (dataset, rows):
-                base = _read_base(source, dataset, rows, surface_path, parameters)
-                predicted = None
-                if predictions is not None:
-                    opened = stack.enter_context(open_dataset(predictions))
-                    woody = parameters.per_pft("woody")
-                    predicted = Predictions(predictions, opened, base.blocks, woody, ood)
-                    for name in predicted.names:
-                        get_variable(source, dataset, name)
-            mineral, saturated, sorption = _mineral_p_of(base, surface_path, params_path, soil_params)
+            work = _prepare(stack, source, surface_path, parameters, soil_params, predictions, ood)
         copy = source
         if not dry_run:
             copy = stack.enter_context(writing(target))
             LOGGER.info("copying %s", source)
             with _timed(seconds, "copy"):
                 copy_bytes(source, copy)
-        with open_rows(copy, "r" if dry_run else "r+") as (_, edited):
-            base = replace(base, blocks=base.blocks.of(edited))
-            injection = _Injection(
-                base, parameters, predicted, mineral, settings, mortality_factor, edited, dry_run=dry_run
-            )
-            with _timed(seconds, "soil"):
-                injection.soil()
-            with _timed(seconds, "plants"):
-                injection.plants()
-            flag = _set_normal(edited["spinup_state"], dry_run=dry_run)
-        changes = {
-            name: _account(name, change) for name, change in injection.editor.changes.items() if change.count
-        }
-        if flag is not None:
-            changes["spinup_state"] = flag
+        changes, account = _edit(copy, work, parameters, settings, mortality_factor, seconds, dry_run=dry_run)
+        flagged = _flagged(work, ood.action)
+        # The audit has its own index of the rows; without this, both would be in memory.
+        del work
         audit = None
         if not dry_run:
             LOGGER.info("auditing %s", target.name)
             with _timed(seconds, "audit"):
                 audit = audit_restart(copy, surface_path, parameters)
             _refuse_unsound(target, audit, source, surface_path, parameters)
-        _refuse_no_numbers(source, injection.editor.changes)
+        _refuse_no_numbers(source, changes)
         with _timed(seconds, "hash"):
             entries = [
                 {"path": str(path.absolute()), "sha256": digest}
@@ -680,8 +723,9 @@ def inject(
             "predictions": entries[1] if len(entries) > 1 else None,
             "output": str(target),
             "dry_run": dry_run,
-            **_sidecar(base, changes, injection, predicted, settings, saturated, sorption, ood),
-            "not_injected": [] if predicted is None else list(predicted.ignored),
+            **account,
+            "flagged": flagged,
+            "settings": settings.model_dump(),
             "audit": None if audit is None else {**audit.to_dict(), "path": str(target)},
             "code_version": code_version(),
         }

@@ -17,7 +17,7 @@ from phase_lib.dataset.loading import CellIndex, read_cells
 from phase_lib.dataset.split import PARTS, TEST, TRAIN, VALIDATION
 from phase_lib.elm.netcdf import get_attribute, get_variable, open_dataset
 from phase_lib.equilibrium.verdict import ALL_CELLS
-from phase_lib.report.accounting import read_records, read_slurm_jobs
+from phase_lib.report.accounting import SlurmJob, read_records, read_slurm_jobs
 from phase_lib.report.cost import StageCost, cost_summary, read_costs, read_plan, role_of
 from phase_lib.report.hours import hours_summary, spin_up_summary, stage_hours
 from phase_lib.report.products import RunFacts, RunProducts
@@ -48,8 +48,10 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
     plan = None if products.stages is None else read_plan(products.stages)
     device = _trained_on(products.predictions)
     costs = _costs(products, facts, plan)
-    if "cuda" not in device:
-        # Jobs ask for a GPU where the device is `auto`, and do without where there is none.
+    jobs = [] if products.slurm_jobs is None else read_slurm_jobs(products.slurm_jobs)
+    if not jobs and "cuda" not in device:
+        # Stages ask for a GPU where the device is `auto`, and do without where there is none. On a cluster a
+        # job holds the GPU that it asked for, used or not.
         costs = [replace(cost, gpus=0) for cost in costs]
     area = (index.area_km2 * index.landfrac)[index.of_domain(facts.target)]
     return {
@@ -58,7 +60,8 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
             "config_hash": facts.config_hash,
             "code_version": code_version(),
             "seconds": {cost.stage: cost.seconds for cost in costs},
-            "cores": facts.cores,
+            # A cluster has no number of cores that says anything about the run.
+            "cores": None if jobs else facts.cores,
             "device": device,
             "directory": facts.directory.as_posix(),
             "restart": products.restart.as_posix(),
@@ -87,7 +90,7 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
         },
         "relation_to_reference": {} if verdict is None else verdict.get("relation_to_reference", {}),
         "injected_against_control": {} if verdict is None else verdict.get("injected_against_control", {}),
-        "cost": _cost(costs, facts, target) | _hours(costs, products, facts, target, plan),
+        "cost": _cost(costs, facts, target) | _hours(costs, jobs, products, facts, target, plan),
     }
 
 
@@ -155,13 +158,13 @@ def _base_years(target: dict[str, Any]) -> int:
 
 def _hours(
     costs: list[StageCost],
+    jobs: list[SlurmJob],
     products: RunProducts,
     facts: RunFacts,
     target: dict[str, Any],
     plan: Collection[str] | None,
 ) -> dict[str, Any]:
     """Node-hours and GPU-hours, and what a spin-up of the target costs in them, either way."""
-    jobs = [] if products.slurm_jobs is None else read_slurm_jobs(products.slurm_jobs)
     records = read_records(jobs)
     found = stage_hours(
         costs,

@@ -29,8 +29,8 @@ from phase_lib.surrogate.features import FLUX_TARGETS
 from phase_lib.surrogate.inference import CellPredictions, predicting, reader_of
 from phase_lib.surrogate.training import TrainedModel, load_model
 
-#: What only a part has: the row of each cell in its restart.
-_ROW = "row"
+#: What only a part has: the row of each cell in its restart, and how many rows there are.
+_ROW, _ROWS = "row", "restart_rows"
 
 
 def predict(
@@ -77,7 +77,7 @@ def predict(
         ((source, forcing),) = json.loads(trained.provenance["forcing"]).items()
         name = index.domains[index.domain[ours][0]]
         refuse_other_forcing(forcing, index.forcing[name], index.path, (source, name))
-    _require_all_rows(index.path, index.cell[ours], "fuse all cells of the restart")
+    _require_all_rows(index.path, index.cell[ours], int(ours.sum()), "fuse all cells of the restart")
     if split_file is None and ood.action == "analogue":
         raise InputError(
             dataset_dir, "holds no training cells", remedy="set ood.action to keep or predict for this domain"
@@ -101,7 +101,7 @@ def predict(
             "model_sha256": trained.sha256,
             "trained_on": trained.trained_on,
             "dataset_id": index.dataset_id,
-            "code_version": code_version(),
+            _ROWS: int(ours.sum()),
             "ood_threshold": trained.reference.threshold(ood.quantile),
         },
     )
@@ -117,12 +117,12 @@ def predict(
         join_predictions([whole], output)
 
 
-def _require_all_rows(path: str | Path, rows: np.ndarray, remedy: str) -> None:
-    if not np.array_equal(np.sort(rows), np.arange(len(rows))):
+def _require_all_rows(path: str | Path, rows: np.ndarray, count: int, remedy: str) -> None:
+    if not np.array_equal(np.sort(rows), np.arange(count)):
         raise InputError(
             path,
             "does not hold every cell of the restart once",
-            expected=f"cells 0 to {len(rows) - 1}",
+            expected=f"cells 0 to {count - 1}",
             remedy=remedy,
         )
 
@@ -272,7 +272,8 @@ def join_predictions(parts: Sequence[str | Path], output: str | Path) -> None:
             _require_like(first, part, parts[0], path)
         rows = [np.asarray(part[_ROW][:]) for part in held]
         count = sum(map(len, rows))
-        _require_all_rows(parts[0], np.concatenate(rows), "give all parts of a target, each once")
+        found, expected = np.concatenate(rows), int(first.getncattr(_ROWS))
+        _require_all_rows(parts[0], found, expected, "give all parts of a target, each once")
 
         def ordered(name: str) -> np.ndarray:
             values = np.empty((count, *first[name].shape[1:]), dtype=first[name].dtype)
@@ -283,7 +284,8 @@ def join_predictions(parts: Sequence[str | Path], output: str | Path) -> None:
         flag, predicted = ordered("ood_flag"), ordered("predicted")
         analogues = bool(np.any((flag == 1) & (predicted == 1)))
         with create_dataset(output) as dataset:
-            dataset.setncatts(first.__dict__)
+            attributes = {name: value for name, value in first.__dict__.items() if name != _ROWS}
+            dataset.setncatts(attributes | {"code_version": code_version()})
             for dim, dimension in first.dimensions.items():
                 dataset.createDimension(dim, count if dim == "gridcell" else len(dimension))
             for name, like in first.variables.items():
@@ -306,6 +308,10 @@ def _require_like(
     first: netCDF4.Dataset, part: netCDF4.Dataset, first_path: str | Path, path: str | Path
 ) -> None:
     get_variable(path, part, _ROW, dims=("gridcell",))
+    if _ROWS not in part.ncattrs():
+        raise InputError(
+            path, f"global attribute {_ROWS} is missing", expected="a part", remedy="predict with --part"
+        )
     for name, value in first.__dict__.items():
         if part.__dict__.get(name) != value:
             raise InputError(

@@ -38,7 +38,7 @@ from phase_lib.surrogate.targets import TargetCodec, scaled_names
 MODEL, CHECKPOINT, HISTORY = "model.pt", "checkpoint.pt", "history.csv"
 TERMS = (*TASKS, "physics", "loss")
 #: Settings that leave the trained weights as they are; device and processes stand in the provenance.
-_NEUTRAL = {"cache_gib", "checkpoint_seconds", "device", "gpus", "nodes"}
+_NEUTRAL = {"checkpoint_seconds", "device", "gpus", "nodes"}
 _EVALUATION_CELLS = 512
 
 
@@ -53,8 +53,9 @@ def train(
     """Trains PHASE and writes `model.pt` and `history.csv`.
 
     A training that was killed goes on from `checkpoint.pt` in the same directory and ends in the same
-    weights, to the last bit, as one that was not; the checkpoint is removed at the end. A checkpoint of
-    other data, settings, code, device or number of processes is not used.
+    weights as one that was not: on the CPU with the same threads to the last bit, on a GPU up to rounding.
+    The checkpoint is removed at the end. One of other data, settings, code, device or number of processes is
+    not used.
 
     Started by torchrun, each process reads and learns from its own run of the cells, a part of every
     batch; their gradients add up to that of the whole batch, and the first process writes.
@@ -89,7 +90,6 @@ def train(
                 "split_sha256": sha256_file(split_file),
                 "normalization_sha256": sha256_file(normalization),
                 "settings_hash": settings_hash(settings.model_dump(mode="json", exclude=_NEUTRAL)),
-                "code_version": code_version(),
                 "device": device.type,
                 "processes": str(us.size),
             }
@@ -118,7 +118,7 @@ def train(
                 "state": {name: tensor.cpu() for name, tensor in run.model.state_dict().items()},
                 "reference": reference.to_dict(),
                 "best_epoch": run.best_epoch,
-                "provenance": provenance,
+                "provenance": provenance | {"code_version": code_version()},
             }
             _write_history(directory / HISTORY, run.history)
             save(directory / MODEL, content)
@@ -138,7 +138,7 @@ def computing(settings: SurrogateSettings, threads: int) -> Iterator[torch.devic
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(device.type == "cpu")
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
             yield device
     finally:
         torch.set_num_threads(before)
@@ -368,11 +368,9 @@ class _Run:
         )
 
     def _resume(self) -> None:
+        # The first process alone reads and judges it: all begin at the same epoch.
         held = self.team.gather(self._read_checkpoint() if self.team.first else None)[0]
         if held is None:
-            return
-        if held["fingerprint"] != self.fingerprint:
-            LOGGER.info("%s is of other data, settings or code: training starts anew", self.checkpoint.name)
             return
         self.model.load_state_dict(held["model"])
         self._average.load_state_dict(held["average"])
@@ -384,7 +382,11 @@ class _Run:
     def _read_checkpoint(self) -> dict[str, Any] | None:
         if not self.checkpoint.is_file():
             return None
-        return cast(dict[str, Any], torch.load(self.checkpoint, map_location="cpu", weights_only=True))
+        held = cast(dict[str, Any], torch.load(self.checkpoint, map_location="cpu", weights_only=True))
+        if held["fingerprint"] == self.fingerprint:
+            return held
+        LOGGER.info("%s is of other data, settings or code: training starts anew", self.checkpoint.name)
+        return None
 
 
 class _Sums:

@@ -46,6 +46,22 @@ def _no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(RUN_VARIABLE, "")
 
 
+def submit(directory: Path, job: str) -> None:
+    """What the profile's `sbatch` notes."""
+    (directory / "slurm_jobs").mkdir(exist_ok=True)
+    with (directory / "slurm_jobs" / "submitted").open("a") as notes:
+        notes.write(f"{job}\n")
+
+
+def slurm(directory: Path, monkeypatch: pytest.MonkeyPatch, **programs: str) -> None:
+    """Programs of a SLURM, as shell scripts, that are found before all others."""
+    directory.mkdir()
+    for name, script in programs.items():
+        (directory / name).write_text(f"#!/bin/sh\n{script}\n")
+        (directory / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{directory}{os.pathsep}{os.environ['PATH']}")
+
+
 def test_a_run_has_one_process(tmp_path: Path) -> None:
     with another_process(tmp_path, 60) as process:
         with pytest.raises(
@@ -90,6 +106,7 @@ def test_a_job_of_the_run_takes_its_stages_and_is_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin_run(tmp_path)
+    submit(tmp_path, "17")
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     enter_stages(tmp_path, ["split_cells-block", "split_cells-random"], patience=0)
     # The job's inner process, which does one of them.
@@ -114,10 +131,64 @@ def test_a_job_of_a_run_that_was_given_up_touches_nothing(
     assert [path.name for path in tmp_path.rglob("*.json")] == ["run.json"]
 
 
+def test_a_job_whose_submission_its_run_does_not_know_of_touches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_run(tmp_path)
+    submit(tmp_path, "18")
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    with pytest.raises(PhaseError, match="submitted: job 17 is not among the jobs of its run"):
+        enter_stages(tmp_path, ["train_surrogate-block"], patience=0)
+    # The tasks of an array have numbers of their own.
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "18")
+    enter_stages(tmp_path, ["train_surrogate-block"], patience=0)
+
+
+def test_a_lock_that_nobody_can_ask_slurm_about_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_run(tmp_path)
+    for job in ("17", "18"):
+        submit(tmp_path, job)
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    enter_stages(tmp_path, ["train_surrogate-block"], patience=0)
+    monkeypatch.setenv("SLURM_JOB_ID", "18")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(PhaseError, match=r"train_surrogate-block\.json: names job 17, .* remove this file"):
+        enter_stages(tmp_path, ["train_surrogate-block"], patience=0)
+
+
+@pytest.mark.parametrize("recorded", ["accounting_storage/none", "(null)"])
+def test_a_cluster_without_accounting_is_not_asked_through_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorded: str
+) -> None:
+    lines = (
+        "AccountingStorageTRES   = cpu,mem",
+        f"AccountingStorageType   = {recorded}",
+        "BatchStartTimeout       = 10 sec",
+    )
+    slurm(tmp_path / "bin", monkeypatch, scontrol="\n".join(f"echo '{line}'" for line in lines))
+    monkeypatch.setenv("PHASE_SLURM_JOBS", "")
+    with pytest.raises(InputError, match=r"slurm-status-command is sacct.* set slurm-status-command: squeue"):
+        begin_submission(tmp_path, "sacct")
+    begin_submission(tmp_path, "squeue")
+
+
+def test_a_cluster_with_accounting_may_be_asked_through_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slurm(
+        tmp_path / "bin", monkeypatch, scontrol="echo 'AccountingStorageType   = accounting_storage/slurmdbd'"
+    )
+    monkeypatch.setenv("PHASE_SLURM_JOBS", "")
+    begin_submission(tmp_path, "sacct")
+    assert "slurmdbd" in (tmp_path / "slurm_jobs" / "configuration").read_text()
+
+
 def test_a_machine_without_slurm_is_told_so_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match="scontrol: not found; expected SLURM's commands"):
-        begin_submission(tmp_path)
+        begin_submission(tmp_path, "squeue")
     assert list(tmp_path.iterdir()) == []

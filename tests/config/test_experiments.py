@@ -37,7 +37,7 @@ def test_baselines_are_the_papers_preset_and_a_plain_network() -> None:
     assert (settings["mlp"].network, settings["mlp"].members) == ("mlp", 5)
 
 
-@pytest.mark.parametrize(("seeds", "expected"), [(1, [4]), (3, [4, 5, 6]), ([9, 2], [9, 2])])
+@pytest.mark.parametrize(("seeds", "expected"), [(1, [4]), (3, [4, 5, 6]), ([9, 4], [9, 4])])
 def test_seeds_are_counted_from_the_runs_or_listed(seeds: Any, expected: list[int]) -> None:
     found = config({"seed": 4}, seeds=seeds)
     assert found.experiments.seeds_of(found.surrogate) == expected
@@ -88,7 +88,10 @@ def test_an_experiment_is_judged_together_with_the_runs_settings() -> None:
         ("seeds: 0", ["seeds is 0"]),
         ("seeds: []", ["seeds is []"]),
         ("seeds: [3, 3]", ["seeds is [3, 3]", "different seeds"]),
+        ("seeds: [7, 20]", ["experiments.seeds is [7, 20]", "surrogate.seed, 1, among them"]),
         ("limit: 0", ["experiments.limit is 0"]),
+        ("variants: {a: {network: mlp, lstm_hidden: 8}}", ["a.lstm_hidden does nothing with network: mlp"]),
+        ("variants: {a: {preset: paper, balance: 0}}", ["a.balance does nothing with preset: paper"]),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(

@@ -223,10 +223,20 @@ def test_gpus_and_nodes_of_a_stage_stand_in_the_resources_of_its_table(tmp_path:
     assert found == {"train_surrogate-block": (8, 1800.0 * 4 * 2), "split_cells-block": (0, 1.0)}
 
 
-@pytest.mark.parametrize(("trained_on", "hours"), [("cpu", 0.0), ("2 x cuda", 2.0 * 0.5)])
+@pytest.mark.parametrize(
+    ("trained_on", "on_cluster", "hours"),
+    # A job on a cluster holds its GPUs also where PyTorch does not find them.
+    [("cpu", False, 0.0), ("2 x cuda", False, 2.0 * 0.5), ("cpu", True, 2.0 * 0.5)],
+)
 def test_gpus_that_were_asked_for_and_not_there_cost_nothing(
-    run: tuple[RunProducts, RunFacts], tmp_path: Path, trained_on: str, hours: float
+    run: tuple[RunProducts, RunFacts],
+    sacct: Sacct,
+    tmp_path: Path,
+    trained_on: str,
+    on_cluster: bool,
+    hours: float,
 ) -> None:
+    sacct(error=DISABLED, code=1)
     (tmp_path / "train_surrogate-block.tsv").write_text(
         "s\tthreads\tresources\n1800.0\t1\t{'gpu': 2}\n", encoding="utf-8"
     )
@@ -234,7 +244,8 @@ def test_gpus_that_were_asked_for_and_not_there_cost_nothing(
     shutil.copy(run[0].predictions, predictions)
     with netCDF4.Dataset(predictions, "a") as nc:
         nc.trained_on = trained_on
-    products = replace(run[0], benchmarks=tmp_path, predictions=predictions)
+    jobs = noted(tmp_path / "slurm_jobs", {"train_surrogate-block": "7"}) if on_cluster else None
+    products = replace(run[0], benchmarks=tmp_path, predictions=predictions, slurm_jobs=jobs)
     summary = build_summary(products, run[1])
     assert summary["run"]["device"] == trained_on
     assert summary["cost"]["hours"]["total"]["gpu_hours"] == hours
@@ -518,6 +529,7 @@ def test_a_cluster_without_accounting_is_said_in_the_report(
     facts = replace(run[1], cost=CostSettings(cores_per_node=2))
     summary = write_summary(products, facts, tmp_path / "summary.json")
     assert summary["cost"]["hours"]["source"] == "benchmarks"
+    assert summary["run"]["cores"] is None
     total = summary["cost"]["hours"]["total"]
     assert total["node_hours"] == pytest.approx(summary["cost"]["core_seconds_total"] / 7200)
     said = (

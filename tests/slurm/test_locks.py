@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from phase_lib.base.batch import RUN_VARIABLE, begin_run
+from phase_lib.base.batch import NOTES_VARIABLE, RUN_VARIABLE, begin_run, begin_submission
 from tests.slurm.cluster import Cluster, wait_until
 from tests.slurm.conftest import ROOT
 
 pytestmark = pytest.mark.slurm
 
+SBATCH = ROOT / "profiles" / "slurm" / "bin" / "sbatch"
 WORK = """
 import sys, time
 from pathlib import Path
@@ -31,7 +32,7 @@ def submit(directory: Path, name: str, seconds: float) -> str:
         f"#!/bin/sh\ncd {ROOT}\nexec {sys.executable} -c '{WORK}' {directory} {name} {seconds}\n"
     )
     return subprocess.check_output(
-        ["sbatch", "--parsable", "--time=10", f"--output={directory}/{name}.log", str(script)], text=True
+        [SBATCH, "--parsable", "--time=10", f"--output={directory}/{name}.log", str(script)], text=True
     ).strip()
 
 
@@ -39,7 +40,9 @@ def submit(directory: Path, name: str, seconds: float) -> str:
 def run(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Directory of a run that this process has begun."""
     monkeypatch.setenv(RUN_VARIABLE, "")
+    monkeypatch.setenv(NOTES_VARIABLE, "")
     begin_run(tmp_path)
+    begin_submission(tmp_path, "squeue")
     return tmp_path
 
 
@@ -61,6 +64,14 @@ def test_a_lock_whose_job_is_gone_holds_nobody_up(cluster: Cluster, run: Path) -
     wait_until(lambda: cluster.state(second) == "COMPLETED", 60, "the second job has worked")
     assert (run / "second").exists()
     assert "is cancelled" not in (run / "second.log").read_text()
+
+
+def test_a_job_whose_number_was_lost_on_the_way_does_nothing(cluster: Cluster, run: Path) -> None:
+    (run / "slurm_jobs" / "submitted").mkdir()
+    lost = submit(run, "lost", 0)
+    wait_until(lambda: cluster.state(lost) == "FAILED", 60, "the lost job stops")
+    assert "is not among the jobs of its run" in (run / "lost.log").read_text()
+    assert not (run / "lost").exists()
 
 
 def test_a_job_that_waited_longer_than_its_run_lived_does_nothing(

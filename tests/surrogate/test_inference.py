@@ -151,6 +151,16 @@ def test_parts_that_are_missing_doubled_or_of_another_prediction_are_refused(pre
     assert not output.exists()
 
 
+def test_the_last_part_is_missed_also_where_cells_come_in_the_order_of_the_restart(prepared, model, tmp_path):
+    dataset = write_dataset(tmp_path / "dataset", make_values(CELLS))
+    first, second = tmp_path / "1.nc", tmp_path / "2.nc"
+    for number, path in enumerate((first, second), start=1):
+        predict(model, dataset, path, OodSettings(), "a run", part=(number, 2))
+    with pytest.raises(InputError, match="does not hold every cell of the restart once"):
+        join_predictions([first], tmp_path / "predictions.nc")
+    join_predictions([first, second], tmp_path / "predictions.nc")
+
+
 def test_predictions_leave_nothing_else_behind(predictions):
     assert [path.name for path in predictions.parent.iterdir()] == ["predictions.nc"]
 

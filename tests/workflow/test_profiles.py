@@ -72,6 +72,54 @@ def test_the_cluster_profile_plans_what_the_default_one_plans(fresh_workflow: Wo
     assert names == fresh_workflow.planned()
 
 
+#: Appended to a Snakefile: what a job of each rule asks for at its first and its second try.
+ASKED = """
+def asked(rule, name, attempt):
+    resource = rule.resources.get(name)
+    given = dict(input=[], attempt=attempt, threads=1, rulename=rule.name, async_run=None)
+    return None if resource is None else resource.evaluate(None, **given).value
+
+for rule in workflow.rules:
+    if rule.benchmark:
+        words = [asked(rule, name, attempt) for name in ("mem_mb", "runtime") for attempt in (1, 2)]
+        print("asked", rule.name, *words)
+"""
+
+
+def what_stages_ask_for(workflow: Workflow, *words: str) -> dict[str, list[str]]:
+    """Name of each rule -> memory (MB) at the first and the second try, minutes likewise."""
+    snakefile = workflow.root / "Asked"
+    snakefile.write_text((workflow.root / "Snakefile").read_text() + ASKED)
+    result = workflow.snakemake("--dry-run", "--snakefile", "Asked", *words)
+    assert result.returncode == 0, result.stdout
+    return {
+        line.split()[1]: line.split()[2:] for line in result.stdout.splitlines() if line.startswith("asked ")
+    }
+
+
+def test_every_stage_asks_for_twice_as_much_at_its_second_try(fresh_workflow: Workflow) -> None:
+    asked = what_stages_ask_for(fresh_workflow, "--profile", "profiles/slurm")
+    for name, (memory, memory_again, minutes, minutes_again) in asked.items():
+        assert (int(memory_again), int(minutes_again)) == (2 * int(memory), 2 * int(minutes)), name
+    assert asked["join_records"] == ["4000", "8000", "30", "60"]
+    assert asked["train_experiment"] == asked["train_surrogate"] == ["64000", "128000", "240", "480"]
+    assert asked["run_injected_0061"] == ["16000", "32000", "240", "480"]
+
+
+def test_of_settings_for_several_segments_the_closest_holds_key_by_key(fresh_workflow: Workflow) -> None:
+    asked = what_stages_ask_for(
+        fresh_workflow,
+        "--set-resources",
+        "run_segment:mem_mb=1000",
+        "run_segment:runtime=1",
+        "run_ad:runtime=2",
+        "run_ad_0061:runtime=3",
+    )
+    assert asked["run_control_0061"] == ["1000", "1000", "1", "1"]
+    assert asked["run_ad_0021"] == ["1000", "1000", "2", "2"]
+    assert asked["run_ad_0061"] == ["1000", "1000", "3", "3"]
+
+
 def test_the_link_does_not_replace_a_profile_of_the_user(tmp_path: Path) -> None:
     own = tmp_path / ".config" / "snakemake" / "slurm"
     own.mkdir(parents=True)
