@@ -10,13 +10,17 @@ def embedded_domain():
     """The embedded world; its land-model output is made here."""
     end_of_ad = CONFIG.land_model.boundaries("ad")[-1]
     end_of_reference = CONFIG.land_model.boundaries("reference")[-1]
+    history = history_files("ad", 0, last=INPUT_YEAR)
+    reference_history = history_files("reference", 0)[-1:]
     return SimpleNamespace(
         **WORLD_FILES,
         restart=restart_file("ad", INPUT_YEAR),
-        history=history_files("ad", 0, last=INPUT_YEAR),
+        history=history,
+        history_patterns=history,
         mortality_factor=CONFIG.land_model.spinup_mortality_factor,
         reference_restart=restart_file("reference", end_of_reference),
-        reference_history=history_files("reference", 0)[-1:],
+        reference_history=reference_history,
+        reference_history_patterns=reference_history,
         reference_ad_restart=restart_file("ad", end_of_ad),
         forcing=SimpleNamespace(
             kind="datm",
@@ -56,9 +60,11 @@ def given_domain(files):
         soil_params=one(files.soil_params),
         restart=one(files.restart),
         history=several(files.history),
+        history_patterns=files.history,
         mortality_factor=files.spinup_mortality_factor,
         reference_restart=one(files.reference_restart),
         reference_history=several(files.reference_history),
+        reference_history_patterns=files.reference_history,
         reference_ad_restart=one(files.reference_ad_restart),
         forcing=SimpleNamespace(
             kind=forcing.kind,

@@ -30,18 +30,24 @@ rule fuse_records:
         targets=settings(CONFIG.dataset.targets),
         mortality_factor=of_domain("mortality_factor"),
         history_years=of_forcing("years"),
-        reference=lambda wildcards, input: [
+        # Patterns: a shell takes no command line with thousands of names.
+        history=of_domain("history_patterns"),
+        reference=lambda wildcards: [
             word
-            for role in ("reference_restart", "reference_history", "reference_ad_restart")
-            if input.get(role)
-            for word in (f"--{role.replace('_', '-')}", *flat(input[role]))
+            for option, key in (
+                ("--reference-restart", "reference_restart"),
+                ("--reference-history", "reference_history_patterns"),
+                ("--reference-ad-restart", "reference_ad_restart"),
+            )
+            if (files := getattr(DOMAINS[wildcards.domain], key))
+            for word in (option, *flat(files))
         ],
         code=code_hash("fusion/fuse"),
     message:
         "fusing the records of {wildcards.domain}"
     shell:
         "phase fuse --domain-name {wildcards.domain} --part {wildcards.part}/{params.parts}"
-        " --restart {input.restart:q} --history {input.history:q}"
+        " --restart {input.restart:q} --history {params.history:q}"
         " --surface {input.surface:q} --params {input.params:q} --forcing {input.forcing:q}"
         " {params.reference:q} --settings {params.settings:q} --targets {params.targets:q}"
         " --mortality-factor {params.mortality_factor} --history-years {params.history_years}"

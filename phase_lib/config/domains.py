@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 #: Name of the domain that the section `world` describes and the embedded land model runs.
 EMBEDDED = "embedded"
@@ -32,11 +32,22 @@ class ForcingFiles(BaseModel):
     first_year: int = Field(..., ge=1, description="first year of the forcing cycle")
     years: int = Field(20, ge=1, description="length of the forcing cycle, years")
     align_year: int = Field(
-        1, description="model year that sees the first year of the cycle (DATM_CLMNCEP_YR_ALIGN)"
+        1,
+        description="model year that sees the first year of the cycle (DATM_CLMNCEP_YR_ALIGN); of kind "
+        "history, whose years are the model's own, first_year itself or whole cycles off it",
     )
     limit_km: float = Field(
         50.0, gt=0.0, allow_inf_nan=False, description="farthest that a cell may lie from its forcing point"
     )
+
+    @model_validator(mode="after")
+    def _history_is_in_model_years(self) -> Self:
+        if self.kind == "history" and (self.first_year - self.align_year) % self.years:
+            raise ValueError(
+                f"align_year is {self.align_year}, but the history's first year {self.first_year} is a model "
+                f"year; expected align_year {self.first_year}"
+            )
+        return self
 
 
 class DomainFiles(BaseModel):

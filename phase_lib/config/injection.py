@@ -24,7 +24,11 @@ class InjectionSettings(BaseModel):
     litter_cp_max: float = Field(
         20000.0, gt=0.0, description="Largest C:P of injected litter and CWD, gC/gP."
     )
-    chunk_cells: int = Field(8192, ge=1, description="Cells worked on at a time; bounds the memory.")
+    chunk_cells: int = Field(
+        8192,
+        ge=1,
+        description="Cells worked on at a time, at most; fewer where they have many columns and layers.",
+    )
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Self:

@@ -43,6 +43,7 @@ from phase_lib.elm.pools import (
     MAY_BE_NEGATIVE,
     MINERAL_N,
     ORGANS,
+    POOL_LIMIT,
     POOL_VARIABLES,
     SOIL_POOL_INDEX,
     SOIL_POOLS,
@@ -392,15 +393,15 @@ class _Audit:
 
     @staticmethod
     def _sound_at_a_glance(name: str, values: np.ndarray) -> bool:
-        """True if no value is fill, NaN or negative where it must not be."""
-        least = -FILL_THRESHOLD if name in MAY_BE_NEGATIVE else 0.0
+        """True if no value is fill, NaN, beyond all measure, or negative where it must not be."""
+        least = -POOL_LIMIT if name in MAY_BE_NEGATIVE else 0.0
         # A comparison with NaN is false.
-        return bool(values.min() >= least and values.max() < FILL_THRESHOLD)
+        return bool(values.min() >= least and values.max() <= POOL_LIMIT)
 
     def sound(
         self, name: str, values: np.ndarray, rows: Block, level: Level
     ) -> tuple[np.ndarray, np.ndarray | np.bool_]:
-        """Reports fill, NaN and negative values.
+        """Reports fill, NaN, values beyond all measure and negative ones.
 
         Returns:
             The values, 0 where they cannot be reckoned with, and where they can; True for all of them.
@@ -414,6 +415,16 @@ class _Audit:
         )
         self.add_where("error", name, "is fill in an active place", fill, rows, level, values, "a pool")
         good = np.asarray(finite & ~fill)
+        self.add_where(
+            "error",
+            name,
+            "is more than any ecosystem holds",
+            good & (np.abs(values) > POOL_LIMIT),
+            rows,
+            level,
+            values,
+            f"{POOL_LIMIT:g} at most",
+        )
         if name not in MAY_BE_NEGATIVE:
             self.add_where(
                 "error", name, "is negative", good & (values < -TRUNCATION), rows, level, values, "0 or more"
@@ -975,6 +986,9 @@ class _Audit:
             broken = ~np.isfinite(values) | (values < 0.0)
             self.add_where("error", name, "is no mean of a scalar", broken, rows, "layer", values, "0 to 1.5")
             fill = ~broken & (values >= FILL_THRESHOLD)
+            if self.has("cols1d_active", "column"):
+                # Nothing is averaged under ice that covers the whole cell.
+                fill &= self.read("cols1d_active", rows)[:, None] == 1
             usual = ~broken & ~fill
             if self.ad:
                 self.add_where(
@@ -1044,5 +1058,5 @@ def audit_restart(
         audit.check_mineral_p(surface)
         audit.check_scalaravg()
         header = audit.header
-        date = f"{header.year:04d}-{header.month:02d}-{header.day:02d}"
+        date = header.date
         return AuditReport(str(path), header.spinup_state, date, audit.findings())

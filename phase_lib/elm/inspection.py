@@ -62,6 +62,8 @@ _HISTORY, _CLOCK = ("landmask", "mcdate", "nstep"), ("time_bounds", "date_writte
 #: Names of fields that a person is shown; JSON has them all.
 _SHOWN_FIELDS = 40
 _COLUMN_ROWS, _PATCH_ROWS = 1 << 15, 1 << 18
+#: Values of a long series in memory at a time.
+_VALUES = 1 << 22
 
 
 def kind_of(dataset: netCDF4.Dataset) -> str:
@@ -139,6 +141,19 @@ def _summary(values: np.ndarray) -> dict[str, float] | None:
     return {"min": float(sound.min()), "mean": float(sound.mean()), "max": float(sound.max())}
 
 
+def _summary_by_rows(variable: netCDF4.Variable) -> dict[str, float] | None:
+    """Least, mean and largest sound value, some rows in memory at a time."""
+    step = max(1, _VALUES * len(variable) // max(1, variable.size))
+    low, high, total, count = np.inf, -np.inf, 0.0, 0
+    for start in range(0, len(variable), step):
+        values = np.asarray(variable[start : start + step], dtype=np.float64)
+        if (part := _summary(values)) is not None:
+            sound = int(np.count_nonzero(np.abs(values) < FILL_THRESHOLD))
+            low, high = min(low, part["min"]), max(high, part["max"])
+            total, count = total + part["mean"] * sound, count + sound
+    return {"min": low, "mean": total / count, "max": high} if count else None
+
+
 def _restart(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     header, grid = restart_header(path, dataset), read_subgrid(path, dataset)
     scalar = None
@@ -146,7 +161,7 @@ def _restart(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
         variable = get_variable(path, dataset, "scalaravg_col", dims=("column", "levgrnd"))
         scalar = _summary(np.asarray(variable[:, SCALARAVG_LAYER])[grid.column])
     return {
-        "date": f"{header.year:04d}-{header.month:02d}-{header.day:02d}",
+        "date": header.date,
         "spinup_state": header.spinup_state,
         "decomposition": _CASCADES.get(header.decomp_cascade_state or 0),
         "cells": grid.ncells,
@@ -347,7 +362,7 @@ def _monthly_forcing(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
         "distance_km": _summary(np.asarray(dataset["forcing_distance_km"][:], dtype=np.float64)),
         "means": {
             name: {
-                **(_summary(np.asarray(dataset[name][:], dtype=np.float64)) or {}),
+                **(_summary_by_rows(dataset[name]) or {}),
                 "units": str(getattr(dataset[name], "units", "")),
             }
             for name in FORCING

@@ -41,6 +41,11 @@ class RestartHeader:
     surface_dataset: str
     dims: dict[str, int]
 
+    @property
+    def date(self) -> str:
+        """The date as ELM writes it in names, 0021-01-01."""
+        return f"{self.year:04d}-{self.month:02d}-{self.day:02d}"
+
 
 def restart_header(path: str | Path, dataset: netCDF4.Dataset) -> RestartHeader:
     """Reads the header of an open restart.

@@ -47,7 +47,13 @@ from phase_lib.elm.pools import (
 )
 from phase_lib.elm.restart import RestartHeader, refuse_other_soil, restart_header
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, NLEVGRND, column_stock
-from phase_lib.elm.spinup import SURFACE_P, design_multipliers, lift_ppool, rates_were_divided
+from phase_lib.elm.spinup import (
+    SCALARAVG_YEARS,
+    SURFACE_P,
+    design_multipliers,
+    lift_ppool,
+    rates_were_divided,
+)
 from phase_lib.elm.surface import read_land_area, read_surface
 from phase_lib.injection.editor import Change, Editor
 from phase_lib.injection.predictions import Predictions
@@ -100,6 +106,18 @@ def _read_base(
 ) -> _Base:
     header = restart_header(path, dataset)
     refuse_other_soil(header)
+    if (
+        header.spinup_state == SPINUP_AD
+        and header.year == SCALARAVG_YEARS[1]
+        and not header.date.endswith("-01-01")
+    ):
+        raise InputError(
+            path,
+            f"timemgr_rst_curr_ymd is {header.date}, in the year in which ELM began to divide rates by "
+            "scalaravg_col",
+            expected="a restart of January 1st",
+            remedy="use the one of that or the next year's start",
+        )
     blocks = Blocks(path, dataset, rows)
     if header.spinup_state not in (SPINUP_NORMAL, SPINUP_AD):
         raise InputError(

@@ -22,6 +22,7 @@ from phase_lib.elm.pools import (
     MINERAL_P,
     ORGANS,
     PLANT_SINGLE,
+    POOL_LIMIT,
     POOL_VARIABLES,
     SOM,
     STAGES,
@@ -236,13 +237,14 @@ class Predictions:
     def _check_values(
         self, source: str, name: str, values: np.ndarray, cell: np.ndarray, pft: np.ndarray | None
     ) -> None:
-        least = -FILL_THRESHOLD if name in _SIGNED else 0.0
+        least = -POOL_LIMIT if name in _SIGNED else 0.0
         # Comparisons with NaN are false, so this passes sound values alone.
-        if values.min() >= least and values.max() < FILL_THRESHOLD:
+        if values.min() >= least and values.max() <= POOL_LIMIT:
             return
         for bad, problem in (
             (~np.isfinite(values), "is not a finite number"),
             (np.abs(values) >= FILL_THRESHOLD, "is fill"),
+            (np.abs(values) > POOL_LIMIT, "is more than any ecosystem holds"),
             (values < least, "is negative"),
         ):
             if np.any(bad):
@@ -256,6 +258,6 @@ class Predictions:
                     self.path,
                     f"variable {source} {problem} ({values[place]:g}) in cell {where + 1} "
                     f"(lat {self._cells.lat[where]:.3f} lon {self._cells.lon[where]:.3f}) {level}",
-                    expected="a finite value of 0 or more",
+                    expected=f"{least:g} to {POOL_LIMIT:g}",
                     remedy="predict again",
                 )

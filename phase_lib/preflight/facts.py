@@ -117,7 +117,7 @@ def read_restart(path: Path) -> Restart:
             file=str(path),
             flavour=header.flavour,
             bytes=path.stat().st_size,
-            date=f"{header.year:04d}-{header.month:02d}-{header.day:02d}",
+            date=header.date,
             year=header.year,
             spinup_state=header.spinup_state,
             decomp_cascade_state=header.decomp_cascade_state,

@@ -98,6 +98,9 @@ def check_scalaravg(restart: Restart) -> Iterator[Finding]:
             return
         values = gather(dataset[name], restart.grid.column)[:, SCALARAVG_LAYER]
         unusable = is_fill(dataset[name], values) | ~((values > 0.0) & np.isfinite(values))
+        if "cols1d_active" in dataset.variables:
+            # Nothing is averaged under ice that covers the whole cell.
+            unusable &= gather(dataset["cols1d_active"], restart.grid.column) == 1
     if unusable.any():
         cell = int(np.argmax(unusable))
         yield finding(

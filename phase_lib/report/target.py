@@ -40,7 +40,7 @@ def base_of(diff: Mapping[str, Any], restart: Path) -> dict[str, Any]:
     return {
         "restart": diff["base"]["path"],
         "sha256": diff["base"]["sha256"],
-        "date": f"{header.year:04d}-{header.month:02d}-{header.day:02d}",
+        "date": header.date,
         "spinup_state": diff["conversion"]["from_spinup_state"],
     }
 

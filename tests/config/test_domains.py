@@ -69,6 +69,10 @@ def test_training_on_some_sites_and_predicting_another_domain_is_a_configuration
         ),
         (archive(forcing={"product": "x", "first_year": 1901}), r"domains\.sites\.forcing\.files is empty"),
         (archive(forcing={"first_year": 1901, "files": ["a"]}), r"domains\.sites\.forcing\.product"),
+        (
+            archive(forcing={"kind": "history", "product": "x", "first_year": 5}),
+            r"domains\.sites\.forcing: .*align_year is 1, .*expected align_year 5",
+        ),
         (archive(history=[]), r"domains\.sites\.history"),
         (archive(reference_restart="r.nc"), r"reference_restart and no reference_history"),
         (

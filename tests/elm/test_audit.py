@@ -95,6 +95,9 @@ def test_the_real_restart_taken_to_normal_mode_by_hand_has_no_error(elm_sample: 
         ("smin_no3_vr", (AMAZON_COLUMN, 3), -0.1),
         ("labilep_vr", (AMAZON_COLUMN, 3), np.inf),
         ("sminn_vr", (AMAZON_COLUMN, 3), 7.0),
+        ("deadstemc", AMAZON_TREE, 1.0e12),
+        ("xsmrpool", AMAZON_TREE, -1.0e12),
+        ("occlp_vr", (AMAZON_COLUMN, 3), 1.1e6),
     ],
 )
 def test_a_single_bad_value_is_an_error_that_names_it(
@@ -122,6 +125,14 @@ def test_a_single_bad_value_is_an_error_that_names_it(
 def test_a_missing_pool_is_an_error(elm_sample: Path, real: Path, name: str) -> None:
     hide(real, name)
     assert name in variables(real_audit(elm_sample, real).errors)
+
+
+def test_a_mean_scalar_that_no_run_could_make_under_ice_is_no_error(elm_sample: Path, real: Path) -> None:
+    # ELM averages on active columns alone; on the soil column of a cell that is all ice fill stays.
+    edit(real, "scalaravg_col", AMAZON_COLUMN, FILL)
+    assert variables(real_audit(elm_sample, real).errors) == {"scalaravg_col"}
+    edit(real, "cols1d_active", AMAZON_COLUMN, 0)
+    assert real_audit(elm_sample, real).errors == []
 
 
 def test_missing_totals_are_notes(elm_sample: Path, real: Path) -> None:

@@ -78,6 +78,21 @@ def test_the_series_begins_with_the_year_that_model_year_one_sees(
     assert np.array_equal(some, turned[2:4])
 
 
+def test_a_history_is_in_model_years_and_cannot_be_aligned_otherwise(
+    record: tuple[list[Path], Values], tmp_path: Path
+) -> None:
+    path = piece(record, tmp_path / "p.nc", align_year=1)
+    with netCDF4.Dataset(path, "r+") as nc:
+        nc.kind = "history"
+    # 1980 is 1 and whole cycles of three years, and some.
+    with pytest.raises(InputError, match="align_year is 1, but year 1980 of a history is a model year"):
+        read_monthly_forcing(path)
+    with netCDF4.Dataset(path, "r+") as nc:
+        nc.align_year = np.int32(1980 - 3)
+    # The model year like 1, as three years make a cycle.
+    assert read_monthly_forcing(path).first_year == 1981
+
+
 def test_fusion_is_told_what_the_forcing_is(pieces: list[Path]) -> None:
     with open_forcing(pieces, LAT, LON) as source:
         assert source.months == 36

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from phase_lib.base.errors import InputError
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
 from phase_lib.injection.inject import inject
@@ -32,7 +33,7 @@ from tests.helpers.exit_ad import (
     mapped_p,
 )
 from tests.helpers.layouts import contents
-from tests.helpers.restarts import World, make_world
+from tests.helpers.restarts import World, edit, make_world
 
 #: Pools in AD space that a predictions file can hold; N and P of SOM and wood follow from carbon.
 PREDICTED = ("cwdc_vr", "cwdn_vr", "cwdp_vr", "soil3c_vr", "soil4c_vr", "deadstemc", "deadcrootc")
@@ -167,6 +168,14 @@ def test_up_to_the_start_of_year_40_the_averaged_scalar_does_not_matter(
         pools.append(contents(run(world, None, tmp_path / f"{number}.nc", 10.0)))
     for name, values in pools[0].items():
         assert values.tobytes() == pools[1][name].tobytes(), name
+
+
+def test_a_restart_within_the_year_in_which_elm_begins_to_divide_is_refused(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "world", year=40)
+    edit(world.restart, "timemgr_rst_curr_ymd", ..., 400601)
+    with pytest.raises(InputError, match="timemgr_rst_curr_ymd is 0040-06-01, in the year in which"):
+        run(world, None, tmp_path / "out.nc", 10.0)
+    assert not (tmp_path / "out.nc").exists()
 
 
 def test_after_year_40_a_scalar_next_to_nothing_counts_as_one(tmp_path: Path) -> None:

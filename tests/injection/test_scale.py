@@ -176,6 +176,25 @@ def test_a_cell_that_keeps_its_state_needs_no_prediction(files: InjectionFiles, 
     assert not (tmp_path / "refused.nc").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("deadstemc", 1.0e12, r"is more than any ecosystem holds \(1e\+12\) in cell 5 "),
+        ("soil3c_vr", 1.0e7, r"is more than any ecosystem holds \(1e\+07\) in cell 5 "),
+        ("deadstemc", 1.0e36, "is fill"),
+        ("soil3c_vr", -1.0, "is negative"),
+    ],
+)
+def test_what_no_ecosystem_holds_is_not_injected(
+    files: InjectionFiles, tmp_path: Path, name: str, value: float, problem: str
+) -> None:
+    broken = InjectionFiles(**{**vars(files), "predictions": copy_of(files.predictions, tmp_path)})
+    set_values(broken.predictions, name, 4, value)
+    with pytest.raises(InputError, match=problem):
+        run(broken, tmp_path / "refused.nc")
+    assert not (tmp_path / "refused.nc").exists()
+
+
 def test_an_analogue_is_needed_in_flagged_cells_alone(files: InjectionFiles, tmp_path: Path) -> None:
     made = InjectionFiles(**{**vars(files), "predictions": copy_of(files.predictions, tmp_path)})
     with netCDF4.Dataset(made.predictions, "r+") as d:

@@ -402,6 +402,12 @@ def test_an_unusable_mean_scalar_on_a_soil_column_is_found_and_one_on_a_lake_is_
         f"phase: {spoilt.reference_ad}: variable scalaravg_col is not usable on 1 of 12 soil columns, "
         f"first that of cell {cell[soil]} with "
     )
+    # Where ice covers the whole cell its soil column is not active, and nothing is averaged.
+    with netCDF4.Dataset(spoilt.reference_ad, "r+") as nc:
+        nc.createVariable("cols1d_active", "i4", ("column",))[:] = 1
+    assert check("--config", config(tmp_path, spoilt.section())).code == 3
+    edit(spoilt.reference_ad, "cols1d_active", soil, 0)
+    assert check("--config", config(tmp_path, spoilt.section())).code == 0
 
 
 def test_an_input_restart_late_in_ad_needs_the_mean_scalar_and_one_of_year_21_does_not(

@@ -23,24 +23,13 @@ from phase_lib.report.products import RunFacts, RunProducts
 from phase_lib.report.summary import build_summary, write_summary
 from tests.helpers.history import Grid, write_history, years
 from tests.helpers.run_products import ARCHIVE_SECONDS, STOCKS, GlobalGrid, synthetic_archive_run
-from tests.report.test_page import Links
+from tests.report.test_page import SURROGATE_FIGURES, Links
 
 pytestmark = pytest.mark.xdist_group("report")
 GRID = GlobalGrid(lat=np.arange(-52.5, 75.0, 7.5), lon=np.arange(3.75, 360.0, 7.5))
 SITES = np.random.default_rng(5)
 LAT, LON = SITES.uniform(-50.0, 70.0, 80), SITES.uniform(-180.0, 180.0, 80)
-FIGURES = {
-    "restart_maps",
-    "skill_overview",
-    "scatter_random",
-    "scatter_block",
-    "r2_by_pft_and_layer_random",
-    "r2_by_pft_and_layer_block",
-    "out_of_distribution_map",
-    "split_maps",
-    "training_curves",
-    "cost",
-}
+FIGURES = SURROGATE_FIGURES | {"restart_maps"}
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def archived(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> W
     }
     config = tmp_path_factory.mktemp("archive") / "archive.yaml"
     config.write_text(yaml.safe_dump(content), encoding="utf-8")
-    result = small_run.snakemake(configs=(SMALL, str(config)))
+    result = small_run.snakemake("--printshellcmds", "--quiet", "host", configs=(SMALL, str(config)))
     assert result.returncode == 0, result.stdout
     return Workflow(small_run.root, small_run.results.with_name("archived"), result.stdout)
 
@@ -62,6 +62,13 @@ def test_no_land_model_is_run_and_no_world_is_made(archived: Workflow) -> None:
 def test_forcing_and_cells_are_divided_among_jobs(archived: Workflow) -> None:
     assert len(list((archived.results / "forcing" / "world").glob("*.nc"))) == 6
     assert sorted(path.name for path in (archived.results / "records" / "world").iterdir()) == ["1", "2"]
+
+
+def test_a_command_names_patterns_and_not_all_of_the_files(archived: Workflow) -> None:
+    # A shell takes no line with the thousands of names that monthly files of 800 years have.
+    commands = [line for line in archived.first.splitlines() if "phase fuse" in line]
+    assert len(commands) == 2
+    assert all("reference.elm.h0.*.nc" in line and "reference.elm.h0.0061" not in line for line in commands)
 
 
 def test_the_injected_restart_is_that_of_the_run_that_made_the_files(

@@ -105,6 +105,13 @@ def open_pieces(paths: str | Path | Sequence[str | Path]) -> Iterator[MonthlyPie
         start = min(piece.first_year for piece in pieces)
         years = max(piece.first_year + piece.years for piece in pieces) - start
         ordered = {name: _in_order(name, pieces, start, years) for name in FORCING}
+        if first.kind == "history" and (start - first.align_year) % years:
+            raise InputError(
+                first.path,
+                f"align_year is {first.align_year}, but year {start} of a history is a model year",
+                expected=str(start),
+                remedy="make it again with --align-year as said",
+            )
         yield MonthlyPieces(
             paths=tuple(piece.path for piece in pieces),
             lat=places["lat"],
