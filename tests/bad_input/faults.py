@@ -301,8 +301,12 @@ def restarts() -> Iterator[object]:
         "use a file that holds it",
     )
     layers = (slice(None), slice(0, 3))
-    unsound = {1.0e36: ("is fill", "a pool"), np.nan: ("is not a finite number", "a finite number")}
-    unsound[-5.0] = ("is negative", "0 or more")
+    unsound = {
+        1.0e36: ("is fill", "a pool"),
+        1.0e9: ("is more than any ecosystem holds", "1e+06 at most"),
+        np.nan: ("is not a finite number", "a finite number"),
+        -5.0: ("is negative", "0 or more"),
+    }
     for value, (found, expected) in unsound.items():
         remedy = f"{AS_ELM_WROTE_IT}, with surfdata.nc and clm_params.nc of its run"
         for name, index in (("soil2c_vr", layers), ("livestemc", ...), ("sminn_vr", layers)):
@@ -320,7 +324,7 @@ def restarts() -> Iterator[object]:
                 f"variable {name} {found}",
                 "in cell",
                 place,
-                "expected a finite value of 0 or more",
+                "expected 0 to 1e+06",
                 "predict again",
             )
     # A prediction that replaces it does not make it sound.
