@@ -208,7 +208,8 @@ def _stop_if_given_up(directory: Path, me: Holder, patience: float) -> None:
     while True:
         current = _read(_run_lock(directory))
         mine = current is not None and current.run == me.run
-        if mine and numbers & _words(_submitted(directory)):
+        # Notes are kept where the profile's own `sbatch` submits.
+        if mine and (NOTES_VARIABLE not in os.environ or numbers & _words(_submitted(directory))):
             return
         if time.monotonic() >= end:
             file, why = (
@@ -275,7 +276,10 @@ def _release(lock: Path, me: Holder) -> None:
 
 
 def _remove(lock: Path, gone: Holder) -> None:
-    """Removes the lock of a holder that is gone, never that of one who has done the same since."""
+    """Removes the lock of a holder that is gone; one that another took in the meantime is put back.
+
+    The jobs of two runs that begin in the same moment would also have to meet a third for that to fail.
+    """
     aside = lock.with_name(f".{lock.name}.{uuid.uuid4().hex}.part")
     try:
         lock.rename(aside)

@@ -114,7 +114,7 @@ class SurrogateSettings(BaseModel):
 
     @model_validator(mode="after")
     def _heads_divide_model(self) -> Self:
-        if self.d_model % self.attention_heads:
+        if self.network == "phase" and self.d_model % self.attention_heads:
             raise ValueError(f"attention_heads {self.attention_heads} does not divide d_model {self.d_model}")
         return self
 

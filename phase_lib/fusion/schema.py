@@ -12,7 +12,6 @@ from phase_lib.elm.pools import (
     MINERAL_N,
     MINERAL_P,
     ORGANS,
-    POOL_LIMIT,
     POOL_VARIABLES,
     SOIL_POOLS,
     STAGES,
@@ -134,7 +133,7 @@ SOIL_VARIABLES = (
 REQUIRED = frozenset(POOL_VARIABLES) | {"tlai"}
 
 #: g m-2 or g m-3. Real ELM carries negative rounding crumbs; more than that is damage.
-POOL_RANGE: Range = (-1.0e-3, POOL_LIMIT)
+POOL_RANGE: Range = (-1.0e-3, 1.0e6)
 DEBT_RANGE: Range = (-1.0e5, 1.0e5)
 #: ELM leaves solution P negative where a soil's capacity is below its labile P.
 SOLUTION_P_RANGE: Range = (-1.0e6, 1.0e6)

@@ -303,7 +303,7 @@ def restarts() -> Iterator[object]:
     layers = (slice(None), slice(0, 3))
     unsound = {
         1.0e36: ("is fill", "a pool"),
-        1.0e9: ("is more than any ecosystem holds", "1e+06 at most"),
+        1.0e9: ("is more than any ecosystem holds", "1e+07 at most"),
         np.nan: ("is not a finite number", "a finite number"),
         -5.0: ("is negative", "0 or more"),
     }
@@ -324,7 +324,7 @@ def restarts() -> Iterator[object]:
                 f"variable {name} {found}",
                 "in cell",
                 place,
-                "expected 0 to 1e+06",
+                "expected 0 to 1e+07",
                 "predict again",
             )
     # A prediction that replaces it does not make it sound.

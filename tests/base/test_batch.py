@@ -9,11 +9,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from phase_lib.base.batch import RUN_VARIABLE, begin_run, begin_submission, enter_stages
+from phase_lib.base.batch import (
+    NOTES_VARIABLE,
+    RUN_VARIABLE,
+    Holder,
+    _remove,
+    begin_run,
+    begin_submission,
+    enter_stages,
+)
 from phase_lib.base.errors import InputError, PhaseError
 
 BEGIN = """
@@ -102,6 +111,17 @@ def test_a_lock_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         begin_run(tmp_path)
 
 
+def test_a_lock_that_another_took_in_the_meantime_is_put_back(tmp_path: Path) -> None:
+    begin_run(tmp_path)
+    lock = tmp_path / "locks" / "run.json"
+    before = lock.read_text()
+    _remove(lock, replace(Holder.this_process("the run before"), pid=1))
+    assert lock.read_text() == before
+    assert list(lock.parent.iterdir()) == [lock]
+    _remove(lock, Holder(**json.loads(before)))
+    assert list(lock.parent.iterdir()) == []
+
+
 def test_a_job_of_the_run_takes_its_stages_and_is_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +157,10 @@ def test_a_job_whose_submission_its_run_does_not_know_of_touches_nothing(
     begin_run(tmp_path)
     submit(tmp_path, "18")
     monkeypatch.setenv("SLURM_JOB_ID", "17")
+    # Another executor than SLURM's keeps no notes.
+    monkeypatch.delenv(NOTES_VARIABLE, raising=False)
+    enter_stages(tmp_path, ["train_surrogate-random"], patience=0)
+    monkeypatch.setenv(NOTES_VARIABLE, str(tmp_path / "slurm_jobs"))
     with pytest.raises(PhaseError, match="submitted: job 17 is not among the jobs of its run"):
         enter_stages(tmp_path, ["train_surrogate-block"], patience=0)
     # The tasks of an array have numbers of their own.

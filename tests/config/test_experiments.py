@@ -55,6 +55,11 @@ def test_an_experiment_says_only_what_it_names_also_when_it_is_written_and_read(
     assert WorkflowConfig.model_validate(plain) == found
 
 
+def test_a_plain_network_may_have_a_width_that_no_attention_heads_divide() -> None:
+    found = config(variants={"narrow": {"network": "mlp", "d_model": 30}})
+    assert found.experiments.settings(found.surrogate)["narrow"].d_model == 30
+
+
 def test_an_experiment_is_judged_together_with_the_runs_settings() -> None:
     found = config({"d_model": 60, "attention_heads": 6}, variants={"wide": {"d_model": 66}})
     assert found.experiments.settings(found.surrogate)["wide"].d_model == 66

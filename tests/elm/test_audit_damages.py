@@ -27,7 +27,7 @@ from tests.helpers.exit_ad import (
     mapped_p,
 )
 from tests.helpers.layouts import RESTART, contents, crop_surface, cut, with_crop_landunit
-from tests.helpers.restarts import DZ, FILL, MORTALITY, ORGANS, SOIL_POOLS, STAGES, copy_of, hide, shuffled
+from tests.helpers.restarts import FILL, MORTALITY, ORGANS, SOIL_POOLS, STAGES, copy_of, hide, shuffled
 
 ELEMENTS = "cnp"
 SOM = ("soil1", "soil2", "soil3", "soil4")
@@ -335,10 +335,8 @@ def test_one_cell_with_more_carbon_than_peat_is_a_note_and_with_more_than_any_so
         state = {}
         for name in every_som():
             if name.startswith(("soil3", "soil4")):
-                # Spread over the layers: dense as peat, and no layer denser than organic matter is.
                 state[name] = held[name].copy()
-                whole = (held[name][COLUMN, :10] * DZ).sum() / DZ.sum()
-                state[name][COLUMN, :10] = whole * most / stock
+                state[name][COLUMN] *= most / stock
         normal.write(state)
         refresh_totals(normal)
         report = normal.audit()

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phase_lib.base.errors import InputError
+from phase_lib.elm import inspection
 from phase_lib.elm.blocks import Blocks
 from phase_lib.elm.calendar import (
     days_since_year_one,
@@ -330,7 +331,9 @@ def test_a_domain_in_radians_is_refused(elm_sample: Path, tmp_path: Path) -> Non
 # -- inspection -------------------------------------------------------------------------------------------
 
 
-def test_files_of_a_run_are_recognised(tmp_path: Path) -> None:
+def test_files_of_a_run_are_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A cell at a time is in memory.
+    monkeypatch.setattr(inspection, "_VALUES", 24)
     monthly, predicted, test = (tmp_path / name for name in ("monthly.nc", "predictions.nc", "test.nc"))
     with create_dataset(monthly) as d:
         d.createDimension("gridcell", 2)
@@ -339,7 +342,7 @@ def test_files_of_a_run_are_recognised(tmp_path: Path) -> None:
         for name in ("lat", "lon", "forcing_distance_km"):
             d.createVariable(name, "f8", ("gridcell",))[:] = 5.0
         for name in ("FLDS", "PSRF", "FSDS", "QBOT", "PRECTmms", "TBOT"):
-            d.createVariable(name, "f4", ("gridcell", "time"))[:] = 280.0
+            d.createVariable(name, "f4", ("gridcell", "time"))[:] = [[270.0], [290.0]]
     for path, fields in ((predicted, ("soil3c_vr", "ood_flag")), (test, ("cell", "soil3c_phase"))):
         with create_dataset(path) as d:
             d.createDimension("gridcell", 2)
@@ -354,7 +357,7 @@ def test_files_of_a_run_are_recognised(tmp_path: Path) -> None:
         "test_predictions",
     ]
     assert content["monthly"]["forcing_years"] == "1901 to 1902"
-    assert content["monthly"]["means"]["TBOT"]["mean"] == 280.0
+    assert content["monthly"]["means"]["TBOT"] == {"min": 270.0, "mean": 280.0, "max": 290.0, "units": ""}
     assert (content["predictions"]["fields"], content["predictions"]["flagged_cells"]) == (["soil3c_vr"], 1)
     assert content["test"]["fields"] == ["soil3c"]
     for item in content.values():

@@ -180,7 +180,7 @@ def test_a_cell_that_keeps_its_state_needs_no_prediction(files: InjectionFiles, 
     ("name", "value", "problem"),
     [
         ("deadstemc", 1.0e12, r"is more than any ecosystem holds \(1e\+12\) in cell 5 "),
-        ("soil3c_vr", 1.0e7, r"is more than any ecosystem holds \(1e\+07\) in cell 5 "),
+        ("soil3c_vr", 1.0e8, r"is more than any ecosystem holds \(1e\+08\) in cell 5 "),
         ("deadstemc", 1.0e36, "is fill"),
         ("soil3c_vr", -1.0, "is negative"),
     ],

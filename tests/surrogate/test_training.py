@@ -62,7 +62,10 @@ def train_and_kill(
 
 
 def test_a_killed_training_ends_in_the_same_model_to_the_last_bit(prepared, trained, tmp_path, monkeypatch):
-    train_and_kill(prepared, tmp_path, monkeypatch)
+    with monkeypatch.context() as before:
+        # A commit that does not touch the training in between.
+        before.setattr(training, "code_version", lambda: "the commit before")
+        train_and_kill(prepared, tmp_path, before)
     assert (tmp_path / "checkpoint.pt").is_file()
     assert not (tmp_path / "model.pt").exists()
     done = []
@@ -76,10 +79,11 @@ def test_a_killed_training_ends_in_the_same_model_to_the_last_bit(prepared, trai
     assert losses == [[row["train_loss"], row["validation_loss"]] for row in history(trained.parent)]
 
 
-def test_a_checkpoint_of_other_settings_is_not_used(prepared, tmp_path, monkeypatch):
+@pytest.mark.parametrize("change", [{"learning_rate": 1.0e-3}, {"cache_gib": 0.0}])
+def test_a_checkpoint_of_other_settings_is_not_used(prepared, tmp_path, monkeypatch, change):
     train_and_kill(prepared, tmp_path / "other", monkeypatch)
-    changed = prepared.train(tmp_path / "other", learning_rate=1.0e-3)
-    fresh = prepared.train(tmp_path / "fresh", learning_rate=1.0e-3)
+    changed = prepared.train(tmp_path / "other", **change)
+    fresh = prepared.train(tmp_path / "fresh", **change)
     assert changed.read_bytes() == fresh.read_bytes()
 
 

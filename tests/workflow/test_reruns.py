@@ -39,6 +39,17 @@ def test_a_second_run_does_nothing(small_run: Workflow) -> None:
     assert "Nothing to be done" in result.stdout
 
 
+def test_a_part_of_a_run_does_not_close_with_the_page_of_an_earlier_one(
+    small_run: Workflow, tmp_path: Path
+) -> None:
+    headline = small_run.closing.splitlines()[0]
+    assert headline in small_run.first
+    copy = small_run.clone(tmp_path / "copy")
+    again = copy.snakemake("--forcerun", "split_cells", target=copy.results / "dataset" / "split_block.nc")
+    assert again.returncode == 0, again.stdout
+    assert headline not in again.stdout
+
+
 def test_a_touched_forcing_file_reruns_all_but_the_world(small_run: Workflow) -> None:
     file = small_run.results / "world" / "forcing" / "clmforc.embedded.Prec.1903-05.nc"
     with small_run.touched(file):
