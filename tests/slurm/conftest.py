@@ -29,11 +29,15 @@ class ClusterRun(Workflow):
     def environment(self) -> dict[str, str]:
         return {**super().environment, "HOME": str(self.root / "home"), "XDG_CONFIG_HOME": ""}
 
-    def begin(self, *words: str, overlay: tuple[str, ...] = OVERLAY) -> subprocess.Popen[str]:
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """Starts the small configuration, on the tests' clock, and does not wait for it."""
+        return self.command(*OVERLAY, "--configfile", SMALL, *words)
+
+    def command(self, *words: str) -> subprocess.Popen[str]:
         """Starts `snakemake --profile slurm` and does not wait for it."""
         with self.terminal.open("a") as terminal:
             return subprocess.Popen(
-                ["snakemake", "--profile", "slurm", *overlay, "--configfile", SMALL, *words],
+                ["snakemake", "--profile", "slurm", *words],
                 cwd=self.root,
                 env=self.environment,
                 stdout=terminal,

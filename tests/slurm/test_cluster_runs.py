@@ -8,6 +8,8 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -128,22 +130,6 @@ def test_lost_jobs_nodes_and_controllers_leave_the_products_as_they_were(
     assert_same_products(copy, undisturbed)
 
 
-def test_a_segment_over_its_time_limit_is_done_again_from_the_restart_before_it(
-    cluster: Cluster, undisturbed: ClusterRun, copy: ClusterRun
-) -> None:
-    run = copy.begin("--forcerun", "run_ad_0061", "--until", "run_ad_0061")
-    late = cluster.running("rule_run_ad_0061")
-    copy.suspended("run-segment", "--case", "ad")
-    cluster.limit(late, minutes=1)
-    jobs = of_run(cluster, copy.complete(run))
-    assert [(job.stage, job.state) for job in jobs] == [
-        ("rule_run_ad_0061", "TIMEOUT"),
-        ("rule_run_ad_0061", "COMPLETED"),
-    ]
-    name = "landmodel/ad/ad.elm.r.0061-01-01-00000.nc"
-    assert_same_pools(copy.results / name, undisturbed.results / name)
-
-
 def test_after_a_kill_of_snakemake_the_same_command_goes_on_and_no_stage_runs_twice_at_once(
     cluster: Cluster, undisturbed: ClusterRun, copy: ClusterRun
 ) -> None:
@@ -180,51 +166,108 @@ def test_after_a_kill_of_snakemake_the_same_command_goes_on_and_no_stage_runs_tw
     assert list(copy.results.rglob("*.part")) == []
 
 
-def test_a_change_of_data_reruns_only_the_stages_behind_it(
-    cluster: Cluster, undisturbed: ClusterRun, copy: ClusterRun
-) -> None:
+def late_segment(copy: ClusterRun) -> subprocess.Popen[str]:
+    return copy.begin("--forcerun", "run_ad_0061", "--until", "run_ad_0061")
+
+
+def changed_data(copy: ClusterRun) -> subprocess.Popen[str]:
     history = sorted((copy.results / "landmodel" / "injected").glob("*.h1.*.nc"))[-1]
     # A file of its own: the copy's products are links.
     content = history.read_bytes()
     history.unlink()
     history.write_bytes(content)
-    jobs = of_run(cluster, copy.complete(copy.begin()))
+    return copy.begin()
+
+
+MONTHLY = "results/small/forcing/embedded/all.1901-1920.nc"
+
+
+def bare_command(copy: ClusterRun) -> subprocess.Popen[str]:
+    # Nothing laid over the profile: the clock of a cluster, and the threads of one.
+    (copy.root / "workflow_config.yaml").write_text((copy.root / SMALL).read_text())
+    (copy.root / MONTHLY).unlink()
+    return copy.command(MONTHLY)
+
+
+def experiments(copy: ClusterRun) -> subprocess.Popen[str]:
+    (copy.root / "experiments.yaml").write_text(
+        "experiments: {baselines: [mlp], seeds: 2, splits: [block], limit: 2}\n"
+    )
+    return copy.begin("experiments.yaml", "--", "experiments")
+
+
+def two_nodes(copy: ClusterRun) -> subprocess.Popen[str]:
+    (copy.root / "nodes.yaml").write_text("surrogate: {nodes: 2, gpus: 1}\n")
+    return copy.begin("nodes.yaml", "--", "results/small/surrogate/block/model.pt")
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run under way in a copy of its own."""
+
+    run: ClusterRun
+    process: subprocess.Popen[str]
+
+    def jobs(self, cluster: Cluster) -> list[Job]:
+        """The jobs of the run, once it has succeeded."""
+        return of_run(cluster, self.run.complete(self.process))
+
+
+@pytest.fixture(scope="module")
+def side_by_side(
+    undisturbed: ClusterRun, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Begun]]:
+    """Runs that do not disturb each other, begun at once: most of the time they wait for the queue."""
+    begun = {}
+    for begin in (late_segment, changed_data, bare_command, experiments, two_nodes):
+        run = undisturbed.clone(tmp_path_factory.mktemp(begin.__name__) / "copy")
+        begun[begin.__name__] = Begun(run, begin(run))
+    yield begun
+    for one in begun.values():
+        one.process.terminate()
+        one.process.wait()
+
+
+def test_a_segment_over_its_time_limit_is_done_again_from_the_restart_before_it(
+    cluster: Cluster, undisturbed: ClusterRun, side_by_side: dict[str, Begun]
+) -> None:
+    begun = side_by_side["late_segment"]
+    late = cluster.running("rule_run_ad_0061")
+    begun.run.suspended("run-segment", "--case", "ad")
+    cluster.limit(late, minutes=1)
+    assert [(job.stage, job.state) for job in begun.jobs(cluster)] == [
+        ("rule_run_ad_0061", "TIMEOUT"),
+        ("rule_run_ad_0061", "COMPLETED"),
+    ]
+    name = "landmodel/ad/ad.elm.r.0061-01-01-00000.nc"
+    assert_same_pools(begun.run.results / name, undisturbed.results / name)
+
+
+def test_a_change_of_data_reruns_only_the_stages_behind_it(
+    cluster: Cluster, side_by_side: dict[str, Begun]
+) -> None:
+    jobs = side_by_side["changed_data"].jobs(cluster)
     # Verdict and report, which share a job.
     assert [job.state for job in jobs] == ["COMPLETED"]
     assert "closing" in jobs[0].stage
 
 
 def test_the_bare_command_works_from_the_clone_and_a_laptop_s_limits_do_not_hold(
-    cluster: Cluster, copy: ClusterRun
+    cluster: Cluster, side_by_side: dict[str, Begun]
 ) -> None:
-    # Nothing laid over the profile: the clock of a cluster, and the threads of one.
-    (copy.root / "workflow_config.yaml").write_text((copy.root / SMALL).read_text())
-    monthly = copy.results / "forcing" / "embedded" / "all.1901-1920.nc"
-    monthly.unlink()
-    process = subprocess.run(
-        ["snakemake", "--profile", "slurm", monthly.relative_to(copy.root).as_posix()],
-        cwd=copy.root,
-        env=copy.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert process.returncode == 0, process.stdout
-    (job,) = of_run(cluster, process.stdout)
+    begun = side_by_side["bare_command"]
+    (job,) = begun.jobs(cluster)
     assert (job.stage, job.state) == ("rule_reduce_forcing_wildcards_embedded_all_1901_1920", "COMPLETED")
     # Eight, where profiles/default has two.
     assert job.cpus == 8
-    assert monthly.is_file()
+    assert (begun.run.root / MONTHLY).is_file()
 
 
-def test_experiments_fan_out_up_to_the_configured_limit(cluster: Cluster, copy: ClusterRun) -> None:
-    (copy.root / "experiments.yaml").write_text(
-        "experiments: {baselines: [mlp], seeds: 2, splits: [block], limit: 2}\n"
-    )
-    printed = copy.complete(copy.begin("experiments.yaml", "--", "experiments"))
-    jobs = of_run(cluster, printed)
+def test_experiments_fan_out_up_to_the_configured_limit(
+    cluster: Cluster, side_by_side: dict[str, Begun]
+) -> None:
+    begun = side_by_side["experiments"]
+    jobs = begun.jobs(cluster)
     trainings = [job for job in jobs if is_stage(job, "train_experiment")]
     # The run's own settings with a second seed, the baseline with two.
     assert len(trainings) == 3
@@ -237,15 +280,14 @@ def test_experiments_fan_out_up_to_the_configured_limit(cluster: Cluster, copy: 
     assert max(at_once) == 2
     # The run's own stages are as they were.
     assert not [job for job in jobs if is_stage(job, "train_surrogate", "run_ad_0021")]
-    comparison = json.loads((copy.results / "experiments" / "comparison.json").read_text())
+    comparison = json.loads((begun.run.results / "experiments" / "comparison.json").read_text())
     assert comparison
 
 
-def test_a_training_on_two_nodes_is_one_job_on_both(cluster: Cluster, copy: ClusterRun) -> None:
-    (copy.root / "nodes.yaml").write_text("surrogate: {nodes: 2, gpus: 1}\n")
-    printed = copy.complete(copy.begin("nodes.yaml", "--", "results/small/surrogate/block/model.pt"))
-    (job,) = of_run(cluster, printed)
+def test_a_training_on_two_nodes_is_one_job_on_both(cluster: Cluster, side_by_side: dict[str, Begun]) -> None:
+    begun = side_by_side["two_nodes"]
+    (job,) = begun.jobs(cluster)
     assert (job.stage, job.state) == ("rule_train_surrogate_wildcards_block", "COMPLETED")
     assert (job.nodes, job.partition, job.tres) == (2, "gpu", "gres:gpu:a100:2")
-    log = (copy.results / "logs" / "train_surrogate-block.log").read_text()
+    log = (begun.run.results / "logs" / "train_surrogate-block.log").read_text()
     assert "2 processes" in log
