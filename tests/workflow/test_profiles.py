@@ -82,12 +82,12 @@ def asked(rule, name, attempt):
 for rule in workflow.rules:
     if rule.benchmark:
         words = [asked(rule, name, attempt) for name in ("mem_mb", "runtime") for attempt in (1, 2)]
-        print("asked", rule.name, *words)
+        print("asked", rule.name, *words, *(asked(rule, name, 1) for name in ("nodes", "tasks", "mpi")))
 """
 
 
 def what_stages_ask_for(workflow: Workflow, *words: str) -> dict[str, list[str]]:
-    """Name of each rule -> memory (MB) at the first and the second try, minutes likewise."""
+    """Rule -> memory (MB) at the first and the second try, minutes likewise, nodes, tasks and MPI."""
     snakefile = workflow.root / "Asked"
     snakefile.write_text((workflow.root / "Snakefile").read_text() + ASKED)
     result = workflow.snakemake("--dry-run", "--snakefile", "Asked", *words)
@@ -99,11 +99,12 @@ def what_stages_ask_for(workflow: Workflow, *words: str) -> dict[str, list[str]]
 
 def test_every_stage_asks_for_twice_as_much_at_its_second_try(fresh_workflow: Workflow) -> None:
     asked = what_stages_ask_for(fresh_workflow, "--profile", "profiles/slurm")
-    for name, (memory, memory_again, minutes, minutes_again) in asked.items():
+    for name, (memory, memory_again, minutes, minutes_again, *_) in asked.items():
         assert (int(memory_again), int(minutes_again)) == (2 * int(memory), 2 * int(minutes)), name
-    assert asked["join_records"] == ["4000", "8000", "30", "60"]
-    assert asked["train_experiment"] == asked["train_surrogate"] == ["64000", "128000", "240", "480"]
-    assert asked["run_injected_0061"] == ["16000", "32000", "240", "480"]
+    assert asked["join_records"][:4] == ["4000", "8000", "30", "60"]
+    assert asked["train_experiment"] == asked["train_surrogate"]
+    assert asked["train_surrogate"][:4] == ["64000", "128000", "240", "480"]
+    assert asked["run_injected_0061"][:4] == ["16000", "32000", "240", "480"]
 
 
 def test_of_settings_for_several_segments_the_closest_holds_key_by_key(fresh_workflow: Workflow) -> None:
@@ -114,10 +115,13 @@ def test_of_settings_for_several_segments_the_closest_holds_key_by_key(fresh_wor
         "run_segment:runtime=1",
         "run_ad:runtime=2",
         "run_ad_0061:runtime=3",
+        "run_segment:nodes=2",
+        "run_segment:tasks=256",
+        "run_segment:mpi=srun",
     )
-    assert asked["run_control_0061"] == ["1000", "1000", "1", "1"]
-    assert asked["run_ad_0021"] == ["1000", "1000", "2", "2"]
-    assert asked["run_ad_0061"] == ["1000", "1000", "3", "3"]
+    assert asked["run_control_0061"] == ["1000", "1000", "1", "1", "2", "256", "srun"]
+    assert asked["run_ad_0021"] == ["1000", "1000", "2", "2", "2", "256", "srun"]
+    assert asked["run_ad_0061"] == ["1000", "1000", "3", "3", "2", "256", "srun"]
 
 
 def test_the_link_does_not_replace_a_profile_of_the_user(tmp_path: Path) -> None:
