@@ -239,7 +239,8 @@ def _job(record: str) -> Job:
         partition=fields["Partition"],
         minutes=int(days or 0) * 1440 + int(hours) * 60 + int(minutes),
         cpus=int(fields["NumCPUs"]),
-        nodes=int(fields["NumNodes"]),
+        # A job that waits asks for a range, "2-2".
+        nodes=int(fields["NumNodes"].partition("-")[0]),
         submitted=fields["SubmitTime"],
         started=fields["StartTime"],
         ended=fields["EndTime"],
