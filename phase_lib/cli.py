@@ -19,6 +19,7 @@ from click.core import ParameterSource
 
 import phase_lib
 from phase_lib.base.errors import PhaseError
+from phase_lib.base.memory import keep_freed_memory
 from phase_lib.base.progress import LOGGER, configure_logging
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -71,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: words after `phase`; those of the process where None.
     """
+    keep_freed_memory()
     try:
         status = phase.main(arguments, prog_name="phase", standalone_mode=False)
     except PhaseError as error:

@@ -35,7 +35,7 @@ from phase_lib.elm.constants import (
     SPINUP_NORMAL,
     WEIGHT_SUM_TOLERANCE,
 )
-from phase_lib.elm.netcdf import Rows, get_variable, open_rows
+from phase_lib.elm.netcdf import Rows, get_variable, open_with_rows
 from phase_lib.elm.parameters import Parameters, read_parameters
 from phase_lib.elm.pools import (
     COLUMN_TOTALS,
@@ -1045,7 +1045,7 @@ def audit_restart(
     standard = _standard(
         params if params is None or isinstance(params, Parameters) else read_parameters(params)
     )
-    with open_rows(path) as (dataset, variables):
+    with open_with_rows(path) as (dataset, variables):
         audit = _Audit(Path(path), dataset, variables, standard)
         audit.check_header()
         audit.check_weights()

@@ -76,13 +76,11 @@ def open_dataset(path: str | Path, mode: Literal["r", "r+"] = "r") -> Iterator[n
 
 
 @contextmanager
-def open_rows(
-    path: str | Path, mode: Literal["r", "r+"] = "r"
-) -> Iterator[tuple[netCDF4.Dataset, Mapping[str, Rows]]]:
-    """Opens a NetCDF file whose variables are read, or written in place, by rows.
+def open_rows(path: str | Path, mode: Literal["r", "r+"] = "r") -> Iterator[Mapping[str, Rows]]:
+    """Opens a NetCDF file for the values of its variables alone, read, or written in place, by rows.
 
     Yields:
-        The file, for what its header says, and its variables by name, for their values.
+        Its variables by name.
 
     Raises:
         InputError: as `open_dataset`.
@@ -90,12 +88,37 @@ def open_rows(
     header = _classic_header(path)
     if header is None or header.has_records:
         with _opened(path, mode) as dataset:
+            yield dataset.variables
+    else:
+        with _classic_rows(path, header, mode) as rows:
+            yield rows
+
+
+@contextmanager
+def open_with_rows(path: str | Path) -> Iterator[tuple[netCDF4.Dataset, Mapping[str, Rows]]]:
+    """Opens a NetCDF file for what its header says and for values that are read by rows.
+
+    Yields:
+        The file, and its variables by name.
+
+    Raises:
+        InputError: as `open_dataset`.
+    """
+    header = _classic_header(path)
+    with _opened(path, "r") as dataset:
+        if header is None or header.has_records:
             yield dataset, dataset.variables
-        return
-    # The library only reads, so that it writes nothing that it remembers over what is written here.
-    with _opened(path, "r") as dataset, Path(path).open(f"{mode}b", buffering=0) as stream:
-        rows = {name: ClassicRows(stream.fileno(), variable) for name, variable in header.variables.items()}
-        yield dataset, rows
+        else:
+            with _classic_rows(path, header, "r") as rows:
+                yield dataset, rows
+
+
+@contextmanager
+def _classic_rows(
+    path: str | Path, header: ClassicHeader, mode: Literal["r", "r+"]
+) -> Iterator[Mapping[str, Rows]]:
+    with Path(path).open(f"{mode}b", buffering=0) as stream:
+        yield {name: ClassicRows(stream.fileno(), variable) for name, variable in header.variables.items()}
 
 
 def _classic_header(path: str | Path) -> ClassicHeader | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import NATPFT
-from phase_lib.elm.netcdf import is_fill, open_dataset
+from phase_lib.elm.netcdf import is_fill, open_dataset, open_with_rows
 from phase_lib.elm.pools import ORGANS, SOIL_POOLS, SoilPool
 
 #: Soil orders of a `CNP_parameters*.nc`, 0 (water) to 15 (ice); index = `SOIL_ORDER`.
@@ -126,7 +126,7 @@ def read_parameters(path: str | Path) -> Parameters:
     """
     pft: dict[str, np.ndarray] = {}
     scalar: dict[str, float] = {}
-    with open_dataset(path) as dataset:
+    with open_with_rows(path) as (dataset, rows):
         if "pft" not in dataset.dimensions or dataset.dimensions["pft"].size < NATPFT:
             raise InputError(
                 path,
@@ -137,7 +137,7 @@ def read_parameters(path: str | Path) -> Parameters:
         for name, variable in dataset.variables.items():
             if variable.dtype.kind not in "fi":
                 continue
-            values = _without_fill(variable)
+            values = _without_fill(variable, rows[name][:])
             if variable.dimensions == ("pft",):
                 pft[name] = values[:NATPFT]
             elif values.size == 1:
@@ -160,13 +160,13 @@ def read_soil_order_parameters(path: str | Path) -> dict[str, np.ndarray]:
                 remedy="give the CNP_parameters file of the run (fsoilordercon)",
             )
         return {
-            name: _without_fill(variable)
+            name: _without_fill(variable, variable[:])
             for name, variable in dataset.variables.items()
             if variable.dimensions == ("soilorder",) and variable.dtype.kind in "fi"
         }
 
 
-def _without_fill(variable: Any) -> np.ndarray:
-    """Values as float64, NaN where the file has fill."""
-    values = np.asarray(variable[...], dtype=np.float64)
+def _without_fill(variable: Any, values: np.ndarray) -> np.ndarray:
+    """Values of a variable as float64, NaN where the file has fill."""
+    values = np.asarray(values, dtype=np.float64)
     return np.where(is_fill(variable, values), np.nan, values)

@@ -25,6 +25,7 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import writing
+from phase_lib.base.memory import keep_freed_memory
 from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version
 from phase_lib.config.injection import InjectionSettings
@@ -65,7 +66,10 @@ Layout = Literal["soil", "full"]
 
 #: What the injection may take beyond copying, as a factor and seconds, and its memory, MiB.
 _COPY_FACTOR, _ALLOWANCE_S, _ALLOWANCE_MIB = 1.5, 0.5, 300
-_REPEATS = 3
+_REPEATS = 5
+#: Before each run. A virtual machine hands memory that was freed back to its host, some seconds later; whoever
+#: copies a large file just then waits two or three times as long.
+_REST_S = 4.0
 #: Bytes of a cell's rows in the restart, for the question whether the disk holds them, by layout.
 _CELL_BYTES: dict[Layout, int] = {"soil": 40_000, "full": 205_000}
 #: Cells written at a time.
@@ -478,7 +482,7 @@ def bench_inject(
         directory: where to put the files; the system's temporary directory where None.
 
     Returns:
-        Seconds (medians of three) and peak memory (of a process of its own, above what it had after
+        Seconds (medians of five) and peak memory (of a process of its own, above what it had after
         importing) for both sizes.
 
     Raises:
@@ -491,7 +495,8 @@ def bench_inject(
         result["grown"] = {**measured[1], "per_cell_time_ratio": round(per_cell[1] / per_cell[0], 2)}
     return result | {
         "allowed_mib_above_interpreter": _ALLOWANCE_MIB,
-        "page_cache": "before each run the restart is copied once, the copy removed, and the disk synced",
+        "page_cache": f"before each run {_REST_S:g} s of rest; then the restart is copied, the copy removed, "
+        "and the disk synced",
         "memory": "VmHWM of a fresh process, reset after its imports, less its VmRSS then",
         "code_version": code_version(),
     }
@@ -518,7 +523,9 @@ def _measure(cells: int, layout: Layout, where: Path | None) -> dict[str, Any]:
             LOGGER.info("copying and injecting, %d of %d", repeat + 1, _REPEATS)
             copies.append(_copied(files.restart, directory / "copy.nc"))
             # A process of its own, started anew, so that its peak is that of one injection.
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            with ProcessPoolExecutor(
+                1, mp_context=get_context("spawn"), initializer=keep_freed_memory
+            ) as pool:
                 runs.append(pool.submit(_injected, files, directory / "injected.nc").result())
         size = files.restart.stat().st_size
     copy_seconds = statistics.median(copies)
@@ -546,6 +553,7 @@ def _measure(cells: int, layout: Layout, where: Path | None) -> dict[str, Any]:
 
 def _settle(source: Path, target: Path) -> None:
     """Brings the page cache to one state: `source` in it, nothing dirty, as much room as a copy needs."""
+    time.sleep(_REST_S)
     subprocess.run(["cp", "--reflink=never", source, target], check=True)
     target.unlink()
     os.sync()

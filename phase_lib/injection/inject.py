@@ -26,7 +26,7 @@ from phase_lib.elm.audit import AuditReport, audit_restart
 from phase_lib.elm.blocks import Block, Blocks
 from phase_lib.elm.canopy import canopy_height, growth_form, leaf_carbon
 from phase_lib.elm.constants import FILL_THRESHOLD, GRAMS_PER_PETAGRAM, NATPFT, SPINUP_AD, SPINUP_NORMAL
-from phase_lib.elm.netcdf import Rows, get_variable, open_dataset, open_rows
+from phase_lib.elm.netcdf import Rows, get_variable, open_dataset, open_rows, open_with_rows
 from phase_lib.elm.parameters import Parameters, read_parameters, read_soil_order_parameters
 from phase_lib.elm.pools import (
     COLUMN_TOTALS,
@@ -247,7 +247,7 @@ def _prepare(
 ) -> _Work:
     """Reads and checks every input; the predictions stay open until `stack` closes."""
     predicted = None
-    with open_rows(source) as (dataset, rows):
+    with open_with_rows(source) as (dataset, rows):
         base = _read_base(source, dataset, rows, surface, parameters)
         if predictions is not None:
             opened = stack.enter_context(open_dataset(predictions))
@@ -611,7 +611,7 @@ def _edit(
     Returns:
         What changed, by variable, and the sidecar's account of it.
     """
-    with open_rows(copy, "r" if dry_run else "r+") as (_, rows):
+    with open_rows(copy, "r" if dry_run else "r+") as rows:
         injection = _Injection(work, parameters, settings, mortality_factor, rows, dry_run=dry_run)
         with _timed(seconds, "soil"):
             injection.soil()

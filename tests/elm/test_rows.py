@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from phase_lib.elm.classic import ClassicRows
-from phase_lib.elm.netcdf import Flavour, open_rows
+from phase_lib.elm.netcdf import Flavour, open_rows, open_with_rows
 
 FLAVOURS: tuple[Flavour, ...] = ("NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA", "NETCDF4")
 ROWS = 11
@@ -52,7 +52,7 @@ def test_values_read_are_those_of_the_file_whatever_its_flavour_and_their_type(
     form: Flavour, tmp_path: Path
 ) -> None:
     held = write(tmp_path / "file.nc", form)
-    with open_rows(tmp_path / "file.nc") as (dataset, rows):
+    with open_with_rows(tmp_path / "file.nc") as (dataset, rows):
         assert list(rows) == list(dataset.variables) == list(held)
         assert all(isinstance(variable, ClassicRows) for variable in rows.values()) == (form != "NETCDF4")
         for name, values in held.items():
@@ -65,7 +65,7 @@ def test_values_read_are_those_of_the_file_whatever_its_flavour_and_their_type(
 def test_some_rows_are_those_that_numpy_would_take(form: Flavour, tmp_path: Path) -> None:
     held = write(tmp_path / "file.nc", form)
     ends = [None, -2, 0, 1, 5, ROWS, ROWS + 3]
-    with open_rows(tmp_path / "file.nc") as (_, rows):
+    with open_rows(tmp_path / "file.nc") as rows:
         for name in ("i2_1", "f8_2"):
             for start, stop in itertools.product(ends, ends):
                 np.testing.assert_array_equal(rows[name][start:stop], held[name][start:stop])
@@ -78,7 +78,7 @@ def test_rows_written_are_what_the_library_reads_and_nothing_else_changes(
     path = tmp_path / "file.nc"
     held = write(path, form)
     size = path.stat().st_size
-    with open_rows(path, "r+") as (_, rows):
+    with open_rows(path, "r+") as rows:
         for name in ("f8_2", "i4_1", "f4_2"):
             rows[name][4:7] = held[name][:3]
             held[name][4:7] = held[name][:3]
@@ -98,7 +98,7 @@ def test_rows_written_are_what_the_library_reads_and_nothing_else_changes(
 def test_a_file_with_records_is_read_and_written_too(form: Flavour, records: int, tmp_path: Path) -> None:
     path = tmp_path / "file.nc"
     held = write(path, form, records=records)
-    with open_rows(path, "r+") as (_, rows):
+    with open_rows(path, "r+") as rows:
         np.testing.assert_array_equal(rows["second"][:], held["second"])
         rows["second"][0:1] = np.array([[5, 6, 7]])
     with netCDF4.Dataset(path) as nc:
@@ -112,6 +112,6 @@ def test_a_file_open_for_reading_is_not_written(form: Flavour, tmp_path: Path) -
     path = tmp_path / "file.nc"
     write(path, form)
     before = path.read_bytes()
-    with open_rows(path) as (_, rows), pytest.raises(OSError, match="descriptor"):
+    with open_rows(path) as rows, pytest.raises(OSError, match="descriptor"):
         rows["f8_1"][:] = np.zeros(ROWS)
     assert path.read_bytes() == before
