@@ -548,16 +548,19 @@ class _Audit:
 
     # -- soil -------------------------------------------------------------------------------------
 
-    def check_soil(self) -> None:
-        """Layered pools: values, layers below, ratios, mineral N, totals; gathers what AD is judged by."""
+    def check_soil(self, surface: str | Path | None) -> None:
+        """Layered pools: values, layers below, ratios, mineral N, totals, stocks, mineral P.
+
+        Gathers what AD is judged by.
+        """
         layered = [
             name
             for name, entry in POOL_VARIABLES.items()
             if entry.level == "layer" and self.has(name, "column", "levgrnd")
         ]
         sinks = [name for name in TRUNCATION_LAYER if self.has(name, "column", "levgrnd")]
-        self.soil3, self.soil4, self.som, self.soil2, self.litter = np.zeros((5, self.grid.ncells))
-        self.labile = np.zeros(self.grid.ncells)
+        self.soil3, self.soil4 = np.zeros((2, self.grid.ncells))
+        som, soil2, litter, labile = np.zeros((4, self.grid.ncells))
         for rows in self.blocks("layer"):
             pools: dict[str, np.ndarray] = {}
             good: dict[str, np.ndarray | np.bool_] = {}
@@ -583,15 +586,18 @@ class _Audit:
             for stock, names in (
                 (self.soil3, ("soil3c_vr",)),
                 (self.soil4, ("soil4c_vr",)),
-                (self.som, COLUMN_TOTALS["totsomc"]),
-                (self.soil2, ("soil2c_vr",)),
-                (self.litter, ("litr2c_vr", "litr3c_vr")),
+                (som, COLUMN_TOTALS["totsomc"]),
+                (soil2, ("soil2c_vr",)),
+                (litter, ("litr2c_vr", "litr3c_vr")),
             ):
                 for name in names:
                     if name in stocks:
                         add_by_place(stock, rows.cell, stocks[name])
             if "labilep_vr" in pools:
-                self.labile[rows.cell[rows.soil]] = pools["labilep_vr"][rows.soil].mean(axis=1)
+                labile[rows.cell[rows.soil]] = pools["labilep_vr"][rows.soil].mean(axis=1)
+        self._check_stocks(som, soil2, litter)
+        if self.normal and "labilep_vr" in layered:
+            self._check_mineral_p(labile, surface)
 
     def _check_ratios(
         self, stem: str, pools: dict[str, np.ndarray], good: dict[str, np.ndarray | np.bool_], rows: Block
@@ -663,6 +669,90 @@ class _Audit:
             values,
             right,
         )
+
+    def _check_stocks(self, som: np.ndarray, soil2: np.ndarray, litter: np.ndarray) -> None:
+        """SOM that no soil holds, and SOM that its litter does not feed; of each cell, gC m-2."""
+        cells = np.arange(self.grid.ncells)
+        judged = som > _SOM_JUDGED
+        most = np.any(judged) and float(np.median(som[judged])) > _PEAT
+        severity: Severity = "error" if most else "note"
+        where = "most cells" if most else "a cell"
+        self.add_where(
+            severity,
+            "totsomc",
+            f"the soil of {where} holds more carbon than peat of the same depth"
+            + (", as leaving AD by an unfinished scalaravg_col leaves it" if most else ""),
+            (som > _PEAT) & (som <= _NO_SOIL),
+            cells,
+            "cell",
+            som,
+            f"less than {_PEAT:g} gC m-2",
+            "sum of its pools",
+        )
+        self.add_where(
+            "error",
+            "totsomc",
+            "no soil holds as much carbon",
+            som > _NO_SOIL,
+            cells,
+            "cell",
+            som,
+            f"less than {_PEAT:g} gC m-2",
+            "sum of its pools",
+        )
+        fed = (litter > _SOIL2_JUDGED) & (soil2 > _SOIL2_JUDGED)
+        share = np.where(fed, soil2, 0.0) / np.where(fed, litter, 1.0)
+        if np.any(fed) and float(np.median(share[fed])) > _SOIL2_PER_LITTER:
+            self.add_where(
+                "error",
+                "soil2c_vr",
+                "most cells have more of it than their litter feeds",
+                share > _SOIL2_PER_LITTER,
+                cells,
+                "cell",
+                share,
+                "about 1",
+                "soil2 : litter",
+            )
+
+    def _check_mineral_p(self, found: np.ndarray, surface: str | Path | None) -> None:
+        """In a file flagged normal: was the mineral P of the maps supplied, which AD runs without?
+
+        Args:
+            found: labile P of the cells, mean over the layers (gridcell), gP m-3.
+            surface: surface file, or None.
+        """
+        cells = np.arange(self.grid.ncells)
+        if surface is None:
+            if float(np.median(found)) < _LABILE_LEAST:
+                self.add_where(
+                    "note",
+                    "labilep_vr",
+                    "is next to nothing in most columns, as AD leaves it; give the surface file to tell",
+                    found < _LABILE_LEAST,
+                    cells,
+                    "cell",
+                    found,
+                    f"more than {_LABILE_LEAST:g} gP m-3",
+                    "mean over the layers",
+                )
+            return
+        mapped = read_surface(surface, ["LABILE_P"], self.grid.lat, self.grid.lon)["LABILE_P"]
+        right = mapped / MINERAL_P_DEPTH_M
+        rich = right > 0.0
+        share = found / np.where(rich, right, 1.0)
+        if np.any(rich) and float(np.median(share[rich])) < _LABILE_SHARE:
+            self.add_where(
+                "error",
+                "labilep_vr",
+                "mineral P was not supplied on leaving AD",
+                rich & (share < _LABILE_SHARE),
+                cells,
+                "cell",
+                share,
+                f"about 1, at least {_LABILE_SHARE:g}",
+                f"share of LABILE_P / {MINERAL_P_DEPTH_M:g} m",
+            )
 
     # -- plants -----------------------------------------------------------------------------------
 
@@ -830,51 +920,6 @@ class _Audit:
                     "a tenth of it, unless spinup_mortality_factor is 1",
                 )
 
-    def check_stocks(self) -> None:
-        """SOM that no soil holds, and SOM that its litter does not feed."""
-        cells = np.arange(self.grid.ncells)
-        judged = self.som > _SOM_JUDGED
-        most = np.any(judged) and float(np.median(self.som[judged])) > _PEAT
-        severity: Severity = "error" if most else "note"
-        where = "most cells" if most else "a cell"
-        self.add_where(
-            severity,
-            "totsomc",
-            f"the soil of {where} holds more carbon than peat of the same depth"
-            + (", as leaving AD by an unfinished scalaravg_col leaves it" if most else ""),
-            (self.som > _PEAT) & (self.som <= _NO_SOIL),
-            cells,
-            "cell",
-            self.som,
-            f"less than {_PEAT:g} gC m-2",
-            "sum of its pools",
-        )
-        self.add_where(
-            "error",
-            "totsomc",
-            "no soil holds as much carbon",
-            self.som > _NO_SOIL,
-            cells,
-            "cell",
-            self.som,
-            f"less than {_PEAT:g} gC m-2",
-            "sum of its pools",
-        )
-        fed = (self.litter > _SOIL2_JUDGED) & (self.soil2 > _SOIL2_JUDGED)
-        share = np.where(fed, self.soil2, 0.0) / np.where(fed, self.litter, 1.0)
-        if np.any(fed) and float(np.median(share[fed])) > _SOIL2_PER_LITTER:
-            self.add_where(
-                "error",
-                "soil2c_vr",
-                "most cells have more of it than their litter feeds",
-                share > _SOIL2_PER_LITTER,
-                cells,
-                "cell",
-                share,
-                "about 1",
-                "soil2 : litter",
-            )
-
     def _soil4_still_ad(self, severity: Severity) -> np.ndarray:
         normal, accelerated = self.standard.soil4_soil3, self.standard.soil4_soil3 * self.standard.ad_ratio
         total3, total4 = float(self.soil3.sum()), float(self.soil4.sum())
@@ -931,43 +976,6 @@ class _Audit:
                     "median share of it",
                 )
         return low
-
-    def check_mineral_p(self, surface: str | Path | None) -> None:
-        """In a file flagged normal: was the mineral P of the maps supplied, which AD runs without?"""
-        if not self.normal or not self.has("labilep_vr", "column", "levgrnd"):
-            return
-        found = self.labile
-        cells = np.arange(self.grid.ncells)
-        if surface is None:
-            if float(np.median(found)) < _LABILE_LEAST:
-                self.add_where(
-                    "note",
-                    "labilep_vr",
-                    "is next to nothing in most columns, as AD leaves it; give the surface file to tell",
-                    found < _LABILE_LEAST,
-                    cells,
-                    "cell",
-                    found,
-                    f"more than {_LABILE_LEAST:g} gP m-3",
-                    "mean over the layers",
-                )
-            return
-        mapped = read_surface(surface, ["LABILE_P"], self.grid.lat, self.grid.lon)["LABILE_P"]
-        right = mapped / MINERAL_P_DEPTH_M
-        rich = right > 0.0
-        share = found / np.where(rich, right, 1.0)
-        if np.any(rich) and float(np.median(share[rich])) < _LABILE_SHARE:
-            self.add_where(
-                "error",
-                "labilep_vr",
-                "mineral P was not supplied on leaving AD",
-                rich & (share < _LABILE_SHARE),
-                cells,
-                "cell",
-                share,
-                f"about 1, at least {_LABILE_SHARE:g}",
-                f"share of LABILE_P / {MINERAL_P_DEPTH_M:g} m",
-            )
 
     def check_scalaravg(self) -> None:
         """The averaged scalar that leaving AD divides by."""
@@ -1051,11 +1059,9 @@ def audit_restart(
         audit.check_weights()
         if surface is not None:
             audit.check_cover(surface)
-        audit.check_soil()
+        audit.check_soil(surface)
         audit.check_plants()
         audit.check_space()
-        audit.check_stocks()
-        audit.check_mineral_p(surface)
         audit.check_scalaravg()
         header = audit.header
         date = header.date

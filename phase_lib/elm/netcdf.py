@@ -85,8 +85,8 @@ def open_rows(path: str | Path, mode: Literal["r", "r+"] = "r") -> Iterator[Mapp
     Raises:
         InputError: as `open_dataset`.
     """
-    header = _classic_header(path)
-    if header is None or header.has_records:
+    header = _header_of_rows(path)
+    if header is None:
         with _opened(path, mode) as dataset:
             yield dataset.variables
     else:
@@ -104,13 +104,19 @@ def open_with_rows(path: str | Path) -> Iterator[tuple[netCDF4.Dataset, Mapping[
     Raises:
         InputError: as `open_dataset`.
     """
-    header = _classic_header(path)
+    header = _header_of_rows(path)
     with _opened(path, "r") as dataset:
-        if header is None or header.has_records:
+        if header is None:
             yield dataset, dataset.variables
         else:
             with _classic_rows(path, header, "r") as rows:
                 yield dataset, rows
+
+
+def _header_of_rows(path: str | Path) -> ClassicHeader | None:
+    """Header of a classic file whose rows lie where it says; None where the library has to find them."""
+    header = _classic_header(path)
+    return None if header is None or header.has_records else header
 
 
 @contextmanager

@@ -174,6 +174,16 @@ def _of_cells(path: str | Path, variable: Any, row: np.ndarray) -> np.ndarray:
     return values
 
 
+def count_land(path: str | Path) -> int:
+    """Points of a surface file that have land: `LANDFRAC_PFT` above 0.
+
+    Raises:
+        InputError: it is missing or has other units.
+    """
+    with open_dataset(path) as dataset:
+        return int(np.count_nonzero(np.asarray(surface_variable(path, dataset, "LANDFRAC_PFT")[:]) > 0.0))
+
+
 def read_land_area(path: str | Path, lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
     """Land area of given cells (gridcell), m2: `AREA` times `LANDFRAC_PFT`.
 

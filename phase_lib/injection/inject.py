@@ -144,13 +144,35 @@ def _read_base(
     )
 
 
-def _sorption(
-    soil_params: Path | None, params: Path, surface: Path, order: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Sorption capacity and half-saturation of the cells (gridcell), gP m-3, and where they come from.
+@dataclass(frozen=True)
+class _MineralP:
+    """Mineral P that leaving AD supplies, reckoned for some cells at a time.
+
+    Attributes:
+        maps: `LABILE_P, SECONDARY_P, OCCLUDED_P, APATITE_P` of the cells (gridcell), gP m-2.
+        order: soil order of the cells (gridcell).
+        smax, ks: sorption capacity and half-saturation (soilorder), gP m-3.
+        parameters: names of the parameters that these come from.
+    """
+
+    maps: dict[str, np.ndarray]
+    order: np.ndarray
+    smax: np.ndarray
+    ks: np.ndarray
+    parameters: str
+
+    def of(self, cell: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Pool stem -> gP m-3 of cells (n), and which of them have nearly full sorption sites (n)."""
+        order = self.order[cell]
+        maps = {name: values[cell] for name, values in self.maps.items()}
+        return supplied_mineral_p(maps, self.smax[order], self.ks[order])
+
+
+def _sorption(soil_params: Path | None, params: Path) -> tuple[Path, np.ndarray, np.ndarray, str]:
+    """Sorption capacity and half-saturation (soilorder), gP m-3, the file they are in, and their names there.
 
     Raises:
-        InputError: neither file holds them, or they are not positive.
+        InputError: neither file holds them.
     """
     if soil_params is not None:
         table = read_soil_order_parameters(soil_params)
@@ -162,25 +184,40 @@ def _sorption(
                     expected=f"{name}(soilorder)",
                     remedy="give the CNP_parameters file of the run (fsoilordercon)",
                 )
-        smax, ks, source = table["smax"], table["ks_sorption"], "smax, ks_sorption"
-    else:
-        with open_dataset(params) as dataset:
-            names = ("VMAX_MINSURF_P_vr", "KM_MINSURF_P_vr")
-            if any(name not in dataset.variables for name in names):
-                raise InputError(
-                    params,
-                    "holds no sorption parameters, and no file of soil orders was given",
-                    expected="smax and ks_sorption",
-                    remedy="give the CNP_parameters file with --soil-params",
-                )
-            # The ECA scheme's capacity and half-saturation vary with depth; ELM's RD scheme has one value.
-            smax, ks = (
-                np.asarray(dataset[name][:, :NLEVDECOMP], dtype=np.float64) @ (DZDECOMP / DZDECOMP.sum())
-                for name in names
+        return soil_params, table["smax"], table["ks_sorption"], "smax, ks_sorption"
+    names = ("VMAX_MINSURF_P_vr", "KM_MINSURF_P_vr")
+    with open_dataset(params) as dataset:
+        if any(name not in dataset.variables for name in names):
+            raise InputError(
+                params,
+                "holds no sorption parameters, and no file of soil orders was given",
+                expected="smax and ks_sorption",
+                remedy="give the CNP_parameters file with --soil-params",
             )
-        source = "VMAX_MINSURF_P_vr, KM_MINSURF_P_vr"
-    number = order.astype(np.int64)
-    file = soil_params or params
+        # The ECA scheme's capacity and half-saturation vary with depth; ELM's RD scheme has one value.
+        smax, ks = (
+            np.asarray(dataset[name][:, :NLEVDECOMP], dtype=np.float64) @ (DZDECOMP / DZDECOMP.sum())
+            for name in names
+        )
+    return params, smax, ks, ", ".join(names)
+
+
+def _mineral_p_of(
+    base: _Base, surface: Path, params: Path, soil_params: str | Path | None
+) -> _MineralP | None:
+    """Mineral P that leaving AD has to supply; None for a base in normal mode.
+
+    Raises:
+        InputError: the maps hold no amounts, a cell has a soil order without parameters, or those of its
+            order are not positive.
+    """
+    if not base.in_ad:
+        return None
+    maps = read_surface(surface, [*SURFACE_P, "SOIL_ORDER"], base.blocks.lat, base.blocks.lon)
+    _check_maps(surface, maps, base.blocks)
+    file, smax, ks, names = _sorption(None if soil_params is None else require_file(soil_params), params)
+    order = maps.pop("SOIL_ORDER")
+    number = order.astype(np.int32)
     strange = (number < 0) | (number >= len(smax))
     if np.any(strange):
         cell = int(np.argmax(strange))
@@ -190,31 +227,16 @@ def _sorption(
             expected=f"one of the {len(smax)} soil orders of {file}, 0 to {len(smax) - 1}",
             remedy="use the surface data and the soil-order parameters of the run",
         )
-    unusable = ~((smax[number] > 0.0) & (ks[number] > 0.0))
+    unusable = ~((smax > 0.0) & (ks > 0.0))[number]
     if np.any(unusable):
         at = number[np.argmax(unusable)]
         raise InputError(
             file,
-            f"{source}: {smax[at]:g}, {ks[at]:g} for soil order {at}, which cells have",
+            f"{names}: {smax[at]:g}, {ks[at]:g} for soil order {at}, which cells have",
             expected="positive values",
             remedy="use the soil-order parameters of the run",
         )
-    return smax[number], ks[number], source
-
-
-def _mineral_p_of(
-    base: _Base, surface: Path, params: Path, soil_params: str | Path | None
-) -> tuple[dict[str, np.ndarray], int, str | None]:
-    """Mineral P that leaving AD has to supply, cells with full sorption sites, and the parameters used."""
-    if not base.in_ad:
-        return {}, 0, None
-    maps = read_surface(surface, [*SURFACE_P, "SOIL_ORDER"], base.blocks.lat, base.blocks.lon)
-    _check_maps(surface, maps, base.blocks)
-    smax, ks, sorption = _sorption(
-        None if soil_params is None else require_file(soil_params), params, surface, maps["SOIL_ORDER"]
-    )
-    mineral, full = supplied_mineral_p(maps, smax, ks)
-    return mineral, int(np.count_nonzero(full)), sorption
+    return _MineralP(maps, number, smax, ks, names)
 
 
 @dataclass(frozen=True)
@@ -224,16 +246,12 @@ class _Work:
     Attributes:
         base: the restart to edit.
         predictions: what replaces its pools, or None.
-        mineral: mineral P that leaving AD supplies: stem -> gP m-3 (gridcell); empty in normal mode.
-        saturated: cells with nearly full sorption sites.
-        sorption: names of the sorption parameters used, or None.
+        mineral: mineral P that leaving AD supplies; None in normal mode.
     """
 
     base: _Base
     predictions: Predictions | None
-    mineral: dict[str, np.ndarray]
-    saturated: int
-    sorption: str | None
+    mineral: _MineralP | None
 
 
 def _prepare(
@@ -254,15 +272,28 @@ def _prepare(
             predicted = Predictions(predictions, opened, base.blocks, parameters.per_pft("woody"), ood)
             for name in predicted.names:
                 get_variable(source, dataset, name)
-    return _Work(base, predicted, *_mineral_p_of(base, surface, parameters.path, soil_params))
+    return _Work(base, predicted, _mineral_p_of(base, surface, parameters.path, soil_params))
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Time that a phase of an injection took, seconds.
+
+    Attributes:
+        wall: elapsed.
+        cpu: of the thread that works, in user and system mode; that of the hash is not in it.
+    """
+
+    wall: float
+    cpu: float
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
-    begin = time.perf_counter()
+def _timed(seconds: dict[str, Seconds], phase: str) -> Iterator[None]:
+    wall, cpu = time.perf_counter(), time.thread_time()
     yield
-    seconds[phase] = time.perf_counter() - begin
-    LOGGER.debug("%s took %.2f s", phase, seconds[phase])
+    seconds[phase] = Seconds(time.perf_counter() - wall, time.thread_time() - cpu)
+    LOGGER.debug("%s took %.2f s", phase, seconds[phase].wall)
 
 
 class _Injection:
@@ -335,7 +366,7 @@ class _Injection:
                 changed = np.any([touched[part] for part in parts], axis=0)
                 self.editor.set(name, np.sum([stocks[part] for part in parts], axis=0), changed)
             self._mineral_n(cell, gets)
-            self._mineral_p(cell, every, gets)
+            self._mineral_p(block, every, gets)
             if self.editor.has("scalaravg_col"):
                 self.editor.set("scalaravg_col", np.ones(1), every)
 
@@ -424,13 +455,19 @@ class _Injection:
         total = sum(self.editor.get(name)[:, :NLEVDECOMP] for name in names)
         self.editor.set_layers("sminn_vr", np.asarray(total), gets)
 
-    def _mineral_p(self, cell: np.ndarray, every: np.ndarray, gets: np.ndarray) -> None:
+    def _mineral_p(self, block: Block, every: np.ndarray, gets: np.ndarray) -> None:
+        supplied: dict[str, np.ndarray] = {}
+        if self.mineral is not None:
+            supplied, full = self.mineral.of(block.cell)
+            self.clipped["solutionp_vr: sorption sites nearly full, partitioned"] += int(
+                np.count_nonzero(full & block.soil)
+            )
         for stem in MINERAL_P:
             name = f"{stem}_vr"
-            if stem in self.mineral:
-                self.editor.set_layers(name, self.mineral[stem][cell][:, None], every)
+            if stem in supplied:
+                self.editor.set_layers(name, supplied[stem][:, None], every)
             if self._predicted(name):
-                self.editor.set_layers(name, self._fetch(name, cell, gets), gets)
+                self.editor.set_layers(name, self._fetch(name, block.cell, gets), gets)
 
     # -- plants -----------------------------------------------------------------------------------
 
@@ -602,7 +639,7 @@ def _edit(
     parameters: Parameters,
     settings: InjectionSettings,
     mortality_factor: float,
-    seconds: dict[str, float],
+    seconds: dict[str, Seconds],
     *,
     dry_run: bool,
 ) -> tuple[Mapping[str, Change], dict[str, Any]]:
@@ -623,8 +660,6 @@ def _edit(
     if flag is not None:
         changed["spinup_state"] = flag
     clipped = {name: count for name, count in sorted(injection.clipped.items()) if count}
-    if work.saturated:
-        clipped["solutionp_vr: sorption sites nearly full, partitioned"] = work.saturated
     return changes, {
         "variables_changed": changed,
         "clipped": clipped,
@@ -634,7 +669,7 @@ def _edit(
             "factors": {name: factor for name, factor in work.base.multipliers.items() if factor > 1.0},
             "divided_by_scalaravg": work.base.divided,
             "spinup_mortality_factor": mortality_factor if work.base.in_ad else None,
-            "sorption_parameters": work.sorption,
+            "sorption_parameters": None if work.mineral is None else work.mineral.parameters,
         },
         "not_injected": [] if work.predictions is None else list(work.predictions.ignored),
     }
@@ -672,7 +707,7 @@ def inject(
     mortality_factor: float,
     report: str | Path | None = None,
     dry_run: bool = False,
-    seconds: dict[str, float] | None = None,
+    seconds: dict[str, Seconds] | None = None,
 ) -> dict[str, Any]:
     """Writes a restart in normal mode from a base restart and predicted pools.
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from phase_lib.elm.constants import EARTH_RADIUS_KM, NATPFT, PFT_WEIGHT_TOLERANCE
+from phase_lib.elm.domain import Domain
 from phase_lib.elm.matching import SAME_CELL_KM, nearest, unit_vectors
 from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.elm.parameters import read_parameters, read_soil_order_parameters
 from phase_lib.elm.pools import ORGANS, POOL_VARIABLES, SOIL_POOLS
 from phase_lib.elm.soil_grid import NLEVGRND
 from phase_lib.elm.subgrid import compare_cover
-from phase_lib.elm.surface import read_surface
+from phase_lib.elm.surface import count_land, read_surface
 from phase_lib.fusion.sources import require_static
 from phase_lib.preflight.facts import Cells, Restart, SurfaceFacts
 from phase_lib.preflight.findings import Finding, finding
@@ -63,8 +65,12 @@ def _apart(first: Cells, other: Cells) -> np.ndarray:
     return np.asarray(np.linalg.norm(chord, axis=1) * EARTH_RADIUS_KM > SAME_CELL_KM)
 
 
-def check_surface_cells(surface: SurfaceFacts, cells: Cells) -> Iterator[Finding]:
-    """The surface file has every cell; a list of cells has no others."""
+def check_surface_cells(surface: SurfaceFacts, cells: Cells, domain: Domain | None) -> Iterator[Finding]:
+    """The surface file has every cell; a list of cells has no others, nor has a grid other than the domain's.
+
+    ELM compares the points of the surface file with those of the domain file one by one, and aborts where
+    they differ. A grid whose land the domain file masks has other land points and is sound.
+    """
     if surface.listed:
         yield from check_same_cells(cells, surface.cells)
         return
@@ -78,6 +84,16 @@ def check_surface_cells(surface: SurfaceFacts, cells: Cells) -> Iterator[Finding
             expected=f"every cell, at most {SAME_CELL_KM:g} km away",
             remedy="use the surface file of the run",
         )
+    elif domain is not None and prod(domain.shape) != len(points):
+        land = count_land(points.path)
+        if land > len(cells):
+            yield finding(
+                points.path,
+                f"is a grid of {len(points)} points with land on {land}, the {len(cells)} cells of "
+                f"{domain.path} among them: looks like a subset of the cells mixed with the full domain",
+                expected=f"the {prod(domain.shape)} points of the domain file: ELM aborts",
+                remedy="use the surface file of the run",
+            )
 
 
 def check_cover(restart: Restart, surface: Path) -> Iterator[Finding]:

@@ -186,7 +186,7 @@ class _DomainCheck:
         surface, cells, soil_params = self.surface, self._cells, self.files.soil_params
         if surface is None or attempt(self.findings, partial(require_fields, surface.cells.path)) is None:
             return
-        if cells is None or not self._take(check_surface_cells(surface, cells)):
+        if cells is None or not self._take(check_surface_cells(surface, cells, self.land)):
             return
         if self.restart is not None:
             self._take(check_cover(self.restart, surface.cells.path))

@@ -251,6 +251,38 @@ def test_a_restart_of_a_subset_with_a_file_of_the_full_domain_is_called_so(
     assert str(getattr(part, which)) in line
 
 
+def test_a_surface_grid_of_the_full_domain_with_lists_of_a_subset_is_called_so(
+    sound: DomainFolder, found: Callable[..., str], tmp_path: Path
+) -> None:
+    part = make_domain(tmp_path / "part", some_cells(sound.grid, slice(0, 3)))
+    shutil.copyfile(sound.surface, part.surface)
+    line = found(part)
+    assert line.startswith(f"phase: {part.surface}: is a grid of 12 points with land on 12, the 3 cells of ")
+    assert "looks like a subset of the cells mixed with the full domain" in line
+    # The list has a cell of ocean too.
+    assert "expected the 4 points of the domain file" in line
+
+
+def test_a_surface_grid_whose_land_the_domain_file_masks_is_sound(
+    check: Check, sound: DomainFolder, tmp_path: Path
+) -> None:
+    part = make_domain(tmp_path / "part", some_cells(sound.grid, slice(0, 3)))
+    shutil.copyfile(sound.surface, part.surface)
+    with netCDF4.Dataset(part.surface) as nc:
+        lat, lon = nc["LATIXY"][:], nc["LONGXY"][:]
+    with netCDF4.Dataset(part.domain, "w") as nc:
+        nc.createDimension("nj", lat.shape[0])
+        nc.createDimension("ni", lat.shape[1])
+        mask = np.zeros(lat.shape)
+        for y, x in zip(part.grid.lat, part.grid.lon % 360.0, strict=True):
+            mask[(lat == y) & (lon == x)] = 1
+        fields = {"yc": lat, "xc": lon, "frac": mask, "mask": mask, "area": np.full(lat.shape, 1.0e-3)}
+        for name, values in fields.items():
+            nc.createVariable(name, "i4" if name == "mask" else "f8", ("nj", "ni"))[:] = values
+    outcome = check("--config", config(tmp_path, part.section()))
+    assert (outcome.code, outcome.lines) == (0, [])
+
+
 def listed_surface(path: Path, grid: Grid) -> Path:
     """A surface file that lists the cells of a grid: (gridcell) instead of (lsmlat, lsmlon)."""
     return write_surface(path, grid.lat, grid.lon, grid.cover, np.full(grid.ncells, 10.0))
