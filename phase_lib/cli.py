@@ -25,6 +25,13 @@ from phase_lib.base.progress import LOGGER, configure_logging
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 #: What reads a file says what is wrong with it; click's own check of permissions would come before.
 FILE = click.Path(path_type=Path, readable=False)
+
+
+class _Output(click.Path):
+    """A file to write, which must be none of those that the command reads."""
+
+
+OUTPUT = _Output(path_type=Path, readable=False)
 DEFAULT_CONFIG = Path("workflow_config.yaml")
 
 
@@ -104,15 +111,31 @@ def stage(function: _Function) -> _Function:
     Lines begin with the name of the log file, which tells jobs side by side apart, or with the command's.
     """
 
-    @click.option("--log", type=FILE, help="Also write progress, with times, to this file.")
+    @click.option("--log", type=OUTPUT, help="Also write progress, with times, to this file.")
     @click.option("--verbose", is_flag=True, help="Say more on the terminal.")
     @functools.wraps(function)
     def wrapped(*args: Any, log: Path | None, verbose: bool, **kwargs: Any) -> Any:
-        name = log.stem if log is not None else click.get_current_context().info_name
+        context = click.get_current_context()
+        _refuse_inputs_as_outputs(context)
+        name = log.stem if log is not None else context.info_name
         configure_logging(name or "phase", log, verbose=verbose)
         return function(*args, **kwargs)
 
     return wrapped  # type: ignore[return-value]
+
+
+def _refuse_inputs_as_outputs(context: click.Context) -> None:
+    """Refuses to write a file that the command reads, before anything is opened."""
+    from phase_lib.base.files import refuse_as_output
+
+    outputs: list[Path] = []
+    inputs: list[str | Path] = []
+    for option in context.command.params:
+        given = context.params.get(option.name or "")
+        for value in given if isinstance(given, tuple) else (given,):
+            if isinstance(value, (str, Path)):
+                (outputs if isinstance(option.type, _Output) else inputs).append(value)  # type: ignore[arg-type]
+    refuse_as_output(outputs, inputs)
 
 
 def default_of(key: str) -> dict[str, Any]:
@@ -202,7 +225,7 @@ def world(settings: str, output_dir: Path, workers: int) -> None:
     **default_of("fusion.forcing_limit_km"),
     help="Farthest forcing point of a cell, km.",
 )
-@click.option("--output", type=FILE, required=True, help="NetCDF file of monthly means to write.")
+@click.option("--output", type=OUTPUT, required=True, help="NetCDF file of monthly means to write.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @stage
 def forcing(
@@ -418,7 +441,7 @@ def join(
 @click.option("--kind", type=click.Choice(["random", "block"]), required=True, help="Single cells or tiles.")
 @settings_option("dataset")
 @click.option("--seed", type=click.IntRange(0), **default_of("run.seed"), help="Seed of the draw.")
-@click.option("--output", type=FILE, required=True, help="Split file to write.")
+@click.option("--output", type=OUTPUT, required=True, help="Split file to write.")
 @stage
 def split(dataset: Path, kind: Any, settings: str, seed: int, output: Path) -> None:
     """Splits the cells into training, validation and test."""
@@ -440,7 +463,7 @@ def split(dataset: Path, kind: Any, settings: str, seed: int, output: Path) -> N
 @click.option("--dataset", type=FILE, required=True, help="Directory of the dataset.")
 @click.option("--split", type=FILE, required=True, help="Split file; only its training cells count.")
 @settings_option("surrogate")
-@click.option("--output", type=FILE, required=True, help="normalization.nc to write.")
+@click.option("--output", type=OUTPUT, required=True, help="normalization.nc to write.")
 @stage
 def normalize(dataset: Path, split: Path, settings: str, output: Path) -> None:
     """Fits the scaling of features and targets on the training cells."""
@@ -532,7 +555,7 @@ def _refuse_ignored(names: Collection[str], where: str) -> None:
     show_default=True,
     help="Share of the cells to do; `phase join-predictions` makes one file of all.",
 )
-@click.option("--output", type=FILE, required=True, help="predictions.nc, or with --test test_<split>.nc.")
+@click.option("--output", type=OUTPUT, required=True, help="predictions.nc, or with --test test_<split>.nc.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
 @stage
 def predict(
@@ -590,7 +613,7 @@ def predict(
     metavar="FILE...",
     help="What `phase predict --part` wrote.",
 )
-@click.option("--output", type=FILE, required=True, help="predictions.nc to write.")
+@click.option("--output", type=OUTPUT, required=True, help="predictions.nc to write.")
 @stage
 def join_predictions(parts: tuple[Path, ...], output: Path) -> None:
     """Joins the predictions of all parts of a target, as if one job had made them."""
@@ -627,11 +650,11 @@ def compare_experiments(own: tuple[Path, ...], test: Sequence[tuple[str, Path]],
 @click.option(
     "--predictions", type=FILE, help="Predictions; without them the base is only taken to normal mode."
 )
-@click.option("--output", type=FILE, required=True, help="Restart to write; keep the base's name.")
+@click.option("--output", type=OUTPUT, required=True, help="Restart to write; keep the base's name.")
 @settings_option("injection")
 @click.option("--ood", default="{}", metavar="JSON|FILE", help="The section `ood`: what flagged cells get.")
 @_MORTALITY_FACTOR
-@click.option("--report", type=FILE, help="Sidecar JSON; OUTPUT.diff.json where not given.")
+@click.option("--report", type=OUTPUT, help="Sidecar JSON; OUTPUT.diff.json where not given.")
 @click.option("--dry-run", is_flag=True, help="Reckon everything, write no restart.")
 @stage
 def inject(
@@ -655,7 +678,7 @@ def inject(
         settings=load_settings(settings, InjectionSettings, "injection"),
         ood=load_settings(ood, OodSettings, "ood", "--ood"),
         mortality_factor=mortality_factor,
-        report=report or output.with_name(f"{output.name}.diff.json"),
+        report=report or Path(f"{output}.diff.json"),
         dry_run=dry_run,
     )
 
@@ -665,7 +688,7 @@ def inject(
 @click.option("--surface", type=FILE, help="Surface data: compare the cover too.")
 @click.option("--params", type=FILE, help="Parameter file: check plant ratios and leaf area too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--output", type=FILE, help="Write the JSON to this file too.")
+@click.option("--output", type=OUTPUT, help="Write the JSON to this file too.")
 @stage
 def audit(
     restart: Path, surface: Path | None, params: Path | None, as_json: bool, output: Path | None
@@ -719,12 +742,12 @@ def inspect(file: Path, as_json: bool) -> None:
 @click.option("--history", type=FILE, required=True, multiple=True, help="History of the run, one tape.")
 @click.option("--forcing-years", type=click.IntRange(1), required=True, help="Forcing cycle, years.")
 @settings_option("equilibrium")
-@click.option("--output", type=FILE, required=True, help="verdict.json to write.")
+@click.option("--output", type=OUTPUT, required=True, help="verdict.json to write.")
 @click.option("--strict", is_flag=True, help="Exit 3 if a criterion does not hold.")
 @click.option("--control", type=FILE, multiple=True, help="History of the same years without injection.")
 @click.option("--reference", type=FILE, multiple=True, help="History of the conventional run.")
 @click.option("--split", type=FILE, help="Split file: judge its test cells alone too.")
-@click.option("--drift", type=FILE, help="drift.nc to write: per-cell drift of the runs side by side.")
+@click.option("--drift", type=OUTPUT, help="drift.nc to write: per-cell drift of the runs side by side.")
 @stage
 def equilibrium(
     history: tuple[Path, ...],
@@ -786,7 +809,7 @@ _BY_SPLIT = (click.Choice(["random", "block"]), FILE)
 @click.option("--stages", type=FILE, help="JSON with the names of the run's stages; others do not count.")
 @click.option("--config", default="{}", metavar="JSON|FILE", help="The whole configuration of the run.")
 @click.option("--cores", type=click.IntRange(1), default=1, help="Cores that the workflow used.")
-@click.option("--summary", type=FILE, help="summary.json to write.")
+@click.option("--summary", type=OUTPUT, help="summary.json to write.")
 @click.option("--output-dir", type=FILE, help="Directory for index.html, figures, tables and closing.txt.")
 @stage
 def report(
@@ -869,11 +892,14 @@ def report(
 @click.option("--align-year", type=int, help="Model year that sees the first year; 1 where not given.")
 @click.option("--limit-km", type=_Number(0.0, min_open=True), help="Farthest forcing point of a cell, km.")
 @click.option("--product", default="not named", help="Name of the forcing data set.")
+@click.option("--mortality-factor", type=_Number(1.0), help="`spinup_mortality_factor` of the AD run.")
 @click.option("--reference-restart", type=FILE, help="Final restart of the reference run.")
 @click.option("--reference-history", multiple=True, help="History of the reference; names or patterns.")
 @click.option("--reference-ad-restart", type=FILE, help="Restart at the end of the reference's AD part.")
-@click.option("--report", type=FILE, help="JSON of what was understood, written where nothing is found.")
-@click.option("--write-default", type=FILE, help="Write the documented default configuration, check nothing.")
+@click.option("--report", type=OUTPUT, help="JSON of what was understood, written where nothing is found.")
+@click.option(
+    "--write-default", type=OUTPUT, help="Write the documented default configuration, check nothing."
+)
 @stage
 def check(config: str | None, report: Path | None, write_default: Path | None, **given: Any) -> None:
     """Checks a run's inputs, or files by themselves, by their headers; exit 3 if they do not fit together."""

@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,31 @@ def refused_as_input(path: str | Path) -> Iterator[None]:
 
 
 @contextmanager
+def directory_for(output: str | Path, directory: str | Path | None = None) -> Iterator[Path]:
+    """Makes a directory with its parents; on failure it takes away those that it made and that are empty.
+
+    Args:
+        output: what is to be written, for messages.
+        directory: the directory; that which `output` lies in where None.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    place = Path(output).parent if directory is None else Path(directory)
+    made = []
+    try:
+        with refused_as_input(output):
+            made = [path for path in (place, *place.parents) if not path.exists()]
+            place.mkdir(parents=True, exist_ok=True)
+        yield place
+    except BaseException:
+        for path in made:
+            with suppress(OSError):  # it was not made, or holds something by now
+                path.rmdir()
+        raise
+
+
+@contextmanager
 def writing(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; renames it on success, removes it on failure.
 
@@ -66,21 +91,24 @@ def writing(path: str | Path) -> Iterator[Path]:
     with refused_as_input(final):
         if final.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        final.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=".part", dir=final.parent)
-        os.close(handle)
-    temporary = Path(name)
-    try:
-        with _full_disk_as_input(final):
-            yield temporary
+        if final.exists() and not final.is_file():
+            raise FileExistsError(errno.EEXIST, "it is no regular file")
+    with directory_for(final) as place:
         with refused_as_input(final):
-            # mkstemp makes the file private; give it the permissions any other new file would get.
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(0o666 & ~umask)
-            os.replace(temporary, final)
-    finally:
-        temporary.unlink(missing_ok=True)
+            handle, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=".part", dir=place)
+            os.close(handle)
+        temporary = Path(name)
+        try:
+            with _full_disk_as_input(final):
+                yield temporary
+            with refused_as_input(final):
+                # mkstemp makes the file private; give it the permissions any other new file would get.
+                umask = os.umask(0)
+                os.umask(umask)
+                temporary.chmod(0o666 & ~umask)
+                os.replace(temporary, final)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -96,10 +124,46 @@ def _full_disk_as_input(final: Path) -> Iterator[None]:
         raise
 
 
+def json_text(content: Mapping[str, Any]) -> str:
+    """`content` as JSON, keys in their order; NaN is refused."""
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
-    """Writes `content` as JSON with sorted keys left in their order; NaN is refused."""
+    """Writes `content` as JSON with its keys in their order; NaN is refused."""
     with writing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(json_text(content), encoding="utf-8")
+
+
+def refuse_as_output(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
+    """Refuses outputs that are one of the inputs, under whatever name, or the same file twice.
+
+    Args:
+        outputs: files to be written.
+        inputs: what is read; names that are no files, and patterns for files, are passed over and resolved.
+
+    Raises:
+        InputError: an output is an input or another output.
+    """
+    files = (path for name in map(str, inputs) for path in glob.glob(name) or [name])
+    read = {_place(path) for path in files if os.path.exists(path)}
+    written: set[tuple[int, int] | str] = set()
+    for path in map(str, outputs):
+        place = _place(path)
+        if place in read:
+            raise InputError(path, "is an input too", expected="another file", remedy="give another output")
+        if place in written:
+            raise InputError(path, "is an output twice", expected="two files", remedy="give another output")
+        written.add(place)
+
+
+def _place(path: str) -> tuple[int, int] | str:
+    """What tells a file from others, whatever its names; a name where there is none yet."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return os.path.abspath(path)
+    return status.st_dev, status.st_ino
 
 
 def read_json(path: str | Path) -> dict[str, Any]:

@@ -51,6 +51,8 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise InputError(source, f"{line}{error.problem}", expected="YAML") from error
+    except RecursionError as error:
+        raise InputError(source, "is nested too deeply", expected="sections with keys") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(source, f"is not YAML ({error})") from error
     if content is None:

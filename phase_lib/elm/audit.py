@@ -27,6 +27,7 @@ from phase_lib.base.errors import InputError
 from phase_lib.elm.blocks import Block, Blocks, add_by_place
 from phase_lib.elm.canopy import leaf_area
 from phase_lib.elm.constants import (
+    CASCADE_CTC,
     FILL_THRESHOLD,
     NATPFT,
     PFT_NAMES,
@@ -93,7 +94,7 @@ _DEAD_WOOD_LOG = -0.7
 #: The same in an AD file, above which wood seems to be in normal space already.
 _DEAD_WOOD_NORMAL_LOG = -0.3
 #: Soil3 (gC m-2) from which soil4 : soil3 of an AD file can be judged: a cold start has 38 gC m-2 of soil4.
-_SOIL3_JUDGED = 100.0
+SOIL3_JUDGED = 100.0
 #: SOM that the ten layers would hold as peat of 60 kgC m-3; and what no soil on earth has (gC m-2).
 _PEAT, _NO_SOIL = 2.3e5, 1.0e6
 #: SOM (gC m-2) of a cell that counts in the median that is compared with peat.
@@ -270,6 +271,16 @@ class _Standard:
     evergreen: np.ndarray
     file: Parameters | None
 
+    @property
+    def soil4_soil3_between(self) -> float:
+        """The soil4 : soil3 half way between AD and normal mode, on a logarithmic scale."""
+        return self.soil4_soil3 * math.sqrt(self.ad_ratio)
+
+
+def soil4_soil3_between(parameters: Parameters) -> float:
+    """The soil4 : soil3 above which pools look like normal mode's, and below like AD's."""
+    return _standard(parameters).soil4_soil3_between
+
 
 def _standard(parameters: Parameters | None) -> _Standard:
     used = parameters or _STANDARD_PARAMETERS
@@ -378,8 +389,15 @@ class _Audit:
     # -- reading ----------------------------------------------------------------------------------
 
     def has(self, name: str, *dims: str) -> bool:
-        """True if the file holds the variable with these dimensions."""
-        return name in self.dataset.variables and self.dataset[name].dimensions == dims
+        """True if the file holds the variable with these dimensions.
+
+        Raises:
+            InputError: it holds no plain numbers.
+        """
+        held = name in self.dataset.variables and self.dataset[name].dimensions == dims
+        if held:
+            get_variable(self.path, self.dataset, name)
+        return held
 
     def blocks(self, level: Level) -> Iterator[Block]:
         """Active rows, a block at a time, in increasing order."""
@@ -455,6 +473,8 @@ class _Audit:
         for name in (*_USUAL_TOTALS, "totvegc"):
             if name not in self.dataset.variables:
                 self.add("note", name, "total is missing; ELM reckons it from the pools")
+        if self.header.decomp_cascade_state not in (None, CASCADE_CTC):
+            self.add("error", "decomp_cascade_state", "is not that of the CTC cascade", f"{CASCADE_CTC}")
         if self.header.spinup_state is None:
             self.add(
                 "error",
@@ -511,6 +531,17 @@ class _Audit:
             share = block.wtcol
             bad = ~np.isfinite(share) | (share < 0.0) | (share > 1.0 + WEIGHT_SUM_TOLERANCE)
             self.add_where("error", "pfts1d_wtcol", "is no share", bad, block, "patch", share, "0 to 1")
+            strange = block.soil & ~block.natural & (share > 0.0)
+            self.add_where(
+                "error",
+                "pfts1d_itypveg",
+                "is no natural PFT but covers ground of a soil column",
+                strange,
+                block,
+                "patch",
+                block.pft,
+                f"0 to {NATPFT - 1}",
+            )
             add_by_place(total, block.column, share)
         off = np.flatnonzero(self.grid.columns & ~(np.abs(total - 1.0) <= WEIGHT_SUM_TOLERANCE))
         self.add_where(
@@ -851,7 +882,8 @@ class _Audit:
         if parameters is None or not self.has("tlai", "pft"):
             return
         pft = self._natural(rows)
-        follows = leaf_area(leafc, parameters.per_pft("slatop")[pft], parameters.per_pft("dsladlai")[pft])
+        slatop, dsladlai = parameters.specific_leaf_area()
+        follows = leaf_area(leafc, slatop[pft], dsladlai[pft])
         tlai = self.read("tlai", rows)
         off = (np.abs(tlai - follows) > 0.01 * follows + 1.0e-6) & (rows.pft < NATPFT)
         self.add_where("note", "tlai", "does not follow from leafc", off, rows, "patch", tlai, follows)
@@ -895,7 +927,7 @@ class _Audit:
     def _already_normal(self) -> None:
         """In a file flagged AD: normal-mode pools, which ELM would multiply once more on leaving AD."""
         normal, accelerated = self.standard.soil4_soil3, self.standard.soil4_soil3 * self.standard.ad_ratio
-        between, judged = math.sqrt(normal * accelerated), self.soil3 > _SOIL3_JUDGED
+        between, judged = self.standard.soil4_soil3_between, self.soil3 > SOIL3_JUDGED
         ratio = np.where(judged, self.soil4, 0.0) / np.where(judged, self.soil3, 1.0)
         high = ratio > between
         if float(self.soil4[judged].sum()) > between * float(self.soil3[judged].sum()):
@@ -922,10 +954,11 @@ class _Audit:
 
     def _soil4_still_ad(self, severity: Severity) -> np.ndarray:
         normal, accelerated = self.standard.soil4_soil3, self.standard.soil4_soil3 * self.standard.ad_ratio
+        between = self.standard.soil4_soil3_between
         total3, total4 = float(self.soil3.sum()), float(self.soil4.sum())
         # Cells whose soil4 : soil3 is no more than an AD equilibrium has.
         slow = (self.soil3 > 0.0) & (self.soil4 < 1.2 * accelerated * self.soil3)
-        if total3 > 0.0 and total4 < math.sqrt(normal * accelerated) * total3:
+        if total3 > 0.0 and total4 < between * total3:
             worst = np.array([int(np.argmax(self.soil3))])
             self.add_where(
                 severity,

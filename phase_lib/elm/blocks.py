@@ -22,6 +22,15 @@ from phase_lib.elm.netcdf import Rows, get_variable
 #: Patches looked at a time where only their index variables are read.
 INDEX_ROWS = 1 << 17
 _OF_PATCHES = ("pfts1d_column_index", "pfts1d_itypveg", "pfts1d_wtcol")
+#: Variables whose values are rows or numbers of units.
+_WHOLE = (
+    "pfts1d_column_index",
+    "pfts1d_itypveg",
+    "pfts1d_gridcell_index",
+    "cols1d_gridcell_index",
+    "cols1d_ityplun",
+    "cols1d_ityp",
+)
 #: A restart whose patch weights miss 1 by more is not read. ELM asks for much less, which an audit tells.
 _READABLE_WEIGHT_SUM = 1.0e-6
 
@@ -106,7 +115,7 @@ class Blocks:
         self._path, self._dataset = Path(path), dataset
         self._rows = dataset.variables if rows is None else rows
         for name in _OF_PATCHES:
-            get_variable(path, dataset, name)
+            self._variable(name)
         self.npatches = int(dataset.dimensions["pft"].size)
         self.lat, self.lon = (
             np.asarray(self._variable(name)[:], dtype=np.float64) for name in ("grid1d_lat", "grid1d_lon")
@@ -163,7 +172,7 @@ class Blocks:
         return np.asarray(self._cell[columns])
 
     def _variable(self, name: str) -> Rows:
-        get_variable(self._path, self._dataset, name)
+        get_variable(self._path, self._dataset, name, whole=name in _WHOLE)
         return self._rows[name]
 
     def _index(self, name: str, dimension: str, rows: slice) -> np.ndarray:

@@ -13,6 +13,12 @@ from phase_lib.elm.constants import EARTH_RADIUS_KM
 _SAME_DEGREES = 1.0e-6
 #: No land cell is as small as this in km2 nor as large in steradian.
 _LEAST_AREA_KM2 = 0.01
+#: Spellings of the units of areas; `area_km2` takes the values of either.
+AREA_UNITS = (
+    *("km^2", "km2", "km**2"),
+    *(f"{unit}{power}" for unit in ("radian", "radians", "rad") for power in ("^2", "2", "**2", " squared")),
+    *("steradian", "steradians", "sr", "arcad^2", "arcrad^2"),
+)
 
 
 def check_coordinates(

@@ -8,23 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.constants import EARTH_RADIUS_KM, LATITUDE_UNITS, LONGITUDE_UNITS
-from phase_lib.elm.coordinates import area_km2, check_coordinates
+from phase_lib.elm.constants import EARTH_RADIUS_KM, FILL_THRESHOLD, LATITUDE_UNITS, LONGITUDE_UNITS
+from phase_lib.elm.coordinates import AREA_UNITS, area_km2, check_coordinates
 from phase_lib.elm.netcdf import get_variable, open_dataset
 
-_UNITS: dict[str, tuple[str, ...]] = {
-    "xc": LONGITUDE_UNITS,
-    "yc": LATITUDE_UNITS,
-    "area": (
-        *(
-            f"{unit}{power}"
-            for unit in ("radian", "radians", "rad")
-            for power in ("2", "^2", "**2", " squared")
-        ),
-        *("steradian", "steradians", "sr", "arcad^2", "arcrad^2"),
-        *("km2", "km^2", "km**2"),
-    ),
-}
+_UNITS = {"xc": LONGITUDE_UNITS, "yc": LATITUDE_UNITS, "area": AREA_UNITS}
 
 
 @dataclass(frozen=True)
@@ -61,7 +49,7 @@ def read_domain(path: str | Path) -> Domain:
 
     Raises:
         InputError: unreadable, a variable is missing or has other units, no cell is land, or a land
-            cell lies nowhere or twice in one place.
+            cell lies nowhere or twice in one place, or has no area or land.
     """
     with open_dataset(path) as dataset:
         fields = {
@@ -80,4 +68,13 @@ def read_domain(path: str | Path) -> Domain:
     axes = fields["yc"].reshape(shape)[:, 0], fields["xc"].reshape(shape)[0]
     lat, lon, frac, area = (fields[name][row] for name in ("yc", "xc", "frac", "area"))
     check_coordinates(path, lat, lon, ("yc", "xc"))
+    for name, values in (("frac", frac), ("area", area)):
+        wrong = ~((values > 0.0) & (values < FILL_THRESHOLD))
+        if np.any(wrong):
+            raise InputError(
+                path,
+                f"variable {name} is {values[np.argmax(wrong)]:g} on land cell {int(np.argmax(wrong)) + 1}",
+                expected="more than 0 on land",
+                remedy="give the domain file of the run",
+            )
     return Domain(Path(path), shape, row, lat, lon, frac, area_km2(area) / EARTH_RADIUS_KM**2, axes)

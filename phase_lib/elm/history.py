@@ -57,6 +57,11 @@ class HistoryGrid:
     _sizes: tuple[np.ndarray, np.ndarray] | None
 
     @property
+    def sized(self) -> bool:
+        """True where the file says how large the cells are."""
+        return self._sizes is not None
+
+    @property
     def area(self) -> np.ndarray:
         """Area of each cell, km2 (gridcell).
 

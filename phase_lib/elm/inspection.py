@@ -10,7 +10,7 @@ import netCDF4
 import numpy as np
 
 from phase_lib.elm.constants import CASCADE_CENTURY, CASCADE_CTC, FILL_THRESHOLD, LANDUNIT_NAMES, PFT_NAMES
-from phase_lib.elm.forcing import FORCING
+from phase_lib.elm.forcing import FORCING, INPUTS, PLACES
 from phase_lib.elm.netcdf import flavour, get_variable, is_fill, open_dataset, whole_attribute
 from phase_lib.elm.pools import POOL_VARIABLES, SOIL_POOLS
 from phase_lib.elm.restart import restart_header
@@ -44,7 +44,7 @@ _ATTRIBUTES = (
     "run_name",
     "code_version",
 )
-_FORCING = (*FORCING, "WIND", "RH")
+_FORCING = tuple(dict.fromkeys((*FORCING, "WIND", *INPUTS)))
 _FLAVOURS = {
     "NETCDF3_CLASSIC": "CDF-1 (classic)",
     "NETCDF3_64BIT_OFFSET": "CDF-2 (64-bit offset)",
@@ -253,9 +253,9 @@ def _forcing(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
         content["step_hours"] = round(24.0 * float(np.median(np.diff(time))), 3)
     fields = [name for name in _FORCING if name in dataset.variables]
     content["points"] = int(dataset[fields[0]].size // max(1, len(time)))
-    for name, label in (("LATIXY", "latitude"), ("LONGXY", "longitude")):
-        if name in dataset.variables:
-            content[label] = _summary(np.asarray(dataset[name][:], dtype=np.float64))
+    places = next((names for names in PLACES if dataset.variables.keys() >= set(names)), ())
+    for name, label in zip(places, ("latitude", "longitude"), strict=False):
+        content[label] = _summary(np.asarray(dataset[name][:], dtype=np.float64))
     content["first_sample"] = {name: _first_sample(dataset[name], clock) for name in fields if len(time)}
     return {**content, "fields": fields}
 
@@ -316,12 +316,14 @@ def _surface(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
 
 
 def _domain(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
-    mask = np.asarray(dataset["mask"][:])
+    mask, lat, lon = (
+        np.asarray(get_variable(path, dataset, name)[:], dtype=np.float64) for name in ("mask", "yc", "xc")
+    )
     return {
         "cells": int(np.count_nonzero(mask == 1)),
-        "points": int(mask.size),
-        "latitude": _summary(np.asarray(dataset["yc"][:], dtype=np.float64)),
-        "longitude": _summary(np.asarray(dataset["xc"][:], dtype=np.float64)),
+        "points": mask.size,
+        "latitude": _summary(lat),
+        "longitude": _summary(lon),
     }
 
 
@@ -330,7 +332,7 @@ def _parameters(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     return {
         "pft_number": dataset["slatop"].size,
         "values": {
-            name: float(np.asarray(dataset[name][:]).reshape(-1)[0])
+            name: float(np.asarray(get_variable(path, dataset, name)[:]).reshape(-1)[0])
             for name in wanted
             if name in dataset.variables
         },
@@ -341,7 +343,8 @@ def _soil_parameters(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     return {
         "soil_orders": int(dataset["smax"].size),
         **{
-            name: _summary(np.asarray(dataset[name][:], dtype=np.float64)) for name in ("smax", "ks_sorption")
+            name: _summary(np.asarray(get_variable(path, dataset, name)[:], dtype=np.float64))
+            for name in ("smax", "ks_sorption")
         },
         "fields": [
             name for name, variable in dataset.variables.items() if variable.dimensions == ("soilorder",)

@@ -146,7 +146,7 @@ def _classic_header(path: str | Path) -> ClassicHeader | None:
 def _opened(path: str | Path, mode: Literal["r", "r+"]) -> Iterator[netCDF4.Dataset]:
     try:
         dataset = netCDF4.Dataset(path, mode)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
         raise InputError(
             path, f"cannot be opened ({error})", expected="a whole NetCDF file", remedy="copy it again"
         ) from error
@@ -186,6 +186,9 @@ def get_variable(
     name: str,
     dims: Sequence[str] | None = None,
     units: Sequence[str] | None = None,
+    *,
+    whole: bool = False,
+    packed: bool = False,
 ) -> Any:
     """The variable `name`, checked.
 
@@ -197,9 +200,12 @@ def get_variable(
             histories (`cols1d_ityp`, ...) must lie along their own dimension, and others may have any.
         units: accepted `units` attributes; an absent or blank attribute is accepted too, as real
             restarts have none.
+        whole: whether it must be of a type of whole numbers.
+        packed: whether the caller undoes `scale_factor` and `add_offset`; values are taken as they are on
+            file, so elsewhere a packed variable is refused.
 
     Raises:
-        InputError: it is missing, or has other dimensions or units.
+        InputError: it is missing, is packed, or has another type, dimensions or units.
     """
     if name not in dataset.variables:
         raise InputError(
@@ -209,6 +215,15 @@ def get_variable(
             remedy="use a file that holds it",
         )
     variable = dataset.variables[name]
+    _refuse_type(path, variable, "iu" if whole else "iuf")
+    packing = {"scale_factor", "add_offset"}.intersection(variable.ncattrs())
+    if packing and not packed:
+        raise InputError(
+            path,
+            f"variable {name} is packed (attribute {min(packing)})",
+            expected="plain numbers",
+            remedy="unpack it, for example with `ncpdq -U`",
+        )
     vector = name.partition("_")[0]
     if dims is None and vector in _VECTORS:
         dims = (_VECTORS[vector],)
@@ -230,6 +245,18 @@ def get_variable(
                 remedy="convert it",
             )
     return variable
+
+
+def _refuse_type(path: str | Path, variable: netCDF4.Variable, kinds: str) -> None:
+    kind = getattr(variable.dtype, "kind", "U")  # text of any length has no numpy type
+    if kind not in kinds:
+        found = "holds text" if kind in "SU" else f"is of type {variable.dtype.name}"
+        raise InputError(
+            path,
+            f"variable {variable.name} {found}",
+            expected="numbers" if "f" in kinds else "whole numbers",
+            remedy="use the file as it was written",
+        )
 
 
 def get_attribute(path: str | Path, owner: netCDF4.Dataset | netCDF4.Variable, name: str) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.netcdf import is_fill, open_dataset, open_with_rows
-from phase_lib.elm.pools import ORGANS, SOIL_POOLS, SoilPool
+from phase_lib.elm.pools import ORGANS, SOIL_POOLS, WOODY_ORGANS, SoilPool
 
 #: Soil orders of a `CNP_parameters*.nc`, 0 (water) to 15 (ice); index = `SOIL_ORDER`.
 SOIL_ORDERS = 16
@@ -71,9 +71,37 @@ class Parameters:
         return value
 
     def organ_ratios(self, organ: str) -> tuple[np.ndarray, np.ndarray]:
-        """C:N and C:P of an organ (natpft), gC/gN and gC/gP; 0 where the PFT has no such organ."""
+        """C:N and C:P of an organ (natpft), gC/gN and gC/gP; 0 where the PFT has no such organ.
+
+        Raises:
+            InputError: one is missing, or not positive for a PFT that has the organ.
+        """
         cn, cp = ORGANS[organ]
-        return self.per_pft(cn), self.per_pft(cp)
+        has = self.per_pft("woody") > 0.0 if organ in WOODY_ORGANS else None
+        return self._positive_for(cn, has), self._positive_for(cp, has)
+
+    def specific_leaf_area(self) -> tuple[np.ndarray, np.ndarray]:
+        """`slatop` and `dsladlai` (natpft), m2/gC.
+
+        Raises:
+            InputError: one is missing, or `slatop` is not positive for a plant.
+        """
+        return self._positive_for("slatop", None), self.per_pft("dsladlai")
+
+    def _positive_for(self, name: str, has: np.ndarray | None) -> np.ndarray:
+        """A PFT parameter (natpft), above 0 for plants that have what it belongs to; for all if None."""
+        values = self.per_pft(name)
+        plant = np.arange(NATPFT) > 0
+        wrong = (values < 0.0) | ((values == 0.0) & (plant if has is None else plant & has))
+        if np.any(wrong):
+            pft = int(np.argmax(wrong))
+            raise InputError(
+                self.path,
+                f"parameter {name} is {values[pft]:g} for PFT {pft}",
+                expected="more than 0",
+                remedy=_OF_THE_RUN,
+            )
+        return values
 
     def soil_ratios(self, pool: SoilPool) -> tuple[float, float]:
         """Fixed C:N and C:P of a SOM pool: C:P = C:N times N:P.

@@ -91,6 +91,8 @@ MAY_BE_NEGATIVE = frozenset({"xsmrpool", *TRUNCATION_PATCH, *TRUNCATION_LAYER})
 #: Larger values (g m-2 or g m-3) are damage: no place holds as much, and ELM's balance check, 1e-7 g m-2 in a
 #: step, is at the edge of double precision there.
 POOL_LIMIT = 1.0e7
+#: The same of leaf area, m2 m-2; grasses in AD have been seen with 18.
+LEAF_AREA_LIMIT = 100.0
 
 UNITS: dict[tuple[Level, Element], str] = {
     ("patch", "c"): "gC/m^2",

@@ -10,7 +10,7 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import CASCADE_CTC
-from phase_lib.elm.netcdf import flavour, open_dataset
+from phase_lib.elm.netcdf import flavour, get_variable, open_dataset
 from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND
 from phase_lib.elm.subgrid import Subgrid, read_subgrid
 
@@ -60,7 +60,7 @@ def restart_header(path: str | Path, dataset: netCDF4.Dataset) -> RestartHeader:
             expected="CASE.elm.r.YYYY-MM-DD-SSSSS.nc",
             remedy="`phase inspect` tells what it is",
         )
-    ymd = _scalar(dataset, "timemgr_rst_curr_ymd") or 0
+    ymd = _scalar(path, dataset, "timemgr_rst_curr_ymd") or 0
     if not (1 <= ymd // 100 % 100 <= 12 and 1 <= ymd % 100 <= 31):
         raise InputError(
             path,
@@ -68,7 +68,7 @@ def restart_header(path: str | Path, dataset: netCDF4.Dataset) -> RestartHeader:
             expected="a date as YYYYMMDD",
             remedy="use the restart as ELM wrote it",
         )
-    state = _scalar(dataset, "spinup_state")
+    state = _scalar(path, dataset, "spinup_state")
     if state not in (None, 0, 1):
         raise InputError(
             path,
@@ -83,15 +83,25 @@ def restart_header(path: str | Path, dataset: netCDF4.Dataset) -> RestartHeader:
         ymd // 100 % 100,
         ymd % 100,
         state,
-        _scalar(dataset, "decomp_cascade_state"),
+        _scalar(path, dataset, "decomp_cascade_state"),
         str(getattr(dataset, "case_id", "")).strip(),
         str(getattr(dataset, "surface_dataset", "")).strip(),
         {name: dimension.size for name, dimension in dataset.dimensions.items()},
     )
 
 
-def _scalar(dataset: netCDF4.Dataset, name: str) -> int | None:
-    return int(np.asarray(dataset[name][...]).reshape(-1)[0]) if name in dataset.variables else None
+def _scalar(path: str | Path, dataset: netCDF4.Dataset, name: str) -> int | None:
+    if name not in dataset.variables:
+        return None
+    values = np.asarray(get_variable(path, dataset, name)[...]).reshape(-1)
+    if len(values) != 1 or not np.isfinite(values[0]) or values[0] != np.rint(values[0]):
+        raise InputError(
+            path,
+            f"{name} is {values[0]:g}" if len(values) == 1 else f"{name} holds {len(values)} values",
+            expected="one whole number",
+            remedy="use the restart as ELM wrote it",
+        )
+    return int(values[0])
 
 
 def refuse_other_soil(header: RestartHeader) -> None:

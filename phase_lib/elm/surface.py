@@ -11,8 +11,8 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.constants import LATITUDE_UNITS, LONGITUDE_UNITS, NATPFT
-from phase_lib.elm.coordinates import area_km2, check_coordinates
+from phase_lib.elm.constants import FILL_THRESHOLD, LATITUDE_UNITS, LONGITUDE_UNITS, NATPFT
+from phase_lib.elm.coordinates import AREA_UNITS, area_km2, check_coordinates
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.elm.soil_grid import NLEVDECOMP
@@ -29,7 +29,7 @@ _PHOSPHORUS_UNITS = ("gP/m2", "gP/m^2", "gP m-2", "gp/m2", "gp/m^2", "gP/m**2")
 UNITS: dict[str, tuple[str, ...]] = {
     "LATIXY": LATITUDE_UNITS,
     "LONGXY": LONGITUDE_UNITS,
-    "AREA": ("km^2", "km2", "km**2"),
+    "AREA": AREA_UNITS,
     "LANDFRAC_PFT": _NO_UNITS,
     "SOIL_COLOR": _NO_UNITS,
     "SOIL_ORDER": _NO_UNITS,
@@ -190,6 +190,21 @@ def read_land_area(path: str | Path, lat: np.ndarray, lon: np.ndarray) -> np.nda
     Args:
         path: surface file.
         lat, lon: wanted cells (gridcell), degrees.
+
+    Raises:
+        InputError: as `read_surface`, or an area is no amount.
     """
     fields = read_surface(path, ["AREA", "LANDFRAC_PFT"], lat, lon)
+    for name, values in fields.items():
+        # Some lists have 0 for every AREA; the account of an injection is then without stocks.
+        wrong = ~((values >= 0.0) & (values < FILL_THRESHOLD))
+        if np.any(wrong):
+            cell = int(np.argmax(wrong))
+            raise InputError(
+                path,
+                f"variable {name} is {values[cell]:g} in cell {cell + 1} "
+                f"(lat {lat[cell]:.3f} lon {lon[cell]:.3f})",
+                expected="0 or more",
+                remedy="repair the surface data",
+            )
     return np.asarray(fields["AREA"] * fields["LANDFRAC_PFT"] * 1.0e6)

@@ -40,10 +40,12 @@ class Findings:
 
     Args:
         ncells: cells in the dataset.
+        labelled: whether there are labels at all.
         variables: reason -> name of a variable -> cells in which it was at fault.
     """
 
     ncells: int
+    labelled: bool
     flags: dict[str, np.ndarray] = field(init=False)
     variables: dict[str, dict[str, int]] = field(init=False)
 
@@ -110,7 +112,9 @@ class Findings:
 
     @property
     def trainable(self) -> np.ndarray:
-        """True where inputs and labels are sound (gridcell)."""
+        """True where inputs and labels are there and sound (gridcell)."""
+        if not self.labelled:
+            return np.zeros(self.ncells, dtype=bool)
         return ~(self._any(INPUT_REASONS) | self._any(LABEL_REASONS))
 
     def summary(self) -> dict[str, Any]:

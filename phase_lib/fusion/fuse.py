@@ -13,7 +13,7 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.base.files import fingerprint, refused_as_input, require_file, write_json
+from phase_lib.base.files import directory_for, fingerprint, refused_as_input, require_file, write_json
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_version, settings_hash
 from phase_lib.config.domains import EMBEDDED
@@ -260,7 +260,10 @@ def fuse(
             dimensions, files lie on different grids, or spin-up states are not what they must be.
     """
     resolved, part = resolve_targets(targets.names), part or Part()
-    with _open_sources(inputs, settings, history_years, part) as sources:
+    with (
+        _open_sources(inputs, settings, history_years, part) as sources,
+        directory_for(output_dir, output_dir) as directory,
+    ):
         _require_variables(sources, resolved)
         choices = {
             "fusion": settings.model_dump(mode="json"),
@@ -270,12 +273,10 @@ def fuse(
             "part": asdict(part),
         }
         provenance = _provenance(inputs, choices)
-        directory = Path(output_dir)
         # An index that does not belong to the batches must not survive an interrupted run.
         with refused_as_input(directory):
-            directory.mkdir(parents=True, exist_ok=True)
             (directory / "cells.nc").unlink(missing_ok=True)
-        findings = Findings(sources.ncells)
+        findings = Findings(sources.ncells, labelled=sources.reference is not None)
         starts = range(0, sources.ncells, settings.batch_cells)
         files = [f"batch_{number:02d}.nc" for number in range(len(starts))]
         ticker = Ticker("batch")
@@ -373,12 +374,8 @@ class _Batch:
         self.findings.add("invalid_pft", cells, source.subgrid.unknown_cover[source.row[cells]] > 0.0)
         _put(dataset, "cover", ("gridcell", "natpft"), cover, "1", "index")
         _put(dataset, "covered", ("gridcell", "natpft"), (cover > 0.0).astype(np.int8), "1", "index")
-        for name, flags in (("complete", self.findings.complete), ("trainable", self._trainable)):
+        for name, flags in (("complete", self.findings.complete), ("trainable", self.findings.trainable)):
             _put(dataset, name, ("gridcell",), flags[cells].astype(np.int8), "1", "index")
-
-    @property
-    def _trainable(self) -> np.ndarray:
-        return _trainable(self.sources, self.findings)
 
     def _forcing(self, dataset: netCDF4.Dataset) -> None:
         for name in FORCING:
@@ -412,7 +409,8 @@ class _Batch:
         }
         values: dict[str, np.ndarray] = {}
         for name in dict.fromkeys((*STATE_VARIABLES, *SOIL_VARIABLES, *self.targets.names)):
-            if not source.has(name):
+            # Outside of AD nothing averages the scalar, and a run that never was in AD holds fill.
+            if not source.has(name) or (name == "scalaravg_col" and header.spinup_state == SPINUP_NORMAL):
                 continue
             values[name] = self._read(source, name, "")
             group = {"patch": "state", "layer": "soil"}[level_of(name)]
@@ -471,12 +469,6 @@ class _Batch:
             self.findings.add("label_scalaravg", cells, tiny)
 
 
-def _trainable(sources: _Sources, findings: Findings) -> np.ndarray:
-    if sources.reference is None:
-        return np.zeros(sources.ncells, dtype=bool)
-    return findings.trainable
-
-
 def _put(
     dataset: netCDF4.Dataset,
     name: str,
@@ -513,7 +505,7 @@ def _write_cells(
         cover = sources.restart.cover(everything)
         _put(dataset, "cover", ("gridcell", "natpft"), cover, "1", "index")
         _put(dataset, "covered", ("gridcell", "natpft"), (cover > 0.0).astype(np.int8), "1", "index")
-        for name, flags in (("complete", findings.complete), ("trainable", _trainable(sources, findings))):
+        for name, flags in (("complete", findings.complete), ("trainable", findings.trainable)):
             _put(dataset, name, ("gridcell",), flags.astype(np.int8), "1", "index")
         batch = np.arange(sources.ncells, dtype=np.int32) // batch_cells
         _put(dataset, "batch", ("gridcell",), batch, "1", "index")

@@ -362,7 +362,7 @@ class _Block:
         patch |= {name: np.where(grows, value * draw, 0.0) for name, value in singles.items()}
         patch["npool"][seed] = 10.0
         patch["ppool"] = np.where(seed, 1.0, 0.3 * patch["leafp"])
-        patch["tlai"] = leaf_area(patch["leafc"], p.per_pft("slatop"), p.per_pft("dsladlai")) * grows
+        patch["tlai"] = leaf_area(patch["leafc"], *p.specific_leaf_area()) * grows
         patch["elai"] = 0.8 * patch["tlai"]
         form = growth_form(p.per_pft("woody"))
         patch["htop"], patch["hbot"] = canopy_height(10.0 * patch["deadstemc"], patch["tlai"], form)

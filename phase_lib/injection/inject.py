@@ -16,13 +16,20 @@ from typing import Any
 import netCDF4
 import numpy as np
 
-from phase_lib.base.errors import InputError, PhaseError
-from phase_lib.base.files import copy_bytes, require_file, sha256_in_background, write_json, writing
+from phase_lib.base.errors import InputError
+from phase_lib.base.files import (
+    copy_bytes,
+    json_text,
+    refuse_as_output,
+    require_file,
+    sha256_in_background,
+    writing,
+)
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_version
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
-from phase_lib.elm.audit import AuditReport, audit_restart
+from phase_lib.elm.audit import SOIL3_JUDGED, AuditReport, audit_restart, soil4_soil3_between
 from phase_lib.elm.blocks import Block, Blocks
 from phase_lib.elm.canopy import canopy_height, growth_form, leaf_carbon
 from phase_lib.elm.constants import FILL_THRESHOLD, GRAMS_PER_PETAGRAM, NATPFT, SPINUP_AD, SPINUP_NORMAL
@@ -72,6 +79,8 @@ _TOTALS = {name: name[-1] for name in (*COLUMN_TOTALS, "totvegc")}
 _PLANT_RESULTS = {"tlai", "elai", "htop", "hbot", "totvegc"}
 #: Values of one variable in a block at most; some eighty variables are in memory at a time.
 _BLOCK_VALUES = 1 << 17
+#: Shares of a cell, with round-off.
+_MOST_WEIGHT = 1.0 + 1.0e-6
 
 
 @dataclass(frozen=True)
@@ -330,7 +339,16 @@ class _Injection:
         """Blocks, each of which is written when the next one starts."""
         ticker = Ticker(what)
         for block in blocks:
-            self.editor.begin(block, block.read(self.variables[weight]) * self.base.area[block.cell])
+            share = block.read(self.variables[weight])
+            if not np.all((share >= 0.0) & (share <= _MOST_WEIGHT)):
+                raise InputError(
+                    self.base.header.path,
+                    f"{weight} holds {share[np.argmin((share >= 0.0) & (share <= _MOST_WEIGHT))]:g} where "
+                    "biogeochemistry runs",
+                    expected="a share of the cell, 0 to 1",
+                    remedy="use the restart as ELM wrote it",
+                )
+            self.editor.begin(block, share * self.base.area[block.cell])
             yield block
             ticker.tick(block.stop, rows)
         self.editor.flush()
@@ -347,7 +365,7 @@ class _Injection:
         for block in self._edit(steps, "cols1d_wtxy", columns, "columns"):
             cell, gets = block.cell, block.soil & self._used[block.cell]
             every = np.ones(len(cell), dtype=bool)
-            multipliers = self._multipliers()
+            multipliers = self._multipliers(block)
             totals = {name: parts for name, parts in COLUMN_TOTALS.items() if self.editor.has(name)}
             summed = {part for parts in totals.values() for part in parts}
             touched: dict[str, np.ndarray] = {}
@@ -370,12 +388,24 @@ class _Injection:
             if self.editor.has("scalaravg_col"):
                 self.editor.set("scalaravg_col", np.ones(1), every)
 
-    def _multipliers(self) -> dict[str, np.ndarray]:
+    def _multipliers(self, block: Block) -> dict[str, np.ndarray]:
         """Pool stem -> what leaving AD multiplies it by (row, levdecomp), or (1, 1) where all is the same."""
         if not self.base.in_ad:
             return {}
         # Where the rates were not divided by it, F alone converts, whatever the averaged scalar holds.
-        scalar = self.editor.get("scalaravg_col")[:, :NLEVDECOMP] if self.base.divided else np.ones((1, 1))
+        if not self.base.divided:
+            return design_multipliers(self.parameters, self.base.header.year, np.ones((1, 1)))
+        scalar = self.editor.get("scalaravg_col")[:, :NLEVDECOMP]
+        wrong = ~(scalar >= 0.0)
+        if np.any(wrong):
+            row, layer = (int(i) for i in np.argwhere(wrong)[0])
+            raise InputError(
+                self.base.header.path,
+                f"variable scalaravg_col is {scalar[row, layer]:g} in cell {block.cell[row] + 1}, layer "
+                f"{layer + 1}",
+                expected="the mean scalar of an AD run, 0 or more",
+                remedy="use the restart as ELM wrote it",
+            )
         return design_multipliers(self.parameters, self.base.header.year, scalar)
 
     def _fetch(self, name: str, cell: np.ndarray, gets: np.ndarray) -> np.ndarray:
@@ -585,7 +615,7 @@ class _Injection:
         if self._predicted("leafc"):
             return
         where &= (base[""] > 0.0) & (area != self.editor.get("tlai"))
-        slatop, dsladlai = self.parameters.per_pft("slatop")[pft], self.parameters.per_pft("dsladlai")[pft]
+        slatop, dsladlai = (values[pft] for values in self.parameters.specific_leaf_area())
         where &= slatop > 0.0
         new[""] = np.where(where, leaf_carbon(area, np.where(where, slatop, 1.0), dsladlai), base[""])
 
@@ -734,28 +764,30 @@ def inject(
         The sidecar's content.
 
     Raises:
-        InputError: the input is wrong; nothing is written.
-        PhaseError: the audit of what was made found errors; nothing is written.
+        InputError: the input is wrong, or the audit of what was made found errors; nothing is written.
     """
     source, target = require_file(restart), Path(output)
     surface_path, params_path = require_file(surface), require_file(params)
-    if target.exists() and target.samefile(source):
-        raise InputError(source, "is both base and output", remedy="give another output")
+    inputs = [path for path in (restart, surface, params, soil_params, predictions) if path is not None]
+    refuse_as_output([output, *([] if report is None else [report])], inputs)
     seconds = {} if seconds is None else seconds
     parameters = read_parameters(params_path)
     with ExitStack() as stack:
+        # Renamed in the reverse order: where there is a restart, its sidecar is there too.
+        copy = source if dry_run else stack.enter_context(writing(target))
+        sidecar = None if report is None else stack.enter_context(writing(report))
         hashed = [source] if predictions is None else [source, require_file(predictions)]
         # From the beginning: on a large file the hash takes as long as everything else.
         hashes = stack.enter_context(sha256_in_background(*hashed))
         with _timed(seconds, "check"):
             work = _prepare(stack, source, surface_path, parameters, soil_params, predictions, ood)
-        copy = source
         if not dry_run:
-            copy = stack.enter_context(writing(target))
             LOGGER.info("copying %s", source)
             with _timed(seconds, "copy"):
                 copy_bytes(source, copy)
         changes, account = _edit(copy, work, parameters, settings, mortality_factor, seconds, dry_run=dry_run)
+        if work.base.in_ad:
+            _refuse_normal_pools(source, changes, parameters)
         flagged = _flagged(work, ood.action)
         # The audit has its own index of the rows; without this, both would be in memory.
         del work
@@ -764,7 +796,7 @@ def inject(
             LOGGER.info("auditing %s", target.name)
             with _timed(seconds, "audit"):
                 audit = audit_restart(copy, surface_path, parameters)
-            _refuse_unsound(target, audit, source, surface_path, parameters)
+            _refuse_unsound(audit, source, predictions, surface_path, parameters)
         _refuse_no_numbers(source, changes)
         with _timed(seconds, "hash"):
             entries = [
@@ -782,8 +814,8 @@ def inject(
             "audit": None if audit is None else {**audit.to_dict(), "path": str(target)},
             "code_version": code_version(),
         }
-    if report is not None:
-        write_json(report, content)
+        if sidecar is not None:
+            sidecar.write_text(json_text(content), encoding="utf-8")
     return content
 
 
@@ -813,10 +845,25 @@ def _refuse_no_numbers(base: Path, changes: Mapping[str, Change]) -> None:
             )
 
 
+def _refuse_normal_pools(base: Path, changes: Mapping[str, Change], parameters: Parameters) -> None:
+    """Refuses a base flagged AD whose slow pools are in normal space: they would be multiplied once more."""
+    soil3, soil4 = changes["soil3c_vr"], changes["soil4c_vr"]
+    between = soil4_soil3_between(parameters)
+    land = soil3.weight / float(DZDECOMP.sum())
+    if soil3.before > SOIL3_JUDGED * land and soil4.before > between * soil3.before:
+        raise InputError(
+            base,
+            f"spinup_state is {SPINUP_AD} (AD), but soil4 : soil3 of its carbon is "
+            f"{soil4.before / soil3.before:.3g}, as in normal mode",
+            expected=f"less than {between:.3g} in AD",
+            remedy="use the restart as ELM wrote it",
+        )
+
+
 def _refuse_unsound(
-    target: Path, audit: AuditReport, base: Path, surface: Path, parameters: Parameters
+    audit: AuditReport, base: Path, predictions: str | Path | None, surface: Path, parameters: Parameters
 ) -> None:
-    """Refuses what the audit found faulty; a fault that the base has already is the input's."""
+    """Refuses what the audit found faulty, in the name of the input whose fault it is."""
     if not audit.errors:
         return
     faults = audit_restart(base, surface, parameters).findings
@@ -829,6 +876,11 @@ def _refuse_unsound(
                 remedy="use the restart as ELM wrote it, with "
                 f"{surface.name} and {parameters.path.name} of its run",
             )
-    raise PhaseError(
-        f"{target}: not written, its audit found {audit.count}; the first is {audit.errors[0].line()}"
+    found = f"{audit.count} in the audit of the result, the first {audit.errors[0].line().partition(': ')[2]}"
+    if predictions is not None:
+        raise InputError(predictions, found, remedy="give sound pools in normal mode (spinup_state 0)")
+    raise InputError(
+        base,
+        f"taken to normal mode it is not sound: {found}",
+        remedy="give the mortality factor, the parameters and the surface data of its run",
     )

@@ -17,6 +17,7 @@ from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import get_variable
 from phase_lib.elm.pools import (
     COLUMN_TOTALS,
+    LEAF_AREA_LIMIT,
     LITTER,
     MINERAL_N,
     MINERAL_P,
@@ -123,26 +124,28 @@ class Predictions:
         if self._ood.action == "predict" and "ood_flag" not in self._dataset.variables:
             self.flagged = np.zeros(self._cells.ncells, dtype=bool)
         else:
-            flag = np.asarray(get_variable(self.path, self._dataset, "ood_flag", dims=("gridcell",))[:])[
-                self._row
-            ]
-            if np.any((flag != 0) & (flag != 1)):
-                cell = int(np.flatnonzero((flag != 0) & (flag != 1))[0])
-                raise InputError(
-                    self.path,
-                    f"ood_flag of cell {cell + 1} is {flag[cell]}",
-                    expected="0 or 1",
-                    remedy="predict again",
-                )
-            self.flagged = flag == 1
+            self.flagged = self._flags("ood_flag")
         self.predicted = self._cells_with_predictions()
         self.used = self.predicted & ~self.flagged if self._ood.action == "keep" else self.predicted
 
     def _cells_with_predictions(self) -> np.ndarray:
         if "predicted" not in self._dataset.variables:
             return np.ones(self._cells.ncells, dtype=bool)
-        variable = get_variable(self.path, self._dataset, "predicted", dims=("gridcell",))
-        return np.asarray(variable[:] == 1)[self._row]
+        return self._flags("predicted")
+
+    def _flags(self, name: str) -> np.ndarray:
+        """A flag of the restart's cells (gridcell), bool."""
+        flag = np.asarray(get_variable(self.path, self._dataset, name, dims=("gridcell",))[:])[self._row]
+        strange = (flag != 0) & (flag != 1)
+        if np.any(strange):
+            cell = int(np.argmax(strange))
+            raise InputError(
+                self.path,
+                f"{name} of cell {cell + 1} is {flag[cell]}",
+                expected="0 or 1",
+                remedy="predict again",
+            )
+        return np.asarray(flag == 1)
 
     def _read1d(self, name: str) -> np.ndarray:
         variable = get_variable(self.path, self._dataset, name, dims=("gridcell",))
@@ -237,14 +240,16 @@ class Predictions:
     def _check_values(
         self, source: str, name: str, values: np.ndarray, cell: np.ndarray, pft: np.ndarray | None
     ) -> None:
-        least = -POOL_LIMIT if name in _SIGNED else 0.0
+        most = LEAF_AREA_LIMIT if name == "tlai" else POOL_LIMIT
+        least = -most if name in _SIGNED else 0.0
+        fill = self._fill_within(source, least, most)
         # Comparisons with NaN are false, so this passes sound values alone.
-        if values.min() >= least and values.max() <= POOL_LIMIT:
+        if values.min() >= least and values.max() <= most and not fill:
             return
         for bad, problem in (
             (~np.isfinite(values), "is not a finite number"),
-            (np.abs(values) >= FILL_THRESHOLD, "is fill"),
-            (np.abs(values) > POOL_LIMIT, "is more than any ecosystem holds"),
+            ((np.abs(values) >= FILL_THRESHOLD) | np.isin(values, fill), "is fill"),
+            (np.abs(values) > most, "is more than any ecosystem holds"),
             (values < least, "is negative"),
         ):
             if np.any(bad):
@@ -258,6 +263,13 @@ class Predictions:
                     self.path,
                     f"variable {source} {problem} ({values[place]:g}) in cell {where + 1} "
                     f"(lat {self._cells.lat[where]:.3f} lon {self._cells.lon[where]:.3f}) {level}",
-                    expected=f"{least:g} to {POOL_LIMIT:g}",
+                    expected=f"{least:g} to {most:g}",
                     remedy="predict again",
                 )
+
+    def _fill_within(self, source: str, least: float, most: float) -> list[float]:
+        """Values that the file calls fill although they could be amounts."""
+        variable = self._dataset[source]
+        named = {"_FillValue", "missing_value"}.intersection(variable.ncattrs())
+        values = [value for name in named for value in np.atleast_1d(variable.getncattr(name))]
+        return [float(value) for value in values if value.dtype.kind in "iuf" and least <= value <= most]

@@ -125,4 +125,5 @@ def keep_leaves(
 
 def leaf_area_of(leafc: np.ndarray, pft: np.ndarray, parameters: Parameters) -> np.ndarray:
     """`tlai` of patches (patch) from leaf carbon and PFT number."""
-    return leaf_area(leafc, parameters.per_pft("slatop")[pft], parameters.per_pft("dsladlai")[pft])
+    slatop, dsladlai = parameters.specific_leaf_area()
+    return leaf_area(leafc, slatop[pft], dsladlai[pft])

@@ -17,6 +17,7 @@ from phase_lib.elm.pools import ORGANS, POOL_VARIABLES, SOIL_POOLS
 from phase_lib.elm.soil_grid import NLEVGRND
 from phase_lib.elm.subgrid import compare_cover
 from phase_lib.elm.surface import count_land, read_surface
+from phase_lib.fusion.schema import REQUIRED
 from phase_lib.fusion.sources import require_static
 from phase_lib.preflight.facts import Cells, Restart, SurfaceFacts
 from phase_lib.preflight.findings import Finding, finding
@@ -66,15 +67,16 @@ def _apart(first: Cells, other: Cells) -> np.ndarray:
 
 
 def check_surface_cells(surface: SurfaceFacts, cells: Cells, domain: Domain | None) -> Iterator[Finding]:
-    """The surface file has every cell; a list of cells has no others, nor has a grid other than the domain's.
+    """The surface file has every cell, and no land beyond that unless the domain file masks it.
 
     ELM compares the points of the surface file with those of the domain file one by one, and aborts where
-    they differ. A grid whose land the domain file masks has other land points and is sound.
+    they differ; which of them are land, the domain file says. Without one a grid may be masked, a list not.
     """
-    if surface.listed:
-        yield from check_same_cells(cells, surface.cells)
-        return
     points = surface.cells
+    own = domain is not None and prod(domain.shape) == len(points)
+    if surface.listed and not own:
+        yield from check_same_cells(cells, points)
+        return
     lost, farthest = _lost(cells, points)
     if lost:
         yield finding(
@@ -84,7 +86,7 @@ def check_surface_cells(surface: SurfaceFacts, cells: Cells, domain: Domain | No
             expected=f"every cell, at most {SAME_CELL_KM:g} km away",
             remedy="use the surface file of the run",
         )
-    elif domain is not None and prod(domain.shape) != len(points):
+    elif domain is not None and not own:
         land = count_land(points.path)
         if land > len(cells):
             yield finding(
@@ -188,8 +190,8 @@ def check_soil_orders(path: Path, surface: Path, cells: Cells) -> Iterator[Findi
             )
 
 
-def require_pools(restart: Restart) -> None:
-    """All pools are on a restart, with their dimensions.
+def require_state(restart: Restart) -> None:
+    """All pools and whatever else fusion requires are on a restart, with their dimensions.
 
     Raises:
         InputError: one is not.
@@ -197,6 +199,8 @@ def require_pools(restart: Restart) -> None:
     with open_dataset(restart.path) as dataset:
         for name, pool in POOL_VARIABLES.items():
             get_variable(restart.path, dataset, name, pool.dims)
+        for name in REQUIRED - POOL_VARIABLES.keys():
+            get_variable(restart.path, dataset, name, ("pft",))
 
 
 def require_fields(surface: Path) -> tuple[str, ...]:

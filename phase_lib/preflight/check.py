@@ -14,8 +14,8 @@ from phase_lib.preflight.findings import Finding, refusals
 from phase_lib.preflight.inputs import InputFiles, inputs_of
 from phase_lib.preflight.protocol import (
     Protocol,
+    check_parameters_alike,
     check_protocols,
-    check_traits,
     embedded_protocol,
     protocol_of,
 )
@@ -42,7 +42,7 @@ def check_inputs(config: WorkflowConfig | None, given: Sequence[InputFiles] = ()
         found += findings
     if config is None:
         return Report(None, domains, None, found)
-    found += [*_check_run(config, domains), *refusals(check_traits(inputs))]
+    found += [*_check_run(config, domains), *refusals(check_parameters_alike(inputs))]
     disk = room_for(config, domains)
     found += check_disk(config, disk)
     return Report(config, domains, disk, found)

@@ -23,7 +23,7 @@ from phase_lib.preflight.cells import (
     check_soil_orders,
     check_surface_cells,
     require_fields,
-    require_pools,
+    require_state,
 )
 from phase_lib.preflight.drift import judge_drift
 from phase_lib.preflight.facts import (
@@ -45,6 +45,7 @@ from phase_lib.preflight.spinup import (
     check_input,
     check_reference,
     check_reference_ad,
+    check_sizes,
 )
 
 
@@ -136,7 +137,7 @@ class _DomainCheck:
         land = self.land
         if restart is not None:
             self._take(check_input(restart))
-            attempt(self.findings, partial(require_pools, restart))
+            attempt(self.findings, partial(require_state, restart))
             if land is not None and not self._take(check_same_cells(restart.cells, _land_cells(land))):
                 land = None
             self._take(check_layers(restart, self.surface))
@@ -144,6 +145,8 @@ class _DomainCheck:
             self._take(check_parameters(files.params))
         self._surface()
         history = self._history(files.history, _of(restart), INPUT_FIELDS)
+        if history is not None:
+            self._take(check_sizes(history))
         forcing = None
         if files.forcing is not None:
             forcing = attempt(self.findings, partial(read_forcing, files, land))
@@ -212,6 +215,8 @@ class _DomainCheck:
             return None
         other = read_restart(path)
         self._take(check(other))
+        if check is check_reference:
+            attempt(self.findings, partial(require_state, other))
         if self.restart is not None:
             self._take(check_other_restart(self.restart, other))
         return other.summary

@@ -187,6 +187,7 @@ class HistoryFacts:
 
     Attributes:
         cells: its land cells.
+        sized: whether it says how large they are.
         files: how many hold means over time.
         start, end: bounds of the samples, model years (time).
         fields: what all of its files hold.
@@ -194,6 +195,7 @@ class HistoryFacts:
     """
 
     cells: Cells
+    sized: bool
     files: int
     start: np.ndarray
     end: np.ndarray
@@ -231,6 +233,7 @@ def read_history(paths: Sequence[Path]) -> HistoryFacts:
         fields = {name for name, variable in dataset.variables.items() if _is_field(variable.dimensions)}
     return HistoryFacts(
         Cells(grid.path, grid.lat, grid.lon),
+        grid.sized,
         len(history.paths),
         history.start + history.origin,
         history.end + history.origin,

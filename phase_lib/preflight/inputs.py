@@ -132,6 +132,7 @@ def files_by_hand(given: Mapping[str, Any]) -> InputFiles | None:
         **{role: given[role] for role in _SINGLE},
         history=history,
         reference_history=tuple(matching_files(given["reference_history"])),
+        mortality_factor=given["mortality_factor"],
         forcing=_forcing_by_hand(given) if forcing_files else None,
         forcing_files=forcing_files,
     )

@@ -31,6 +31,7 @@ class Protocol:
         spinup_state: of that restart.
         year: of its date.
         natural_pfts: on its soil columns.
+        mortality_factor: `spinup_mortality_factor` of its AD run; None where that is not known.
         forcing: what tells its forcing from another; None where that could not be read.
     """
 
@@ -39,6 +40,7 @@ class Protocol:
     spinup_state: int | None
     year: int
     natural_pfts: int
+    mortality_factor: float | None
     forcing: dict[str, Any] | None
 
 
@@ -53,6 +55,7 @@ def protocol_of(summary: DomainSummary) -> Protocol | None:
         restart.spinup_state,
         restart.year,
         restart.natural_pfts,
+        summary.mortality_factor,
         None if forcing is None else forcing.description,
     )
 
@@ -66,6 +69,7 @@ def embedded_protocol(config: WorkflowConfig) -> Protocol:
         SPINUP_AD,
         1 + config.land_model.input_years,
         NATPFT,
+        config.land_model.spinup_mortality_factor,
         {
             "kind": "datm",
             "product": world.forcing_product,
@@ -105,6 +109,14 @@ def _compare(trained: Protocol, target: Protocol) -> Iterator[Finding]:
             expected=f"{trained.natural_pfts}, {of_trained} ({trained.file})",
             remedy="use runs with create_crop_landunit alike",
         )
+    factors = trained.mortality_factor, target.mortality_factor
+    if target.spinup_state == SPINUP_AD and None not in factors and factors[0] != factors[1]:
+        yield finding(
+            target.file,
+            f"spinup_mortality_factor of {target.domain} is {factors[1]:g}",
+            expected=f"{factors[0]:g}, {of_trained}: dead wood in AD depends on it",
+            remedy="use runs of one protocol",
+        )
     if trained.forcing is None or target.forcing is None:
         return
     difference = forcing_difference(trained.forcing, target.forcing)
@@ -118,21 +130,34 @@ def _compare(trained: Protocol, target: Protocol) -> Iterator[Finding]:
         )
 
 
-def check_traits(files: Sequence[InputFiles]) -> Iterator[Finding]:
-    """Domains that are trained on together have one set of PFT parameters."""
-    given = [(one.name, one.params) for one in files if one.trains and one.params is not None]
-    if len(given) < 2:
+def check_parameters_alike(files: Sequence[InputFiles]) -> Iterator[Finding]:
+    """The domains of a run have the parameters of the first that is trained on.
+
+    PFT parameters are inputs of the surrogate, and the rates of decomposition are in what it learns; where
+    training has seen one value alone, it knows nothing of another.
+    """
+    given = [(one, read_parameters(one.params)) for one in files if one.params is not None]
+    trained = [(one, parameters) for one, parameters in given if one.trains]
+    if not trained:
         return
-    tables = [(name, path, read_parameters(path).pft) for name, path in given]
-    for name, path, table in tables[1:]:
-        first, first_path, wanted = tables[0]
-        differing = [trait for trait in TRAITS if not _same(table.get(trait), wanted.get(trait))]
+    first, wanted = trained[0]
+    for one, parameters in given:
+        differing = [
+            *(name for name in TRAITS if not _same(parameters.pft.get(name), wanted.pft.get(name))),
+            *sorted(
+                name
+                for name in parameters.scalar.keys() & wanted.scalar.keys()
+                if not _same(np.array(parameters.scalar[name]), np.array(wanted.scalar[name]))
+            ),
+        ]
         if differing:
             yield finding(
-                path,
-                f"PFT parameters of {name} are not those of {first} ({first_path}): {', '.join(differing)}",
+                parameters.path,
+                f"parameters of {one.name} are not those of {first.name} ({wanted.path}): "
+                f"{', '.join(differing)}",
                 expected="runs with one parameter file",
-                remedy="train on domains that were run with the same parameters",
+                remedy="use runs with the same parameters",
+                accept=None if one.trains else "parameters",
             )
 
 

@@ -11,7 +11,7 @@ from phase_lib.base.provenance import code_version, settings_hash
 from phase_lib.config.domains import EMBEDDED
 from phase_lib.config.preflight import Acceptable
 from phase_lib.config.root import WorkflowConfig
-from phase_lib.elm.constants import DAYS_PER_MONTH
+from phase_lib.elm.constants import DAYS_PER_MONTH, SPINUP_AD
 from phase_lib.preflight.disk import Disk, expected_cells
 from phase_lib.preflight.domain import DomainSummary
 from phase_lib.preflight.facts import RestartSummary
@@ -115,8 +115,13 @@ def _domain_lines(domain: DomainSummary) -> Iterator[str]:
         yield f"domain file: {domain.land_cells} land cells"
     if domain.surface_shape is not None:
         yield f"surface file: {' x '.join(map(str, domain.surface_shape))} points"
-    if domain.mortality_factor is not None and restart is not None and restart.spinup_state == 1:
-        yield f"spinup_mortality_factor {domain.mortality_factor:g}: what dead wood is multiplied by"
+    if restart is not None and restart.spinup_state == SPINUP_AD:
+        factor = domain.mortality_factor
+        yield (
+            "spinup_mortality_factor not given (--mortality-factor)"
+            if factor is None
+            else f"spinup_mortality_factor {factor:g}: what dead wood is multiplied by"
+        )
     if domain.history is not None:
         yield f"history: {domain.history}"
     if forcing is not None:

@@ -138,3 +138,14 @@ def check_history(
             expected=", ".join(fields),
             remedy="give the tape that holds them",
         )
+
+
+def check_sizes(history: HistoryFacts) -> Iterator[Finding]:
+    """The history of the input run says how large its cells are, which the records and the report need."""
+    if not history.sized:
+        yield finding(
+            history.cells.path,
+            "area, landfrac: one of them is missing",
+            expected="those that ELM writes into every history file",
+            remedy="use the file as ELM wrote it",
+        )

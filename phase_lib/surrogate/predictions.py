@@ -14,7 +14,7 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.base.files import refused_as_input
+from phase_lib.base.files import directory_for, refused_as_input
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_version
 from phase_lib.config.ood import OodSettings
@@ -108,13 +108,13 @@ def predict(
     if part[1] > 1:
         job.write(output, threads)
         return
-    with refused_as_input(output):
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
-        scratch = TemporaryDirectory(dir=Path(output).parent, prefix=".predictions.")
-    with scratch as directory:
-        whole = Path(directory) / "whole.nc"
-        job.write(whole, threads)
-        join_predictions([whole], output)
+    with directory_for(output) as place:
+        with refused_as_input(output):
+            scratch = TemporaryDirectory(dir=place, prefix=".predictions.")
+        with scratch as directory:
+            whole = Path(directory) / "whole.nc"
+            job.write(whole, threads)
+            join_predictions([whole], output)
 
 
 def _require_all_rows(path: str | Path, rows: np.ndarray, count: int, remedy: str) -> None:

@@ -135,8 +135,9 @@ def remade(file: str, change: Change) -> Spoil:
                 nc.createDimension(name, length)
             for name, (dims, array) in changed.items():
                 attributes = dict(source[name].__dict__)
+                fill = attributes.pop("_FillValue", None)
                 made = nc.createVariable(
-                    name, array.dtype, dims, fill_value=attributes.pop("_FillValue", None)
+                    name, array.dtype, dims, fill_value=None if array.dtype.kind == "S" else fill
                 )
                 made.set_auto_maskandscale(False)
                 made.setncatts(attributes)
@@ -149,6 +150,17 @@ def remade(file: str, change: Change) -> Spoil:
 def turned(file: str, variable: str) -> Spoil:
     """Turns the dimensions of a variable around."""
     return remade(file, lambda name, dims, a: (dims[::-1], a.T) if name == variable else (dims, a))
+
+
+def retyped(file: str, variable: str, kind: str) -> Spoil:
+    """Writes a variable in another type; as text (`S1`) it is all x."""
+
+    def change(name: str, dims: tuple[str, ...], array: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+        if name != variable:
+            return dims, array
+        return dims, np.full(array.shape, "x", "S1") if kind == "S1" else array.astype(kind)
+
+    return remade(file, change)
 
 
 def shortened(file: str, dimension: str, length: int) -> Spoil:

@@ -348,7 +348,7 @@ def restarts() -> Iterator[object]:
         lambda at: inject(at, output=at / BASE),
         nothing,
         BASE,
-        "is both base and output",
+        "is an input too",
         "give another output",
     )
     yield fault(

@@ -42,6 +42,7 @@ from tests.bad_input.inputs import (
     run_segment,
     split,
 )
+from tests.bad_input.kinds import KINDS
 from tests.bad_input.misfits import MISFITS
 
 ROOT = Path(__file__).parents[2]
@@ -79,15 +80,17 @@ def run(
 
 
 def contents(directory: Path) -> dict[Path, bytes | str]:
-    """Every file below a directory with its bytes, and every link with where it points."""
-    return {
-        path: os.readlink(path) if path.is_symlink() else path.read_bytes()
-        for path in directory.rglob("*")
-        if path.is_symlink() or (path.is_file() and os.access(path, os.R_OK))
-    }
+    """What is below a directory: files with their bytes, links with where they point."""
+    return {path: _content(path) for path in directory.rglob("*")}
 
 
-@pytest.mark.parametrize("fault", [*FAULTS, *MISFITS])
+def _content(path: Path) -> bytes | str:
+    if path.is_symlink():
+        return os.readlink(path)
+    return path.read_bytes() if path.is_file() and os.access(path, os.R_OK) else "no file to read"
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, *MISFITS, *KINDS])
 def test_what_is_wrong_is_refused_in_one_line(
     fault: Fault, run: Callable[[Fault], str], tmp_path: Path
 ) -> None:

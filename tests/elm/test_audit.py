@@ -156,6 +156,18 @@ def test_a_missing_dimension_is_an_error(elm_sample: Path, real: Path, dimension
     assert variables(real_audit(elm_sample, real).errors) == {dimension}
 
 
+def test_cover_of_a_pft_that_does_not_exist_is_an_error(elm_sample: Path, real: Path) -> None:
+    edit(real, "pfts1d_itypveg", AMAZON_TREE, 99)
+    errors = real_audit(elm_sample, real).errors
+    first = next(error for error in errors if error.variable == "pfts1d_itypveg")
+    assert (first.cell, first.value, first.expected, first.further) == (1, 99.0, "0 to 16", 0)
+
+
+def test_another_cascade_is_an_error(elm_sample: Path, real: Path) -> None:
+    edit(real, "decomp_cascade_state", ..., 11)
+    assert "decomp_cascade_state" in variables(real_audit(elm_sample, real).errors)
+
+
 def test_weights_that_went_through_float32_are_an_error(elm_sample: Path, real: Path) -> None:
     edit(real, "pfts1d_wtcol", ..., raw(real, "pfts1d_wtcol").astype(np.float32).astype(np.float64))
     report = real_audit(elm_sample, real)

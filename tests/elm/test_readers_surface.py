@@ -139,13 +139,13 @@ def test_a_field_off_the_grid_and_places_off_the_globe_are_refused(tmp_path: Pat
         read_surface(path, ["SOIL_ORDER"], LAT[:1], LON[:1])
 
 
-@pytest.mark.parametrize("in_steradian", [False, True])
-def test_areas_are_km2_whatever_the_file_holds(tmp_path: Path, in_steradian: bool) -> None:
+@pytest.mark.parametrize(("units", "in_steradian"), [("km^2", True), ("km^2", False), ("radians^2", True)])
+def test_areas_are_km2_whatever_the_file_holds(tmp_path: Path, units: str, in_steradian: bool) -> None:
     """Regional files say km^2 and hold steradian."""
     world = make_world(tmp_path)
     square_km = np.array([16.0, 12.5, 11000.0])
     with netCDF4.Dataset(world.surface, "r+") as d:
-        d["AREA"].units = "km^2"
+        d["AREA"].units = units
         d["AREA"][:] = square_km / RADIUS_KM**2 if in_steradian else square_km
         d["LANDFRAC_PFT"][:] = 0.5
     found = read_surface(world.surface, ["AREA"], world.lat, world.lon)["AREA"]

@@ -212,6 +212,26 @@ def test_inspect_tells_vectors_from_grids(phase, tmp_path: Path) -> None:
     assert "fields on: pft 1, levgrnd x column 1" in said.out
 
 
+@pytest.mark.parametrize("names", [("lat", "lon"), ("latitude", "longitude"), ("LATIXY", "LONGXY")])
+def test_inspect_knows_forcing_of_one_variable_a_file(phase, tmp_path: Path, names: tuple[str, str]) -> None:
+    """As ERA5 comes: under names of its own."""
+    with netCDF4.Dataset(tmp_path / "era5.nc", "w") as d:
+        for name, size in (("time", None), ("y", 2), ("x", 3)):
+            d.createDimension(name, size)
+        time = d.createVariable("time", "f8", ("time",))
+        time.units, time.calendar = "days since 1980-01-01 00:00:00", "noleap"
+        time[:] = np.arange(0.0, 31.0, 0.25)
+        d.createVariable(names[0], "f8", ("y",))[:] = [40.0, 41.0]
+        d.createVariable(names[1], "f8", ("x",))[:] = [10.0, 11.0, 12.0]
+        rate = d.createVariable("mcpr", "f4", ("time", "y", "x"))
+        rate.units = "kg m**-2 s**-1"
+        rate[:] = 2.0e-5
+    content = json.loads(phase("inspect", tmp_path / "era5.nc", "--json").out)
+    assert (content["kind"], content["fields"]) == ("forcing", ["mcpr"])
+    assert (content["step_hours"], content["points"]) == (6.0, 6)
+    assert (content["latitude"]["min"], content["longitude"]["max"]) == (40.0, 12.0)
+
+
 @pytest.mark.parametrize(
     ("flavour", "words"),
     [

@@ -161,6 +161,17 @@ def test_a_normal_mode_restart_is_not_multiplied(tmp_path: Path, grid: Grid) -> 
         np.testing.assert_array_equal(values[name], values[f"state20_{name}"])
 
 
+def test_a_run_that_never_was_in_ad_keeps_its_cells_though_its_averaged_scalar_is_fill(
+    tmp_path: Path, grid: Grid
+) -> None:
+    inputs = write_inputs(tmp_path, grid)
+    write_restart(inputs.restart, grid, year=21, spinup_state=0)
+    edit(inputs.restart, lambda nc: nc["scalaravg_col"].__setitem__(..., 1.0e36))
+    summary = fused(inputs, tmp_path / "out")
+    assert (summary["complete"], summary["trainable"]) == (grid.ncells, grid.ncells)
+    assert "scalaravg_col" not in describe(tmp_path / "out")
+
+
 def test_states_say_in_which_space_they_are(dataset: Path) -> None:
     with netCDF4.Dataset(dataset / "batch_00.nc") as nc:
         assert nc["soil3c_vr"].space == "ad"
@@ -326,7 +337,9 @@ def test_without_a_reference_no_cell_is_trainable(tmp_path: Path, grid: Grid) ->
     inputs = dataclasses.replace(
         write_inputs(tmp_path, grid), reference_restart=None, reference_history=(), reference_ad_restart=None
     )
-    fused(inputs, tmp_path / "out")
+    summary = fused(inputs, tmp_path / "out")
+    assert (summary["complete"], summary["trainable"]) == (grid.ncells, 0)
+    assert json.loads((tmp_path / "out" / "cleaning.json").read_text())["trainable"] == 0
     assert not read_cells(tmp_path / "out").trainable.any()
     assert not any(info.group == "target" for info in describe(tmp_path / "out").values())
 

@@ -756,7 +756,7 @@ def test_a_result_that_fails_its_audit_is_not_written_and_a_fault_of_the_base_is
 
 
 def test_base_and_output_may_not_be_one_file(case: Case) -> None:
-    with pytest.raises(InputError, match="both base and output"):
+    with pytest.raises(InputError, match="is an input too"):
         inject(
             case.world.restart,
             case.world.surface,

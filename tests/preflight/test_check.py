@@ -283,6 +283,19 @@ def test_a_surface_grid_whose_land_the_domain_file_masks_is_sound(
     assert (outcome.code, outcome.lines) == (0, [])
 
 
+def test_a_surface_list_whose_ocean_the_domain_file_masks_is_sound(
+    check: Check, spoilt: DomainFolder, tmp_path: Path
+) -> None:
+    """As on an unstructured grid: the domain file has a point of ocean, and so has the surface file."""
+    grid = spoilt.grid
+    lat, lon = np.append(-80.0, grid.lat), np.append(0.0, grid.lon)
+    cover = np.concatenate([grid.cover[:1], grid.cover])
+    write_surface(spoilt.surface, lat, lon, cover, np.full(len(lat), 10.0))
+    outcome = check("--config", config(tmp_path, spoilt.section()))
+    assert (outcome.code, outcome.lines) == (0, [])
+    assert f"surface file: {CELLS + 1} points" in outcome.out
+
+
 def listed_surface(path: Path, grid: Grid) -> Path:
     """A surface file that lists the cells of a grid: (gridcell) instead of (lsmlat, lsmlon)."""
     return write_surface(path, grid.lat, grid.lon, grid.cover, np.full(grid.ncells, 10.0))
@@ -629,6 +642,31 @@ def test_a_target_after_other_years_than_the_embedded_world_is_found(
     assert "the restart of full is of model year 21; expected 41, that of embedded" in line
 
 
+def test_a_target_with_another_mortality_factor_is_found(
+    check: Check, sound: DomainFolder, tmp_path: Path
+) -> None:
+    target = sound.section(spinup_mortality_factor=1.0)
+    line = check("--config", config(tmp_path, target, sound.section())).only()
+    assert f"{sound.restart}: spinup_mortality_factor of full is 1; expected 10, that of tenth" in line
+
+
+@pytest.mark.parametrize(("name", "index"), [("slatop", 4), ("k_s4", ...)])
+def test_a_target_with_other_parameters_is_found_and_may_be_accepted(
+    name: str, index: Any, check: Check, sound: DomainFolder, spoilt: DomainFolder, tmp_path: Path
+) -> None:
+    edit(spoilt.params, name, index, 0.05)
+    sections = spoilt.section(), sound.section()
+    line = check("--config", config(tmp_path, *sections)).only()
+    assert line.startswith(
+        f"phase: {spoilt.params}: parameters of full are not those of tenth ({sound.params})"
+    )
+    assert f": {name}; expected runs with one parameter file" in line
+    assert "put parameters into preflight.accept" in line
+    accepted = check("--config", config(tmp_path, *sections, preflight={"accept": ["parameters"]}))
+    assert (accepted.code, accepted.lines) == (0, [])
+    assert "parameters of full are not those of tenth" in accepted.out
+
+
 def test_a_target_with_fewer_pfts_than_trained_with_is_found(
     check: Check, sound: DomainFolder, tmp_path: Path
 ) -> None:
@@ -648,7 +686,7 @@ def test_domains_to_train_on_with_other_plant_parameters_are_found(
     content = json.loads(config(tmp_path, spoilt.section(), sound.section()))
     content["training"]["domains"] = ["tenth", "full"]
     line = check("--config", json.dumps(content)).only()
-    assert line.startswith(f"phase: {spoilt.params}: PFT parameters of full are not those of tenth")
+    assert line.startswith(f"phase: {spoilt.params}: parameters of full are not those of tenth")
     assert "leafcn" in line
 
 
@@ -736,7 +774,34 @@ def test_the_room_for_restarts_forcing_and_records_is_told_from_the_headers(
     assert "0.0 GB are free" in line
 
 
+# What fusion would miss later.
+
+
+@pytest.mark.parametrize(("which", "name"), [("reference", "soil4c_vr"), ("restart", "tlai")])
+def test_a_restart_without_what_fusion_reads_is_found(
+    which: str, name: str, spoilt: DomainFolder, found: Callable[..., str]
+) -> None:
+    hide(getattr(spoilt, which), name)
+    line = found(spoilt)
+    assert line.startswith(f"phase: {getattr(spoilt, which)}: variable {name} is missing")
+
+
+def test_a_history_that_does_not_say_how_large_its_cells_are_is_found(
+    spoilt: DomainFolder, found: Callable[..., str]
+) -> None:
+    hide(spoilt.history, "area")
+    assert found(spoilt).startswith(f"phase: {spoilt.history}: area, landfrac: one of them is missing")
+
+
 # How findings are told.
+
+
+def test_the_mortality_factor_of_files_given_by_hand_is_told_or_said_to_be_unknown(
+    check: Check, sound: DomainFolder
+) -> None:
+    assert "spinup_mortality_factor not given (--mortality-factor)" in check("--restart", sound.restart).out
+    said = check("--restart", sound.restart, "--mortality-factor", 7).out
+    assert "spinup_mortality_factor 7: what dead wood is multiplied by" in said
 
 
 def test_all_findings_of_all_domains_are_told_one_line_each(

@@ -5,14 +5,17 @@ itself wrote of its forcing. A cell takes the nearest forcing point that has dat
 pieces, of any variables and years, which are read together as one cycle.
 """
 
+from phase_lib.elm.forcing.datm import PLACES
 from phase_lib.elm.forcing.pieces import MonthlyForcing, MonthlyPieces, open_pieces, read_monthly_forcing
 from phase_lib.elm.forcing.points import Mapping, Record, map_cells
 from phase_lib.elm.forcing.reduce import KINDS, Kind, open_record, reduce_forcing
-from phase_lib.elm.forcing.variables import FORCING, PLAUSIBLE
+from phase_lib.elm.forcing.variables import FORCING, INPUTS, PLAUSIBLE
 
 __all__ = [
     "FORCING",
+    "INPUTS",
     "KINDS",
+    "PLACES",
     "PLAUSIBLE",
     "Kind",
     "Mapping",

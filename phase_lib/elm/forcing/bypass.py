@@ -125,7 +125,7 @@ class BypassRecord:
                 remedy="set the forcing years to what is there",
             )
         with open_dataset(path) as dataset:
-            variable = get_variable(path, dataset, source, units=INPUTS[source][0])
+            variable = get_variable(path, dataset, source, units=INPUTS[source][0], packed=True)
             if len(variable.dimensions) != 2 or variable.dimensions[1] != "DTIME":
                 raise InputError(
                     path,

@@ -36,7 +36,7 @@ _CALENDARS = {
     "prolepticgregorian": "standard",
 }
 #: Names of latitude and longitude, two-dimensional or along the axes.
-_PLACES = (("LATIXY", "LONGXY"), ("lat", "lon"), ("latitude", "longitude"))
+PLACES = (("LATIXY", "LONGXY"), ("lat", "lon"), ("latitude", "longitude"))
 _ONE_CALENDAR = "convert the forcing to one of them"
 #: Float32 stamps of a day in a century are this coarse, days.
 _STAMP_TOLERANCE = 5.0e-3
@@ -130,7 +130,8 @@ class DatmRecord:
                 _refuse_other_grid(path, grid, first)
                 scanned[path] = _check_time(path, dataset, dates[path])
                 for name in names:
-                    get_variable(path, dataset, name, dims=("time", *grid.dims), units=INPUTS[name][0])
+                    dims, units = ("time", *grid.dims), INPUTS[name][0]
+                    get_variable(path, dataset, name, dims, units, packed=True)
             calendar = calendar or scanned[path].calendar
             if scanned[path].calendar != calendar:
                 raise InputError(
@@ -259,7 +260,7 @@ def _by_input(
 
 
 def _read_grid(path: str, dataset: netCDF4.Dataset) -> _Grid:
-    names = next((pair for pair in _PLACES if {*pair} <= dataset.variables.keys()), _PLACES[0])
+    names = next((pair for pair in PLACES if {*pair} <= dataset.variables.keys()), PLACES[0])
     lat, lon = (
         get_variable(path, dataset, name, units=units)
         for name, units in zip(names, (LATITUDE_UNITS, LONGITUDE_UNITS), strict=True)

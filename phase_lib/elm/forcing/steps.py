@@ -135,7 +135,7 @@ class StepFiles:
         opened = []
         for path, source in zip(self.paths, self.recipe.inputs, strict=True):
             dataset = stack.enter_context(open_dataset(path))
-            variable = get_variable(path, dataset, source, units=INPUTS[source][0])
+            variable = get_variable(path, dataset, source, units=INPUTS[source][0], packed=True)
             opened.append(StepVariable(path, variable, self.time_axis))
         return opened
 

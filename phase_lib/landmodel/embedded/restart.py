@@ -250,7 +250,7 @@ class _Writer:
 
 def _write_canopy(writer: _Writer, snapshot: Snapshot, height_factor: float) -> None:
     parameters = writer._inputs.site.parameters
-    tlai = leaf_area(snapshot.patch["leafc"], parameters.per_pft("slatop"), parameters.per_pft("dsladlai"))
+    tlai = leaf_area(snapshot.patch["leafc"], *parameters.specific_leaf_area())
     form = growth_form(parameters.per_pft("woody"))
     htop, hbot = canopy_height(snapshot.patch["deadstemc"] * height_factor, tlai, form)
     plant = np.arange(NATPFT) > 0
