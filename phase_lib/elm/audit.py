@@ -117,6 +117,8 @@ _POINTERS = {
 _LABILE_SHARE, _LABILE_LEAST = 0.1, 0.1
 #: Scalars averaged to `scalaravg_col` hardly exceed this.
 _LARGEST_SCALAR = 1.5
+#: Cover of a PFT, with what ELM tolerates, percent.
+_MOST_PERCENT = 100.0 * (1.0 + PFT_WEIGHT_TOLERANCE)
 
 #: What the checks need of a parameter file, where none is given.
 _STANDARD_PARAMETERS = Parameters(
@@ -557,12 +559,25 @@ class _Audit:
         )
 
     def check_cover(self, surface: str | Path) -> None:
-        """Cover against the surface file, as ELM compares it on reading."""
+        """Cover against the surface file, as ELM compares it on reading.
+
+        Raises:
+            InputError: the surface file holds something else than percentages.
+        """
         problem = f"differs from PCT_NAT_PFT of the surface file by more than {PFT_WEIGHT_TOLERANCE:g}"
         with open_field(surface, "PCT_NAT_PFT", self.grid.lat, self.grid.lon) as percent_of:
             for block in self.grid.of_patches(_PATCH_ROWS, covered=False):
                 first = int(block.cell.min())
                 percent = percent_of(slice(first, int(block.cell.max()) + 1))
+                unsound = ~np.all((percent >= 0.0) & (percent <= _MOST_PERCENT), axis=1)
+                if np.any(unsound):
+                    cell = first + int(np.argmax(unsound))
+                    raise InputError(
+                        surface,
+                        f"variable PCT_NAT_PFT holds no percentages in cell {cell + 1}",
+                        expected="0 to 100",
+                        remedy="repair the surface data",
+                    )
                 compared = block.natural & (block.pft < percent.shape[1])
                 right = percent[block.cell - first, np.where(compared, block.pft, 0)] / 100.0
                 off = compared & ~(np.abs(block.wtcol - right) <= PFT_WEIGHT_TOLERANCE)
@@ -969,6 +984,20 @@ class _Audit:
                 "cell",
                 self.soil4[worst] / self.soil3[worst],
                 f"about {normal:.3g} in normal mode, {accelerated:.3g} in AD",
+                "soil4 : soil3",
+            )
+        elif total3 > SOIL3_JUDGED * self.grid.ncells and total4 * between > normal**2 * total3:
+            # As far above as AD is below: leaving AD twice multiplies the ratio once more.
+            worst = np.array([int(np.argmax(self.soil4))])
+            self.add_where(
+                severity,
+                "soil4c_vr",
+                f"soil4 : soil3 of the whole file is {total4 / total3:.3g}, as leaving AD twice makes it",
+                np.array([True]),
+                worst,
+                "cell",
+                self.soil4[worst] / np.maximum(self.soil3[worst], TRUNCATION),
+                f"about {normal:.3g} in normal mode",
                 "soil4 : soil3",
             )
         elif np.any(slow & (self.soil3 > 1.0)):

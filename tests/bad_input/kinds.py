@@ -207,6 +207,15 @@ def amounts() -> Iterator[object]:
         ),
     ):
         yield fault(f"inject: {name}", inject, spoil, file, *says)
+    yield fault(
+        "audit: cover of NaN in the surface data",
+        audit,
+        values(SURFACE, "PCT_NAT_PFT", np.nan, (3, 1)),
+        SURFACE,
+        "variable PCT_NAT_PFT holds no percentages in cell 2",
+        "expected 0 to 100",
+        "repair the surface data",
+    )
     for name, value in (("frac", 0.0), ("area", -1.0)):
         yield fault(
             f"forcing: a domain with {name} {value:g}",

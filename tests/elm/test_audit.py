@@ -249,6 +249,14 @@ def test_a_half_taken_step_out_of_ad_is_an_error(
     assert variables(real_audit(elm_sample, real).errors) == found
 
 
+def test_leaving_ad_twice_is_an_error(elm_sample: Path, real: Path) -> None:
+    take_out_of_ad(real)
+    for pool, factor in F.items():
+        scale(real, factor, *(f"{pool}{element}_vr" for element in "cnp"))
+    problems = [error.problem for error in real_audit(elm_sample, real).errors]
+    assert any("as leaving AD twice makes it" in problem for problem in problems)
+
+
 def test_mineral_p_of_an_ad_file_is_left_alone(elm_sample: Path) -> None:
     report = real_audit(elm_sample, elm_sample / RESTART)
     assert "labilep_vr" not in variables(report.findings)

@@ -250,11 +250,20 @@ def test_a_benchmark_that_the_disk_cannot_hold_is_refused_in_one_line(tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
-def test_the_benchmark_sets_the_injection_beside_the_copy(tmp_path: Path) -> None:
+def test_the_benchmark_sets_the_injection_beside_the_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{bench_inject.__module__}._REPEATS", 2)
+    monkeypatch.setattr(f"{bench_inject.__module__}._GROWN_REPEATS", 1)
     result = bench_inject(40, 80, "soil", tmp_path)
     assert (result["cells"], result["grown"]["cells"]) == (40, 80)
     assert result["allowed_seconds"] == pytest.approx(1.5 * result["cp_seconds"] + 0.5, abs=2e-3)
     assert set(result["phases"]) == {"check", "copy", "soil", "plants", "audit", "hash"}
     assert 0.0 < sum(result["phases"].values()) <= 1.1 * result["inject_seconds"]
+    assert 0.0 < result["work_cpu_seconds"] <= 1.1 * result["inject_seconds"]
+    assert [len(runs) for runs in result["runs"].values()] == [2, 2]
+    for name in ("cp_seconds", "inject_seconds", "work_cpu_seconds"):
+        grown = result["grown"][name] / result[name] / 2.0
+        assert result["grown"][f"per_cell_{name}_ratio"] == pytest.approx(grown, abs=0.2)
     assert result["peak_mib_above_interpreter"] > 0.0
     assert not list(tmp_path.iterdir())
