@@ -11,6 +11,8 @@ from pathlib import Path
 from phase_lib.base.files import refused_as_input
 
 LOGGER = logging.getLogger("phase")
+# Before it is configured nothing is told: Python would print errors a second time.
+LOGGER.addHandler(logging.NullHandler())
 
 
 def configure_logging(stage: str, log: Path | None, *, verbose: bool = False) -> None:

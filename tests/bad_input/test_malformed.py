@@ -20,7 +20,7 @@ import netCDF4
 import numpy as np
 import pytest
 
-from tests.bad_input.damages import values
+from tests.bad_input.damages import Spoil, nothing, values
 from tests.bad_input.faults import BASE, COPY, DAMAGED_FILES, FAULTS, MODEL, PATH, PREDICTIONS, Fault
 from tests.bad_input.inputs import (
     RESTART,
@@ -345,13 +345,20 @@ def test_damage_within_a_netcdf4_file_names_the_variable(
 # The whole way: what a person sees in a terminal.
 
 
-@pytest.mark.parametrize("name", ["cut in its data", "not there"])
-def test_a_process_ends_with_exit_code_2_and_one_line(inputs: Inputs, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "option"),
+    [(DAMAGED_FILES["cut in its data"][0], None), (DAMAGED_FILES["not there"][0], None), (nothing, "log")],
+    ids=["cut in its data", "not there", "also the log"],
+)
+def test_a_process_ends_with_exit_code_2_and_one_line(
+    inputs: Inputs, tmp_path: Path, spoil: Spoil, option: str | None
+) -> None:
     at = inputs.copy(("injection",), tmp_path / "copy")
-    DAMAGED_FILES[name][0](at)
+    spoil(at)
     before = contents(at)
+    words = inject(at, **({} if option is None else {option: at / BASE}))
     done = subprocess.run(
-        [sys.executable, "-m", "phase_lib.cli", *map(str, inject(at))],
+        [sys.executable, "-m", "phase_lib.cli", *map(str, words)],
         cwd=ROOT,
         capture_output=True,
         text=True,
