@@ -340,11 +340,11 @@ class _Injection:
         ticker = Ticker(what)
         for block in blocks:
             share = block.read(self.variables[weight])
-            if not np.all((share >= 0.0) & (share <= _MOST_WEIGHT)):
+            wrong = ~((share >= 0.0) & (share <= _MOST_WEIGHT))
+            if np.any(wrong):
                 raise InputError(
                     self.base.header.path,
-                    f"{weight} holds {share[np.argmin((share >= 0.0) & (share <= _MOST_WEIGHT))]:g} where "
-                    "biogeochemistry runs",
+                    f"{weight} holds {share[np.argmax(wrong)]:g} where biogeochemistry runs",
                     expected="a share of the cell, 0 to 1",
                     remedy="use the restart as ELM wrote it",
                 )

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phase_lib.base.errors import InputError, PhaseError
+from phase_lib.base.errors import InputError
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
 from phase_lib.elm.audit import audit_restart
@@ -652,10 +652,10 @@ def test_a_dry_run_reckons_the_same_and_writes_no_restart(case: Case) -> None:
 # -- bad input: one line, nothing written -------------------------------------------------------------------
 
 
-def refuse(case: Case, *words: str, error: type[PhaseError] = InputError, **changes: Any) -> None:
+def refuse(case: Case, *words: str, **changes: Any) -> None:
     """Runs, expects one line with these words and nothing left behind."""
     before = case.world.restart.read_bytes()
-    with pytest.raises(error) as caught:
+    with pytest.raises(InputError) as caught:
         case.run(**changes)
     text = str(caught.value)
     assert "\n" not in text
