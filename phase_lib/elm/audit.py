@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +29,9 @@ from phase_lib.elm.blocks import Block, Blocks, add_by_place
 from phase_lib.elm.canopy import leaf_area
 from phase_lib.elm.constants import (
     CASCADE_CTC,
+    COLUMN_SOIL,
     FILL_THRESHOLD,
+    LANDUNIT_SOIL,
     NATPFT,
     PFT_NAMES,
     PFT_WEIGHT_TOLERANCE,
@@ -57,7 +60,9 @@ from phase_lib.elm.pools import (
 from phase_lib.elm.restart import restart_header
 from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND, column_stock
 from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, SCALARAVG_YEARS
-from phase_lib.elm.surface import open_field, read_surface
+from phase_lib.elm.subgrid import compare_cover, read_subgrid
+from phase_lib.elm.surface import Fields, open_fields, read_surface
+from phase_lib.elm.tallies import DeadWood, Majority, Places, SlowSoil
 
 Severity = Literal["error", "note"]
 Level = Literal["column", "layer", "patch", "cell"]
@@ -97,7 +102,7 @@ _DEAD_WOOD_NORMAL_LOG = -0.3
 SOIL3_JUDGED = 100.0
 #: SOM that the ten layers would hold as peat of 60 kgC m-3; and what no soil on earth has (gC m-2).
 _PEAT, _NO_SOIL = 2.3e5, 1.0e6
-#: SOM (gC m-2) of a cell that counts in the median that is compared with peat.
+#: SOM (gC m-2) of a column that counts in what is compared with peat.
 _SOM_JUDGED = 1.0e3
 #: soil2 turns over as fast as the litter that feeds it, so their ratio is about 1 in either mode, with real
 #: cells from 0.4 to 1.4; a median of the cells beyond this is not what litter made. Less (gC m-2) is noise.
@@ -308,6 +313,61 @@ def _beyond(found: np.ndarray, right: np.ndarray, factor: float, noise: np.ndarr
     return np.asarray((found > right * factor + noise) | (found < right / factor - noise))
 
 
+class _Stocks:
+    """SOM and its litter by column, gC m-2.
+
+    Attributes:
+        peat: columns with more SOM than peat, of those whose SOM can be judged.
+        much, no_soil: columns with more than peat, and with more than any soil.
+        unfed: columns with more soil2 than their litter feeds.
+    """
+
+    def __init__(self) -> None:
+        self.peat, self.unfed = Majority(), Majority()
+        self.much, self.no_soil = Places(), Places()
+
+    def add(self, stocks: dict[str, np.ndarray], rows: Block) -> None:
+        """Adds a block: carbon by pool (row), gC m-2."""
+        none = np.zeros(len(rows))
+        som = sum((stocks.get(name, none) for name in COLUMN_TOTALS["totsomc"]), start=none)
+        litter = stocks.get("litr2c_vr", none) + stocks.get("litr3c_vr", none)
+        soil2, cell = stocks.get("soil2c_vr", none), rows.cell
+        self.peat.add(som > _SOM_JUDGED, som > _PEAT, cell, som)
+        self.much.add((som > _PEAT) & (som <= _NO_SOIL), cell, som)
+        self.no_soil.add(som > _NO_SOIL, cell, som)
+        fed = (litter > _SOIL2_JUDGED) & (soil2 > _SOIL2_JUDGED)
+        share = soil2 / np.where(fed, litter, np.inf)
+        self.unfed.add(fed, share > _SOIL2_PER_LITTER, cell, share)
+
+
+class _Labile:
+    """Labile P of the columns of natural vegetation.
+
+    Attributes:
+        poor: columns with next to nothing, or much less than the map says, of those that it gives any.
+    """
+
+    def __init__(self) -> None:
+        self.poor = Majority()
+
+    def add(self, labile: np.ndarray, rows: Block, mapped: Fields | None) -> None:
+        """Adds a block.
+
+        Args:
+            labile: labile P (row, levdecomp), gP m-3.
+            rows: the block.
+            mapped: the surface file's LABILE_P, gP m-2, or None.
+        """
+        cell, found = rows.cell[rows.soil], labile[rows.soil].mean(axis=1)
+        if mapped is None:
+            self.poor.add(np.ones(len(cell), dtype=bool), found < _LABILE_LEAST, cell, found)
+        elif len(cell):
+            right = mapped.read("LABILE_P", cell) / MINERAL_P_DEPTH_M
+            rich = right > 0.0
+            share = found / np.where(rich, right, np.inf)
+            self.poor.add(rich, share < _LABILE_SHARE, cell, share)
+
+
 class _Audit:
     """State of one audit: the open file, where its rows lie and what was found."""
 
@@ -327,6 +387,15 @@ class _Audit:
         self.grid = Blocks(path, dataset, variables)
         self.normal = self.header.spinup_state == SPINUP_NORMAL
         self.ad = self.header.spinup_state == SPINUP_AD
+        # A little above what an AD equilibrium has.
+        self.slow = SlowSoil(
+            self.grid.ncells,
+            1.2 * standard.soil4_soil3 * standard.ad_ratio,
+            standard.soil4_soil3_between,
+            SOIL3_JUDGED,
+        )
+        self.dead = {organ: DeadWood(_DEAD_WOOD_LOG, _DEAD_WOOD_NORMAL_LOG) for organ in DEAD_WOOD}
+        self.low_wood = np.zeros(self.grid.ncells, dtype=bool)
         self._found: dict[tuple[str, str, str], Finding] = {}
 
     # -- findings ---------------------------------------------------------------------------------
@@ -383,6 +452,32 @@ class _Audit:
             place[1] + 1 if len(place) > 1 else None,
             count - 1,
         )
+
+    def add_places(
+        self,
+        severity: Severity,
+        variable: str,
+        problem: str,
+        places: Places,
+        expected: str = "",
+        quantity: str = "",
+        pft: int | None = None,
+    ) -> None:
+        """A finding about places that were counted block by block; their value is left out if it is NaN."""
+        if places.count:
+            self._found[severity, variable, problem] = Finding(
+                severity,
+                variable,
+                problem,
+                expected,
+                None if math.isnan(places.value) else places.value,
+                quantity,
+                places.cell + 1,
+                float(self.grid.lat[places.cell]),
+                float(self.grid.lon[places.cell]),
+                pft,
+                further=places.count - 1,
+            )
 
     def findings(self) -> list[Finding]:
         """All findings, errors first, in the order they were met."""
@@ -565,10 +660,13 @@ class _Audit:
             InputError: the surface file holds something else than percentages.
         """
         problem = f"differs from PCT_NAT_PFT of the surface file by more than {PFT_WEIGHT_TOLERANCE:g}"
-        with open_field(surface, "PCT_NAT_PFT", self.grid.lat, self.grid.lon) as percent_of:
+        if self.grid.divided:
+            self._check_mean_cover(surface, problem)
+            return
+        with open_fields(surface, ["PCT_NAT_PFT"], self.grid.lat, self.grid.lon) as fields:
             for block in self.grid.of_patches(_PATCH_ROWS, covered=False):
                 first = int(block.cell.min())
-                percent = percent_of(slice(first, int(block.cell.max()) + 1))
+                percent = fields.read("PCT_NAT_PFT", np.arange(first, int(block.cell.max()) + 1))
                 unsound = ~np.all((percent >= 0.0) & (percent <= _MOST_PERCENT), axis=1)
                 if np.any(unsound):
                     cell = first + int(np.argmax(unsound))
@@ -592,6 +690,43 @@ class _Audit:
                     right,
                 )
 
+    def _check_mean_cover(self, surface: str | Path, problem: str) -> None:
+        """The same where topounits divide cells, by the means of the cells."""
+        grid = read_subgrid(self.path, self.dataset)
+        percent = read_surface(surface, ["PCT_NAT_PFT"], grid.lat, grid.lon)["PCT_NAT_PFT"]
+        difference = compare_cover(grid.cover, np.where(grid.has_soil[:, None], percent, 0.0))
+        places = Places(difference.cells, difference.cell, difference.cover)
+        expected = f"{difference.expected:.9g}"
+        self.add_places(
+            "error", "pfts1d_wtcol", f"{problem}: ELM aborts", places, expected, pft=difference.pft
+        )
+
+    def check_soil_columns(self) -> None:
+        """Cells without a column of natural vegetation, and columns of it that are of another type."""
+        natural = np.zeros(self.grid.ncells, dtype=bool)
+        natural[self.grid.cells_of(self.grid.soil_columns)] = True
+        without = Places()
+        without.add(~natural, np.arange(len(natural)), np.full(len(natural), np.nan))
+        self.add_places(
+            "note", "cols1d_ityp", "no column is of natural vegetation: nothing is predicted there", without
+        )
+        for start in range(0, len(self.grid.columns), _PATCH_ROWS):
+            rows = slice(start, start + _PATCH_ROWS)
+            kind = np.asarray(self.variables["cols1d_ityp"][rows])
+            strange = (np.asarray(self.variables["cols1d_ityplun"][rows]) == LANDUNIT_SOIL) & (
+                kind != COLUMN_SOIL
+            )
+            self.add_where(
+                "error",
+                "cols1d_ityp",
+                "is another type than that of its landunit",
+                strange,
+                self.grid.cells_of(np.arange(rows.start, rows.start + len(kind))),
+                "column",
+                kind,
+                f"{COLUMN_SOIL} in landunits of natural vegetation",
+            )
+
     # -- soil -------------------------------------------------------------------------------------
 
     def check_soil(self, surface: str | Path | None) -> None:
@@ -605,45 +740,43 @@ class _Audit:
             if entry.level == "layer" and self.has(name, "column", "levgrnd")
         ]
         sinks = [name for name in TRUNCATION_LAYER if self.has(name, "column", "levgrnd")]
-        self.soil3, self.soil4 = np.zeros((2, self.grid.ncells))
-        som, soil2, litter, labile = np.zeros((4, self.grid.ncells))
-        for rows in self.blocks("layer"):
-            pools: dict[str, np.ndarray] = {}
-            good: dict[str, np.ndarray | np.bool_] = {}
-            for name in (*layered, *sinks):
-                values = self.read(name, rows)
-                active, below = values[:, :NLEVDECOMP], values[:, NLEVDECOMP:]
-                # The layers below hold 0, so they do not matter here; in one piece it goes quicker.
-                whole = self._sound_at_a_glance(name, values)
-                pools[name], good[name] = (
-                    (active, np.True_) if whole else self.sound(name, active, rows, "layer")
-                )
-                if np.any(below):
-                    deep = np.concatenate([np.zeros(active.shape, dtype=bool), below != 0.0], axis=1)
-                    self.add_where(
-                        "note", name, "is below the active layers, unused", deep, rows, "layer", values, "0"
-                    )
-            stocks = {name: column_stock(pools[name]) for name in layered if name in _IN_STOCKS}
-            for pool in SOIL_POOLS:
-                if all(pool.variable(element) in pools for element in ("c", "n", "p")):
-                    self._check_ratios(pool.name, pools, good, rows)
-            self._check_mineral_n(pools, good, rows)
-            self._check_totals(stocks, rows)
-            for stock, names in (
-                (self.soil3, ("soil3c_vr",)),
-                (self.soil4, ("soil4c_vr",)),
-                (som, COLUMN_TOTALS["totsomc"]),
-                (soil2, ("soil2c_vr",)),
-                (litter, ("litr2c_vr", "litr3c_vr")),
-            ):
-                for name in names:
-                    if name in stocks:
-                        add_by_place(stock, rows.cell, stocks[name])
-            if "labilep_vr" in pools:
-                labile[rows.cell[rows.soil]] = pools["labilep_vr"][rows.soil].mean(axis=1)
-        self._check_stocks(som, soil2, litter)
-        if self.normal and "labilep_vr" in layered:
-            self._check_mineral_p(labile, surface)
+        stocks_seen, labile_seen = _Stocks(), _Labile()
+        with ExitStack() as stack:
+            mapped = None
+            if surface is not None and self.normal:
+                mapped = stack.enter_context(open_fields(surface, ["LABILE_P"], self.grid.lat, self.grid.lon))
+            for rows in self.blocks("layer"):
+                pools: dict[str, np.ndarray] = {}
+                good: dict[str, np.ndarray | np.bool_] = {}
+                for name in (*layered, *sinks):
+                    pools[name], good[name] = self._sound_layers(name, rows)
+                stocks = {name: column_stock(pools[name]) for name in layered if name in _IN_STOCKS}
+                for pool in SOIL_POOLS:
+                    if all(pool.variable(element) in pools for element in ("c", "n", "p")):
+                        self._check_ratios(pool.name, pools, good, rows)
+                self._check_mineral_n(pools, good, rows)
+                self._check_totals(stocks, rows)
+                none = np.zeros(len(rows))
+                self.slow.add(stocks.get("soil3c_vr", none), stocks.get("soil4c_vr", none), rows.cell)
+                stocks_seen.add(stocks, rows)
+                if self.normal and "labilep_vr" in pools:
+                    labile_seen.add(pools["labilep_vr"], rows, mapped)
+        self._check_stocks(stocks_seen)
+        self._check_mineral_p(labile_seen, surface)
+
+    def _sound_layers(self, name: str, rows: Block) -> tuple[np.ndarray, np.ndarray | np.bool_]:
+        """The active layers of a variable and where they can be reckoned with, as `sound`."""
+        values = self.read(name, rows)
+        active, below = values[:, :NLEVDECOMP], values[:, NLEVDECOMP:]
+        if np.any(below):
+            deep = np.concatenate([np.zeros(active.shape, dtype=bool), below != 0.0], axis=1)
+            self.add_where(
+                "note", name, "is below the active layers, unused", deep, rows, "layer", values, "0"
+            )
+        # The layers below hold 0, so they do not matter here; in one piece it goes quicker.
+        if self._sound_at_a_glance(name, values):
+            return active, np.True_
+        return self.sound(name, active, rows, "layer")
 
     def _check_ratios(
         self, stem: str, pools: dict[str, np.ndarray], good: dict[str, np.ndarray | np.bool_], rows: Block
@@ -716,86 +849,50 @@ class _Audit:
             right,
         )
 
-    def _check_stocks(self, som: np.ndarray, soil2: np.ndarray, litter: np.ndarray) -> None:
-        """SOM that no soil holds, and SOM that its litter does not feed; of each cell, gC m-2."""
-        cells = np.arange(self.grid.ncells)
-        judged = som > _SOM_JUDGED
-        most = np.any(judged) and float(np.median(som[judged])) > _PEAT
-        severity: Severity = "error" if most else "note"
-        where = "most cells" if most else "a cell"
-        self.add_where(
-            severity,
+    def _check_stocks(self, seen: _Stocks) -> None:
+        """SOM that no soil holds, and SOM that its litter does not feed."""
+        most = seen.peat.most
+        where = "most columns" if most else "a column"
+        expected, quantity = f"less than {_PEAT:g} gC m-2", "sum of its pools"
+        self.add_places(
+            "error" if most else "note",
             "totsomc",
             f"the soil of {where} holds more carbon than peat of the same depth"
             + (", as leaving AD by an unfinished scalaravg_col leaves it" if most else ""),
-            (som > _PEAT) & (som <= _NO_SOIL),
-            cells,
-            "cell",
-            som,
-            f"less than {_PEAT:g} gC m-2",
-            "sum of its pools",
+            seen.much,
+            expected,
+            quantity,
         )
-        self.add_where(
-            "error",
-            "totsomc",
-            "no soil holds as much carbon",
-            som > _NO_SOIL,
-            cells,
-            "cell",
-            som,
-            f"less than {_PEAT:g} gC m-2",
-            "sum of its pools",
-        )
-        fed = (litter > _SOIL2_JUDGED) & (soil2 > _SOIL2_JUDGED)
-        share = np.where(fed, soil2, 0.0) / np.where(fed, litter, 1.0)
-        if np.any(fed) and float(np.median(share[fed])) > _SOIL2_PER_LITTER:
-            self.add_where(
+        self.add_places("error", "totsomc", "no soil holds as much carbon", seen.no_soil, expected, quantity)
+        if seen.unfed.most:
+            self.add_places(
                 "error",
                 "soil2c_vr",
-                "most cells have more of it than their litter feeds",
-                share > _SOIL2_PER_LITTER,
-                cells,
-                "cell",
-                share,
+                "most columns have more of it than their litter feeds",
+                seen.unfed.places,
                 "about 1",
                 "soil2 : litter",
             )
 
-    def _check_mineral_p(self, found: np.ndarray, surface: str | Path | None) -> None:
-        """In a file flagged normal: was the mineral P of the maps supplied, which AD runs without?
-
-        Args:
-            found: labile P of the cells, mean over the layers (gridcell), gP m-3.
-            surface: surface file, or None.
-        """
-        cells = np.arange(self.grid.ncells)
-        if surface is None:
-            if float(np.median(found)) < _LABILE_LEAST:
-                self.add_where(
-                    "note",
-                    "labilep_vr",
-                    "is next to nothing in most columns, as AD leaves it; give the surface file to tell",
-                    found < _LABILE_LEAST,
-                    cells,
-                    "cell",
-                    found,
-                    f"more than {_LABILE_LEAST:g} gP m-3",
-                    "mean over the layers",
-                )
+    def _check_mineral_p(self, seen: _Labile, surface: str | Path | None) -> None:
+        """In a file flagged normal: was the mineral P of the maps supplied, which AD runs without?"""
+        if not seen.poor.most:
             return
-        mapped = read_surface(surface, ["LABILE_P"], self.grid.lat, self.grid.lon)["LABILE_P"]
-        right = mapped / MINERAL_P_DEPTH_M
-        rich = right > 0.0
-        share = found / np.where(rich, right, 1.0)
-        if np.any(rich) and float(np.median(share[rich])) < _LABILE_SHARE:
-            self.add_where(
+        if surface is None:
+            self.add_places(
+                "note",
+                "labilep_vr",
+                "is next to nothing in most columns, as AD leaves it; give the surface file to tell",
+                seen.poor.places,
+                f"more than {_LABILE_LEAST:g} gP m-3",
+                "mean over the layers",
+            )
+        else:
+            self.add_places(
                 "error",
                 "labilep_vr",
                 "mineral P was not supplied on leaving AD",
-                rich & (share < _LABILE_SHARE),
-                cells,
-                "cell",
-                share,
+                seen.poor.places,
                 f"about 1, at least {_LABILE_SHARE:g}",
                 f"share of LABILE_P / {MINERAL_P_DEPTH_M:g} m",
             )
@@ -808,8 +905,6 @@ class _Audit:
             name for name, entry in POOL_VARIABLES.items() if entry.level == "patch" and self.has(name, "pft")
         ]
         names += [name for name in TRUNCATION_PATCH if self.has(name, "pft")]
-        self.dead: dict[str, list[np.ndarray]] = {organ: [] for organ in DEAD_WOOD}
-        self.dead_cell: dict[str, list[np.ndarray]] = {organ: [] for organ in DEAD_WOOD}
         for rows in self.blocks("patch"):
             pools: dict[str, np.ndarray] = {}
             for name in names:
@@ -912,8 +1007,8 @@ class _Audit:
             live = pools[live_name]
             judged = np.isfinite(expected) & (live > _LIVE_WOOD) & (rows.pft < NATPFT)
             dead = np.maximum(pools[f"{organ}c"][judged], TRUNCATION)
-            self.dead[organ].append(np.log10(dead / (live[judged] * expected[judged])))
-            self.dead_cell[organ].append(rows.cell[judged])
+            log = np.log10(dead / (live[judged] * expected[judged]))
+            self.low_wood[self.dead[organ].add(log, rows.cell[judged])] = True
 
     # -- spin-up space ----------------------------------------------------------------------------
 
@@ -923,43 +1018,35 @@ class _Audit:
             self._already_normal()
             return
         severity: Severity = "error" if self.normal else "note"
-        slow = self._soil4_still_ad(severity)
-        wood = self._dead_wood_still_ad(severity)
-        both = np.flatnonzero(slow & wood)
-        if len(both):
-            self.add_where(
-                severity,
-                "soil4c_vr",
-                "soil4 : soil3 and dead : live wood of a cell are those of AD",
-                np.ones(len(both), dtype=bool),
-                both,
-                "cell",
-                self.soil4[both] / self.soil3[both],
-                f"about {self.standard.soil4_soil3:.3g}",
-                "soil4 : soil3",
-            )
+        self._soil4_still_ad(severity)
+        self._dead_wood_still_ad(severity)
+        both = np.isfinite(self.slow.low_ratio) & self.low_wood
+        places = Places()
+        places.add(both, np.arange(len(both)), self.slow.low_ratio)
+        self.add_places(
+            severity,
+            "soil4c_vr",
+            "soil4 : soil3 and dead : live wood of a cell are those of AD",
+            places,
+            f"about {self.standard.soil4_soil3:.3g}",
+            "soil4 : soil3",
+        )
 
     def _already_normal(self) -> None:
         """In a file flagged AD: normal-mode pools, which ELM would multiply once more on leaving AD."""
         normal, accelerated = self.standard.soil4_soil3, self.standard.soil4_soil3 * self.standard.ad_ratio
-        between, judged = self.standard.soil4_soil3_between, self.soil3 > SOIL3_JUDGED
-        ratio = np.where(judged, self.soil4, 0.0) / np.where(judged, self.soil3, 1.0)
-        high = ratio > between
-        if float(self.soil4[judged].sum()) > between * float(self.soil3[judged].sum()):
-            self.add_where(
+        slow = self.slow
+        if slow.judged4 > self.standard.soil4_soil3_between * slow.judged3:
+            self.add_places(
                 "error",
                 "soil4c_vr",
                 "soil4 : soil3 is that of normal mode in a file flagged AD: ELM multiplies soil4 again",
-                high,
-                np.arange(self.grid.ncells),
-                "cell",
-                ratio,
+                slow.high,
                 f"about {accelerated:.3g} in AD, {normal:.3g} in normal mode",
                 "soil4 : soil3",
             )
         for organ in DEAD_WOOD:
-            logs = np.concatenate(self.dead[organ]) if self.dead[organ] else np.empty(0)
-            if len(logs) and float(np.median(logs)) > _DEAD_WOOD_NORMAL_LOG:
+            if self.dead[organ].high.most:
                 self.add(
                     "note",
                     f"{organ}c",
@@ -967,77 +1054,51 @@ class _Audit:
                     "a tenth of it, unless spinup_mortality_factor is 1",
                 )
 
-    def _soil4_still_ad(self, severity: Severity) -> np.ndarray:
+    def _soil4_still_ad(self, severity: Severity) -> None:
         normal, accelerated = self.standard.soil4_soil3, self.standard.soil4_soil3 * self.standard.ad_ratio
-        between = self.standard.soil4_soil3_between
-        total3, total4 = float(self.soil3.sum()), float(self.soil4.sum())
-        # Cells whose soil4 : soil3 is no more than an AD equilibrium has.
-        slow = (self.soil3 > 0.0) & (self.soil4 < 1.2 * accelerated * self.soil3)
-        if total3 > 0.0 and total4 < between * total3:
-            worst = np.array([int(np.argmax(self.soil3))])
-            self.add_where(
+        between, slow = self.standard.soil4_soil3_between, self.slow
+        if slow.soil3 > 0.0 and slow.soil4 < between * slow.soil3:
+            self.add_places(
                 severity,
                 "soil4c_vr",
-                f"soil4 : soil3 of the whole file is {total4 / total3:.3g}, as AD leaves it",
-                np.array([True]),
-                worst,
-                "cell",
-                self.soil4[worst] / self.soil3[worst],
+                f"soil4 : soil3 of the whole file is {slow.soil4 / slow.soil3:.3g}, as AD leaves it",
+                Places(1, slow.richest3.cell, slow.richest3.ratio),
                 f"about {normal:.3g} in normal mode, {accelerated:.3g} in AD",
                 "soil4 : soil3",
             )
-        elif total3 > SOIL3_JUDGED * self.grid.ncells and total4 * between > normal**2 * total3:
+        elif slow.soil3 > SOIL3_JUDGED * slow.columns and slow.soil4 * between > normal**2 * slow.soil3:
             # As far above as AD is below: leaving AD twice multiplies the ratio once more.
-            worst = np.array([int(np.argmax(self.soil4))])
-            self.add_where(
+            ratio = slow.soil4 / slow.soil3
+            self.add_places(
                 severity,
                 "soil4c_vr",
-                f"soil4 : soil3 of the whole file is {total4 / total3:.3g}, as leaving AD twice makes it",
-                np.array([True]),
-                worst,
-                "cell",
-                self.soil4[worst] / np.maximum(self.soil3[worst], TRUNCATION),
+                f"soil4 : soil3 of the whole file is {ratio:.3g}, as leaving AD twice makes it",
+                Places(1, slow.richest4.cell, slow.richest4.ratio),
                 f"about {normal:.3g} in normal mode",
                 "soil4 : soil3",
             )
-        elif np.any(slow & (self.soil3 > 1.0)):
-            rows = np.flatnonzero(slow & (self.soil3 > 1.0))
-            self.add_where(
+        else:
+            self.add_places(
                 "note",
                 "soil4c_vr",
-                "soil4 : soil3 of a cell is as low as AD leaves it",
-                np.ones(len(rows), dtype=bool),
-                rows,
-                "cell",
-                self.soil4[rows] / self.soil3[rows],
+                "soil4 : soil3 of a column is as low as AD leaves it",
+                slow.low,
                 f"about {normal:.3g}",
                 "soil4 : soil3",
             )
-        return slow & (self.soil3 > 1.0)
 
-    def _dead_wood_still_ad(self, severity: Severity) -> np.ndarray:
-        low = np.zeros(self.grid.ncells, dtype=bool)
+    def _dead_wood_still_ad(self, severity: Severity) -> None:
         for organ in DEAD_WOOD:
-            logs = np.concatenate(self.dead[organ]) if self.dead[organ] else np.empty(0)
-            if len(logs) == 0:
-                continue
-            cells = np.concatenate(self.dead_cell[organ])
-            low[cells[logs < _DEAD_WOOD_LOG]] = True
-            median = float(np.median(logs))
-            if median < _DEAD_WOOD_LOG:
-                first = cells[np.argsort(logs, kind="stable")[len(logs) // 2]]
-                self.add_where(
+            wood = self.dead[organ]
+            if wood.low.most:
+                self.add_places(
                     severity,
                     f"{organ}c",
                     "dead : live wood is far below what normal mortality leaves",
-                    np.array([True]),
-                    np.array([first]),
-                    "cell",
-                    np.array([10.0**median]),
+                    Places(1, wood.low.places.cell, wood.mean),
                     "about 1 in normal mode, 0.1 in AD",
-                    "median share of it",
+                    "mean share of it",
                 )
-        return low
 
     def check_scalaravg(self) -> None:
         """The averaged scalar that leaving AD divides by."""
@@ -1121,6 +1182,7 @@ def audit_restart(
         audit.check_weights()
         if surface is not None:
             audit.check_cover(surface)
+        audit.check_soil_columns()
         audit.check_soil(surface)
         audit.check_plants()
         audit.check_space()

@@ -7,7 +7,7 @@ dimensions is held here but the cell of each column and two flags. Rows may lie 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ _WHOLE = (
     "pfts1d_itypveg",
     "pfts1d_gridcell_index",
     "cols1d_gridcell_index",
+    "cols1d_topounit_index",
     "cols1d_ityplun",
     "cols1d_ityp",
 )
@@ -51,7 +52,7 @@ class Block:
         start, stop: rows on file.
         rows: columns with biogeochemistry, or patches on one, counted from `start` (row).
         cell: 0-based cell of each (row).
-        soil: True on the natural vegetation's column of the cell (row).
+        soil: True on a column of natural vegetation (row).
         column: column of each (row).
         pft: PFT number of patches (row); empty for columns.
         wtcol: share of the column under patches (row); empty for columns.
@@ -102,11 +103,12 @@ class Blocks:
         lat, lon: of the cells (gridcell), degrees, convention of the file.
         columns: True where biogeochemistry runs: soil, and active crop columns (column). Crop columns
             without weight are on file too and hold stale values or fill.
-        soil_columns: column of the natural vegetation of each cell, landunit and column type 1 (gridcell).
+        divided: True if topounits divide the natural vegetation of a cell. A block then holds whole cells,
+            and all of the file if the rows of a cell do not follow each other.
 
     Raises:
-        InputError: coordinates or indices point nowhere or contradict each other, a cell has no soil
-            column or more than one, or the patches of one do not make up the whole of it.
+        InputError: coordinates or indices point nowhere or contradict each other, a topounit has several
+            soil columns, or the patches of one do not make up the whole of it.
     """
 
     def __init__(
@@ -122,9 +124,10 @@ class Blocks:
         )
         check_coordinates(path, self.lat, self.lon, ("grid1d_lat", "grid1d_lon"))
         self._cell = self._index("cols1d_gridcell_index", "gridcell", slice(None))
-        self.soil_columns = self._find_soil_columns()
-        self._soil = np.zeros(len(self._cell), dtype=bool)
-        self._soil[self.soil_columns] = True
+        self._soil = self._find_soil()
+        self.divided = bool(np.any(np.bincount(self._cell[self._soil]) > 1))
+        if self.divided:
+            self._refuse_shared_topounits()
         self.columns = self._with_biogeochemistry()
         self._check_patches()
 
@@ -139,11 +142,18 @@ class Blocks:
         """Number of grid cells."""
         return len(self.lat)
 
+    @property
+    def soil_columns(self) -> np.ndarray:
+        """Columns of natural vegetation, landunit and column type 1, in increasing order (soil).
+
+        A cell has one, or one in each of the topounits that divide it; none where nothing may grow.
+        """
+        return np.flatnonzero(self._soil)
+
     def of_columns(self, step: int) -> Iterator[Block]:
         """Blocks of `step` columns; rows are those with biogeochemistry, and a block has at least one."""
         none = np.empty(0)
-        for start in range(0, len(self.columns), step):
-            stop = min(start + step, len(self.columns))
+        for start, stop in self._spans(len(self.columns), step, lambda rows: self._cell[rows]):
             rows = np.flatnonzero(self.columns[start:stop])
             if len(rows):
                 column = rows + start
@@ -156,8 +166,7 @@ class Blocks:
             step: patches of a block.
             covered: only patches that cover ground.
         """
-        for start in range(0, self.npatches, step):
-            stop = min(start + step, self.npatches)
+        for start, stop in self._spans(self.npatches, step, self._cell_of_patches):
             column, pft, wtcol = (np.asarray(self._rows[name][start:stop]) for name in _OF_PATCHES)
             counts = self.columns[column - 1]
             if covered:
@@ -166,6 +175,29 @@ class Blocks:
             if len(rows):
                 on = column[rows] - 1
                 yield Block(start, stop, rows, self._cell[on], self._soil[on], on, pft[rows], wtcol[rows])
+
+    def _spans(
+        self, length: int, step: int, cell_of: Callable[[slice], np.ndarray]
+    ) -> Iterator[tuple[int, int]]:
+        """Ranges of about `step` rows, of whole cells where topounits divide them."""
+        if not self.divided:
+            for start in range(0, length, step):
+                yield start, min(start + step, length)
+            return
+        cell = np.concatenate([cell_of(slice(i, i + INDEX_ROWS)) for i in range(0, length, INDEX_ROWS)])
+        ends = np.append(np.flatnonzero(np.diff(cell)) + 1, length)
+        if len(ends) > len(np.unique(cell)):
+            yield 0, length
+            return
+        start = 0
+        while start < length:
+            fitting = ends[(ends > start) & (ends <= start + step)]
+            stop = int(fitting[-1] if len(fitting) else ends[ends > start][0])
+            yield start, stop
+            start = stop
+
+    def _cell_of_patches(self, rows: slice) -> np.ndarray:
+        return np.asarray(self._cell[np.asarray(self._rows["pfts1d_column_index"][rows]) - 1])
 
     def cells_of(self, columns: np.ndarray) -> np.ndarray:
         """0-based cell of columns (n)."""
@@ -192,29 +224,33 @@ class Blocks:
             )
         return index - 1
 
-    def _find_soil_columns(self) -> np.ndarray:
-        soil = np.flatnonzero(
-            (np.asarray(self._variable("cols1d_ityplun")[:]) == LANDUNIT_SOIL)
-            & (np.asarray(self._variable("cols1d_ityp")[:]) == COLUMN_SOIL)
-        )
-        counts = np.bincount(self._cell[soil], minlength=self.ncells)
-        if np.any(counts != 1):
-            bad = int(np.argmax(counts != 1))
-            dims = self._dataset.dimensions
-            topounits = dims["topounit"].size if "topounit" in dims else self.ncells
-            split = counts[bad] > 1 and topounits > self.ncells
+    def _find_soil(self) -> np.ndarray:
+        """True on columns of natural vegetation (column)."""
+        soil = np.asarray(self._variable("cols1d_ityplun")[:]) == LANDUNIT_SOIL
+        soil &= np.asarray(self._variable("cols1d_ityp")[:]) == COLUMN_SOIL
+        if not np.any(soil):
             raise InputError(
                 self._path,
-                f"cols1d_ityp: cell {bad + 1} has {counts[bad]} soil columns"
-                + (f", as {topounits} topounits divide the {self.ncells} cells" if split else ""),
-                expected="one in every cell",
-                remedy="run ELM with one topounit for each cell"
-                if split
-                else "use a restart with the natural vegetation landunit in every cell",
+                "cols1d_ityplun, cols1d_ityp: no column is of natural vegetation",
+                expected="landunit and column type 1",
+                remedy="use the restart as ELM wrote it",
             )
-        column = np.empty(self.ncells, dtype=np.int64)
-        column[self._cell[soil]] = soil
-        return column
+        return soil
+
+    def _refuse_shared_topounits(self) -> None:
+        """Refuses several soil columns in one topounit, or in one cell where topounits are not told."""
+        unit, name = self._cell, "cell"
+        if "cols1d_topounit_index" in self._rows:
+            unit, name = self._index("cols1d_topounit_index", "topounit", slice(None)), "topounit"
+        counts = np.bincount(unit[self._soil])
+        if np.any(counts > 1):
+            bad = int(np.argmax(counts > 1))
+            raise InputError(
+                self._path,
+                f"cols1d_ityp: {name} {bad + 1} has {counts[bad]} soil columns",
+                expected="one in each topounit at most",
+                remedy="use a run without hillslope or tundra columns",
+            )
 
     def _with_biogeochemistry(self) -> np.ndarray:
         landunit = np.asarray(self._variable("cols1d_ityplun")[:])
@@ -227,14 +263,16 @@ class Blocks:
         """Refuses patches that point nowhere or to another cell, appear twice or leave ground uncovered."""
         for start in range(0, self.npatches, INDEX_ROWS):
             self._refuse_strangers(slice(start, min(start + INDEX_ROWS, self.npatches)))
-        seen, known = np.zeros(self.ncells * NATPFT, dtype=bool), 0
-        total = np.zeros(self.ncells)
+        columns = self.soil_columns
+        seen, known = np.zeros(len(columns) * NATPFT, dtype=bool), 0
+        total = np.zeros(len(columns))
         for block in self.of_patches(INDEX_ROWS, covered=False):
-            natural = block.natural
-            add_by_place(total, block.cell[block.soil], block.wtcol[block.soil])
-            seen[block.cell[natural].astype(np.int64) * NATPFT + block.pft[natural]] = True
+            natural = block.natural[block.soil]
+            place = np.searchsorted(columns, block.column[block.soil])
+            add_by_place(total, place, block.wtcol[block.soil])
+            seen[place[natural] * NATPFT + block.pft[block.soil][natural]] = True
             known += int(np.count_nonzero(natural))
-        self._refuse_partial_cover(total)
+        self._refuse_partial_cover(total, columns)
         if np.count_nonzero(seen) != known:
             raise InputError(
                 self._path, "pfts1d_itypveg: a PFT appears twice on one soil column", expected="once"
@@ -257,14 +295,15 @@ class Blocks:
                 remedy="the restart is damaged: use another copy",
             )
 
-    def _refuse_partial_cover(self, total: np.ndarray) -> None:
+    def _refuse_partial_cover(self, total: np.ndarray, columns: np.ndarray) -> None:
         wrong = ~(np.abs(total - 1.0) <= _READABLE_WEIGHT_SUM)
         if np.any(wrong):
-            cell = int(np.argmax(wrong))
+            first = int(np.argmax(wrong))
+            cell = self._cell[columns[first]]
             raise InputError(
                 self._path,
-                f"pfts1d_wtcol: the patches on the soil column of cell {cell + 1} sum to {total[cell]:.9g}; "
-                f"{np.count_nonzero(wrong)} such cells",
+                f"pfts1d_wtcol: the patches on the soil column of cell {cell + 1} sum to {total[first]:.9g}; "
+                f"{np.count_nonzero(wrong)} such columns",
                 expected=f"1 within {_READABLE_WEIGHT_SUM:g}",
                 remedy="use the restart as ELM wrote it",
             )

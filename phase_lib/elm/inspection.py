@@ -159,15 +159,17 @@ def _restart(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     scalar = None
     if "scalaravg_col" in dataset.variables:
         variable = get_variable(path, dataset, "scalaravg_col", dims=("column", "levgrnd"))
-        scalar = _summary(np.asarray(variable[:, SCALARAVG_LAYER])[grid.column])
+        scalar = _summary(np.asarray(variable[:, SCALARAVG_LAYER])[grid.soil.column])
     return {
         "date": header.date,
         "spinup_state": header.spinup_state,
         "decomposition": _CASCADES.get(header.decomp_cascade_state or 0),
         "cells": grid.ncells,
+        "soil_columns": len(grid.soil.column),
+        "cells_without_soil_column": int(np.count_nonzero(~grid.has_soil)),
         **{f"{name}s": header.dims.get(name) for name in ("topounit", "landunit", "column", "pft")},
         "landunits_with_weight": _landunits(path, dataset),
-        "covered_patches": int(np.count_nonzero(grid.covered)),
+        "covered_patches": int(np.count_nonzero(grid.soil.covered)),
         "latitude": _summary(grid.lat),
         "longitude": _summary(grid.lon),
         "scalaravg_col_layer_4": scalar,
@@ -299,7 +301,7 @@ def _surface(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     land = np.ones(len(lat), dtype=bool)
     for name in ("LANDFRAC_PFT", "PCT_NATVEG"):
         if name in dataset.variables:
-            land &= np.asarray(get_variable(path, dataset, name, horizontal)[:]).reshape(-1) > 0.0
+            land &= np.asarray(surface_variable(path, dataset, name, horizontal)[:]).reshape(-1) > 0.0
     variable = surface_variable(path, dataset, "PCT_NAT_PFT", ("natpft", *horizontal))
     cover = np.asarray(variable[:]).reshape(variable.shape[0], -1)[:, land]
     mean = cover.mean(axis=1, dtype=np.float64) if np.any(land) else np.zeros(len(cover))

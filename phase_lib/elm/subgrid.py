@@ -15,23 +15,89 @@ from phase_lib.elm.netcdf import get_variable
 
 
 @dataclass(frozen=True)
+class SoilColumns:
+    """The soil columns of some cells: one of each cell, several where topounits divide it, or none.
+
+    Attributes:
+        cells: number of the cells.
+        cell: which of the cells each column lies in, 0 to cells - 1, increasing (soil).
+        column: row of each column (soil).
+        share: of the natural vegetation's ground of the cell, sum 1 (soil).
+        patch: row of each column's patch of each PFT (soil, natpft); -1 where it has none.
+        cover: share of the column under each PFT (soil, natpft); 0 where it has none.
+    """
+
+    cells: int
+    cell: np.ndarray
+    column: np.ndarray
+    share: np.ndarray
+    patch: np.ndarray
+    cover: np.ndarray
+
+    @property
+    def counts(self) -> np.ndarray:
+        """True on columns that count in the mean of their cell (soil)."""
+        return self.share > 0.0
+
+    @property
+    def covered(self) -> np.ndarray:
+        """True where a PFT covers ground (soil, natpft)."""
+        return self.counts[:, None] & (self.cover > 0.0)
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """Means of the cells, by ground, of values of the columns.
+
+        Args:
+            values: (soil, ...).
+
+        Returns:
+            (cells, ...), the values themselves where a cell has one column, NaN where it has none.
+        """
+        weight = self.share.reshape(-1, *[1] * (values.ndim - 1))
+        return self._mean(values, np.broadcast_to(weight, values.shape))
+
+    def patch_mean(self, values: np.ndarray) -> np.ndarray:
+        """Means of the cells, by ground under each PFT, of values of the patches.
+
+        Args:
+            values: (soil, natpft).
+
+        Returns:
+            (cells, natpft), the values themselves where a cell has one column, NaN without cover.
+        """
+        return self._mean(values, self.share[:, None] * self.cover)
+
+    def _mean(self, values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        whole = self._sum(weight)
+        share = weight / np.where(whole > 0.0, whole, 1.0)[self.cell]
+        total = self._sum(np.where(weight > 0.0, values, 0.0) * share)
+        return np.where(whole > 0.0, total, np.nan)
+
+    def _sum(self, values: np.ndarray) -> np.ndarray:
+        if len(self.cell) == self.cells and np.array_equal(self.cell, np.arange(self.cells)):
+            return values
+        total = np.zeros((self.cells, *values.shape[1:]))
+        np.add.at(total, self.cell, values)
+        return total
+
+
+@dataclass(frozen=True)
 class Subgrid:
-    """Where each cell's vegetated column and patches lie in a restart (0-based rows).
+    """Where the natural vegetation's columns and patches of each cell lie in a restart (0-based rows).
 
     Attributes:
         lat: cell latitudes (gridcell), degrees.
         lon: cell longitudes (gridcell), degrees, convention of the file.
-        column: row of the soil column of each cell (gridcell).
-        patch: row of each cell's patch of each PFT (gridcell, natpft); -1 where it has none.
-        cover: share of the soil column under each PFT (gridcell, natpft); 0 where it has none.
-        unknown_cover: share of the soil column under PFTs other than 0 to 16 (gridcell).
-        soil_fraction: share of the cell's land under the soil landunit (gridcell).
+        soil: the soil columns of all cells, in their order.
+        cover: share of the natural vegetation's ground of a cell under each PFT (gridcell, natpft); 0 where
+            it has none.
+        unknown_cover: the same under PFTs other than 0 to 16 (gridcell).
+        soil_fraction: share of the cell's land under natural vegetation (gridcell).
     """
 
     lat: np.ndarray
     lon: np.ndarray
-    column: np.ndarray
-    patch: np.ndarray
+    soil: SoilColumns
     cover: np.ndarray
     unknown_cover: np.ndarray
     soil_fraction: np.ndarray
@@ -47,9 +113,29 @@ class Subgrid:
         return len(self.lat)
 
     @property
+    def has_soil(self) -> np.ndarray:
+        """True where a cell has a soil column (gridcell)."""
+        return np.bincount(self.soil.cell, minlength=self.ncells) > 0
+
+    @property
     def natural_pfts(self) -> int:
         """PFTs that have a patch on the soil columns: 17, or 15 beside a crop landunit."""
-        return int(np.count_nonzero(np.any(self.patch >= 0, axis=0)))
+        return int(np.count_nonzero(np.any(self.soil.patch >= 0, axis=0)))
+
+    def soil_of(self, cells: np.ndarray) -> SoilColumns:
+        """The soil columns of some cells, in the order of these.
+
+        Args:
+            cells: 0-based cells (n).
+        """
+        first = np.searchsorted(self.soil.cell, cells)
+        counts = np.searchsorted(self.soil.cell, cells, side="right") - first
+        cell = np.repeat(np.arange(len(cells)), counts)
+        place = np.arange(len(cell)) - np.repeat(np.cumsum(counts) - counts, counts) + first[cell]
+        soil = self.soil
+        return SoilColumns(
+            len(cells), cell, soil.column[place], soil.share[place], soil.patch[place], soil.cover[place]
+        )
 
 
 def read_subgrid(path: str | Path, dataset: netCDF4.Dataset) -> Subgrid:
@@ -59,30 +145,65 @@ def read_subgrid(path: str | Path, dataset: netCDF4.Dataset) -> Subgrid:
     have no patch there (-1).
 
     Raises:
-        InputError: coordinates or indices point nowhere or contradict each other, a cell has no soil
-            column or more than one, or the patches of one do not make up the whole of it.
+        InputError: coordinates or indices point nowhere or contradict each other, a topounit has several
+            soil columns, or the patches of one do not make up the whole of it.
     """
     blocks = Blocks(path, dataset)
-    patch = np.full((blocks.ncells, NATPFT), -1, dtype=np.int64)
-    cover, unknown = np.zeros(patch.shape), np.zeros(blocks.ncells)
+    columns = blocks.soil_columns
+    patch = np.full((len(columns), NATPFT), -1, dtype=np.int64)
+    cover, unknown = np.zeros(patch.shape), np.zeros(len(columns))
     for block in blocks.of_patches(INDEX_ROWS, covered=False):
+        at = np.searchsorted(columns, block.column)
         natural = block.natural
-        place = block.cell[natural], block.pft[natural]
+        place = at[natural], block.pft[natural]
         patch[place], cover[place] = block.start + block.rows[natural], block.wtcol[natural]
         strange = block.soil & ~natural
-        np.add.at(unknown, block.cell[strange], block.wtcol[strange])
-    weight = np.asarray(get_variable(path, dataset, "cols1d_wtxy")[:], dtype=np.float64)
-    column = blocks.soil_columns
-    wrong = ~((weight[column] >= 0.0) & (weight[column] <= 1.0 + 1.0e-6))
+        np.add.at(unknown, at[strange], block.wtcol[strange])
+    # By cell, then as on file, where topounits follow each other.
+    order = np.argsort(blocks.cells_of(columns), kind="stable")
+    columns = columns[order].astype(np.int64)
+    cell = blocks.cells_of(columns).astype(np.int64)
+    weight = _weights(path, dataset, columns, cell)
+    fraction = np.bincount(cell, weight, minlength=blocks.ncells)
+    # Where no column has weight, all of them count alike.
+    equal = 1.0 / np.maximum(np.bincount(cell, minlength=blocks.ncells), 1)
+    share = np.where(
+        fraction[cell] > 0.0, weight / np.where(fraction > 0.0, fraction, 1.0)[cell], equal[cell]
+    )
+    soil = SoilColumns(blocks.ncells, cell, columns, share, patch[order], cover[order])
+    return Subgrid(
+        blocks.lat,
+        blocks.lon,
+        soil,
+        _of_ground(soil, soil.cover),
+        _of_ground(soil, unknown[order]),
+        fraction,
+    )
+
+
+def _of_ground(soil: SoilColumns, shares: np.ndarray) -> np.ndarray:
+    """Shares of the ground of the cells from shares of their columns, 0 where there is no column."""
+    present = np.bincount(soil.cell, minlength=soil.cells) > 0
+    return np.where(present.reshape(-1, *[1] * (shares.ndim - 1)), soil.mean(shares), 0.0)
+
+
+def _weights(path: str | Path, dataset: netCDF4.Dataset, columns: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """Shares of soil columns in the land of their cells (soil).
+
+    Raises:
+        InputError: one is no share.
+    """
+    weight = np.asarray(get_variable(path, dataset, "cols1d_wtxy")[:], dtype=np.float64)[columns]
+    wrong = ~((weight >= 0.0) & (weight <= 1.0 + 1.0e-6))
     if np.any(wrong):
-        cell = int(np.argmax(wrong))
+        first = int(np.argmax(wrong))
         raise InputError(
             path,
-            f"cols1d_wtxy: the soil column of cell {cell + 1} has the weight {weight[column[cell]]:g}",
+            f"cols1d_wtxy: the soil column of cell {cell[first] + 1} has the weight {weight[first]:g}",
             expected="a share of the cell, 0 to 1",
             remedy="use the restart as ELM wrote it",
         )
-    return Subgrid(blocks.lat, blocks.lon, column, patch, cover, unknown, weight[column])
+    return weight
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""Surface data files, 2-D (lsmlat, lsmlon) or 1-D (gridcell)."""
+"""Surface data files, 2-D (lsmlat, lsmlon) or 1-D (gridcell); fields of topounits read as means of cells."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,12 @@ from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import SURFACE_P
 
 _HORIZONTAL = (("lsmlat", "lsmlon"), ("gridcell",))
+#: The dimension along which topounits divide the cells, where a file has it, and their shares of the land.
+_TOPOUNIT, _TOPOUNIT_AREA = "topounit", "TopounitFracArea"
+#: Classes, of which a mean makes no sense: a cell has that of its largest topounit.
+_CLASSES = ("SOIL_COLOR", "SOIL_ORDER")
+#: Fields in shares of the natural vegetation's ground -> its share of a topounit, %.
+_OF_GROUND = {"PCT_NAT_PFT": "PCT_NATVEG"}
 #: First dimension of the fields that have levels.
 _LEVELS = {"PCT_NAT_PFT": "natpft", **dict.fromkeys(("PCT_SAND", "PCT_CLAY", "ORGANIC"), "nlevsoi")}
 #: Natural PFTs: all of them, or those that a crop landunit leaves.
@@ -39,16 +45,93 @@ UNITS: dict[str, tuple[str, ...]] = {
 }
 
 
+class TopounitMean:
+    """A field of topounits that reads as one of cells: its mean over the topounits of a cell, by their land.
+
+    Args:
+        variable: the field, with a dimension of topounits before the horizontal ones.
+        weights: shares by which the topounits count, each (topounit, horizontal ...); all of them multiply.
+            None are needed for one topounit.
+        largest: whether a cell has the value of the topounit that counts most instead of the mean.
+
+    Attributes:
+        name: of the field.
+        dimensions, shape, ndim: without the topounits.
+        dtype: of the means.
+    """
+
+    def __init__(self, variable: Any, weights: Sequence[Any], *, largest: bool) -> None:
+        self._variable, self._weights, self._largest = variable, weights, largest
+        self._axis = variable.dimensions.index(_TOPOUNIT)
+        without = [axis for axis in range(variable.ndim) if axis != self._axis]
+        self.name: str = variable.name
+        self.dimensions = tuple(variable.dimensions[axis] for axis in without)
+        self.shape = tuple(variable.shape[axis] for axis in without)
+        self.ndim, self.dtype = len(without), np.dtype(np.float64)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Means of the cells that a key of the field without topounits selects; NaN where none counts."""
+        full = self._full(key)
+        values = np.asarray(
+            self._variable[(*full[: self._axis], slice(None), *full[self._axis :])], dtype=np.float64
+        )
+        kept = sum(isinstance(part, slice) for part in full[: self._axis])
+        values = np.moveaxis(values, kept, 0)
+        if len(values) == 1:
+            return np.asarray(values[0])
+        weight = self._weight(full[self.ndim - self._weights[0].ndim + 1 :])
+        weight = weight.reshape(len(weight), *[1] * (values.ndim - weight.ndim), *weight.shape[1:])
+        total = weight.sum(axis=0)
+        if self._largest:
+            most = np.broadcast_to(weight.argmax(axis=0), values.shape[1:])[None]
+            return np.where(total > 0.0, np.take_along_axis(values, most, axis=0)[0], np.nan)
+        share = weight / np.where(total > 0.0, total, 1.0)
+        return np.where(total > 0.0, (np.where(weight > 0.0, values, 0.0) * share).sum(axis=0), np.nan)
+
+    def _full(self, key: Any) -> tuple[Any, ...]:
+        """A key with one part for each dimension."""
+        parts = key if isinstance(key, tuple) else (key,)
+        if Ellipsis not in parts:
+            parts = (*parts, Ellipsis)
+        at = parts.index(Ellipsis)
+        return (*parts[:at], *[slice(None)] * (self.ndim - len(parts) + 1), *parts[at + 1 :])
+
+    def _weight(self, horizontal: tuple[Any, ...]) -> np.ndarray:
+        shares = [np.asarray(weight[(slice(None), *horizontal)], np.float64) for weight in self._weights]
+        # Where a cell has fewer topounits, the file has fill or less than nothing.
+        sound = [np.where((share > 0.0) & (share < FILL_THRESHOLD), share, 0.0) for share in shares]
+        # Where nothing grows on any topounit, their land alone counts.
+        grown = np.prod(sound, axis=0)
+        return np.where(grown.sum(axis=0) > 0.0, grown, sound[0])
+
+
 def surface_variable(
     path: str | Path, dataset: netCDF4.Dataset, name: str, dims: tuple[str, ...] | None = None
 ) -> Any:
     """A field of an open surface file, its units, soil layers and PFTs checked.
 
+    Args:
+        path: for messages.
+        dataset: the open file.
+        name: field.
+        dims: dimensions that it must have, without that of topounits.
+
+    Returns:
+        The variable, or its mean over topounits where the file has them.
+
     Raises:
         InputError: it is missing, has other dimensions or units, other than ten soil layers, or other than
-            the natural PFTs.
+            the natural PFTs, or the land of its topounits is not told.
     """
-    variable = get_variable(path, dataset, name, dims, UNITS.get(name))
+    variable = get_variable(path, dataset, name, None, UNITS.get(name, _NO_UNITS))
+    if _TOPOUNIT in variable.dimensions:
+        mean = _mean_of_topounits(path, dataset, variable)
+        axis = variable.dimensions.index(_TOPOUNIT)
+        dims = None if dims is None else (*dims[:axis], _TOPOUNIT, *dims[axis:])
+        get_variable(path, dataset, name, dims)
+        variable = mean
+    else:
+        get_variable(path, dataset, name, dims)
     level = _LEVELS.get(name)
     if level is not None and variable.dimensions[:1] != (level,):
         raise InputError(
@@ -72,6 +155,26 @@ def surface_variable(
             remedy="use surface data with ELM's standard PFTs",
         )
     return variable
+
+
+def _mean_of_topounits(path: str | Path, dataset: netCDF4.Dataset, variable: Any) -> TopounitMean:
+    horizontal = horizontal_dims(path, variable)
+    if _TOPOUNIT not in variable.dimensions[: -len(horizontal)]:
+        raise InputError(
+            path,
+            f"variable {variable.name} has dimensions ({', '.join(variable.dimensions)})",
+            expected=f"({_TOPOUNIT}, ..., {', '.join(horizontal)})",
+            remedy="use the surface data as it was made",
+        )
+    if dataset.dimensions[_TOPOUNIT].size == 1:
+        return TopounitMean(variable, (), largest=False)
+    names = [_TOPOUNIT_AREA]
+    ground = _OF_GROUND.get(variable.name)
+    if ground is not None and _TOPOUNIT in get_variable(path, dataset, ground).dimensions:
+        names.append(ground)
+    dims = (_TOPOUNIT, *horizontal)
+    weights = [get_variable(path, dataset, name, dims, UNITS.get(name, _NO_UNITS)) for name in names]
+    return TopounitMean(variable, weights, largest=variable.name in _CLASSES)
 
 
 def horizontal_dims(path: str | Path, variable: Any) -> tuple[str, ...]:
@@ -133,37 +236,48 @@ def read_surface(
     return fields
 
 
-@contextmanager
-def open_field(
-    path: str | Path, name: str, lat: np.ndarray, lon: np.ndarray
-) -> Iterator[Callable[[slice], np.ndarray]]:
-    """A field with levels, read for some of the given cells at a time.
+class Fields:
+    """Fields of an open surface file, read for some cells at a time; the points between them are read along.
 
     Args:
-        path: surface file.
-        name: variable.
-        lat, lon: cells (gridcell), degrees, found as by `read_surface`.
+        path: file.
+        dataset: the open file.
+        names: fields.
+        row: point of each cell (gridcell).
 
-    Yields:
-        What reads the values of a range of the cells (range, levels); the points between them on the grid are
-        read along.
+    Raises:
+        InputError: as `read_surface`.
+    """
+
+    def __init__(
+        self, path: str | Path, dataset: netCDF4.Dataset, names: Sequence[str], row: np.ndarray
+    ) -> None:
+        self._fields = {name: surface_variable(path, dataset, name) for name in names}
+        self._horizontal = {name: len(horizontal_dims(path, field)) for name, field in self._fields.items()}
+        self._row = row.astype(np.int32)
+
+    def read(self, name: str, cell: np.ndarray) -> np.ndarray:
+        """Values of cells (n), which may come twice and in any order: (n) or (n, levels)."""
+        field, horizontal = self._fields[name], self._horizontal[name]
+        # Points in a line of the grid; a list of cells has one in each.
+        width = int(np.prod(field.shape[field.ndim - horizontal + 1 :]))
+        row = self._row[cell]
+        first, stop = int(row.min()) // width, int(row.max()) // width + 1
+        slab = np.asarray(field[(..., slice(first, stop), *[slice(None)] * (horizontal - 1))])
+        points = slab.reshape(*slab.shape[: slab.ndim - horizontal], -1)
+        return np.asarray(points.T[row - first * width])
+
+
+@contextmanager
+def open_fields(path: str | Path, names: Sequence[str], lat: np.ndarray, lon: np.ndarray) -> Iterator[Fields]:
+    """Opens a surface file to read fields of given cells, found as by `read_surface`, some at a time.
 
     Raises:
         InputError: as `read_surface`.
     """
     with open_dataset(path) as dataset:
         row, _ = match_cells(lat, lon, *surface_places(path, dataset), file=path, what="surface cells")
-        variable = surface_variable(path, dataset, name)
-        # Points in a line of the grid; a list of cells has one in each.
-        width = int(np.prod([dataset.dimensions[dim].size for dim in horizontal_dims(path, variable)[1:]]))
-
-        def read(cells: slice) -> np.ndarray:
-            line = row[cells] // width
-            first, stop = int(line.min()), int(line.max()) + 1
-            slab = np.asarray(variable[:, first:stop]).reshape(variable.shape[0], -1)
-            return slab.T[row[cells] - first * width]
-
-        yield read
+        yield Fields(path, dataset, names, row)
 
 
 def _of_cells(path: str | Path, variable: Any, row: np.ndarray) -> np.ndarray:

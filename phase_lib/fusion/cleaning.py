@@ -11,7 +11,7 @@ from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_SWITCH
 
 #: Reasons for which a cell's inputs are not complete; it is neither trained on nor predicted.
 INPUT_REASONS = {
-    "no_soil_column": "the soil landunit has no weight in the cell",
+    "no_soil_column": "the cell has no column of natural vegetation, or none with weight",
     "invalid_pft": "part of the soil column is under a PFT other than 0 to 16",
     "forcing_missing": "fill or NaN in the monthly forcing",
     "forcing_implausible": "monthly forcing outside its plausible range",
@@ -55,7 +55,14 @@ class Findings:
         }
         self.variables = {reason: {} for reason in self.flags}
 
-    def add(self, reason: str, cells: slice, bad: np.ndarray, variable: str | None = None) -> None:
+    def add(
+        self,
+        reason: str,
+        cells: slice,
+        bad: np.ndarray,
+        variable: str | None = None,
+        cell: np.ndarray | None = None,
+    ) -> None:
         """Marks cells of a batch.
 
         Args:
@@ -63,14 +70,17 @@ class Findings:
             cells: the batch.
             bad: True where at fault (n, ...); the cell is at fault if any of its values is.
             variable: which variable was looked at.
+            cell: which cell of the batch each row of `bad` belongs to (n); the rows are the cells if None.
         """
-        cell = bad.reshape(len(bad), -1).any(axis=1)
-        if not cell.any():
+        rows = bad.any(axis=tuple(range(1, bad.ndim)))
+        if not rows.any():
             return
-        self.flags[reason][cells] |= cell
+        flags = self.flags[reason][cells]
+        at_fault = rows if cell is None else np.bincount(cell[rows], minlength=len(flags)) > 0
+        flags |= at_fault
         if variable is not None:
             counts = self.variables[reason]
-            counts[variable] = counts.get(variable, 0) + int(cell.sum())
+            counts[variable] = counts.get(variable, 0) + int(at_fault.sum())
 
     def check(
         self,
@@ -80,6 +90,7 @@ class Findings:
         values: np.ndarray,
         bounds: tuple[float, float],
         active: np.ndarray | None = None,
+        cell: np.ndarray | None = None,
     ) -> np.ndarray:
         """Marks what is missing or implausible.
 
@@ -90,6 +101,7 @@ class Findings:
             values: (n, ...), NaN where missing.
             bounds: plausible range.
             active: True where a value must be (n, ...); everywhere if None.
+            cell: which cell of the batch each row of the values belongs to, as for `add`.
 
         Returns:
             The values, NaN where they are not plausible.
@@ -98,8 +110,8 @@ class Findings:
         missing = must & ~np.isfinite(values)
         wild = must & ~missing & ((values < bounds[0]) | (values > bounds[1]))
         if f"{group}_missing" in self.flags:
-            self.add(f"{group}_missing", cells, missing, variable)
-        self.add(f"{group}_implausible", cells, wild, variable)
+            self.add(f"{group}_missing", cells, missing, variable, cell)
+        self.add(f"{group}_implausible", cells, wild, variable, cell)
         return np.where(wild, np.nan, values)
 
     def _any(self, reasons: dict[str, str]) -> np.ndarray:

@@ -27,6 +27,7 @@ from phase_lib.elm.parameters import Parameters, read_parameters
 from phase_lib.elm.pools import DEAD_WOOD, POOL_VARIABLES
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import design_multipliers, rates_were_divided
+from phase_lib.elm.subgrid import SoilColumns
 from phase_lib.fusion.cleaning import Findings, just_above_switch
 from phase_lib.fusion.schema import (
     FLUX_UNITS,
@@ -355,14 +356,10 @@ class _Batch:
             self._static(dataset)
             self._traits(dataset)
             self._scalars(dataset)
-            states = self._states(dataset)
-            self._state20(dataset, states)
+            soil = self.sources.restart.soil(self.cells)
+            self._state20(dataset, soil, self._states(dataset, soil))
             self._labels(dataset)
             self._index(dataset)
-
-    @property
-    def _covered(self) -> np.ndarray:
-        return self.sources.restart.cover(self.cells) > 0.0
 
     def _index(self, dataset: netCDF4.Dataset) -> None:
         for name, values, units in self.sources.index.variables(self.cells):
@@ -400,8 +397,8 @@ class _Batch:
             checked = self.findings.check("scalars", self.cells, name, values[self.cells], plausible(name))
             _put(dataset, name, ("gridcell",), checked, FLUX_UNITS, "scalars")
 
-    def _states(self, dataset: netCDF4.Dataset) -> dict[str, np.ndarray]:
-        """Writes groups state and soil; returns them with whatever else the targets need."""
+    def _states(self, dataset: netCDF4.Dataset, soil: SoilColumns) -> dict[str, np.ndarray]:
+        """Writes groups state and soil; returns them with whatever else the targets need, by soil column."""
         source, header = self.sources.restart, self.sources.restart.header
         attributes = {
             "space": "ad" if header.spinup_state == SPINUP_AD else "normal",
@@ -412,33 +409,43 @@ class _Batch:
             # Outside of AD nothing averages the scalar, and a run that never was in AD holds fill.
             if not source.has(name) or (name == "scalaravg_col" and header.spinup_state == SPINUP_NORMAL):
                 continue
-            values[name] = self._read(source, name, "")
+            values[name] = self._read(source, soil, name, soil.covered)
             group = {"patch": "state", "layer": "soil"}[level_of(name)]
             if name in STATE_VARIABLES or name in SOIL_VARIABLES:
-                _put(dataset, name, dims_of(name), values[name], units_of(name), group, **attributes)
+                mean = _of_cells(soil, name, values[name])
+                _put(dataset, name, dims_of(name), mean, units_of(name), group, **attributes)
         return values
 
-    def _read(self, source: RestartSource, name: str, prefix: str) -> np.ndarray:
-        """Reads a patch or layer variable and marks what is wrong with it."""
+    def _read(
+        self, source: RestartSource, soil: SoilColumns, name: str, covered: np.ndarray, prefix: str = ""
+    ) -> np.ndarray:
+        """Reads a patch or layer variable of soil columns and marks what is wrong with it.
+
+        Args:
+            source: restart.
+            soil: its columns.
+            name: variable.
+            covered: patches that must hold a value (soil, natpft).
+            prefix: `label`, or empty for inputs.
+        """
         below = "label_below_active_layers" if prefix else "below_active_layers"
         if level_of(name) == "patch":
-            group = prefix or "state"
-            return self.findings.check(
-                group, self.cells, name, source.patch(name, self.cells), plausible(name), self._covered
-            )
-        active, deep = source.layers(name, self.cells)
-        if name in POOL_VARIABLES:
-            self.findings.add(below, self.cells, deep != 0.0, name)
-        return self.findings.check(prefix or "soil", self.cells, name, active, plausible(name))
+            values, group, active = source.patch(name, soil), prefix or "state", covered
+        else:
+            values, deep = source.layers(name, soil)
+            group, active = prefix or "soil", np.broadcast_to(soil.counts[:, None], values.shape)
+            if name in POOL_VARIABLES:
+                self.findings.add(below, self.cells, (deep != 0.0) & soil.counts[:, None], name, soil.cell)
+        return self.findings.check(group, self.cells, name, values, plausible(name), active, soil.cell)
 
-    def _state20(self, dataset: netCDF4.Dataset, states: dict[str, np.ndarray]) -> None:
+    def _state20(self, dataset: netCDF4.Dataset, soil: SoilColumns, states: dict[str, np.ndarray]) -> None:
         """The 20-year values in normal mode: the state that knows nothing of the following centuries."""
         header = self.sources.restart.header
         multipliers: dict[str, np.ndarray] = {}
         if header.spinup_state == SPINUP_AD and self.targets.layer:
-            scalaravg = np.ones((self.cells.stop - self.cells.start, NLEVDECOMP))
+            scalaravg = np.ones((len(soil.column), NLEVDECOMP))
             if rates_were_divided(header.year):
-                scalaravg, _ = self.sources.restart.layers("scalaravg_col", self.cells)
+                scalaravg, _ = self.sources.restart.layers("scalaravg_col", soil)
             multipliers = design_multipliers(self.sources.parameters, header.year, scalaravg)
         for name in self.targets.names:
             values = states[name]
@@ -448,25 +455,36 @@ class _Batch:
                     values = values * self.mortality_factor
                 elif pool.soil_pool is not None:
                     values = values * multipliers[pool.soil_pool]
-            _put(dataset, f"state20_{name}", dims_of(name), values, units_of(name), "state20", space="normal")
+            mean = _of_cells(soil, name, values)
+            _put(dataset, f"state20_{name}", dims_of(name), mean, units_of(name), "state20", space="normal")
 
     def _labels(self, dataset: netCDF4.Dataset) -> None:
         reference, cells = self.sources.reference, self.cells
         if reference is None:
             return
-        difference = np.abs(reference.cover(cells) - self.sources.restart.cover(cells))
-        self.findings.add("label_cover_differs", cells, difference > PFT_WEIGHT_TOLERANCE)
+        cover, wanted = reference.cover(cells), self.sources.restart.cover(cells)
+        self.findings.add("label_cover_differs", cells, np.abs(cover - wanted) > PFT_WEIGHT_TOLERANCE)
         attributes = {"space": "normal", "model_year": np.int32(reference.header.year)}
+        soil = reference.soil(cells)
+        # What the inputs cover needs a label, also where the reference has no patch of it.
+        lacking = soil.counts[:, None] & (cover <= 0.0)[soil.cell]
+        covered = (wanted > 0.0)[soil.cell] & (soil.covered | lacking)
         for name in self.targets.names:
-            values = self._read(reference, name, "label")
-            _put(dataset, f"Y_{name}", dims_of(name), values, units_of(name), "target", **attributes)
+            mean = _of_cells(soil, name, self._read(reference, soil, name, covered, "label"))
+            _put(dataset, f"Y_{name}", dims_of(name), mean, units_of(name), "target", **attributes)
         for name, values in self.sources.reference_scalars.items():
             checked = self.findings.check("label", cells, name, values[cells], plausible(name))
             _put(dataset, f"Y_{name}", ("gridcell",), checked, FLUX_UNITS, "target", **attributes)
         if self.sources.reference_ad is not None:
-            scalaravg, _ = self.sources.reference_ad.layers("scalaravg_col", cells)
+            soil = self.sources.reference_ad.soil(cells)
+            scalaravg, _ = self.sources.reference_ad.layers("scalaravg_col", soil)
             tiny = just_above_switch(scalaravg, self.settings.label_min_scalaravg)
-            self.findings.add("label_scalaravg", cells, tiny)
+            self.findings.add("label_scalaravg", cells, tiny & soil.counts, cell=soil.cell)
+
+
+def _of_cells(soil: SoilColumns, name: str, values: np.ndarray) -> np.ndarray:
+    """Means of the cells of a patch or layer variable of their soil columns."""
+    return soil.patch_mean(values) if level_of(name) == "patch" else soil.mean(values)
 
 
 def _put(

@@ -21,7 +21,7 @@ from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.elm.pools import POOL_VARIABLES
 from phase_lib.elm.restart import RestartHeader, refuse_other_soil, restart_header
 from phase_lib.elm.soil_grid import NLEVDECOMP
-from phase_lib.elm.subgrid import Subgrid, read_subgrid
+from phase_lib.elm.subgrid import SoilColumns, Subgrid, read_subgrid
 from phase_lib.elm.surface import horizontal_dims, surface_places, surface_variable
 from phase_lib.fusion.gather import gather
 from phase_lib.fusion.schema import REQUIRED, STATIC, STATIC_LAYERS, STATIC_PFT
@@ -36,7 +36,7 @@ def without_fill(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class RestartSource:
-    """An open restart, read by cell.
+    """An open restart, read by the soil columns of some cells.
 
     Attributes:
         path: file.
@@ -62,23 +62,26 @@ class RestartSource:
         return name in self._dataset.variables
 
     def cover(self, cells: slice) -> np.ndarray:
-        """Share of the soil column under each PFT (n, natpft)."""
+        """Share of the natural vegetation's ground under each PFT (n, natpft)."""
         return self.subgrid.cover[self.row[cells]]
 
-    def patch(self, name: str, cells: slice) -> np.ndarray:
-        """A patch variable (n, natpft), NaN where the PFT has no cover or the file has fill."""
-        patch = self.subgrid.patch[self.row[cells]]
-        values = gather(self._variable(name, ("pft",)), patch.reshape(-1)).reshape(patch.shape)
-        return np.where(self.cover(cells) > 0.0, without_fill(values), np.nan)
+    def soil(self, cells: slice) -> SoilColumns:
+        """The soil columns of the cells."""
+        return self.subgrid.soil_of(self.row[cells])
 
-    def layers(self, name: str, cells: slice) -> tuple[np.ndarray, np.ndarray]:
-        """A layered variable on the soil columns.
+    def patch(self, name: str, soil: SoilColumns) -> np.ndarray:
+        """A patch variable (soil, natpft), NaN where the PFT has no cover or the file has fill."""
+        rows = soil.patch.reshape(-1)
+        values = gather(self._variable(name, ("pft",)), rows).reshape(soil.patch.shape)
+        return np.where(soil.covered, without_fill(values), np.nan)
+
+    def layers(self, name: str, soil: SoilColumns) -> tuple[np.ndarray, np.ndarray]:
+        """A layered variable.
 
         Returns:
-            The layers with biogeochemistry (n, levdecomp), NaN for fill, and those below as they are.
+            The layers with biogeochemistry (soil, levdecomp), NaN for fill, and those below as they are.
         """
-        column = self.subgrid.column[self.row[cells]]
-        values = gather(self._variable(name, ("column", "levgrnd")), column)
+        values = gather(self._variable(name, ("column", "levgrnd")), soil.column)
         return without_fill(values[:, :NLEVDECOMP]), values[:, NLEVDECOMP:]
 
     def _variable(self, name: str, dims: tuple[str, ...]) -> Any:
@@ -190,7 +193,7 @@ class SurfaceSource:
 
     def read(self, name: str, cells: slice) -> np.ndarray:
         """A field with the cell first: (n) or (n, levels); PFTs that the file lacks have no cover."""
-        variable = self._dataset[name]
+        variable = surface_variable(self.path, self._dataset, name)
         axis = variable.ndim - len(self._grid)
         row = self._row[cells]
         if len(self._grid) == 1:

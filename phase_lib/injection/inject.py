@@ -61,7 +61,7 @@ from phase_lib.elm.spinup import (
     lift_ppool,
     rates_were_divided,
 )
-from phase_lib.elm.surface import read_land_area, read_surface
+from phase_lib.elm.surface import Fields, open_fields, read_land_area
 from phase_lib.injection.editor import Change, Editor
 from phase_lib.injection.predictions import Predictions
 from phase_lib.injection.rules import (
@@ -71,6 +71,7 @@ from phase_lib.injection.rules import (
     plant_nutrient,
     soil_nutrients,
     supplied_mineral_p,
+    within_cells,
 )
 
 _STOCK_UNITS = {"c": "PgC", "n": "PgN", "p": "PgP"}
@@ -158,22 +159,20 @@ class _MineralP:
     """Mineral P that leaving AD supplies, reckoned for some cells at a time.
 
     Attributes:
-        maps: `LABILE_P, SECONDARY_P, OCCLUDED_P, APATITE_P` of the cells (gridcell), gP m-2.
-        order: soil order of the cells (gridcell).
+        maps: `LABILE_P, SECONDARY_P, OCCLUDED_P, APATITE_P`, gP m-2, and `SOIL_ORDER` of the cells.
         smax, ks: sorption capacity and half-saturation (soilorder), gP m-3.
         parameters: names of the parameters that these come from.
     """
 
-    maps: dict[str, np.ndarray]
-    order: np.ndarray
+    maps: Fields
     smax: np.ndarray
     ks: np.ndarray
     parameters: str
 
     def of(self, cell: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Pool stem -> gP m-3 of cells (n), and which of them have nearly full sorption sites (n)."""
-        order = self.order[cell]
-        maps = {name: values[cell] for name, values in self.maps.items()}
+        order = self.maps.read("SOIL_ORDER", cell).astype(np.int32)
+        maps = {name: self.maps.read(name, cell) for name in SURFACE_P}
         return supplied_mineral_p(maps, self.smax[order], self.ks[order])
 
 
@@ -212,7 +211,7 @@ def _sorption(soil_params: Path | None, params: Path) -> tuple[Path, np.ndarray,
 
 
 def _mineral_p_of(
-    base: _Base, surface: Path, params: Path, soil_params: str | Path | None
+    stack: ExitStack, base: _Base, surface: Path, params: Path, soil_params: str | Path | None
 ) -> _MineralP | None:
     """Mineral P that leaving AD has to supply; None for a base in normal mode.
 
@@ -222,20 +221,37 @@ def _mineral_p_of(
     """
     if not base.in_ad:
         return None
-    maps = read_surface(surface, [*SURFACE_P, "SOIL_ORDER"], base.blocks.lat, base.blocks.lon)
-    _check_maps(surface, maps, base.blocks)
+    blocks = base.blocks
+    maps = stack.enter_context(open_fields(surface, [*SURFACE_P, "SOIL_ORDER"], blocks.lat, blocks.lon))
     file, smax, ks, names = _sorption(None if soil_params is None else require_file(soil_params), params)
-    order = maps.pop("SOIL_ORDER")
-    number = order.astype(np.int32)
-    strange = (number < 0) | (number >= len(smax))
+    for start in range(0, blocks.ncells, _BLOCK_VALUES):
+        cells = np.arange(start, min(start + _BLOCK_VALUES, blocks.ncells))
+        for name in SURFACE_P:
+            _check_map(surface, name, maps.read(name, cells), cells, blocks)
+        _check_order(surface, maps.read("SOIL_ORDER", cells), cells, file, smax, ks, names)
+    return _MineralP(maps, smax, ks, names)
+
+
+def _check_order(
+    surface: Path,
+    order: np.ndarray,
+    cells: np.ndarray,
+    file: Path,
+    smax: np.ndarray,
+    ks: np.ndarray,
+    names: str,
+) -> None:
+    """Refuses soil orders without sorption parameters that can be used."""
+    strange = ~((order >= 0) & (order < len(smax)))
     if np.any(strange):
-        cell = int(np.argmax(strange))
+        first = int(np.argmax(strange))
         raise InputError(
             surface,
-            f"variable SOIL_ORDER is {order[cell]:g} in cell {cell + 1}",
+            f"variable SOIL_ORDER is {order[first]:g} in cell {cells[first] + 1}",
             expected=f"one of the {len(smax)} soil orders of {file}, 0 to {len(smax) - 1}",
             remedy="use the surface data and the soil-order parameters of the run",
         )
+    number = order.astype(np.int32)
     unusable = ~((smax > 0.0) & (ks > 0.0))[number]
     if np.any(unusable):
         at = number[np.argmax(unusable)]
@@ -245,7 +261,6 @@ def _mineral_p_of(
             expected="positive values",
             remedy="use the soil-order parameters of the run",
         )
-    return _MineralP(maps, number, smax, ks, names)
 
 
 @dataclass(frozen=True)
@@ -281,7 +296,7 @@ def _prepare(
             predicted = Predictions(predictions, opened, base.blocks, parameters.per_pft("woody"), ood)
             for name in predicted.names:
                 get_variable(source, dataset, name)
-    return _Work(base, predicted, _mineral_p_of(base, surface, parameters.path, soil_params))
+    return _Work(base, predicted, _mineral_p_of(stack, base, surface, parameters.path, soil_params))
 
 
 @dataclass(frozen=True)
@@ -323,6 +338,8 @@ class _Injection:
         self.settings, self.mortality_factor = settings, mortality_factor
         self.variables, self.editor = variables, Editor(variables, dry_run=dry_run)
         self.clipped: Counter[str] = Counter()
+        #: Shares of their cells of the block's rows (row).
+        self._share = np.empty(0)
         self._used = (
             np.zeros(self.base.blocks.ncells, dtype=bool)
             if self.predictions is None
@@ -349,6 +366,7 @@ class _Injection:
                     remedy="use the restart as ELM wrote it",
                 )
             self.editor.begin(block, share * self.base.area[block.cell])
+            self._share = share
             yield block
             ticker.tick(block.stop, rows)
         self.editor.flush()
@@ -409,12 +427,15 @@ class _Injection:
         return design_multipliers(self.parameters, self.base.header.year, scalar)
 
     def _fetch(self, name: str, cell: np.ndarray, gets: np.ndarray) -> np.ndarray:
-        """Predicted layers of the columns that get them, zeros elsewhere (row, levdecomp)."""
+        """Layers of the columns that get a prediction, zeros elsewhere (row, levdecomp)."""
         assert self.predictions is not None
-        if np.all(gets):
+        if np.all(gets) and not self.base.blocks.divided:
             return self.predictions.layers(name, cell)
         values = np.zeros((len(cell), NLEVDECOMP))
         values[gets] = self.predictions.layers(name, cell[gets])
+        if self.base.blocks.divided:
+            own = self.editor.get(name)[gets, :NLEVDECOMP]
+            values[gets] = within_cells(values[gets], own, cell[gets], self._share[gets])
         return values
 
     def _soil_pool(
@@ -548,10 +569,13 @@ class _Injection:
     def _predicted_patches(
         self, name: str, cell: np.ndarray, pft: np.ndarray, gets: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Predicted values (row) of a variable, and where they are meant."""
+        """What patches get of a variable (row), and where it is meant."""
         values, meant = np.zeros(len(cell)), gets.copy()
         assert self.predictions is not None
         values[gets], meant[gets] = self.predictions.patches(name, cell[gets], pft[gets])
+        if self.base.blocks.divided:
+            own, group = self.editor.get(name)[meant], cell[meant].astype(np.int64) * NATPFT + pft[meant]
+            values[meant] = within_cells(values[meant], own, group, self._share[meant])
         return values, meant
 
     def _replace_plants(self, cell: np.ndarray, pft: np.ndarray, gets: np.ndarray) -> None:
@@ -744,6 +768,7 @@ def inject(
     A base in AD is taken to normal mode first: F alone up to the start of model year 40, F / scalaravg_col
     later, displayed dead wood times the mortality factor, mineral P from the surface file. Predictions then
     replace what they hold, in covered patches and in the soil column of each cell; N and P follow from C.
+    Where topounits divide a cell, its columns keep their proportions. A cell without a soil column keeps all.
 
     Args:
         restart: base, AD or normal; never modified.
@@ -819,18 +844,18 @@ def inject(
     return content
 
 
-def _check_maps(path: Path, maps: dict[str, np.ndarray], cells: Blocks) -> None:
-    for name in SURFACE_P:
-        bad = ~((maps[name] >= 0.0) & (maps[name] < FILL_THRESHOLD))
-        if np.any(bad):
-            cell = int(np.flatnonzero(bad)[0])
-            raise InputError(
-                path,
-                f"variable {name} is {maps[name][cell]:g} in cell {cell + 1} "
-                f"(lat {cells.lat[cell]:.3f} lon {cells.lon[cell]:.3f})",
-                expected="0 gP/m2 or more",
-                remedy="repair the map",
-            )
+def _check_map(path: Path, name: str, values: np.ndarray, cells: np.ndarray, blocks: Blocks) -> None:
+    bad = ~((values >= 0.0) & (values < FILL_THRESHOLD))
+    if np.any(bad):
+        first = int(np.argmax(bad))
+        cell = int(cells[first])
+        raise InputError(
+            path,
+            f"variable {name} is {values[first]:g} in cell {cell + 1} "
+            f"(lat {blocks.lat[cell]:.3f} lon {blocks.lon[cell]:.3f})",
+            expected="0 gP/m2 or more",
+            remedy="repair the map",
+        )
 
 
 def _refuse_no_numbers(base: Path, changes: Mapping[str, Change]) -> None:

@@ -101,9 +101,10 @@ class Predictions:
         lat, lon = (self._read1d(name) for name in ("lat", "lon"))
         # Any longitude convention, so only its place on the circle counts.
         check_coordinates(self.path, lat, lon % 360.0, ("lat", "lon"))
-        self._row, _ = match_cells(
+        row, _ = match_cells(
             self._cells.lat, self._cells.lon, lat, lon, file=self.path, what="predicted cells"
         )
+        self._row = row.astype(np.int32)
         pools = [name for name in self._dataset.variables if name in _STATE]
         self.names = tuple(name for name in pools if name in PATCH_NAMES or name in LAYER_NAMES)
         self.ignored = tuple(name for name in pools if name not in self.names)

@@ -11,6 +11,43 @@ from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, mineral_p
 
 #: Below this carbon (gC m-3) a layer's own ratios are round-off.
 _RATIO_NOISE = 1.0e-6
+#: A prediction this close to the mean of the columns is that mean, reckoned in another order.
+_SAME_MEAN = 1.0e-13
+
+
+def within_cells(predicted: np.ndarray, own: np.ndarray, group: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """What the columns, or the patches of one PFT, of a cell get where topounits divide it.
+
+    A prediction is the mean of a cell. Its parts keep their proportions, so that their mean becomes the
+    prediction; all get the same where they hold nothing, or where some hold and some owe.
+
+    Args:
+        predicted: of the cell of each row (row, ...).
+        own: what each row holds, in normal space (row, ...).
+        group: rows with the same number belong together (row).
+        weight: share of the cell of each row (row).
+
+    Returns:
+        New values (row, ...); the prediction itself where a row is alone in its group.
+    """
+    _, first, place, count = np.unique(group, return_index=True, return_inverse=True, return_counts=True)
+    wide = (slice(None), *[None] * (own.ndim - 1))
+
+    def total(values: np.ndarray) -> np.ndarray:
+        sums = np.zeros((len(count), *values.shape[1:]))
+        np.add.at(sums, place, values)
+        return sums
+
+    whole = total(weight)
+    # Where none has weight, all count alike.
+    share = np.where(
+        whole[place] > 0.0, weight / np.where(whole > 0.0, whole, 1.0)[place], 1.0 / count[place]
+    )
+    mean = total(own * share[wide])
+    kept = (mean != 0.0) & (total(own * mean[place] < 0.0) == 0) & (count > 1)[wide]
+    scaled = own / np.where(kept, mean, 1.0)[place] * predicted
+    same = np.abs(predicted[first] - mean) <= _SAME_MEAN * np.abs(mean)
+    return np.where(kept[place], np.where(same[place], own, scaled), predicted)
 
 
 def soil_nutrients(carbon: np.ndarray, cn: float, cp: float) -> tuple[np.ndarray, np.ndarray]:

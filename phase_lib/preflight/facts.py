@@ -59,6 +59,8 @@ class RestartSummary:
         spinup_state: 0 normal, 1 AD, None where the file does not say.
         decomp_cascade_state: 10 CTC, 11 Century, None where the file does not say.
         cells, columns, patches, covered_patches: counts; those under natural vegetation are covered.
+        soil_columns: columns of natural vegetation: more than cells where topounits divide them.
+        cells_without_soil: cells that have no such column.
         landunits: name -> cells in which it has weight.
         natural_pfts: PFTs on the soil columns.
         levgrnd: soil layers, with bedrock.
@@ -76,6 +78,8 @@ class RestartSummary:
     columns: int
     patches: int
     covered_patches: int
+    soil_columns: int
+    cells_without_soil: int
     landunits: dict[str, int]
     natural_pfts: int
     levgrnd: int
@@ -124,7 +128,9 @@ def read_restart(path: Path) -> Restart:
             cells=grid.ncells,
             columns=header.dims["column"],
             patches=header.dims["pft"],
-            covered_patches=int(np.count_nonzero(grid.covered)),
+            covered_patches=int(np.count_nonzero(grid.soil.covered)),
+            soil_columns=len(grid.soil.column),
+            cells_without_soil=int(np.count_nonzero(~grid.has_soil)),
             landunits=_landunits(path),
             natural_pfts=grid.natural_pfts,
             levgrnd=header.dims.get("levgrnd", 0),

@@ -106,6 +106,16 @@ def _domain_lines(domain: DomainSummary) -> Iterator[str]:
             f"{restart.covered_patches} of them natural vegetation with cover; "
             f"{restart.natural_pfts} natural PFTs, {restart.levgrnd} soil layers"
         )
+        if restart.cells_without_soil:
+            yield (
+                f"{restart.cells_without_soil} cells have no column of natural vegetation: not trained on, "
+                "not predicted, left as they are by the injection"
+            )
+        if restart.soil_columns > restart.cells - restart.cells_without_soil:
+            yield (
+                f"{restart.soil_columns} columns of natural vegetation, as topounits divide cells: a cell is "
+                "known by its means, and all its columns get its prediction"
+            )
         yield "cells by landunit: " + ", ".join(
             f"{name} {count}" for name, count in restart.landunits.items()
         )

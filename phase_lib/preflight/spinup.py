@@ -96,17 +96,18 @@ def check_scalaravg(restart: Restart) -> Iterator[Finding]:
                 path, f"variable {name} is missing", expected="the mean scalar of an AD run", remedy=remedy
             )
             return
-        values = gather(dataset[name], restart.grid.column)[:, SCALARAVG_LAYER]
+        soil = restart.grid.soil
+        values = gather(dataset[name], soil.column)[:, SCALARAVG_LAYER]
         unusable = is_fill(dataset[name], values) | ~((values > 0.0) & np.isfinite(values))
         if "cols1d_active" in dataset.variables:
             # Nothing is averaged under ice that covers the whole cell.
-            unusable &= gather(dataset["cols1d_active"], restart.grid.column) == 1
+            unusable &= gather(dataset["cols1d_active"], soil.column) == 1
     if unusable.any():
-        cell = int(np.argmax(unusable))
+        first = int(np.argmax(unusable))
         yield finding(
             path,
             f"variable {name} is not usable on {np.count_nonzero(unusable)} of {len(values)} soil columns, "
-            f"first that of cell {cell + 1} with {values[cell]:g}",
+            f"first that of cell {soil.cell[first] + 1} with {values[first]:g}",
             expected="a mean above 0, by which the slow pools are taken out of AD",
             remedy=remedy,
         )

@@ -24,7 +24,7 @@ _COLUMNS = 1 << 18
 
 @dataclass(frozen=True)
 class InjectedState:
-    """Numbers of an injected restart, cells in its order, carbon per m2 of the natural vegetation's column.
+    """Numbers of an injected restart, cells in its order, carbon per m2 of the natural vegetation's ground.
 
     Attributes:
         lat, lon: of the cells (gridcell), degrees.
@@ -69,16 +69,16 @@ def read_injected(
         vegetation = None
         if "totvegc" in dataset.variables:
             totvegc = np.asarray(get_variable(path, dataset, "totvegc", dims=("pft",))[:])
-            vegetation = (
-                np.sum(np.where(grid.covered, totvegc[grid.patch] * grid.cover, 0.0), axis=1) / 1000.0
-            )
+            of_pfts = grid.soil.patch_mean(totvegc[grid.soil.patch])
+            vegetation = np.sum(np.where(grid.covered, of_pfts, 0.0) * grid.cover, axis=1) / 1000.0
+    density = np.where(grid.has_soil[:, None], density, 0.0)
     layers = (land_area[at] * grid.soil_fraction) @ density
     total = float(layers.sum())
     return InjectedState(
         lat=grid.lat,
         lon=grid.lon,
-        patches=int(grid.covered[:, 1:].sum()),
-        layers=grid.ncells * NLEVDECOMP,
+        patches=int(np.count_nonzero(grid.soil.cover[:, 1:] > 0.0)),
+        layers=len(grid.soil.column) * NLEVDECOMP,
         deep_share=float(layers[DEEP_FROM - 1 :].sum()) / total if total > 0.0 else None,
         soil_carbon=density.sum(axis=1) / 1000.0,
         vegetation_carbon=vegetation,
@@ -86,15 +86,16 @@ def read_injected(
 
 
 def _soil_carbon(path: Path, dataset: netCDF4.Dataset, grid: Subgrid, step: int) -> np.ndarray:
-    """Soil organic carbon of every layer of the soil columns (gridcell, levdecomp), gC/m2."""
+    """Soil organic carbon of every layer (gridcell, levdecomp), gC/m2 of natural vegetation's ground."""
     pools = [get_variable(path, dataset, f"{pool}c_vr", dims=("column", "levgrnd")) for pool in SOM]
-    carbon = np.empty((grid.ncells, NLEVDECOMP))
-    cell = np.full(pools[0].shape[0], -1, dtype=np.int64)
-    cell[grid.column] = np.arange(grid.ncells)
-    for start in range(0, len(cell), step):
-        here = cell[start : start + step]
-        soil = here >= 0
-        carbon[here[soil]] = sum(
-            np.asarray(pool[start : start + step, :NLEVDECOMP])[soil] * DZDECOMP for pool in pools
+    soil = grid.soil
+    carbon = np.empty((len(soil.column), NLEVDECOMP))
+    place = np.full(pools[0].shape[0], -1, dtype=np.int64)
+    place[soil.column] = np.arange(len(soil.column))
+    for start in range(0, len(place), step):
+        here = place[start : start + step]
+        there = here >= 0
+        carbon[here[there]] = sum(
+            np.asarray(pool[start : start + step, :NLEVDECOMP])[there] * DZDECOMP for pool in pools
         )
-    return carbon
+    return soil.mean(carbon)

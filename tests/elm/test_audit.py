@@ -266,7 +266,7 @@ def test_a_ratio_is_not_told_as_the_variables_value(elm_sample: Path, real: Path
     take_out_of_ad(real, soil=False, wood=False, mineral=False)
     lines = {finding.variable: finding.line() for finding in real_audit(elm_sample, real).errors}
     assert " soil4 : soil3 = 0." in lines["soil4c_vr"]
-    assert " median share of it = 0." in lines["deadstemc"]
+    assert " mean share of it = 0." in lines["deadstemc"]
     assert " share of LABILE_P / 0.5 m = 0.0" in lines["labilep_vr"]
 
 

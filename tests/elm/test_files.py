@@ -108,8 +108,8 @@ def test_the_header_of_the_real_restart(elm_sample: Path) -> None:
 def test_soil_columns_and_patches_of_the_real_restart_are_the_documented_rows(elm_sample: Path) -> None:
     _, grid = read_header(elm_sample / RESTART)
     # Cells without lake, wetland or glacier have 16 columns and 32 patches, the soil's first.
-    assert np.array_equal(grid.column[:11], 16 * np.arange(11))
-    assert np.array_equal(grid.patch[:11], 32 * np.arange(11)[:, None] + np.arange(17))
+    assert np.array_equal(grid.soil.column[:11], 16 * np.arange(11))
+    assert np.array_equal(grid.soil.patch[:11], 32 * np.arange(11)[:, None] + np.arange(17))
     assert grid.cover.sum(axis=1) == pytest.approx(np.ones(24), abs=1e-12)
     # Finland has 10 % lake and 5 % wetland, Greenland 55 % glacier.
     assert grid.soil_fraction[[11, 23]] == pytest.approx([0.85, 0.45])
@@ -129,22 +129,15 @@ def test_shuffled_columns_and_patches_are_found_by_their_indices(tmp_path: Path,
         blocks = Blocks(world.restart, dataset)
         columns = [row for block in blocks.of_columns(4) for row in block.start + block.rows]
         patches = [row for block in blocks.of_patches(4, covered=False) for row in block.start + block.rows]
-    assert np.array_equal(grid.column, world.column)
-    assert np.array_equal(grid.patch, world.patch)
+    assert np.array_equal(grid.soil.column, world.column)
+    assert np.array_equal(grid.soil.patch, world.patch)
     assert np.array_equal(grid.cover, world.cover)
     pft = raw(world.restart, "pfts1d_itypveg")
-    found = grid.patch >= 0
-    assert np.array_equal(pft[grid.patch[found]], np.broadcast_to(np.arange(17), found.shape)[found])
+    found = grid.soil.patch >= 0
+    assert np.array_equal(pft[grid.soil.patch[found]], np.broadcast_to(np.arange(17), found.shape)[found])
     # One soil column a cell, and the crop column with weight.
     assert len(columns) == 5 * (2 if crop else 1)
     assert len(patches) == 5 * (16 if crop else 17)
-
-
-def test_a_cell_without_soil_column_is_refused(tmp_path: Path) -> None:
-    world = make_world(tmp_path)
-    edit(world.restart, "cols1d_ityp", int(world.column[1]), 3)
-    with pytest.raises(InputError, match="cell 2 has 0 soil columns"):
-        read_header(world.restart)
 
 
 def test_a_pft_that_appears_twice_is_refused(tmp_path: Path) -> None:
@@ -191,7 +184,7 @@ def test_leaf_area_and_height_are_those_of_the_real_restart(elm_sample: Path) ->
     _, grid = read_header(restart)
     covered = grid.covered.copy()
     covered[:, 0] = False
-    rows, pft = grid.patch[covered], np.nonzero(covered)[1]
+    rows, pft = grid.soil.patch[covered], np.nonzero(covered)[1]
     leafc, tlai = raw(restart, "leafc")[rows], raw(restart, "tlai")[rows]
     area = leaf_area(leafc, parameters.per_pft("slatop")[pft], parameters.per_pft("dsladlai")[pft])
     assert area == pytest.approx(tlai, rel=1e-12, abs=1e-12)

@@ -41,10 +41,10 @@ def check_tags(restart: Path) -> None:
     """Every row that the maps give holds the tag of its own cell and PFT."""
     _, grid = read_header(restart)
     place = grid.lat / 180.0 + (grid.lon % 360.0) / 1e4
-    assert raw(restart, "cwdc_vr")[grid.column, 0] == pytest.approx(1000.0 + place, abs=1e-9)
-    found = grid.patch >= 0
+    assert raw(restart, "cwdc_vr")[grid.soil.column, 0] == pytest.approx(1000.0 + place, abs=1e-9)
+    found = grid.soil.patch >= 0
     expected = (1000.0 + np.arange(17) + place[:, None])[found]
-    assert raw(restart, "leafc")[grid.patch[found]] == pytest.approx(expected, abs=1e-9)
+    assert raw(restart, "leafc")[grid.soil.patch[found]] == pytest.approx(expected, abs=1e-9)
 
 
 LAYOUTS = {
@@ -93,23 +93,15 @@ def test_the_sample_in_random_order_is_the_sample(elm_sample: Path, tmp_path: Pa
     one, other = np.lexsort((before.lon, before.lat)), np.lexsort((after.lon, after.lat))
     for name in ("leafc", "tlai"):
         np.testing.assert_array_equal(
-            raw(elm_sample / RESTART, name)[before.patch[one]], raw(path, name)[after.patch[other]]
+            raw(elm_sample / RESTART, name)[before.soil.patch[one]], raw(path, name)[after.soil.patch[other]]
         )
     np.testing.assert_array_equal(
-        raw(elm_sample / RESTART, "soil4c_vr")[before.column[one]],
-        raw(path, "soil4c_vr")[after.column[other]],
+        raw(elm_sample / RESTART, "soil4c_vr")[before.soil.column[one]],
+        raw(path, "soil4c_vr")[after.soil.column[other]],
     )
 
 
 # -- refusals ---------------------------------------------------------------------------------------------
-
-
-def test_a_cell_that_topounits_divide_is_refused_in_a_line_that_says_so(tmp_path: Path) -> None:
-    world = make_world(tmp_path, topounits="soil")
-    with pytest.raises(
-        InputError, match="cell 1 has 2 soil columns, as 6 topounits divide the 3 cells; expected one"
-    ):
-        read_header(world.restart)
 
 
 def column_of(world: World, cell: int) -> int:
@@ -152,7 +144,7 @@ DAMAGE = {
     ),
     "weights that miss 1": (
         lambda w: edit(w.restart, "pfts1d_wtcol", int(w.patch[1, 7]), 0.9),
-        "pfts1d_wtcol: the patches on the soil column of cell 2 sum to .*; 1 such cells; expected 1 within",
+        "pfts1d_wtcol: the patches on the soil column of cell 2 sum to .*; 1 such columns; expected 1 within",
     ),
     "a weight that is NaN": (
         lambda w: edit(w.restart, "pfts1d_wtcol", int(w.patch[1, 7]), np.nan),
@@ -196,9 +188,9 @@ def test_a_pft_that_does_not_exist_has_no_patch_but_its_cover_is_kept(tmp_path: 
     world = make_world(tmp_path)
     edit(world.restart, "pfts1d_itypveg", int(world.patch[1, 7]), number)
     _, grid = read_header(world.restart)
-    assert grid.patch[1, 7] == -1
+    assert grid.soil.patch[1, 7] == -1
     assert grid.unknown_cover.tolist() == [0.0, world.cover[1, 7], 0.0]
-    assert np.delete(grid.patch[1], 7).tolist() == np.delete(world.patch[1], 7).tolist()
+    assert np.delete(grid.soil.patch[1], 7).tolist() == np.delete(world.patch[1], 7).tolist()
 
 
 # -- header and cover -------------------------------------------------------------------------------------
@@ -254,25 +246,25 @@ def sample(elm_sample: Path) -> tuple[Path, Subgrid]:
 @pytest.mark.parametrize("total", ["totsomc", "totlitc", "totsomp", "totlitp", "cwdp"])
 def test_layers_sum_to_the_column_totals(sample: tuple[Path, Subgrid], total: str) -> None:
     restart, grid = sample
-    stock = sum(raw(restart, name)[grid.column, :10] @ DZDECOMP for name in COLUMN_TOTALS[total])
-    np.testing.assert_allclose(stock, raw(restart, total)[grid.column], rtol=1e-10)
+    stock = sum(raw(restart, name)[grid.soil.column, :10] @ DZDECOMP for name in COLUMN_TOTALS[total])
+    np.testing.assert_allclose(stock, raw(restart, total)[grid.soil.column], rtol=1e-10)
 
 
 def test_patch_pools_sum_to_the_vegetation_carbon(sample: tuple[Path, Subgrid]) -> None:
     restart, grid = sample
-    rows = grid.patch[grid.covered]
+    rows = grid.soil.patch[grid.covered]
     pools = sum(raw(restart, name)[rows] for name in TOTVEGC_POOLS)
     np.testing.assert_allclose(pools, raw(restart, "totvegc")[rows], rtol=1e-10, atol=1e-10)
 
 
 def test_mineral_nitrogen_is_nitrate_and_ammonium(sample: tuple[Path, Subgrid]) -> None:
     restart, grid = sample
-    parts = raw(restart, "smin_no3_vr")[grid.column] + raw(restart, "smin_nh4_vr")[grid.column]
-    np.testing.assert_allclose(parts, raw(restart, "sminn_vr")[grid.column], rtol=1e-12)
+    parts = raw(restart, "smin_no3_vr")[grid.soil.column] + raw(restart, "smin_nh4_vr")[grid.soil.column]
+    np.testing.assert_allclose(parts, raw(restart, "sminn_vr")[grid.soil.column], rtol=1e-12)
 
 
 def test_soil_columns_are_whole_landunits_and_patches_whole_columns(sample: tuple[Path, Subgrid]) -> None:
     restart, grid = sample
-    assert np.all(raw(restart, "cols1d_wtlnd")[grid.column] == 1.0)
+    assert np.all(raw(restart, "cols1d_wtlnd")[grid.soil.column] == 1.0)
     np.testing.assert_allclose(grid.cover.sum(axis=1), 1.0, rtol=0.0, atol=1e-12)
     assert np.all(grid.unknown_cover == 0.0)

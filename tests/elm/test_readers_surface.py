@@ -14,10 +14,12 @@ import pytest
 from phase_lib.base.errors import InputError
 from phase_lib.elm.domain import read_domain
 from phase_lib.elm.history import History
+from phase_lib.elm.inspection import inspect
 from phase_lib.elm.netcdf import Flavour, flavour
 from phase_lib.elm.parameters import read_parameters, read_soil_order_parameters
 from phase_lib.elm.restart import read_header
-from phase_lib.elm.surface import open_field, read_land_area, read_surface
+from phase_lib.elm.subgrid import Subgrid
+from phase_lib.elm.surface import open_fields, read_land_area, read_surface
 from tests.helpers.history import Grid, write_history, years
 from tests.helpers.restarts import (
     LEAFCN,
@@ -106,12 +108,125 @@ def test_a_field_read_for_some_cells_at_a_time_is_that_of_all(listed: bool, tmp_
             for name, content in zip(("LATIXY", "LONGXY"), np.meshgrid(LAT, LON, indexing="ij"), strict=True):
                 d.createVariable(name, "f8", ("gridcell",))[:] = content.reshape(-1)
             d.createVariable("PCT_NAT_PFT", "f8", ("natpft", "gridcell"))[:] = values
-    with open_field(path, "PCT_NAT_PFT", lat, lon) as read:
-        for start, stop in ((0, 9), (0, 1), (3, 7), (8, 9)):
-            right = number(lat[start:stop, None], lon[start:stop, None], np.arange(17))
-            np.testing.assert_allclose(read(slice(start, stop)), right)
-    with pytest.raises(InputError, match="have no partner"), open_field(path, "PCT_NAT_PFT", lat + 1.0, lon):
+    with open_fields(path, ["PCT_NAT_PFT"], lat, lon) as fields:
+        for cells in (np.arange(9), np.array([0]), np.array([3, 6, 4]), np.array([8, 8, 2])):
+            right = number(lat[cells, None], lon[cells, None], np.arange(17))
+            np.testing.assert_allclose(fields.read("PCT_NAT_PFT", cells), right)
+    with (
+        pytest.raises(InputError, match="have no partner"),
+        open_fields(path, ["PCT_NAT_PFT"], lat + 1.0, lon),
+    ):
         pass
+
+
+# -- topounits --------------------------------------------------------------------------------------------
+
+
+def write_topounits(path: Path, *, grid: bool, first: bool, fill: float = -999.0) -> dict[str, np.ndarray]:
+    """Four cells of up to three topounits; returns what the cells hold, reckoned here in plain loops.
+
+    Args:
+        path: file to write.
+        grid: a 2 x 2 grid instead of a list.
+        first: topounits are the first dimension of fields with levels, else the second.
+        fill: area of a topounit that a cell does not have.
+    """
+    rng = np.random.default_rng(2)
+    area = np.array([[0.2, 1.0, 0.5, 0.4], [0.3, fill, 0.5, 0.6], [0.5, fill, 0.0, fill]])
+    natural = np.array([[80.0, 50.0, 0.0, 0.0], [40.0, fill, 60.0, 0.0], [0.0, fill, 90.0, fill]])
+    plants = rng.dirichlet(np.ones(17), (3, 4)) * 100.0  # (topounit, cell, natpft)
+    sand = rng.uniform(10.0, 90.0, (3, 4, 10))
+    order = np.array([[3.0, 7.0, 2.0, 5.0], [4.0, fill, 6.0, 9.0], [12.0, fill, 15.0, fill]])
+    lat, lon = np.array([10.0, 10.0, 20.0, 20.0]), np.array([30.0, 40.0, 30.0, 40.0])
+    places, shape = (("lsmlat", "lsmlon"), (2, 2)) if grid else (("gridcell",), (4,))
+    with netCDF4.Dataset(path, "w") as d:
+        sizes = {"topounit": 3, "natpft": 17, "nlevsoi": 10, **dict(zip(places, shape, strict=True))}
+        for name, size in sizes.items():
+            d.createDimension(name, size)
+        d.createVariable("LATIXY", "f8", places)[:] = lat.reshape(shape)
+        d.createVariable("LONGXY", "f8", places)[:] = lon.reshape(shape)
+        for name, values in (("TopounitFracArea", area), ("PCT_NATVEG", natural), ("SOIL_ORDER", order)):
+            d.createVariable(name, "f8", ("topounit", *places))[:] = values.reshape(3, *shape)
+        for name, level, values in (("PCT_NAT_PFT", "natpft", plants), ("PCT_SAND", "nlevsoi", sand)):
+            # From (topounit, cell, level) to the order on file.
+            turned = values.transpose((0, 2, 1) if first else (2, 0, 1))
+            dims = ("topounit", level, *places) if first else (level, "topounit", *places)
+            d.createVariable(name, "f8", dims)[:] = turned.reshape(*turned.shape[:2], *shape)
+    right: dict[str, np.ndarray] = {
+        "PCT_NAT_PFT": np.zeros((4, 17)),
+        "PCT_SAND": np.zeros((4, 10)),
+        "PCT_NATVEG": np.zeros(4),
+        "SOIL_ORDER": np.array([12.0, 7.0, 2.0, 9.0]),
+    }
+    for cell in range(4):
+        there = [t for t in range(3) if 0.0 < area[t, cell] <= 1.0]
+        land = {t: area[t, cell] / sum(area[u, cell] for u in there) for t in there}
+        right["PCT_NATVEG"][cell] = sum(land[t] * natural[t, cell] for t in there)
+        right["PCT_SAND"][cell] = sum(land[t] * sand[t, cell] for t in there)
+        ground = {t: land[t] * natural[t, cell] for t in there}
+        if sum(ground.values()) == 0.0:
+            ground = land
+        right["PCT_NAT_PFT"][cell] = sum(ground[t] * plants[t, cell] for t in there) / sum(ground.values())
+    return right | {"lat": lat, "lon": lon}
+
+
+@pytest.mark.parametrize("grid", [False, True])
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("fill", [-999.0, np.nan, 1.0e36])
+def test_fields_of_topounits_are_means_of_the_cells_and_classes_those_of_the_largest(
+    tmp_path: Path, grid: bool, first: bool, fill: float
+) -> None:
+    path = tmp_path / "surfdata.nc"
+    right = write_topounits(path, grid=grid, first=first, fill=fill)
+    lat, lon = right.pop("lat"), right.pop("lon")
+    cells = np.array([2, 0, 3, 1])
+    found = read_surface(path, list(right), lat[cells], lon[cells])
+    for name, values in right.items():
+        np.testing.assert_allclose(found[name], values[cells], rtol=1e-13, err_msg=name)
+    with open_fields(path, list(right), lat, lon) as fields:
+        for name, values in right.items():
+            np.testing.assert_allclose(fields.read(name, cells[:2]), values[cells[:2]], rtol=1e-13)
+    assert inspect(path)["mean_cover_percent"]["not_vegetated"] == pytest.approx(
+        right["PCT_NAT_PFT"][right["PCT_NATVEG"] > 0.0, 0].mean()
+    )
+
+
+def test_one_topounit_is_the_cell_and_needs_no_area(tmp_path: Path) -> None:
+    path = write_global_surface(tmp_path / "surfdata.nc")
+    other = tmp_path / "one.nc"
+    with netCDF4.Dataset(path) as old, netCDF4.Dataset(other, "w") as new:
+        for name, dimension in old.dimensions.items():
+            new.createDimension(name, dimension.size)
+        new.createDimension("topounit", 1)
+        for name, variable in old.variables.items():
+            unit = () if name in ("LATIXY", "LONGXY") else ("topounit",)
+            made = new.createVariable(name, "f8", (*unit, *variable.dimensions))
+            made[:] = variable[:]
+    names = ["PCT_NAT_PFT", "PCT_SAND", "SOIL_ORDER"]
+    right, found = (read_surface(file, names, LAT[:2], LON[:2]) for file in (path, other))
+    for name in names:
+        np.testing.assert_array_equal(found[name], right[name])
+
+
+def test_topounits_whose_land_is_not_told_are_refused(tmp_path: Path) -> None:
+    write_topounits(tmp_path / "surfdata.nc", grid=False, first=False)
+    path = without(tmp_path / "surfdata.nc", tmp_path / "none.nc", "TopounitFracArea")
+    with pytest.raises(InputError, match="variable TopounitFracArea is missing"):
+        read_surface(path, ["PCT_SAND"], np.array([10.0]), np.array([30.0]))
+    read_surface(path, [], np.array([10.0]), np.array([30.0]))
+
+
+def test_topounits_behind_the_cells_are_refused(tmp_path: Path) -> None:
+    with netCDF4.Dataset(tmp_path / "surfdata.nc", "w") as d:
+        for name, size in (("gridcell", 2), ("topounit", 3)):
+            d.createDimension(name, size)
+        for name in ("LATIXY", "LONGXY"):
+            d.createVariable(name, "f8", ("gridcell",))[:] = [10.0, 20.0]
+        d.createVariable("PCT_NATVEG", "f8", ("gridcell", "topounit"))[:] = 50.0
+    with pytest.raises(
+        InputError, match=r"variable PCT_NATVEG has dimensions \(gridcell, topounit\)|PCT_NATVEG has dim"
+    ):
+        read_surface(tmp_path / "surfdata.nc", ["PCT_NATVEG"], np.array([10.0]), np.array([10.0]))
 
 
 def test_other_soil_layers_than_ten_are_refused(tmp_path: Path) -> None:
@@ -296,6 +411,12 @@ FLAVOURS: tuple[Flavour, ...] = (
 )
 
 
+def of_subgrid(grid: Subgrid) -> dict[str, Any]:
+    """All that a subgrid says, its soil columns included."""
+    own = {f.name: getattr(grid, f.name) for f in fields(grid) if f.name != "soil"}
+    return own | {f"soil_{f.name}": getattr(grid.soil, f.name) for f in fields(grid.soil)}
+
+
 def everything(folder: Path) -> dict[str, Any]:
     """What all readers say of the files in a folder."""
     header, grid = read_header(folder / "case.elm.r.0021-01-01-00000.nc")
@@ -304,7 +425,7 @@ def everything(folder: Path) -> dict[str, Any]:
     parameters = read_parameters(folder / "params.nc")
     return {
         **{f.name: getattr(header, f.name) for f in fields(header) if f.name not in ("path", "flavour")},
-        **{f.name: getattr(grid, f.name) for f in fields(grid)},
+        **of_subgrid(grid),
         **{f"domain_{name}": getattr(domain, name) for name in ("row", "lat", "lon", "frac", "area")},
         "history": history.read("TLAI"),
         "land": history.grid.land_area_m2,
@@ -341,8 +462,9 @@ def test_the_sample_reads_alike_as_netcdf4(elm_sample: Path, tmp_path: Path) -> 
     copy = without(restart, tmp_path / restart.name, flavour="NETCDF4")
     (header, grid), (_, expected) = read_header(copy), read_header(restart)
     assert header.flavour == "NETCDF4"
-    for field in fields(grid):
-        np.testing.assert_array_equal(getattr(grid, field.name), getattr(expected, field.name))
+    wanted = of_subgrid(expected)
+    for name, values in of_subgrid(grid).items():
+        np.testing.assert_array_equal(values, wanted[name], err_msg=name)
     for name in ("soil3c_vr", "leafc"):
         np.testing.assert_array_equal(raw(copy, name), raw(restart, name))
 

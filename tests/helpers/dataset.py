@@ -75,7 +75,8 @@ def write_restart(path: Path, grid: Grid, *, year: int, spinup_state: int, scale
     patch_row = rng.permutation(NPFT * n + n)
     natural, water = patch_row[: NPFT * n].reshape(n, NPFT), patch_row[NPFT * n :]
     with netCDF4.Dataset(path, "w", format="NETCDF3_64BIT_DATA") as nc:
-        sizes = {"gridcell": n, "landunit": 2 * n, "column": 2 * n, "pft": (NPFT + 1) * n, "levgrnd": 15}
+        sizes = {"gridcell": n, "topounit": n, "landunit": 2 * n, "column": 2 * n}
+        sizes |= {"pft": (NPFT + 1) * n, "levgrnd": 15}
         for dim, size in sizes.items():
             nc.createDimension(dim, size)
 
@@ -95,6 +96,7 @@ def write_restart(path: Path, grid: Grid, *, year: int, spinup_state: int, scale
             return values
 
         put("cols1d_gridcell_index", ("column",), columns(cells + 1, cells + 1).astype("i4"))
+        put("cols1d_topounit_index", ("column",), columns(cells + 1, cells + 1).astype("i4"))
         put("cols1d_ityplun", ("column",), columns(np.full(n, 1), np.full(n, 5)).astype("i4"))
         put("cols1d_ityp", ("column",), columns(np.full(n, 1), np.full(n, 5)).astype("i4"))
         put("cols1d_wtxy", ("column",), columns(np.full(n, 0.9), np.full(n, 0.1)))

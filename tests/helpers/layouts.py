@@ -163,3 +163,62 @@ def crop_surface(source: Path, target: Path) -> Path:
 def cut(source: Path, target: Path, dimension: str, size: int) -> Path:
     """The file with only the first rows of a dimension; pointers stay as they are, as with `ncks -d`."""
     return relayout(source, target, {dimension: np.arange(size)})
+
+
+def divided(source: Path, target: Path, shares: Mapping[int, float]) -> Path:
+    """Cells whose natural vegetation lies on two topounits, whose rows hold the same.
+
+    Args:
+        source: restart with one soil column in each of the cells.
+        target: file to write; what is new lies at the end of each dimension.
+        shares: cell (0-based) -> share of its ground that stays on the first topounit.
+    """
+    old = {name: values for name, values in contents(source).items() if "1d_" in name}
+    levels = {"topo1d": "topounit", "land1d": "landunit", "cols1d": "column", "pfts1d": "pft"}
+    with netCDF4.Dataset(source) as d:
+        rows = {level: list(range(d.dimensions[level].size)) for level in levels.values()}
+    part: dict[str, dict[int, float]] = {level: {} for level in levels.values()}  # of rows in the new file
+    unit: dict[str, dict[int, dict[str, int]]] = {level: {} for level in levels.values()}  # of added rows
+    for cell, share in shares.items():
+        (column,) = np.flatnonzero((old["cols1d_gridcell_index"] == cell + 1) & (old["cols1d_ityplun"] == 1))
+        twice = {"column": [int(column)], "topounit": [int(old["cols1d_topounit_index"][column]) - 1]}
+        twice["pft"] = [int(row) for row in np.flatnonzero(old["pfts1d_column_index"] == column + 1)]
+        if "cols1d_landunit_index" in old:
+            twice["landunit"] = [int(old["cols1d_landunit_index"][column]) - 1]
+        added = {level: len(rows[level]) + 1 for level in twice}
+        for level, those in twice.items():
+            for row in those:
+                part[level] |= {row: share, len(rows[level]): 1.0 - share}
+                unit[level][len(rows[level])] = added
+                rows[level].append(row)
+    new = {}
+    for name, values in old.items():
+        vector, _, rest = name.partition("_")
+        if vector not in levels or name == "pfts1d_topoglc":
+            continue
+        level, pointed = levels[vector], rest.removesuffix("_index")
+        new[name] = values[rows[level]].copy()
+        for row, added in unit[level].items():
+            if pointed in added:
+                new[name][row] = added[pointed]
+        if rest == "wtxy":
+            for row, share in part[level].items():
+                new[name][row] *= share
+    return relayout(source, target, {level: np.array(index) for level, index in rows.items()}, new)
+
+
+def without_soil(source: Path, target: Path, *cells: int) -> Path:
+    """The restart with cells (0-based) that have no landunit, column and patch of natural vegetation."""
+    held = contents(source)
+    gone = {"column": np.isin(held["cols1d_gridcell_index"] - 1, cells) & (held["cols1d_ityplun"] == 1)}
+    gone["pft"] = gone["column"][held["pfts1d_column_index"] - 1]
+    if "land1d_ityplun" in held:
+        gone["landunit"] = np.isin(held["land1d_gridcell_index"] - 1, cells) & (held["land1d_ityplun"] == 1)
+    rows = {level: np.flatnonzero(~lost) for level, lost in gone.items()}
+    new = {
+        name: (np.cumsum(~gone[level])[held[name] - 1])[rows["column" if name.startswith("cols") else "pft"]]
+        for level in ("landunit", "column")
+        for name in (f"cols1d_{level}_index", f"pfts1d_{level}_index")
+        if name in held and level in gone
+    }
+    return relayout(source, target, rows, new)

@@ -151,6 +151,16 @@ def write_surface(
     return path
 
 
+def divide(cover: np.ndarray) -> list[tuple[float, np.ndarray]]:
+    """Two topounits of a quarter and three quarters of the ground: their shares and their plants (npft).
+
+    One has more needleleaf trees, the other more broadleaf ones; together they make up the cover.
+    """
+    shift = np.zeros_like(cover)
+    shift[1], shift[7] = np.array([0.5, -0.5]) * cover[1] * cover[7] / max(cover[1], cover[7])
+    return [(0.25, cover + shift), (0.75, cover - shift / 3.0)]
+
+
 def make_world(
     folder: Path,
     *,
@@ -167,6 +177,7 @@ def make_world(
     ice: bool = False,
     east: bool = False,
     topounits: Literal["one", "lake", "soil"] = "one",
+    barren: tuple[int, ...] = (),
 ) -> World:
     """Writes a restart and what belongs to it.
 
@@ -185,7 +196,8 @@ def make_world(
         ice: land ice in every second cell but the first.
         east: longitudes of the restart from 0 to 360 instead of -180 to 180.
         topounits: one for each cell; `lake` gives each lake one of its own, `soil` divides the soil of
-            each cell into two.
+            each cell into a quarter and three, under plants of their own.
+        barren: cells that are all ice, without a column of natural vegetation.
     """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -198,6 +210,7 @@ def make_world(
     cover[:, 7] += 0.1  # and a deciduous one
     cover /= cover.sum(axis=1, keepdims=True)
     cover[:, 1] += 1.0 - cover.sum(axis=1)
+    cover[list(barren)] = 0.0
 
     land: list[tuple[int, int, float, int]] = []  # cell, type, weight, topounit
     # cell, landunit, lun type, type, weight, active
@@ -218,14 +231,16 @@ def make_world(
         land.append((cell, kind, weight, len(tops) - 1))
 
     for cell in range(cells):
+        if cell in barren:
+            add_landunit(cell, 3, 1.0, topounit=True)
+            add_column(cell, 3, 3, 1.0, 1, [(0, 1.0)])
+            continue
         has_lake, has_wetland, has_ice = lake and cell % 2 == 0, wetland and cell % 3 == 0, ice and cell % 2
         soil = 1.0 - (0.2 if crop else 0.0) - (0.1 if has_lake else 0.0)
         soil -= (0.05 if has_wetland else 0.0) + (0.25 if has_ice else 0.0)
-        soils = 2 if topounits == "soil" else 1
-        for _ in range(soils):
-            add_landunit(cell, 1, soil / soils, topounit=True)
-            patches = [(k, float(cover[cell, k])) for k in range(npft)]
-            add_column(cell, 1, 1, soil / soils, 1, patches)
+        for share, plants in divide(cover[cell]) if topounits == "soil" else [(1.0, cover[cell])]:
+            add_landunit(cell, 1, soil * share, topounit=True)
+            add_column(cell, 1, 1, soil * share, 1, [(k, float(plants[k])) for k in range(npft)])
         if crop:
             add_landunit(cell, 2, 0.2)
             add_column(cell, 2, 215, 0.2, 1, [(15, 1.0)])
@@ -375,6 +390,7 @@ def make_world(
         put("land1d_topounit_index", "i4", ("landunit",), lands[:, 3] + 1)
         put("cols1d_gridcell_index", "i4", ("column",), c[:, 0] + 1)
         put("cols1d_landunit_index", "i4", ("column",), c[:, 1] + 1)
+        put("cols1d_topounit_index", "i4", ("column",), lands[c[:, 1].astype(int), 3] + 1)
         put("cols1d_ityplun", "i4", ("column",), c[:, 2])
         put("cols1d_ityp", "i4", ("column",), c[:, 3])
         put("cols1d_wtxy", "f8", ("column",), c[:, 4])
@@ -408,12 +424,13 @@ def make_world(
         letters = d.createVariable("locfnh", "S1", ("string_length",))
         letters[:] = np.array(list("case.elm.h0.nc".ljust(64)), dtype="S1")
 
+    # Of a cell with several soil columns the last one on file.
     patch = np.full((cells, 17), -1)
     on_soil = soil_column[p_column]
     patch[p_cell[on_soil], p_pft[on_soil]] = np.flatnonzero(on_soil)
     full = np.zeros((cells, 17))
     full[:, :npft] = cover
-    column = np.empty(cells, dtype=int)
+    column = np.full(cells, -1)
     column[c[soil_column, 0].astype(int)] = np.flatnonzero(soil_column)
     labile = rng.uniform(2.0, 30.0, cells)
     return World(

@@ -26,7 +26,7 @@ from tests.helpers.layouts import (
     crop_surface,
     with_crop_landunit,
 )
-from tests.helpers.restarts import MORTALITY, copy_of, edit, make_world, raw, shuffled
+from tests.helpers.restarts import MORTALITY, copy_of, edit, raw, shuffled
 
 LAYERS = ("cwdc_vr", "litr3c_vr", "soil1c_vr", "soil3c_vr", "soil4c_vr")
 WOOD = ("deadstemc", "deadcrootc")
@@ -250,14 +250,6 @@ def test_a_cell_that_is_predicted_twice_is_refused(sample: Base, tmp_path: Path)
     more = Cells(cells.lat[twice], cells.lon[twice], {n: v[twice] for n, v in cells.values.items()})
     with pytest.raises(InputError, match="lie in the same place"):
         sample.inject(more.write(tmp_path / "predictions.nc"), tmp_path / "out.nc")
-
-
-def test_cells_divided_into_topounits_are_refused_in_words_that_say_so(tmp_path: Path) -> None:
-    world = make_world(tmp_path, cells=3, topounits="soil")
-    base = Base(world.restart, world.surface, world.params, world.soil_params)
-    with pytest.raises(InputError, match="6 topounits divide the 3 cells"):
-        base.inject(None, tmp_path / "out.nc")
-    assert not (tmp_path / "out.nc").exists()
 
 
 # -- flavours -----------------------------------------------------------------------------------------------

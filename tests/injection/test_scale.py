@@ -218,7 +218,6 @@ def test_an_analogue_is_needed_in_flagged_cells_alone(files: InjectionFiles, tmp
         ("pfts1d_column_index", 3, 0, "pfts1d_column_index: "),
         ("pfts1d_gridcell_index", 3, 2, "lies on column 1 of cell 1"),
         ("pfts1d_itypveg", 3, 4, "appears twice"),
-        ("cols1d_ityp", 0, 71, "cell 1 has 0 soil columns"),
     ],
 )
 def test_rows_that_contradict_each_other_are_refused_by_injection_and_audit(

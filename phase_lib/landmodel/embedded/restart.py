@@ -347,9 +347,10 @@ def read_restart(path: Path, inputs: RunInputs, *, spinup_state: int, mortality_
                 expected=str(inputs.domain.path),
             )
         _check_weights(path, subgrid.cover, inputs)
-        patch = {name: _patch(path, dataset, name, subgrid.patch) for name in patch_names()}
-        layer = {name: _layer(path, dataset, name, subgrid.column) for name in layer_names()}
-        column = {"cannsum_npp": np.asarray(get_variable(path, dataset, "cannsum_npp")[:])[subgrid.column]}
+        soil = subgrid.soil
+        patch = {name: _patch(path, dataset, name, soil.patch) for name in patch_names()}
+        layer = {name: _layer(path, dataset, name, soil.column) for name in layer_names()}
+        column = {"cannsum_npp": np.asarray(get_variable(path, dataset, "cannsum_npp")[:])[soil.column]}
     snapshot = Snapshot(patch, layer, column)
     written = spinup_state if header.spinup_state is None else header.spinup_state
     if written != spinup_state:
