@@ -20,7 +20,7 @@ from phase_lib.elm.coordinates import check_coordinates
 from phase_lib.elm.netcdf import Rows, get_variable
 
 #: Patches looked at a time where only their index variables are read.
-INDEX_ROWS = 1 << 17
+INDEX_ROWS = 1 << 16
 _OF_PATCHES = ("pfts1d_column_index", "pfts1d_itypveg", "pfts1d_wtcol")
 #: Variables whose values are rows or numbers of units.
 _WHOLE = (

@@ -55,10 +55,13 @@ def check_coordinates(
 
 
 def _refuse_twins(path: str | Path, lat: np.ndarray, lon: np.ndarray, names: tuple[str, str]) -> None:
-    y, x = np.rint(lat / _SAME_DEGREES), np.rint((lon % 360.0) / _SAME_DEGREES)
-    order = np.lexsort((x, y))
-    same = (np.diff(y[order]) == 0.0) & (np.diff(x[order]) == 0.0)
+    # One number for each place, as 260,000 cells pass here several times.
+    place_of = np.rint(lat / _SAME_DEGREES).astype(np.int64)
+    place_of *= round(400.0 / _SAME_DEGREES)
+    place_of += np.rint((lon % 360.0) / _SAME_DEGREES).astype(np.int64)
+    same = np.diff(np.sort(place_of)) == 0
     if np.any(same):
+        order = np.argsort(place_of, kind="stable")
         place = int(np.argmax(same))
         first, second = sorted((int(order[place]), int(order[place + 1])))
         raise InputError(

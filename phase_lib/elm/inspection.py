@@ -394,6 +394,8 @@ def _test_predictions(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
 #: Keys of `inspect` that a person does not read as they are -> what they read, and units.
 _LABELS = {
     "landunits_with_weight": "land",
+    "soil_columns": "columns of natural vegetation",
+    "cells_without_soil_column": "cells without such a column",
     "covered_patches": "patches of natural vegetation that cover ground",
     "latitude": "latitude, degrees",
     "longitude": "longitude, degrees",

@@ -33,7 +33,7 @@ def nearest(
     if (
         len(lat) == len(source_lat)
         and np.all(lat == source_lat)
-        and np.all((lon - source_lon) % 360.0 == 0.0)
+        and (np.all(lon == source_lon) or np.all((lon - source_lon) % 360.0 == 0.0))
     ):
         return np.arange(len(lat)), np.zeros(len(lat))
     chord, index = KDTree(unit_vectors(source_lat, source_lon)).query(unit_vectors(lat, lon))

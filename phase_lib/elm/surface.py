@@ -229,7 +229,7 @@ def read_surface(
             partner in the file.
     """
     with open_dataset(path) as dataset:
-        row, _ = match_cells(lat, lon, *surface_places(path, dataset), file=path, what="surface cells")
+        row = _points(path, dataset, lat, lon)
         fields = {name: _of_cells(path, surface_variable(path, dataset, name), row) for name in names}
     if "AREA" in fields:
         fields["AREA"] = area_km2(fields["AREA"])
@@ -254,7 +254,7 @@ class Fields:
     ) -> None:
         self._fields = {name: surface_variable(path, dataset, name) for name in names}
         self._horizontal = {name: len(horizontal_dims(path, field)) for name, field in self._fields.items()}
-        self._row = row.astype(np.int32)
+        self._row = row
 
     def read(self, name: str, cell: np.ndarray) -> np.ndarray:
         """Values of cells (n), which may come twice and in any order: (n) or (n, levels)."""
@@ -276,8 +276,13 @@ def open_fields(path: str | Path, names: Sequence[str], lat: np.ndarray, lon: np
         InputError: as `read_surface`.
     """
     with open_dataset(path) as dataset:
-        row, _ = match_cells(lat, lon, *surface_places(path, dataset), file=path, what="surface cells")
-        yield Fields(path, dataset, names, row)
+        yield Fields(path, dataset, names, _points(path, dataset, lat, lon))
+
+
+def _points(path: str | Path, dataset: netCDF4.Dataset, lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
+    """The point of each cell in an open surface file (gridcell)."""
+    row, _ = match_cells(lat, lon, *surface_places(path, dataset), file=path, what="surface cells")
+    return row.astype(np.int32)
 
 
 def _of_cells(path: str | Path, variable: Any, row: np.ndarray) -> np.ndarray:

@@ -74,14 +74,24 @@ def randomise(world: World, rng: np.random.Generator) -> None:
 
 
 def cells_of(world: World, state: Held) -> Cells:
-    """Predictions that hold the state's pools."""
+    """Predictions that hold the state's pools, means by ground where topounits divide the cells."""
+    held = contents(world.restart)
+    natural = (held["cols1d_ityplun"] == 1) & (held["cols1d_ityp"] == 1)
+    column_of, pft = held["pfts1d_column_index"] - 1, held["pfts1d_itypveg"]
     values = {}
     for name in PREDICTED:
         pools = state[name]
-        if pools.ndim == 2:
-            values[name] = pools[world.column, :10]
-        else:
-            values[name] = np.where(world.cover > 0.0, pools[world.patch], np.nan)
+        values[name] = np.full((len(world.lat), 10 if pools.ndim == 2 else 17), np.nan)
+        for cell in range(len(world.lat)):
+            columns = np.flatnonzero(natural & (held["cols1d_gridcell_index"] == cell + 1))
+            if pools.ndim == 2 and len(columns):
+                weight = held["cols1d_wtxy"][columns]
+                values[name][cell] = weight / weight.sum() @ pools[columns, :10]
+            elif pools.ndim == 1:
+                for k in np.flatnonzero(world.cover[cell] > 0.0):
+                    patches = np.flatnonzero(np.isin(column_of, columns) & (pft == k))
+                    weight = held["pfts1d_wtxy"][patches]
+                    values[name][cell, k] = weight / weight.sum() @ pools[patches]
     return Cells(world.lat, world.lon, values)
 
 
@@ -108,7 +118,8 @@ def run(world: World, predictions: Path | None, output: Path, factor: float) -> 
     crop=st.booleans(),
     shuffle=st.booleans(),
     ice=st.booleans(),
-    topounits=st.sampled_from(["one", "lake"]),
+    topounits=st.sampled_from(["one", "lake", "soil"]),
+    barren=st.booleans(),
     factor=st.floats(5.0, 12.0),
 )
 def test_the_models_own_exit_from_ad_injected_is_what_the_model_would_have_made(
@@ -120,11 +131,20 @@ def test_the_models_own_exit_from_ad_injected_is_what_the_model_would_have_made(
     shuffle: bool,
     ice: bool,
     topounits: str,
+    barren: bool,
     factor: float,
 ) -> None:
-    folder = tmp_path / f"{seed}-{cells}-{year}-{crop}-{shuffle}-{ice}-{topounits}"
+    folder = tmp_path / f"{seed}-{cells}-{year}-{crop}-{shuffle}-{ice}-{topounits}-{barren}"
     world = make_world(
-        folder, seed=seed, cells=cells, year=year, crop=crop, shuffle=shuffle, ice=ice, topounits=topounits
+        folder,
+        seed=seed,
+        cells=cells + barren,
+        year=year,
+        crop=crop,
+        shuffle=shuffle,
+        ice=ice,
+        topounits=topounits,
+        barren=(cells // 2,) if barren else (),
     )
     randomise(world, np.random.default_rng(seed))
     held = contents(world.restart)

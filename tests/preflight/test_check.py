@@ -28,7 +28,8 @@ from tests.helpers.domain_files import (
     write_forcing,
     write_history,
 )
-from tests.helpers.restarts import edit, hide, write_surface
+from tests.helpers.layouts import divided, without_soil
+from tests.helpers.restarts import edit, hide, raw, write_surface
 from tests.helpers.restarts import make_world as make_restart
 
 CELLS = 12
@@ -181,6 +182,40 @@ def test_files_of_a_real_run_are_sound(check: Check, elm_sample: Path, tmp_path:
         assert "soil 24, land ice 1, lake 2, wetland 1, urban 2" in outcome.out
         assert "0001-01-01 to 0021-01-01" in outcome.out
         assert "model year 1 sees 1991" in outcome.out
+
+
+def test_cells_that_topounits_divide_and_cells_without_vegetation_are_told_and_no_fault(
+    check: Check, spoilt: DomainFolder, tmp_path: Path
+) -> None:
+    for path in (spoilt.restart, spoilt.reference, spoilt.reference_ad):
+        divided(path, tmp_path / "divided.nc", {2: 0.4, 7: 0.1})
+        without_soil(tmp_path / "divided.nc", path, 5)
+    outcome = check("--config", config(tmp_path, spoilt.section()))
+    assert (outcome.code, outcome.lines) == (0, [])
+    assert "cells without a column of natural vegetation: 1; not trained on, not predicted" in outcome.out
+    assert "columns of natural vegetation: 13, as topounits divide cells" in outcome.out
+    assert outcome.report is not None
+    restart = outcome.report["domains"]["full"]["restart"]
+    assert (restart["cells"], restart["soil_columns"], restart["cells_without_soil"]) == (CELLS, 13, 1)
+
+
+def test_the_cover_of_topounits_is_compared_by_its_mean(
+    check: Check, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = make_restart(tmp_path / "world", cells=4, topounits="soil")
+    files = ("--restart", world.restart, "--surface", world.surface, "--params", world.params)
+    outcome = check(*files)
+    assert (outcome.code, outcome.lines) == (0, [])
+    other = make_restart(tmp_path / "other", cells=4, topounits="soil")
+    percent = raw(other.surface, "PCT_NAT_PFT")
+    percent[[1, 7], 2] += [3.0, -3.0]
+    edit(other.surface, "PCT_NAT_PFT", ..., percent)
+    line = check("--restart", other.restart, "--surface", other.surface, "--params", other.params).only()
+    assert "the cover of 1 of 4 cells is not PCT_NAT_PFT" in line
+    with pytest.raises(SystemExit) as caught:
+        main(["audit", str(other.restart), "--surface", str(other.surface), "--params", str(other.params)])
+    assert caught.value.code == 3
+    assert "pfts1d_wtcol cell 3" in capsys.readouterr().out
 
 
 def test_output_of_the_embedded_land_model_given_as_files_is_sound(check: Check, tmp_path: Path) -> None:

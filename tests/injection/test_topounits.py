@@ -1,0 +1,270 @@
+"""Injection where topounits divide cells, and where a cell has no natural vegetation at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from phase_lib.base.errors import InputError
+from phase_lib.config.injection import InjectionSettings
+from phase_lib.config.ood import OodSettings
+from phase_lib.elm.audit import audit_restart
+from phase_lib.injection.inject import inject
+from phase_lib.injection.rules import within_cells
+from tests.helpers.exit_ad import Cells
+from tests.helpers.layouts import RESTART, contents, divided, without_soil
+from tests.helpers.restarts import MORTALITY, World, edit, make_world, raw
+
+LAYERS = ("soil1c_vr", "soil3c_vr", "soil4c_vr", "cwdc_vr", "litr2c_vr")
+WOOD = ("deadstemc", "deadcrootc")
+
+
+def predictions_of(restart: Path, target: Path, seed: int = 0) -> tuple[Path, dict[str, np.ndarray]]:
+    """Pools of normal mode for every cell, none of which the restart holds."""
+    rng = np.random.default_rng(seed)
+    lat, lon = raw(restart, "grid1d_lat"), raw(restart, "grid1d_lon")
+    values = {name: rng.uniform(100.0, 900.0, (len(lat), 10)) for name in LAYERS}
+    values["soil4c_vr"] *= 20.0
+    values |= {name: rng.uniform(2.0e3, 9.0e3, (len(lat), 17)) for name in WOOD}
+    return Cells(lat, lon, values).write(target), values
+
+
+def run(world: World, restart: Path, predictions: Path | None, output: Path, chunk: int = 8192) -> dict:
+    return inject(
+        restart,
+        world.surface,
+        world.params,
+        world.soil_params,
+        predictions,
+        output,
+        InjectionSettings(chunk_cells=chunk),
+        OodSettings(),
+        mortality_factor=MORTALITY,
+    )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Four cells on two topounits each, of a quarter and three quarters, that hold different amounts."""
+    made = make_world(tmp_path / "world", seed=8, cells=4, crop=True, topounits="soil")
+    rng = np.random.default_rng(1)
+    columns, patches = (len(raw(made.restart, name)) for name in ("cols1d_ityp", "pfts1d_itypveg"))
+    spread = {"column": rng.uniform(0.3, 3.0, columns), "pft": rng.uniform(0.3, 3.0, patches)}
+    held = contents(made.restart)
+    for name in LAYERS:
+        for element in "cnp":
+            pool = name.replace("c_vr", f"{element}_vr")
+            edit(made.restart, pool, ..., held[pool] * spread["column"][:, None])
+    for name in WOOD:
+        for pool in (name, f"{name[:-1]}n", f"{name[:-1]}p"):
+            edit(made.restart, pool, ..., held[pool] * spread["pft"])
+    return made
+
+
+def columns_of(held: dict[str, np.ndarray], cell: int) -> np.ndarray:
+    here = (held["cols1d_gridcell_index"] == cell + 1) & (held["cols1d_ityplun"] == 1)
+    return np.flatnonzero(here & (held["cols1d_ityp"] == 1))
+
+
+def test_the_mean_of_a_divided_cell_is_the_prediction_and_its_parts_keep_their_proportions(
+    world: World, tmp_path: Path
+) -> None:
+    predictions, values = predictions_of(world.restart, tmp_path / "predictions.nc")
+    control, output = tmp_path / "control.nc", tmp_path / "out.nc"
+    run(world, world.restart, None, control)
+    report = run(world, world.restart, predictions, output)
+    assert report["audit"]["errors"] == 0
+    before, after = contents(control), contents(output)
+    for cell in range(4):
+        columns = columns_of(after, cell)
+        assert len(columns) == 2
+        weight = after["cols1d_wtxy"][columns]
+        for name in LAYERS:
+            mean = weight @ after[name][columns, :10] / weight.sum()
+            np.testing.assert_allclose(mean, values[name][cell], rtol=1e-12)
+            own = before[name][columns, :10]
+            np.testing.assert_allclose(
+                after[name][columns[0], :10] / after[name][columns[1], :10], own[0] / own[1], rtol=1e-12
+            )
+        for name in WOOD:
+            for pft in np.flatnonzero((world.cover[cell] > 0.0) & (np.arange(17) % 12 > 0)):
+                on = np.isin(after["pfts1d_column_index"] - 1, columns) & (after["pfts1d_itypveg"] == pft)
+                rows = np.flatnonzero(on)
+                weight = after["pfts1d_wtxy"][rows]
+                if pft < 12:
+                    mean = weight @ after[name][rows] / weight.sum()
+                    assert mean == pytest.approx(values[name][cell, pft], rel=1e-12)
+                    ratio = before[name][rows[0]] / before[name][rows[1]]
+                    assert after[name][rows[0]] / after[name][rows[1]] == pytest.approx(ratio, rel=1e-12)
+    # N follows from C on each column.
+    soil = np.concatenate([columns_of(after, cell) for cell in range(4)])
+    np.testing.assert_allclose(
+        after["soil3n_vr"][soil, :10], after["soil3c_vr"][soil, :10] / 10.0, rtol=1e-12
+    )
+
+
+def test_parts_that_hold_nothing_all_get_the_prediction(world: World, tmp_path: Path) -> None:
+    for name in ("litr2c_vr", "litr2n_vr", "litr2p_vr"):
+        edit(world.restart, name, ..., 0.0)
+    predictions, values = predictions_of(world.restart, tmp_path / "predictions.nc")
+    run(world, world.restart, predictions, tmp_path / "out.nc")
+    held = contents(tmp_path / "out.nc")
+    for cell in range(4):
+        for column in columns_of(held, cell):
+            np.testing.assert_array_equal(held["litr2c_vr"][column, :10], values["litr2c_vr"][cell])
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_neither_the_block_size_nor_the_order_on_file_matters(tmp_path: Path, shuffle: bool) -> None:
+    world = make_world(tmp_path / "world", seed=4, cells=5, topounits="soil", shuffle=shuffle)
+    edit(world.restart, "soil3c_vr", 0, raw(world.restart, "soil3c_vr")[0] * 1.7)
+    edit(world.restart, "soil3n_vr", 0, raw(world.restart, "soil3n_vr")[0] * 1.7)
+    edit(world.restart, "soil3p_vr", 0, raw(world.restart, "soil3p_vr")[0] * 1.7)
+    predictions, _ = predictions_of(world.restart, tmp_path / "predictions.nc")
+    made = []
+    for chunk in (1, 2, 8192):
+        output = tmp_path / f"{chunk}" / "out.nc"
+        output.parent.mkdir()
+        run(world, world.restart, predictions, output, chunk)
+        made.append(output.read_bytes())
+    assert made[0] == made[1] == made[2]
+
+
+def test_cells_of_a_real_restart_that_topounits_divide_keep_their_stocks(
+    elm_sample: Path, tmp_path: Path
+) -> None:
+    """Parts that hold what the cell held get what the whole cell gets."""
+    whole = elm_sample / RESTART
+    parts = divided(whole, tmp_path / "parts.nc", {0: 0.3, 11: 0.5, 23: 0.8})
+    files = World(
+        whole,
+        elm_sample / "surfdata.biomes.1d.nc",
+        elm_sample / "clm_params_c211124.nc",
+        elm_sample / "CNP_parameters_c180529.nc",
+        *[np.empty(0)] * 5,
+    )
+    predictions, _ = predictions_of(whole, tmp_path / "predictions.nc")
+    reports = [
+        run(files, restart, predictions, tmp_path / f"{name}-out.nc")
+        for name, restart in (("whole", whole), ("parts", parts))
+    ]
+    assert [report["audit"]["errors"] for report in reports] == [0, 0]
+    first, second = (report["variables_changed"] for report in reports)
+    for name in (*LAYERS, *WOOD, "totsomc", "labilep_vr"):
+        assert second[name]["before"] == pytest.approx(first[name]["before"], rel=1e-12)
+        assert second[name]["after"] == pytest.approx(first[name]["after"], rel=1e-12)
+
+
+# -- within a cell ----------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), layered=st.booleans())
+def test_what_parts_get_has_the_prediction_as_its_mean_and_is_never_negative(
+    seed: int, layered: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    group = rng.integers(0, 5, 12)
+    shape: tuple[int, ...] = (12, 3) if layered else (12,)
+    own = rng.uniform(0.0, 5.0, shape) * (rng.random(shape) > 0.3)
+    weight = rng.uniform(0.0, 1.0, 12) * (rng.random(12) > 0.2)
+    predicted = rng.uniform(0.0, 9.0, (5, *shape[1:]))[group]
+    found = within_cells(predicted, own, group, weight)
+    assert np.all(found >= 0.0)
+    for number in np.unique(group):
+        rows = np.flatnonzero(group == number)
+        share = weight[rows] if weight[rows].sum() > 0.0 else np.ones(len(rows))
+        mean = np.tensordot(share / share.sum(), found[rows], axes=1)
+        np.testing.assert_allclose(mean, predicted[rows[0]], rtol=1e-12, atol=1e-300)
+        if len(rows) == 1:
+            np.testing.assert_array_equal(found[rows], predicted[rows])
+
+
+def test_parts_of_which_some_owe_all_get_the_prediction() -> None:
+    found = within_cells(
+        np.array([-3.0, -3.0]), np.array([2.0, -5.0]), np.array([1, 1]), np.array([0.5, 0.5])
+    )
+    np.testing.assert_array_equal(found, [-3.0, -3.0])
+
+
+def test_the_mean_itself_changes_no_bit() -> None:
+    own, weight = np.array([0.1, 0.7, 0.2]), np.array([0.3, 0.3, 0.3])
+    mean = np.full(3, float(weight @ own / weight.sum()))
+    np.testing.assert_array_equal(within_cells(mean, own, np.zeros(3, dtype=int), weight), own)
+
+
+# -- cells without natural vegetation ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("predicted", [True, False])
+def test_a_cell_without_a_soil_column_keeps_every_byte(tmp_path: Path, predicted: bool) -> None:
+    world = make_world(tmp_path / "world", seed=2, cells=4, ice=True, barren=(1,))
+    predictions = predictions_of(world.restart, tmp_path / "predictions.nc")[0] if predicted else None
+    report = run(world, world.restart, predictions, tmp_path / "out.nc")
+    before, after = contents(world.restart), contents(tmp_path / "out.nc")
+    for dimension, index in (("column", "cols1d_gridcell_index"), ("pft", "pfts1d_gridcell_index")):
+        rows = np.flatnonzero(before[index] == 2)
+        assert len(rows) == 1
+        with netCDF4.Dataset(world.restart) as d:
+            names = [name for name, v in d.variables.items() if v.dimensions[:1] == (dimension,)]
+        for name in names:
+            assert after[name][rows].tobytes() == before[name][rows].tobytes(), name
+    (note,) = [n for n in report["audit"]["findings"] if n["variable"] == "cols1d_ityp"]
+    assert (note["severity"], note["cell"], note["further"]) == ("note", 2, 0)
+    assert "no column is of natural vegetation" in note["problem"]
+
+
+def test_what_the_other_cells_get_does_not_depend_on_it(elm_sample: Path, tmp_path: Path) -> None:
+    whole = elm_sample / RESTART
+    less = without_soil(whole, tmp_path / "less.nc", 3, 20)
+    files = World(
+        whole,
+        elm_sample / "surfdata.biomes.1d.nc",
+        elm_sample / "clm_params_c211124.nc",
+        elm_sample / "CNP_parameters_c180529.nc",
+        *[np.empty(0)] * 5,
+    )
+    predictions, _ = predictions_of(whole, tmp_path / "predictions.nc")
+    for name, restart in (("whole", whole), ("less", less)):
+        run(files, restart, predictions, tmp_path / f"{name}-out.nc")
+    one, other = contents(tmp_path / "whole-out.nc"), contents(tmp_path / "less-out.nc")
+    kept = ~(np.isin(one["cols1d_gridcell_index"], (4, 21)) & (one["cols1d_ityplun"] == 1))
+    for name in (*LAYERS, "soil4n_vr", "labilep_vr"):
+        np.testing.assert_array_equal(other[name], one[name][kept])
+
+
+def test_a_soil_column_of_another_type_is_an_error_of_the_audit_and_no_base(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "world", urban=False, lake=False, shuffle=False)
+    edit(world.restart, "cols1d_ityp", 0, 71)
+    (error,) = audit_restart(world.restart).errors
+    assert (error.variable, error.cell, error.value) == ("cols1d_ityp", 1, 71.0)
+    with pytest.raises(InputError, match=r"cols1d_ityp cell 1 .*another type than that of its landunit"):
+        run(world, world.restart, None, tmp_path / "out.nc")
+    assert not (tmp_path / "out.nc").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda d: d["cols1d_topounit_index"].__setitem__(slice(None), 1),
+            r"topounit 1 has \d+ soil columns; expected one in each topounit at most; use a run without hill",
+        ),
+        (lambda d: d["cols1d_ityp"].__setitem__(slice(None), 5), "no column is of natural vegetation"),
+    ],
+)
+def test_soil_columns_that_share_a_topounit_or_are_none_at_all_are_refused(
+    world: World, tmp_path: Path, change: Callable[[netCDF4.Dataset], None], words: str
+) -> None:
+    with netCDF4.Dataset(world.restart, "r+") as d:
+        change(d)
+    with pytest.raises(InputError, match=words):
+        run(world, world.restart, None, tmp_path / "out.nc")
+    with pytest.raises(InputError, match=words):
+        audit_restart(world.restart)
