@@ -108,13 +108,13 @@ def _domain_lines(domain: DomainSummary) -> Iterator[str]:
         )
         if restart.cells_without_soil:
             yield (
-                f"cells without a column of natural vegetation: {restart.cells_without_soil}; not trained on, "
-                "not predicted, left as they are by the injection"
+                f"cells without a column of natural vegetation: {restart.cells_without_soil}; not "
+                "trained on, not predicted, left as they are by the injection"
             )
         if restart.soil_columns > restart.cells - restart.cells_without_soil:
             yield (
-                f"columns of natural vegetation: {restart.soil_columns}, as topounits divide cells; a cell is "
-                "known by its means, and its columns keep their proportions"
+                f"columns of natural vegetation: {restart.soil_columns}, as topounits divide cells; a cell "
+                "is known by its means, and its columns keep their proportions"
             )
         yield "cells by landunit: " + ", ".join(
             f"{name} {count}" for name, count in restart.landunits.items()
