@@ -60,8 +60,7 @@ from phase_lib.elm.pools import (
 from phase_lib.elm.restart import restart_header
 from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND, column_stock
 from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, SCALARAVG_YEARS
-from phase_lib.elm.subgrid import compare_cover, read_subgrid
-from phase_lib.elm.surface import Fields, open_fields, read_surface
+from phase_lib.elm.surface import Fields, open_fields
 from phase_lib.elm.tallies import DeadWood, Majority, Places, SlowSoil
 
 Severity = Literal["error", "note"]
@@ -317,9 +316,9 @@ class _Stocks:
     """SOM and its litter by column, gC m-2.
 
     Attributes:
-        peat: columns with more SOM than peat, of those whose SOM can be judged.
+        peat: columns of natural vegetation with more SOM than peat, of those whose SOM can be judged.
         much, no_soil: columns with more than peat, and with more than any soil.
-        unfed: columns with more soil2 than their litter feeds.
+        unfed: columns of natural vegetation with more soil2 than their litter feeds.
     """
 
     def __init__(self) -> None:
@@ -332,10 +331,12 @@ class _Stocks:
         som = sum((stocks.get(name, none) for name in COLUMN_TOTALS["totsomc"]), start=none)
         litter = stocks.get("litr2c_vr", none) + stocks.get("litr3c_vr", none)
         soil2, cell = stocks.get("soil2c_vr", none), rows.cell
-        self.peat.add(som > _SOM_JUDGED, som > _PEAT, cell, som)
+        # Crop columns tell nothing of the whole file: there may be as many, and they get no prediction.
+        natural = rows.soil
+        self.peat.add(natural & (som > _SOM_JUDGED), som > _PEAT, cell, som)
         self.much.add((som > _PEAT) & (som <= _NO_SOIL), cell, som)
         self.no_soil.add(som > _NO_SOIL, cell, som)
-        fed = (litter > _SOIL2_JUDGED) & (soil2 > _SOIL2_JUDGED)
+        fed = natural & (litter > _SOIL2_JUDGED) & (soil2 > _SOIL2_JUDGED)
         share = soil2 / np.where(fed, litter, np.inf)
         self.unfed.add(fed, share > _SOIL2_PER_LITTER, cell, share)
 
@@ -361,7 +362,7 @@ class _Labile:
         cell, found = rows.cell[rows.soil], labile[rows.soil].mean(axis=1)
         if mapped is None:
             self.poor.add(np.ones(len(cell), dtype=bool), found < _LABILE_LEAST, cell, found)
-        elif len(cell):
+        else:
             right = mapped.read("LABILE_P", cell) / MINERAL_P_DEPTH_M
             rich = right > 0.0
             share = found / np.where(rich, right, np.inf)
@@ -461,7 +462,6 @@ class _Audit:
         places: Places,
         expected: str = "",
         quantity: str = "",
-        pft: int | None = None,
     ) -> None:
         """A finding about places that were counted block by block; their value is left out if it is NaN."""
         if places.count:
@@ -475,7 +475,6 @@ class _Audit:
                 places.cell + 1,
                 float(self.grid.lat[places.cell]),
                 float(self.grid.lon[places.cell]),
-                pft,
                 further=places.count - 1,
             )
 
@@ -654,20 +653,19 @@ class _Audit:
         )
 
     def check_cover(self, surface: str | Path) -> None:
-        """Cover against the surface file, as ELM compares it on reading.
+        """Cover, of divided cells its mean, against the surface file, as ELM compares it on reading.
 
         Raises:
             InputError: the surface file holds something else than percentages.
         """
         problem = f"differs from PCT_NAT_PFT of the surface file by more than {PFT_WEIGHT_TOLERANCE:g}"
-        if self.grid.divided:
-            self._check_mean_cover(surface, problem)
-            return
         with open_fields(surface, ["PCT_NAT_PFT"], self.grid.lat, self.grid.lon) as fields:
             for block in self.grid.of_patches(_PATCH_ROWS, covered=False):
                 first = int(block.cell.min())
                 percent = fields.read("PCT_NAT_PFT", np.arange(first, int(block.cell.max()) + 1))
-                unsound = ~np.all((percent >= 0.0) & (percent <= _MOST_PERCENT), axis=1)
+                unsound = np.zeros(len(percent), dtype=bool)
+                unsound[block.cell - first] = True  # of other cells the file may hold anything
+                unsound &= ~np.all((percent >= 0.0) & (percent <= _MOST_PERCENT), axis=1)
                 if np.any(unsound):
                     cell = first + int(np.argmax(unsound))
                     raise InputError(
@@ -676,9 +674,10 @@ class _Audit:
                         expected="0 to 100",
                         remedy="repair the surface data",
                     )
-                compared = block.natural & (block.pft < percent.shape[1])
+                cover = self._cover_of_cells(block) if self.grid.divided else block.wtcol
+                compared = block.natural & (block.pft < percent.shape[1]) & ~np.isnan(cover)
                 right = percent[block.cell - first, np.where(compared, block.pft, 0)] / 100.0
-                off = compared & ~(np.abs(block.wtcol - right) <= PFT_WEIGHT_TOLERANCE)
+                off = compared & ~(np.abs(cover - right) <= PFT_WEIGHT_TOLERANCE)
                 self.add_where(
                     "error",
                     "pfts1d_wtcol",
@@ -686,20 +685,22 @@ class _Audit:
                     off,
                     block,
                     "patch",
-                    block.wtcol,
+                    cover,
                     right,
                 )
 
-    def _check_mean_cover(self, surface: str | Path, problem: str) -> None:
-        """The same where topounits divide cells, by the means of the cells."""
-        grid = read_subgrid(self.path, self.dataset)
-        percent = read_surface(surface, ["PCT_NAT_PFT"], grid.lat, grid.lon)["PCT_NAT_PFT"]
-        difference = compare_cover(grid.cover, np.where(grid.has_soil[:, None], percent, 0.0))
-        places = Places(difference.cells, difference.cell, difference.cover)
-        expected = f"{difference.expected:.9g}"
-        self.add_places(
-            "error", "pfts1d_wtcol", f"{problem}: ELM aborts", places, expected, pft=difference.pft
-        )
+    def _cover_of_cells(self, block: Block) -> np.ndarray:
+        """Share of the natural vegetation's ground of its cell under the PFT of each patch (row).
+
+        NaN where no column of the cell has ground, as ELM gives topounits areas that a restart does not hold.
+        """
+        low = int(block.column.min())
+        weight = np.asarray(self.variables["cols1d_wtxy"][low : int(block.column.max()) + 1])
+        ground = np.where(block.natural, weight[block.column - low] * block.wtcol, 0.0)
+        cell = block.cell - block.cell.min()
+        of_pft = cell.astype(np.int64) * NATPFT + np.where(block.natural, block.pft, 0)
+        whole = np.bincount(cell, ground)[cell]
+        return np.bincount(of_pft, ground)[of_pft] / np.where(whole > 0.0, whole, np.nan)
 
     def check_soil_columns(self) -> None:
         """Cells without a column of natural vegetation, and columns of it that are of another type."""
@@ -743,7 +744,7 @@ class _Audit:
         stocks_seen, labile_seen = _Stocks(), _Labile()
         with ExitStack() as stack:
             mapped = None
-            if surface is not None and self.normal:
+            if surface is not None and self.normal and "labilep_vr" in layered:
                 mapped = stack.enter_context(open_fields(surface, ["LABILE_P"], self.grid.lat, self.grid.lon))
             for rows in self.blocks("layer"):
                 pools: dict[str, np.ndarray] = {}
@@ -757,7 +758,9 @@ class _Audit:
                 self._check_mineral_n(pools, good, rows)
                 self._check_totals(stocks, rows)
                 none = np.zeros(len(rows))
-                self.slow.add(stocks.get("soil3c_vr", none), stocks.get("soil4c_vr", none), rows.cell)
+                self.slow.add(
+                    stocks.get("soil3c_vr", none), stocks.get("soil4c_vr", none), rows.cell, rows.soil
+                )
                 stocks_seen.add(stocks, rows)
                 if self.normal and "labilep_vr" in pools:
                     labile_seen.add(pools["labilep_vr"], rows, mapped)

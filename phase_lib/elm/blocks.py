@@ -126,6 +126,7 @@ class Blocks:
         self._cell = self._index("cols1d_gridcell_index", "gridcell", slice(None))
         self._soil = self._find_soil()
         self.divided = bool(np.any(np.bincount(self._cell[self._soil]) > 1))
+        self._ends_of: dict[str, np.ndarray] = {}
         if self.divided:
             self._refuse_shared_topounits()
         self.columns = self._with_biogeochemistry()
@@ -153,7 +154,7 @@ class Blocks:
     def of_columns(self, step: int) -> Iterator[Block]:
         """Blocks of `step` columns; rows are those with biogeochemistry, and a block has at least one."""
         none = np.empty(0)
-        for start, stop in self._spans(len(self.columns), step, lambda rows: self._cell[rows]):
+        for start, stop in self._spans("column", len(self.columns), step, lambda rows: self._cell[rows]):
             rows = np.flatnonzero(self.columns[start:stop])
             if len(rows):
                 column = rows + start
@@ -166,7 +167,7 @@ class Blocks:
             step: patches of a block.
             covered: only patches that cover ground.
         """
-        for start, stop in self._spans(self.npatches, step, self._cell_of_patches):
+        for start, stop in self._spans("pft", self.npatches, step, self._cell_of_patches):
             column, pft, wtcol = (np.asarray(self._rows[name][start:stop]) for name in _OF_PATCHES)
             counts = self.columns[column - 1]
             if covered:
@@ -176,25 +177,41 @@ class Blocks:
                 on = column[rows] - 1
                 yield Block(start, stop, rows, self._cell[on], self._soil[on], on, pft[rows], wtcol[rows])
 
+    def cells_with_biogeochemistry(self) -> np.ndarray:
+        """0-based cells that have a column with biogeochemistry, increasing."""
+        return np.flatnonzero(np.bincount(self._cell[self.columns], minlength=self.ncells))
+
     def _spans(
-        self, length: int, step: int, cell_of: Callable[[slice], np.ndarray]
+        self, dimension: str, length: int, step: int, cell_of: Callable[[slice], np.ndarray]
     ) -> Iterator[tuple[int, int]]:
         """Ranges of about `step` rows, of whole cells where topounits divide them."""
         if not self.divided:
             for start in range(0, length, step):
                 yield start, min(start + step, length)
             return
-        cell = np.concatenate([cell_of(slice(i, i + INDEX_ROWS)) for i in range(0, length, INDEX_ROWS)])
-        ends = np.append(np.flatnonzero(np.diff(cell)) + 1, length)
-        if len(ends) > len(np.unique(cell)):
-            yield 0, length
-            return
+        ends = self._ends(dimension, length, cell_of)
         start = 0
         while start < length:
-            fitting = ends[(ends > start) & (ends <= start + step)]
-            stop = int(fitting[-1] if len(fitting) else ends[ends > start][0])
+            # The last cell that ends within the step, or else the first.
+            last = np.searchsorted(ends, start + step, side="right") - 1
+            stop = int(ends[max(last, np.searchsorted(ends, start, side="right"))])
             yield start, stop
             start = stop
+
+    def _ends(self, dimension: str, length: int, cell_of: Callable[[slice], np.ndarray]) -> np.ndarray:
+        """Where the rows of cells end; the end of all where those of a cell do not follow each other."""
+        if dimension not in self._ends_of:
+            ends, seen, last = [], np.zeros(self.ncells, dtype=bool), -1
+            for start in range(0, length, INDEX_ROWS):
+                cell = cell_of(slice(start, start + INDEX_ROWS))
+                seen[cell] = True
+                ends.append(start + np.flatnonzero(np.diff(cell, prepend=last)))
+                last = cell[-1]
+            # The first cell starts at 0, where none ends.
+            found = np.append(np.concatenate(ends)[1:], length)
+            scattered = len(found) > np.count_nonzero(seen)
+            self._ends_of[dimension] = np.array([length]) if scattered else found
+        return self._ends_of[dimension]
 
     def _cell_of_patches(self, rows: slice) -> np.ndarray:
         return np.asarray(self._cell[np.asarray(self._rows["pfts1d_column_index"][rows]) - 1])
@@ -209,6 +226,13 @@ class Blocks:
 
     def _index(self, name: str, dimension: str, rows: slice) -> np.ndarray:
         """A 1-based index variable as 0-based rows of the dimension that it points into."""
+        if dimension not in self._dataset.dimensions:
+            raise InputError(
+                self._path,
+                f"dimension {dimension} is missing",
+                expected=f"the one that {name} points into",
+                remedy="use the restart as ELM wrote it",
+            )
         index, size = np.asarray(self._variable(name)[rows]), self._dataset.dimensions[dimension].size
         wrong = (index < 1) | (index > size)
         if np.any(wrong):
@@ -242,6 +266,7 @@ class Blocks:
         unit, name = self._cell, "cell"
         if "cols1d_topounit_index" in self._rows:
             unit, name = self._index("cols1d_topounit_index", "topounit", slice(None)), "topounit"
+            self._refuse_strange_topounits(unit)
         counts = np.bincount(unit[self._soil])
         if np.any(counts > 1):
             bad = int(np.argmax(counts > 1))
@@ -250,6 +275,22 @@ class Blocks:
                 f"cols1d_ityp: {name} {bad + 1} has {counts[bad]} soil columns",
                 expected="one in each topounit at most",
                 remedy="use a run without hillslope or tundra columns",
+            )
+
+    def _refuse_strange_topounits(self, unit: np.ndarray) -> None:
+        """Refuses soil columns whose topounit (column) lies in another cell than they do."""
+        if "topo1d_gridcell_index" not in self._rows:
+            return
+        cell = self._index("topo1d_gridcell_index", "gridcell", slice(None))[unit]
+        strange = self._soil & (cell != self._cell)
+        if np.any(strange):
+            first = int(np.argmax(strange))
+            raise InputError(
+                self._path,
+                f"cols1d_topounit_index: column {first + 1} of cell {self._cell[first] + 1} lies on "
+                f"topounit {unit[first] + 1} of cell {cell[first] + 1}",
+                expected="a topounit of its cell",
+                remedy="the restart is damaged: use another copy",
             )
 
     def _with_biogeochemistry(self) -> np.ndarray:

@@ -118,6 +118,15 @@ class Subgrid:
         return np.bincount(self.soil.cell, minlength=self.ncells) > 0
 
     @property
+    def cover_known(self) -> np.ndarray:
+        """True where the cover of a cell follows from its columns (gridcell).
+
+        It does not where none of several columns has ground: a restart does not hold the areas of topounits.
+        """
+        columns = np.bincount(self.soil.cell, minlength=self.ncells)
+        return (columns == 1) | (self.soil_fraction > 0.0)
+
+    @property
     def natural_pfts(self) -> int:
         """PFTs that have a patch on the soil columns: 17, or 15 beside a crop landunit."""
         return int(np.count_nonzero(np.any(self.soil.patch >= 0, axis=0)))
@@ -226,18 +235,24 @@ class CoverDifference:
 
 
 def compare_cover(
-    cover: np.ndarray, pct_nat_pft: np.ndarray, tolerance: float = PFT_WEIGHT_TOLERANCE
+    cover: np.ndarray,
+    pct_nat_pft: np.ndarray,
+    known: np.ndarray | None = None,
+    tolerance: float = PFT_WEIGHT_TOLERANCE,
 ) -> CoverDifference:
     """Compares the cover of a restart with the surface data, as ELM does on reading a restart.
 
     Args:
         cover: share of the soil column under each PFT (gridcell, natpft).
         pct_nat_pft: `PCT_NAT_PFT` of the same cells (gridcell, 15 or 17), %.
+        known: True for cells that are compared (gridcell); all of them if None.
         tolerance: largest difference in share that ELM lets pass.
     """
     expected = np.zeros(cover.shape)
     expected[:, : pct_nat_pft.shape[1]] = pct_nat_pft[:, : cover.shape[1]] / 100.0
     difference = np.abs(cover - expected)
+    if known is not None:
+        difference[~known] = 0.0
     cell, pft = (int(i) for i in np.unravel_index(np.argmax(difference), difference.shape))
     return CoverDifference(
         int(np.count_nonzero(np.any(~(difference <= tolerance), axis=1))),

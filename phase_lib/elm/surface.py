@@ -14,7 +14,7 @@ from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import FILL_THRESHOLD, LATITUDE_UNITS, LONGITUDE_UNITS, NATPFT
 from phase_lib.elm.coordinates import AREA_UNITS, area_km2, check_coordinates
 from phase_lib.elm.matching import match_cells
-from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.netcdf import get_variable, is_fill, open_dataset
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import SURFACE_P
 
@@ -70,13 +70,17 @@ class TopounitMean:
         self.ndim, self.dtype = len(without), np.dtype(np.float64)
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        """Means of the cells that a key of the field without topounits selects; NaN where none counts."""
+        """Means of the cells that a key of the field without topounits selects.
+
+        NaN where no topounit counts, or where one that does holds fill.
+        """
         full = self._full(key)
         values = np.asarray(
             self._variable[(*full[: self._axis], slice(None), *full[self._axis :])], dtype=np.float64
         )
         kept = sum(isinstance(part, slice) for part in full[: self._axis])
-        values = np.moveaxis(values, kept, 0)
+        # Fill in a mean would not be known as such any more.
+        values = np.moveaxis(np.where(is_fill(self._variable, values), np.nan, values), kept, 0)
         if len(values) == 1:
             return np.asarray(values[0])
         weight = self._weight(full[self.ndim - self._weights[0].ndim + 1 :])
@@ -259,6 +263,8 @@ class Fields:
     def read(self, name: str, cell: np.ndarray) -> np.ndarray:
         """Values of cells (n), which may come twice and in any order: (n) or (n, levels)."""
         field, horizontal = self._fields[name], self._horizontal[name]
+        if len(cell) == 0:
+            return np.empty((0, *field.shape[: field.ndim - horizontal]))
         # Points in a line of the grid; a list of cells has one in each.
         width = int(np.prod(field.shape[field.ndim - horizontal + 1 :]))
         row = self._row[cell]

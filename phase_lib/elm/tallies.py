@@ -79,7 +79,7 @@ class SlowSoil:
         judged: soil3 (gC m-2) above which a column is compared with `high`.
 
     Attributes:
-        columns: number of columns.
+        columns: number of columns of natural vegetation.
         soil3, soil4: sums over the columns, gC m-2.
         judged3, judged4: the same over those that are compared with `high`.
         richest3, richest4: columns with the most of a pool.
@@ -89,6 +89,8 @@ class SlowSoil:
 
     #: Less soil3 (gC m-2) is no soil whose ratio says anything.
     LEAST = 1.0
+    #: In place of no soil3 at all, gC m-2.
+    _NOTHING = 1.0e-8
 
     def __init__(self, cells: int, low: float, high: float, judged: float) -> None:
         self._low, self._high, self._judged = low, high, judged
@@ -98,13 +100,12 @@ class SlowSoil:
         self.low, self.high = Places(), Places()
         self.low_ratio = np.full(cells, np.nan, dtype=np.float32)
 
-    def add(self, soil3: np.ndarray, soil4: np.ndarray, cell: np.ndarray) -> None:
-        """Adds a block of columns: carbon (n), gC m-2, and cells (n)."""
-        self.columns += len(cell)
+    def add(self, soil3: np.ndarray, soil4: np.ndarray, cell: np.ndarray, natural: np.ndarray) -> None:
+        """Adds a block of columns: carbon (n), gC m-2, cells (n), and which are natural vegetation's (n)."""
+        self.columns += int(np.count_nonzero(natural))
         self.soil3 += float(soil3.sum())
         self.soil4 += float(soil4.sum())
-        held = soil3 > 0.0
-        ratio = soil4 / np.where(held, soil3, np.inf)
+        ratio = soil4 / np.maximum(soil3, self._NOTHING)
         self.richest3.add(soil3, ratio, cell)
         self.richest4.add(soil4, ratio, cell)
         low = (soil3 > self.LEAST) & (ratio < self._low)

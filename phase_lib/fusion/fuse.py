@@ -463,7 +463,9 @@ class _Batch:
         if reference is None:
             return
         cover, wanted = reference.cover(cells), self.sources.restart.cover(cells)
-        self.findings.add("label_cover_differs", cells, np.abs(cover - wanted) > PFT_WEIGHT_TOLERANCE)
+        natural = self.sources.restart.has_soil(cells)
+        differs = np.abs(cover - wanted) > PFT_WEIGHT_TOLERANCE
+        self.findings.add("label_cover_differs", cells, differs & natural[:, None])
         attributes = {"space": "normal", "model_year": np.int32(reference.header.year)}
         soil = reference.soil(cells)
         # What the inputs cover needs a label, also where the reference has no patch of it.
@@ -476,6 +478,8 @@ class _Batch:
             checked = self.findings.check("label", cells, name, values[cells], plausible(name))
             _put(dataset, f"Y_{name}", ("gridcell",), checked, FLUX_UNITS, "target", **attributes)
         if self.sources.reference_ad is not None:
+            lacking = natural & ~self.sources.reference_ad.has_soil(cells)
+            self.findings.add("label_cover_differs", cells, lacking)
             soil = self.sources.reference_ad.soil(cells)
             scalaravg, _ = self.sources.reference_ad.layers("scalaravg_col", soil)
             tiny = just_above_switch(scalaravg, self.settings.label_min_scalaravg)

@@ -65,6 +65,10 @@ class RestartSource:
         """Share of the natural vegetation's ground under each PFT (n, natpft)."""
         return self.subgrid.cover[self.row[cells]]
 
+    def has_soil(self, cells: slice) -> np.ndarray:
+        """True where a cell has a column of natural vegetation (n)."""
+        return self.subgrid.has_soil[self.row[cells]]
+
     def soil(self, cells: slice) -> SoilColumns:
         """The soil columns of the cells."""
         return self.subgrid.soil_of(self.row[cells])

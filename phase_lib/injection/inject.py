@@ -224,8 +224,9 @@ def _mineral_p_of(
     blocks = base.blocks
     maps = stack.enter_context(open_fields(surface, [*SURFACE_P, "SOIL_ORDER"], blocks.lat, blocks.lon))
     file, smax, ks, names = _sorption(None if soil_params is None else require_file(soil_params), params)
-    for start in range(0, blocks.ncells, _BLOCK_VALUES):
-        cells = np.arange(start, min(start + _BLOCK_VALUES, blocks.ncells))
+    used = blocks.cells_with_biogeochemistry()
+    for start in range(0, len(used), _BLOCK_VALUES):
+        cells = used[start : start + _BLOCK_VALUES]
         for name in SURFACE_P:
             _check_map(surface, name, maps.read(name, cells), cells, blocks)
         _check_order(surface, maps.read("SOIL_ORDER", cells), cells, file, smax, ks, names)
@@ -435,7 +436,15 @@ class _Injection:
         values[gets] = self.predictions.layers(name, cell[gets])
         if self.base.blocks.divided:
             own = self.editor.get(name)[gets, :NLEVDECOMP]
-            values[gets] = within_cells(values[gets], own, cell[gets], self._share[gets])
+            values[gets] = self._parts(name, values[gets], own, cell[gets], self._share[gets])
+        return values
+
+    def _parts(
+        self, name: str, predicted: np.ndarray, own: np.ndarray, group: np.ndarray, share: np.ndarray
+    ) -> np.ndarray:
+        """What the parts of cells get that topounits divide."""
+        values, lost = within_cells(predicted, own, group, share)
+        self.clipped[f"{name}: parts of a cell too unlike, all get the prediction"] += lost
         return values
 
     def _soil_pool(
@@ -575,7 +584,7 @@ class _Injection:
         values[gets], meant[gets] = self.predictions.patches(name, cell[gets], pft[gets])
         if self.base.blocks.divided:
             own, group = self.editor.get(name)[meant], cell[meant].astype(np.int64) * NATPFT + pft[meant]
-            values[meant] = within_cells(values[meant], own, group, self._share[meant])
+            values[meant] = self._parts(name, values[meant], own, group, self._share[meant])
         return values, meant
 
     def _replace_plants(self, cell: np.ndarray, pft: np.ndarray, gets: np.ndarray) -> None:
@@ -768,7 +777,8 @@ def inject(
     A base in AD is taken to normal mode first: F alone up to the start of model year 40, F / scalaravg_col
     later, displayed dead wood times the mortality factor, mineral P from the surface file. Predictions then
     replace what they hold, in covered patches and in the soil column of each cell; N and P follow from C.
-    Where topounits divide a cell, its columns keep their proportions. A cell without a soil column keeps all.
+    Where topounits divide a cell, its columns keep their proportions. A cell without a soil column gets no
+    prediction.
 
     Args:
         restart: base, AD or normal; never modified.

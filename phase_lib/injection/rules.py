@@ -11,15 +11,20 @@ from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, mineral_p
 
 #: Below this carbon (gC m-3) a layer's own ratios are round-off.
 _RATIO_NOISE = 1.0e-6
-#: A prediction this close to the mean of the columns is that mean, reckoned in another order.
+#: A prediction this close to the mean of the parts is that mean, reckoned in another order.
 _SAME_MEAN = 1.0e-13
+#: A part with more than this times the mean of its cell says nothing of centuries to come.
+_MOST_CONTRAST = 10.0
 
 
-def within_cells(predicted: np.ndarray, own: np.ndarray, group: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def within_cells(
+    predicted: np.ndarray, own: np.ndarray, group: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, int]:
     """What the columns, or the patches of one PFT, of a cell get where topounits divide it.
 
     A prediction is the mean of a cell. Its parts keep their proportions, so that their mean becomes the
-    prediction; all get the same where they hold nothing, or where some hold and some owe.
+    prediction. All get the prediction itself where they hold next to nothing, where some hold and some owe,
+    or where one has more than ten times the mean; parts without ground get it in any case.
 
     Args:
         predicted: of the cell of each row (row, ...).
@@ -28,7 +33,8 @@ def within_cells(predicted: np.ndarray, own: np.ndarray, group: np.ndarray, weig
         weight: share of the cell of each row (row).
 
     Returns:
-        New values (row, ...); the prediction itself where a row is alone in its group.
+        New values (row, ...), what the rows hold where the prediction is their mean, and the prediction
+        where a row is alone in its group; and how many groups lost their proportions.
     """
     _, first, place, count = np.unique(group, return_index=True, return_inverse=True, return_counts=True)
     wide = (slice(None), *[None] * (own.ndim - 1))
@@ -39,15 +45,20 @@ def within_cells(predicted: np.ndarray, own: np.ndarray, group: np.ndarray, weig
         return sums
 
     whole = total(weight)
-    # Where none has weight, all count alike.
+    # Where none has ground, all count alike.
     share = np.where(
         whole[place] > 0.0, weight / np.where(whole > 0.0, whole, 1.0)[place], 1.0 / count[place]
     )
-    mean = total(own * share[wide])
-    kept = (mean != 0.0) & (total(own * mean[place] < 0.0) == 0) & (count > 1)[wide]
-    scaled = own / np.where(kept, mean, 1.0)[place] * predicted
-    same = np.abs(predicted[first] - mean) <= _SAME_MEAN * np.abs(mean)
-    return np.where(kept[place], np.where(same[place], own, scaled), predicted)
+    counts = (share > 0.0)[wide]
+    mean = total(np.where(counts, own, 0.0) * share[wide])
+    some = np.abs(mean) > _RATIO_NOISE * np.abs(predicted[first])
+    ratio = np.where(counts, own / np.where(some, mean, 1.0)[place], 1.0)
+    unlike = total((ratio < 0.0) | (ratio > _MOST_CONTRAST)) > 0
+    several = (count > 1)[wide]
+    same = several & (np.abs(predicted[first] - mean) <= _SAME_MEAN * np.abs(mean))
+    kept = several & some & ~unlike
+    lost = int(np.count_nonzero(several & some & unlike & ~same))
+    return np.where(same[place], own, np.where(kept[place], ratio * predicted, predicted)), lost
 
 
 def soil_nutrients(carbon: np.ndarray, cn: float, cp: float) -> tuple[np.ndarray, np.ndarray]:

@@ -102,8 +102,7 @@ def check_cover(restart: Restart, surface: Path) -> Iterator[Finding]:
     """The cover of a restart against the surface file, as ELM compares them on reading a restart."""
     grid, wrote = restart.grid, Path(restart.summary.surface_dataset).name
     share = read_surface(surface, ["PCT_NAT_PFT"], grid.lat, grid.lon)["PCT_NAT_PFT"]
-    # Without a column of natural vegetation there is nothing to compare.
-    difference = compare_cover(grid.cover, np.where(grid.has_soil[:, None], share, 0.0))
+    difference = compare_cover(grid.cover, share, grid.cover_known)
     if difference.cells:
         yield finding(
             restart.path,
@@ -158,15 +157,20 @@ def check_parameters(path: Path) -> Iterator[Finding]:
             )
 
 
-def check_soil_orders(path: Path, surface: Path, cells: Cells) -> Iterator[Finding]:
-    """The soil-order parameters: an entry for every order that the cells have, with values that can be."""
+def check_soil_orders(
+    path: Path, surface: Path, cells: Cells, used: np.ndarray | None = None
+) -> Iterator[Finding]:
+    """The soil-order parameters: an entry for every order that the cells have, with values that can be.
+
+    Of cells without natural vegetation, where `used` is False (gridcell), the surface file may hold anything.
+    """
     values = read_soil_order_parameters(path)
     order = read_surface(surface, ["SOIL_ORDER"], cells.lat, cells.lon)["SOIL_ORDER"]
     for name in _POSITIVE:
         if name not in values:
             yield finding(path, f"variable {name} is missing", expected=f"{name}(soilorder)")
     size = len(next(iter(values.values()), ()))
-    outside = ~((order >= 0) & (order < size) & (order == np.rint(order)))
+    outside = (True if used is None else used) & ~((order >= 0) & (order < size) & (order == np.rint(order)))
     if outside.any():
         cell = int(np.argmax(outside))
         yield finding(
@@ -177,10 +181,10 @@ def check_soil_orders(path: Path, surface: Path, cells: Cells) -> Iterator[Findi
             remedy="use the surface file and the fsoilordercon of the run",
         )
         return
-    used = np.unique(order.astype(np.int64))
+    held = np.unique((order if used is None else order[used]).astype(np.int64))
     for name, by_order in values.items():
         least = np.nextafter(0.0, 1.0) if name in _POSITIVE else 0.0
-        bad = used[~((by_order[used] >= least) & (by_order[used] < np.inf))]
+        bad = held[~((by_order[held] >= least) & (by_order[held] < np.inf))]
         if len(bad):
             yield finding(
                 path,

@@ -194,7 +194,8 @@ class _DomainCheck:
         if self.restart is not None:
             self._take(check_cover(self.restart, surface.cells.path))
         if soil_params is not None:
-            self._take(check_soil_orders(soil_params, surface.cells.path, cells))
+            used = None if self.restart is None else self.restart.grid.has_soil
+            self._take(check_soil_orders(soil_params, surface.cells.path, cells, used))
 
     def _history(
         self, paths: Sequence[Path], restart: RestartSummary | None, fields: tuple[str, ...]

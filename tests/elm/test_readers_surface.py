@@ -208,6 +208,17 @@ def test_one_topounit_is_the_cell_and_needs_no_area(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found[name], right[name])
 
 
+def test_fill_on_a_topounit_that_counts_is_no_part_of_a_mean(tmp_path: Path) -> None:
+    write_topounits(tmp_path / "surfdata.nc", grid=False, first=True)
+    with netCDF4.Dataset(tmp_path / "surfdata.nc", "a") as d:
+        d["PCT_SAND"][1, :, 0] = 1.0e36
+        d["PCT_SAND"][2, :, 2] = 1.0e36  # has no land
+    cells = np.array([0, 2])
+    lat, lon = np.array([10.0, 20.0]), np.array([30.0, 30.0])
+    sand = read_surface(tmp_path / "surfdata.nc", ["PCT_SAND"], lat, lon)["PCT_SAND"]
+    np.testing.assert_array_equal(np.isnan(sand).all(axis=1), cells == 0)
+
+
 def test_topounits_whose_land_is_not_told_are_refused(tmp_path: Path) -> None:
     write_topounits(tmp_path / "surfdata.nc", grid=False, first=False)
     path = without(tmp_path / "surfdata.nc", tmp_path / "none.nc", "TopounitFracArea")

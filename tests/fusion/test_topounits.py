@@ -213,6 +213,19 @@ def test_a_topounit_without_natural_vegetation_does_not_count(
         np.testing.assert_array_equal(second[name], first[name])
 
 
+@pytest.mark.parametrize("role", ["reference_restart", "reference_ad_restart"])
+def test_a_reference_without_a_soil_column_gives_no_label(
+    tmp_path: Path, whole: FusionInputs, role: str
+) -> None:
+    lacking = without_soil(getattr(whole, role), tmp_path / "ice.nc", 3, 8)
+    summary = fuse_summary(dataclasses.replace(whole, **{role: lacking}), tmp_path / "out")
+    assert not any(count["cells"] for count in summary["inputs"].values())
+    assert summary["labels"]["label_cover_differs"]["cells"] == 2
+    index = read_cells(tmp_path / "out")
+    np.testing.assert_array_equal(sorted(index.cell[~index.trainable]), [3, 8])
+    assert index.complete.all()
+
+
 def test_cells_without_a_soil_column_are_counted_and_left_out_alone(
     tmp_path: Path, whole: FusionInputs, dataset: Path
 ) -> None:
@@ -226,5 +239,6 @@ def test_cells_without_a_soil_column_are_counted_and_left_out_alone(
     first, second = load_dataset(dataset, names), load_dataset(tmp_path / "out", names)
     for name in names:
         np.testing.assert_array_equal(second[name][kept], first[name][kept])
+    assert not any(count["cells"] for count in summary["labels"].values())
     assert np.isnan(second["soil3c_vr"][~kept]).all()
     assert (index.cover[~kept] == 0.0).all()

@@ -18,9 +18,17 @@ from phase_lib.elm.audit import audit_restart
 from phase_lib.injection.inject import inject
 from phase_lib.injection.rules import within_cells
 from tests.helpers.exit_ad import Cells
-from tests.helpers.layouts import RESTART, contents, divided, without_soil
+from tests.helpers.layouts import (
+    RESTART,
+    contents,
+    crop_surface,
+    divided,
+    with_crop_landunit,
+    without_soil,
+)
 from tests.helpers.restarts import MORTALITY, World, edit, make_world, raw
 
+SURFACE = "surfdata.biomes.1d.nc"
 LAYERS = ("soil1c_vr", "soil3c_vr", "soil4c_vr", "cwdc_vr", "litr2c_vr")
 WOOD = ("deadstemc", "deadcrootc")
 
@@ -46,6 +54,17 @@ def run(world: World, restart: Path, predictions: Path | None, output: Path, chu
         InjectionSettings(chunk_cells=chunk),
         OodSettings(),
         mortality_factor=MORTALITY,
+    )
+
+
+def sample_files(elm_sample: Path, surface: Path | None = None) -> World:
+    """The files that belong to the restart of the sample."""
+    return World(
+        elm_sample / RESTART,
+        surface or elm_sample / SURFACE,
+        elm_sample / "clm_params_c211124.nc",
+        elm_sample / "CNP_parameters_c180529.nc",
+        *[np.empty(0)] * 5,
     )
 
 
@@ -142,13 +161,7 @@ def test_cells_of_a_real_restart_that_topounits_divide_keep_their_stocks(
     """Parts that hold what the cell held get what the whole cell gets."""
     whole = elm_sample / RESTART
     parts = divided(whole, tmp_path / "parts.nc", {0: 0.3, 11: 0.5, 23: 0.8})
-    files = World(
-        whole,
-        elm_sample / "surfdata.biomes.1d.nc",
-        elm_sample / "clm_params_c211124.nc",
-        elm_sample / "CNP_parameters_c180529.nc",
-        *[np.empty(0)] * 5,
-    )
+    files = sample_files(elm_sample)
     predictions, _ = predictions_of(whole, tmp_path / "predictions.nc")
     reports = [
         run(files, restart, predictions, tmp_path / f"{name}-out.nc")
@@ -175,8 +188,10 @@ def test_what_parts_get_has_the_prediction_as_its_mean_and_is_never_negative(
     own = rng.uniform(0.0, 5.0, shape) * (rng.random(shape) > 0.3)
     weight = rng.uniform(0.0, 1.0, 12) * (rng.random(12) > 0.2)
     predicted = rng.uniform(0.0, 9.0, (5, *shape[1:]))[group]
-    found = within_cells(predicted, own, group, weight)
+    found, lost = within_cells(predicted, own, group, weight)
     assert np.all(found >= 0.0)
+    assert np.all(found <= 10.0 * predicted)
+    assert lost <= np.unique(group).size * own[0].size
     for number in np.unique(group):
         rows = np.flatnonzero(group == number)
         share = weight[rows] if weight[rows].sum() > 0.0 else np.ones(len(rows))
@@ -186,25 +201,90 @@ def test_what_parts_get_has_the_prediction_as_its_mean_and_is_never_negative(
             np.testing.assert_array_equal(found[rows], predicted[rows])
 
 
-def test_parts_of_which_some_owe_all_get_the_prediction() -> None:
-    found = within_cells(
-        np.array([-3.0, -3.0]), np.array([2.0, -5.0]), np.array([1, 1]), np.array([0.5, 0.5])
+UNLIKE = {
+    "some owe": ([2.0, -5.0], [0.5, 0.5], -3.0, 1),
+    "one holds fifty times the mean": ([0.0, 5.0], [0.98, 0.02], 4.0, 1),
+    "they hold nothing": ([0.0, 0.0], [0.5, 0.5], 4.0, 0),
+    "they hold next to nothing": ([0.0, 1e-25], [0.5, 0.5], 4.0, 0),
+}
+
+
+@pytest.mark.parametrize(("own", "weight", "predicted", "lost"), UNLIKE.values(), ids=UNLIKE)
+def test_parts_too_unlike_to_keep_their_proportions_all_get_the_prediction(
+    own: list[float], weight: list[float], predicted: float, lost: int
+) -> None:
+    found, counted = within_cells(
+        np.full(2, predicted), np.array(own), np.ones(2, dtype=int), np.array(weight)
     )
-    np.testing.assert_array_equal(found, [-3.0, -3.0])
+    np.testing.assert_array_equal(found, predicted)
+    assert counted == lost
 
 
-def test_the_mean_itself_changes_no_bit() -> None:
-    own, weight = np.array([0.1, 0.7, 0.2]), np.array([0.3, 0.3, 0.3])
-    mean = np.full(3, float(weight @ own / weight.sum()))
-    np.testing.assert_array_equal(within_cells(mean, own, np.zeros(3, dtype=int), weight), own)
+def test_a_part_without_ground_gets_the_prediction_whatever_it_holds() -> None:
+    for own in (0.0, 8e-7, 1e3):
+        found, lost = within_cells(
+            np.full(3, 4.0), np.array([1.0, 3.0, own]), np.zeros(3, dtype=int), np.array([0.5, 0.5, 0.0])
+        )
+        np.testing.assert_allclose(found, [2.0, 6.0, 4.0], rtol=1e-15)
+        assert lost == 0
+
+
+@pytest.mark.parametrize(
+    ("own", "weight"),
+    [
+        ([0.1, 0.7, 0.2], [0.3, 0.3, 0.3]),
+        ([2.0, -5.0, 0.0], [0.5, 0.5, 0.0]),
+        ([0.0, 5.0, 0.0], [0.99, 0.01, 0.0]),
+        ([0.0, 0.0, 4.0], [0.5, 0.5, 0.0]),
+    ],
+)
+def test_the_mean_itself_changes_no_bit(own: list[float], weight: list[float]) -> None:
+    mean = np.full(3, float(np.dot(weight, own) / np.sum(weight)))
+    found, lost = within_cells(mean, np.array(own), np.zeros(3, dtype=int), np.array(weight))
+    np.testing.assert_array_equal(found, own)
+    assert lost == 0
+
+
+def test_proportions_that_are_lost_are_counted_in_the_sidecar(world: World, tmp_path: Path) -> None:
+    held = contents(world.restart)
+    columns = columns_of(held, 2)
+    small = columns[np.argmin(held["cols1d_wtxy"][columns])]
+    large = columns[np.argmax(held["cols1d_wtxy"][columns])]
+    share = held["cols1d_wtxy"][columns]
+    percent = raw(world.surface, "PCT_NAT_PFT")
+    for pft in range(15):
+        (a,), (b,) = (
+            held["pfts1d_wtcol"][(held["pfts1d_column_index"] == c + 1) & (held["pfts1d_itypveg"] == pft)]
+            for c in (small, large)
+        )
+        percent[pft, 2] = 100.0 * (0.05 * a + 0.95 * b)
+    edit(world.surface, "PCT_NAT_PFT", ..., percent)
+    with netCDF4.Dataset(world.restart, "r+") as d:
+        # A twentieth of the ground holds all there is of metabolic litter.
+        for column, ground in ((small, 0.05), (large, 0.95)):
+            d["cols1d_wtxy"][column] = ground * share.sum()
+        for element in "cnp":
+            d[f"litr1{element}_vr"][large] = 0.0
+    predictions, values = predictions_of(world.restart, tmp_path / "predictions.nc")
+    with netCDF4.Dataset(predictions, "a") as d:
+        d.createVariable("litr1c_vr", "f8", ("gridcell", "levdecomp"))[:] = values["litr2c_vr"]
+    report = run(world, world.restart, predictions, tmp_path / "out.nc")
+    assert report["clipped"]["litr1c_vr: parts of a cell too unlike, all get the prediction"] == 10
+    after = raw(tmp_path / "out.nc", "litr1c_vr")
+    np.testing.assert_array_equal(after[columns, :10], np.tile(values["litr2c_vr"][2], (2, 1)))
 
 
 # -- cells without natural vegetation ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("predicted", [True, False])
-def test_a_cell_without_a_soil_column_keeps_every_byte(tmp_path: Path, predicted: bool) -> None:
+def test_a_cell_that_is_all_ice_keeps_every_byte_and_its_maps_may_hold_anything(
+    tmp_path: Path, predicted: bool
+) -> None:
     world = make_world(tmp_path / "world", seed=2, cells=4, ice=True, barren=(1,))
+    for name, value in (("LABILE_P", 1.0e36), ("SOIL_ORDER", -9999.0)):
+        edit(world.surface, name, 1, value)
+    edit(world.surface, "PCT_NAT_PFT", (slice(None), 1), -9999.0)
     predictions = predictions_of(world.restart, tmp_path / "predictions.nc")[0] if predicted else None
     report = run(world, world.restart, predictions, tmp_path / "out.nc")
     before, after = contents(world.restart), contents(tmp_path / "out.nc")
@@ -220,16 +300,27 @@ def test_a_cell_without_a_soil_column_keeps_every_byte(tmp_path: Path, predicted
     assert "no column is of natural vegetation" in note["problem"]
 
 
+def test_crops_of_a_cell_without_natural_vegetation_leave_ad_as_everywhere(
+    elm_sample: Path, tmp_path: Path
+) -> None:
+    crops = with_crop_landunit(elm_sample / RESTART, tmp_path / "crops.nc")
+    held = contents(crops)
+    cell = int(held["cols1d_gridcell_index"][(held["cols1d_ityplun"] == 2) & (held["cols1d_active"] == 1)][0])
+    less = without_soil(crops, tmp_path / "less.nc", cell - 1)
+    files = sample_files(elm_sample, crop_surface(elm_sample / SURFACE, tmp_path / SURFACE))
+    predictions, _ = predictions_of(crops, tmp_path / "predictions.nc")
+    for name, restart in (("whole", crops), ("less", less)):
+        run(files, restart, predictions, tmp_path / f"{name}-out.nc")
+    one, other = contents(tmp_path / "whole-out.nc"), contents(tmp_path / "less-out.nc")
+    kept = ~((one["cols1d_gridcell_index"] == cell) & (one["cols1d_ityplun"] == 1))
+    for name in (*LAYERS, "soil4n_vr", "labilep_vr", "scalaravg_col"):
+        np.testing.assert_array_equal(other[name], one[name][kept])
+
+
 def test_what_the_other_cells_get_does_not_depend_on_it(elm_sample: Path, tmp_path: Path) -> None:
     whole = elm_sample / RESTART
     less = without_soil(whole, tmp_path / "less.nc", 3, 20)
-    files = World(
-        whole,
-        elm_sample / "surfdata.biomes.1d.nc",
-        elm_sample / "clm_params_c211124.nc",
-        elm_sample / "CNP_parameters_c180529.nc",
-        *[np.empty(0)] * 5,
-    )
+    files = sample_files(elm_sample)
     predictions, _ = predictions_of(whole, tmp_path / "predictions.nc")
     for name, restart in (("whole", whole), ("less", less)):
         run(files, restart, predictions, tmp_path / f"{name}-out.nc")
@@ -249,18 +340,34 @@ def test_a_soil_column_of_another_type_is_an_error_of_the_audit_and_no_base(tmp_
     assert not (tmp_path / "out.nc").exists()
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (
-            lambda d: d["cols1d_topounit_index"].__setitem__(slice(None), 1),
-            r"topounit 1 has \d+ soil columns; expected one in each topounit at most; use a run without hill",
-        ),
-        (lambda d: d["cols1d_ityp"].__setitem__(slice(None), 5), "no column is of natural vegetation"),
-    ],
-)
-def test_soil_columns_that_share_a_topounit_or_are_none_at_all_are_refused(
-    world: World, tmp_path: Path, change: Callable[[netCDF4.Dataset], None], words: str
+REFUSED: dict[str, tuple[Callable[[netCDF4.Dataset], object], str]] = {
+    "soil columns that share a topounit": (
+        lambda d: [
+            d["cols1d_topounit_index"].__setitem__(slice(None), 1),
+            d["topo1d_gridcell_index"].__setitem__(slice(None), d["cols1d_gridcell_index"][0]),
+            d["cols1d_gridcell_index"].__setitem__(slice(None), d["cols1d_gridcell_index"][0]),
+            d["pfts1d_gridcell_index"].__setitem__(slice(None), d["cols1d_gridcell_index"][0]),
+        ],
+        r"topounit 1 has \d+ soil columns; expected one in each topounit at most; use a run without hill",
+    ),
+    "a topounit of another cell": (
+        lambda d: d["topo1d_gridcell_index"].__setitem__(slice(None), 1),
+        r"cols1d_topounit_index: column \d+ of cell \d lies on topounit \d of cell 1; expected a topounit of",
+    ),
+    "no topounits": (
+        lambda d: d.renameDimension("topounit", "units"),
+        r"dimension topounit is missing; expected the one that cols1d_topounit_index points into",
+    ),
+    "no natural vegetation": (
+        lambda d: d["cols1d_ityp"].__setitem__(slice(None), 5),
+        r"no column is of natural vegetation",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), REFUSED.values(), ids=REFUSED)
+def test_soil_columns_that_contradict_topounits_are_refused(
+    world: World, tmp_path: Path, change: Callable[[netCDF4.Dataset], object], words: str
 ) -> None:
     with netCDF4.Dataset(world.restart, "r+") as d:
         change(d)
@@ -268,3 +375,51 @@ def test_soil_columns_that_share_a_topounit_or_are_none_at_all_are_refused(
         run(world, world.restart, None, tmp_path / "out.nc")
     with pytest.raises(InputError, match=words):
         audit_restart(world.restart)
+    assert not (tmp_path / "out.nc").exists()
+
+
+# -- the audit --------------------------------------------------------------------------------------------
+
+
+def test_a_divided_cell_without_ground_of_its_own_is_not_compared_with_the_surface(world: World) -> None:
+    held = contents(world.restart)
+    columns = columns_of(held, 1)
+    edit(world.restart, "cols1d_wtxy", columns, 0.0)
+    rows = np.flatnonzero(np.isin(held["pfts1d_column_index"] - 1, columns))
+    edit(world.restart, "pfts1d_wtxy", rows, 0.0)
+    assert audit_restart(world.restart, world.surface, world.params).errors == []
+    percent = raw(world.surface, "PCT_NAT_PFT")
+    percent[[1, 7], 2] += [2.0, -2.0]
+    edit(world.surface, "PCT_NAT_PFT", ..., percent)
+    (error,) = audit_restart(world.restart, world.surface, world.params).errors
+    # Either plant on either topounit.
+    assert (error.variable, error.cell, error.further) == ("pfts1d_wtcol", 3, 3)
+
+
+@pytest.mark.parametrize("topounits", ["one", "soil"])
+def test_percentages_that_are_none_are_the_surface_files_fault(tmp_path: Path, topounits: str) -> None:
+    world = make_world(tmp_path / "world", topounits=topounits)
+    edit(world.surface, "PCT_NAT_PFT", (3, 1), -9999.0)
+    with pytest.raises(InputError, match="PCT_NAT_PFT holds no percentages in cell 2"):
+        audit_restart(world.restart, world.surface, world.params)
+
+
+@pytest.mark.parametrize("crop", [False, True])
+@pytest.mark.parametrize(
+    ("pool", "factor", "problem"),
+    [
+        ("soil4", 90.0, "most columns holds more carbon than peat"),
+        ("soil2", 100.0, "than their litter feeds"),
+    ],
+)
+def test_what_is_wrong_with_most_natural_columns_is_an_error_also_beside_crops(
+    tmp_path: Path, crop: bool, pool: str, factor: float, problem: str
+) -> None:
+    world = make_world(tmp_path / "world", cells=12, state=0, year=401, crop=crop)
+    soil = raw(world.restart, "cols1d_ityplun") == 1
+    for element in "cnp":
+        name = f"{pool}{element}_vr"
+        held = raw(world.restart, name)
+        held[soil] *= factor
+        edit(world.restart, name, ..., held)
+    assert any(problem in error.problem for error in audit_restart(world.restart).errors)
