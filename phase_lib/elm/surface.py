@@ -127,15 +127,12 @@ def surface_variable(
         InputError: it is missing, has other dimensions or units, other than ten soil layers, or other than
             the natural PFTs, or the land of its topounits is not told.
     """
-    variable = get_variable(path, dataset, name, None, UNITS.get(name, _NO_UNITS))
+    variable = get_variable(path, dataset, name, None, UNITS.get(name))
     if _TOPOUNIT in variable.dimensions:
-        mean = _mean_of_topounits(path, dataset, variable)
         axis = variable.dimensions.index(_TOPOUNIT)
         dims = None if dims is None else (*dims[:axis], _TOPOUNIT, *dims[axis:])
-        get_variable(path, dataset, name, dims)
-        variable = mean
-    else:
-        get_variable(path, dataset, name, dims)
+        variable = _mean_of_topounits(path, dataset, variable)
+    get_variable(path, dataset, name, dims)
     level = _LEVELS.get(name)
     if level is not None and variable.dimensions[:1] != (level,):
         raise InputError(
