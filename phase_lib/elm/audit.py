@@ -439,6 +439,7 @@ class _Audit:
             return
         place = tuple(int(i) for i in np.argwhere(bad)[0])
         cell = int((rows.cell if isinstance(rows, Block) else rows)[place[0]])
+        lat, lon = self.grid.place_of(cell)
         self._found[key] = Finding(
             severity,
             variable,
@@ -447,8 +448,8 @@ class _Audit:
             float(values[place]),
             quantity,
             cell + 1,
-            float(self.grid.lat[cell]),
-            float(self.grid.lon[cell]),
+            lat,
+            lon,
             int(rows.pft[place[0]]) if isinstance(rows, Block) and level == "patch" else None,
             place[1] + 1 if len(place) > 1 else None,
             count - 1,
@@ -465,6 +466,7 @@ class _Audit:
     ) -> None:
         """A finding about places that were counted block by block; their value is left out if it is NaN."""
         if places.count:
+            lat, lon = self.grid.place_of(places.cell)
             self._found[severity, variable, problem] = Finding(
                 severity,
                 variable,
@@ -473,8 +475,8 @@ class _Audit:
                 None if math.isnan(places.value) else places.value,
                 quantity,
                 places.cell + 1,
-                float(self.grid.lat[places.cell]),
-                float(self.grid.lon[places.cell]),
+                lat,
+                lon,
                 further=places.count - 1,
             )
 

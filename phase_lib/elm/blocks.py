@@ -1,7 +1,8 @@
 """Where biogeochemistry runs in a restart, a block of rows at a time.
 
 A restart of 260,000 cells has up to 5 million columns and 9 million patches, so nothing as long as these
-dimensions is held here but the cell of each column and two flags. Rows may lie in any order.
+dimensions is held here but the cell of each column and two flags; coordinates are read where they are needed.
+Rows may lie in any order.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from phase_lib.elm.netcdf import Rows, get_variable
 
 #: Patches looked at a time where only their index variables are read.
 INDEX_ROWS = 1 << 16
+_PLACES = ("grid1d_lat", "grid1d_lon")
 _OF_PATCHES = ("pfts1d_column_index", "pfts1d_itypveg", "pfts1d_wtcol")
 #: Variables whose values are rows or numbers of units.
 _WHOLE = (
@@ -99,8 +101,7 @@ class Blocks:
         rows: its variables, where they are read in another way than by the library.
 
     Attributes:
-        npatches: number of patches.
-        lat, lon: of the cells (gridcell), degrees, convention of the file.
+        ncells, npatches: number of grid cells and of patches.
         columns: True where biogeochemistry runs: soil, and active crop columns (column). Crop columns
             without weight are on file too and hold stale values or fill.
         divided: True if topounits divide the natural vegetation of a cell. A block then holds whole cells,
@@ -119,10 +120,10 @@ class Blocks:
         for name in _OF_PATCHES:
             self._variable(name)
         self.npatches = int(dataset.dimensions["pft"].size)
-        self.lat, self.lon = (
-            np.asarray(self._variable(name)[:], dtype=np.float64) for name in ("grid1d_lat", "grid1d_lon")
-        )
-        check_coordinates(path, self.lat, self.lon, ("grid1d_lat", "grid1d_lon"))
+        for name in _PLACES:
+            self._variable(name)
+        self.ncells = int(dataset.dimensions["gridcell"].size)
+        check_coordinates(path, self.lat, self.lon, _PLACES)
         self._cell = self._index("cols1d_gridcell_index", "gridcell", slice(None))
         self._soil = self._find_soil()
         self.divided = bool(np.any(np.bincount(self._cell[self._soil]) > 1))
@@ -139,9 +140,19 @@ class Blocks:
         return other
 
     @property
-    def ncells(self) -> int:
-        """Number of grid cells."""
-        return len(self.lat)
+    def lat(self) -> np.ndarray:
+        """Latitudes of the cells (gridcell), degrees, read from the open file."""
+        return np.asarray(self._rows[_PLACES[0]][:], dtype=np.float64)
+
+    @property
+    def lon(self) -> np.ndarray:
+        """Longitudes of the cells (gridcell), degrees, convention of the file, read from the open file."""
+        return np.asarray(self._rows[_PLACES[1]][:], dtype=np.float64)
+
+    def place_of(self, cell: int) -> tuple[float, float]:
+        """Latitude and longitude of a cell, degrees, read from the open file."""
+        lat, lon = (float(self._rows[name][cell : cell + 1][0]) for name in _PLACES)
+        return lat, lon
 
     @property
     def soil_columns(self) -> np.ndarray:

@@ -21,6 +21,8 @@ from phase_lib.elm.spinup import SURFACE_P
 _HORIZONTAL = (("lsmlat", "lsmlon"), ("gridcell",))
 #: The dimension along which topounits divide the cells, where a file has it, and their shares of the land.
 _TOPOUNIT, _TOPOUNIT_AREA = "topounit", "TopounitFracArea"
+#: What the land area of a cell is reckoned from.
+LAND = ("AREA", "LANDFRAC_PFT")
 #: Classes, of which a mean makes no sense: a cell has that of its largest topounit.
 _CLASSES = ("SOIL_COLOR", "SOIL_ORDER")
 #: Fields in shares of the natural vegetation's ground -> its share of a topounit, %.
@@ -255,7 +257,28 @@ class Fields:
     ) -> None:
         self._fields = {name: surface_variable(path, dataset, name) for name in names}
         self._horizontal = {name: len(horizontal_dims(path, field)) for name, field in self._fields.items()}
-        self._row = row
+        self._path, self._row = path, row
+
+    def land_area(self, cell: np.ndarray) -> np.ndarray:
+        """Land area of cells (n), m2: `AREA` times `LANDFRAC_PFT`, which have to be among the fields.
+
+        Raises:
+            InputError: one of them is no amount.
+        """
+        area, share = (self.read(name, cell) for name in LAND)
+        area = area_km2(area)
+        for name, values in zip(LAND, (area, share), strict=True):
+            # Some lists have 0 for every AREA; the account of an injection is then without stocks.
+            wrong = ~((values >= 0.0) & (values < FILL_THRESHOLD))
+            if np.any(wrong):
+                first = int(np.argmax(wrong))
+                raise InputError(
+                    self._path,
+                    f"variable {name} is {values[first]:g} in cell {cell[first] + 1}",
+                    expected="0 or more",
+                    remedy="repair the surface data",
+                )
+        return np.asarray(area * share * 1.0e6)
 
     def read(self, name: str, cell: np.ndarray) -> np.ndarray:
         """Values of cells (n), which may come twice and in any order: (n) or (n, levels)."""
@@ -304,29 +327,3 @@ def count_land(path: str | Path) -> int:
     """
     with open_dataset(path) as dataset:
         return int(np.count_nonzero(np.asarray(surface_variable(path, dataset, "LANDFRAC_PFT")[:]) > 0.0))
-
-
-def read_land_area(path: str | Path, lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
-    """Land area of given cells (gridcell), m2: `AREA` times `LANDFRAC_PFT`.
-
-    Args:
-        path: surface file.
-        lat, lon: wanted cells (gridcell), degrees.
-
-    Raises:
-        InputError: as `read_surface`, or an area is no amount.
-    """
-    fields = read_surface(path, ["AREA", "LANDFRAC_PFT"], lat, lon)
-    for name, values in fields.items():
-        # Some lists have 0 for every AREA; the account of an injection is then without stocks.
-        wrong = ~((values >= 0.0) & (values < FILL_THRESHOLD))
-        if np.any(wrong):
-            cell = int(np.argmax(wrong))
-            raise InputError(
-                path,
-                f"variable {name} is {values[cell]:g} in cell {cell + 1} "
-                f"(lat {lat[cell]:.3f} lon {lon[cell]:.3f})",
-                expected="0 or more",
-                remedy="repair the surface data",
-            )
-    return np.asarray(fields["AREA"] * fields["LANDFRAC_PFT"] * 1.0e6)

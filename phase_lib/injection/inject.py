@@ -61,7 +61,7 @@ from phase_lib.elm.spinup import (
     lift_ppool,
     rates_were_divided,
 )
-from phase_lib.elm.surface import Fields, open_fields, read_land_area
+from phase_lib.elm.surface import LAND, Fields, open_fields
 from phase_lib.injection.editor import Change, Editor
 from phase_lib.injection.predictions import Predictions
 from phase_lib.injection.rules import (
@@ -91,13 +91,13 @@ class _Base:
     Attributes:
         header: of the restart.
         blocks: its columns and patches.
-        area: land area of the cells (gridcell), m2.
+        surface: land area of the cells, and what mineral P is supplied from where the base is in AD.
         multipliers: pool stem -> exit factor F; empty where the base is in normal mode.
     """
 
     header: RestartHeader
     blocks: Blocks
-    area: np.ndarray
+    surface: Fields
     multipliers: dict[str, float]
 
     @property
@@ -112,7 +112,12 @@ class _Base:
 
 
 def _read_base(
-    path: Path, dataset: netCDF4.Dataset, rows: Mapping[str, Rows], surface: Path, parameters: Parameters
+    stack: ExitStack,
+    path: Path,
+    dataset: netCDF4.Dataset,
+    rows: Mapping[str, Rows],
+    surface: Path,
+    parameters: Parameters,
 ) -> _Base:
     header = restart_header(path, dataset)
     refuse_other_soil(header)
@@ -146,12 +151,17 @@ def _read_base(
     for names, dimension in ((_PLANT_RESULTS, "pft"), (_TOTALS.keys() - {"totvegc"}, "column")):
         for name in dataset.variables.keys() & names:
             get_variable(path, dataset, name, dims=(dimension,))
-    return _Base(
-        header,
-        blocks,
-        read_land_area(surface, blocks.lat, blocks.lon),
-        parameters.ad_factors() if header.spinup_state == SPINUP_AD else {},
-    )
+    in_ad = header.spinup_state == SPINUP_AD
+    wanted = [*LAND, *((*SURFACE_P, "SOIL_ORDER") if in_ad else ())]
+    fields = stack.enter_context(open_fields(surface, wanted, blocks.lat, blocks.lon))
+    for cells in _in_blocks(np.arange(blocks.ncells)):
+        fields.land_area(cells)
+    return _Base(header, blocks, fields, parameters.ad_factors() if in_ad else {})
+
+
+def _in_blocks(cells: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(cells), _BLOCK_VALUES):
+        yield cells[start : start + _BLOCK_VALUES]
 
 
 @dataclass(frozen=True)
@@ -211,7 +221,7 @@ def _sorption(soil_params: Path | None, params: Path) -> tuple[Path, np.ndarray,
 
 
 def _mineral_p_of(
-    stack: ExitStack, base: _Base, surface: Path, params: Path, soil_params: str | Path | None
+    base: _Base, surface: Path, params: Path, soil_params: str | Path | None
 ) -> _MineralP | None:
     """Mineral P that leaving AD has to supply; None for a base in normal mode.
 
@@ -221,12 +231,9 @@ def _mineral_p_of(
     """
     if not base.in_ad:
         return None
-    blocks = base.blocks
-    maps = stack.enter_context(open_fields(surface, [*SURFACE_P, "SOIL_ORDER"], blocks.lat, blocks.lon))
+    blocks, maps = base.blocks, base.surface
     file, smax, ks, names = _sorption(None if soil_params is None else require_file(soil_params), params)
-    used = blocks.cells_with_biogeochemistry()
-    for start in range(0, len(used), _BLOCK_VALUES):
-        cells = used[start : start + _BLOCK_VALUES]
+    for cells in _in_blocks(blocks.cells_with_biogeochemistry()):
         for name in SURFACE_P:
             _check_map(surface, name, maps.read(name, cells), cells, blocks)
         _check_order(surface, maps.read("SOIL_ORDER", cells), cells, file, smax, ks, names)
@@ -288,16 +295,16 @@ def _prepare(
     predictions: str | Path | None,
     ood: OodSettings,
 ) -> _Work:
-    """Reads and checks every input; the predictions stay open until `stack` closes."""
+    """Reads and checks every input; what is read again later stays open until `stack` closes."""
     predicted = None
-    with open_with_rows(source) as (dataset, rows):
-        base = _read_base(source, dataset, rows, surface, parameters)
-        if predictions is not None:
-            opened = stack.enter_context(open_dataset(predictions))
-            predicted = Predictions(predictions, opened, base.blocks, parameters.per_pft("woody"), ood)
-            for name in predicted.names:
-                get_variable(source, dataset, name)
-    return _Work(base, predicted, _mineral_p_of(stack, base, surface, parameters.path, soil_params))
+    dataset, rows = stack.enter_context(open_with_rows(source))
+    base = _read_base(stack, source, dataset, rows, surface, parameters)
+    if predictions is not None:
+        opened = stack.enter_context(open_dataset(predictions))
+        predicted = Predictions(predictions, opened, base.blocks, parameters.per_pft("woody"), ood)
+        for name in predicted.names:
+            get_variable(source, dataset, name)
+    return _Work(base, predicted, _mineral_p_of(base, surface, parameters.path, soil_params))
 
 
 @dataclass(frozen=True)
@@ -366,7 +373,7 @@ class _Injection:
                     expected="a share of the cell, 0 to 1",
                     remedy="use the restart as ELM wrote it",
                 )
-            self.editor.begin(block, share * self.base.area[block.cell])
+            self.editor.begin(block, share * self.base.surface.land_area(block.cell))
             self._share = share
             yield block
             ticker.tick(block.stop, rows)
@@ -742,14 +749,15 @@ def _flagged(work: _Work, action: str) -> dict[str, Any]:
     """The sidecar's list of out-of-distribution cells."""
     blocks, predictions = work.base.blocks, work.predictions
     cells = np.empty(0, dtype=np.int64) if predictions is None else np.flatnonzero(predictions.flagged)
+    lat, lon = blocks.lat, blocks.lon
     return {
         "count": len(cells),
         "action": action,
         "cells": [
             {
                 "cell": int(cell) + 1,
-                "lat": float(blocks.lat[cell]),
-                "lon": float(blocks.lon[cell]),
+                "lat": float(lat[cell]),
+                "lon": float(lon[cell]),
                 "predicted": bool(predictions is not None and predictions.predicted[cell]),
             }
             for cell in cells
@@ -859,10 +867,10 @@ def _check_map(path: Path, name: str, values: np.ndarray, cells: np.ndarray, blo
     if np.any(bad):
         first = int(np.argmax(bad))
         cell = int(cells[first])
+        lat, lon = blocks.place_of(cell)
         raise InputError(
             path,
-            f"variable {name} is {values[first]:g} in cell {cell + 1} "
-            f"(lat {blocks.lat[cell]:.3f} lon {blocks.lon[cell]:.3f})",
+            f"variable {name} is {values[first]:g} in cell {cell + 1} (lat {lat:.3f} lon {lon:.3f})",
             expected="0 gP/m2 or more",
             remedy="repair the map",
         )

@@ -256,6 +256,7 @@ class Predictions:
             if np.any(bad):
                 place = tuple(int(i) for i in np.argwhere(bad)[0])
                 where = int(cell[place[0]])
+                lat, lon = self._cells.place_of(where)
                 if pft is None:
                     level = f"layer {place[1] + 1}"
                 else:
@@ -263,7 +264,7 @@ class Predictions:
                 raise InputError(
                     self.path,
                     f"variable {source} {problem} ({values[place]:g}) in cell {where + 1} "
-                    f"(lat {self._cells.lat[where]:.3f} lon {self._cells.lon[where]:.3f}) {level}",
+                    f"(lat {lat:.3f} lon {lon:.3f}) {level}",
                     expected=f"{least:g} to {most:g}",
                     remedy="predict again",
                 )

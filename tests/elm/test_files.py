@@ -38,7 +38,7 @@ from phase_lib.elm.pools import HEADLINE, POOL_VARIABLES
 from phase_lib.elm.restart import read_header
 from phase_lib.elm.soil_grid import DZDECOMP, DZSOI, ZISOI, ZSOI
 from phase_lib.elm.subgrid import read_subgrid
-from phase_lib.elm.surface import UNITS, read_land_area, read_surface
+from phase_lib.elm.surface import LAND, UNITS, open_fields, read_surface
 from tests.helpers.restarts import DZ, EVERGREEN, SLATOP, copy_of, edit, make_world, raw, without
 
 RESTART = "ad20.elm.r.0021-01-01-00000.nc"
@@ -283,7 +283,8 @@ def test_domain_and_surface_of_the_sample_have_its_cells(elm_sample: Path) -> No
     assert domain.ncells == 24
     match_cells(grid.lat, grid.lon, domain.lat, domain.lon, file="domain")
     # Cells of a 4 km grid: of 7 to 22 km2.
-    area = read_land_area(elm_sample / "surfdata.biomes.1d.nc", grid.lat, grid.lon) / 1e6
+    with open_fields(elm_sample / "surfdata.biomes.1d.nc", LAND, grid.lat, grid.lon) as fields:
+        area = fields.land_area(np.arange(24)) / 1e6
     assert np.all((area > 7.0) & (area < 22.0))
 
 

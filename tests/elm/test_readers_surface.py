@@ -19,7 +19,7 @@ from phase_lib.elm.netcdf import Flavour, flavour
 from phase_lib.elm.parameters import read_parameters, read_soil_order_parameters
 from phase_lib.elm.restart import read_header
 from phase_lib.elm.subgrid import Subgrid
-from phase_lib.elm.surface import open_fields, read_land_area, read_surface
+from phase_lib.elm.surface import LAND, open_fields, read_surface
 from tests.helpers.history import Grid, write_history, years
 from tests.helpers.restarts import (
     LEAFCN,
@@ -276,7 +276,8 @@ def test_areas_are_km2_whatever_the_file_holds(tmp_path: Path, units: str, in_st
         d["LANDFRAC_PFT"][:] = 0.5
     found = read_surface(world.surface, ["AREA"], world.lat, world.lon)["AREA"]
     np.testing.assert_allclose(found, square_km, rtol=1e-12)
-    land = read_land_area(world.surface, world.lat, world.lon)
+    with open_fields(world.surface, LAND, world.lat, world.lon) as fields:
+        land = fields.land_area(np.arange(len(world.lat)))
     np.testing.assert_allclose(land, 0.5e6 * square_km, rtol=1e-12)
 
 
