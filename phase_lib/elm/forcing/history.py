@@ -38,7 +38,8 @@ class _YearTask:
         total = np.zeros((self.weights.shape[1], len(self.point)))
         units = {source: INPUTS[source][0] for source in self.inputs}
         for _, samples, values in history.fields(units, used):
-            total += self.weights[samples].T @ values[:, self.point]
+            # einsum, not BLAS, which would start threads of its own in each of a job's processes.
+            total += np.einsum("sm,sc->mc", self.weights[samples], values[:, self.point])
         values = total.T
         cells = np.repeat(np.arange(len(values)), values.shape[1])
         checked = check_means(self.name, str(self.paths[0]), self.label, values.reshape(-1), 0.0, cells)
