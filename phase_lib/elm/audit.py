@@ -104,7 +104,7 @@ _PEAT, _NO_SOIL = 2.3e5, 1.0e6
 #: SOM (gC m-2) of a column that counts in what is compared with peat.
 _SOM_JUDGED = 1.0e3
 #: soil2 turns over as fast as the litter that feeds it, so their ratio is about 1 in either mode, with real
-#: cells from 0.4 to 1.4; a median of the cells beyond this is not what litter made. Less (gC m-2) is noise.
+#: cells from 0.4 to 1.4; a median of the columns beyond this is not what litter made. Less (gC m-2) is noise.
 _SOIL2_PER_LITTER, _SOIL2_JUDGED = 4.0, 10.0
 #: No plant tissue has more N per C; where no parameter file is given (gC/gN).
 _LEAST_PLANT_CN = 8.0

@@ -277,7 +277,7 @@ class Blocks:
         unit, name = self._cell, "cell"
         if "cols1d_topounit_index" in self._rows:
             unit, name = self._index("cols1d_topounit_index", "topounit", slice(None)), "topounit"
-            self._refuse_strange_topounits(unit)
+            self._refuse_topounits_of_other_cells(unit)
         counts = np.bincount(unit[self._soil])
         if np.any(counts > 1):
             bad = int(np.argmax(counts > 1))
@@ -288,7 +288,7 @@ class Blocks:
                 remedy="use a run without hillslope or tundra columns",
             )
 
-    def _refuse_strange_topounits(self, unit: np.ndarray) -> None:
+    def _refuse_topounits_of_other_cells(self, unit: np.ndarray) -> None:
         """Refuses soil columns whose topounit (column) lies in another cell than they do."""
         if "topo1d_gridcell_index" not in self._rows:
             return
@@ -314,7 +314,7 @@ class Blocks:
     def _check_patches(self) -> None:
         """Refuses patches that point nowhere or to another cell, appear twice or leave ground uncovered."""
         for start in range(0, self.npatches, INDEX_ROWS):
-            self._refuse_strangers(slice(start, min(start + INDEX_ROWS, self.npatches)))
+            self._refuse_patches_of_other_cells(slice(start, min(start + INDEX_ROWS, self.npatches)))
         columns = self.soil_columns
         seen, known = np.zeros(len(columns) * NATPFT, dtype=bool), 0
         total = np.zeros(len(columns))
@@ -330,7 +330,7 @@ class Blocks:
                 self._path, "pfts1d_itypveg: a PFT appears twice on one soil column", expected="once"
             )
 
-    def _refuse_strangers(self, rows: slice) -> None:
+    def _refuse_patches_of_other_cells(self, rows: slice) -> None:
         """Refuses patches whose column lies in another cell than they do."""
         column = self._index("pfts1d_column_index", "column", rows)
         if "pfts1d_gridcell_index" not in self._rows:

@@ -35,14 +35,14 @@ class SoilColumns:
     cover: np.ndarray
 
     @property
-    def counts(self) -> np.ndarray:
-        """True on columns that count in the mean of their cell (soil)."""
+    def with_ground(self) -> np.ndarray:
+        """True on columns that have ground, so count in the mean of their cell (soil)."""
         return self.share > 0.0
 
     @property
     def covered(self) -> np.ndarray:
         """True where a PFT covers ground (soil, natpft)."""
-        return self.counts[:, None] & (self.cover > 0.0)
+        return self.with_ground[:, None] & (self.cover > 0.0)
 
     def mean(self, values: np.ndarray) -> np.ndarray:
         """Means of the cells, by ground, of values of the columns.

@@ -433,9 +433,11 @@ class _Batch:
             values, group, active = source.patch(name, soil), prefix or "state", covered
         else:
             values, deep = source.layers(name, soil)
-            group, active = prefix or "soil", np.broadcast_to(soil.counts[:, None], values.shape)
+            group, active = prefix or "soil", np.broadcast_to(soil.with_ground[:, None], values.shape)
             if name in POOL_VARIABLES:
-                self.findings.add(below, self.cells, (deep != 0.0) & soil.counts[:, None], name, soil.cell)
+                self.findings.add(
+                    below, self.cells, (deep != 0.0) & soil.with_ground[:, None], name, soil.cell
+                )
         return self.findings.check(group, self.cells, name, values, plausible(name), active, soil.cell)
 
     def _state20(self, dataset: netCDF4.Dataset, soil: SoilColumns, states: dict[str, np.ndarray]) -> None:
@@ -469,7 +471,7 @@ class _Batch:
         attributes = {"space": "normal", "model_year": np.int32(reference.header.year)}
         soil = reference.soil(cells)
         # What the inputs cover needs a label, also where the reference has no patch of it.
-        lacking = soil.counts[:, None] & (cover <= 0.0)[soil.cell]
+        lacking = soil.with_ground[:, None] & (cover <= 0.0)[soil.cell]
         covered = (wanted > 0.0)[soil.cell] & (soil.covered | lacking)
         for name in self.targets.names:
             mean = _of_cells(soil, name, self._read(reference, soil, name, covered, "label"))
@@ -483,7 +485,7 @@ class _Batch:
             soil = self.sources.reference_ad.soil(cells)
             scalaravg, _ = self.sources.reference_ad.layers("scalaravg_col", soil)
             tiny = just_above_switch(scalaravg, self.settings.label_min_scalaravg)
-            self.findings.add("label_scalaravg", cells, tiny & soil.counts, cell=soil.cell)
+            self.findings.add("label_scalaravg", cells, tiny & soil.with_ground, cell=soil.cell)
 
 
 def _of_cells(soil: SoilColumns, name: str, values: np.ndarray) -> np.ndarray:

@@ -160,6 +160,7 @@ def _read_base(
 
 
 def _in_blocks(cells: np.ndarray) -> Iterator[np.ndarray]:
+    """Cells (n), a bounded number at a time."""
     for start in range(0, len(cells), _BLOCK_VALUES):
         yield cells[start : start + _BLOCK_VALUES]
 

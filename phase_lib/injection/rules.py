@@ -49,10 +49,10 @@ def within_cells(
     share = np.where(
         whole[place] > 0.0, weight / np.where(whole > 0.0, whole, 1.0)[place], 1.0 / count[place]
     )
-    counts = (share > 0.0)[wide]
-    mean = total(np.where(counts, own, 0.0) * share[wide])
+    grounded = (share > 0.0)[wide]
+    mean = total(np.where(grounded, own, 0.0) * share[wide])
     some = np.abs(mean) > _RATIO_NOISE * np.abs(predicted[first])
-    ratio = np.where(counts, own / np.where(some, mean, 1.0)[place], 1.0)
+    ratio = np.where(grounded, own / np.where(some, mean, 1.0)[place], 1.0)
     unlike = total((ratio < 0.0) | (ratio > _MOST_CONTRAST)) > 0
     several = (count > 1)[wide]
     same = several & (np.abs(predicted[first] - mean) <= _SAME_MEAN * np.abs(mean))

@@ -157,9 +157,7 @@ def check_parameters(path: Path) -> Iterator[Finding]:
             )
 
 
-def check_soil_orders(
-    path: Path, surface: Path, cells: Cells, used: np.ndarray | None = None
-) -> Iterator[Finding]:
+def check_soil_orders(path: Path, surface: Path, cells: Cells, used: np.ndarray) -> Iterator[Finding]:
     """The soil-order parameters: an entry for every order that the cells have, with values that can be.
 
     Of cells without natural vegetation, where `used` is False (gridcell), the surface file may hold anything.
@@ -170,7 +168,7 @@ def check_soil_orders(
         if name not in values:
             yield finding(path, f"variable {name} is missing", expected=f"{name}(soilorder)")
     size = len(next(iter(values.values()), ()))
-    outside = (True if used is None else used) & ~((order >= 0) & (order < size) & (order == np.rint(order)))
+    outside = used & ~((order >= 0) & (order < size) & (order == np.rint(order)))
     if outside.any():
         cell = int(np.argmax(outside))
         yield finding(
@@ -181,7 +179,7 @@ def check_soil_orders(
             remedy="use the surface file and the fsoilordercon of the run",
         )
         return
-    held = np.unique((order if used is None else order[used]).astype(np.int64))
+    held = np.unique(order[used].astype(np.int64))
     for name, by_order in values.items():
         least = np.nextafter(0.0, 1.0) if name in _POSITIVE else 0.0
         bad = held[~((by_order[held] >= least) & (by_order[held] < np.inf))]

@@ -194,7 +194,7 @@ class _DomainCheck:
         if self.restart is not None:
             self._take(check_cover(self.restart, surface.cells.path))
         if soil_params is not None:
-            used = None if self.restart is None else self.restart.grid.has_soil
+            used = np.ones(len(cells), dtype=bool) if self.restart is None else self.restart.grid.has_soil
             self._take(check_soil_orders(soil_params, surface.cells.path, cells, used))
 
     def _history(
