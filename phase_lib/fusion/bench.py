@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from phase_lib.base.errors import InputError, PhaseError
+from phase_lib.base.parallel import Runner, runner
 from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version
 from phase_lib.elm.constants import DAYS_PER_MONTH
@@ -27,7 +28,7 @@ from phase_lib.elm.domain import Domain
 from phase_lib.elm.forcing import FORCING
 from phase_lib.elm.forcing.datm import DatmRecord
 from phase_lib.elm.forcing.points import Mapping, map_cells, months_of
-from phase_lib.elm.forcing.reduce import Runner, monthly_means, runner
+from phase_lib.elm.forcing.reduce import monthly_means
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import create_dataset, open_dataset
 

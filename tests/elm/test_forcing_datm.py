@@ -118,6 +118,16 @@ def test_blocks_smaller_than_a_file_change_nothing(
     assert_means(reduced(files, tmp_path / "out.nc"), values)
 
 
+@pytest.mark.parametrize("held_variables", [1, 2, 5])
+def test_how_many_variables_are_held_together_changes_nothing(
+    year: tuple[list[Path], Values], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held_variables: int
+) -> None:
+    files, values = year
+    means_bytes = 4 * 12 * len(next(iter(reduced(files, tmp_path / "all.nc").values())))
+    monkeypatch.setattr("phase_lib.elm.forcing.reduce._HELD_BYTES", held_variables * means_bytes)
+    assert_means(reduced(files, tmp_path / "out.nc"), values)
+
+
 def test_the_order_of_the_files_and_the_number_of_processes_do_not_matter(
     year: tuple[list[Path], Values], tmp_path: Path
 ) -> None:

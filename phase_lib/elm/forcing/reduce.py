@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from itertools import groupby
-from multiprocessing import get_context
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, count, groupby
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -16,13 +13,14 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import require_file
+from phase_lib.base.parallel import Runner, runner
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_version
 from phase_lib.elm.domain import Domain
 from phase_lib.elm.forcing.bypass import BypassRecord
 from phase_lib.elm.forcing.datm import DatmRecord
 from phase_lib.elm.forcing.history import HistoryRecord
-from phase_lib.elm.forcing.points import Mapping, Part, Record, Task, map_cells, months_of
+from phase_lib.elm.forcing.points import Mapping, Record, Task, map_cells, months_of
 from phase_lib.elm.forcing.variables import FORCING, check_names
 from phase_lib.elm.netcdf import create_dataset
 
@@ -37,8 +35,8 @@ _RECORDS: dict[Kind, Callable[[Sequence[str | Path], Sequence[str], range], Reco
 _HASHED_BYTES = 1 << 16
 #: Cells written at a time.
 _BLOCK_CELLS = 1 << 16
-
-Runner = Callable[[Iterable[Task]], Iterator[Part]]
+#: Bytes of means held at a time, if no single variable needs more.
+_HELD_BYTES = 1 << 27
 
 
 def open_record(
@@ -113,28 +111,10 @@ def reduce_forcing(
                 _write(dataset, name, values, record)
 
 
-@contextmanager
-def runner(workers: int) -> Iterator[Runner]:
-    """Something that does tasks and gives their results in order, in this process or in several.
-
-    Args:
-        workers: processes.
-    """
-    if workers == 1:
-        yield lambda tasks: map(_do, tasks)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield lambda tasks: pool.map(_do, tasks)
-
-
-def _do(task: Task) -> Part:
-    return task()
-
-
 def monthly_means(
     record: Record, mapping: Mapping, months: int, run: Runner
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Monthly means on the cells, one variable in memory at a time.
+    """Monthly means on the cells, with one variable in memory, or as many as are small.
 
     Args:
         record: checked files.
@@ -146,14 +126,24 @@ def monthly_means(
         Name and float32 (gridcell, months).
     """
     tasks = list(record.tasks(mapping))
-    ticker, done = Ticker("forcing task"), 0
-    for name, parts in groupby(zip(tasks, run(tasks), strict=True), key=lambda pair: pair[0].name):
-        values = np.full((len(mapping.point), months), np.nan, dtype=np.float32)
-        for _, part in parts:
-            values[part.cells, part.months] = part.values
-            done += 1
-            ticker.tick(done, len(tasks))
-        yield name, values
+    ticker, ended = Ticker("forcing task"), count(1)
+    shape = (len(mapping.point), months)
+    for variables in _held_together(tasks, 4 * shape[0] * months):
+        parts = iter(run(list(chain(*variables)), lambda: ticker.tick(next(ended), len(tasks))))
+        for variable in variables:
+            values = np.full(shape, np.nan, dtype=np.float32)
+            for _ in variable:
+                part = next(parts)
+                values[part.cells, part.months] = part.values
+            yield variable[0].name, values
+
+
+def _held_together(tasks: Sequence[Task], size: int) -> Iterator[list[list[Task]]]:
+    """The tasks by variable, and as many variables of a size in bytes at a time as may be held."""
+    variables = [list(group) for _, group in groupby(tasks, key=lambda task: task.name)]
+    number = max(1, _HELD_BYTES // size)
+    for first in range(0, len(variables), number):
+        yield variables[first : first + number]
 
 
 def _describe(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 
 from phase_lib.base.errors import InputError
+from phase_lib.base.parallel import runner
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_version, settings_hash
 from phase_lib.config.world import WorldSettings
@@ -96,17 +96,12 @@ def write_forcing(weather: WeatherGrid, directory: Path, workers: int = 1) -> No
     """Writes the forcing record, one year at a time or several at once."""
     directory.mkdir(parents=True, exist_ok=True)
     years = range(weather.first_year, weather.first_year + weather.years)
-    ticker = Ticker("forcing year")
-    write = partial(write_year, weather, directory=directory)
-    if workers == 1:
-        for done, year in enumerate(years, start=1):
-            write(year)
-            ticker.tick(done, weather.years)
-        return
-    with ProcessPoolExecutor(min(workers, weather.years), mp_context=get_context("spawn")) as pool:
-        for done, future in enumerate(as_completed([pool.submit(write, year) for year in years]), start=1):
-            future.result()
-            ticker.tick(done, weather.years)
+    ticker, ended = Ticker("forcing year"), count(1)
+    with runner(min(workers, weather.years)) as run:
+        run(
+            [partial(write_year, weather, year, directory) for year in years],
+            lambda: ticker.tick(next(ended), weather.years),
+        )
 
 
 def make_land(settings: WorldSettings) -> Land:

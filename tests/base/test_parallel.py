@@ -1,0 +1,79 @@
+"""Tasks of a job run on as many cores as it was given, and an error in one of them stays the error it was."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from phase_lib.base.errors import InputError
+from phase_lib.base.parallel import runner
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """A task that ends once another one has begun."""
+
+    folder: Path
+    own: str
+    other: str
+
+    def __call__(self) -> int:
+        (self.folder / self.own).touch()
+        end = time.monotonic() + 60.0
+        while not (self.folder / self.other).exists():
+            assert time.monotonic() < end, f"{self.other} did not begin beside {self.own}"
+            time.sleep(0.01)
+        return os.getpid()
+
+
+def stay(number: int) -> tuple[int, float, float]:
+    begin = time.monotonic()
+    time.sleep(0.05)
+    return os.getpid(), begin, time.monotonic()
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def fail(number: int) -> int:
+    if number == 3:
+        raise InputError("forcing.nc", "has no time axis", expected="time")
+    return number
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_results_come_in_the_order_of_the_tasks_and_each_end_is_told_once(workers: int) -> None:
+    ends: list[None] = []
+    with runner(workers) as run:
+        assert list(run([partial(square, n) for n in range(20)], lambda: ends.append(None))) == [
+            n * n for n in range(20)
+        ]
+    assert len(ends) == 20
+
+
+def test_two_workers_do_two_tasks_at_once_in_processes_of_their_own(tmp_path: Path) -> None:
+    with runner(2) as run:
+        processes = run([Meeting(tmp_path, "a", "b"), Meeting(tmp_path, "b", "a")], lambda: None)
+    assert len({os.getpid(), *processes}) == 3
+
+
+def test_no_more_tasks_run_at_once_than_there_are_workers_and_processes_serve_every_call() -> None:
+    with runner(2) as run:
+        stays = [one for _ in range(2) for one in run([partial(stay, n) for n in range(8)], lambda: None)]
+    assert len({process for process, _, _ in stays}) <= 2
+    for _, moment, _ in stays:
+        assert sum(begin <= moment < end for _, begin, end in stays) <= 2
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_the_input_in_a_task_is_raised_as_it_is_in_one_line(workers: int) -> None:
+    with pytest.raises(InputError) as error, runner(workers) as run:
+        run([partial(fail, n) for n in range(6)], lambda: None)
+    assert type(error.value) is InputError
+    assert str(error.value) == "forcing.nc: has no time axis; expected time"
