@@ -503,6 +503,11 @@ class _Audit:
             return self.grid.of_patches(_PATCH_ROWS)
         return self.grid.of_columns(_COLUMN_ROWS)
 
+    def _column_ranges(self) -> Iterator[slice]:
+        """All columns, so many at a time as where only weights and indices are read."""
+        for start in range(0, self.grid.ncolumns, _PATCH_ROWS):
+            yield slice(start, min(start + _PATCH_ROWS, self.grid.ncolumns))
+
     def read(self, name: str, rows: Block) -> np.ndarray:
         """Values of a block's rows."""
         return np.asarray(rows.read(self.variables[name]), dtype=np.float64)
@@ -624,7 +629,7 @@ class _Audit:
 
     def check_weights(self) -> None:
         """Weights of the patches on each column."""
-        total = np.zeros(len(self.grid.columns))
+        total = np.zeros(self.grid.ncolumns)
         for block in self.grid.of_patches(_PATCH_ROWS, covered=False):
             share = block.wtcol
             bad = ~np.isfinite(share) | (share < 0.0) | (share > 1.0 + WEIGHT_SUM_TOLERANCE)
@@ -641,18 +646,19 @@ class _Audit:
                 f"0 to {NATPFT - 1}",
             )
             add_by_place(total, block.column, share)
-        off = np.flatnonzero(self.grid.columns & ~(np.abs(total - 1.0) <= WEIGHT_SUM_TOLERANCE))
-        self.add_where(
-            "error",
-            "pfts1d_wtcol",
-            "patch weights of a column do not sum to 1: ELM aborts",
-            np.ones(len(off), dtype=bool),
-            self.grid.cells_of(off),
-            "column",
-            total[off],
-            f"1 within {WEIGHT_SUM_TOLERANCE:g}",
-            "sum",
-        )
+        for rows in self._column_ranges():
+            columns, sums = self.grid.columns(rows), total[rows]
+            self.add_where(
+                "error",
+                "pfts1d_wtcol",
+                "patch weights of a column do not sum to 1: ELM aborts",
+                columns.counts & ~(np.abs(sums - 1.0) <= WEIGHT_SUM_TOLERANCE),
+                columns.cell,
+                "column",
+                sums,
+                f"1 within {WEIGHT_SUM_TOLERANCE:g}",
+                "sum",
+            )
 
     def check_cover(self, surface: str | Path) -> None:
         """Cover, of divided cells its mean, against the surface file, as ELM compares it on reading.
@@ -707,28 +713,25 @@ class _Audit:
     def check_soil_columns(self) -> None:
         """Cells without a column of natural vegetation, and columns of it that are of another type."""
         natural = np.zeros(self.grid.ncells, dtype=bool)
-        natural[self.grid.cells_of(self.grid.soil_columns)] = True
+        for rows in self._column_ranges():
+            columns = self.grid.columns(rows)
+            natural[columns.cell[columns.soil]] = True
+            strange = np.asarray(self.variables["cols1d_ityplun"][rows]) == LANDUNIT_SOIL
+            self.add_where(
+                "error",
+                "cols1d_ityp",
+                "is another type than that of its landunit",
+                strange & ~columns.soil,
+                columns.cell,
+                "column",
+                np.asarray(self.variables["cols1d_ityp"][rows]),
+                f"{COLUMN_SOIL} in landunits of natural vegetation",
+            )
         without = Places()
         without.add(~natural, np.arange(len(natural)), np.full(len(natural), np.nan))
         self.add_places(
             "note", "cols1d_ityp", "no column is of natural vegetation: nothing is predicted there", without
         )
-        for start in range(0, len(self.grid.columns), _PATCH_ROWS):
-            rows = slice(start, start + _PATCH_ROWS)
-            kind = np.asarray(self.variables["cols1d_ityp"][rows])
-            strange = (np.asarray(self.variables["cols1d_ityplun"][rows]) == LANDUNIT_SOIL) & (
-                kind != COLUMN_SOIL
-            )
-            self.add_where(
-                "error",
-                "cols1d_ityp",
-                "is another type than that of its landunit",
-                strange,
-                self.grid.cells_of(np.arange(rows.start, rows.start + len(kind))),
-                "column",
-                kind,
-                f"{COLUMN_SOIL} in landunits of natural vegetation",
-            )
 
     # -- soil -------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """Where biogeochemistry runs in a restart, a block of rows at a time.
 
 A restart of 260,000 cells has up to 5 million columns and 9 million patches, so nothing as long as these
-dimensions is held here but the cell of each column and two flags; coordinates are read where they are needed.
-Rows may lie in any order.
+dimensions, or as the cells, is held here: indices and coordinates are read where they are needed. Rows may
+lie in any order; where those of a cell lie far apart, more is read along.
 """
 
 from __future__ import annotations
@@ -23,19 +23,17 @@ from phase_lib.elm.netcdf import Rows, get_variable
 #: Patches looked at a time where only their index variables are read.
 INDEX_ROWS = 1 << 16
 _PLACES = ("grid1d_lat", "grid1d_lon")
+_KINDS = ("cols1d_ityplun", "cols1d_ityp")
 _OF_PATCHES = ("pfts1d_column_index", "pfts1d_itypveg", "pfts1d_wtcol")
 #: Variables whose values are rows or numbers of units.
 _WHOLE = (
-    "pfts1d_column_index",
-    "pfts1d_itypveg",
-    "pfts1d_gridcell_index",
-    "cols1d_gridcell_index",
-    "cols1d_topounit_index",
-    "cols1d_ityplun",
-    "cols1d_ityp",
+    *("pfts1d_column_index", "pfts1d_itypveg", "pfts1d_gridcell_index"),
+    *("cols1d_gridcell_index", "cols1d_topounit_index", *_KINDS),
 )
 #: A restart whose patch weights miss 1 by more is not read. ELM asks for much less, which an audit tells.
 _READABLE_WEIGHT_SUM = 1.0e-6
+#: One bit for each natural PFT.
+_BIT = 2.0 ** np.arange(NATPFT)
 
 
 def add_by_place(totals: np.ndarray, place: np.ndarray, values: np.ndarray) -> None:
@@ -92,6 +90,27 @@ class Block:
         variable[self.start : self.stop] = values
 
 
+@dataclass(frozen=True)
+class Columns:
+    """What some columns of a restart are.
+
+    Attributes:
+        cell: 0-based cell of each (column).
+        soil: True on columns of natural vegetation, landunit and column type 1 (column). A cell has one, or
+            one in each of the topounits that divide it; none where nothing may grow.
+        counts: True where biogeochemistry runs: soil, and active crop columns (column). Crop columns without
+            weight are on file too and hold stale values or fill.
+    """
+
+    cell: np.ndarray
+    soil: np.ndarray
+    counts: np.ndarray
+
+    def at(self, places: np.ndarray) -> Columns:
+        """Those at some places among them (n)."""
+        return Columns(self.cell[places], self.soil[places], self.counts[places])
+
+
 class Blocks:
     """Blocks of the columns and patches of an open restart.
 
@@ -101,9 +120,7 @@ class Blocks:
         rows: its variables, where they are read in another way than by the library.
 
     Attributes:
-        ncells, npatches: number of grid cells and of patches.
-        columns: True where biogeochemistry runs: soil, and active crop columns (column). Crop columns
-            without weight are on file too and hold stale values or fill.
+        ncells, ncolumns, npatches: number of grid cells, of columns and of patches.
         divided: True if topounits divide the natural vegetation of a cell. A block then holds whole cells,
             and all of the file if the rows of a cell do not follow each other.
 
@@ -117,21 +134,23 @@ class Blocks:
     ) -> None:
         self._path, self._dataset = Path(path), dataset
         self._rows = dataset.variables if rows is None else rows
-        for name in _OF_PATCHES:
+        for name in (*_OF_PATCHES, *_PLACES, "cols1d_gridcell_index", *_KINDS):
             self._variable(name)
+        if "cols1d_active" in self._rows:
+            self._variable("cols1d_active")
         self.npatches = int(dataset.dimensions["pft"].size)
-        for name in _PLACES:
-            self._variable(name)
         self.ncells = int(dataset.dimensions["gridcell"].size)
+        self.ncolumns = int(dataset["cols1d_gridcell_index"].size)
         check_coordinates(path, self.lat, self.lon, _PLACES)
-        self._cell = self._index("cols1d_gridcell_index", "gridcell", slice(None))
-        self._soil = self._find_soil()
-        self.divided = bool(np.any(np.bincount(self._cell[self._soil]) > 1))
-        self._ends_of: dict[str, np.ndarray] = {}
+        has_soil = self._check_columns()
+        self._scattered: dict[str, bool] = {}
         if self.divided:
             self._refuse_shared_topounits()
-        self.columns = self._with_biogeochemistry()
-        self._check_patches()
+            self._scattered = {
+                "column": self._is_scattered(self.ncolumns, self._cell_of_columns),
+                "pft": self._is_scattered(self.npatches, self._cell_of_patches),
+            }
+        self._check_patches(has_soil)
 
     def of(self, rows: Mapping[str, Rows]) -> Blocks:
         """The same blocks, read from a copy of the file."""
@@ -154,22 +173,31 @@ class Blocks:
         lat, lon = (float(self._rows[name][cell : cell + 1][0]) for name in _PLACES)
         return lat, lon
 
-    @property
-    def soil_columns(self) -> np.ndarray:
-        """Columns of natural vegetation, landunit and column type 1, in increasing order (soil).
+    def columns(self, rows: slice) -> Columns:
+        """What the columns of a range are, read from the open file."""
+        landunit = np.asarray(self._rows["cols1d_ityplun"][rows])
+        natural, crop = landunit == LANDUNIT_SOIL, landunit == LANDUNIT_CROP
+        if "cols1d_active" in self._rows:
+            crop &= np.asarray(self._rows["cols1d_active"][rows]) == 1
+        soil = natural & (np.asarray(self._rows["cols1d_ityp"][rows]) == COLUMN_SOIL)
+        return Columns(self._cell_of_columns(rows), soil, natural | crop)
 
-        A cell has one, or one in each of the topounits that divide it; none where nothing may grow.
-        """
-        return np.flatnonzero(self._soil)
+    def columns_at(self, places: np.ndarray) -> Columns:
+        """What columns (n) are; those that lie between them on file are read along."""
+        if len(places) == 0:
+            return self.columns(slice(0, 0))
+        first = int(places.min())
+        return self.columns(slice(first, int(places.max()) + 1)).at(places - first)
 
     def of_columns(self, step: int) -> Iterator[Block]:
         """Blocks of `step` columns; rows are those with biogeochemistry, and a block has at least one."""
         none = np.empty(0)
-        for start, stop in self._spans("column", len(self.columns), step, lambda rows: self._cell[rows]):
-            rows = np.flatnonzero(self.columns[start:stop])
+        for start, stop in self._spans("column", self.ncolumns, step, self._cell_of_columns):
+            columns = self.columns(slice(start, stop))
+            rows = np.flatnonzero(columns.counts)
             if len(rows):
-                column = rows + start
-                yield Block(start, stop, rows, self._cell[column], self._soil[column], column, none, none)
+                on = columns.at(rows)
+                yield Block(start, stop, rows, on.cell, on.soil, rows + start, none, none)
 
     def of_patches(self, step: int, *, covered: bool = True) -> Iterator[Block]:
         """Blocks of `step` patches; rows are those on columns with biogeochemistry, at least one.
@@ -179,57 +207,63 @@ class Blocks:
             covered: only patches that cover ground.
         """
         for start, stop in self._spans("pft", self.npatches, step, self._cell_of_patches):
-            column, pft, wtcol = (np.asarray(self._rows[name][start:stop]) for name in _OF_PATCHES)
-            counts = self.columns[column - 1]
-            if covered:
-                counts &= wtcol > 0.0
-            rows = np.flatnonzero(counts)
+            index, pft, wtcol = (np.asarray(self._rows[name][start:stop]) for name in _OF_PATCHES)
+            column = index - 1
+            on = self.columns_at(column)
+            rows = np.flatnonzero(on.counts & (wtcol > 0.0) if covered else on.counts)
             if len(rows):
-                on = column[rows] - 1
-                yield Block(start, stop, rows, self._cell[on], self._soil[on], on, pft[rows], wtcol[rows])
+                on = on.at(rows)
+                yield Block(start, stop, rows, on.cell, on.soil, column[rows], pft[rows], wtcol[rows])
 
-    def cells_with_biogeochemistry(self) -> np.ndarray:
-        """0-based cells that have a column with biogeochemistry, increasing."""
-        return np.flatnonzero(np.bincount(self._cell[self.columns], minlength=self.ncells))
+    def has_biogeochemistry(self) -> np.ndarray:
+        """True for cells that have a column with biogeochemistry (gridcell)."""
+        found = np.zeros(self.ncells, dtype=bool)
+        for rows in _ranges(self.ncolumns):
+            columns = self.columns(rows)
+            found[columns.cell[columns.counts]] = True
+        return found
 
     def _spans(
         self, dimension: str, length: int, step: int, cell_of: Callable[[slice], np.ndarray]
     ) -> Iterator[tuple[int, int]]:
         """Ranges of about `step` rows, of whole cells where topounits divide them."""
-        if not self.divided:
-            for start in range(0, length, step):
-                yield start, min(start + step, length)
-            return
-        ends = self._ends(dimension, length, cell_of)
+        if self._scattered.get(dimension, False):
+            step = length
         start = 0
         while start < length:
-            # The last cell that ends within the step, or else the first.
-            last = np.searchsorted(ends, start + step, side="right") - 1
-            stop = int(ends[max(last, np.searchsorted(ends, start, side="right"))])
+            stop = min(start + step, length)
+            if self.divided and stop < length:
+                stop = self._end_of_cell(start, stop, length, cell_of)
             yield start, stop
             start = stop
 
-    def _ends(self, dimension: str, length: int, cell_of: Callable[[slice], np.ndarray]) -> np.ndarray:
-        """Where the rows of cells end; the end of all where those of a cell do not follow each other."""
-        if dimension not in self._ends_of:
-            ends, seen, last = [], np.zeros(self.ncells, dtype=bool), -1
-            for start in range(0, length, INDEX_ROWS):
-                cell = cell_of(slice(start, start + INDEX_ROWS))
-                seen[cell] = True
-                ends.append(start + np.flatnonzero(np.diff(cell, prepend=last)))
-                last = cell[-1]
-            # The first cell starts at 0, where none ends.
-            found = np.append(np.concatenate(ends)[1:], length)
-            scattered = len(found) > np.count_nonzero(seen)
-            self._ends_of[dimension] = np.array([length]) if scattered else found
-        return self._ends_of[dimension]
+    @staticmethod
+    def _end_of_cell(start: int, stop: int, length: int, cell_of: Callable[[slice], np.ndarray]) -> int:
+        """The last row from `start` to `stop` at which a cell ends, or else the first one after it."""
+        while True:
+            # One row more tells whether the last one ends its cell.
+            ends = np.flatnonzero(np.diff(cell_of(slice(start, stop + 1))))
+            if len(ends):
+                return start + int(ends[-1]) + 1
+            if stop >= length:
+                return length
+            stop = min(2 * stop - start, length)
+
+    def _is_scattered(self, length: int, cell_of: Callable[[slice], np.ndarray]) -> bool:
+        """True if the rows of a cell do not follow each other."""
+        seen, runs, last = np.zeros(self.ncells, dtype=bool), 0, -1
+        for rows in _ranges(length):
+            cell = cell_of(rows)
+            seen[cell] = True
+            runs += int(np.count_nonzero(np.diff(cell, prepend=last)))
+            last = cell[-1]
+        return runs > int(np.count_nonzero(seen))
+
+    def _cell_of_columns(self, rows: slice) -> np.ndarray:
+        return np.asarray(self._rows["cols1d_gridcell_index"][rows]) - 1
 
     def _cell_of_patches(self, rows: slice) -> np.ndarray:
-        return np.asarray(self._cell[np.asarray(self._rows["pfts1d_column_index"][rows]) - 1])
-
-    def cells_of(self, columns: np.ndarray) -> np.ndarray:
-        """0-based cell of columns (n)."""
-        return np.asarray(self._cell[columns])
+        return self.columns_at(np.asarray(self._rows["pfts1d_column_index"][rows]) - 1).cell
 
     def _variable(self, name: str) -> Rows:
         get_variable(self._path, self._dataset, name, whole=name in _WHOLE)
@@ -259,26 +293,36 @@ class Blocks:
             )
         return index - 1
 
-    def _find_soil(self) -> np.ndarray:
-        """True on columns of natural vegetation (column)."""
-        soil = np.asarray(self._variable("cols1d_ityplun")[:]) == LANDUNIT_SOIL
-        soil &= np.asarray(self._variable("cols1d_ityp")[:]) == COLUMN_SOIL
-        if not np.any(soil):
+    def _check_columns(self) -> np.ndarray:
+        """Refuses columns that point nowhere, and sees whether cells are divided.
+
+        Returns:
+            True for cells that have a soil column (gridcell).
+        """
+        has_soil, soil = np.zeros(self.ncells, dtype=bool), 0
+        for rows in _ranges(self.ncolumns):
+            self._index("cols1d_gridcell_index", "gridcell", rows)
+            columns = self.columns(rows)
+            has_soil[columns.cell[columns.soil]] = True
+            soil += int(np.count_nonzero(columns.soil))
+        if soil == 0:
             raise InputError(
                 self._path,
                 "cols1d_ityplun, cols1d_ityp: no column is of natural vegetation",
                 expected="landunit and column type 1",
                 remedy="use the restart as ELM wrote it",
             )
-        return soil
+        self.divided = soil > np.count_nonzero(has_soil)
+        return has_soil
 
     def _refuse_shared_topounits(self) -> None:
         """Refuses several soil columns in one topounit, or in one cell where topounits are not told."""
-        unit, name = self._cell, "cell"
+        columns = self.columns(slice(0, self.ncolumns))
+        unit, name = columns.cell, "cell"
         if "cols1d_topounit_index" in self._rows:
             unit, name = self._index("cols1d_topounit_index", "topounit", slice(None)), "topounit"
-            self._refuse_topounits_of_other_cells(unit)
-        counts = np.bincount(unit[self._soil])
+            self._refuse_topounits_of_other_cells(columns, unit)
+        counts = np.bincount(unit[columns.soil])
         if np.any(counts > 1):
             bad = int(np.argmax(counts > 1))
             raise InputError(
@@ -288,44 +332,42 @@ class Blocks:
                 remedy="use a run without hillslope or tundra columns",
             )
 
-    def _refuse_topounits_of_other_cells(self, unit: np.ndarray) -> None:
+    def _refuse_topounits_of_other_cells(self, columns: Columns, unit: np.ndarray) -> None:
         """Refuses soil columns whose topounit (column) lies in another cell than they do."""
         if "topo1d_gridcell_index" not in self._rows:
             return
         cell = self._index("topo1d_gridcell_index", "gridcell", slice(None))[unit]
-        strange = self._soil & (cell != self._cell)
+        strange = columns.soil & (cell != columns.cell)
         if np.any(strange):
             first = int(np.argmax(strange))
             raise InputError(
                 self._path,
-                f"cols1d_topounit_index: column {first + 1} of cell {self._cell[first] + 1} lies on "
+                f"cols1d_topounit_index: column {first + 1} of cell {columns.cell[first] + 1} lies on "
                 f"topounit {unit[first] + 1} of cell {cell[first] + 1}",
                 expected="a topounit of its cell",
                 remedy="the restart is damaged: use another copy",
             )
 
-    def _with_biogeochemistry(self) -> np.ndarray:
-        landunit = np.asarray(self._variable("cols1d_ityplun")[:])
-        crop = landunit == LANDUNIT_CROP
-        if "cols1d_active" in self._rows:
-            crop &= np.asarray(self._variable("cols1d_active")[:]) == 1
-        return np.asarray((landunit == LANDUNIT_SOIL) | crop)
+    def _check_patches(self, has_soil: np.ndarray) -> None:
+        """Refuses patches that point nowhere or to another cell, appear twice or leave ground uncovered.
 
-    def _check_patches(self) -> None:
-        """Refuses patches that point nowhere or to another cell, appear twice or leave ground uncovered."""
-        for start in range(0, self.npatches, INDEX_ROWS):
-            self._refuse_patches_of_other_cells(slice(start, min(start + INDEX_ROWS, self.npatches)))
-        columns = self.soil_columns
-        seen, known = np.zeros(len(columns) * NATPFT, dtype=bool), 0
-        total = np.zeros(len(columns))
+        Args:
+            has_soil: cells that have a soil column (gridcell).
+        """
+        for rows in _ranges(self.npatches):
+            self._refuse_patches_of_other_cells(rows)
+        # A soil column is told by its cell unless topounits divide cells.
+        soil = self.columns(slice(0, self.ncolumns)).soil if self.divided else has_soil
+        total, bits, known = np.zeros(len(soil)), np.zeros(len(soil)), 0
         for block in self.of_patches(INDEX_ROWS, covered=False):
-            natural = block.natural[block.soil]
-            place = np.searchsorted(columns, block.column[block.soil])
-            add_by_place(total, place, block.wtcol[block.soil])
-            seen[place[natural] * NATPFT + block.pft[block.soil][natural]] = True
+            place = block.column if self.divided else block.cell
+            natural = block.natural
+            add_by_place(total, place[block.soil], block.wtcol[block.soil])
+            add_by_place(bits, place[natural], _BIT[block.pft[natural]])
             known += int(np.count_nonzero(natural))
-        self._refuse_partial_cover(total, columns)
-        if np.count_nonzero(seen) != known:
+        self._refuse_partial_cover(total, soil)
+        # Bits that are added twice carry, which leaves fewer of them.
+        if np.bitwise_count(bits.astype(np.int64)).sum() != known:
             raise InputError(
                 self._path, "pfts1d_itypveg: a PFT appears twice on one soil column", expected="once"
             )
@@ -335,23 +377,24 @@ class Blocks:
         column = self._index("pfts1d_column_index", "column", rows)
         if "pfts1d_gridcell_index" not in self._rows:
             return
-        cell = self._index("pfts1d_gridcell_index", "gridcell", rows)
-        strange = self._cell[column] != cell
+        cell, other = self._index("pfts1d_gridcell_index", "gridcell", rows), self.columns_at(column).cell
+        strange = other != cell
         if np.any(strange):
             first = int(np.argmax(strange))
             raise InputError(
                 self._path,
                 f"pfts1d_column_index: patch {rows.start + first + 1} of cell {cell[first] + 1} lies on "
-                f"column {column[first] + 1} of cell {self._cell[column[first]] + 1}",
+                f"column {column[first] + 1} of cell {other[first] + 1}",
                 expected="the cell of pfts1d_gridcell_index",
                 remedy="the restart is damaged: use another copy",
             )
 
-    def _refuse_partial_cover(self, total: np.ndarray, columns: np.ndarray) -> None:
-        wrong = ~(np.abs(total - 1.0) <= _READABLE_WEIGHT_SUM)
+    def _refuse_partial_cover(self, total: np.ndarray, soil: np.ndarray) -> None:
+        """Refuses sums of weights other than 1 on soil, by cell or, where cells are divided, by column."""
+        wrong = soil & ~(np.abs(total - 1.0) <= _READABLE_WEIGHT_SUM)
         if np.any(wrong):
             first = int(np.argmax(wrong))
-            cell = self._cell[columns[first]]
+            cell = self._cell_of_columns(slice(first, first + 1))[0] if self.divided else first
             raise InputError(
                 self._path,
                 f"pfts1d_wtcol: the patches on the soil column of cell {cell + 1} sum to {total[first]:.9g}; "
@@ -359,3 +402,9 @@ class Blocks:
                 expected=f"1 within {_READABLE_WEIGHT_SUM:g}",
                 remedy="use the restart as ELM wrote it",
             )
+
+
+def _ranges(length: int) -> Iterator[slice]:
+    """Rows of a dimension, so many at a time as where only index variables are read."""
+    for start in range(0, length, INDEX_ROWS):
+        yield slice(start, min(start + INDEX_ROWS, length))

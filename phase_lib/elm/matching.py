@@ -10,6 +10,8 @@ from phase_lib.elm.constants import EARTH_RADIUS_KM
 
 #: Two files describe the same cell when their centres are this close, km (1e-4 degrees is 11 m).
 SAME_CELL_KM = 0.05
+#: Rows compared at a time.
+_BLOCK = 1 << 16
 
 
 def unit_vectors(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
@@ -39,6 +41,25 @@ def nearest(
     chord, index = KDTree(unit_vectors(source_lat, source_lon)).query(unit_vectors(lat, lon))
     distance = 2.0 * EARTH_RADIUS_KM * np.arcsin(np.clip(0.5 * chord, 0.0, 1.0))
     return np.asarray(index), distance
+
+
+class Partners:
+    """The row of each cell in another file. Nothing is held where both have the same order.
+
+    Args:
+        row: row of each cell (gridcell).
+    """
+
+    def __init__(self, row: np.ndarray) -> None:
+        same = all(
+            np.array_equal(row[start : start + _BLOCK], np.arange(start, min(start + _BLOCK, len(row))))
+            for start in range(0, len(row), _BLOCK)
+        )
+        self._row = None if same else row.astype(np.int32)
+
+    def of(self, cell: np.ndarray) -> np.ndarray:
+        """Rows of cells (n)."""
+        return cell if self._row is None else self._row[cell]
 
 
 def match_cells(

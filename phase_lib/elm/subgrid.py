@@ -158,7 +158,8 @@ def read_subgrid(path: str | Path, dataset: netCDF4.Dataset) -> Subgrid:
             soil columns, or the patches of one do not make up the whole of it.
     """
     blocks = Blocks(path, dataset)
-    columns = blocks.soil_columns
+    every = blocks.columns(slice(0, blocks.ncolumns))
+    columns = np.flatnonzero(every.soil)
     patch = np.full((len(columns), NATPFT), -1, dtype=np.int64)
     cover, unknown = np.zeros(patch.shape), np.zeros(len(columns))
     for block in blocks.of_patches(INDEX_ROWS, covered=False):
@@ -169,9 +170,9 @@ def read_subgrid(path: str | Path, dataset: netCDF4.Dataset) -> Subgrid:
         strange = block.soil & ~natural
         np.add.at(unknown, at[strange], block.wtcol[strange])
     # By cell, then as on file, where topounits follow each other.
-    order = np.argsort(blocks.cells_of(columns), kind="stable")
-    columns = columns[order].astype(np.int64)
-    cell = blocks.cells_of(columns).astype(np.int64)
+    order = np.argsort(every.cell[columns], kind="stable")
+    columns = columns[order]
+    cell = every.cell[columns].astype(np.int64)
     weight = _weights(path, dataset, columns, cell)
     fraction = np.bincount(cell, weight, minlength=blocks.ncells)
     # Where no column has weight, all of them count alike.

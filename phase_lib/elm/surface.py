@@ -13,7 +13,7 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import FILL_THRESHOLD, LATITUDE_UNITS, LONGITUDE_UNITS, NATPFT
 from phase_lib.elm.coordinates import AREA_UNITS, area_km2, check_coordinates
-from phase_lib.elm.matching import match_cells
+from phase_lib.elm.matching import Partners, match_cells
 from phase_lib.elm.netcdf import get_variable, is_fill, open_dataset
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import SURFACE_P
@@ -246,18 +246,18 @@ class Fields:
         path: file.
         dataset: the open file.
         names: fields.
-        row: point of each cell (gridcell).
+        points: of the cells.
 
     Raises:
         InputError: as `read_surface`.
     """
 
     def __init__(
-        self, path: str | Path, dataset: netCDF4.Dataset, names: Sequence[str], row: np.ndarray
+        self, path: str | Path, dataset: netCDF4.Dataset, names: Sequence[str], points: Partners
     ) -> None:
         self._fields = {name: surface_variable(path, dataset, name) for name in names}
         self._horizontal = {name: len(horizontal_dims(path, field)) for name, field in self._fields.items()}
-        self._path, self._row = path, row
+        self._path, self._points = path, points
 
     def land_area(self, cell: np.ndarray) -> np.ndarray:
         """Land area of cells (n), m2: `AREA` times `LANDFRAC_PFT`, which have to be among the fields.
@@ -287,7 +287,7 @@ class Fields:
             return np.empty((0, *field.shape[: field.ndim - horizontal]))
         # Points in a line of the grid; a list of cells has one in each.
         width = int(np.prod(field.shape[field.ndim - horizontal + 1 :]))
-        row = self._row[cell]
+        row = self._points.of(cell)
         first, stop = int(row.min()) // width, int(row.max()) // width + 1
         slab = np.asarray(field[(..., slice(first, stop), *[slice(None)] * (horizontal - 1))])
         points = slab.reshape(*slab.shape[: slab.ndim - horizontal], -1)
@@ -302,13 +302,16 @@ def open_fields(path: str | Path, names: Sequence[str], lat: np.ndarray, lon: np
         InputError: as `read_surface`.
     """
     with open_dataset(path) as dataset:
-        yield Fields(path, dataset, names, _points(path, dataset, lat, lon))
+        points = Partners(_points(path, dataset, lat, lon))
+        # A generator holds what it was given until the file is closed.
+        del lat, lon
+        yield Fields(path, dataset, names, points)
 
 
 def _points(path: str | Path, dataset: netCDF4.Dataset, lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
     """The point of each cell in an open surface file (gridcell)."""
     row, _ = match_cells(lat, lon, *surface_places(path, dataset), file=path, what="surface cells")
-    return row.astype(np.int32)
+    return row
 
 
 def _of_cells(path: str | Path, variable: Any, row: np.ndarray) -> np.ndarray:

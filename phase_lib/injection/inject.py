@@ -80,6 +80,8 @@ _TOTALS = {name: name[-1] for name in (*COLUMN_TOTALS, "totvegc")}
 _PLANT_RESULTS = {"tlai", "elai", "htop", "hbot", "totvegc"}
 #: Values of one variable in a block at most; some eighty variables are in memory at a time.
 _BLOCK_VALUES = 1 << 17
+#: Cells whose surface data are looked at together.
+_BLOCK_CELLS = 1 << 16
 #: Shares of a cell, with round-off.
 _MOST_WEIGHT = 1.0 + 1.0e-6
 
@@ -154,15 +156,17 @@ def _read_base(
     in_ad = header.spinup_state == SPINUP_AD
     wanted = [*LAND, *((*SURFACE_P, "SOIL_ORDER") if in_ad else ())]
     fields = stack.enter_context(open_fields(surface, wanted, blocks.lat, blocks.lon))
-    for cells in _in_blocks(np.arange(blocks.ncells)):
+    for cells in _in_blocks(np.ones(blocks.ncells, dtype=bool)):
         fields.land_area(cells)
     return _Base(header, blocks, fields, parameters.ad_factors() if in_ad else {})
 
 
-def _in_blocks(cells: np.ndarray) -> Iterator[np.ndarray]:
-    """Cells (n), a bounded number at a time."""
-    for start in range(0, len(cells), _BLOCK_VALUES):
-        yield cells[start : start + _BLOCK_VALUES]
+def _in_blocks(wanted: np.ndarray) -> Iterator[np.ndarray]:
+    """The cells that are wanted (gridcell), a bounded number at a time."""
+    for start in range(0, len(wanted), _BLOCK_CELLS):
+        cells = np.flatnonzero(wanted[start : start + _BLOCK_CELLS])
+        if len(cells):
+            yield start + cells
 
 
 @dataclass(frozen=True)
@@ -234,7 +238,7 @@ def _mineral_p_of(
         return None
     blocks, maps = base.blocks, base.surface
     file, smax, ks, names = _sorption(None if soil_params is None else require_file(soil_params), params)
-    for cells in _in_blocks(blocks.cells_with_biogeochemistry()):
+    for cells in _in_blocks(blocks.has_biogeochemistry()):
         for name in SURFACE_P:
             _check_map(surface, name, maps.read(name, cells), cells, blocks)
         _check_order(surface, maps.read("SOIL_ORDER", cells), cells, file, smax, ks, names)
@@ -274,7 +278,7 @@ def _check_order(
 
 @dataclass(frozen=True)
 class _Work:
-    """What an injection starts from, checked: indices of every row, so dropped as soon as it is done.
+    """What an injection starts from, checked.
 
     Attributes:
         base: the restart to edit.
@@ -349,11 +353,6 @@ class _Injection:
         self.clipped: Counter[str] = Counter()
         #: Shares of their cells of the block's rows (row).
         self._share = np.empty(0)
-        self._used = (
-            np.zeros(self.base.blocks.ncells, dtype=bool)
-            if self.predictions is None
-            else self.predictions.used
-        )
 
     def _rows(self, rows: int, levels: int) -> int:
         """Rows of a dimension in a block."""
@@ -380,6 +379,12 @@ class _Injection:
             ticker.tick(block.stop, rows)
         self.editor.flush()
 
+    def _gets(self, block: Block) -> np.ndarray:
+        """Rows of natural vegetation in cells that get predictions (row)."""
+        if self.predictions is None:
+            return np.zeros(len(block), dtype=bool)
+        return block.soil & self.predictions.used(block.cell)
+
     def _predicted(self, name: str) -> bool:
         return self.predictions is not None and name in self.predictions.names
 
@@ -387,10 +392,10 @@ class _Injection:
 
     def soil(self) -> None:
         """Layered pools, mineral N and P, totals, averaged scalar."""
-        blocks, columns = self.base.blocks, len(self.base.blocks.columns)
+        blocks, columns = self.base.blocks, self.base.blocks.ncolumns
         steps = blocks.of_columns(self._rows(columns, NLEVGRND))
         for block in self._edit(steps, "cols1d_wtxy", columns, "columns"):
-            cell, gets = block.cell, block.soil & self._used[block.cell]
+            cell, gets = block.cell, self._gets(block)
             every = np.ones(len(cell), dtype=bool)
             multipliers = self._multipliers(block)
             totals = {name: parts for name, parts in COLUMN_TOTALS.items() if self.editor.has(name)}
@@ -551,7 +556,7 @@ class _Injection:
             stem_before, leaf_before = self.editor.get("deadstemc"), self.editor.get("leafc")
             phosphorus_before = self.editor.get("leafp"), self.editor.get("ppool")
             if self.predictions is not None:
-                gets = block.natural & (pft > 0) & self._used[block.cell]
+                gets = self._gets(block) & block.natural & (pft > 0)
                 self._replace_plants(block.cell, pft, gets)
             leaf_changed = self.editor.get("leafc") != leaf_before
             self._feed_leaves(*phosphorus_before)
@@ -749,19 +754,16 @@ def _edit(
 def _flagged(work: _Work, action: str) -> dict[str, Any]:
     """The sidecar's list of out-of-distribution cells."""
     blocks, predictions = work.base.blocks, work.predictions
-    cells = np.empty(0, dtype=np.int64) if predictions is None else np.flatnonzero(predictions.flagged)
-    lat, lon = blocks.lat, blocks.lon
+    if predictions is None:
+        return {"count": 0, "action": action, "cells": []}
+    cells = np.flatnonzero(predictions.flagged(np.arange(blocks.ncells)))
+    places = blocks.lat[cells], blocks.lon[cells], predictions.predicted(cells)
     return {
         "count": len(cells),
         "action": action,
         "cells": [
-            {
-                "cell": int(cell) + 1,
-                "lat": float(lat[cell]),
-                "lon": float(lon[cell]),
-                "predicted": bool(predictions is not None and predictions.predicted[cell]),
-            }
-            for cell in cells
+            {"cell": cell + 1, "lat": lat, "lon": lon, "predicted": predicted}
+            for cell, lat, lon, predicted in zip(cells.tolist(), *(p.tolist() for p in places), strict=True)
         ],
     }
 
@@ -833,8 +835,6 @@ def inject(
         if work.base.in_ad:
             _refuse_normal_pools(source, changes, parameters)
         flagged = _flagged(work, ood.action)
-        # The audit has its own index of the rows; without this, both would be in memory.
-        del work
         audit = None
         if not dry_run:
             LOGGER.info("auditing %s", target.name)

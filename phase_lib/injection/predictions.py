@@ -13,7 +13,7 @@ from phase_lib.config.ood import OodSettings
 from phase_lib.elm.blocks import Blocks
 from phase_lib.elm.constants import FILL_THRESHOLD, NATPFT, PFT_NAMES
 from phase_lib.elm.coordinates import check_coordinates
-from phase_lib.elm.matching import match_cells
+from phase_lib.elm.matching import Partners, match_cells
 from phase_lib.elm.netcdf import get_variable
 from phase_lib.elm.pools import (
     COLUMN_TOTALS,
@@ -67,10 +67,6 @@ class Predictions:
         path: file.
         names: variables to inject.
         ignored: pools and totals on file that are not injected, as they follow from others.
-        flagged: out-of-distribution cells (gridcell).
-        predicted: cells whose inputs were complete (gridcell); the others keep their own state whatever
-            the action for flagged cells.
-        used: cells that get anything from this file (gridcell).
 
     Raises:
         InputError: the file covers fewer cells than the restart, is not in normal space or lacks what it
@@ -104,7 +100,7 @@ class Predictions:
         row, _ = match_cells(
             self._cells.lat, self._cells.lon, lat, lon, file=self.path, what="predicted cells"
         )
-        self._row = row.astype(np.int32)
+        self._rows = Partners(row)
         pools = [name for name in self._dataset.variables if name in _STATE]
         self.names = tuple(name for name in pools if name in PATCH_NAMES or name in LAYER_NAMES)
         self.ignored = tuple(name for name in pools if name not in self.names)
@@ -115,34 +111,52 @@ class Predictions:
                 expected="variables under their restart names, such as soil3c_vr and deadstemc",
                 remedy="name them as the restart does",
             )
-        self._check_flags()
+        flagged = self._check_flags()
         for name in self.names:
             self._check_variable(name, name)
-            if self._ood.action == "analogue" and np.any(self.flagged):
+            if self._ood.action == "analogue" and flagged:
                 self._check_variable(f"analogue_{name}", name)
 
-    def _check_flags(self) -> None:
+    def _check_flags(self) -> bool:
+        """Reads the flags of all cells; True if any is out of distribution."""
+        every = np.arange(self._cells.ncells)
+        self.predicted(every)
+        return bool(np.any(self.flagged(every)))
+
+    def flagged(self, cell: np.ndarray) -> np.ndarray:
+        """True for cells (n) that are out of distribution."""
         if self._ood.action == "predict" and "ood_flag" not in self._dataset.variables:
-            self.flagged = np.zeros(self._cells.ncells, dtype=bool)
-        else:
-            self.flagged = self._flags("ood_flag")
-        self.predicted = self._cells_with_predictions()
-        self.used = self.predicted & ~self.flagged if self._ood.action == "keep" else self.predicted
+            return np.zeros(len(cell), dtype=bool)
+        return self._flag("ood_flag", cell)
 
-    def _cells_with_predictions(self) -> np.ndarray:
+    def predicted(self, cell: np.ndarray) -> np.ndarray:
+        """True for cells (n) whose inputs were complete.
+
+        The others keep their own state whatever the action for flagged cells.
+        """
         if "predicted" not in self._dataset.variables:
-            return np.ones(self._cells.ncells, dtype=bool)
-        return self._flags("predicted")
+            return np.ones(len(cell), dtype=bool)
+        return self._flag("predicted", cell)
 
-    def _flags(self, name: str) -> np.ndarray:
-        """A flag of the restart's cells (gridcell), bool."""
-        flag = np.asarray(get_variable(self.path, self._dataset, name, dims=("gridcell",))[:])[self._row]
+    def used(self, cell: np.ndarray) -> np.ndarray:
+        """True for cells (n) that get anything from this file."""
+        predicted = self.predicted(cell)
+        return predicted & ~self.flagged(cell) if self._ood.action == "keep" else predicted
+
+    def _flag(self, name: str, cell: np.ndarray) -> np.ndarray:
+        """A flag of cells (n), bool."""
+        if len(cell) == 0:
+            return np.empty(0, dtype=bool)
+        rows = self._rows.of(cell)
+        first = int(rows.min())
+        variable = get_variable(self.path, self._dataset, name, dims=("gridcell",))
+        flag = np.asarray(variable[first : int(rows.max()) + 1])[rows - first]
         strange = (flag != 0) & (flag != 1)
         if np.any(strange):
-            cell = int(np.argmax(strange))
+            at = int(np.argmax(strange))
             raise InputError(
                 self.path,
-                f"{name} of cell {cell + 1} is {flag[cell]}",
+                f"{name} of cell {cell[at] + 1} is {flag[at]}",
                 expected="0 or 1",
                 remedy="predict again",
             )
@@ -214,7 +228,7 @@ class Predictions:
         return values, meant
 
     def _chosen(self, name: str, cell: np.ndarray, pft: np.ndarray | None) -> np.ndarray:
-        if self._ood.action != "analogue" or not np.any(flagged := self.flagged[cell]):
+        if self._ood.action != "analogue" or not np.any(flagged := self.flagged(cell)):
             return self._read(name, name, cell, pft)
         values = np.empty((len(cell), NLEVDECOMP) if pft is None else len(cell))
         for source, rows in ((name, ~flagged), (f"analogue_{name}", flagged)):
@@ -225,7 +239,7 @@ class Predictions:
         """Values of cells, or of patches of cells, that were looked at one by one."""
         if len(cell) == 0:
             return np.empty((0, NLEVDECOMP) if pft is None else 0)
-        rows = self._row[cell]
+        rows = self._rows.of(cell)
         first, last = int(rows.min()), int(rows.max()) + 1
         slab = np.asarray(self._dataset[source][first:last], dtype=np.float64)
         values: np.ndarray

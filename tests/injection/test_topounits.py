@@ -15,6 +15,8 @@ from phase_lib.base.errors import InputError
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
 from phase_lib.elm.audit import audit_restart
+from phase_lib.elm.blocks import Blocks
+from phase_lib.elm.netcdf import open_dataset
 from phase_lib.injection.inject import inject
 from phase_lib.injection.rules import within_cells
 from tests.helpers.exit_ad import Cells
@@ -153,6 +155,38 @@ def test_neither_the_block_size_nor_the_order_on_file_matters(tmp_path: Path, sh
         run(world, world.restart, predictions, output, chunk)
         made.append(output.read_bytes())
     assert made[0] == made[1] == made[2]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("step", [1, 2, 3, 17, 40, 1000])
+def test_blocks_hold_whole_cells_and_no_more_of_them_than_fit(
+    tmp_path: Path, shuffle: bool, step: int
+) -> None:
+    world = make_world(tmp_path / "world", seed=4, cells=7, topounits="soil", shuffle=shuffle)
+    where = {
+        "column": raw(world.restart, "cols1d_gridcell_index") - 1,
+        "pft": raw(world.restart, "pfts1d_gridcell_index") - 1,
+    }
+    assert shuffle == any(np.any(np.diff(cell) < 0) for cell in where.values())
+    with open_dataset(world.restart) as dataset:
+        blocks = Blocks(world.restart, dataset)
+        assert blocks.divided
+        found = {"column": blocks.of_columns(step), "pft": blocks.of_patches(step, covered=False)}
+        for dimension, cell in where.items():
+            stop, cells = 0, []
+            for block in found[dimension]:
+                # Between blocks lie columns or patches of other ground alone.
+                between = cell[stop : block.start]
+                assert not set(between) & set(cell[block.start : block.stop])
+                held = list(dict.fromkeys(cell[block.start : block.stop].tolist()))
+                if not shuffle:
+                    size = block.stop - block.start
+                    assert size <= step or len(held) == 1
+                    following = np.count_nonzero(cell == held[-1] + 1)
+                    assert following == 0 or size + following > step
+                cells += held
+                stop = block.stop
+            assert sorted(cells) == list(range(7)), "a cell in two blocks, or in none"
 
 
 def test_cells_of_a_real_restart_that_topounits_divide_keep_their_stocks(
