@@ -18,10 +18,21 @@ T = TypeVar("T")
 
 
 class Runner(Protocol):
-    """Does tasks and returns their results in order; `done` is called once for each that has ended."""
+    """What does the tasks of a job."""
 
-    def __call__(self, tasks: Sequence[Callable[[], T]], done: Callable[[], None]) -> Sequence[T]:
-        """Does them."""
+    def __call__(self, tasks: Sequence[Callable[[], T]], done: Callable[[], None]) -> tuple[T, ...]:
+        """Begins tasks in their order; on one core, they also end so.
+
+        Args:
+            tasks: what processes can do alone.
+            done: called once for each task that has ended.
+
+        Returns:
+            Their results, in the order of the tasks.
+
+        Raises:
+            Exception: what the first task that failed has raised; no others are begun.
+        """
         ...
 
 
@@ -44,11 +55,15 @@ def runner(workers: int) -> Iterator[Runner]:
 
 def _compute(
     settings: dict[str, Any], tasks: Sequence[Callable[[], T]], done: Callable[[], None]
-) -> Sequence[T]:
-    graph = [delayed(task, traverse=False)() for task in tasks]
+) -> tuple[T, ...]:
+    # Of tasks that could begin, dask takes the one whose key is last.
+    graph = [
+        delayed(task, traverse=False)(dask_key_name=f"task-{left:09d}")
+        for left, task in zip(range(len(tasks), 0, -1), tasks, strict=True)
+    ]
     try:
         with Callback(posttask=lambda *_: done()):
-            results: Sequence[T] = compute(*graph, **settings)
+            results: tuple[T, ...] = compute(*graph, **settings)
     except RemoteException as error:
         # Its text is followed by a traceback; an error of the input is one line.
         raise error.exception from error

@@ -716,15 +716,16 @@ class _Audit:
         for rows in self._column_ranges():
             columns = self.grid.columns(rows)
             natural[columns.cell[columns.soil]] = True
-            strange = np.asarray(self.variables["cols1d_ityplun"][rows]) == LANDUNIT_SOIL
+            kind = np.asarray(self.variables["cols1d_ityp"][rows])
+            natural_landunit = np.asarray(self.variables["cols1d_ityplun"][rows]) == LANDUNIT_SOIL
             self.add_where(
                 "error",
                 "cols1d_ityp",
                 "is another type than that of its landunit",
-                strange & ~columns.soil,
+                natural_landunit & (kind != COLUMN_SOIL),
                 columns.cell,
                 "column",
-                np.asarray(self.variables["cols1d_ityp"][rows]),
+                kind,
                 f"{COLUMN_SOIL} in landunits of natural vegetation",
             )
         without = Places()

@@ -2,7 +2,7 @@
 
 A restart of 260,000 cells has up to 5 million columns and 9 million patches, so nothing as long as these
 dimensions, or as the cells, is held here: indices and coordinates are read where they are needed. Rows may
-lie in any order; where those of a cell lie far apart, more is read along.
+lie in any order; where those of a cell lie far apart, more is read along, and again for each block.
 """
 
 from __future__ import annotations
@@ -143,6 +143,9 @@ class Blocks:
         self.ncolumns = int(dataset["cols1d_gridcell_index"].size)
         check_coordinates(path, self.lat, self.lon, _PLACES)
         has_soil = self._check_columns()
+        self.divided = self._is_divided(has_soil)
+        for span in _ranges(self.npatches):
+            self._refuse_patches_of_other_cells(span)
         self._scattered: dict[str, bool] = {}
         if self.divided:
             self._refuse_shared_topounits()
@@ -150,7 +153,7 @@ class Blocks:
                 "column": self._is_scattered(self.ncolumns, self._cell_of_columns),
                 "pft": self._is_scattered(self.npatches, self._cell_of_patches),
             }
-        self._check_patches(has_soil)
+        self._check_cover(has_soil)
 
     def of(self, rows: Mapping[str, Rows]) -> Blocks:
         """The same blocks, read from a copy of the file."""
@@ -240,14 +243,15 @@ class Blocks:
     @staticmethod
     def _end_of_cell(start: int, stop: int, length: int, cell_of: Callable[[slice], np.ndarray]) -> int:
         """The last row from `start` to `stop` at which a cell ends, or else the first one after it."""
+        last = -1
         while True:
             # One row more tells whether the last one ends its cell.
             ends = np.flatnonzero(np.diff(cell_of(slice(start, stop + 1))))
             if len(ends):
-                return start + int(ends[-1]) + 1
+                return start + int(ends[last]) + 1
             if stop >= length:
                 return length
-            stop = min(2 * stop - start, length)
+            stop, last = min(2 * stop - start, length), 0
 
     def _is_scattered(self, length: int, cell_of: Callable[[slice], np.ndarray]) -> bool:
         """True if the rows of a cell do not follow each other."""
@@ -263,7 +267,12 @@ class Blocks:
         return np.asarray(self._rows["cols1d_gridcell_index"][rows]) - 1
 
     def _cell_of_patches(self, rows: slice) -> np.ndarray:
-        return self.columns_at(np.asarray(self._rows["pfts1d_column_index"][rows]) - 1).cell
+        return self._cells_at(np.asarray(self._rows["pfts1d_column_index"][rows]) - 1)
+
+    def _cells_at(self, places: np.ndarray) -> np.ndarray:
+        """0-based cells of columns (n), at least one."""
+        first = int(places.min())
+        return self._cell_of_columns(slice(first, int(places.max()) + 1))[places - first]
 
     def _variable(self, name: str) -> Rows:
         get_variable(self._path, self._dataset, name, whole=name in _WHOLE)
@@ -294,26 +303,28 @@ class Blocks:
         return index - 1
 
     def _check_columns(self) -> np.ndarray:
-        """Refuses columns that point nowhere, and sees whether cells are divided.
+        """Refuses columns that point nowhere, and files without natural vegetation.
 
         Returns:
             True for cells that have a soil column (gridcell).
         """
-        has_soil, soil = np.zeros(self.ncells, dtype=bool), 0
+        has_soil = np.zeros(self.ncells, dtype=bool)
         for rows in _ranges(self.ncolumns):
             self._index("cols1d_gridcell_index", "gridcell", rows)
             columns = self.columns(rows)
             has_soil[columns.cell[columns.soil]] = True
-            soil += int(np.count_nonzero(columns.soil))
-        if soil == 0:
+        if not np.any(has_soil):
             raise InputError(
                 self._path,
                 "cols1d_ityplun, cols1d_ityp: no column is of natural vegetation",
                 expected="landunit and column type 1",
                 remedy="use the restart as ELM wrote it",
             )
-        self.divided = soil > np.count_nonzero(has_soil)
         return has_soil
+
+    def _is_divided(self, has_soil: np.ndarray) -> bool:
+        soil = sum(np.count_nonzero(self.columns(rows).soil) for rows in _ranges(self.ncolumns))
+        return int(soil) > int(np.count_nonzero(has_soil))
 
     def _refuse_shared_topounits(self) -> None:
         """Refuses several soil columns in one topounit, or in one cell where topounits are not told."""
@@ -348,14 +359,12 @@ class Blocks:
                 remedy="the restart is damaged: use another copy",
             )
 
-    def _check_patches(self, has_soil: np.ndarray) -> None:
-        """Refuses patches that point nowhere or to another cell, appear twice or leave ground uncovered.
+    def _check_cover(self, has_soil: np.ndarray) -> None:
+        """Refuses patches that appear twice on a soil column or leave ground of it uncovered.
 
         Args:
             has_soil: cells that have a soil column (gridcell).
         """
-        for rows in _ranges(self.npatches):
-            self._refuse_patches_of_other_cells(rows)
         # A soil column is told by its cell unless topounits divide cells.
         soil = self.columns(slice(0, self.ncolumns)).soil if self.divided else has_soil
         total, bits, known = np.zeros(len(soil)), np.zeros(len(soil)), 0
@@ -373,11 +382,11 @@ class Blocks:
             )
 
     def _refuse_patches_of_other_cells(self, rows: slice) -> None:
-        """Refuses patches whose column lies in another cell than they do."""
+        """Refuses patches that point nowhere, or whose column lies in another cell than they do."""
         column = self._index("pfts1d_column_index", "column", rows)
         if "pfts1d_gridcell_index" not in self._rows:
             return
-        cell, other = self._index("pfts1d_gridcell_index", "gridcell", rows), self.columns_at(column).cell
+        cell, other = self._index("pfts1d_gridcell_index", "gridcell", rows), self._cells_at(column)
         strange = other != cell
         if np.any(strange):
             first = int(np.argmax(strange))

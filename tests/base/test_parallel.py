@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,8 +43,8 @@ def square(number: int) -> int:
 
 
 def fail(number: int) -> int:
-    if number == 3:
-        raise InputError("forcing.nc", "has no time axis", expected="time")
+    if number in (3, 7):
+        raise InputError(f"{number}.nc", "has no time axis", expected="time")
     return number
 
 
@@ -71,9 +72,24 @@ def test_no_more_tasks_run_at_once_than_there_are_workers_and_processes_serve_ev
         assert sum(begin <= moment < end for _, begin, end in stays) <= 2
 
 
+def test_on_one_core_tasks_are_done_in_their_order_and_the_first_error_counts() -> None:
+    order: list[int] = []
+    with runner(1) as run:
+        run([partial(order.append, n) for n in range(1200)], lambda: None)
+        assert order == list(range(1200))
+        for _ in range(5):
+            with pytest.raises(InputError, match=r"3\.nc"):
+                run([partial(fail, n) for n in (0, 3, 1, 7, 2)], lambda: None)
+
+
+def test_a_worker_that_is_killed_ends_the_work(tmp_path: Path) -> None:
+    with pytest.raises(BrokenProcessPool), runner(2) as run:
+        run([partial(os._exit, 9), *[partial(stay, n) for n in range(100)]], lambda: None)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_of_the_input_in_a_task_is_raised_as_it_is_in_one_line(workers: int) -> None:
     with pytest.raises(InputError) as error, runner(workers) as run:
         run([partial(fail, n) for n in range(6)], lambda: None)
     assert type(error.value) is InputError
-    assert str(error.value) == "forcing.nc: has no time axis; expected time"
+    assert str(error.value) == "3.nc: has no time axis; expected time"

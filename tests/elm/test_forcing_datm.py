@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from phase_lib.base.errors import InputError
+from phase_lib.base.parallel import Runner, runner
 from phase_lib.elm.forcing import FORCING, read_monthly_forcing, reduce_forcing
 from phase_lib.elm.forcing.humidity import vapour_pressure
 from tests.helpers.forcing import (
@@ -118,14 +120,26 @@ def test_blocks_smaller_than_a_file_change_nothing(
     assert_means(reduced(files, tmp_path / "out.nc"), values)
 
 
-@pytest.mark.parametrize("held_variables", [1, 2, 5])
-def test_how_many_variables_are_held_together_changes_nothing(
-    year: tuple[list[Path], Values], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held_variables: int
+@pytest.mark.parametrize(("fitting", "batches"), [(0.5, [12] * 6), (1, [12] * 6), (4, [48, 24]), (100, [72])])
+def test_how_many_variables_are_computed_together_follows_from_their_size_and_changes_nothing(
+    year: tuple[list[Path], Values],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fitting: float,
+    batches: list[int],
 ) -> None:
     files, values = year
-    means_bytes = 4 * 12 * len(next(iter(reduced(files, tmp_path / "all.nc").values())))
-    monkeypatch.setattr("phase_lib.elm.forcing.reduce._HELD_BYTES", held_variables * means_bytes)
+    seen: list[int] = []
+
+    @contextmanager
+    def counting(workers: int) -> Iterator[Runner]:
+        with runner(workers) as run:
+            yield lambda tasks, done: run(tasks, seen.append(len(tasks)) or done)
+
+    monkeypatch.setattr("phase_lib.elm.forcing.reduce.runner", counting)
+    monkeypatch.setattr("phase_lib.elm.forcing.reduce._HELD_BYTES", int(fitting * 4 * 12 * CELLS.ncells))
     assert_means(reduced(files, tmp_path / "out.nc"), values)
+    assert seen == batches
 
 
 def test_the_order_of_the_files_and_the_number_of_processes_do_not_matter(

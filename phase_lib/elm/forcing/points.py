@@ -55,7 +55,7 @@ class Part:
     Attributes:
         months: months of the series, 0-based.
         cells: land cells, 0-based.
-        values: (cells, months), to be added to what other tasks gave for the same month.
+        values: (cells, months).
     """
 
     months: slice

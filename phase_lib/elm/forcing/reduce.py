@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, count, groupby
 from pathlib import Path
@@ -20,7 +21,7 @@ from phase_lib.elm.domain import Domain
 from phase_lib.elm.forcing.bypass import BypassRecord
 from phase_lib.elm.forcing.datm import DatmRecord
 from phase_lib.elm.forcing.history import HistoryRecord
-from phase_lib.elm.forcing.points import Mapping, Record, Task, map_cells, months_of
+from phase_lib.elm.forcing.points import Mapping, Part, Record, Task, map_cells, months_of
 from phase_lib.elm.forcing.variables import FORCING, check_names
 from phase_lib.elm.netcdf import create_dataset
 
@@ -35,7 +36,7 @@ _RECORDS: dict[Kind, Callable[[Sequence[str | Path], Sequence[str], range], Reco
 _HASHED_BYTES = 1 << 16
 #: Cells written at a time.
 _BLOCK_CELLS = 1 << 16
-#: Bytes of means held at a time, if no single variable needs more.
+#: As many variables are computed together as have fewer bytes of means, at least one.
 _HELD_BYTES = 1 << 27
 
 
@@ -109,12 +110,13 @@ def reduce_forcing(
         with runner(workers) as run:
             for name, values in monthly_means(record, mapping, 12 * years, run):
                 _write(dataset, name, values, record)
+                del values  # before the next ones are computed
 
 
 def monthly_means(
     record: Record, mapping: Mapping, months: int, run: Runner
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Monthly means on the cells, with one variable in memory, or as many as are small.
+    """Monthly means on the cells, of as many variables at a time as are small, or of one.
 
     Args:
         record: checked files.
@@ -129,13 +131,18 @@ def monthly_means(
     ticker, ended = Ticker("forcing task"), count(1)
     shape = (len(mapping.point), months)
     for variables in _held_together(tasks, 4 * shape[0] * months):
-        parts = iter(run(list(chain(*variables)), lambda: ticker.tick(next(ended), len(tasks))))
+        parts = deque(run(list(chain(*variables)), lambda: ticker.tick(next(ended), len(tasks))))
         for variable in variables:
-            values = np.full(shape, np.nan, dtype=np.float32)
-            for _ in variable:
-                part = next(parts)
-                values[part.cells, part.months] = part.values
-            yield variable[0].name, values
+            yield variable[0].name, _placed(parts, len(variable), shape)
+
+
+def _placed(parts: deque[Part], number: int, shape: tuple[int, int]) -> np.ndarray:
+    """The means of a variable (gridcell, months) from its parts, the first ones, each of which it frees."""
+    values = np.full(shape, np.nan, dtype=np.float32)
+    for _ in range(number):
+        part = parts.popleft()
+        values[part.cells, part.months] = part.values
+    return values
 
 
 def _held_together(tasks: Sequence[Task], size: int) -> Iterator[list[list[Task]]]:
