@@ -25,7 +25,7 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.blocks import Block, Blocks, add_by_place
+from phase_lib.elm.blocks import Block, Blocks, add_by_place, ranges
 from phase_lib.elm.canopy import leaf_area
 from phase_lib.elm.constants import (
     CASCADE_CTC,
@@ -503,11 +503,6 @@ class _Audit:
             return self.grid.of_patches(_PATCH_ROWS)
         return self.grid.of_columns(_COLUMN_ROWS)
 
-    def _column_ranges(self) -> Iterator[slice]:
-        """All columns, so many at a time as where only weights and indices are read."""
-        for start in range(0, self.grid.ncolumns, _PATCH_ROWS):
-            yield slice(start, min(start + _PATCH_ROWS, self.grid.ncolumns))
-
     def read(self, name: str, rows: Block) -> np.ndarray:
         """Values of a block's rows."""
         return np.asarray(rows.read(self.variables[name]), dtype=np.float64)
@@ -609,8 +604,8 @@ class _Audit:
         length = get_variable(self.path, self.dataset, name).shape[0]
         pointed = np.zeros(size, dtype=bool)
         outside = 0
-        for start in range(0, length, _PATCH_ROWS):
-            row = np.asarray(self.variables[name][start : start + _PATCH_ROWS]).astype(np.int64) - 1
+        for rows in ranges(length, _PATCH_ROWS):
+            row = np.asarray(self.variables[name][rows]).astype(np.int64) - 1
             inside = (row >= 0) & (row < size)
             pointed[row[inside]] = True
             outside += int(np.count_nonzero(~inside))
@@ -646,7 +641,7 @@ class _Audit:
                 f"0 to {NATPFT - 1}",
             )
             add_by_place(total, block.column, share)
-        for rows in self._column_ranges():
+        for rows in ranges(self.grid.ncolumns, _PATCH_ROWS):
             columns, sums = self.grid.columns(rows), total[rows]
             self.add_where(
                 "error",
@@ -713,7 +708,7 @@ class _Audit:
     def check_soil_columns(self) -> None:
         """Cells without a column of natural vegetation, and columns of it that are of another type."""
         natural = np.zeros(self.grid.ncells, dtype=bool)
-        for rows in self._column_ranges():
+        for rows in ranges(self.grid.ncolumns, _PATCH_ROWS):
             columns = self.grid.columns(rows)
             natural[columns.cell[columns.soil]] = True
             kind = np.asarray(self.variables["cols1d_ityp"][rows])

@@ -36,6 +36,12 @@ _READABLE_WEIGHT_SUM = 1.0e-6
 _BIT = 2.0 ** np.arange(NATPFT)
 
 
+def ranges(length: int, step: int) -> Iterator[slice]:
+    """The rows of a dimension, `step` at a time."""
+    for start in range(0, length, step):
+        yield slice(start, min(start + step, length))
+
+
 def add_by_place(totals: np.ndarray, place: np.ndarray, values: np.ndarray) -> None:
     """Adds values (n) to the totals at their places (n), which may come several times."""
     if len(place):
@@ -144,7 +150,7 @@ class Blocks:
         check_coordinates(path, self.lat, self.lon, _PLACES)
         has_soil = self._check_columns()
         self.divided = self._is_divided(has_soil)
-        for span in _ranges(self.npatches):
+        for span in ranges(self.npatches, INDEX_ROWS):
             self._refuse_patches_of_other_cells(span)
         self._scattered: dict[str, bool] = {}
         if self.divided:
@@ -221,7 +227,7 @@ class Blocks:
     def has_biogeochemistry(self) -> np.ndarray:
         """True for cells that have a column with biogeochemistry (gridcell)."""
         found = np.zeros(self.ncells, dtype=bool)
-        for rows in _ranges(self.ncolumns):
+        for rows in ranges(self.ncolumns, INDEX_ROWS):
             columns = self.columns(rows)
             found[columns.cell[columns.counts]] = True
         return found
@@ -256,7 +262,7 @@ class Blocks:
     def _is_scattered(self, length: int, cell_of: Callable[[slice], np.ndarray]) -> bool:
         """True if the rows of a cell do not follow each other."""
         seen, runs, last = np.zeros(self.ncells, dtype=bool), 0, -1
-        for rows in _ranges(length):
+        for rows in ranges(length, INDEX_ROWS):
             cell = cell_of(rows)
             seen[cell] = True
             runs += int(np.count_nonzero(np.diff(cell, prepend=last)))
@@ -309,7 +315,7 @@ class Blocks:
             True for cells that have a soil column (gridcell).
         """
         has_soil = np.zeros(self.ncells, dtype=bool)
-        for rows in _ranges(self.ncolumns):
+        for rows in ranges(self.ncolumns, INDEX_ROWS):
             self._index("cols1d_gridcell_index", "gridcell", rows)
             columns = self.columns(rows)
             has_soil[columns.cell[columns.soil]] = True
@@ -323,7 +329,7 @@ class Blocks:
         return has_soil
 
     def _is_divided(self, has_soil: np.ndarray) -> bool:
-        soil = sum(np.count_nonzero(self.columns(rows).soil) for rows in _ranges(self.ncolumns))
+        soil = sum(np.count_nonzero(self.columns(rows).soil) for rows in ranges(self.ncolumns, INDEX_ROWS))
         return int(soil) > int(np.count_nonzero(has_soil))
 
     def _refuse_shared_topounits(self) -> None:
@@ -411,9 +417,3 @@ class Blocks:
                 expected=f"1 within {_READABLE_WEIGHT_SUM:g}",
                 remedy="use the restart as ELM wrote it",
             )
-
-
-def _ranges(length: int) -> Iterator[slice]:
-    """Rows of a dimension, so many at a time as where only index variables are read."""
-    for start in range(0, length, INDEX_ROWS):
-        yield slice(start, min(start + INDEX_ROWS, length))

@@ -10,8 +10,6 @@ from phase_lib.elm.constants import EARTH_RADIUS_KM
 
 #: Two files describe the same cell when their centres are this close, km (1e-4 degrees is 11 m).
 SAME_CELL_KM = 0.05
-#: Rows compared at a time.
-_BLOCK = 1 << 16
 
 
 def unit_vectors(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
@@ -51,10 +49,7 @@ class Partners:
     """
 
     def __init__(self, row: np.ndarray) -> None:
-        same = all(
-            np.array_equal(row[start : start + _BLOCK], np.arange(start, min(start + _BLOCK, len(row))))
-            for start in range(0, len(row), _BLOCK)
-        )
+        same = np.array_equal(row, np.arange(len(row)))
         self._row = None if same else row.astype(np.int32)
 
     def of(self, cell: np.ndarray) -> np.ndarray:

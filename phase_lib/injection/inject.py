@@ -30,7 +30,7 @@ from phase_lib.base.provenance import code_version
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
 from phase_lib.elm.audit import SOIL3_JUDGED, AuditReport, audit_restart, soil4_soil3_between
-from phase_lib.elm.blocks import Block, Blocks
+from phase_lib.elm.blocks import Block, Blocks, ranges
 from phase_lib.elm.canopy import canopy_height, growth_form, leaf_carbon
 from phase_lib.elm.constants import FILL_THRESHOLD, GRAMS_PER_PETAGRAM, NATPFT, SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.netcdf import Rows, get_variable, open_dataset, open_rows, open_with_rows
@@ -163,10 +163,10 @@ def _read_base(
 
 def _in_blocks(wanted: np.ndarray) -> Iterator[np.ndarray]:
     """The cells that are wanted (gridcell), a bounded number at a time."""
-    for start in range(0, len(wanted), _BLOCK_CELLS):
-        cells = np.flatnonzero(wanted[start : start + _BLOCK_CELLS])
-        if len(cells):
-            yield start + cells
+    for cells in ranges(len(wanted), _BLOCK_CELLS):
+        found = cells.start + np.flatnonzero(wanted[cells])
+        if len(found):
+            yield found
 
 
 @dataclass(frozen=True)
