@@ -739,29 +739,33 @@ def inspect(file: Path, as_json: bool) -> None:
 
 
 @phase.command()
-@click.option("--history", type=FILE, required=True, multiple=True, help="History of the run, one tape.")
+@click.option("--history", required=True, multiple=True, help="History of the run, one tape; or patterns.")
 @click.option("--forcing-years", type=click.IntRange(1), required=True, help="Forcing cycle, years.")
 @settings_option("equilibrium")
 @click.option("--output", type=OUTPUT, required=True, help="verdict.json to write.")
 @click.option("--strict", is_flag=True, help="Exit 3 if a criterion does not hold.")
-@click.option("--control", type=FILE, multiple=True, help="History of the same years without injection.")
-@click.option("--reference", type=FILE, multiple=True, help="History of the conventional run.")
+@click.option("--control", multiple=True, help="History of the same years without injection.")
+@click.option("--reference", multiple=True, help="History of the conventional run.")
 @click.option("--split", type=FILE, help="Split file: judge its test cells alone too.")
 @click.option("--drift", type=OUTPUT, help="drift.nc to write: per-cell drift of the runs side by side.")
 @stage
 def equilibrium(
-    history: tuple[Path, ...],
+    history: tuple[str, ...],
     forcing_years: int,
     settings: str,
     output: Path,
     strict: bool,
-    control: tuple[Path, ...],
-    reference: tuple[Path, ...],
+    control: tuple[str, ...],
+    reference: tuple[str, ...],
     split: Path | None,
     drift: Path | None,
 ) -> None:
-    """Judges whether a run is in equilibrium, alone or beside its control and the reference."""
+    """Judges whether a run is in equilibrium, alone or beside its control and the reference.
+
+    Of histories patterns with * and ? may be given.
+    """
     from phase_lib.base.errors import CheckFailed
+    from phase_lib.base.files import matching_files
     from phase_lib.config.equilibrium import EquilibriumSettings
     from phase_lib.config.loading import load_settings
     from phase_lib.equilibrium.verdict import equilibrium_of_files, verdict_of_runs
@@ -770,11 +774,11 @@ def equilibrium(
     if drift is None:
         if control or reference or split:
             raise click.UsageError("--control, --reference and --split need --drift")
-        equilibrium_of_files(history, forcing_years, output, thresholds, strict=strict)
+        equilibrium_of_files(matching_files(history), forcing_years, output, thresholds, strict=strict)
         return
     runs = {"injected": history, "control": control, "reference": reference}
     verdict = verdict_of_runs(
-        {name: files for name, files in runs.items() if files},
+        {name: matching_files(files) for name, files in runs.items() if files},
         forcing_years,
         thresholds,
         output,

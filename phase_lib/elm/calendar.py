@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
+import cftime  # type: ignore[import-untyped]
 import numpy as np
 
 from phase_lib.base.errors import InputError
@@ -16,6 +18,60 @@ MONTH_STARTS: np.ndarray = np.concatenate([[0], np.cumsum(DAYS_PER_MONTH)])
 _RESTART = re.compile(
     r"^(?P<case>.+)\.(?:elm|clm2)(?:_\d{4})?\.r\.(?P<year>\d{4,})-(?P<month>\d\d)-(?P<day>\d\d)-\d{5}\.nc$"
 )
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What the numbers of a time variable mean.
+
+    Attributes:
+        reference: reference date, days since 0001-01-01.
+        per_day: numbers in a day: 24 where they are hours.
+    """
+
+    reference: float
+    per_day: float
+
+    def days(self, values: np.ndarray) -> np.ndarray:
+        """Days since the reference date."""
+        return np.asarray(values, dtype=np.float64) / self.per_day
+
+    def date(self, day: float) -> str:
+        """Date of a day since the reference date, to the nearest day."""
+        return date_of(1.0 + (self.reference + float(day)) / DAYS_PER_YEAR)
+
+
+def read_clock(path: str | Path, name: str, units: str) -> Clock:
+    """The clock of a variable of the noleap calendar, read from its attribute `units`.
+
+    Args:
+        path, name: file and variable, for the message.
+        units: "days since 0001-01-01 00:00:00", or hours, minutes or seconds, with any spelling of the date.
+
+    Raises:
+        InputError: they are no units of time since a date.
+    """
+    try:
+        first, second = (
+            float(cftime.date2num(cftime.datetime(1, 1, day, calendar="noleap"), units, "noleap"))
+            for day in (1, 2)
+        )
+    except (ValueError, OverflowError) as error:
+        raise InputError(
+            path,
+            f"{name} has units {units!r} ({error})",
+            expected="'days since YYYY-MM-DD hh:mm:ss', or hours, minutes or seconds",
+            remedy="set the attribute right",
+        ) from error
+    per_day = second - first
+    return Clock(-first / per_day, per_day)
+
+
+def date_of(year: float) -> str:
+    """Date of a moment in model years, to the nearest day: 1.5 is 0001-07-02."""
+    whole, day = divmod(round(year * DAYS_PER_YEAR), DAYS_PER_YEAR)
+    month = int(np.searchsorted(MONTH_STARTS, day, side="right"))
+    return f"{whole:04d}-{month:02d}-{day - MONTH_STARTS[month - 1] + 1:02d}"
 
 
 def days_since_year_one(year: int, month: int = 1) -> int:

@@ -61,6 +61,8 @@ WEIGHT_SUM_TOLERANCE = 1.0e-12
 PFT_WEIGHT_TOLERANCE = 5.0e-3
 
 EARTH_RADIUS_KM = 6371.22
+#: Land of the Earth with Antarctica.
+EARTH_LAND_KM2 = 1.49e8
 GRAMS_PER_PETAGRAM = 1.0e15
 
 #: Spellings of the units of coordinates.

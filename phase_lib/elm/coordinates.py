@@ -21,6 +21,19 @@ AREA_UNITS = (
 )
 
 
+#: Square kilometres in one of each unit, spelled without blanks, `^` and `**`; an angle is an area on the
+#: unit sphere.
+_SQUARE_KM = {
+    **dict.fromkeys(("km2", "squarekm", "squarekilometers", "squarekilometres"), 1.0),
+    **dict.fromkeys(("m2", "squarem", "squaremeters", "squaremetres"), 1.0e-6),
+    "cm2": 1.0e-10,
+    **dict.fromkeys(("steradian", "steradians", "sr", "arcad2", "arcrad2"), EARTH_RADIUS_KM**2),
+    **dict.fromkeys(("radian2", "radians2", "rad2", "radiansquared", "radianssquared"), EARTH_RADIUS_KM**2),
+}
+#: No land cell is larger, km2: those of the coarsest grids, 10 by 15 degrees, have 1.9e6.
+_MOST_AREA_KM2 = 5.0e6
+
+
 def check_coordinates(
     path: str | Path, lat: np.ndarray, lon: np.ndarray, names: tuple[str, str], *, distinct: bool = True
 ) -> None:
@@ -81,3 +94,35 @@ def area_km2(area: np.ndarray) -> np.ndarray:
     """
     area = np.asarray(area, dtype=np.float64)
     return np.where(np.abs(area) < _LEAST_AREA_KM2, area * EARTH_RADIUS_KM**2, area)
+
+
+def labelled_area_km2(path: str | Path, area: np.ndarray, units: str) -> np.ndarray:
+    """Areas of land cells in km2, by the units that their file says; sizes only confirm them.
+
+    Args:
+        path: file, for the message.
+        area: variable `area` on the land cells (gridcell).
+        units: its attribute, blank where it has none.
+
+    Raises:
+        InputError: no such units, or in these units a cell is smaller or larger than land cells are.
+    """
+    factor = _SQUARE_KM.get("".join(units.lower().replace("**", "").replace("^", "").split()))
+    if factor is None:
+        raise InputError(
+            path,
+            f"variable area has units {units!r}" if units.strip() else "variable area has no attribute units",
+            expected="'km^2', 'm^2' or 'steradian'",
+            remedy="say in its attribute units what its numbers are",
+        )
+    km2 = np.asarray(area, dtype=np.float64) * factor
+    bad = ~((km2 >= _LEAST_AREA_KM2) & (km2 <= _MOST_AREA_KM2))
+    if np.any(bad):
+        cell = int(np.argmax(bad))
+        raise InputError(
+            path,
+            f"variable area has units {units!r}, in which land cell {cell + 1} has {km2[cell]:.3g} km2",
+            expected=f"{_LEAST_AREA_KM2:g} to {_MOST_AREA_KM2:g} km2",
+            remedy="say in its attribute units what its numbers are: km^2, m^2 or steradian",
+        )
+    return km2

@@ -5,11 +5,12 @@ vector of patches, columns or landunits. Vectors are averaged over each cell as 
 by their weights in the cell, over the entries that are not fill (inactive ones are). What such a file
 does not tell is the geometry of urban canyons, which ELM adds for fluxes of water and energy; where urban
 land has weight these differ a little from ELM's own means.
+
+Only means over time are used: a field of snapshots, maxima, minima or sums is refused when it is read.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,107 +21,35 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.calendar import MONTH_STARTS
+from phase_lib.elm.calendar import date_of
 from phase_lib.elm.constants import DAYS_PER_YEAR, FILL_DOUBLE
-from phase_lib.elm.coordinates import check_coordinates
+from phase_lib.elm.history_cells import HistoryGrid, is_point, read_land_cells, same_cells
+from phase_lib.elm.history_header import case_of, fields_of, no_mean, other_than_means, read_samples
+from phase_lib.elm.levels import SOIL_LEVELS, layer_order
 from phase_lib.elm.netcdf import get_variable, is_fill, open_dataset
 
 _GRIDS = (("lat", "lon"), ("lndgrid",))
 #: Dimension of a vector -> prefix of the index vectors that say where its entries lie.
 _VECTORS = {"pft": "pfts1d", "column": "cols1d", "landunit": "land1d", "gridcell": "grid1d"}
-_REFERENCE = re.compile(r"days since (\d+)-(\d{1,2})-(\d{1,2})")
 _AS_WRITTEN = "use the history as ELM wrote it"
-_NOLEAP = ("noleap", "365day")
 #: Values of one field in memory at a time, bytes; at least one sample.
 _BLOCK_BYTES = 64 << 20
-#: Cells of two files of one run are the same when their centres agree to this many degrees (float32).
-_SAME_DEGREES = 1.0e-3
 #: ELM stops where the weights of a cell sum to more.
 _MOST_WEIGHT = 1.0 + 1.0e-6
 
 
 @dataclass(frozen=True)
-class HistoryGrid:
-    """Land cells of a history file.
-
-    Attributes:
-        path: file that they were read from.
-        row: position of each land cell on the flattened grid (gridcell).
-        lat, lon: degrees (gridcell).
-    """
-
-    path: Path
-    row: np.ndarray
-    lat: np.ndarray
-    lon: np.ndarray
-    _place: np.ndarray
-    _sizes: tuple[np.ndarray, np.ndarray] | None
-
-    @property
-    def sized(self) -> bool:
-        """True where the file says how large the cells are."""
-        return self._sizes is not None
-
-    @property
-    def area(self) -> np.ndarray:
-        """Area of each cell, km2 (gridcell).
-
-        Raises:
-            InputError: the file does not say.
-        """
-        return self._known_sizes()[0]
-
-    @property
-    def landfrac(self) -> np.ndarray:
-        """Land fraction of each cell (gridcell).
-
-        Raises:
-            InputError: the file does not say.
-        """
-        return self._known_sizes()[1]
-
-    @property
-    def land_area_m2(self) -> np.ndarray:
-        """Land area of each cell, m2: history values are per m2 of land.
-
-        Raises:
-            InputError: the file does not say.
-        """
-        area, landfrac = self._known_sizes()
-        return area * landfrac * 1.0e6
-
-    def _known_sizes(self) -> tuple[np.ndarray, np.ndarray]:
-        if self._sizes is None:
-            raise InputError(
-                self.path,
-                "variables area, landfrac are missing",
-                expected="those that ELM writes into every history file",
-                remedy="use the file as ELM wrote it",
-            )
-        return self._sizes
-
-    def cells_at(self, ixy: np.ndarray, jxy: np.ndarray) -> np.ndarray:
-        """Position among the land cells of places on the grid (n), -1 where there is no land cell."""
-        order = np.argsort(self._place)
-        wanted = _place(ixy, jxy)
-        found = order[np.minimum(np.searchsorted(self._place, wanted, sorter=order), len(order) - 1)]
-        return np.where(self._place[found] == wanted, found, -1)
-
-
-def _place(ixy: np.ndarray, jxy: np.ndarray) -> np.ndarray:
-    """One number for a column and a row of the grid."""
-    return (np.asarray(jxy, dtype=np.int64) << 32) + np.asarray(ixy, dtype=np.int64)
-
-
-@dataclass(frozen=True)
 class _Piece:
-    """One file: where it is, which of its samples count, their bounds in days, and what it holds."""
+    """One file: where it is, which of its samples count and their bounds in days, and what it holds."""
 
     path: Path
     samples: np.ndarray
     bounds: np.ndarray
+    reference: float
     units: str
     variables: frozenset[str]
+    no_means: Mapping[str, str]
+    case: str
 
 
 class History:
@@ -136,10 +65,11 @@ class History:
         paths: those that hold a mean over time, in order of time.
         start, end: bounds of each sample, in years since the reference date (time).
         origin: model year of the reference date; 1.0 for "days since 0001-01-01".
+        case: name of the case that wrote the files; empty where they do not say.
 
     Raises:
-        InputError: no file, no `time_bounds`, no sample, another calendar than noleap, mixed reference
-            dates, samples that overlap, or files on different grids.
+        InputError: no file, no `time_bounds`, no sample, snapshots, another calendar than noleap, mixed
+            reference dates, samples that overlap, or files of two cases or on different grids.
     """
 
     def __init__(self, paths: Sequence[str | Path]) -> None:
@@ -148,18 +78,20 @@ class History:
         pieces, self.grid = _read_files(paths)
         if not pieces:
             raise InputError(paths[-1], "time_bounds: no sample is a mean over time", expected="one or more")
-        references = {piece.units for piece in pieces}
+        references = {piece.reference: piece.units for piece in pieces}
         if len(references) > 1:
             raise InputError(
-                pieces[-1].path, f"time has units {sorted(references)}", expected="one reference date"
+                pieces[-1].path,
+                f"time has units {sorted(references.values())}",
+                expected="one reference date",
             )
         self._pieces = pieces
         self.paths = [piece.path for piece in pieces]
+        self.case = _one_case(pieces)
         bounds = np.concatenate([piece.bounds for piece in pieces])
         self.start, self.end = bounds[:, 0] / DAYS_PER_YEAR, bounds[:, 1] / DAYS_PER_YEAR
-        if np.any(self.start[1:] < self.end[:-1] - 1.0 / DAYS_PER_YEAR):
-            raise InputError(self.paths[-1], "time_bounds: samples overlap", remedy="give each file once")
-        self.origin = _reference_year(self.paths[0], references.pop())
+        self.origin = 1.0 + pieces[0].reference / DAYS_PER_YEAR
+        self._refuse_overlap()
         self._means: dict[str, tuple[np.ndarray, csr_array]] = {}
 
     @property
@@ -171,6 +103,60 @@ class History:
     def sample_paths(self) -> list[Path]:
         """File of each sample (time)."""
         return [piece.path for piece in self._pieces for _ in piece.samples]
+
+    @property
+    def no_means(self) -> dict[str, tuple[Path, str]]:
+        """Fields that are no means over time -> first file where they are not, and what they hold."""
+        found: dict[str, tuple[Path, str]] = {}
+        for piece in self._pieces:
+            for name, what in piece.no_means.items():
+                found.setdefault(name, (piece.path, what))
+        return found
+
+    def check(self, units: Mapping[str, Sequence[str]]) -> None:
+        """Refuses fields by their headers, before any of their values is read.
+
+        Args:
+            units: field -> accepted units; those of the first file are looked at.
+
+        Raises:
+            InputError: a field is missing, is no mean over time, or has other units or none.
+        """
+        no_means = self.no_means
+        with open_dataset(self.paths[0]) as dataset:
+            for name, accepted in units.items():
+                if name in no_means:
+                    path, what = no_means[name]
+                    raise other_than_means(path, [name], what)
+                get_variable(self.paths[0], dataset, name, units=accepted, labelled=True)
+
+    def _refuse_overlap(self) -> None:
+        """Refuses samples that share time, or files whose samples lie between each other."""
+        order = np.argsort(self.start, kind="stable")
+        length = (self.end - self.start)[order]
+        slack = np.minimum(1.0 / DAYS_PER_YEAR, 0.5 * np.minimum(length[:-1], length[1:]))
+        shared = self.end[order[:-1]] - self.start[order[1:]] > slack
+        if not np.any(shared) and np.all(np.diff(order) > 0):
+            return
+        paths = self.sample_paths
+        if np.any(shared):
+            first, second = sorted(order[int(np.argmax(shared)) :][:2])
+            dates = " to ".join(date_of(edge[second] + self.origin) for edge in (self.start, self.end))
+            if paths[first] == paths[second]:
+                twice = self.paths.count(paths[second]) > 1
+                whose = ": the file is given twice" if twice else f": two of the file hold {dates}"
+            else:
+                whose = f" those of {paths[first]}: both hold {dates}"
+            raise InputError(
+                paths[second], f"time_bounds: samples overlap{whose}", remedy="give each file once"
+            )
+        between = int(order[int(np.argmax(np.diff(order) < 0)) + 1])
+        raise InputError(
+            paths[between],
+            "time_bounds: its samples do not follow each other, some lie between those of another file",
+            expected="files of successive times",
+            remedy="give the files as ELM wrote them",
+        )
 
     def read(self, name: str) -> np.ndarray:
         """A field on the land cells: (time, gridcell) or (time, levels, gridcell), float64.
@@ -195,7 +181,7 @@ class History:
         """Fields on the land cells, a few samples at a time, each in order of time.
 
         Args:
-            units: field -> accepted units; None for any.
+            units: field -> accepted units, which the file must say; None for any.
             wanted: True for the samples to read (time); all of them if None.
 
         Yields:
@@ -203,8 +189,8 @@ class History:
             float64; levels may hold fill.
 
         Raises:
-            InputError: a field is missing, has other units, lies on no grid, or is fill or NaN on a
-                land cell.
+            InputError: a field is missing, is no mean over time, has other units or none, lies on no grid
+                or on other layers than ELM's, or is fill or NaN on a land cell.
         """
         first = 0
         for piece in self._pieces:
@@ -215,7 +201,11 @@ class History:
                 continue
             with open_dataset(piece.path) as dataset:
                 for name, accepted in units.items():
-                    variable = get_variable(piece.path, dataset, name, units=accepted)
+                    if name in piece.no_means:
+                        raise other_than_means(piece.path, [name], piece.no_means[name])
+                    variable = get_variable(
+                        piece.path, dataset, name, units=accepted, labelled=accepted is not None
+                    )
                     for part, values in self._parts(piece, dataset, variable, take):
                         yield name, here[part], values
 
@@ -225,11 +215,18 @@ class History:
         """Some samples of an open file (n), a few at a time, with their values on the land cells."""
         horizontal = _horizontal(piece.path, dataset, variable)
         means = None
-        if horizontal not in _GRIDS:
+        if horizontal[:1] and horizontal[0] in _VECTORS:
             means = self._cell_means(piece.path, dataset, horizontal[0])
-        step = _samples_at_once(variable, len(horizontal), len(self.grid.row))
+        timed = variable.dimensions[:1] == ("time",)
+        levels = variable.dimensions[timed : variable.ndim - len(horizontal)]
+        layers = [
+            layer_order(piece.path, dataset, name) if name in SOIL_LEVELS else np.arange(size)
+            for name, size in zip(levels, variable.shape[timed:], strict=False)
+        ]
+        points = int(np.prod(variable.shape[variable.ndim - len(horizontal) :]))
+        step = _samples_at_once([len(layer) for layer in layers], points, len(self.grid.row))
         for part in np.array_split(take, -(-len(take) // step)):
-            values = self._on_cells(variable, piece.samples[part], len(horizontal), means)
+            values = self._on_cells(variable, piece.samples[part] if timed else None, layers, means)
             self._refuse_holes(piece.path, variable.name, values)
             yield part, values
 
@@ -268,15 +265,33 @@ class History:
         return np.asarray(total / overlap.sum())
 
     def _on_cells(
-        self, variable: Any, samples: np.ndarray, horizontal: int, means: csr_array | None
+        self,
+        variable: Any,
+        samples: np.ndarray | None,
+        layers: Sequence[np.ndarray],
+        means: csr_array | None,
     ) -> np.ndarray:
-        """Samples of a variable on the land cells, one level in memory beside the result."""
-        levels = variable.shape[1 : variable.ndim - horizontal]
-        values = np.empty((len(samples), *levels, len(self.grid.row)))
-        slab = slice(int(samples[0]), int(samples[-1]) + 1)
+        """Samples of a variable on the land cells, one level in memory beside the result.
+
+        Args:
+            variable: field of an open file.
+            samples: which (n); None for the one of a file without the dimension time.
+            layers: position on file of each level, for each dimension of levels.
+            means: weights that take a vector to the cells; None for a field on the grid.
+
+        Returns:
+            (n, gridcell) or (n, levels, gridcell), levels in the order of `layers`.
+        """
+        levels = tuple(len(layer) for layer in layers)
+        values = np.empty((1 if samples is None else len(samples), *levels, len(self.grid.row)))
         for level in np.ndindex(levels):
-            points = np.asarray(variable[(slab, *level, ...)], dtype=np.float64)[samples - samples[0]]
-            points = points.reshape(len(samples), -1)
+            at = tuple(int(layer[i]) for layer, i in zip(layers, level, strict=True))
+            if samples is None:
+                points = np.asarray(variable[(*at, ...)], dtype=np.float64)
+            else:
+                slab = slice(int(samples[0]), int(samples[-1]) + 1)
+                points = np.asarray(variable[(slab, *at, ...)], dtype=np.float64)[samples - samples[0]]
+            points = points.reshape(len(values), -1)
             fill = is_fill(variable, points)
             if means is None:
                 points[fill] = FILL_DOUBLE
@@ -334,7 +349,7 @@ def _read_files(paths: Sequence[str | Path]) -> tuple[list[_Piece], HistoryGrid]
     grid = None
     for path in map(Path, paths):
         with open_dataset(path) as dataset:
-            piece, found = _read_times(path, dataset), _read_grid(path, dataset)
+            piece, found = _read_piece(path, dataset), read_land_cells(path, dataset, grid)
         grid = grid or found
         if not same_cells(found, grid):
             raise InputError(
@@ -349,98 +364,82 @@ def _read_files(paths: Sequence[str | Path]) -> tuple[list[_Piece], HistoryGrid]
     return sorted(pieces, key=lambda piece: float(piece.bounds[0, 0])), grid
 
 
-def same_cells(grid: HistoryGrid, other: HistoryGrid) -> bool:
-    """True if two grids hold the same land cells in the same order."""
-    return len(grid.row) == len(other.row) and bool(
-        np.allclose(grid.lat, other.lat, rtol=0.0, atol=_SAME_DEGREES)
-        and np.allclose(np.mod(grid.lon - other.lon + 180.0, 360.0), 180.0, rtol=0.0, atol=_SAME_DEGREES)
-    )
-
-
-def _read_times(path: Path, dataset: netCDF4.Dataset) -> _Piece:
-    """Averaging intervals of a file, days since its reference date."""
-    time = get_variable(path, dataset, "time")
-    calendar = str(getattr(time, "calendar", ""))
-    if calendar.lower().replace("_", "") not in _NOLEAP:
-        raise InputError(path, f"time has calendar {calendar!r}", expected="'noleap'", remedy=_AS_WRITTEN)
-    variable = get_variable(path, dataset, "time_bounds", dims=("time", "hist_interval"))
-    bounds = np.asarray(variable[:], dtype=np.float64)
-    units = str(getattr(time, "units", ""))
-    if len(bounds) == 0:
-        raise InputError(path, "time_bounds: the file holds no sample", remedy="leave it out")
-    if not np.all(np.isfinite(bounds)):
+def _read_piece(path: Path, dataset: netCDF4.Dataset) -> _Piece:
+    """What a file holds, and which of its samples are means."""
+    times = read_samples(path, dataset)
+    length = times.days
+    counted = ~times.first_step
+    if np.any(counted & (length == 0.0)):
         raise InputError(
             path,
-            "time_bounds: an interval is NaN",
-            expected="days since the reference date",
+            f"time_bounds: {np.count_nonzero(counted & (length == 0.0))} of {len(length)} samples have no "
+            "length: they are snapshots",
+            expected="means over time",
+            remedy="give the tape of means (hist_avgflag_pertape = 'A')",
+        )
+    if np.any(counted & (length < 0.0)):
+        raise InputError(
+            path,
+            f"time_bounds: sample {int(np.argmax(length < 0.0)) + 1} ends before it begins",
+            expected="start and end",
             remedy=_AS_WRITTEN,
         )
-    # The sample of step 0, which ELM writes at the start of some tapes, is no mean over time.
-    samples = np.flatnonzero((bounds[:, 1] > bounds[:, 0]) & (bounds[:, 1] > 0.0))
-    return _Piece(path, samples, bounds[samples], units, frozenset(dataset.variables))
-
-
-def _reference_year(path: Path, units: str) -> float:
-    match = _REFERENCE.match(units)
-    if match is None:
+    samples, bounds = times.number[counted], times.bounds[counted]
+    if np.any(np.diff(bounds[:, 0]) < 0.0):
         raise InputError(
-            path, f"time has units {units!r}", expected="'days since YYYY-MM-DD ...'", remedy=_AS_WRITTEN
+            path,
+            "time_bounds: its samples are not in order of time",
+            expected="each sample after the one before",
+            remedy="sort the file along time",
         )
-    return int(match[1]) + (int(MONTH_STARTS[int(match[2]) - 1]) + int(match[3]) - 1) / DAYS_PER_YEAR
-
-
-def _read_grid(path: Path, dataset: netCDF4.Dataset) -> HistoryGrid:
-    # A tape of vectors that another tool cut down may have lost the grid; its cells are listed too.
-    listed = "landmask" not in dataset.variables and "grid1d_lat" in dataset.variables
-    return _listed_cells(path, dataset) if listed else _masked_cells(path, dataset)
-
-
-def _masked_cells(path: Path, dataset: netCDF4.Dataset) -> HistoryGrid:
-    def flat(name: str) -> np.ndarray:
-        return np.asarray(get_variable(path, dataset, name)[:]).reshape(-1)
-
-    lat, lon = flat("lat").astype(np.float64), flat("lon").astype(np.float64)
-    columns = len(lon)
-    if "lndgrid" not in dataset.dimensions:
-        lat, lon = (axis.reshape(-1) for axis in np.meshgrid(lat, lon, indexing="ij"))
-    row = np.flatnonzero(flat("landmask") == 1)
-    if len(row) == 0:
-        raise InputError(path, "landmask: no cell is land", expected="landmask = 1 on land")
-    lat, lon = lat[row], lon[row]
-    check_coordinates(path, lat, lon, ("lat", "lon"), distinct=False)
-    sizes = None
-    if {"area", "landfrac"} <= dataset.variables.keys():
-        sizes = flat("area").astype(np.float64)[row], flat("landfrac").astype(np.float64)[row]
-        for name, values in zip(("area", "landfrac"), sizes, strict=True):
-            bad = ~((values > 0.0) & (values < FILL_DOUBLE))
-            if np.any(bad):
-                raise InputError(
-                    path,
-                    f"variable {name} is {values[np.argmax(bad)]:g} on land cell {int(np.argmax(bad)) + 1}",
-                    expected="more than 0 on land",
-                    remedy=_AS_WRITTEN,
-                )
-    return HistoryGrid(path, row, lat, lon, _place(row % columns + 1, row // columns + 1), sizes)
-
-
-def _listed_cells(path: Path, dataset: netCDF4.Dataset) -> HistoryGrid:
-    lat, lon, ixy, jxy = (
-        np.asarray(get_variable(path, dataset, f"grid1d_{name}", dims=("gridcell",))[:])
-        for name in ("lat", "lon", "ixy", "jxy")
+    no_means = {name: what for name in fields_of(dataset) if (what := no_mean(dataset[name]))}
+    return _Piece(
+        path,
+        samples,
+        bounds,
+        times.clock.reference,
+        times.units,
+        frozenset(dataset.variables),
+        no_means,
+        case_of(dataset),
     )
-    check_coordinates(path, lat, lon, ("grid1d_lat", "grid1d_lon"), distinct=False)
-    return HistoryGrid(path, np.arange(len(lat)), lat, lon, _place(ixy, jxy), None)
+
+
+def _one_case(pieces: Sequence[_Piece]) -> str:
+    """The case that wrote all files which name one.
+
+    Raises:
+        InputError: they are of several.
+    """
+    named = [piece for piece in pieces if piece.case]
+    for piece in named:
+        if piece.case != named[0].case:
+            raise InputError(
+                piece.path,
+                f"is of case {piece.case!r}",
+                expected=f"case {named[0].case!r} as in {named[0].path}",
+                remedy="give the files of one run; where it went on under another name, set the attribute "
+                "case alike",
+            )
+    return named[0].case if named else ""
 
 
 def _horizontal(path: Path, dataset: netCDF4.Dataset, variable: Any) -> tuple[str, ...]:
     """The dimensions of a field that span the cells, patches, columns or landunits: its last ones."""
     dims = tuple(variable.dimensions)
-    if dims[:1] == ("time",):
-        for horizontal in (*_GRIDS, *((vector,) for vector in _VECTORS)):
+    timed = dims[:1] == ("time",)
+    if timed or "time" not in dataset.dimensions or dataset["time"].ndim == 0:
+        for horizontal in (*((vector,) for vector in _VECTORS), *_GRIDS):
             if dims[-len(horizontal) :] == horizontal:
                 return horizontal
-        if dims[-1] == "topounit" and variable.shape[-1] == dataset.dimensions["gridcell"].size:
+        gridcell = dataset.dimensions.get("gridcell")
+        if dims[-1:] == ("topounit",) and gridcell is not None and variable.shape[-1] == gridcell.size:
             return ("gridcell",)
+        if is_point(dataset):
+            last = variable.ndim
+            while last > timed and variable.shape[last - 1] == 1:
+                last -= 1
+            return dims[last:]
     raise InputError(
         path,
         f"variable {variable.name} has dimensions {dims}",
@@ -460,8 +459,6 @@ def _weights(path: Path, dataset: netCDF4.Dataset, dimension: str) -> np.ndarray
     return weight
 
 
-def _samples_at_once(variable: Any, horizontal: int, ncells: int) -> int:
+def _samples_at_once(levels: Sequence[int], points: int, ncells: int) -> int:
     """Samples that fit into a block, at least one."""
-    levels = int(np.prod(variable.shape[1 : variable.ndim - horizontal]))
-    points = int(np.prod(variable.shape[variable.ndim - horizontal :]))
-    return max(1, _BLOCK_BYTES // (8 * max(points, levels * ncells)))
+    return max(1, _BLOCK_BYTES // (8 * max(points, int(np.prod(levels)) * ncells)))

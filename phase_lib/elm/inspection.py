@@ -11,6 +11,8 @@ import numpy as np
 
 from phase_lib.elm.constants import CASCADE_CENTURY, CASCADE_CTC, FILL_THRESHOLD, LANDUNIT_NAMES, PFT_NAMES
 from phase_lib.elm.forcing import FORCING, INPUTS, PLACES
+from phase_lib.elm.history_cells import read_land_cells
+from phase_lib.elm.history_header import bounds_name, fields_of, kinds_of_fields, read_samples
 from phase_lib.elm.netcdf import flavour, get_variable, is_fill, open_dataset, whole_attribute
 from phase_lib.elm.pools import POOL_VARIABLES, SOIL_POOLS
 from phase_lib.elm.restart import restart_header
@@ -36,6 +38,7 @@ _ATTRIBUTES = (
     "title",
     "source",
     "version",
+    "case",
     "case_title",
     "case_id",
     "surface_dataset",
@@ -57,8 +60,8 @@ _STATES = {
     None: "spinup_state is missing",
 }
 _CASCADES = {CASCADE_CTC: "CTC", CASCADE_CENTURY: "Century"}
-#: Variables that only history files have, and variables along time that are no fields.
-_HISTORY, _CLOCK = ("landmask", "mcdate", "nstep"), ("time_bounds", "date_written", "time_written")
+#: Variables that only history files have.
+_HISTORY = ("landmask", "mcdate", "nstep")
 #: Names of fields that a person is shown; JSON has them all.
 _SHOWN_FIELDS = 40
 _COLUMN_ROWS, _PATCH_ROWS = 1 << 15, 1 << 18
@@ -71,7 +74,7 @@ def kind_of(dataset: netCDF4.Dataset) -> str:
     names = dataset.variables.keys()
     if {"timemgr_rst_curr_ymd", "cols1d_ityp"} <= names:
         return "restart"
-    if "time_bounds" in names and any(name in names for name in _HISTORY):
+    if bounds_name(dataset) in names and any(name in names for name in _HISTORY):
         return "history"
     if "PCT_NAT_PFT" in names:
         return "surface"
@@ -225,25 +228,27 @@ def _stocks(path: Path, dataset: netCDF4.Dataset) -> dict[str, dict[str, float |
 
 
 def _history(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
-    content = _clock(path, dataset, "time")
-    bounds = np.asarray(
-        get_variable(path, dataset, "time_bounds", dims=("time", "hist_interval"))[:], dtype=np.float64
-    )
-    if bounds.size:
-        lengths = bounds[:, 1] - bounds[:, 0]
-        content["period_days"] = [float(bounds.min()), float(bounds.max())]
-        content["period"] = _dates(dataset["time"], [bounds.min(), bounds.max()])
-        content["sample_days"] = [float(lengths.min()), float(lengths.max())]
+    time = get_variable(path, dataset, "time")
+    content: dict[str, Any] = {
+        "samples": int(time.size),
+        "time_units": str(getattr(time, "units", "")),
+        "calendar": str(getattr(time, "calendar", "")),
+    }
+    if time.size:
+        samples = read_samples(path, dataset)
+        first, last = float(samples.bounds.min()), float(samples.bounds.max())
+        content["period_days"] = [first, last]
+        content["period"] = [samples.clock.date(first), samples.clock.date(last)]
+        content["sample_days"] = [float(samples.days.min()), float(samples.days.max())]
     if "landmask" in dataset.variables:
-        content["cells"] = int(np.count_nonzero(np.asarray(dataset["landmask"][:]) == 1))
-    fields = [
-        variable
-        for name, variable in dataset.variables.items()
-        if len(variable.dimensions) > 1 and "time" in variable.dimensions and name not in _CLOCK
-    ]
-    on = Counter(" x ".join(name for name in field.dimensions if name != "time") for field in fields)
-    content["fields_on"] = dict(on.most_common())
-    return {**content, "fields": [field.name for field in fields]}
+        grid = read_land_cells(path, dataset)
+        content["cells"] = len(grid.row)
+        content["land_mask"] = "; ".join(grid.remarks) or None
+    names = fields_of(dataset)
+    on = Counter(" x ".join(dim for dim in dataset[name].dimensions if dim != "time") for name in names)
+    content["fields_on"] = {dims or "one point": count for dims, count in on.most_common()}
+    content["fields_hold"] = kinds_of_fields(dataset)
+    return {**content, "fields": names}
 
 
 def _forcing(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
@@ -284,8 +289,6 @@ def _clock(path: Path, dataset: netCDF4.Dataset, name: str) -> dict[str, Any]:
 def _dates(time: netCDF4.Variable, values: list[float]) -> list[str] | None:
     """Dates of times on the file's clock; None where it has no reference date of that calendar."""
     units, calendar = str(getattr(time, "units", "")), str(getattr(time, "calendar", "noleap"))
-    # ELM's step-0 sample reaches an hour back beyond the reference date.
-    values = [max(value, 0.0) for value in values]
     if not np.all(np.isfinite(values)):
         return None
     try:
@@ -412,6 +415,7 @@ _LABELS = {
     "smax": "smax, gP m-3",
     "ks_sorption": "ks_sorption, gP m-3",
     "fields_on": "fields on",
+    "fields_hold": "fields hold, along time",
 }
 _IN_FIRST_LINES = frozenset(
     {"path", "kind", "called", "flavour", "variables", "date", "spinup_state", "decomposition", "fields"}

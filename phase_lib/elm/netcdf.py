@@ -189,6 +189,7 @@ def get_variable(
     *,
     whole: bool = False,
     packed: bool = False,
+    labelled: bool = False,
 ) -> Any:
     """The variable `name`, checked.
 
@@ -203,6 +204,7 @@ def get_variable(
         whole: whether it must be of a type of whole numbers.
         packed: whether the caller undoes `scale_factor` and `add_offset`; values are taken as they are on
             file, so elsewhere a packed variable is refused.
+        labelled: whether it must have the attribute `units`, as ELM writes it.
 
     Raises:
         InputError: it is missing, is packed, or has another type, dimensions or units.
@@ -237,12 +239,14 @@ def get_variable(
         )
     if units is not None:
         found = str(getattr(variable, "units", "")).strip()
-        if found and found not in units:
+        if found not in units and (found or labelled):
             raise InputError(
                 path,
-                f"variable {name} has units {found!r}",
+                f"variable {name} has units {found!r}"
+                if found
+                else f"variable {name} has no attribute units",
                 expected=" or ".join(repr(unit) for unit in units),
-                remedy="convert it",
+                remedy="convert it" if found else "say in its attribute units what its numbers are",
             )
     return variable
 

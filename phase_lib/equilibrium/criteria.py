@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from phase_lib.base.errors import InputError
+from phase_lib.base.progress import LOGGER
 from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.elm.constants import GRAMS_PER_PETAGRAM, SECONDS_PER_YEAR
 from phase_lib.equilibrium.cycles import CycleHistory
@@ -188,7 +189,8 @@ class RunVerdict:
         cycles: whole forcing cycles in it.
         forcing_years: length of a cycle, years.
         land_area_km2: land area of the cells.
-        area_fraction: that area as a share of the Earth's, at most 1; 1 where thresholds are not scaled.
+        remarks: which cells count or do not count although the land mask of the history says otherwise.
+        area_fraction: that area as a share of the Earth's, by which thresholds are scaled; at most 1.
         criteria: outcomes, in the order of `RULES`.
         not_assessed: criterion -> reason.
         stocks: totals over the last cycle: `totsomc_pgc`, ... in PgC (PgN, PgP).
@@ -203,6 +205,7 @@ class RunVerdict:
     cycles: int
     forcing_years: int
     land_area_km2: float
+    remarks: tuple[str, ...]
     area_fraction: float
     criteria: tuple[Criterion, ...]
     not_assessed: dict[str, str]
@@ -236,6 +239,7 @@ class RunVerdict:
             "forcing_years": self.forcing_years,
             "cells": len(self.cell.lat),
             "land_area_km2": self.land_area_km2,
+            "land_mask": list(self.remarks),
             "share_of_global_land": self.area_fraction,
             "criteria": {criterion.rule.name: criterion.as_json() for criterion in self.criteria},
             "not_assessed": self.not_assessed,
@@ -316,6 +320,12 @@ class _Builder:
         self._history, self._settings, self._subset = history, settings, subset
         self._area_m2 = area_m2
         share = area_m2 / 1.0e6 / settings.global_land_area_km2
+        if settings.scale_by_area and share > 1.0:
+            LOGGER.warning(
+                "%.4g km2 of land are more than global_land_area_km2, %.4g: thresholds are not scaled",
+                area_m2 / 1.0e6,
+                settings.global_land_area_km2,
+            )
         self._fraction = min(1.0, share) if settings.scale_by_area else 1.0
         self._criteria: dict[str, Criterion] = {}
         self._not_assessed: dict[str, str] = {}
@@ -406,6 +416,7 @@ class _Builder:
             cycles=self._history.cycles,
             forcing_years=self._history.forcing_years,
             land_area_km2=self._area_m2 / 1.0e6,
+            remarks=grid.remarks,
             area_fraction=self._fraction,
             criteria=tuple(self._criteria[rule.name] for rule in RULES if rule.name in self._criteria),
             not_assessed=self._not_assessed,

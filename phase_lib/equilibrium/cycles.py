@@ -44,6 +44,8 @@ class CycleHistory:
         self._refuse_gaps()
         self.edges = self._cycle_edges()
         self._cycle = self._cycle_of_samples()
+        for remark in self.grid.remarks:
+            LOGGER.warning("%s: %s", self.grid.path, remark)
         unused = float(self.edges[0] - self.start[0])
         if unused > DAY:
             LOGGER.warning(

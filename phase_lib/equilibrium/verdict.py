@@ -13,7 +13,7 @@ from phase_lib.base.files import sha256_file, write_json
 from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version, settings_hash
 from phase_lib.config.equilibrium import EquilibriumSettings
-from phase_lib.elm.history import HistoryGrid, same_cells
+from phase_lib.elm.history_cells import HistoryGrid, same_cells
 from phase_lib.elm.matching import SAME_CELL_KM, nearest
 from phase_lib.elm.netcdf import create_dataset, get_variable, open_dataset
 from phase_lib.equilibrium.criteria import RunVerdict, assess, assess_subsets

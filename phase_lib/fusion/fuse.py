@@ -197,6 +197,8 @@ def _open_sources(
             years=history_years,
         )
         history = History(inputs.history)
+        for remark in history.grid.remarks:
+            LOGGER.warning("%s: %s", history.grid.path, remark)
         row = history_rows(history, lat, lon)
         index = _Index(lat, lon, restart.row, history.grid.area[row], history.grid.landfrac[row])
         reference = reference_ad = None

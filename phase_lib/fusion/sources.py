@@ -26,7 +26,8 @@ from phase_lib.elm.surface import horizontal_dims, surface_places, surface_varia
 from phase_lib.fusion.gather import gather
 from phase_lib.fusion.schema import REQUIRED, STATIC, STATIC_LAYERS, STATIC_PFT
 
-_FLUX_UNITS = ("gC/m^2/s", "gC/m2/s", "gC m-2 s-1")
+#: Spellings of the units of carbon fluxes in a history.
+FLUX_UNITS = ("gC/m^2/s", "gC/m2/s", "gC m-2 s-1")
 
 
 def without_fill(values: np.ndarray) -> np.ndarray:
@@ -269,7 +270,7 @@ def history_fluxes(
     history = History(paths)
     row = history_rows(history, lat, lon)
     return {
-        name: history.mean(name, end_year - years, end_year, units=_FLUX_UNITS)[row] * SECONDS_PER_YEAR
+        name: history.mean(name, end_year - years, end_year, units=FLUX_UNITS)[row] * SECONDS_PER_YEAR
         for name in names
     }
 

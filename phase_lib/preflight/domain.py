@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from phase_lib.config.equilibrium import EquilibriumSettings
-from phase_lib.elm.calendar import MONTH_STARTS
-from phase_lib.elm.constants import DAYS_PER_YEAR
+from phase_lib.elm.calendar import date_of
 from phase_lib.elm.domain import Domain, read_domain
 from phase_lib.preflight.cells import (
     check_cover,
@@ -41,6 +40,7 @@ from phase_lib.preflight.inputs import InputFiles
 from phase_lib.preflight.spinup import (
     INPUT_FIELDS,
     LABEL_FIELDS,
+    check_fields,
     check_history,
     check_input,
     check_reference,
@@ -51,18 +51,22 @@ from phase_lib.preflight.spinup import (
 
 @dataclass(frozen=True)
 class HistorySummary:
-    """A history in plain values: how many files and fields, and the model years they cover."""
+    """A history in plain values: how many files and fields, the model years they cover, cells apart."""
 
     files: int
     samples: int
     first_year: float
     end_year: float
     fields: int
+    remarks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return (
-            f"{_date(self.first_year)} to {_date(self.end_year)}, {self.samples} samples in "
-            f"{self.files} files, {self.fields} fields"
+        return "; ".join(
+            (
+                f"{date_of(self.first_year)} to {date_of(self.end_year)}, {self.samples} samples in "
+                f"{self.files} files, {self.fields} fields",
+                *self.remarks,
+            )
         )
 
 
@@ -204,6 +208,8 @@ class _DomainCheck:
         history = attempt(self.findings, partial(read_history, paths)) if paths else None
         if history is not None and self._cells is not None:
             self._take(check_same_cells(self._cells, history.cells))
+        if history is not None:
+            self._take(check_fields(history, fields))
         if history is not None and restart is not None:
             self._take(check_history(restart, history, self.files.years, fields))
         return history
@@ -239,15 +245,8 @@ def _land_cells(land: Domain) -> Cells:
     return Cells(land.path, land.lat, land.lon)
 
 
-def _date(year: float) -> str:
-    """Date of a moment in model years, to the nearest day."""
-    whole, day = divmod(round(year * DAYS_PER_YEAR), DAYS_PER_YEAR)
-    month = int(np.searchsorted(MONTH_STARTS, day, side="right"))
-    return f"{whole:04d}-{month:02d}-{day - MONTH_STARTS[month - 1] + 1:02d}"
-
-
 def _summary(history: HistoryFacts | None) -> HistorySummary | None:
     if history is None:
         return None
     first, end = float(np.min(history.start)), float(np.max(history.end))
-    return HistorySummary(history.files, len(history.start), first, end, len(history.fields))
+    return HistorySummary(history.files, len(history.start), first, end, len(history.fields), history.remarks)

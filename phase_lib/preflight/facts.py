@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from phase_lib.elm.constants import DAYS_PER_YEAR
 from phase_lib.elm.history import History
+from phase_lib.elm.history_cells import HistoryGrid
+from phase_lib.elm.history_header import fields_of
 from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.elm.restart import read_header
 from phase_lib.elm.subgrid import Subgrid
@@ -56,6 +58,7 @@ class RestartSummary:
         flavour, bytes: NetCDF flavour and size of the file.
         date: on the model's clock.
         year: of that date.
+        case_id: case that wrote it; empty where the file does not say.
         spinup_state: 0 normal, 1 AD, None where the file does not say.
         decomp_cascade_state: 10 CTC, 11 Century, None where the file does not say.
         cells, columns, patches, covered_patches: counts; those under natural vegetation are covered.
@@ -72,6 +75,7 @@ class RestartSummary:
     bytes: int
     date: str
     year: int
+    case_id: str
     spinup_state: int | None
     decomp_cascade_state: int | None
     cells: int
@@ -123,6 +127,7 @@ def read_restart(path: Path) -> Restart:
             bytes=path.stat().st_size,
             date=header.date,
             year=header.year,
+            case_id=header.case_id,
             spinup_state=header.spinup_state,
             decomp_cascade_state=header.decomp_cascade_state,
             cells=grid.ncells,
@@ -192,21 +197,35 @@ class HistoryFacts:
     """A run's history.
 
     Attributes:
-        cells: its land cells.
-        sized: whether it says how large they are.
+        path: its first file.
+        grid: its land cells.
+        case: case that wrote it; empty where the files do not say.
         files: how many hold means over time.
         start, end: bounds of the samples, model years (time).
         fields: what all of its files hold.
+        no_means: fields that are no means over time -> first such file, and what they hold.
         sample_paths: file of each sample (time).
     """
 
-    cells: Cells
-    sized: bool
+    path: Path
+    grid: HistoryGrid
+    case: str
     files: int
     start: np.ndarray
     end: np.ndarray
     fields: frozenset[str]
+    no_means: Mapping[str, tuple[Path, str]]
     sample_paths: tuple[Path, ...]
+
+    @property
+    def cells(self) -> Cells:
+        """Places of its land cells."""
+        return Cells(self.grid.path, self.grid.lat, self.grid.lon)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Which cells count or do not count although their land mask says otherwise."""
+        return self.grid.remarks
 
     def covered(self, first: float, end: float) -> float:
         """Years that the samples cover from the start of one model year to that of another."""
@@ -234,19 +253,16 @@ def read_history(paths: Sequence[Path]) -> HistoryFacts:
         InputError: the files are no history of one run.
     """
     history = History(paths)
-    grid = history.grid
     with open_dataset(history.paths[0]) as dataset:
-        fields = {name for name, variable in dataset.variables.items() if _is_field(variable.dimensions)}
+        fields = fields_of(dataset)
     return HistoryFacts(
-        Cells(grid.path, grid.lat, grid.lon),
-        grid.sized,
+        history.paths[0],
+        history.grid,
+        history.case,
         len(history.paths),
         history.start + history.origin,
         history.end + history.origin,
-        history.variables & fields,
+        history.variables.intersection(fields),
+        history.no_means,
         tuple(history.sample_paths),
     )
-
-
-def _is_field(dims: tuple[str, ...]) -> bool:
-    return len(dims) > 1 and dims[0] == "time" and not dims[1].startswith(("hist_interval", "string"))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
 from phase_lib.elm.constants import CASCADE_CTC, SPINUP_AD, SPINUP_NORMAL
-from phase_lib.elm.netcdf import is_fill, open_dataset
+from phase_lib.elm.history_header import other_than_means
+from phase_lib.elm.netcdf import get_variable, is_fill, open_dataset
 from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_YEARS, rates_were_divided
 from phase_lib.fusion.gather import gather
 from phase_lib.fusion.schema import SCALAR_TARGETS, SCALARS
+from phase_lib.fusion.sources import FLUX_UNITS
 from phase_lib.preflight.facts import HistoryFacts, Restart, RestartSummary
 from phase_lib.preflight.findings import Finding, finding
 
@@ -120,7 +124,15 @@ INPUT_FIELDS, LABEL_FIELDS = tuple(SCALARS), SCALAR_TARGETS
 def check_history(
     restart: RestartSummary, history: HistoryFacts, years: int, fields: tuple[str, ...]
 ) -> Iterator[Finding]:
-    """The history of a run holds the fields, and covers the forcing cycle that ends at its restart's date."""
+    """The history of a run is of its restart's case, holds the fields, and covers the cycle up to it."""
+    if history.case and restart.case_id and history.case != restart.case_id:
+        yield finding(
+            history.path,
+            f"is of case {history.case!r}",
+            expected=f"case {restart.case_id!r}, that of {restart.file}",
+            remedy="give the history of the run that wrote the restart; where it went on under another name",
+            accept="history_case",
+        )
     end = restart.year
     if not history.covers(end - years, end):
         yield finding(
@@ -141,12 +153,28 @@ def check_history(
         )
 
 
+def check_fields(history: HistoryFacts, fields: tuple[str, ...]) -> Iterator[Finding]:
+    """The fluxes that are taken from a history are means over time, in units that are known."""
+    alike: dict[tuple[Path, str], list[str]] = defaultdict(list)
+    for name in fields:
+        if name in history.no_means:
+            alike[history.no_means[name]].append(name)
+    for (path, what), names in alike.items():
+        yield Finding(str(other_than_means(path, names, what)))
+    with open_dataset(history.path) as dataset:
+        for name in fields:
+            if name in history.fields:
+                get_variable(history.path, dataset, name, units=FLUX_UNITS, labelled=True)
+
+
 def check_sizes(history: HistoryFacts) -> Iterator[Finding]:
     """The history of the input run says how large its cells are, which the records and the report need."""
-    if not history.sized:
+    if not history.grid.sized:
         yield finding(
             history.cells.path,
             "area, landfrac: one of them is missing",
             expected="those that ELM writes into every history file",
             remedy="use the file as ELM wrote it",
         )
+        return
+    _ = history.grid.land_area_m2  # refuses areas that cannot be

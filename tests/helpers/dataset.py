@@ -160,6 +160,7 @@ def write_history(
             "landmask": np.ones(n),
         }.items():
             nc.createVariable(name, "f4", ("lndgrid",))[:] = values
+        nc["area"].units = "km^2"
         for name, factor in {"GPP": 4.0, "NPP": 2.0, "AR": 2.0, "HR": 1.0}.items():
             variable = nc.createVariable(name, "f4", ("time", "lndgrid"), fill_value=1.0e36)
             variable.units = "gC/m^2/s"

@@ -187,6 +187,7 @@ def write_history(
         places = {"lat": grid.lat, "lon": grid.lon % 360.0, "area": np.full(n, 1.0e5)}
         for name, values in (places | {"landfrac": np.ones(n), "landmask": np.ones(n)}).items():
             nc.createVariable(name, "f4", ("lndgrid",))[:] = values
+        nc["area"].units = "km^2"
         for name, (units, value) in FIELDS.items():
             if name not in leave_out:
                 variable = nc.createVariable(name, "f4", ("time", "lndgrid"), fill_value=1.0e36)

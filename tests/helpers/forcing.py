@@ -206,6 +206,7 @@ def write_model_history(
             ("landfrac", np.ones(len(lat))),
         ):
             nc.createVariable(name, "f4", ("lndgrid",))[:] = values
+        nc["area"].units = "km^2"
         nc.createVariable("landmask", "i4", ("lndgrid",))[:] = 1
         for name, (units, values) in fields.items():
             variable = nc.createVariable(name, "f4", ("time", "lndgrid"), fill_value=np.float32(1e36))

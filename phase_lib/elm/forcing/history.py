@@ -55,13 +55,15 @@ class HistoryRecord:
         months: wanted months of model years, counted from January of the year 0.
 
     Raises:
-        InputError: a month is not covered, a sample spans months, or a field is missing.
+        InputError: a month is not covered, a sample spans months, or a field is missing, is no mean or has
+            other units.
     """
 
     def __init__(self, files: Sequence[str | Path], names: Sequence[str], months: range) -> None:
         history = History(list(files))
         present = history.variables & INPUTS.keys()
         recipes = {name: choose_recipe(name, present, history.paths[0], step_by_step=False) for name in names}
+        history.check({source: INPUTS[source][0] for recipe in recipes.values() for source in recipe.inputs})
         self._months, self._recipes = months, recipes
         self._start, self._end = (
             (edge + history.origin) * DAYS_PER_YEAR for edge in (history.start, history.end)

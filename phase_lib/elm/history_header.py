@@ -1,0 +1,203 @@
+"""What the header of a history file says: when its samples lie, what they hold, and whose they are."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+
+from phase_lib.base.errors import InputError
+from phase_lib.elm.calendar import Clock, read_clock
+from phase_lib.elm.history_cells import is_point
+from phase_lib.elm.netcdf import get_variable, is_fill
+
+_AS_WRITTEN = "use the history as ELM wrote it"
+_NOLEAP = ("noleap", "365day")
+#: Entry of the attribute `cell_methods`: dimensions, and what was done along them.
+_METHOD = re.compile(r"((?:\w+\s*:\s*)+)(\w+)")
+_MEANS = ("mean", "average")
+#: What fields hold that are no means, by the method of their time axis.
+_NO_MEANS = {
+    **dict.fromkeys(("point", "instantaneous"), "snapshots"),
+    **dict.fromkeys(("maximum", "max"), "maxima"),
+    **dict.fromkeys(("minimum", "min"), "minima"),
+    "sum": "sums",
+}
+#: Variables along time that are no fields.
+_CLOCK = frozenset(
+    ("time", "time_bounds", "mcdate", "mcsec", "mdcur", "mscur", "nstep", "date_written", "time_written")
+)
+#: Stamps may lie outside of their interval by a day.
+_SLACK_DAYS = 1.0
+#: No step of the model is longer, days.
+_STEP_DAYS = 0.125
+
+
+@dataclass(frozen=True)
+class Samples:
+    """When the samples of a file begin and end.
+
+    Attributes:
+        clock: of the variable `time`.
+        units: attribute of `time`.
+        number: position on file; one that was reserved and never written is left out (time).
+        bounds: averaging intervals, days since the reference date of `time` (time, 2).
+        first_step: True for the sample of step 0, which ELM writes at the start of some tapes (time).
+    """
+
+    clock: Clock
+    units: str
+    number: np.ndarray
+    bounds: np.ndarray
+    first_step: np.ndarray
+
+    @property
+    def days(self) -> np.ndarray:
+        """Length of each sample (time)."""
+        length: np.ndarray = self.bounds[:, 1] - self.bounds[:, 0]
+        return length
+
+
+def read_samples(path: Path, dataset: netCDF4.Dataset) -> Samples:
+    """Averaging intervals of an open history file.
+
+    `time_bounds` has the units of `time` where its own attribute does not say otherwise.
+
+    Raises:
+        InputError: no sample, no bounds, another calendar than noleap, units that are no time since a
+            date, NaN, or bounds that do not hold the time that the sample is stamped with.
+    """
+    time = get_variable(path, dataset, "time")
+    if time.dimensions != ():  # one sample may have lost the dimension
+        time = get_variable(path, dataset, "time", dims=("time",))
+    edges = get_variable(path, dataset, bounds_name(dataset))
+    if edges.dimensions[:-1] != time.dimensions or edges.shape[-1:] != (2,):
+        raise InputError(
+            path,
+            f"variable {edges.name} has dimensions ({', '.join(edges.dimensions)})",
+            expected=f"({', '.join((*time.dimensions, 'hist_interval'))}), start and end of each sample",
+            remedy=_AS_WRITTEN,
+        )
+    units, own = (str(getattr(variable, "units", "")).strip() for variable in (time, edges))
+    for variable in (time, edges):
+        calendar = str(getattr(variable, "calendar", "" if variable is time else "noleap"))
+        if calendar.lower().replace("_", "") not in _NOLEAP:
+            raise InputError(
+                path,
+                f"{variable.name} has calendar {calendar!r}",
+                expected="'noleap'",
+                remedy=_AS_WRITTEN,
+            )
+    clock = read_clock(path, "time", units)
+    of_bounds = read_clock(path, edges.name, own) if own else clock
+    raw, stamps = np.asarray(edges[...]).reshape(-1, 2), np.asarray(time[...]).reshape(-1)
+    fill = is_fill(edges, raw)
+    number = np.flatnonzero(~(fill.all(axis=1) & is_fill(time, stamps)))
+    raw, stamps, fill = raw[number], stamps[number], fill[number]
+    if len(number) == 0:
+        raise InputError(path, f"{edges.name}: the file holds no sample", remedy="leave it out")
+    if np.any(fill) or not np.all(np.isfinite(raw)):
+        raise InputError(
+            path,
+            f"{edges.name}: an interval is NaN or fill",
+            expected="start and end of each sample",
+            remedy=_AS_WRITTEN,
+        )
+    bounds = of_bounds.days(raw) + (of_bounds.reference - clock.reference)
+    _refuse_other_stamps(path, edges.name, clock, bounds, stamps)
+    started = bounds[:, 1] <= 0.0
+    if "nstep" in dataset.variables and dataset["nstep"].dimensions == time.dimensions:
+        started = np.asarray(get_variable(path, dataset, "nstep")[...]).reshape(-1)[number] == 0
+    samples = Samples(clock, units, number, bounds, started)
+    return replace(samples, first_step=started & (samples.days <= _STEP_DAYS))
+
+
+def _refuse_other_stamps(path: Path, name: str, clock: Clock, bounds: np.ndarray, stamps: np.ndarray) -> None:
+    """Refuses bounds that do not hold their stamps: their numbers are in other units than the file says."""
+    days = clock.days(stamps)
+    slack = _SLACK_DAYS + np.spacing(np.abs(stamps)) / clock.per_day
+    apart = ~((days >= bounds.min(axis=1) - slack) & (days <= bounds.max(axis=1) + slack))
+    if np.any(apart):
+        sample = int(np.argmax(apart))
+        start, end, stamp = (
+            clock.date(day) if np.isfinite(day) else "NaN" for day in (*bounds[sample], days[sample])
+        )
+        raise InputError(
+            path,
+            f"{name}: sample {sample + 1} is a mean over {start} to {end}, its time is {stamp}",
+            expected="a time within the interval",
+            remedy=f"say in the attribute units of {name} what its numbers are",
+        )
+
+
+def bounds_name(dataset: netCDF4.Dataset) -> str:
+    """Name of the bounds of time: ELM's, or that which the attribute of `time` says."""
+    said = str(getattr(dataset.variables.get("time"), "bounds", ""))
+    return said if said in dataset.variables else "time_bounds"
+
+
+def fields_of(dataset: netCDF4.Dataset) -> list[str]:
+    """Names of the fields of a history file: what it holds along time beside the clock."""
+    time = dataset.variables.get("time")
+    if time is not None and time.ndim == 0:
+        return [str(name) for name, v in dataset.variables.items() if "cell_methods" in v.ncattrs()]
+    other, least = _CLOCK | {bounds_name(dataset)}, 1 if is_point(dataset) else 2
+    return [
+        str(name)
+        for name, v in dataset.variables.items()
+        if v.dimensions[:1] == ("time",)
+        and v.ndim >= least
+        and name not in other
+        and getattr(v.dtype, "kind", "U") in "iuf"
+    ]
+
+
+def case_of(dataset: netCDF4.Dataset) -> str:
+    """Case that wrote a history file; empty where it does not say."""
+    for name in ("case", "case_id"):
+        if name in dataset.ncattrs() and (case := str(dataset.getncattr(name)).strip(" \0")):
+            return case
+    return ""
+
+
+def methods_of(variable: netCDF4.Variable) -> list[str]:
+    """What a field holds along time by `cell_methods`, from ELM's averaging flag; empty if it is not said."""
+    text = str(getattr(variable, "cell_methods", getattr(variable, "cell_method", ""))).strip().lower()
+    text = re.sub(r"\([^)]*\)", " ", text)
+    if text and ":" not in text:
+        return [text.split()[0]]
+    return [method for dims, method in _METHOD.findall(text) if "time" in re.split(r"\s*:\s*", dims)]
+
+
+def no_mean(variable: netCDF4.Variable) -> str:
+    """What a field holds where it is no mean over time; empty where it is one, or does not say."""
+    other = next((method for method in methods_of(variable) if method not in _MEANS), None)
+    if other is None:
+        return ""
+    text = str(getattr(variable, "cell_methods", getattr(variable, "cell_method", "")))
+    return f"{_NO_MEANS.get(other, 'no means')} (cell_methods {text!r})"
+
+
+def kinds_of_fields(dataset: netCDF4.Dataset) -> dict[str, int]:
+    """What the fields of a history file hold along time -> how many do; those that do not say are apart."""
+    kinds = Counter(
+        "not said" if not (methods := methods_of(dataset[name])) else " of ".join(reversed(methods))
+        for name in fields_of(dataset)
+    )
+    return dict(kinds.most_common())
+
+
+def other_than_means(path: Path, names: Sequence[str], what: str) -> InputError:
+    """The refusal of fields that are no means over time."""
+    fields = f"variables {', '.join(names)} hold" if len(names) > 1 else f"variable {names[0]} holds"
+    return InputError(
+        path,
+        f"{fields} {what}",
+        expected="means over time, 'time: mean'",
+        remedy="give the tape of means (hist_avgflag_pertape = 'A')",
+    )
