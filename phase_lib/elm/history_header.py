@@ -75,7 +75,10 @@ def read_samples(path: Path, dataset: netCDF4.Dataset) -> Samples:
     time = get_variable(path, dataset, "time")
     if time.dimensions != ():  # one sample may have lost the dimension
         time = get_variable(path, dataset, "time", dims=("time",))
-    edges = get_variable(path, dataset, bounds_name(dataset))
+    name = bounds_name(dataset)
+    edges = get_variable(
+        path, dataset, name, None if name in dataset.variables else (*time.dimensions, "hist_interval")
+    )
     if edges.dimensions[:-1] != time.dimensions or edges.shape[-1:] != (2,):
         raise InputError(
             path,
@@ -118,19 +121,21 @@ def read_samples(path: Path, dataset: netCDF4.Dataset) -> Samples:
 
 
 def _refuse_other_stamps(path: Path, name: str, clock: Clock, bounds: np.ndarray, stamps: np.ndarray) -> None:
-    """Refuses bounds that do not hold their stamps: their numbers are in other units than the file says."""
+    """Refuses bounds that run faster or slower than their stamps: numbers in other units than they say."""
     days = clock.days(stamps)
-    slack = _SLACK_DAYS + np.spacing(np.abs(stamps)) / clock.per_day
-    apart = ~((days >= bounds.min(axis=1) - slack) & (days <= bounds.max(axis=1) + slack))
-    if np.any(apart):
-        sample = int(np.argmax(apart))
-        start, end, stamp = (
-            clock.date(day) if np.isfinite(day) else "NaN" for day in (*bounds[sample], days[sample])
-        )
+    slack = _SLACK_DAYS + float(np.spacing(np.abs(stamps[-1]))) / clock.per_day
+    if len(bounds) > 1:
+        by_bounds, by_time = bounds[-1, 1] - bounds[0, 1], days[-1] - days[0]
+        alike = 0.5 * by_time - slack <= by_bounds <= 2.0 * by_time + slack
+    else:
+        alike = bounds[0].min() - slack <= days[0] <= bounds[0].max() + slack
+    if not alike:
+        start, end = (clock.date(day) for day in (bounds[0, 0], bounds[-1, 1]))
+        first, last = (clock.date(day) if np.isfinite(day) else "NaN" for day in (days[0], days[-1]))
         raise InputError(
             path,
-            f"{name}: sample {sample + 1} is a mean over {start} to {end}, its time is {stamp}",
-            expected="a time within the interval",
+            f"{name} reaches from {start} to {end}, time from {first} to {last}",
+            expected="intervals that hold their times",
             remedy=f"say in the attribute units of {name} what its numbers are",
         )
 

@@ -153,7 +153,6 @@ READ: tuple[tuple[Callable[[Path], Words], str, tuple[str, ...]], ...] = (
             *(Path(file).name for file in (AD, LABELS, AD_400)),
         ),
     ),
-    (equilibrium, "domain", (Path(LAST).name,)),
     (join, "fused", ("records/cells.nc", "records/batch_00.nc", "records/cleaning.json")),
     (split, "fused", ("dataset/cells.nc",)),
     (normalize, "fused", ("dataset/cells.nc", "split.nc", "records/batch_00.nc")),
@@ -187,10 +186,15 @@ def damaged_files() -> Iterator[object]:
             yield fault(f"{called} is text", reader, written(file, b"hello, world\n" * 5), file, "again")
             remedy = "fuse again" if name == "records/batch_00.nc" and reader is join else PATH
             yield fault(f"{called} is missing", reader, removed(file), file, "does not exist", remedy)
-    for name, command in (("fuse", fuse), ("check", check)):
-        for file in (HISTORY, LAST):
+    for name, command, files in (
+        ("fuse", fuse, (HISTORY, LAST)),
+        ("check", check, (HISTORY, LAST)),
+        ("equilibrium", equilibrium, (LAST,)),
+    ):
+        for file in files:
             where = Path(file).name
             yield fault(f"{name}: {where} cut in half", command, halved(file), file, COPY)
+            yield fault(f"{name}: {where} is text", command, written(file, b"hello, world\n" * 5), file, COPY)
             yield fault(f"{name}: {where} is missing", command, removed(file), file, "no such file", PATH)
     for name, command in (("forcing", forcing), ("check", check)):
         yield fault(f"{name}: a month cut in half", command, halved(MAY), MAY, COPY)
