@@ -141,7 +141,8 @@ class History:
         paths = self.sample_paths
         if np.any(shared):
             first, second = sorted(order[int(np.argmax(shared)) :][:2])
-            dates = " to ".join(date_of(edge[second] + self.origin) for edge in (self.start, self.end))
+            begin, end = self.start[[first, second]].max(), self.end[[first, second]].min()
+            dates = " to ".join(date_of(edge + self.origin) for edge in (begin, end))
             if paths[first] == paths[second]:
                 twice = self.paths.count(paths[second]) > 1
                 whose = ": the file is given twice" if twice else f": two of the file hold {dates}"

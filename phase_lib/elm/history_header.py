@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import netCDF4
@@ -125,7 +126,7 @@ def _refuse_other_stamps(path: Path, name: str, clock: Clock, bounds: np.ndarray
     days = clock.days(stamps)
     slack = _SLACK_DAYS + float(np.spacing(np.abs(stamps[-1]))) / clock.per_day
     if len(bounds) > 1:
-        by_bounds, by_time = bounds[-1, 1] - bounds[0, 1], days[-1] - days[0]
+        by_bounds, by_time = abs(bounds[-1, 1] - bounds[0, 1]), abs(days[-1] - days[0])
         alike = 0.5 * by_time - slack <= by_bounds <= 2.0 * by_time + slack
     else:
         alike = bounds[0].min() - slack <= days[0] <= bounds[0].max() + slack
@@ -170,28 +171,32 @@ def case_of(dataset: netCDF4.Dataset) -> str:
     return ""
 
 
-def methods_of(variable: netCDF4.Variable) -> list[str]:
-    """What a field holds along time by `cell_methods`, from ELM's averaging flag; empty if it is not said."""
-    text = str(getattr(variable, "cell_methods", getattr(variable, "cell_method", ""))).strip().lower()
-    text = re.sub(r"\([^)]*\)", " ", text)
+def _cell_methods(variable: netCDF4.Variable) -> str:
+    """The attribute that says what was done to a field; older models write it in the singular."""
+    text = getattr(variable, "cell_methods", None)
+    return str(getattr(variable, "cell_method", "") if text is None else text)
+
+
+@lru_cache
+def methods_in_time(cell_methods: str) -> tuple[str, ...]:
+    """What a field holds along time, from ELM's averaging flag; empty where `cell_methods` does not say."""
+    text = re.sub(r"\([^)]*\)", " ", cell_methods.lower()).strip()
     if text and ":" not in text:
-        return [text.split()[0]]
-    return [method for dims, method in _METHOD.findall(text) if "time" in re.split(r"\s*:\s*", dims)]
+        return (text.split()[0],)
+    return tuple(method for dims, method in _METHOD.findall(text) if "time" in re.split(r"\s*:\s*", dims))
 
 
 def no_mean(variable: netCDF4.Variable) -> str:
     """What a field holds where it is no mean over time; empty where it is one, or does not say."""
-    other = next((method for method in methods_of(variable) if method not in _MEANS), None)
-    if other is None:
-        return ""
-    text = str(getattr(variable, "cell_methods", getattr(variable, "cell_method", "")))
-    return f"{_NO_MEANS.get(other, 'no means')} (cell_methods {text!r})"
+    text = _cell_methods(variable)
+    other = next((method for method in methods_in_time(text) if method not in _MEANS), None)
+    return "" if other is None else f"{_NO_MEANS.get(other, 'no means')} (cell_methods {text!r})"
 
 
 def kinds_of_fields(dataset: netCDF4.Dataset) -> dict[str, int]:
     """What the fields of a history file hold along time -> how many do; those that do not say are apart."""
     kinds = Counter(
-        "not said" if not (methods := methods_of(dataset[name])) else " of ".join(reversed(methods))
+        " of ".join(reversed(methods_in_time(_cell_methods(dataset[name])))) or "not said"
         for name in fields_of(dataset)
     )
     return dict(kinds.most_common())

@@ -20,8 +20,8 @@ _METRES = {
 }
 #: Units of a coordinate that counts the layers; without units the numbers show what they are.
 _NUMBERS = ("", "1", "level", "layer")
-#: Depths may be rounded by this share: ELM's own are float32, tools write four digits.
-_ROUNDED = 1.0e-2
+#: Depths may be rounded by this share: to the millimetre, 0.0071 m is 0.007.
+_ROUNDED = 2.0e-2
 
 
 def layer_order(path: str | Path, dataset: netCDF4.Dataset, dimension: str) -> np.ndarray:

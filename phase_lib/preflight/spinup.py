@@ -130,7 +130,7 @@ def check_history(
             history.path,
             f"is of case {history.case!r}",
             expected=f"case {restart.case_id!r}, that of {restart.file}",
-            remedy="give the history of the run that wrote the restart; where it went on under another name",
+            remedy="give the history of the run that wrote the restart",
             accept="history_case",
         )
     end = restart.year

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import netCDF4
@@ -417,3 +418,469 @@ def test_layers_of_the_sample_sum_to_its_column_stocks(monthly: list[Path]) -> N
 def test_units_are_checked(monthly: list[Path]) -> None:
     with pytest.raises(InputError, match=r"GPP has units 'gC/m\^2/s'"):
         History(monthly[:1]).mean("GPP", 1, 2, units=("gC/m2/yr",))
+
+
+# -- files as tools leave them ----------------------------------------------------------------------------
+
+
+def spoil(path: Path, change: Callable[[netCDF4.Dataset], object]) -> Path:
+    """Changes a file in place, values as they are on file."""
+    with netCDF4.Dataset(path, "r+") as nc:
+        nc.set_auto_maskandscale(False)
+        change(nc)
+    return path
+
+
+def attributes(**of: dict[str, str]) -> Callable[[netCDF4.Dataset], object]:
+    """Sets attributes of variables, or of the file where the name is `file`."""
+
+    def change(nc: netCDF4.Dataset) -> None:
+        for name, values in of.items():
+            (nc if name == "file" else nc[name]).setncatts(values)
+
+    return change
+
+
+@pytest.fixture
+def annual(tmp_path: Path) -> Path:
+    """Three years of TLAI on the cells of `Grid`."""
+    grid = Grid()
+    values = np.random.default_rng(8).uniform(1.0, 5.0, (3, grid.cells))
+    return write_history(tmp_path / "h0.nc", grid, years(0, 3), {"TLAI": values})
+
+
+@pytest.mark.parametrize(
+    ("units", "factor"),
+    [
+        ("km2", 1.0),
+        ("m^2", 1.0e6),
+        ("m2", 1.0e6),
+        ("steradian", 1.0 / 6371.22**2),
+        ("radians^2", 1.0 / 6371.22**2),
+    ],
+)
+def test_areas_are_taken_in_the_units_that_the_file_says(annual: Path, units: str, factor: float) -> None:
+    grid = Grid()
+    spoil(annual, lambda nc: nc["area"].__setitem__(..., grid.area * factor))
+    spoil(annual, attributes(area={"units": units}))
+    found = History([annual]).grid
+    np.testing.assert_allclose(found.area, grid.area[grid.land], rtol=1e-6)
+    np.testing.assert_allclose(found.land_area_m2, grid.land_area_m2, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("factor", "units", "words"),
+    [
+        (1.0, "", "area has no attribute units"),
+        (1.0, "ha", "area has units 'ha'"),
+        (1.0e6, "km^2", "units 'km\\^2', in which land cell 1 has 2e\\+11 km2"),
+        (1.0 / 6371.22**2, "km^2", "units 'km\\^2', in which land cell 1 has 0.00493 km2"),
+        (1.0, "steradian", "units 'steradian', in which land cell 1 has 8.1.e\\+12 km2"),
+        (1.0e3, "km^2", "land cell 1 has 2e\\+08 km2"),
+    ],
+)
+def test_areas_that_contradict_their_units_are_refused(
+    annual: Path, factor: float, units: str, words: str
+) -> None:
+    spoil(annual, lambda nc: nc["area"].__setitem__(..., Grid().area * factor))
+    spoil(annual, attributes(area={"units": units}))
+    history = History([annual])
+    assert history.read("TLAI").shape == (3, Grid().cells)  # needs no area
+    with pytest.raises(InputError, match=words):
+        _ = history.grid.land_area_m2
+
+
+def test_more_land_than_the_earth_has_is_refused(tmp_path: Path) -> None:
+    grid = Grid(np.linspace(-85.0, 85.0, 18), np.arange(0.0, 360.0, 10.0))
+    grid.area = np.broadcast_to(7.8e5 * np.cos(np.deg2rad(grid.lat))[:, None] * 1.57, grid.land.shape)
+    path = write_history(tmp_path / "h0.nc", grid, years(0, 1), {"TLAI": np.ones((1, grid.cells))})
+    assert 2.4e14 < grid.land_area_m2.sum() < 3.0e14
+    with pytest.raises(
+        InputError, match=r"area, landfrac: 2\.\d+e\+08 km2 of land; expected at most that of"
+    ):
+        _ = History([path]).grid.land_area_m2
+
+
+def test_land_fractions_are_of_one_or_percent(annual: Path) -> None:
+    grid = Grid()
+    for values, units in ((grid.landfrac, ""), (grid.landfrac, "fraction"), (100.0 * grid.landfrac, "%")):
+        spoil(annual, lambda nc, values=values: nc["landfrac"].__setitem__(..., values))
+        spoil(annual, attributes(landfrac={"units": units}))
+        np.testing.assert_allclose(History([annual]).grid.landfrac, 0.5)
+    for units, words in (("1", "at most 50 1; expected a fraction"), ("km2", "has units 'km2'")):
+        spoil(annual, attributes(landfrac={"units": units}))
+        with pytest.raises(InputError, match=f"landfrac .*{words}"):
+            _ = History([annual]).grid.landfrac
+    spoil(annual, lambda nc: nc["landfrac"].__setitem__(..., grid.landfrac))
+    spoil(annual, attributes(landfrac={"units": "%"}))
+    with pytest.raises(InputError, match=r"landfrac is at most 0\.5 %; expected percent of the cell"):
+        _ = History([annual]).grid.landfrac
+
+
+def masked(path: Path, mask: np.ndarray, **units: str) -> Path:
+    """Gives a history another land mask, of floating point numbers."""
+
+    def change(nc: netCDF4.Dataset) -> None:
+        nc.renameVariable("landmask", "old_mask")
+        nc.createVariable("landmask", "f8", ("lat", "lon"))[:] = mask
+        nc["landmask"].setncatts(units)
+
+    return spoil(path, change)
+
+
+def test_a_fractional_land_mask_counts_where_there_are_data(annual: Path) -> None:
+    grid = Grid()
+    whole = History([annual]).read("TLAI")
+    mask = np.where(grid.land, 1.0, 0.0)
+    mask[1], mask[2, 1:3] = 0.9999, 1.0e-3
+    masked(annual, mask)
+    history = History([annual])
+    np.testing.assert_array_equal(history.read("TLAI"), whole)
+    assert history.grid.remarks == ()
+    spoil(annual, lambda nc: nc["TLAI"].__setitem__((..., 1, 2), FILL))
+    spoil(annual, lambda nc: nc["landfrac"].__setitem__((1, 3), 0.0))
+    history = History([annual])
+    kept = np.flatnonzero(~np.isin(np.flatnonzero(grid.land), [6, 7]))
+    np.testing.assert_array_equal(history.read("TLAI"), whole[:, kept])
+    np.testing.assert_array_equal(history.grid.row, np.flatnonzero(grid.land)[kept])
+    assert history.grid.remarks == (
+        "2 of 11 cells whose landmask is above 0 are left out: 1 without data, 1 without a land fraction",
+    )
+    spoil(annual, lambda nc: nc["TLAI"].__setitem__((..., 0, 2), FILL))
+    with pytest.raises(InputError, match="TLAI is fill or NaN on land cell 2"):
+        History([annual]).read("TLAI")  # the mask is certain of it
+
+
+def test_land_that_a_mask_of_whole_numbers_lost_counts_and_is_told(annual: Path) -> None:
+    """A fraction of 0.9999 is 0 as a whole number."""
+    grid = Grid()
+    whole = History([annual]).read("TLAI")
+    spoil(annual, lambda nc: nc["landmask"].__setitem__((1, slice(None)), 0))
+    history = History([annual])
+    np.testing.assert_array_equal(history.read("TLAI"), whole)
+    assert history.grid.remarks == ("4 cells whose landmask is 0 count: they have data and a land fraction",)
+    spoil(annual, lambda nc: nc["TLAI"].__setitem__((..., 1, slice(None)), FILL))
+    history = History([annual])
+    assert (len(history.grid.row), history.grid.remarks) == (grid.cells - 4, ())
+
+
+def test_land_masks_that_cannot_be_are_refused(annual: Path) -> None:
+    grid = Grid()
+    percent = 100.0 * grid.land
+    with pytest.raises(InputError, match="landmask is at most 100 without units"):
+        History([masked(annual, percent)])
+    spoil(annual, attributes(landmask={"units": "%"}))
+    assert len(History([annual]).grid.row) == grid.cells
+    spoil(annual, lambda nc: nc["landmask"].__setitem__((0, 1), -1.0))
+    with pytest.raises(InputError, match="landmask is -1 in a cell"):
+        History([annual])
+    spoil(annual, lambda nc: nc["landmask"].__setitem__(..., np.nan))
+    spoil(annual, lambda nc: nc["landfrac"].__setitem__(..., np.nan))
+    with pytest.raises(InputError, match="no cell is land"):
+        History([annual])
+
+
+def test_files_of_a_run_have_the_cells_of_the_first_whatever_is_fill_in_the_others(tmp_path: Path) -> None:
+    grid = Grid()
+    paths = [
+        write_history(tmp_path / f"{y}.nc", grid, years(y, y + 1), {"TLAI": np.ones((1, grid.cells))})
+        for y in range(2)
+    ]
+    for path in paths:
+        masked(path, np.where(grid.land, 0.5, 0.0))
+    spoil(paths[1], lambda nc: nc["TLAI"].__setitem__((0, 1, 1), FILL))
+    with pytest.raises(InputError, match=r"1\.nc: variable TLAI is fill or NaN on land cell 5"):
+        History(paths).read("TLAI")
+
+
+@pytest.mark.parametrize(
+    ("units", "numbers"),
+    [
+        ("hours since 0001-01-01", lambda days: days * 24.0),
+        ("hours since 0000-12-31 23:00:00", lambda days: days * 24.0 + 1.0),
+        ("minutes since 1-1-1", lambda days: days * 1440.0),
+        ("seconds since 0001-01-01T00:00:00Z", lambda days: days * 86400.0),
+        ("days since 0850-03-01 00:00:00", lambda days: days - (849 * 365 + 59)),
+    ],
+)
+def test_bounds_have_units_and_a_reference_date_of_their_own(
+    annual: Path, units: str, numbers: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    bounds = 365.0 * years(0, 3)
+
+    def change(nc: netCDF4.Dataset) -> None:
+        nc["time_bounds"][:] = numbers(bounds)
+        nc["time_bounds"].units = units
+
+    history = History([spoil(annual, change)])
+    assert (history.start.tolist(), history.end.tolist()) == ([0.0, 1.0, 2.0], [1.0, 2.0, 3.0])
+    assert history.origin == 1.0
+
+    def also_time(nc: netCDF4.Dataset) -> None:
+        nc.renameVariable("time", "old_time")
+        nc.createVariable("time", "f8", ("time",))[:] = numbers(bounds[:, 1])
+        nc["time"].setncatts({"units": units, "calendar": "noleap"})
+        nc["time_bounds"].units = ""
+
+    history = History([spoil(annual, also_time)])
+    np.testing.assert_allclose(history.start + history.origin, [1.0, 2.0, 3.0], rtol=1e-12)
+
+
+def test_a_first_sample_that_ends_at_the_reference_date_counts(annual: Path) -> None:
+    """A tool that writes times since the first of them makes it 0, as that of step 0 is."""
+
+    def change(nc: netCDF4.Dataset) -> None:
+        nc["time"][:] = 365.0 * np.arange(3.0)
+        nc["time_bounds"][:] = 365.0 * (years(0, 3) - 1.0)
+        nc["time"].units = "days since 0002-01-01 00:00:00"
+
+    history = History([spoil(annual, change)])
+    assert (history.start + history.origin).tolist() == [1.0, 2.0, 3.0]
+
+
+def test_bounds_in_other_units_than_they_say_are_refused(annual: Path) -> None:
+    spoil(annual, lambda nc: nc["time_bounds"].__setitem__(..., 24.0 * 365.0 * years(0, 3)))
+    with pytest.raises(InputError, match="time_bounds reaches from 0001-01-01 to 0073-01-01, time from 0002"):
+        History([annual])
+    for units in ("days", "months since 0001-01-01", "days since 0001-13-01"):
+        spoil(annual, attributes(time_bounds={"units": units}))
+        with pytest.raises(InputError, match=f"time_bounds has units '{units}'"):
+            History([annual])
+    spoil(annual, attributes(time_bounds={"units": "hours since 0001-01-01", "calendar": "standard"}))
+    with pytest.raises(InputError, match="time_bounds has calendar 'standard'"):
+        History([annual])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("time: point", "snapshots"),
+        ("time: instantaneous", "snapshots"),
+        ("time: maximum", "maxima"),
+        ("time: minimum", "minima"),
+        ("time: sum", "sums"),
+        ("area: mean time: maximum within days time: mean over days", "maxima"),
+        ("time: variance", "no means"),
+    ],
+)
+def test_what_is_no_mean_over_time_is_refused_by_name(annual: Path, text: str, words: str) -> None:
+    spoil(annual, attributes(TLAI={"cell_methods": text}))
+    history = History([annual])
+    expected = rf"h0\.nc: variable TLAI holds {words} \(cell_methods '{text}'\); expected means over time"
+    with pytest.raises(InputError, match=expected):
+        history.read("TLAI")
+    with pytest.raises(InputError, match=expected):
+        history.check({"TLAI": ("1",)})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "time: mean",
+        "time:mean",
+        "area: mean time: mean (interval: 1 hour comment: snapshots time: point)",
+        "time: mean within years time: mean over years area: maximum",
+        "lndgrid: maximum",
+        "",
+    ],
+)
+def test_means_are_known_however_they_are_written(annual: Path, text: str) -> None:
+    spoil(annual, attributes(TLAI={"cell_methods": text}))
+    assert History([annual]).read("TLAI").shape == (3, Grid().cells)
+
+
+def test_a_tape_whose_samples_have_no_length_is_one_of_snapshots(annual: Path) -> None:
+    spoil(annual, lambda nc: nc["time_bounds"].__setitem__((slice(None), 0), 365.0 * np.arange(1.0, 4.0)))
+    with pytest.raises(InputError, match="3 of 3 samples have no length: they are snapshots"):
+        History([annual])
+
+
+def test_a_series_of_two_cases_is_refused(tmp_path: Path) -> None:
+    grid = Grid()
+    paths = [
+        write_history(tmp_path / f"{y}.nc", grid, years(y, y + 1), {"TLAI": np.ones((1, grid.cells))})
+        for y in range(3)
+    ]
+    spoil(paths[0], attributes(file={"case": "ad20"}))
+    spoil(paths[1], attributes(file={"case": "ad20    "}))
+    assert History(paths).case == "ad20"
+    spoil(paths[2], attributes(file={"case": "ad40"}))
+    with pytest.raises(InputError, match=r"2\.nc: is of case 'ad40'; expected case 'ad20' as in .*0\.nc"):
+        History(paths)
+
+
+def test_a_file_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    grid = Grid()
+    first, second = (
+        write_history(tmp_path / f"{y}.nc", grid, years(y, y + 1), {"TLAI": np.ones((1, grid.cells))})
+        for y in range(2)
+    )
+    copy = tmp_path / "copy.nc"
+    copy.write_bytes(second.read_bytes())
+    with pytest.raises(InputError) as told:
+        History([copy, first, second])
+    assert {str(second), str(copy)} == {
+        name for name in map(str, (first, second, copy)) if name in str(told.value)
+    }
+    assert "both hold 0002-01-01 to 0003-01-01" in str(told.value)
+    with pytest.raises(InputError, match=r"0\.nc: time_bounds: samples overlap: the file is given twice"):
+        History([first, second, first])
+    days = np.array([[0.0, 1.0], [1.0, 2.0], [1.0, 2.0]]) / 365.0
+    short = write_history(tmp_path / "d.nc", grid, days, {"TLAI": np.ones((3, grid.cells))})
+    with pytest.raises(InputError, match="two of the file hold 0001-01-02 to 0001-01-03"):
+        History([short])
+    turned = write_history(tmp_path / "t.nc", grid, years(0, 3)[::-1], {"TLAI": np.ones((3, grid.cells))})
+    with pytest.raises(InputError, match=r"t\.nc: time_bounds: its samples are not in order of time"):
+        History([turned])
+
+
+def point_of(path: Path, target: Path, layout: str) -> Path:
+    """One cell of a history on (lat, lon), by one of the ways in which tools leave its dimensions."""
+    at = {"lat": 2, "lon": 1}
+    with netCDF4.Dataset(path) as old, netCDF4.Dataset(target, "w") as new:
+        old.set_auto_maskandscale(False)
+        new.createDimension("time", old.dimensions["time"].size)
+        new.createDimension("hist_interval", 2)
+        for name in ("lat", "lon", "site", "levdcmp"):
+            if name in layout or name == "levdcmp":
+                new.createDimension(name, 15 if name == "levdcmp" else 1)
+        for name, variable in old.variables.items():
+            values = np.asarray(variable[:])
+            for axis in reversed(range(values.ndim)):
+                if (dim := variable.dimensions[axis]) in at:
+                    values = np.take(values, at[dim], axis=axis)
+            kept = tuple(dim for dim in variable.dimensions if dim not in at)
+            on: tuple[str, ...] = ()
+            if kept != variable.dimensions:
+                on = {"none": (), "site": ("site",)}.get(layout, variable.dimensions[len(kept) :])
+                on = () if layout == "lat lon of axes" and len(on) == 2 else on
+            copy = new.createVariable(name, variable.dtype, kept + on)
+            copy.setncatts({key: value for key, value in variable.__dict__.items() if key != "_FillValue"})
+            copy[...] = values.reshape(values.shape + (1,) * len(on))
+    return target
+
+
+@pytest.mark.parametrize("layout", ["none", "lat lon of axes", "lat lon", "site"])
+def test_a_site_without_its_horizontal_dimensions_is_one_point(tmp_path: Path, layout: str) -> None:
+    grid = Grid()
+    values = np.random.default_rng(9).uniform(1.0, 5.0, (3, grid.cells))
+    whole = write_history(tmp_path / "all.nc", grid, years(0, 3), {"TLAI": values, "TOTSOMC": values * 1e3})
+    layered = values[:, None] * np.arange(1.0, 16.0)[:, None]
+
+    def add_layers(nc: netCDF4.Dataset) -> None:
+        nc.createDimension("levdcmp", 15)
+        full = np.full((3, 15, *grid.land.shape), FILL)
+        full[..., grid.land] = layered
+        nc.createVariable("SOIL3C_vr", "f8", ("time", "levdcmp", "lat", "lon"))[:] = full
+
+    point = point_of(spoil(whole, add_layers), tmp_path / "point.nc", layout)
+    history, cell = History([point]), int(np.flatnonzero(np.flatnonzero(grid.land) == 9)[0])
+    np.testing.assert_array_equal(history.read("TLAI"), values[:, cell : cell + 1])
+    np.testing.assert_array_equal(history.read("SOIL3C_vr"), layered[..., cell : cell + 1])
+    assert history.grid.lat.tolist() == [70.0]
+    np.testing.assert_allclose(history.grid.land_area_m2, grid.land_area_m2[cell : cell + 1])
+
+
+def test_a_grid_that_a_tool_repeated_in_time_is_read_once_and_must_not_change(annual: Path) -> None:
+    area = Grid().land_area_m2
+
+    def repeat(nc: netCDF4.Dataset) -> None:
+        for name in ("area", "landfrac", "landmask"):
+            old = nc[name]
+            values, units = np.asarray(old[:]), getattr(old, "units", "")
+            nc.renameVariable(name, f"old_{name}")
+            new = nc.createVariable(name, values.dtype, ("time", "lat", "lon"))
+            new.units = units
+            new[:] = np.repeat(values[None], 3, axis=0)
+
+    np.testing.assert_allclose(History([spoil(annual, repeat)]).grid.land_area_m2, area)
+    spoil(annual, lambda nc: nc["landfrac"].__setitem__((2, 1, 1), 0.4))
+    with pytest.raises(InputError, match="landfrac changes in time"):
+        History([annual])
+
+
+ZSOI = 0.025 * (np.exp(0.5 * (np.arange(1, 16) - 0.5)) - 1.0)
+
+
+def layers_on(path: Path, coordinate: np.ndarray | None, order: np.ndarray, units: str) -> np.ndarray:
+    """Adds a layered field whose layers lie in some order; returns it from the surface down."""
+    grid = Grid()
+    values = np.random.default_rng(10).uniform(1.0, 9.0, (3, len(order), grid.cells))
+
+    def add(nc: netCDF4.Dataset) -> None:
+        nc.createDimension("levdcmp", len(order))
+        full = np.full((3, len(order), *grid.land.shape), FILL)
+        full[..., grid.land] = values[:, order]
+        nc.createVariable("SOIL3C_vr", "f8", ("time", "levdcmp", "lat", "lon"))[:] = full
+        if coordinate is not None:
+            nc.createVariable("levdcmp", "f4", ("levdcmp",))[:] = coordinate
+            nc["levdcmp"].units = units
+
+    spoil(path, add)
+    return values
+
+
+@pytest.mark.parametrize(
+    ("coordinate", "order", "units"),
+    [
+        (ZSOI, np.arange(15), "m"),
+        (ZSOI[::-1], np.arange(15)[::-1], "m"),
+        (100.0 * ZSOI[::-1], np.arange(15)[::-1], "cm"),
+        (-ZSOI[::-1], np.arange(15)[::-1], "m"),
+        (np.arange(10.0, 0.0, -1.0), np.arange(10)[::-1], ""),
+        (ZSOI[:10].round(3), np.arange(10), ""),
+        (None, np.arange(15), ""),
+    ],
+)
+def test_layers_are_sorted_by_their_coordinate(
+    annual: Path, coordinate: np.ndarray | None, order: np.ndarray, units: str
+) -> None:
+    values = layers_on(annual, coordinate, order, units)
+    np.testing.assert_array_equal(History([annual]).read("SOIL3C_vr"), values)
+
+
+@pytest.mark.parametrize(
+    ("coordinate", "size", "words"),
+    [
+        (np.linspace(0.01, 8.0, 15), 15, "levdcmp holds 0.01, 0.5807 to 8 m; expected ELM's 15 layers"),
+        (ZSOI * 10.0, 15, "levdcmp holds 0.071"),
+        (np.repeat(ZSOI[0], 15), 15, "levdcmp holds"),
+        (None, 25, "dimension levdcmp has 25 layers"),
+    ],
+)
+def test_other_layers_are_refused(annual: Path, coordinate: np.ndarray | None, size: int, words: str) -> None:
+    layers_on(annual, coordinate, np.arange(size), "m")
+    history = History([annual])
+    assert history.read("TLAI").shape == (3, Grid().cells)
+    with pytest.raises(InputError, match=words):
+        history.read("SOIL3C_vr")
+
+
+def test_a_field_without_units_is_refused_where_they_matter(annual: Path) -> None:
+    spoil(annual, lambda nc: nc["TLAI"].delncattr("units"))
+    history = History([annual])
+    for read in (
+        lambda: history.mean("TLAI", 1, 4, units=("1",)),
+        lambda: history.check({"TLAI": ("1",)}),
+    ):
+        with pytest.raises(InputError, match="variable TLAI has no attribute units; expected '1'"):
+            read()
+
+
+def test_a_sample_whose_dimension_of_time_is_lost_is_one_sample(elm_sample: Path, tmp_path: Path) -> None:
+    whole = elm_sample / "history" / "ad20.elm.h1.0021-01-01-00000.nc"
+    lost = tmp_path / "lost.nc"
+    with netCDF4.Dataset(whole) as old, netCDF4.Dataset(lost, "w") as new:
+        old.set_auto_maskandscale(False)
+        for name in ("lndgrid", "hist_interval", "levdcmp"):
+            new.createDimension(name, old.dimensions[name].size)
+        for name in ("time", "time_bounds", "lat", "lon", "area", "landfrac", "landmask", "GPP"):
+            variable = old[name]
+            timed = variable.dimensions[:1] == ("time",)
+            copy = new.createVariable(name, variable.dtype, variable.dimensions[timed:])
+            copy.setncatts({key: value for key, value in variable.__dict__.items() if key != "_FillValue"})
+            copy[...] = variable[0] if timed else variable[:]
+    np.testing.assert_array_equal(History([lost]).mean("GPP", 1, 21), raw(whole, "GPP")[0])
+    spoil(lost, attributes(GPP={"cell_methods": "time: point"}))
+    with pytest.raises(InputError, match="GPP holds snapshots"):
+        History([lost]).read("GPP")
