@@ -240,13 +240,13 @@ def _history(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
         content["period_days"] = [first, last]
         content["period"] = [samples.clock.date(first), samples.clock.date(last)]
         content["sample_days"] = [float(samples.days.min()), float(samples.days.max())]
-    if "landmask" in dataset.variables:
+    if {"landmask", "lat", "lon"} <= dataset.variables.keys():
         grid = read_land_cells(path, dataset)
         content["cells"] = len(grid.row)
         content["land_mask"] = "; ".join(grid.remarks) or None
     names = fields_of(dataset)
     on = Counter(" x ".join(dim for dim in dataset[name].dimensions if dim != "time") for name in names)
-    content["fields_on"] = {dims or "one point": count for dims, count in on.most_common()}
+    content["fields_on"] = {dims or "a point": count for dims, count in on.most_common()}
     content["fields_hold"] = kinds_of_fields(dataset)
     return {**content, "fields": names}
 

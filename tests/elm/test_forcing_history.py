@@ -11,6 +11,7 @@ import pytest
 from phase_lib.base.errors import InputError
 from phase_lib.elm.domain import read_domain
 from phase_lib.elm.forcing import FORCING, reduce_forcing
+from phase_lib.elm.forcing.history import HistoryRecord
 from tests.helpers.forcing import DAYS, land, write_model_history
 
 LAT, LON = np.array([10.0, 20.0, 30.0]), np.array([5.0, 6.0, 7.0])
@@ -138,3 +139,45 @@ def test_the_history_of_the_sample_holds_what_the_model_averaged(elm_sample: Pat
         assert np.allclose(found["TBOT"][:, 12:].T, nc["TBOT"][:], rtol=3e-7)
         assert np.allclose(found["PRECTmms"][:, 12:].T, nc["RAIN"][:] + nc["SNOW"][:], rtol=1e-6)
         assert found["TBOT"].step_hours in (730.0, 744.0)
+
+
+@pytest.mark.parametrize("text", ["time: instantaneous", "time: maximum"])
+def test_a_tape_that_holds_no_means_is_refused_before_values_are_read(tmp_path: Path, text: str) -> None:
+    bounds = np.stack([EDGES[:-1], EDGES[1:]], axis=1)
+    path = write_model_history(tmp_path / "h1.nc", fields(24), bounds, LAT, LON)
+    with netCDF4.Dataset(path, "r+") as nc:
+        nc["FSDS"].cell_methods = text
+    with pytest.raises(InputError, match=r"h1\.nc: variable FSDS holds (snapshots|maxima)"):
+        HistoryRecord([path], ("FSDS",), range(12, 36))
+    HistoryRecord([path], ("TBOT",), range(12, 36))
+
+
+def test_a_field_without_units_is_refused(tmp_path: Path) -> None:
+    bounds = np.stack([EDGES[:-1], EDGES[1:]], axis=1)
+    path = write_model_history(tmp_path / "h0.nc", fields(24), bounds, LAT, LON)
+    with netCDF4.Dataset(path, "r+") as nc:
+        nc["RAIN"].delncattr("units")
+    with pytest.raises(InputError, match="variable RAIN has no attribute units; expected 'mm/s'"):
+        reduced([path], tmp_path / "out.nc")
+
+
+def test_a_site_without_horizontal_dimensions_gives_its_forcing(tmp_path: Path) -> None:
+    bounds = np.stack([EDGES[:-1], EDGES[1:]], axis=1)
+    contents = fields(24)
+    whole = write_model_history(tmp_path / "h0.nc", contents, bounds, LAT, LON)
+    site = tmp_path / "site.nc"
+    with netCDF4.Dataset(whole) as old, netCDF4.Dataset(site, "w") as new:
+        old.set_auto_maskandscale(False)
+        new.createDimension("time", 24)
+        new.createDimension("hist_interval", 2)
+        for name, variable in old.variables.items():
+            at = variable.dimensions[-1:] == ("lndgrid",)
+            copy = new.createVariable(
+                name, variable.dtype, variable.dimensions[:-1] if at else variable.dimensions
+            )
+            copy.setncatts({key: value for key, value in variable.__dict__.items() if key != "_FillValue"})
+            copy[...] = variable[..., 2] if at else variable[:]
+    options = {"kind": "history", "limit_km": 1.0, "first_year": 1, "years": 2}
+    reduce_forcing([site], land([30.0], [7.0]), tmp_path / "out.nc", **options)
+    with netCDF4.Dataset(tmp_path / "out.nc") as nc:
+        np.testing.assert_array_equal(nc["TBOT"][:], contents["TBOT"][1][None, :, 2])

@@ -10,6 +10,7 @@ import pytest
 
 from phase_lib.base.errors import CheckFailed, InputError
 from phase_lib.base.files import read_json
+from phase_lib.cli import main
 from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.equilibrium.verdict import equilibrium_of_files, verdict_of_runs
 from tests.helpers.history import Grid, linear, write_history, years
@@ -155,3 +156,71 @@ def test_a_history_that_cannot_be_judged_leaves_no_verdict(tmp_path: Path) -> No
     with pytest.raises(InputError):
         equilibrium_of_files([run], 20, tmp_path / "verdict.json", SETTINGS)
     assert not (tmp_path / "verdict.json").exists()
+
+
+def test_the_verdict_does_not_depend_on_the_units_of_areas_and_bounds(tmp_path: Path) -> None:
+    """Areas in m2 or steradian, land fractions in percent, bounds in hours: one run, one verdict."""
+    true, other = (write_run(tmp_path / name, 0.01) for name in ("true.nc", "other.nc"))
+    with netCDF4.Dataset(other, "r+") as nc:
+        nc["area"][:], nc["area"].units = np.asarray(nc["area"][:], dtype="f8") * 1e6, "m2"
+        nc["landfrac"][:], nc["landfrac"].units = 100.0 * nc["landfrac"][:], "%"
+        nc["time_bounds"][:] = 24.0 * nc["time_bounds"][:] + 1.0
+        nc["time_bounds"].units = "hours since 0000-12-31 23:00:00"
+    found = []
+    for path in (true, other):
+        verdict = equilibrium_of_files([path], 20, tmp_path / "v.json", SETTINGS).as_json()
+        assert verdict["share_of_global_land"] == pytest.approx(Grid().land_area_m2.sum() / 1.49e14)
+        found.append(verdict)
+    for name, criterion in found[0]["criteria"].items():
+        assert found[1]["criteria"][name]["value"] == pytest.approx(criterion["value"], rel=1e-6), name
+        assert found[1]["criteria"][name]["threshold"] == pytest.approx(criterion["threshold"], rel=1e-6)
+    assert found[1]["stocks"] == pytest.approx(found[0]["stocks"], rel=1e-6)
+
+
+def test_the_verdict_tells_which_cells_a_fractional_mask_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, grid = write_run(tmp_path / "run.nc", 0.01), Grid()
+    with netCDF4.Dataset(path, "r+") as nc:
+        nc.renameVariable("landmask", "old")
+        nc.createVariable("landmask", "f4", ("lat", "lon"))[:] = np.where(grid.land, 0.5, 0.0)
+        for name in ("TOTECOSYSC", "TOTSOMC", "TOTVEGC", "CWDC"):
+            nc[name][:, 2, 3] = 1.0e36
+    with caplog.at_level("WARNING", logger="phase"):
+        verdict = equilibrium_of_files([path], 20, tmp_path / "v.json", SETTINGS)
+    line = "1 of 11 cells whose landmask is above 0 are left out: 1 without data, 0 without a land fraction"
+    assert verdict.as_json()["land_mask"] == [line]
+    assert any(line in record.getMessage() for record in caplog.records)
+    kept = np.arange(grid.cells - 1)
+    assert verdict.land_area_km2 == pytest.approx(grid.land_area_m2[kept].sum() / 1e6, rel=1e-6)
+    assert read_json(tmp_path / "v.json")["cells"] == grid.cells - 1
+
+
+def test_more_land_than_the_thresholds_stand_for_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_run(tmp_path / "run.nc", 0.01)
+    settings = EquilibriumSettings(global_land_area_km2=1.0e6)
+    with caplog.at_level("WARNING", logger="phase"):
+        verdict = equilibrium_of_files([path], 20, tmp_path / "v.json", settings)
+    assert verdict.area_fraction == 1.0
+    assert any("thresholds are not scaled" in record.getMessage() for record in caplog.records)
+
+
+def test_histories_may_be_given_as_patterns(tmp_path: Path) -> None:
+    for first in range(0, 60, 20):
+        write_run(tmp_path / f"run.h1.{first:04d}.nc", 0.01, first=first, last=first + 20)
+    arguments = ["equilibrium", "--forcing-years", "20", "--output", str(tmp_path / "v.json")]
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--history", str(tmp_path / "run.h1.*.nc")])
+    assert ended.value.code == 0
+    assert read_json(tmp_path / "v.json")["cycles"] == 3
+
+
+def test_snapshots_are_no_history_to_judge(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run.nc", 0.01)
+    with netCDF4.Dataset(path, "r+") as nc:
+        nc["TOTVEGC"].cell_methods = "time: instantaneous"
+    with pytest.raises(InputError, match=r"run\.nc: variable TOTVEGC holds snapshots"):
+        equilibrium_of_files([path], 20, tmp_path / "v.json", SETTINGS)
+    assert not (tmp_path / "v.json").exists()

@@ -554,6 +554,63 @@ def test_a_history_of_the_reference_that_ends_before_its_restart_is_found(
     assert f"{spoilt.reference_history}: time_bounds: the history covers 0.00 of the 2 years" in found(spoilt)
 
 
+def case(path: Path, name: str, value: str) -> None:
+    with netCDF4.Dataset(path, "r+") as nc:
+        nc.setncattr(name, value)
+
+
+def test_a_history_of_another_case_than_the_restart_is_found_and_may_be_accepted(
+    spoilt: DomainFolder, found: Callable[..., str], check: Check, tmp_path: Path
+) -> None:
+    case(spoilt.restart, "case_id", "ad20      ")
+    case(spoilt.history, "case", "ad20  ")
+    assert check("--config", config(tmp_path, spoilt.section())).code == 0
+    case(spoilt.history, "case", "control")
+    line = found(spoilt)
+    assert f"{spoilt.history}: is of case 'control'; expected case 'ad20', that of {spoilt.restart}" in line
+    assert "put history_case into preflight.accept" in line
+    more = {"preflight": {"accept": ["history_case"]}}
+    outcome = check("--config", config(tmp_path, spoilt.section(), **more))
+    assert outcome.code == 0
+    assert f"accepted: {spoilt.history}: is of case 'control'" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("time: point", "snapshots"), ("time: maximum", "maxima"), ("time: sum", "sums")]
+)
+def test_a_tape_that_holds_no_means_is_found_with_and_without_a_restart(
+    text: str, words: str, spoilt: DomainFolder, found: Callable[..., str], check: Check
+) -> None:
+    for name in ("GPP", "HR", "TOTSOMC"):
+        attribute(spoilt.history, name, "cell_methods", text)
+    attribute(spoilt.history, "NPP", "cell_methods", "time: mean")
+    told = f"{spoilt.history}: variables GPP, HR hold {words} (cell_methods '{text}')"
+    assert told in found(spoilt)
+    assert told in check("--history", spoilt.history).only()
+
+
+def test_a_reference_of_snapshots_is_found(spoilt: DomainFolder, check: Check, tmp_path: Path) -> None:
+    attribute(spoilt.reference_history, "GPP", "cell_methods", "time: instantaneous")
+    line = check("--config", config(tmp_path, spoilt.section())).only()
+    assert f"{spoilt.reference_history}: variable GPP holds snapshots" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "words"),
+    [
+        ("GPP", "gC/m^2/yr", "variable GPP has units 'gC/m^2/yr'"),
+        ("NPP", "", "variable NPP has no attribute units"),
+        ("area", "", "variable area has no attribute units"),
+        ("area", "steradian", "variable area has units 'steradian', in which land cell 1 has"),
+    ],
+)
+def test_units_that_a_history_lacks_or_contradicts_are_found(
+    name: str, units: str, words: str, spoilt: DomainFolder, found: Callable[..., str]
+) -> None:
+    attribute(spoilt.history, name, "units", units)
+    assert f"{spoilt.history}: {words}" in found(spoilt)
+
+
 def test_a_history_without_a_needed_field_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
     write_history(spoilt.history, spoilt.grid, first=19, years=2, leave_out=("HR", "GPP"))
     assert f"{spoilt.history}: variables GPP, HR are missing" in found(spoilt)
