@@ -39,7 +39,7 @@ from phase_lib.elm.constants import (
     SPINUP_NORMAL,
     WEIGHT_SUM_TOLERANCE,
 )
-from phase_lib.elm.netcdf import Rows, get_variable, open_with_rows
+from phase_lib.elm.netcdf import Rows, get_variable, open_dataset, open_with_rows
 from phase_lib.elm.parameters import Parameters, read_parameters
 from phase_lib.elm.pools import (
     COLUMN_TOTALS,
@@ -59,8 +59,9 @@ from phase_lib.elm.pools import (
 )
 from phase_lib.elm.restart import restart_header
 from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND, column_stock
-from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, SCALARAVG_YEARS
+from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, SCALARAVG_YEARS, SURFACE_P
 from phase_lib.elm.surface import Fields, open_fields
+from phase_lib.elm.surface_content import check_phosphorus
 from phase_lib.elm.tallies import DeadWood, Majority, Places, SlowSoil
 
 Severity = Literal["error", "note"]
@@ -692,6 +693,20 @@ class _Audit:
                     right,
                 )
 
+    def check_phosphorus(self, surface: Path) -> None:
+        """The maps of mineral P that the restart's were, or will be, supplied from.
+
+        Raises:
+            InputError: they hold what no soil has.
+        """
+        if not self.has("labilep_vr", "column", "levgrnd"):
+            return
+        with open_dataset(surface) as dataset:
+            names = [name for name in SURFACE_P if name in dataset.variables]
+        with open_fields(surface, names, self.grid.lat, self.grid.lon) as fields:
+            alive = np.flatnonzero(self.grid.has_biogeochemistry())
+            check_phosphorus(surface, fields, alive, self.grid.lat, self.grid.lon, names)
+
     def _cover_of_cells(self, block: Block) -> np.ndarray:
         """Share of the natural vegetation's ground of its cell under the PFT of each patch (row).
 
@@ -1186,6 +1201,7 @@ def audit_restart(
         audit.check_weights()
         if surface is not None:
             audit.check_cover(surface)
+            audit.check_phosphorus(Path(surface))
         audit.check_soil_columns()
         audit.check_soil(surface)
         audit.check_plants()

@@ -61,8 +61,17 @@ WEIGHT_SUM_TOLERANCE = 1.0e-12
 PFT_WEIGHT_TOLERANCE = 5.0e-3
 
 EARTH_RADIUS_KM = 6371.22
+#: Land of the Earth with Antarctica.
+EARTH_LAND_KM2 = 1.49e8
 GRAMS_PER_PETAGRAM = 1.0e15
 
 #: Spellings of the units of coordinates.
-LATITUDE_UNITS = ("degrees_north", "degrees north", "degrees", "degree")
-LONGITUDE_UNITS = ("degrees_east", "degrees east", "degrees", "degree")
+_DEGREES = ("degrees", "degree")
+LATITUDE_UNITS = (
+    *("degrees_north", "degrees north", "degree_north", "degrees_N", "degree_N", "degreesN", "degreeN"),
+    *_DEGREES,
+)
+LONGITUDE_UNITS = (
+    *("degrees_east", "degrees east", "degree_east", "degrees_E", "degree_E", "degreesE", "degreeE"),
+    *_DEGREES,
+)

@@ -30,6 +30,7 @@ from tests.helpers.restarts import (
     write_parameters,
     write_soil_parameters,
 )
+from tests.helpers.units import surface_units
 
 RADIUS_KM = 6371.22
 LAT, LON = np.array([-45.0, 0.0, 45.0]), np.array([0.0, 90.0, 180.0, 270.0])
@@ -63,6 +64,8 @@ def write_global_surface(path: Path, *, east: bool = True, natpft: int = 17, lay
             if name == "MONTHLY_LAI":
                 values = values[:, None] + 10000.0 * np.arange(natpft)[:, None, None]
             d.createVariable(name, "f8", dims)[:] = values
+        for name, variable in d.variables.items():
+            variable.units = surface_units(name)
     return path
 
 
@@ -108,6 +111,7 @@ def test_a_field_read_for_some_cells_at_a_time_is_that_of_all(listed: bool, tmp_
             for name, content in zip(("LATIXY", "LONGXY"), np.meshgrid(LAT, LON, indexing="ij"), strict=True):
                 d.createVariable(name, "f8", ("gridcell",))[:] = content.reshape(-1)
             d.createVariable("PCT_NAT_PFT", "f8", ("natpft", "gridcell"))[:] = values
+            d["PCT_NAT_PFT"].units = "%"
     with open_fields(path, ["PCT_NAT_PFT"], lat, lon) as fields:
         for cells in (np.arange(9), np.array([0]), np.array([3, 6, 4]), np.array([8, 8, 2])):
             right = number(lat[cells, None], lon[cells, None], np.arange(17))
@@ -152,6 +156,8 @@ def write_topounits(path: Path, *, grid: bool, first: bool, fill: float = -999.0
             turned = values.transpose((0, 2, 1) if first else (2, 0, 1))
             dims = ("topounit", level, *places) if first else (level, "topounit", *places)
             d.createVariable(name, "f8", dims)[:] = turned.reshape(*turned.shape[:2], *shape)
+        for name, variable in d.variables.items():
+            variable.units = surface_units(name)
     right: dict[str, np.ndarray] = {
         "PCT_NAT_PFT": np.zeros((4, 17)),
         "PCT_SAND": np.zeros((4, 10)),
@@ -202,6 +208,7 @@ def test_one_topounit_is_the_cell_and_needs_no_area(tmp_path: Path) -> None:
             unit = () if name in ("LATIXY", "LONGXY") else ("topounit",)
             made = new.createVariable(name, "f8", (*unit, *variable.dimensions))
             made[:] = variable[:]
+            made.units = variable.units
     names = ["PCT_NAT_PFT", "PCT_SAND", "SOIL_ORDER"]
     right, found = (read_surface(file, names, LAT[:2], LON[:2]) for file in (path, other))
     for name in names:
@@ -234,6 +241,7 @@ def test_topounits_behind_the_cells_are_refused(tmp_path: Path) -> None:
         for name in ("LATIXY", "LONGXY"):
             d.createVariable(name, "f8", ("gridcell",))[:] = [10.0, 20.0]
         d.createVariable("PCT_NATVEG", "f8", ("gridcell", "topounit"))[:] = 50.0
+        d["PCT_NATVEG"].units = "unitless"
     with pytest.raises(
         InputError, match=r"variable PCT_NATVEG has dimensions \(gridcell, topounit\)|PCT_NATVEG has dim"
     ):
@@ -300,7 +308,13 @@ def test_of_a_large_field_one_level_at_a_time_is_in_memory(tmp_path: Path) -> No
 # -- domain -----------------------------------------------------------------------------------------------
 
 
-def write_domain(path: Path, shape: tuple[int, int] = (3, 4), units: str = "radian2", **extra: Any) -> Path:
+def write_domain(
+    path: Path,
+    shape: tuple[int, int] = (3, 4),
+    units: str = "radian2",
+    frac_units: str = "unitless",
+    **extra: Any,
+) -> Path:
     """A domain with three cells of sea, and variables that no reader asks for."""
     lat, lon = np.meshgrid(LAT, LON, indexing="ij")
     mask = np.ones(12, dtype=np.int32)
@@ -313,6 +327,7 @@ def write_domain(path: Path, shape: tuple[int, int] = (3, 4), units: str = "radi
         for name, field in values.items():
             d.createVariable(name, "f8", ("nj", "ni"))[:] = np.asarray(field).reshape(shape)
         d["yc"].units, d["xc"].units, d["area"].units = "degrees_north", "degrees_east", units
+        d["frac"].units = frac_units
         d.createVariable("gridID", "i4", ("nj", "ni"))
         d.createVariable("xv", "f8", ("nv", "nj", "ni"))
         d.createVariable("x", "f8", ("x",))
@@ -330,10 +345,13 @@ def test_land_cells_of_a_domain_come_row_by_row(tmp_path: Path, shape: tuple[int
     assert np.all(domain.frac == 0.7)
 
 
-@pytest.mark.parametrize("units", ["radian2", "radians^2", "steradian", "arcad^2", "", "km^2", "km2"])
+@pytest.mark.parametrize(
+    "units", ["radian2", "radians^2", "steradian", "arcad^2", "km^2", "km2", "m^2", "m2"]
+)
 def test_areas_of_a_domain_are_steradian_whatever_the_file_holds(tmp_path: Path, units: str) -> None:
     steradian = 1e-4 * (1.0 + np.arange(12))
-    area = steradian * RADIUS_KM**2 if units.startswith("km") else steradian
+    km2 = {"km": RADIUS_KM**2, "m^": 1e6 * RADIUS_KM**2, "m2": 1e6 * RADIUS_KM**2}
+    area = steradian * km2.get(units[:2], 1.0)
     domain = read_domain(write_domain(tmp_path / "domain.nc", units=units, area=area))
     np.testing.assert_allclose(domain.area, steradian[domain.row], rtol=1e-12)
 
