@@ -189,10 +189,8 @@ def surface_variable(
         InputError: it is missing, has other dimensions or units, other than ten soil layers, or other than
             the natural PFTs, or the land of its topounits is not told.
     """
-    variable = get_variable(path, dataset, name, None, _OPTIONAL_UNITS.get(name))
-    convert = _conversion(path, variable)
-    order = _order(path, dataset, variable)
-    variable = _with_cells(dataset, variable)
+    on_file = get_variable(path, dataset, name, None, _OPTIONAL_UNITS.get(name))
+    variable = _with_cells(dataset, on_file)
     if _TOPOUNIT in variable.dimensions:
         variable = _mean_of_topounits(path, dataset, variable)
     _require_dims(path, variable, dims)
@@ -218,6 +216,7 @@ def surface_variable(
             expected=f"{NATPFT}, or 15 beside a crop landunit",
             remedy="use surface data with ELM's standard PFTs",
         )
+    order, convert = _order(path, dataset, on_file), _conversion(path, on_file)
     return variable if order is None and convert is None else _AsInElm(variable, order, convert)
 
 

@@ -41,10 +41,20 @@ class _Sums:
         names: what is summed, over their levels too where `levels` is False.
         rounding: how far from 100 a sum may be.
         levels: each level has a sum of its own, of which the largest counts.
+        strict: False where another check looks at the single values, and fractions alone are refused.
     """
 
-    def __init__(self, path: Path, names: Sequence[str], rounding: float, *, levels: bool = False) -> None:
-        self._path, self.names, self._rounding, self._levels = path, names, rounding, levels
+    def __init__(
+        self,
+        path: Path,
+        names: Sequence[str],
+        rounding: float,
+        *,
+        levels: bool = False,
+        strict: bool = True,
+    ) -> None:
+        self._path, self.names, self._rounding = path, names, rounding
+        self._levels, self._strict = levels, strict
         # Largest and smallest sum, each with its cell.
         self._most, self._least = (-np.inf, 0), (np.inf, 0)
         self._above = self._below = 0
@@ -72,7 +82,7 @@ class _Sums:
         values = np.asarray(fields.read(name, cells), dtype=np.float64).reshape(len(cells), -1)
         values = np.where(np.abs(values) < FILL_THRESHOLD, values, np.nan)
         negative = np.any(values < -self._rounding, axis=1)
-        if np.any(negative):
+        if self._strict and np.any(negative):
             first = int(np.argmax(negative))
             raise InputError(
                 self._path,
@@ -100,6 +110,8 @@ class _Sums:
                 expected="percentages, of which all parts of the land make up 100",
                 remedy=f"multiply {' and '.join(self.names)} by 100",
             )
+        if not self._strict:
+            return
         for count, (total, cell), side in (
             (self._above, self._most, "above"),
             (self._below if whole else 0, self._least, "below"),
@@ -113,13 +125,14 @@ class _Sums:
                 )
 
 
-def check_shares(path: Path, lat: np.ndarray, lon: np.ndarray, used: np.ndarray) -> float:
+def check_shares(path: Path, lat: np.ndarray, lon: np.ndarray, used: np.ndarray, *, compared: bool) -> float:
     """Refuses a surface file whose areas and shares cannot be those of its cells.
 
     Args:
         path: surface file.
         lat, lon: land cells (gridcell), degrees.
         used: True for cells with a soil column (gridcell); elsewhere plants and soils may be anything.
+        compared: whether `PCT_NAT_PFT` is held against a restart too, which finds more than its sums do.
 
     Returns:
         Land area of the cells, km2.
@@ -130,7 +143,7 @@ def check_shares(path: Path, lat: np.ndarray, lon: np.ndarray, used: np.ndarray)
     """
     with open_dataset(path) as dataset:
         landunits = _Sums(path, [name for name in LANDUNITS if name in dataset.variables], _ROUNDING)
-        plants = _Sums(path, ["PCT_NAT_PFT"], _PLANTS_ROUNDING)
+        plants = _Sums(path, ["PCT_NAT_PFT"], _PLANTS_ROUNDING, strict=not compared)
         texture = _Sums(path, ["PCT_SAND", "PCT_CLAY"], _TEXTURE_ROUNDING, levels=True)
     names = list(dict.fromkeys((*LAND, *landunits.names, *plants.names, *texture.names)))
     land = 0.0

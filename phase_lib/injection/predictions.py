@@ -207,7 +207,7 @@ class Predictions:
                 self.path,
                 f"variable {variable.name} has units {found!r}",
                 expected=repr(expected),
-                remedy="convert it" if grams is None else f"multiply it by {grams:g} and say so in its units",
+                remedy="convert it" if grams is None else f"convert it: multiply it by {grams:g}",
             )
 
     def layers(self, name: str, cell: np.ndarray) -> np.ndarray:

@@ -200,7 +200,8 @@ class _DomainCheck:
         if restart is not None:
             grid, in_ad = restart.grid, restart.summary.spinup_state == SPINUP_AD
             used, soil = grid.has_soil, grid.soil_fraction > 0.0
-        if attempt(self.findings, partial(check_shares, path, cells.lat, cells.lon, soil)) is None:
+        shares = partial(check_shares, path, cells.lat, cells.lon, soil, compared=restart is not None)
+        if attempt(self.findings, shares) is None:
             return
         if restart is not None:
             self._take(check_ground(restart, path))
