@@ -193,7 +193,7 @@ def check_phosphorus(
             no_amount = ~((values >= 0.0) & (values < FILL_THRESHOLD))
             for wrong, expected, remedy in (
                 (no_amount & complete, "0 gP/m2 or more", "repair the map"),
-                (~no_amount & (values > most), f"at most {most:g} gP/m2, more than any soil has", _MAP_UNITS),
+                (~no_amount & (values > most), f"at most {most:g} gP/m2: no soil has more", _MAP_UNITS),
             ):
                 if np.any(wrong):
                     first = int(np.argmax(wrong))
