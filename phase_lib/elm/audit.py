@@ -61,7 +61,7 @@ from phase_lib.elm.restart import restart_header
 from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND, column_stock
 from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, SCALARAVG_YEARS, SURFACE_P
 from phase_lib.elm.surface import Fields, open_fields
-from phase_lib.elm.surface_content import check_phosphorus
+from phase_lib.elm.surface_content import check_phosphorus, refuse_fractions
 from phase_lib.elm.tallies import DeadWood, Majority, Places, SlowSoil
 
 Severity = Literal["error", "note"]
@@ -667,9 +667,9 @@ class _Audit:
             for block in self.grid.of_patches(_PATCH_ROWS, covered=False):
                 first = int(block.cell.min())
                 percent = fields.read("PCT_NAT_PFT", np.arange(first, int(block.cell.max()) + 1))
-                unsound = np.zeros(len(percent), dtype=bool)
-                unsound[block.cell - first] = True  # of other cells the file may hold anything
-                unsound &= ~np.all((percent >= 0.0) & (percent <= _MOST_PERCENT), axis=1)
+                used = np.zeros(len(percent), dtype=bool)
+                used[block.cell - first] = True  # of other cells the file may hold anything
+                unsound = used & ~np.all((percent >= 0.0) & (percent <= _MOST_PERCENT), axis=1)
                 if np.any(unsound):
                     cell = first + int(np.argmax(unsound))
                     raise InputError(
@@ -679,6 +679,7 @@ class _Audit:
                         remedy="repair the surface data",
                     )
                 cover = self._cover_of_cells(block) if self.grid.divided else block.wtcol
+                refuse_fractions(surface, ["PCT_NAT_PFT"], float(percent[used].sum(axis=1).max()))
                 compared = block.natural & (block.pft < percent.shape[1]) & ~np.isnan(cover)
                 right = percent[block.cell - first, np.where(compared, block.pft, 0)] / 100.0
                 off = compared & ~(np.abs(cover - right) <= PFT_WEIGHT_TOLERANCE)

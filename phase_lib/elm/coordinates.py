@@ -20,6 +20,8 @@ _SAME_DEGREES = 1.0e-6
 _LEAST_AREA_KM2 = 0.01
 #: No cell of a model's grid is as large: a box of ten by fifteen degrees has 1.9e6 km2.
 _MOST_AREA_KM2 = 5.0e6
+#: What coarse grids make of the Earth's land where whole cells of the coast count.
+_MOST_LAND_KM2 = 4.0 / 3.0 * EARTH_LAND_KM2
 #: Units of areas -> km2 in one of them.
 SQUARE_KM = {
     "km^2": 1.0,
@@ -157,10 +159,10 @@ def refuse_more_land(path: str | Path, names: tuple[str, str], km2: float) -> No
     Raises:
         InputError: they have.
     """
-    if km2 > EARTH_LAND_KM2:
+    if km2 > _MOST_LAND_KM2:
         raise InputError(
             path,
             f"variables {' and '.join(names)}: the land of its cells is {km2:.3g} km2",
-            expected=f"at most {EARTH_LAND_KM2:.3g} km2, the land of the Earth",
+            expected=f"no more than the Earth has, {EARTH_LAND_KM2:.3g} km2",
             remedy=f"say in the units of {names[0]} what it holds",
         )

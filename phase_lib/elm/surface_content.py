@@ -102,14 +102,8 @@ class _Sums:
         Raises:
             InputError: a sum is not what it should be.
         """
-        what = " + ".join(self.names) if len(self.names) > 1 else f"{self.names[0]}, summed,"
-        if 0.0 < self._most[0] <= _FRACTIONS:
-            raise InputError(
-                self._path,
-                f"{what} is at most {self._most[0]:g} in all cells: these are fractions",
-                expected="percentages, of which all parts of the land make up 100",
-                remedy=f"multiply {' and '.join(self.names)} by 100",
-            )
+        what = _sum_of(self.names)
+        refuse_fractions(self._path, self.names, self._most[0])
         if not self._strict:
             return
         for count, (total, cell), side in (
@@ -123,6 +117,25 @@ class _Sums:
                     expected="100 %" if whole else "100 % or less",
                     remedy="repair the surface data",
                 )
+
+
+def refuse_fractions(path: str | Path, names: Sequence[str], most: float) -> None:
+    """Refuses percentages of which the largest sum of a cell is that of fractions.
+
+    Raises:
+        InputError: it is.
+    """
+    if 0.0 < most <= _FRACTIONS:
+        raise InputError(
+            path,
+            f"{_sum_of(names)} is at most {most:g} in all cells: these are fractions",
+            expected="percentages, which make up 100",
+            remedy=f"multiply {' and '.join(names)} by 100",
+        )
+
+
+def _sum_of(names: Sequence[str]) -> str:
+    return " + ".join(names) if len(names) > 1 else f"{names[0]}, summed,"
 
 
 def check_shares(path: Path, lat: np.ndarray, lon: np.ndarray, used: np.ndarray, *, compared: bool) -> float:

@@ -179,3 +179,14 @@ def test_soil_of_the_restart_on_ground_that_the_surface_file_lacks_is_refused_by
     (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("phase: "))
     assert line.startswith(f"phase: {surface}: PCT_NATVEG is 0 in 2 cells that have natural vegetation in ")
     assert "first cell 7 with 100 %" in line
+
+
+def test_cover_in_fractions_is_refused_by_the_audit_in_its_own_name(
+    surface: Path, elm_sample: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times("PCT_NAT_PFT", 0.01)(surface)
+    with pytest.raises(SystemExit) as caught:
+        main(["audit", str(elm_sample / RESTART), "--surface", str(surface)])
+    assert caught.value.code == 2
+    words = f"phase: {surface}: PCT_NAT_PFT, summed, is at most 1 in all cells: these are fractions"
+    assert capsys.readouterr().err.startswith(words)
