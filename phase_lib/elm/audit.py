@@ -39,7 +39,7 @@ from phase_lib.elm.constants import (
     SPINUP_NORMAL,
     WEIGHT_SUM_TOLERANCE,
 )
-from phase_lib.elm.netcdf import Rows, get_variable, open_with_rows
+from phase_lib.elm.netcdf import Rows, get_variable, open_dataset, open_with_rows
 from phase_lib.elm.parameters import Parameters, read_parameters
 from phase_lib.elm.pools import (
     COLUMN_TOTALS,
@@ -59,8 +59,9 @@ from phase_lib.elm.pools import (
 )
 from phase_lib.elm.restart import restart_header
 from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND, column_stock
-from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, SCALARAVG_YEARS
+from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, SCALARAVG_YEARS, SURFACE_P
 from phase_lib.elm.surface import Fields, open_fields
+from phase_lib.elm.surface_content import check_phosphorus, refuse_fractions
 from phase_lib.elm.tallies import DeadWood, Majority, Places, SlowSoil
 
 Severity = Literal["error", "note"]
@@ -666,9 +667,9 @@ class _Audit:
             for block in self.grid.of_patches(_PATCH_ROWS, covered=False):
                 first = int(block.cell.min())
                 percent = fields.read("PCT_NAT_PFT", np.arange(first, int(block.cell.max()) + 1))
-                unsound = np.zeros(len(percent), dtype=bool)
-                unsound[block.cell - first] = True  # of other cells the file may hold anything
-                unsound &= ~np.all((percent >= 0.0) & (percent <= _MOST_PERCENT), axis=1)
+                used = np.zeros(len(percent), dtype=bool)
+                used[block.cell - first] = True  # of other cells the file may hold anything
+                unsound = used & ~np.all((percent >= 0.0) & (percent <= _MOST_PERCENT), axis=1)
                 if np.any(unsound):
                     cell = first + int(np.argmax(unsound))
                     raise InputError(
@@ -678,6 +679,7 @@ class _Audit:
                         remedy="repair the surface data",
                     )
                 cover = self._cover_of_cells(block) if self.grid.divided else block.wtcol
+                refuse_fractions(surface, ["PCT_NAT_PFT"], float(percent[used].sum(axis=1).max()))
                 compared = block.natural & (block.pft < percent.shape[1]) & ~np.isnan(cover)
                 right = percent[block.cell - first, np.where(compared, block.pft, 0)] / 100.0
                 off = compared & ~(np.abs(cover - right) <= PFT_WEIGHT_TOLERANCE)
@@ -691,6 +693,20 @@ class _Audit:
                     cover,
                     right,
                 )
+
+    def check_phosphorus(self, surface: Path) -> None:
+        """The maps of mineral P that the restart's were, or will be, supplied from.
+
+        Raises:
+            InputError: they hold what no soil has.
+        """
+        if not self.has("labilep_vr", "column", "levgrnd"):
+            return
+        with open_dataset(surface) as dataset:
+            names = [name for name in SURFACE_P if name in dataset.variables]
+        with open_fields(surface, names, self.grid.lat, self.grid.lon) as fields:
+            alive = np.flatnonzero(self.grid.has_biogeochemistry())
+            check_phosphorus(surface, fields, alive, self.grid.lat, self.grid.lon, names)
 
     def _cover_of_cells(self, block: Block) -> np.ndarray:
         """Share of the natural vegetation's ground of its cell under the PFT of each patch (row).
@@ -1186,6 +1202,7 @@ def audit_restart(
         audit.check_weights()
         if surface is not None:
             audit.check_cover(surface)
+            audit.check_phosphorus(Path(surface))
         audit.check_soil_columns()
         audit.check_soil(surface)
         audit.check_plants()

@@ -66,5 +66,12 @@ EARTH_LAND_KM2 = 1.49e8
 GRAMS_PER_PETAGRAM = 1.0e15
 
 #: Spellings of the units of coordinates.
-LATITUDE_UNITS = ("degrees_north", "degrees north", "degrees", "degree")
-LONGITUDE_UNITS = ("degrees_east", "degrees east", "degrees", "degree")
+_DEGREES = ("degrees", "degree")
+LATITUDE_UNITS = (
+    *("degrees_north", "degrees north", "degree_north", "degrees_N", "degree_N", "degreesN", "degreeN"),
+    *_DEGREES,
+)
+LONGITUDE_UNITS = (
+    *("degrees_east", "degrees east", "degree_east", "degrees_E", "degree_E", "degreesE", "degreeE"),
+    *_DEGREES,
+)

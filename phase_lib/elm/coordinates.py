@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.constants import EARTH_RADIUS_KM
+from phase_lib.base.progress import LOGGER
+from phase_lib.elm.constants import EARTH_LAND_KM2, EARTH_RADIUS_KM, FILL_THRESHOLD
+from phase_lib.elm.units import factor_named, factor_of
 
 #: Cells closer than this in latitude and longitude are one cell twice, degrees (0.1 m).
 _SAME_DEGREES = 1.0e-6
 #: No land cell is as small as this in km2 nor as large in steradian.
 _LEAST_AREA_KM2 = 0.01
-#: Spellings of the units of areas; `area_km2` takes the values of either.
-AREA_UNITS = (
-    *("km^2", "km2", "km**2"),
-    *(f"{unit}{power}" for unit in ("radian", "radians", "rad") for power in ("^2", "2", "**2", " squared")),
-    *("steradian", "steradians", "sr", "arcad^2", "arcrad^2"),
-)
-
-
-#: Square kilometres in one of each unit, spelled without blanks, `^` and `**`; an angle is an area on the
-#: unit sphere.
-_SQUARE_KM = {
-    **dict.fromkeys(("km2", "squarekm", "squarekilometers", "squarekilometres"), 1.0),
-    **dict.fromkeys(("m2", "squarem", "squaremeters", "squaremetres"), 1.0e-6),
-    "cm2": 1.0e-10,
-    **dict.fromkeys(("steradian", "steradians", "sr", "arcad2", "arcrad2"), EARTH_RADIUS_KM**2),
-    **dict.fromkeys(("radian2", "radians2", "rad2", "radiansquared", "radianssquared"), EARTH_RADIUS_KM**2),
-}
-#: No land cell is larger, km2: those of the coarsest grids, 10 by 15 degrees, have 1.9e6.
+#: No cell of a model's grid is as large: a box of ten by fifteen degrees has 1.9e6 km2.
 _MOST_AREA_KM2 = 5.0e6
+#: What coarse grids make of the Earth's land where whole cells of the coast count.
+_MOST_LAND_KM2 = 4.0 / 3.0 * EARTH_LAND_KM2
+#: Units of areas -> km2 in one of them.
+SQUARE_KM = {
+    "km^2": 1.0,
+    "m^2": 1.0e-6,
+    "cm^2": 1.0e-10,
+    **dict.fromkeys(
+        ("radian^2", "radians^2", "rad^2", "steradian", "steradians", "sr", "arcad^2", "arcrad^2"),
+        EARTH_RADIUS_KM**2,
+    ),
+}
 
 
 def check_coordinates(
@@ -86,43 +86,109 @@ def _refuse_twins(path: str | Path, lat: np.ndarray, lon: np.ndarray, names: tup
         )
 
 
-def area_km2(area: np.ndarray) -> np.ndarray:
-    """Cell areas in km2, whether the file holds km2 or steradian.
+def to_km2(path: str | Path, variable: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """How the areas of a variable become km2, by its units; fill stays fill.
 
-    The size of the numbers tells which: regional files are about whose label says km^2 while the values,
-    taken over from the domain file, are steradian.
-    """
-    area = np.asarray(area, dtype=np.float64)
-    return np.where(np.abs(area) < _LEAST_AREA_KM2, area * EARTH_RADIUS_KM**2, area)
-
-
-def labelled_area_km2(path: str | Path, area: np.ndarray, units: str) -> np.ndarray:
-    """Areas of land cells in km2, by the units that their file says; sizes only confirm them.
-
-    Args:
-        path: file, for the message.
-        area: variable `area` on the land cells (gridcell).
-        units: its attribute, blank where it has none.
+    Where the units are km2 the size of the numbers tells whether they are: regional files are about whose
+    label says km^2 while the values, taken over from the domain file, are steradian.
 
     Raises:
-        InputError: no such units, or in these units a cell is smaller or larger than land cells are.
+        InputError: it has no units, or others than km2, m2 and steradian.
     """
-    factor = _SQUARE_KM.get("".join(units.lower().replace("**", "").replace("^", "").split()))
-    if factor is None:
-        raise InputError(
-            path,
-            f"variable area has units {units!r}" if units.strip() else "variable area has no attribute units",
-            expected="'km^2', 'm^2' or 'steradian'",
-            remedy="say in its attribute units what its numbers are",
-        )
-    km2 = np.asarray(area, dtype=np.float64) * factor
+    factor = factor_of(path, variable, SQUARE_KM)
+    if factor == 1.0:
+        return partial(_km2_or_steradian, str(path), str(variable.name))
+    return partial(scaled, factor)
+
+
+def labelled_km2(path: str | Path, name: str, area: np.ndarray, units: str) -> np.ndarray:
+    """Areas of land cells in km2 by the units that their file says; sizes only confirm them.
+
+    Args:
+        path, name: file and variable, for messages.
+        area: of the land cells (gridcell).
+        units: attribute of the variable.
+
+    Raises:
+        InputError: no or other units than those of areas, or in these a cell is smaller or larger than land
+            cells are.
+    """
+    km2 = scaled(factor_named(path, name, units, SQUARE_KM), area)
     bad = ~((km2 >= _LEAST_AREA_KM2) & (km2 <= _MOST_AREA_KM2))
     if np.any(bad):
         cell = int(np.argmax(bad))
         raise InputError(
             path,
-            f"variable area has units {units!r}, in which land cell {cell + 1} has {km2[cell]:.3g} km2",
+            f"variable {name} has units {units!r}, in which land cell {cell + 1} has {km2[cell]:.3g} km2",
             expected=f"{_LEAST_AREA_KM2:g} to {_MOST_AREA_KM2:g} km2",
             remedy="say in its attribute units what its numbers are: km^2, m^2 or steradian",
         )
     return km2
+
+
+def scaled(factor: float, values: np.ndarray) -> np.ndarray:
+    """Values times a factor, float64; fill stays fill."""
+    values = np.asarray(values, dtype=np.float64)
+    return np.where(np.abs(values) >= FILL_THRESHOLD, values, factor * values)
+
+
+def _km2_or_steradian(path: str, name: str, values: np.ndarray) -> np.ndarray:
+    values = np.asarray(values, dtype=np.float64)
+    small = np.abs(values) < _LEAST_AREA_KM2
+    if np.any(small & (values != 0.0)):
+        _tell_steradian(path, name)
+    return np.where(small, values * EARTH_RADIUS_KM**2, values)
+
+
+@cache
+def _tell_steradian(path: str, name: str) -> None:
+    """Once for each file."""
+    LOGGER.warning("%s: variable %s says km^2 and holds areas in steradian: read as steradian", path, name)
+
+
+def check_land_area(path: str | Path, names: tuple[str, str], area: np.ndarray, share: np.ndarray) -> float:
+    """Refuses cells that are too large or more than land.
+
+    Args:
+        path: file, for the message.
+        names: variables that hold the areas and the shares of land in them.
+        area: of the cells (n), km2; values that are no numbers are not looked at.
+        share: of land in the cells (n).
+
+    Returns:
+        Land area of the cells, km2, for `refuse_more_land`.
+
+    Raises:
+        InputError: a cell is larger than any grid has, or more than all of it is land.
+    """
+    for name, values, most, expected, remedy in (
+        (names[0], area, _MOST_AREA_KM2, f"at most {_MOST_AREA_KM2:g} km2", "say in its units what it holds"),
+        (names[1], share, 1.0 + 1.0e-3, "0 to 1", "give fractions, or percentages with units '%'"),
+    ):
+        wrong = (values > most) & (values < FILL_THRESHOLD)
+        if np.any(wrong):
+            first = int(np.argmax(wrong))
+            unit = " km2" if name == names[0] else ""
+            raise InputError(
+                path,
+                f"variable {name} is {values[first]:g}{unit} in cell {first + 1}",
+                expected=expected,
+                remedy=remedy,
+            )
+    sound = (area > 0.0) & (area < FILL_THRESHOLD) & (share > 0.0) & (share < FILL_THRESHOLD)
+    return float(np.sum(area[sound] * share[sound]))
+
+
+def refuse_more_land(path: str | Path, names: tuple[str, str], km2: float) -> None:
+    """Refuses cells that together have more land than the Earth.
+
+    Raises:
+        InputError: they have.
+    """
+    if km2 > _MOST_LAND_KM2:
+        raise InputError(
+            path,
+            f"variables {' and '.join(names)}: the land of its cells is {km2:.3g} km2",
+            expected=f"no more than the Earth has, {EARTH_LAND_KM2:.3g} km2",
+            remedy=f"say in the units of {names[0]} what it holds",
+        )

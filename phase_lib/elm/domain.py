@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import EARTH_RADIUS_KM, FILL_THRESHOLD, LATITUDE_UNITS, LONGITUDE_UNITS
-from phase_lib.elm.coordinates import AREA_UNITS, area_km2, check_coordinates
+from phase_lib.elm.coordinates import check_coordinates, check_land_area, refuse_more_land, scaled, to_km2
 from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.units import FRACTIONS, factor_of
 
-_UNITS = {"xc": LONGITUDE_UNITS, "yc": LATITUDE_UNITS, "area": AREA_UNITS}
+_UNITS = {"xc": LONGITUDE_UNITS, "yc": LATITUDE_UNITS}
+#: Dimensions of a grid; a list may have lost one of them, and a single point both.
+_GRID = ("nj", "ni")
+_AREAS = ("area", "frac")
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Domain:
         row: position of each land cell in the flattened full grid (gridcell).
         lat, lon: cell centres (gridcell), degrees.
         frac: land fraction (gridcell).
-        area: cell area (gridcell), steradian, whether the file holds radian2 or km2.
+        area: cell area (gridcell), steradian, whether the file holds radian2, km2 or m2.
         axes: latitude of each row (nj) and longitude of each column (ni) of the grid, degrees.
     """
 
@@ -45,26 +50,27 @@ class Domain:
 
 
 def read_domain(path: str | Path) -> Domain:
-    """Reads a domain file, 2-D or a list of cells (nj = 1).
+    """Reads a domain file: a grid, a list of cells (nj = 1, or `ni` alone), or a point without dimensions.
 
     Raises:
-        InputError: unreadable, a variable is missing or has other units, no cell is land, or a land
-            cell lies nowhere or twice in one place, or has no area or land.
+        InputError: unreadable, a variable is missing or has no or other units, no cell is land, or a land
+            cell lies nowhere or twice in one place, or has no area or land, or more than there can be.
     """
     with open_dataset(path) as dataset:
-        fields = {
-            name: np.asarray(get_variable(path, dataset, name, ("nj", "ni"), _UNITS.get(name))[:]).reshape(-1)
+        dims = _dims(dataset)
+        variables = {
+            name: get_variable(path, dataset, name, dims, _UNITS.get(name))
             for name in ("xc", "yc", "mask", "frac", "area")
         }
-        shape = (dataset.dimensions["nj"].size, dataset.dimensions["ni"].size)
-    row = np.flatnonzero(fields["mask"] == 1)
-    if len(row) == 0:
-        raise InputError(
-            path,
-            "mask: no cell is land",
-            expected="mask = 1 on land",
-            remedy="give the domain file of the run",
+        km2 = to_km2(path, variables["area"])
+        share = factor_of(path, variables["frac"], FRACTIONS)
+        fields = {name: np.asarray(variable[...]).reshape(-1) for name, variable in variables.items()}
+        shape = (
+            dataset.dimensions["nj"].size if "nj" in dims else 1,
+            dataset.dimensions["ni"].size if "ni" in dims else 1,
         )
+    fields["frac"] = scaled(share, fields["frac"])
+    row = _land(path, fields["mask"])
     axes = fields["yc"].reshape(shape)[:, 0], fields["xc"].reshape(shape)[0]
     lat, lon, frac, area = (fields[name][row] for name in ("yc", "xc", "frac", "area"))
     check_coordinates(path, lat, lon, ("yc", "xc"))
@@ -77,4 +83,38 @@ def read_domain(path: str | Path) -> Domain:
                 expected="more than 0 on land",
                 remedy="give the domain file of the run",
             )
-    return Domain(Path(path), shape, row, lat, lon, frac, area_km2(area) / EARTH_RADIUS_KM**2, axes)
+    area = km2(area)
+    refuse_more_land(path, _AREAS, check_land_area(path, _AREAS, area, frac))
+    return Domain(Path(path), shape, row, lat, lon, frac, area / EARTH_RADIUS_KM**2, axes)
+
+
+def _dims(dataset: netCDF4.Dataset) -> tuple[str, ...]:
+    """Dimensions that all fields must have: those of `xc` where it is a list or a point."""
+    own = dataset.variables["xc"].dimensions if "xc" in dataset.variables else _GRID
+    return own if own in (("ni",), ("nj",), ()) else _GRID
+
+
+def _land(path: str | Path, mask: np.ndarray) -> np.ndarray:
+    """Places of the land cells.
+
+    Raises:
+        InputError: there are none, or a mask lies between sea and land.
+    """
+    partly = (mask > 0) & (mask < 1)
+    if np.any(partly):
+        raise InputError(
+            path,
+            f"variable mask is {mask[np.argmax(partly)]:g} in {np.count_nonzero(partly)} cells, first cell "
+            f"{int(np.argmax(partly)) + 1}",
+            expected="1 on land, 0 at sea: ELM reads whole numbers",
+            remedy="make the domain file without interpolation",
+        )
+    row = np.flatnonzero(mask == 1)
+    if len(row) == 0:
+        raise InputError(
+            path,
+            "mask: no cell is land",
+            expected="mask = 1 on land",
+            remedy="give the domain file of the run",
+        )
+    return row

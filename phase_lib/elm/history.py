@@ -25,8 +25,9 @@ from phase_lib.elm.calendar import date_of
 from phase_lib.elm.constants import DAYS_PER_YEAR, FILL_DOUBLE
 from phase_lib.elm.history_cells import HistoryGrid, is_point, read_land_cells, same_cells
 from phase_lib.elm.history_header import case_of, fields_of, no_mean, other_than_means, read_samples
-from phase_lib.elm.levels import SOIL_LEVELS, layer_order
+from phase_lib.elm.levels import SOIL_LEVELS, order_of_layers
 from phase_lib.elm.netcdf import get_variable, is_fill, open_dataset
+from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND
 
 _GRIDS = (("lat", "lon"), ("lndgrid",))
 #: Dimension of a vector -> prefix of the index vectors that say where its entries lie.
@@ -221,7 +222,7 @@ class History:
         timed = variable.dimensions[:1] == ("time",)
         levels = variable.dimensions[timed : variable.ndim - len(horizontal)]
         layers = [
-            layer_order(piece.path, dataset, name) if name in SOIL_LEVELS else np.arange(size)
+            _layers(piece.path, dataset, name) if name in SOIL_LEVELS else np.arange(size)
             for name, size in zip(levels, variable.shape[timed:], strict=False)
         ]
         points = int(np.prod(variable.shape[variable.ndim - len(horizontal) :]))
@@ -447,6 +448,24 @@ def _horizontal(path: Path, dataset: netCDF4.Dataset, variable: Any) -> tuple[st
         expected="(time, ..., lat, lon), (time, ..., lndgrid) or (time, ..., pft, column or landunit)",
         remedy="write it with hist_dov2xy = .true." if "topounit" in dims else "",
     )
+
+
+def _layers(path: Path, dataset: netCDF4.Dataset, dimension: str) -> np.ndarray:
+    """Position on file of each soil layer, from the surface down (levels).
+
+    Raises:
+        InputError: other layers than ELM's fifteen, or the upper ten of them.
+    """
+    size = dataset.dimensions[dimension].size
+    if size not in (NLEVDECOMP, NLEVGRND):
+        raise InputError(
+            path,
+            f"dimension {dimension} has {size} layers",
+            expected=f"ELM's {NLEVGRND} layers or the upper {NLEVDECOMP}",
+            remedy="use a file on ELM's standard soil layers",
+        )
+    order = order_of_layers(path, dataset, dimension)
+    return np.arange(size) if order is None else order
 
 
 def _weights(path: Path, dataset: netCDF4.Dataset, dimension: str) -> np.ndarray:

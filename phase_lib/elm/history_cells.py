@@ -15,19 +15,16 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.constants import EARTH_LAND_KM2, FILL_DOUBLE, FILL_INT, LATITUDE_UNITS, LONGITUDE_UNITS
-from phase_lib.elm.coordinates import check_coordinates, labelled_area_km2
+from phase_lib.elm.constants import FILL_DOUBLE, FILL_INT, LATITUDE_UNITS, LONGITUDE_UNITS
+from phase_lib.elm.coordinates import check_coordinates, labelled_km2, refuse_more_land
 from phase_lib.elm.netcdf import get_variable, is_fill
+from phase_lib.elm.units import FRACTIONS, factor_named
 
 _AS_WRITTEN = "use the history as ELM wrote it"
 #: Cells of two files of one run are the same when their centres agree to this many degrees (float32).
 _SAME_DEGREES = 1.0e-3
-_PERCENT = ("%", "percent")
-_FRACTION = ("", "1", "fraction", "unitless", "none", "-")
 #: Fractions may exceed 1 by this: sums of a regridder's float32 weights.
 _ROUNDING = 1.0e-3
-#: Maps of coasts differ by this share in the land of the Earth.
-_MOST_LAND_KM2 = 1.05 * EARTH_LAND_KM2
 #: Fields that are looked at for data: some are fill where there is no lake or city.
 _LOOKED_AT = 12
 
@@ -114,16 +111,9 @@ class HistoryGrid:
                     expected="more than 0 on land",
                     remedy=_AS_WRITTEN,
                 )
-        area = labelled_area_km2(self.path, sizes.area, sizes.area_units)
+        area = labelled_km2(self.path, "area", sizes.area, sizes.area_units)
         landfrac = _fraction(self.path, "landfrac", sizes.landfrac, sizes.landfrac_units)
-        land = float(area @ landfrac)
-        if land > _MOST_LAND_KM2:
-            raise InputError(
-                self.path,
-                f"area, landfrac: {land:.4g} km2 of land",
-                expected=f"at most that of the Earth, {EARTH_LAND_KM2:.3g} km2",
-                remedy="say in their attributes units what the numbers of area and landfrac are",
-            )
+        refuse_more_land(self.path, ("area", "landfrac"), float(area @ landfrac))
         return area, landfrac
 
     def cells_at(self, ixy: np.ndarray, jxy: np.ndarray) -> np.ndarray:
@@ -255,11 +245,8 @@ def _fraction(path: Path, name: str, values: np.ndarray, units: str) -> np.ndarr
     Raises:
         InputError: other units, or numbers that are none of them.
     """
-    if units.lower() not in (*_FRACTION, *_PERCENT):
-        raise InputError(
-            path, f"variable {name} has units {units!r}", expected="'1' or '%'", remedy="convert it"
-        )
-    percent = units.lower() in _PERCENT
+    factor = factor_named(path, name, units, FRACTIONS) if units else 1.0
+    percent = factor < 1.0
     largest = float(values.max(initial=0.0))
     if (percent and 0.0 < largest <= 1.0) or largest > (100.0 if percent else 1.0) * (1.0 + _ROUNDING):
         raise InputError(
@@ -268,7 +255,7 @@ def _fraction(path: Path, name: str, values: np.ndarray, units: str) -> np.ndarr
             expected="percent of the cell" if percent else "a fraction from 0 to 1, or units %",
             remedy="say in its attribute units what its numbers are: 1 or %",
         )
-    return values / 100.0 if percent else values
+    return values * factor
 
 
 def _land(

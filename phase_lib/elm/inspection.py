@@ -300,7 +300,7 @@ def _dates(time: netCDF4.Variable, values: list[float]) -> list[str] | None:
 
 def _surface(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     lat, lon = surface_places(path, dataset)
-    horizontal = horizontal_dims(path, dataset["LATIXY"])
+    horizontal = horizontal_dims(path, surface_variable(path, dataset, "LATIXY"))
     land = np.ones(len(lat), dtype=bool)
     for name in ("LANDFRAC_PFT", "PCT_NATVEG"):
         if name in dataset.variables:

@@ -1,61 +1,136 @@
-"""Soil layers of a file in ELM's order, from the surface down, as the coordinate of their dimension says."""
+"""Soil layers and PFTs as the coordinates of their dimensions name them, and the way to ELM's order."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
+from phase_lib.elm.constants import PFT_NAMES
 from phase_lib.elm.netcdf import get_variable
-from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND, ZSOI
+from phase_lib.elm.soil_grid import ZISOI, ZSOI
+from phase_lib.elm.units import PLAIN_NUMBERS, plain
 
-#: Dimensions of soil layers: all of them down to the bedrock, or those with biogeochemistry.
-SOIL_LEVELS = ("levgrnd", "levdcmp", "levsoi", "levdecomp")
-_METRES = {
-    **dict.fromkeys(("m", "metre", "metres", "meter", "meters"), 1.0),
-    **dict.fromkeys(("cm", "centimetre", "centimetres", "centimeter", "centimeters"), 1.0e-2),
-    **dict.fromkeys(("mm", "millimetre", "millimetres", "millimeter", "millimeters"), 1.0e-3),
-}
-#: Units of a coordinate that counts the layers; without units the numbers show what they are.
-_NUMBERS = ("", "1", "level", "layer")
-#: Depths may be rounded by this share: to the millimetre, 0.0071 m is 0.007.
-_ROUNDED = 2.0e-2
+#: Units of depths -> m in one of them; a coordinate without units may have any.
+_METRES = {"m": 1.0, "metres": 1.0, "meters": 1.0, "cm": 0.01, "mm": 0.001}
+_NUMBERS = (*PLAIN_NUMBERS, "index", "level", "levels", "layer", "layers")
+#: How far a depth may be from ELM's: what rounding to millimetres, or to three digits, makes of it.
+_DEPTH_M, _DEPTH_SHARE = 6.0e-4, 0.01
+#: Dimensions of soil layers; their coordinates may lie along a dimension of another name.
+SOIL_LEVELS = ("levdecomp", "levgrnd", "levsoi", "levdcmp")
 
 
-def layer_order(path: str | Path, dataset: netCDF4.Dataset, dimension: str) -> np.ndarray:
-    """Position on file of each soil layer, from the surface down (levels).
+def order_of_layers(path: str | Path, dataset: netCDF4.Dataset, dimension: str) -> np.ndarray | None:
+    """Where ELM's soil layers lie along a dimension, from the surface down.
 
     Args:
         path: for messages.
         dataset: open file.
-        dimension: one of `SOIL_LEVELS`; without a coordinate its layers are taken to be in ELM's order.
+        dimension: dimension of soil layers.
+
+    Returns:
+        Place on file of each layer (layers), or None where they come in ELM's order: the coordinate says so,
+        or there is none.
 
     Raises:
-        InputError: other layers than ELM's fifteen, or the upper ten of them.
+        InputError: the coordinate names other layers than ELM's first ones, or one of them twice.
     """
-    size = dataset.dimensions[dimension].size
-    expected = f"ELM's {NLEVGRND} layers or the upper {NLEVDECOMP}"
-    remedy = "use a file on ELM's standard soil layers"
-    if size not in (NLEVDECOMP, NLEVGRND):
-        raise InputError(path, f"dimension {dimension} has {size} layers", expected=expected, remedy=remedy)
-    if dimension not in dataset.variables:
-        return np.arange(size)
-    variable = get_variable(path, dataset, dimension, dims=(dimension,))
-    units = str(getattr(variable, "units", "")).strip()
+    name = _coordinate(dataset, dimension, (dimension, *SOIL_LEVELS))
+    if name is None:
+        return None
+    variable = get_variable(path, dataset, name)
     values = np.asarray(variable[:], dtype=np.float64)
-    order = np.argsort(np.abs(values), kind="stable")
-    found = np.abs(values[order])
-    depths = found * _METRES.get(units.lower(), 1.0)
-    one_way = np.all(values >= 0.0) or np.all(values <= 0.0)
-    is_depth = units.lower() in (*_METRES, "") and np.allclose(depths, ZSOI[:size], rtol=_ROUNDED, atol=0.0)
-    is_number = units.lower() in _NUMBERS and np.array_equal(found, np.arange(1.0, size + 1.0))
-    if not (one_way and (is_depth or is_number)):
+    if np.all(values <= 0.0):
+        values = -values  # heights, upwards
+    size, units = len(values), plain(str(getattr(variable, "units", "")))
+    found, order = np.sort(values), np.argsort(values, kind="stable")
+    numbers = (np.arange(size), np.arange(1, size + 1))
+    by_number = units in ("", *_NUMBERS) and any(np.array_equal(found, right) for right in numbers)
+    scales = sorted(set(_METRES.values())) if not units else [_METRES[units]] if units in _METRES else []
+    if not by_number and not any(_is_depth(scale * found) for scale in scales):
         raise InputError(
             path,
-            f"{dimension} holds {found[0]:.4g}, {found[1]:.4g} to {found[-1]:.4g} {units}".rstrip(),
-            expected=f"{expected}, {ZSOI[0]:.4g}, {ZSOI[1]:.4g} to {ZSOI[size - 1]:.4g} m, or their numbers",
-            remedy=remedy,
+            f"coordinate {name} does not name ELM's soil layers: {_listed(values)}"
+            + (f" {variable.units}" if units else ""),
+            expected=f"1 to {size}, or the depths of ELM's nodes, {ZSOI[0]:.4f} to {ZSOI[size - 1]:.4f} m, "
+            "each once, in any order",
+            remedy="bring the values onto ELM's soil layers",
         )
-    return order
+    return _unless_sorted(order)
+
+
+def order_of_pfts(path: str | Path, dataset: netCDF4.Dataset, dimension: str) -> np.ndarray | None:
+    """Where the PFTs 0, 1, ... lie along a dimension; None where they come in this order.
+
+    Raises:
+        InputError: the coordinate names other PFTs, or one of them twice.
+    """
+    name = _coordinate(dataset, dimension, (dimension,))
+    if name is None:
+        return None
+    variable = dataset.variables[name]
+    found: Sequence[object]
+    if _is_text(variable):
+        found = _texts(variable)
+        known = {_pft_name(text): number for number, text in enumerate(PFT_NAMES)}
+        values = np.array([known.get(_pft_name(text), -1) for text in found], dtype=np.float64)
+    else:
+        values = np.asarray(get_variable(path, dataset, name)[:], dtype=np.float64)
+        found = values.tolist()
+    if not np.array_equal(np.sort(values), np.arange(len(values))):
+        raise InputError(
+            path,
+            f"coordinate {name} does not name ELM's PFTs: {_listed(found)}",
+            expected=f"0 ({PFT_NAMES[0]}) to {len(values) - 1}, each once, in any order",
+            remedy="number them as ELM does, from 0",
+        )
+    return _unless_sorted(np.argsort(values))
+
+
+def _coordinate(dataset: netCDF4.Dataset, dimension: str, names: Sequence[str]) -> str | None:
+    """The variable that names the levels along a dimension; None where there is none."""
+    for name in names:
+        if name in dataset.variables:
+            variable = dataset.variables[name]
+            dims = variable.dimensions[:1] if _is_text(variable) else variable.dimensions
+            if dims == (dimension,):
+                return name
+    return None
+
+
+def _is_depth(metres: np.ndarray) -> bool:
+    """Whether ascending depths are ELM's nodes, or the tops, middles or bottoms of its layers."""
+    size = len(metres)
+    if size > len(ZSOI):
+        return False
+    tops, bottoms = ZISOI[:size], ZISOI[1 : size + 1]
+    every = (ZSOI[:size], tops, bottoms, 0.5 * (tops + bottoms))
+    return any(bool(np.all(np.abs(metres - right) <= _DEPTH_M + _DEPTH_SHARE * right)) for right in every)
+
+
+def _is_text(variable: Any) -> bool:
+    return getattr(variable.dtype, "kind", "U") in "SU"
+
+
+def _texts(variable: Any) -> list[str]:
+    values = np.asarray(variable[:])
+    if values.ndim > 1:
+        values = np.asarray(netCDF4.chartostring(values))
+    return [str(text) for text in values]
+
+
+def _pft_name(text: str) -> str:
+    return text.strip().strip("\0").lower().replace(" ", "_").replace("-", "_")
+
+
+def _listed(values: Sequence[object] | np.ndarray) -> str:
+    texts = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+    return ", ".join(texts if len(texts) <= 4 else [*texts[:2], "...", texts[-1]]) + f" ({len(texts)})"
+
+
+def _unless_sorted(order: np.ndarray) -> np.ndarray | None:
+    return None if np.array_equal(order, np.arange(len(order))) else order

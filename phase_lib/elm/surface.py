@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import FILL_THRESHOLD, LATITUDE_UNITS, LONGITUDE_UNITS, NATPFT
-from phase_lib.elm.coordinates import AREA_UNITS, area_km2, check_coordinates
+from phase_lib.elm.coordinates import SQUARE_KM, check_coordinates, check_land_area, scaled, to_km2
+from phase_lib.elm.levels import order_of_layers, order_of_pfts
 from phase_lib.elm.matching import Partners, match_cells
 from phase_lib.elm.netcdf import get_variable, is_fill, open_dataset
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import SURFACE_P
+from phase_lib.elm.units import FRACTIONS, PLAIN_NUMBERS, factor_of
 
-_HORIZONTAL = (("lsmlat", "lsmlon"), ("gridcell",))
+#: A file may have lost one of the two dimensions of a grid, and a single point both.
+_HORIZONTAL = (("lsmlat", "lsmlon"), ("gridcell",), ("lsmlat",), ("lsmlon",))
 #: The dimension along which topounits divide the cells, where a file has it, and their shares of the land.
 _TOPOUNIT, _TOPOUNIT_AREA = "topounit", "TopounitFracArea"
 #: What the land area of a cell is reckoned from.
@@ -31,20 +35,82 @@ _OF_GROUND = {"PCT_NAT_PFT": "PCT_NATVEG"}
 _LEVELS = {"PCT_NAT_PFT": "natpft", **dict.fromkeys(("PCT_SAND", "PCT_CLAY", "ORGANIC"), "nlevsoi")}
 #: Natural PFTs: all of them, or those that a crop landunit leaves.
 _NATURAL_PFTS = (15, NATPFT)
-_NO_UNITS = ("unitless", "1", "-", "none")
-_PHOSPHORUS_UNITS = ("gP/m2", "gP/m^2", "gP m-2", "gp/m2", "gp/m^2", "gP/m**2")
-#: Spellings of the units that a field may have on file; percentages are called unitless there.
-UNITS: dict[str, tuple[str, ...]] = {
+#: Landunits, of which the shares of a cell's land make up 100 %.
+LANDUNITS = ("PCT_NATVEG", "PCT_CROP", "PCT_LAKE", "PCT_WETLAND", "PCT_GLACIER", "PCT_URBAN")
+#: Spellings of the units of coordinates and classes, which a file may leave out.
+_OPTIONAL_UNITS = {
     "LATIXY": LATITUDE_UNITS,
     "LONGXY": LONGITUDE_UNITS,
-    "AREA": AREA_UNITS,
-    "LANDFRAC_PFT": _NO_UNITS,
-    "SOIL_COLOR": _NO_UNITS,
-    "SOIL_ORDER": _NO_UNITS,
-    **dict.fromkeys(("PCT_NATVEG", "PCT_NAT_PFT", "PCT_SAND", "PCT_CLAY"), ("%", "percent", *_NO_UNITS)),
-    "ORGANIC": ("kg/m3 (assumed carbon content 0.58 gC per gOM)", "kg/m3", "kg/m^3", "kg m-3", "kg/m**3"),
-    **dict.fromkeys(SURFACE_P, _PHOSPHORUS_UNITS),
+    **dict.fromkeys(_CLASSES, PLAIN_NUMBERS),
 }
+#: Percentages are called unitless on file, so their sums tell them from fractions.
+_PERCENT = dict.fromkeys(("%", "percent", *PLAIN_NUMBERS), 1.0)
+#: Units of the other fields, which need them -> what makes of values those that are reckoned with.
+UNITS: Mapping[str, Mapping[str, float]] = {
+    "AREA": SQUARE_KM,
+    "LANDFRAC_PFT": FRACTIONS,
+    **dict.fromkeys((*LANDUNITS, "PCT_NAT_PFT", "PCT_SAND", "PCT_CLAY"), _PERCENT),
+    "ORGANIC": {"kg/m^3": 1.0, "kg/m3 (assumed carbon content 0.58 gC per gOM)": 1.0},
+    **{name: {"gP/m2": 1.0} for name in SURFACE_P},
+}
+
+
+class _Point:
+    """A field of a file without horizontal dimensions, which reads as that of a list of one cell.
+
+    Args:
+        variable: the field.
+    """
+
+    def __init__(self, variable: Any) -> None:
+        self._variable = variable
+        self.name: str = variable.name
+        self.dimensions = (*variable.dimensions, "gridcell")
+        self.shape = (*variable.shape, 1)
+        self.ndim, self.dtype = len(self.shape), variable.dtype
+        self.ncattrs, self.getncattr = variable.ncattrs, variable.getncattr
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        return np.asarray(np.asarray(self._variable[...])[..., None][key])
+
+
+class _AsInElm:
+    """A field that reads with its levels in ELM's order and in the units that are reckoned with.
+
+    Args:
+        variable: the field, its levels first.
+        order: place on file of each level, or None where they are in order.
+        convert: what makes of values those in other units, or None.
+    """
+
+    def __init__(
+        self, variable: Any, order: np.ndarray | None, convert: Callable[[np.ndarray], np.ndarray] | None
+    ) -> None:
+        self._variable, self._order, self._convert = variable, order, convert
+        self.name: str = variable.name
+        self.dimensions, self.shape, self.ndim = variable.dimensions, variable.shape, variable.ndim
+        self.dtype = variable.dtype if convert is None else np.dtype(np.float64)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        values = np.asarray(self._variable[key] if self._order is None else self._ordered(key))
+        return values if self._convert is None else self._convert(values)
+
+    def _ordered(self, key: Any) -> np.ndarray:
+        assert self._order is not None
+        level, *rest = _full_key(key, self.ndim)
+        if isinstance(level, slice):
+            whole = np.asarray(self._variable[(slice(None), *rest)])
+            return np.asarray(whole[self._order[level]])
+        return np.asarray(self._variable[(int(self._order[level]), *rest)])
+
+
+def _full_key(key: Any, ndim: int) -> tuple[Any, ...]:
+    """A key with one part for each dimension."""
+    parts = key if isinstance(key, tuple) else (key,)
+    if Ellipsis not in parts:
+        parts = (*parts, Ellipsis)
+    at = parts.index(Ellipsis)
+    return (*parts[:at], *[slice(None)] * (ndim - len(parts) + 1), *parts[at + 1 :])
 
 
 class TopounitMean:
@@ -76,7 +142,7 @@ class TopounitMean:
 
         NaN where no topounit counts, or where one that does holds fill.
         """
-        full = self._full(key)
+        full = _full_key(key, self.ndim)
         values = np.asarray(
             self._variable[(*full[: self._axis], slice(None), *full[self._axis :])], dtype=np.float64
         )
@@ -93,14 +159,6 @@ class TopounitMean:
             return np.where(total > 0.0, np.take_along_axis(values, most, axis=0)[0], np.nan)
         share = weight / np.where(total > 0.0, total, 1.0)
         return np.where(total > 0.0, (np.where(weight > 0.0, values, 0.0) * share).sum(axis=0), np.nan)
-
-    def _full(self, key: Any) -> tuple[Any, ...]:
-        """A key with one part for each dimension."""
-        parts = key if isinstance(key, tuple) else (key,)
-        if Ellipsis not in parts:
-            parts = (*parts, Ellipsis)
-        at = parts.index(Ellipsis)
-        return (*parts[:at], *[slice(None)] * (self.ndim - len(parts) + 1), *parts[at + 1 :])
 
     def _weight(self, horizontal: tuple[Any, ...]) -> np.ndarray:
         shares = [np.asarray(weight[(slice(None), *horizontal)], np.float64) for weight in self._weights]
@@ -123,18 +181,19 @@ def surface_variable(
         dims: dimensions that it must have, without that of topounits.
 
     Returns:
-        The variable, or its mean over topounits where the file has them.
+        The variable as ELM understands it: levels in the order that their coordinate tells, `AREA` in km2
+        and `LANDFRAC_PFT` as a fraction whatever their units, the mean over topounits where the file has
+        them, and a point without horizontal dimensions as a list of one cell.
 
     Raises:
         InputError: it is missing, has other dimensions or units, other than ten soil layers, or other than
             the natural PFTs, or the land of its topounits is not told.
     """
-    variable = get_variable(path, dataset, name, None, UNITS.get(name))
+    on_file = get_variable(path, dataset, name, None, _OPTIONAL_UNITS.get(name))
+    variable = _with_cells(dataset, on_file)
     if _TOPOUNIT in variable.dimensions:
-        axis = variable.dimensions.index(_TOPOUNIT)
-        dims = None if dims is None else (*dims[:axis], _TOPOUNIT, *dims[axis:])
         variable = _mean_of_topounits(path, dataset, variable)
-    get_variable(path, dataset, name, dims)
+    _require_dims(path, variable, dims)
     level = _LEVELS.get(name)
     if level is not None and variable.dimensions[:1] != (level,):
         raise InputError(
@@ -157,10 +216,50 @@ def surface_variable(
             expected=f"{NATPFT}, or 15 beside a crop landunit",
             remedy="use surface data with ELM's standard PFTs",
         )
-    return variable
+    order, convert = _order(path, dataset, on_file), _conversion(path, on_file)
+    return variable if order is None and convert is None else _AsInElm(variable, order, convert)
+
+
+def _conversion(path: str | Path, variable: netCDF4.Variable) -> Callable[[np.ndarray], np.ndarray] | None:
+    """What makes of the values of a field those in the units that are reckoned with; None where they are."""
+    if variable.name == "AREA":
+        return to_km2(path, variable)
+    units = UNITS.get(variable.name)
+    if units is None:
+        return None
+    factor = factor_of(path, variable, units)
+    return None if factor == 1.0 else partial(scaled, factor)
+
+
+def _order(path: str | Path, dataset: netCDF4.Dataset, variable: netCDF4.Variable) -> np.ndarray | None:
+    """Places of the levels of a field; None where they are in ELM's order, or it has none."""
+    level = _LEVELS.get(variable.name)
+    if level is None or level not in variable.dimensions:
+        return None
+    return (order_of_pfts if level == "natpft" else order_of_layers)(path, dataset, level)
+
+
+def _with_cells(dataset: netCDF4.Dataset, variable: netCDF4.Variable) -> Any:
+    """A field of a single point whose file has lost the horizontal dimensions; others as they are."""
+    latixy = dataset.variables.get("LATIXY")
+    horizontal = {dim for dims in _HORIZONTAL for dim in dims}
+    lost = latixy is not None and latixy.ndim == 0 and not horizontal.intersection(variable.dimensions)
+    return _Point(variable) if lost else variable
+
+
+def _require_dims(path: str | Path, variable: Any, dims: tuple[str, ...] | None) -> None:
+    if dims is not None and tuple(variable.dimensions) != dims:
+        turned = sorted(dims) == sorted(variable.dimensions)
+        raise InputError(
+            path,
+            f"variable {variable.name} has dimensions ({', '.join(variable.dimensions)})",
+            expected=f"({', '.join(dims)})",
+            remedy="put its dimensions in this order" if turned else "use the surface data as it was made",
+        )
 
 
 def _mean_of_topounits(path: str | Path, dataset: netCDF4.Dataset, variable: Any) -> TopounitMean:
+    """The mean of a field over topounits, by their land."""
     horizontal = horizontal_dims(path, variable)
     if _TOPOUNIT not in variable.dimensions[: -len(horizontal)]:
         raise InputError(
@@ -175,8 +274,10 @@ def _mean_of_topounits(path: str | Path, dataset: netCDF4.Dataset, variable: Any
     ground = _OF_GROUND.get(variable.name)
     if ground is not None and _TOPOUNIT in get_variable(path, dataset, ground).dimensions:
         names.append(ground)
-    dims = (_TOPOUNIT, *horizontal)
-    weights = [get_variable(path, dataset, name, dims, UNITS.get(name, _NO_UNITS)) for name in names]
+    # Of shares only the proportions count, not their units.
+    weights = [_with_cells(dataset, get_variable(path, dataset, name)) for name in names]
+    for weight in weights:
+        _require_dims(path, weight, (_TOPOUNIT, *horizontal))
     return TopounitMean(variable, weights, largest=variable.name in _CLASSES)
 
 
@@ -203,9 +304,8 @@ def surface_places(path: str | Path, dataset: netCDF4.Dataset) -> tuple[np.ndarr
     Raises:
         InputError: they are missing or no places on the globe.
     """
-    places = [surface_variable(path, dataset, name) for name in ("LATIXY", "LONGXY")]
-    for variable in places:
-        get_variable(path, dataset, variable.name, horizontal_dims(path, places[0]))
+    horizontal = horizontal_dims(path, surface_variable(path, dataset, "LATIXY"))
+    places = [surface_variable(path, dataset, name, horizontal) for name in ("LATIXY", "LONGXY")]
     lat, lon = (np.asarray(variable[:], dtype=np.float64).reshape(-1) for variable in places)
     check_coordinates(path, lat, lon, ("LATIXY", "LONGXY"), distinct=False)
     return lat, lon
@@ -233,10 +333,7 @@ def read_surface(
     """
     with open_dataset(path) as dataset:
         row = _points(path, dataset, lat, lon)
-        fields = {name: _of_cells(path, surface_variable(path, dataset, name), row) for name in names}
-    if "AREA" in fields:
-        fields["AREA"] = area_km2(fields["AREA"])
-    return fields
+        return {name: _of_cells(path, surface_variable(path, dataset, name), row) for name in names}
 
 
 class Fields:
@@ -263,10 +360,10 @@ class Fields:
         """Land area of cells (n), m2: `AREA` times `LANDFRAC_PFT`, which have to be among the fields.
 
         Raises:
-            InputError: one of them is no amount.
+            InputError: one of them is no amount, or more than there can be.
         """
         area, share = (self.read(name, cell) for name in LAND)
-        area = area_km2(area)
+        check_land_area(self._path, LAND, area, share)
         for name, values in zip(LAND, (area, share), strict=True):
             # Some lists have 0 for every AREA; the account of an injection is then without stocks.
             wrong = ~((values >= 0.0) & (values < FILL_THRESHOLD))

@@ -28,6 +28,7 @@ from phase_lib.elm.pools import DEAD_WOOD, POOL_VARIABLES
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import design_multipliers, rates_were_divided
 from phase_lib.elm.subgrid import SoilColumns
+from phase_lib.elm.surface_content import check_shares
 from phase_lib.fusion.cleaning import Findings, just_above_switch
 from phase_lib.fusion.schema import (
     FLUX_UNITS,
@@ -187,6 +188,8 @@ def _open_sources(
         restart = replace(restart, row=part.of(restart.row))
         lat, lon = restart.subgrid.lat[restart.row], restart.subgrid.lon[restart.row]
         surface = stack.enter_context(open_surface(inputs.surface, lat, lon))
+        grown = restart.subgrid.soil_fraction[restart.row] > 0.0
+        check_shares(surface.path, lat, lon, grown, compared=True)
         forcing = stack.enter_context(open_forcing(inputs.forcing, lat, lon))
         scalars = history_fluxes(
             inputs.history,

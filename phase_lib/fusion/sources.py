@@ -13,7 +13,6 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import FILL_THRESHOLD, NATPFT, SECONDS_PER_YEAR, SPINUP_AD, SPINUP_NORMAL
-from phase_lib.elm.coordinates import area_km2
 from phase_lib.elm.forcing import MonthlyPieces, open_pieces
 from phase_lib.elm.history import History
 from phase_lib.elm.matching import match_cells
@@ -207,8 +206,6 @@ class SurfaceSource:
             lines, place = np.unique(row // self._grid[1], return_inverse=True)
             values = gather(variable, lines, axis)[..., place, row % self._grid[1]]
         values = np.moveaxis(without_fill(values), -1, 0)
-        if name == "AREA":
-            values = area_km2(values)
         if name in STATIC_PFT and values.shape[1] < NATPFT:
             values = np.pad(values, ((0, 0), (0, NATPFT - values.shape[1])))
         return values
@@ -236,7 +233,7 @@ def open_surface(path: str | Path, lat: np.ndarray, lon: np.ndarray) -> Iterator
     """
     with open_dataset(path) as dataset:
         horizontal = require_static(path, dataset)
-        grid = tuple(dataset.dimensions[dim].size for dim in horizontal)
+        grid = surface_variable(path, dataset, "LATIXY", horizontal).shape
         row, _ = match_cells(lat, lon, *surface_places(path, dataset), file=path, what="surface cells")
         yield SurfaceSource(Path(path), row, grid, dataset)
 

@@ -269,10 +269,11 @@ def _named_variables() -> dict[str, tuple[tuple[str, ...], str]]:
 def _define_surface(dataset: netCDF4.Dataset, cells: int) -> None:
     dataset.createDimension("gridcell", cells)
     dataset.createDimension("natpft", NATPFT)
-    for name in ("LATIXY", "LONGXY", "AREA", "LANDFRAC_PFT", *SURFACE_P):
-        dataset.createVariable(name, "f8", ("gridcell",))
+    units = {"AREA": "km^2", "LANDFRAC_PFT": "unitless", **dict.fromkeys(SURFACE_P, "gP/m2")}
+    for name in ("LATIXY", "LONGXY", *units):
+        dataset.createVariable(name, "f8", ("gridcell",)).units = units.get(name, "degrees")
     dataset.createVariable("SOIL_ORDER", "i4", ("gridcell",))
-    dataset.createVariable("PCT_NAT_PFT", "f8", ("natpft", "gridcell"))
+    dataset.createVariable("PCT_NAT_PFT", "f8", ("natpft", "gridcell")).units = "%"
 
 
 def _define_predictions(dataset: netCDF4.Dataset, cells: int) -> None:
@@ -284,7 +285,8 @@ def _define_predictions(dataset: netCDF4.Dataset, cells: int) -> None:
     dataset.createVariable("ood_flag", "i1", ("gridcell",))
     for name in (*PREDICTED_PATCH, *PREDICTED_LAYER):
         level = "natpft" if name in PREDICTED_PATCH else "levdecomp"
-        dataset.createVariable(name, "f8", ("gridcell", level), fill_value=np.nan)
+        variable = dataset.createVariable(name, "f8", ("gridcell", level), fill_value=np.nan)
+        variable.units = POOL_VARIABLES[name].units if name in POOL_VARIABLES else "1"
 
 
 class _Block:

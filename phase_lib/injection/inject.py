@@ -32,7 +32,8 @@ from phase_lib.config.ood import OodSettings
 from phase_lib.elm.audit import SOIL3_JUDGED, AuditReport, audit_restart, soil4_soil3_between
 from phase_lib.elm.blocks import Block, Blocks, ranges
 from phase_lib.elm.canopy import canopy_height, growth_form, leaf_carbon
-from phase_lib.elm.constants import FILL_THRESHOLD, GRAMS_PER_PETAGRAM, NATPFT, SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.constants import GRAMS_PER_PETAGRAM, NATPFT, SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.coordinates import refuse_more_land
 from phase_lib.elm.netcdf import Rows, get_variable, open_dataset, open_rows, open_with_rows
 from phase_lib.elm.parameters import Parameters, read_parameters, read_soil_order_parameters
 from phase_lib.elm.pools import (
@@ -62,6 +63,7 @@ from phase_lib.elm.spinup import (
     rates_were_divided,
 )
 from phase_lib.elm.surface import LAND, Fields, open_fields
+from phase_lib.elm.surface_content import check_phosphorus
 from phase_lib.injection.editor import Change, Editor
 from phase_lib.injection.predictions import Predictions
 from phase_lib.injection.rules import (
@@ -156,8 +158,8 @@ def _read_base(
     in_ad = header.spinup_state == SPINUP_AD
     wanted = [*LAND, *((*SURFACE_P, "SOIL_ORDER") if in_ad else ())]
     fields = stack.enter_context(open_fields(surface, wanted, blocks.lat, blocks.lon))
-    for cells in _in_blocks(np.ones(blocks.ncells, dtype=bool)):
-        fields.land_area(cells)
+    every = _in_blocks(np.ones(blocks.ncells, dtype=bool))
+    refuse_more_land(surface, LAND, sum(1.0e-6 * float(fields.land_area(cells).sum()) for cells in every))
     return _Base(header, blocks, fields, parameters.ad_factors() if in_ad else {})
 
 
@@ -238,9 +240,9 @@ def _mineral_p_of(
         return None
     blocks, maps = base.blocks, base.surface
     file, smax, ks, names = _sorption(None if soil_params is None else require_file(soil_params), params)
-    for cells in _in_blocks(blocks.has_biogeochemistry()):
-        for name in SURFACE_P:
-            _check_map(surface, name, maps.read(name, cells), cells, blocks)
+    alive = blocks.has_biogeochemistry()
+    check_phosphorus(surface, maps, np.flatnonzero(alive), blocks.lat, blocks.lon, SURFACE_P)
+    for cells in _in_blocks(alive):
         _check_order(surface, maps.read("SOIL_ORDER", cells), cells, file, smax, ks, names)
     return _MineralP(maps, smax, ks, names)
 
@@ -748,7 +750,21 @@ def _edit(
             "sorption_parameters": None if work.mineral is None else work.mineral.parameters,
         },
         "not_injected": [] if work.predictions is None else list(work.predictions.ignored),
+        "more_below_than_above": [] if work.predictions is None else _upside_down(work.predictions),
     }
+
+
+def _upside_down(predictions: Predictions) -> list[str]:
+    """Soil pools of which every cell got more below than above, which is told."""
+    names = predictions.more_below_than_above
+    if names:
+        LOGGER.warning(
+            "%s: %s: more carbon in the lower half of the layers than in the upper in every cell; a soil has "
+            "it the other way round: do the layers run from the surface down?",
+            predictions.path,
+            ", ".join(names),
+        )
+    return names
 
 
 def _flagged(work: _Work, action: str) -> dict[str, Any]:
@@ -861,20 +877,6 @@ def inject(
         if sidecar is not None:
             sidecar.write_text(json_text(content), encoding="utf-8")
     return content
-
-
-def _check_map(path: Path, name: str, values: np.ndarray, cells: np.ndarray, blocks: Blocks) -> None:
-    bad = ~((values >= 0.0) & (values < FILL_THRESHOLD))
-    if np.any(bad):
-        first = int(np.argmax(bad))
-        cell = int(cells[first])
-        lat, lon = blocks.place_of(cell)
-        raise InputError(
-            path,
-            f"variable {name} is {values[first]:g} in cell {cell + 1} (lat {lat:.3f} lon {lon:.3f})",
-            expected="0 gP/m2 or more",
-            remedy="repair the map",
-        )
 
 
 def _refuse_no_numbers(base: Path, changes: Mapping[str, Change]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
+from typing import Any
 
 import netCDF4
 import numpy as np
@@ -11,8 +11,15 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.config.ood import OodSettings
 from phase_lib.elm.blocks import Blocks
-from phase_lib.elm.constants import FILL_THRESHOLD, NATPFT, PFT_NAMES
+from phase_lib.elm.constants import (
+    FILL_THRESHOLD,
+    LATITUDE_UNITS,
+    LONGITUDE_UNITS,
+    NATPFT,
+    PFT_NAMES,
+)
 from phase_lib.elm.coordinates import check_coordinates
+from phase_lib.elm.levels import order_of_layers, order_of_pfts
 from phase_lib.elm.matching import Partners, match_cells
 from phase_lib.elm.netcdf import get_variable
 from phase_lib.elm.pools import (
@@ -30,8 +37,7 @@ from phase_lib.elm.pools import (
     WOODY_ORGANS,
 )
 from phase_lib.elm.soil_grid import NLEVDECOMP
-
-_PATCH_DIMS, _LAYER_DIMS = ("gridcell", "natpft"), ("gridcell", "levdecomp")
+from phase_lib.elm.units import PLAIN_NUMBERS, plain, units_of
 
 #: Patch variables that may be injected; N and P of organs follow from C.
 PATCH_NAMES = (*(f"{organ}c{stage}" for organ in ORGANS for stage in STAGES), *PLANT_SINGLE, "tlai")
@@ -45,12 +51,11 @@ LAYER_NAMES = (
 _STATE = frozenset({*POOL_VARIABLES, *COLUMN_TOTALS, "totvegc", "tlai"})
 #: Pools that are no stock but a debt.
 _SIGNED = frozenset({"xsmrpool"})
-_TLAI_UNITS = ("1", "", "-", "m2m-2", "unitless")
-
-
-def _plain(units: str) -> str:
-    """Units in one spelling: `gC/m^2`, `gC m-2` and `gC m^-2` are the same."""
-    return re.sub(r"/m(\d)", r"m-\1", re.sub(r"[\s^*.]", "", units))
+#: Carbon of the soil, of which there is less the deeper one digs.
+_SOIL_CARBON = tuple(name for name in LAYER_NAMES if name.endswith("c_vr"))
+_LEAF_AREA_UNITS = {plain(units) for units in (*PLAIN_NUMBERS, "m2/m2")}
+#: Prefixes of grams -> how many grams.
+_GRAMS = {"kg": 1000.0, "mg": 0.001}
 
 
 class Predictions:
@@ -70,7 +75,8 @@ class Predictions:
 
     Raises:
         InputError: the file covers fewer cells than the restart, is not in normal space or lacks what it
-            should hold; on reading, a value that a cell would get cannot be injected.
+            should hold, has no or other units, or names other layers or PFTs than ELM's; on reading, a value
+            that a cell would get cannot be injected.
     """
 
     def __init__(
@@ -83,6 +89,8 @@ class Predictions:
     ) -> None:
         self.path, self._dataset = Path(path), dataset
         self._cells, self._woody, self._ood = cells, woody, ood
+        #: Pool -> cells that had any of it, and those of them with more below than above.
+        self._profiles: dict[str, tuple[int, int]] = {}
         self._check()
 
     def _check(self) -> None:
@@ -94,7 +102,14 @@ class Predictions:
                 expected="'normal'",
                 remedy="give pools in normal mode (spinup_state 0)",
             )
-        lat, lon = (self._read1d(name) for name in ("lat", "lon"))
+        # A single point may have lost its dimension.
+        self._cell_dims = ("gridcell",) if "gridcell" in self._dataset.dimensions else ()
+        self._layers = order_of_layers(self.path, self._dataset, "levdecomp")
+        self._pfts = order_of_pfts(self.path, self._dataset, "natpft")
+        lat, lon = (
+            self._slab(self._variable(name, units=units)).astype(np.float64)
+            for name, units in (("lat", LATITUDE_UNITS), ("lon", LONGITUDE_UNITS))
+        )
         # Any longitude convention, so only its place on the circle counts.
         check_coordinates(self.path, lat, lon % 360.0, ("lat", "lon"))
         row, _ = match_cells(
@@ -149,8 +164,7 @@ class Predictions:
             return np.empty(0, dtype=bool)
         rows = self._rows.of(cell)
         first = int(rows.min())
-        variable = get_variable(self.path, self._dataset, name, dims=("gridcell",))
-        flag = np.asarray(variable[first : int(rows.max()) + 1])[rows - first]
+        flag = self._slab(self._variable(name), first, int(rows.max()) + 1)[rows - first]
         strange = (flag != 0) & (flag != 1)
         if np.any(strange):
             at = int(np.argmax(strange))
@@ -162,36 +176,38 @@ class Predictions:
             )
         return np.asarray(flag == 1)
 
-    def _read1d(self, name: str) -> np.ndarray:
-        variable = get_variable(self.path, self._dataset, name, dims=("gridcell",))
-        return np.asarray(variable[:], dtype=np.float64)
+    def _variable(self, name: str, *level: str, units: tuple[str, ...] | None = None) -> Any:
+        """A variable of the cells, its dimensions checked."""
+        return get_variable(self.path, self._dataset, name, (*self._cell_dims, *level), units)
+
+    def _slab(self, variable: Any, first: int = 0, stop: int | None = None) -> np.ndarray:
+        """Rows of a variable, the cell first, levels as they are on file."""
+        return np.asarray(variable[first:stop] if self._cell_dims else variable[...][None])
 
     def _check_variable(self, variable_name: str, name: str) -> None:
         layered = name in LAYER_NAMES
-        variable = get_variable(
-            self.path, self._dataset, variable_name, dims=_LAYER_DIMS if layered else _PATCH_DIMS
-        )
+        variable = self._variable(variable_name, "levdecomp" if layered else "natpft")
         wanted = NLEVDECOMP if layered else NATPFT
-        if variable.shape[1] != wanted:
+        if variable.shape[-1] != wanted:
             raise InputError(
                 self.path,
-                f"variable {variable_name} has {variable.shape[1]} {variable.dimensions[1]}",
+                f"variable {variable_name} has {variable.shape[-1]} {variable.dimensions[-1]}",
                 expected=str(wanted),
                 remedy="predict again" if layered else "give all PFTs, 0 to 16",
             )
-        self._check_units(variable, variable_name, name)
+        self._check_units(variable, name)
 
-    def _check_units(self, variable: netCDF4.Variable, variable_name: str, name: str) -> None:
-        # Attributes of restarts lack units; a predictions file without them is taken at its names' word too.
-        found = str(getattr(variable, "units", "")).strip()
-        wanted = _TLAI_UNITS if name == "tlai" else (_plain(POOL_VARIABLES[name].units),)
-        if found and _plain(found) not in wanted:
-            expected = "1" if name == "tlai" else POOL_VARIABLES[name].units
+    def _check_units(self, variable: Any, name: str) -> None:
+        expected = "1" if name == "tlai" else POOL_VARIABLES[name].units
+        found = units_of(self.path, variable, expected)
+        wanted = _LEAF_AREA_UNITS if name == "tlai" else {plain(expected)}
+        if plain(found) not in wanted:
+            grams = next((g for prefix, g in _GRAMS.items() if plain(found).startswith(prefix)), None)
             raise InputError(
                 self.path,
-                f"variable {variable_name} has units {found!r}",
+                f"variable {variable.name} has units {found!r}",
                 expected=repr(expected),
-                remedy="convert it",
+                remedy="convert it" if grams is None else f"convert it: multiply it by {grams:g}",
             )
 
     def layers(self, name: str, cell: np.ndarray) -> np.ndarray:
@@ -207,7 +223,21 @@ class Predictions:
         Raises:
             InputError: a value is no finite number, fill or negative.
         """
-        return self._chosen(name, cell, None)
+        values = self._chosen(name, cell, None)
+        if name in _SOIL_CARBON:
+            upper, lower = (half.sum(axis=1) for half in np.split(values, 2, axis=1))
+            seen, below = self._profiles.get(name, (0, 0))
+            filled, turned = (int(np.count_nonzero(where)) for where in (upper + lower > 0.0, lower > upper))
+            self._profiles[name] = seen + filled, below + turned
+        return values
+
+    @property
+    def more_below_than_above(self) -> list[str]:
+        """Soil pools of which every cell read has more in the lower half of the layers than in the upper.
+
+        A soil has it the other way round, so these layers may run from the bottom up.
+        """
+        return [name for name, (seen, below) in self._profiles.items() if 0 < seen == below]
 
     def patches(self, name: str, cell: np.ndarray, pft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What covered patches get, as for `layers`.
@@ -241,14 +271,17 @@ class Predictions:
             return np.empty((0, NLEVDECOMP) if pft is None else 0)
         rows = self._rows.of(cell)
         first, last = int(rows.min()), int(rows.max()) + 1
-        slab = np.asarray(self._dataset[source][first:last], dtype=np.float64)
+        slab = self._slab(self._dataset[source], first, last).astype(np.float64, copy=False)
         values: np.ndarray
         if pft is not None:
-            values = slab.reshape(-1)[(rows - first) * NATPFT + pft]
+            place = pft if self._pfts is None else self._pfts[pft]
+            values = slab.reshape(-1)[(rows - first) * NATPFT + place]
         elif len(rows) == len(slab) and np.all(np.diff(rows) == 1):
             values = slab
         else:
             values = slab[rows - first]
+        if pft is None and self._layers is not None:
+            values = values[:, self._layers]
         self._check_values(source, name, values, cell, pft)
         return values
 

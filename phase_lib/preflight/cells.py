@@ -15,8 +15,10 @@ from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.elm.parameters import read_parameters, read_soil_order_parameters
 from phase_lib.elm.pools import ORGANS, POOL_VARIABLES, SOIL_POOLS
 from phase_lib.elm.soil_grid import NLEVGRND
+from phase_lib.elm.spinup import SURFACE_P
 from phase_lib.elm.subgrid import compare_cover
-from phase_lib.elm.surface import count_land, read_surface
+from phase_lib.elm.surface import count_land, open_fields, read_surface
+from phase_lib.elm.surface_content import check_phosphorus
 from phase_lib.fusion.schema import REQUIRED
 from phase_lib.fusion.sources import require_static
 from phase_lib.preflight.facts import Cells, Restart, SurfaceFacts
@@ -112,6 +114,39 @@ def check_cover(restart: Restart, surface: Path) -> Iterator[Finding]:
             expected=f"a difference of at most {100.0 * PFT_WEIGHT_TOLERANCE:g} %: ELM aborts",
             remedy="use the surface file of the run" + (f", {wrote}" if wrote else ""),
         )
+
+
+def check_ground(restart: Restart, surface: Path) -> Iterator[Finding]:
+    """Natural vegetation in the restart stands on ground that the surface file gives it."""
+    grid = restart.grid
+    percent = read_surface(surface, ["PCT_NATVEG"], grid.lat, grid.lon)["PCT_NATVEG"]
+    none = (grid.soil_fraction > 0.0) & (percent == 0.0)
+    if none.any():
+        first = int(np.argmax(none))
+        yield finding(
+            surface,
+            f"PCT_NATVEG is 0 in {np.count_nonzero(none)} cells that have natural vegetation in "
+            f"{restart.path}, first cell {first + 1} with {100.0 * grid.soil_fraction[first]:.3g} %",
+            expected="the natural vegetation of the run",
+            remedy="use the surface file of the run",
+        )
+
+
+def check_maps(surface: Path, cells: Cells, soil: np.ndarray, *, complete: bool) -> None:
+    """The maps of mineral P are such as soils have.
+
+    Args:
+        surface: surface file.
+        cells: land cells.
+        soil: True for cells with natural vegetation (gridcell).
+        complete: whether each of these has to have a value, as injection wants it.
+
+    Raises:
+        InputError: they are not.
+    """
+    with open_fields(surface, ("PCT_NATVEG", *SURFACE_P), cells.lat, cells.lon) as fields:
+        grown = np.flatnonzero(soil & (fields.read("PCT_NATVEG", np.arange(len(cells))) > 0.0))
+        check_phosphorus(surface, fields, grown, cells.lat, cells.lon, SURFACE_P, complete=complete)
 
 
 def check_other_restart(base: Restart, other: Restart) -> Iterator[Finding]:

@@ -12,10 +12,14 @@ import numpy as np
 
 from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.elm.calendar import date_of
+from phase_lib.elm.constants import SPINUP_AD
 from phase_lib.elm.domain import Domain, read_domain
+from phase_lib.elm.surface_content import check_shares
 from phase_lib.preflight.cells import (
     check_cover,
+    check_ground,
     check_layers,
+    check_maps,
     check_other_restart,
     check_parameters,
     check_same_cells,
@@ -195,11 +199,22 @@ class _DomainCheck:
             return
         if cells is None or not self._take(check_surface_cells(surface, cells, self.land)):
             return
-        if self.restart is not None:
-            self._take(check_cover(self.restart, surface.cells.path))
+        path, restart = surface.cells.path, self.restart
+        every = np.ones(len(cells), dtype=bool)
+        used, soil, in_ad = every, every, False
+        if restart is not None:
+            grid, in_ad = restart.grid, restart.summary.spinup_state == SPINUP_AD
+            used, soil = grid.has_soil, grid.soil_fraction > 0.0
+        shares = partial(check_shares, path, cells.lat, cells.lon, soil, compared=restart is not None)
+        if attempt(self.findings, shares) is None:
+            return
+        if restart is not None:
+            self._take(check_ground(restart, path))
+            self._take(check_cover(restart, path))
+        complete = self.files.target and in_ad
+        attempt(self.findings, partial(check_maps, path, cells, soil, complete=complete))
         if soil_params is not None:
-            used = np.ones(len(cells), dtype=bool) if self.restart is None else self.restart.grid.has_soil
-            self._take(check_soil_orders(soil_params, surface.cells.path, cells, used))
+            self._take(check_soil_orders(soil_params, path, cells, used))
 
     def _history(
         self, paths: Sequence[Path], restart: RestartSummary | None, fields: tuple[str, ...]

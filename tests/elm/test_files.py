@@ -290,14 +290,12 @@ def test_domain_and_surface_of_the_sample_have_its_cells(elm_sample: Path) -> No
 
 @pytest.mark.parametrize(
     ("name", "units"),
-    [("LABILE_P", "kgP/m2"), ("PCT_NAT_PFT", "m2/m2"), ("LATIXY", "radians"), ("AREA", "m^2")],
+    [("LABILE_P", "kgP/m2"), ("PCT_NAT_PFT", "m2/m2"), ("LATIXY", "radians"), ("AREA", "acres")],
 )
 def test_a_surface_field_in_other_units_is_refused(tmp_path: Path, name: str, units: str) -> None:
     world = make_world(tmp_path)
     names = ["LABILE_P", "PCT_NAT_PFT", "AREA"]
-    for accepted in ("", UNITS[name][0]):
-        set_units(world.surface, name, accepted)
-        read_surface(world.surface, names, world.lat, world.lon)
+    read_surface(world.surface, names, world.lat, world.lon)
     set_units(world.surface, name, units)
     with pytest.raises(InputError, match=f"{name} has units {re.escape(repr(units))}; expected "):
         read_surface(world.surface, names, world.lat, world.lon)
@@ -312,7 +310,19 @@ def test_every_field_of_the_real_surface_file_has_known_units(elm_sample: Path) 
     _, grid = read_header(elm_sample / RESTART)
     with netCDF4.Dataset(elm_sample / "surfdata.biomes.1d.nc") as d:
         assert all(d[name].units for name in UNITS)
-    read_surface(elm_sample / "surfdata.biomes.1d.nc", list(UNITS), grid.lat, grid.lon)
+    read_surface(elm_sample / "surfdata.biomes.1d.nc", [*UNITS, "SOIL_ORDER"], grid.lat, grid.lon)
+
+
+@pytest.mark.parametrize("name", ["AREA", "LANDFRAC_PFT", "PCT_NAT_PFT", "OCCLUDED_P", "ORGANIC"])
+def test_a_surface_field_without_units_is_refused(tmp_path: Path, name: str) -> None:
+    world = make_world(tmp_path)
+    with netCDF4.Dataset(world.surface, "r+") as d:
+        d[name].delncattr("units")
+    with pytest.raises(InputError, match=f"variable {name} has no attribute units; expected '"):
+        read_surface(world.surface, [name], world.lat, world.lon)
+    set_units(world.surface, name, " ")
+    with pytest.raises(InputError, match=f"variable {name} has no attribute units"):
+        read_surface(world.surface, [name], world.lat, world.lon)
 
 
 def test_a_domain_in_radians_is_refused(elm_sample: Path, tmp_path: Path) -> None:

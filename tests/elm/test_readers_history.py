@@ -496,7 +496,7 @@ def test_more_land_than_the_earth_has_is_refused(tmp_path: Path) -> None:
     path = write_history(tmp_path / "h0.nc", grid, years(0, 1), {"TLAI": np.ones((1, grid.cells))})
     assert 2.4e14 < grid.land_area_m2.sum() < 3.0e14
     with pytest.raises(
-        InputError, match=r"area, landfrac: 2\.\d+e\+08 km2 of land; expected at most that of"
+        InputError, match=r"area and landfrac: the land of its cells is 2\.\d+e\+08 km2; expected no more"
     ):
         _ = History([path]).grid.land_area_m2
 

@@ -20,16 +20,21 @@ from phase_lib.elm.parameters import read_parameters, read_soil_order_parameters
 from phase_lib.elm.restart import read_header
 from phase_lib.elm.subgrid import Subgrid
 from phase_lib.elm.surface import LAND, open_fields, read_surface
+from phase_lib.fusion.sources import open_surface
+from phase_lib.preflight.facts import read_surface_facts
 from tests.helpers.history import Grid, write_history, years
+from tests.helpers.layouts import permuted, squeezed
 from tests.helpers.restarts import (
     LEAFCN,
     copy_of,
+    edit,
     make_world,
     raw,
     without,
     write_parameters,
     write_soil_parameters,
 )
+from tests.helpers.units import domain_units, surface_units
 
 RADIUS_KM = 6371.22
 LAT, LON = np.array([-45.0, 0.0, 45.0]), np.array([0.0, 90.0, 180.0, 270.0])
@@ -63,6 +68,8 @@ def write_global_surface(path: Path, *, east: bool = True, natpft: int = 17, lay
             if name == "MONTHLY_LAI":
                 values = values[:, None] + 10000.0 * np.arange(natpft)[:, None, None]
             d.createVariable(name, "f8", dims)[:] = values
+        for name, variable in d.variables.items():
+            variable.units = surface_units(name)
     return path
 
 
@@ -108,6 +115,7 @@ def test_a_field_read_for_some_cells_at_a_time_is_that_of_all(listed: bool, tmp_
             for name, content in zip(("LATIXY", "LONGXY"), np.meshgrid(LAT, LON, indexing="ij"), strict=True):
                 d.createVariable(name, "f8", ("gridcell",))[:] = content.reshape(-1)
             d.createVariable("PCT_NAT_PFT", "f8", ("natpft", "gridcell"))[:] = values
+            d["PCT_NAT_PFT"].units = "%"
     with open_fields(path, ["PCT_NAT_PFT"], lat, lon) as fields:
         for cells in (np.arange(9), np.array([0]), np.array([3, 6, 4]), np.array([8, 8, 2])):
             right = number(lat[cells, None], lon[cells, None], np.arange(17))
@@ -152,6 +160,8 @@ def write_topounits(path: Path, *, grid: bool, first: bool, fill: float = -999.0
             turned = values.transpose((0, 2, 1) if first else (2, 0, 1))
             dims = ("topounit", level, *places) if first else (level, "topounit", *places)
             d.createVariable(name, "f8", dims)[:] = turned.reshape(*turned.shape[:2], *shape)
+        for name, variable in d.variables.items():
+            variable.units = surface_units(name)
     right: dict[str, np.ndarray] = {
         "PCT_NAT_PFT": np.zeros((4, 17)),
         "PCT_SAND": np.zeros((4, 10)),
@@ -202,6 +212,7 @@ def test_one_topounit_is_the_cell_and_needs_no_area(tmp_path: Path) -> None:
             unit = () if name in ("LATIXY", "LONGXY") else ("topounit",)
             made = new.createVariable(name, "f8", (*unit, *variable.dimensions))
             made[:] = variable[:]
+            made.units = variable.units
     names = ["PCT_NAT_PFT", "PCT_SAND", "SOIL_ORDER"]
     right, found = (read_surface(file, names, LAT[:2], LON[:2]) for file in (path, other))
     for name in names:
@@ -234,6 +245,7 @@ def test_topounits_behind_the_cells_are_refused(tmp_path: Path) -> None:
         for name in ("LATIXY", "LONGXY"):
             d.createVariable(name, "f8", ("gridcell",))[:] = [10.0, 20.0]
         d.createVariable("PCT_NATVEG", "f8", ("gridcell", "topounit"))[:] = 50.0
+        d["PCT_NATVEG"].units = "unitless"
     with pytest.raises(
         InputError, match=r"variable PCT_NATVEG has dimensions \(gridcell, topounit\)|PCT_NATVEG has dim"
     ):
@@ -281,6 +293,100 @@ def test_areas_are_km2_whatever_the_file_holds(tmp_path: Path, units: str, in_st
     np.testing.assert_allclose(land, 0.5e6 * square_km, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("units", "per_km2"),
+    [("m2", 1e6), ("m^2", 1e6), ("steradian", RADIUS_KM**-2), ("Radian^2", RADIUS_KM**-2)],
+)
+def test_areas_are_read_by_their_units(tmp_path: Path, units: str, per_km2: float) -> None:
+    world = make_world(tmp_path)
+    square_km = np.array([16.0, 12.5, 11000.0])
+    with netCDF4.Dataset(world.surface, "r+") as d:
+        d["AREA"].units = units
+        d["AREA"][:] = square_km * per_km2
+        d["LANDFRAC_PFT"].units = "%"
+        d["LANDFRAC_PFT"][:] = 25.0
+    found = read_surface(world.surface, ["AREA", "LANDFRAC_PFT"], world.lat, world.lon)
+    np.testing.assert_allclose(found["AREA"], square_km, rtol=1e-12)
+    np.testing.assert_allclose(found["LANDFRAC_PFT"], 0.25, rtol=1e-15)
+
+
+def test_areas_in_m2_that_say_km2_and_shares_in_percent_are_refused(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    every = np.arange(3)
+    for name, values, words in (
+        ("AREA", np.full(3, 1.6e7), r"AREA is 1.6e\+07 km2 in cell 1; expected at most 5e\+06 km2"),
+        ("LANDFRAC_PFT", np.full(3, 100.0), "LANDFRAC_PFT is 100 in cell 1; expected 0 to 1"),
+    ):
+        right = raw(world.surface, name)
+        edit(world.surface, name, ..., values)
+        with (
+            open_fields(world.surface, LAND, world.lat, world.lon) as fields,
+            pytest.raises(InputError, match=words),
+        ):
+            fields.land_area(every)
+        edit(world.surface, name, ..., right)
+
+
+@pytest.mark.parametrize("lost", [("lsmlat", "lsmlon"), ("lsmlat",), ("lsmlon",), ("gridcell",)])
+def test_a_point_without_horizontal_dimensions_is_read_as_one_cell(
+    elm_sample: Path, tmp_path: Path, lost: tuple[str, ...]
+) -> None:
+    sample = elm_sample / "surfdata.biomes.1d.nc"
+    one = tmp_path / "one.nc"
+    with netCDF4.Dataset(sample) as old, netCDF4.Dataset(one, "w") as new:
+        grid = ("gridcell",) if lost == ("gridcell",) else ("lsmlat", "lsmlon")
+        for name, size in (*((dim, 1) for dim in grid), ("natpft", 17), ("nlevsoi", 10), ("numurbl", 3)):
+            new.createDimension(name, size)
+        for name, variable in old.variables.items():
+            if variable.dimensions[-1:] == ("gridcell",) and set(variable.dimensions[:-1]) <= {
+                "natpft", "nlevsoi", "numurbl",
+            }:  # fmt: skip
+                made = new.createVariable(name, "f8", (*variable.dimensions[:-1], *grid))
+                made.setncatts({"units": getattr(variable, "units", "1")})
+                made[...] = np.asarray(variable[..., 9]).reshape(made.shape)
+    point = squeezed(one, tmp_path / "point.nc", *lost)
+    names = ["PCT_NAT_PFT", "PCT_SAND", "PCT_NATVEG", "AREA", "SOIL_ORDER", "PCT_URBAN"]
+    lat, lon = raw(sample, "LATIXY")[9:10], raw(sample, "LONGXY")[9:10]
+    right = read_surface(sample, names, lat, lon)
+    found = read_surface(point, names, lat, lon % 360.0)
+    with open_fields(point, names, lat, lon) as fields, open_surface(point, lat, lon) as source:
+        for name in names:
+            np.testing.assert_array_equal(found[name], right[name], err_msg=name)
+            np.testing.assert_array_equal(
+                fields.read(name, np.array([0, 0])), np.repeat(right[name], 2, axis=0)
+            )
+        np.testing.assert_array_equal(source.read("PCT_NAT_PFT", slice(0, 1)), right["PCT_NAT_PFT"])
+        np.testing.assert_allclose(source.read("AREA", slice(0, 1)), right["AREA"])
+    told = inspect(point)
+    assert (told["kind"], told["points"], told["cells"]) == ("surface", 1, 1)
+    np.testing.assert_allclose(read_surface_facts(point).cells.lat, lat)
+
+
+@pytest.mark.parametrize("coordinate", ["numbers", "depths"])
+def test_levels_are_read_in_the_order_that_their_coordinate_tells(
+    elm_sample: Path, tmp_path: Path, coordinate: str
+) -> None:
+    sample = elm_sample / "surfdata.biomes.1d.nc"
+    lat, lon = raw(sample, "LATIXY")[3:9], raw(sample, "LONGXY")[3:9]
+    names = ["PCT_NAT_PFT", "PCT_SAND", "ORGANIC"]
+    right = read_surface(sample, names, lat, lon)
+    turned = permuted(
+        copy_of(sample, tmp_path), "natpft", np.random.default_rng(1).permutation(17), np.arange(17)
+    )
+    depths = 0.025 * (np.exp(0.5 * (np.arange(1, 11) - 0.5)) - 1.0)
+    layers = np.arange(1.0, 11.0) if coordinate == "numbers" else depths
+    permuted(turned, "nlevsoi", np.arange(10)[::-1], layers)
+    found = read_surface(turned, names, lat, lon)
+    with open_fields(turned, names, lat, lon) as fields, open_surface(turned, lat, lon) as source:
+        for name in names:
+            np.testing.assert_array_equal(found[name], right[name])
+            np.testing.assert_array_equal(fields.read(name, np.array([4, 0])), right[name][[4, 0]])
+            np.testing.assert_array_equal(source.read(name, slice(1, 3)), right[name][1:3])
+    edit(turned, "natpft", ..., np.arange(1, 18))
+    with pytest.raises(InputError, match=r"coordinate natpft does not name ELM's PFTs: 1, 2, \.\.\., 17"):
+        read_surface(turned, names, lat, lon)
+
+
 def test_of_a_large_field_one_level_at_a_time_is_in_memory(tmp_path: Path) -> None:
     path = tmp_path / "surfdata.nc"
     lat, lon = np.meshgrid(np.linspace(-89.5, 89.5, 180), np.arange(0.5, 360.0), indexing="ij")
@@ -300,7 +406,13 @@ def test_of_a_large_field_one_level_at_a_time_is_in_memory(tmp_path: Path) -> No
 # -- domain -----------------------------------------------------------------------------------------------
 
 
-def write_domain(path: Path, shape: tuple[int, int] = (3, 4), units: str = "radian2", **extra: Any) -> Path:
+def write_domain(
+    path: Path,
+    shape: tuple[int, int] = (3, 4),
+    units: str = "radian2",
+    frac_units: str = "unitless",
+    **extra: Any,
+) -> Path:
     """A domain with three cells of sea, and variables that no reader asks for."""
     lat, lon = np.meshgrid(LAT, LON, indexing="ij")
     mask = np.ones(12, dtype=np.int32)
@@ -313,6 +425,7 @@ def write_domain(path: Path, shape: tuple[int, int] = (3, 4), units: str = "radi
         for name, field in values.items():
             d.createVariable(name, "f8", ("nj", "ni"))[:] = np.asarray(field).reshape(shape)
         d["yc"].units, d["xc"].units, d["area"].units = "degrees_north", "degrees_east", units
+        d["frac"].units = frac_units
         d.createVariable("gridID", "i4", ("nj", "ni"))
         d.createVariable("xv", "f8", ("nv", "nj", "ni"))
         d.createVariable("x", "f8", ("x",))
@@ -330,12 +443,98 @@ def test_land_cells_of_a_domain_come_row_by_row(tmp_path: Path, shape: tuple[int
     assert np.all(domain.frac == 0.7)
 
 
-@pytest.mark.parametrize("units", ["radian2", "radians^2", "steradian", "arcad^2", "", "km^2", "km2"])
+@pytest.mark.parametrize(
+    "units", ["radian2", "radians^2", "steradian", "arcad^2", "km^2", "km2", "m^2", "m2"]
+)
 def test_areas_of_a_domain_are_steradian_whatever_the_file_holds(tmp_path: Path, units: str) -> None:
     steradian = 1e-4 * (1.0 + np.arange(12))
-    area = steradian * RADIUS_KM**2 if units.startswith("km") else steradian
+    km2 = {"km": RADIUS_KM**2, "m^": 1e6 * RADIUS_KM**2, "m2": 1e6 * RADIUS_KM**2}
+    area = steradian * km2.get(units[:2], 1.0)
     domain = read_domain(write_domain(tmp_path / "domain.nc", units=units, area=area))
     np.testing.assert_allclose(domain.area, steradian[domain.row], rtol=1e-12)
+
+
+@pytest.mark.parametrize("lost", [("nj", "ni"), ("nj",), ("ni",)])
+def test_a_domain_of_one_point_may_have_lost_its_dimensions(tmp_path: Path, lost: tuple[str, ...]) -> None:
+    one = tmp_path / "one.nc"
+    values = {"xc": 250.0, "yc": -20.0, "mask": 1.0, "frac": 0.5, "area": 1.0e-4}
+    with netCDF4.Dataset(one, "w") as d:
+        d.createDimension("nj", 1)
+        d.createDimension("ni", 1)
+        for name, value in values.items():
+            d.createVariable(name, "f8", ("nj", "ni"))[:] = value
+            d[name].units = domain_units(name)
+    domain = read_domain(squeezed(one, tmp_path / "point.nc", *lost))
+    assert (domain.shape, domain.row.tolist()) == ((1, 1), [0])
+    found = domain.lat, domain.lon, domain.frac, domain.area, *domain.axes
+    assert [v.tolist() for v in found] == [[-20.0], [250.0], [0.5], [1.0e-4], [-20.0], [250.0]]
+
+
+def test_a_list_of_cells_without_its_dimension_of_one_is_read(tmp_path: Path) -> None:
+    whole = read_domain(write_domain(tmp_path / "domain.nc", (1, 12)))
+    found = read_domain(squeezed(tmp_path / "domain.nc", tmp_path / "list.nc", "nj"))
+    assert found.shape == (1, 12)
+    np.testing.assert_array_equal(found.lat, whole.lat)
+    np.testing.assert_array_equal(found.area, whole.area)
+
+
+def test_areas_in_m2_and_shares_in_percent_are_read_by_their_units(tmp_path: Path) -> None:
+    steradian = 1e-4 * (1.0 + np.arange(12))
+    path = write_domain(
+        tmp_path / "domain.nc", units="m2", area=steradian * (1000.0 * RADIUS_KM) ** 2,
+        frac=np.full(12, 70.0), frac_units="%",
+    )  # fmt: skip
+    domain = read_domain(path)
+    np.testing.assert_allclose(domain.area, steradian[domain.row], rtol=1e-12)
+    np.testing.assert_allclose(domain.frac, 0.7, rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ({"units": ""}, "variable area has no attribute units; expected 'km.2'; say what its numbers are"),
+        ({"frac_units": ""}, "variable frac has no attribute units"),
+        ({"frac": np.full(12, 70.0)}, "variable frac is 70 in cell 1; expected 0 to 1"),
+        ({"units": "km^2", "area": np.full(12, 1.6e7)}, "variable area is 1.6e.07 km2 in cell 1"),
+    ],
+)
+def test_areas_and_shares_that_cannot_be_are_refused(
+    tmp_path: Path, what: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        read_domain(write_domain(tmp_path / "domain.nc", **what))
+
+
+def test_more_land_than_the_earth_has_is_refused(tmp_path: Path) -> None:
+    """100 cells of 4e6 km2 on a sphere of 5.1e8 km2, of which 1.49e8 are land."""
+    path = tmp_path / "domain.nc"
+    values = {"xc": np.arange(100.0), "yc": np.zeros(100), "mask": 1, "frac": 1.0, "area": 4.0e6}
+    with netCDF4.Dataset(path, "w") as d:
+        d.createDimension("ni", 100)
+        for name, value in values.items():
+            variable = d.createVariable(name, "f8", ("ni",))
+            variable.units = "km^2" if name == "area" else domain_units(name)
+            variable[:] = value
+    with pytest.raises(
+        InputError,
+        match=r"the land of its cells is 4e\+08 km2; expected no more than the Earth has, 1\.49e\+08",
+    ):
+        read_domain(path)
+    edit(path, "frac", ..., 0.37)
+    assert read_domain(path).ncells == 100
+
+
+def test_a_mask_between_sea_and_land_is_refused(tmp_path: Path) -> None:
+    path = write_domain(tmp_path / "domain.nc")
+    with netCDF4.Dataset(path, "r+") as d:
+        d.renameVariable("mask", "whole")
+        values = d["whole"][:].astype("f8")
+        values[1, 2] = 0.9999
+        d.createVariable("mask", "f8", ("nj", "ni"))[:] = values
+    with pytest.raises(
+        InputError, match=r"variable mask is 0\.9999 in 1 cells, first cell 7; expected 1 on land"
+    ):
+        read_domain(path)
 
 
 def test_a_faulty_domain_is_refused(tmp_path: Path) -> None:

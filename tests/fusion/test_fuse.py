@@ -373,6 +373,10 @@ def spoil_surface_grid(inputs: FusionInputs) -> None:
     edit(inputs.surface, lambda nc: nc["LATIXY"].__setitem__(slice(None), nc["LATIXY"][:] + 1.0))
 
 
+def spoil_percentages(inputs: FusionInputs) -> None:
+    edit(inputs.surface, lambda nc: nc["PCT_NATVEG"].__setitem__(slice(None), nc["PCT_NATVEG"][:] / 100.0))
+
+
 def spoil_variable(inputs: FusionInputs) -> None:
     edit(inputs.restart, lambda nc: nc.renameVariable("soil4p_vr", "soil4p"))
 
@@ -385,6 +389,7 @@ def spoil_variable(inputs: FusionInputs) -> None:
         (spoil_forcing_units, "TBOT"),
         (spoil_surface_units, "ORGANIC has units 'g/cm3'"),
         (spoil_surface_grid, "no partner"),
+        (spoil_percentages, "PCT_NATVEG, summed, is at most 0.9 in all cells: these are fractions"),
         (spoil_variable, "soil4p_vr"),
         (lambda inputs: inputs.forcing[0].unlink(), "does not exist"),
         (lambda inputs: inputs.history[0].rename(inputs.history[0].with_name("gone")), "does not exist"),

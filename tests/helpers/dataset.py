@@ -13,6 +13,7 @@ from phase_lib.config.targets import TargetSettings
 from phase_lib.elm.forcing import FORCING
 from phase_lib.elm.pools import POOL_VARIABLES
 from phase_lib.fusion.fuse import FusionInputs, fuse
+from tests.helpers.units import surface_units
 
 NPFT = 17
 MORTALITY = 10.0
@@ -181,7 +182,9 @@ def write_surface(path: Path, grid: Grid) -> Path:
         def put(name: str, values: np.ndarray, level: tuple[str, ...] = ()) -> None:
             full = np.full((*values.shape[1:], *shape), 0.0)
             full[..., j, i] = np.moveaxis(values, 0, -1)
-            nc.createVariable(name, "f8", (*level, "lsmlat", "lsmlon"))[:] = full
+            variable = nc.createVariable(name, "f8", (*level, "lsmlat", "lsmlon"))
+            variable.units = surface_units(name)
+            variable[:] = full
 
         cells = np.arange(grid.ncells, dtype=float)
         layers = cells[:, None] % 40 + np.arange(10)

@@ -17,6 +17,7 @@ import numpy as np
 
 from tests.helpers.dataset import Grid, write_params, write_restart, write_surface
 from tests.helpers.restarts import write_soil_parameters
+from tests.helpers.units import domain_units
 
 YEARS, FIRST_YEAR = 2, 1901
 DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -151,6 +152,7 @@ def write_domain(path: Path, lat: np.ndarray, lon: np.ndarray) -> Path:
         fields = {"yc": np.append(-80.0, lat), "xc": np.append(0.0, lon) % 360.0, "frac": mask, "mask": mask}
         for name, values in (fields | {"area": np.full(len(mask), 1.0e-3)}).items():
             variable = nc.createVariable(name, "i4" if name == "mask" else "f8", ("nj", "ni"))
+            variable.units = domain_units(name)
             variable[0] = values
     return path
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from tests.helpers.layouts import contents
 from tests.helpers.restarts import ORGANS, STAGES
+from tests.helpers.units import pool_units
 
 #: Every variable of a restart, by name.
 Held = Mapping[str, np.ndarray]
@@ -207,7 +208,9 @@ class Cells:
             d.createVariable("ood_flag", "i1", ("gridcell",))[:] = 0
             for name, values in self.values.items():
                 level = "levdecomp" if values.shape[1] == 10 else "natpft"
-                d.createVariable(name, "f8", ("gridcell", level))[:] = values
+                variable = d.createVariable(name, "f8", ("gridcell", level))
+                variable.units = pool_units(name)
+                variable[:] = values
         return path
 
     def rows(self, held: Held) -> list[int]:

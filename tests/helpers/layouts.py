@@ -222,3 +222,40 @@ def without_soil(source: Path, target: Path, *cells: int) -> Path:
         if name in held and level in gone
     }
     return relayout(source, target, rows, new)
+
+
+def squeezed(source: Path, target: Path, *dimensions: str) -> Path:
+    """A copy without dimensions of length one, as tools leave a file from which a point was taken."""
+    with netCDF4.Dataset(source) as old, netCDF4.Dataset(target, "w", format=old.data_model) as new:
+        for d in (old, new):
+            d.set_auto_maskandscale(False)
+        new.setncatts({name: old.getncattr(name) for name in old.ncattrs()})
+        for name, dimension in old.dimensions.items():
+            assert name not in dimensions or dimension.size == 1
+            if name not in dimensions:
+                new.createDimension(name, dimension.size)
+        for name, variable in old.variables.items():
+            kept = tuple(dim for dim in variable.dimensions if dim not in dimensions)
+            made = new.createVariable(name, variable.dtype, kept)
+            made.setncatts({key: variable.getncattr(key) for key in variable.ncattrs() if key[0] != "_"})
+            made[...] = np.asarray(variable[...]).reshape(made.shape)
+    return target
+
+
+def permuted(
+    path: Path, dimension: str, order: np.ndarray, coordinate: np.ndarray | None, units: str = ""
+) -> Path:
+    """Changes the order of the levels along a dimension, and says so in its coordinate."""
+    with netCDF4.Dataset(path, "r+") as d:
+        d.set_auto_maskandscale(False)
+        for name, variable in d.variables.items():
+            if dimension in variable.dimensions and name != dimension:
+                axis = variable.dimensions.index(dimension)
+                variable[...] = np.take(np.asarray(variable[...]), order, axis=axis)
+        if coordinate is not None:
+            if dimension not in d.variables:
+                d.createVariable(dimension, coordinate.dtype, (dimension,))
+            d[dimension][...] = coordinate[order]
+            if units:
+                d[dimension].units = units
+    return path

@@ -14,6 +14,8 @@ from typing import Literal
 import netCDF4
 import numpy as np
 
+from tests.helpers.units import surface_units
+
 F = {"cwd": 1.36917797, "soil3": 1.95557698, "soil4": 27.39589039}
 MORTALITY = 10.0
 CN = {"soil1": 12.0, "soil2": 12.0, "soil3": 10.0, "soil4": 10.0}
@@ -148,6 +150,8 @@ def write_surface(
         for name, value in {"PCT_SAND": 40.0, "PCT_CLAY": 20.0, "ORGANIC": 10.0}.items():
             d.createVariable(name, "f8", ("nlevsoi", "gridcell"))[:] = value
         d.createVariable("PCT_NAT_PFT", "f8", ("natpft", "gridcell"))[:] = 100.0 * cover.T
+        for name, variable in d.variables.items():
+            variable.units = surface_units(name)
     return path
 
 

@@ -20,6 +20,7 @@ from phase_lib.config.ood import OodSettings
 from phase_lib.elm.audit import audit_restart
 from phase_lib.elm.compare import compare_restarts
 from phase_lib.injection.inject import inject
+from tests.helpers.layouts import permuted, squeezed
 from tests.helpers.restarts import (
     CN,
     CP,
@@ -706,6 +707,123 @@ def test_wrong_units_are_refused(case: Case) -> None:
 def test_units_may_be_spelt_in_any_usual_way(case: Case, spelling: str) -> None:
     write_predictions(case, predicted(case), units={"soil3c_vr": spelling})
     assert case.run()["audit"]["errors"] == 0
+
+
+@pytest.mark.parametrize("spelling", ["g C m**-2", "gC m⁻²", "gc/m2", "g(C) m^-2"])
+def test_units_of_plants_may_be_spelt_in_any_usual_way(case: Case, spelling: str) -> None:
+    write_predictions(case, predicted(case), units={"deadstemc": spelling})
+    assert case.run(dry_run=True)["variables_changed"]["deadstemc"]["count"] > 0
+
+
+@pytest.mark.parametrize("name", ["soil3c_vr", "deadstemc", "tlai", "analogue_cwdc_vr"])
+def test_predictions_without_units_are_refused(case: Case, name: str) -> None:
+    values = predicted(case) | {"tlai": np.full((4, 17), 2.0)}
+    values |= {f"analogue_{pool}": array for pool, array in values.items()}
+    write_predictions(case, values, units={name: ""}, flags=np.array([0, 1, 0, 0]))
+    refuse(case, "predictions.nc", f"variable {name} has no attribute units", "expected", action="analogue")
+
+
+def test_predictions_in_other_amounts_are_refused_with_what_to_do(case: Case) -> None:
+    for units, factor in (("kgC m-3", "1000"), ("mgC/m^3", "0.001")):
+        write_predictions(case, predicted(case), units={"soil3c_vr": units})
+        refuse(case, f"soil3c_vr has units '{units}'", "'gC/m^3'", f"convert it: multiply it by {factor}")
+    write_predictions(case, predicted(case), units={"soil3c_vr": "gC/m^2"})
+    refuse(case, "soil3c_vr has units 'gC/m^2'", "'gC/m^3'")
+
+
+# -- coordinates of layers and PFTs -----------------------------------------------------------------------
+
+NODES_M = 0.025 * (np.exp(0.5 * (np.arange(1, 11) - 0.5)) - 1.0)
+
+
+@pytest.fixture(scope="module")
+def in_order(tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, bytes]:
+    """A case with predictions that take their own order of levels, and the restart that it comes to."""
+    case = case_in(tmp_path_factory.mktemp("order"), seed=11, cells=3)
+    write_predictions(case, predicted(case))
+    assert case.run()["more_below_than_above"] == []
+    return case, case.output.read_bytes()
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    layers=st.permutations(range(10)),
+    pfts=st.permutations(range(17)),
+    named_by=st.sampled_from(["number", "place", "depth", "cm"]),
+)
+def test_levels_in_any_order_with_their_coordinate_come_to_the_same_restart(
+    in_order: tuple[Case, bytes], layers: list[int], pfts: list[int], named_by: str
+) -> None:
+    case, right = in_order
+    write_predictions(case, predicted(case))
+    names = {"number": np.arange(1, 11), "place": np.arange(10), "depth": NODES_M, "cm": 100.0 * NODES_M}
+    assert case.predictions is not None
+    units = {"depth": "m", "cm": "cm"}.get(named_by, "")
+    permuted(case.predictions, "levdecomp", np.array(layers), names[named_by], units)
+    permuted(case.predictions, "natpft", np.array(pfts), np.arange(17))
+    assert case.run()["more_below_than_above"] == []
+    assert case.output.read_bytes() == right
+
+
+@pytest.mark.parametrize(
+    ("dimension", "coordinate", "words"),
+    [
+        (
+            "levdecomp",
+            np.arange(2, 12),
+            "coordinate levdecomp does not name ELM's soil layers: 2, 3, ..., 11",
+        ),
+        ("levdecomp", np.array([0.01, 0.04, 0.09, 0.16, 0.26, 0.4, 0.58, 0.8, 1.06, 1.36]), "soil layers"),
+        ("levdecomp", np.repeat(np.arange(1, 6), 2), "coordinate levdecomp"),
+        ("natpft", np.arange(1, 18), "coordinate natpft does not name ELM's PFTs: 1, 2, ..., 17"),
+        ("natpft", np.zeros(17), "coordinate natpft"),
+    ],
+)
+def test_other_levels_are_refused_by_name(
+    case: Case, dimension: str, coordinate: np.ndarray, words: str
+) -> None:
+    path = write_predictions(case, predicted(case))
+    permuted(path, dimension, np.arange(len(coordinate)), coordinate)
+    refuse(case, "predictions.nc", words)
+
+
+def test_soil_with_more_below_than_above_in_every_cell_is_told(case: Case, caplog: Any) -> None:
+    """Upside down without a coordinate that says so: nothing is certain, but it is worth a word."""
+    values = predicted(case)
+    falling = 100.0 * np.exp(-0.4 * np.arange(10)) * np.ones((4, 1))
+    for name in ("soil3c_vr", "soil4c_vr", "cwdc_vr"):
+        values[name] = falling
+    values["soil4c_vr"] = falling[:, ::-1]
+    values["cwdc_vr"] = np.concatenate([falling[:1], falling[1:, ::-1]])  # one cell as it should be
+    write_predictions(case, values)
+    with caplog.at_level("WARNING", logger="phase"):
+        report = case.run(dry_run=True)
+    assert report["more_below_than_above"] == ["soil4c_vr"]
+    assert any("soil4c_vr: more carbon in the lower half" in text for text in caplog.messages)
+
+
+# -- a single point ---------------------------------------------------------------------------------------
+
+
+def test_a_single_point_whose_files_have_lost_their_dimension_is_injected_alike(tmp_path: Path) -> None:
+    case = case_in(tmp_path / "listed", seed=5, cells=1)
+    path = write_predictions(case, predicted(case))
+    case.run()
+    right = case.output.read_bytes()
+    surface = squeezed(case.world.surface, tmp_path / "surface.nc", "gridcell")
+    case.predictions = squeezed(path, tmp_path / "point.nc", "gridcell")
+    case.run(surface=surface)
+    assert case.output.read_bytes() == right
+    permuted(case.predictions, "levdecomp", np.arange(10)[::-1], np.arange(1, 11))
+    case.run(surface=surface)
+    assert case.output.read_bytes() == right
+
+
+def test_a_point_is_no_prediction_for_several_cells(case: Case, tmp_path: Path) -> None:
+    one = case_in(tmp_path / "one", seed=11, cells=1)
+    path = write_predictions(one, predicted(one))
+    case.predictions = squeezed(path, tmp_path / "point.nc", "gridcell")
+    refuse(case, "of 4 cells have no partner among its 1 predicted cells")
 
 
 def test_predictions_in_ad_space_are_refused(case: Case) -> None:

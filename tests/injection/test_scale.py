@@ -226,6 +226,7 @@ def test_an_analogue_is_needed_in_flagged_cells_alone(files: InjectionFiles, tmp
         d["ood_flag"][4] = 1
         for name in (*PREDICTED_PATCH, *PREDICTED_LAYER):
             analogue = d.createVariable(f"analogue_{name}", "f8", d[name].dimensions, fill_value=np.nan)
+            analogue.units = d[name].units
             analogue[4] = np.full(17, 50.0) if name in PREDICTED_PATCH else d[name][7]
             d[name][4] = np.nan
     run(made, tmp_path / "out.nc", action="analogue")

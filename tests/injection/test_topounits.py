@@ -303,6 +303,7 @@ def test_proportions_that_are_lost_are_counted_in_the_sidecar(world: World, tmp_
     predictions, values = predictions_of(world.restart, tmp_path / "predictions.nc")
     with netCDF4.Dataset(predictions, "a") as d:
         d.createVariable("litr1c_vr", "f8", ("gridcell", "levdecomp"))[:] = values["litr2c_vr"]
+        d["litr1c_vr"].units = "gC/m^3"
     report = run(world, world.restart, predictions, tmp_path / "out.nc")
     assert report["clipped"]["litr1c_vr: parts of a cell too unlike, all get the prediction"] == 10
     after = raw(tmp_path / "out.nc", "litr1c_vr")

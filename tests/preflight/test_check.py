@@ -31,6 +31,7 @@ from tests.helpers.domain_files import (
 from tests.helpers.layouts import divided, without_soil
 from tests.helpers.restarts import edit, hide, raw, write_surface
 from tests.helpers.restarts import make_world as make_restart
+from tests.helpers.units import domain_units
 
 CELLS = 12
 
@@ -313,7 +314,9 @@ def test_a_surface_grid_whose_land_the_domain_file_masks_is_sound(
             mask[(lat == y) & (lon == x)] = 1
         fields = {"yc": lat, "xc": lon, "frac": mask, "mask": mask, "area": np.full(lat.shape, 1.0e-3)}
         for name, values in fields.items():
-            nc.createVariable(name, "i4" if name == "mask" else "f8", ("nj", "ni"))[:] = values
+            variable = nc.createVariable(name, "i4" if name == "mask" else "f8", ("nj", "ni"))
+            variable.units = domain_units(name)
+            variable[:] = values
     outcome = check("--config", config(tmp_path, part.section()))
     assert (outcome.code, outcome.lines) == (0, [])
 
