@@ -328,6 +328,7 @@ def test_damage_within_a_netcdf4_file_names_the_variable(
             new.createDimension(name, dimension.size)
         for name, variable in old.variables.items():
             copy = new.createVariable(name, variable.dtype, variable.dimensions, fletcher32=True)
+            copy.setncatts(variable.__dict__)
             copy[...] = variable[...]
             sums[name] = np.ma.getdata(variable[...]).tobytes()
     content = (at / "summed.nc").read_bytes()
