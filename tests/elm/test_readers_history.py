@@ -842,9 +842,9 @@ def test_layers_are_sorted_by_their_coordinate(
 @pytest.mark.parametrize(
     ("coordinate", "size", "words"),
     [
-        (np.linspace(0.01, 8.0, 15), 15, "levdcmp holds 0.01, 0.5807 to 8 m; expected ELM's 15 layers"),
-        (ZSOI * 10.0, 15, "levdcmp holds 0.071"),
-        (np.repeat(ZSOI[0], 15), 15, "levdcmp holds"),
+        (np.linspace(0.01, 8.0, 15), 15, "coordinate levdcmp does not name ELM's soil layers: 0.01, "),
+        (ZSOI * 10.0, 15, "coordinate levdcmp does not name ELM's soil layers: 0.071"),
+        (np.repeat(ZSOI[0], 15), 15, "coordinate levdcmp does not name ELM's soil layers"),
         (None, 25, "dimension levdcmp has 25 layers"),
     ],
 )
