@@ -261,6 +261,28 @@ def forcing(
     )
 
 
+@phase.command("compare-forcing")
+@click.option("--restart", type=FILE, required=True, help="Restart at the end of the cycle to compare.")
+@click.option("--history", required=True, multiple=True, help="History that covers it; names or patterns.")
+@click.option(
+    "--forcing",
+    required=True,
+    multiple=True,
+    help="Monthly means made by `phase forcing`; names or patterns.",
+)
+@click.option("--accept", is_flag=True, help="Record a difference and go on.")
+@click.option("--output", type=OUTPUT, required=True, help="JSON of what was compared.")
+@stage
+def compare_forcing(
+    restart: Path, history: tuple[str, ...], forcing: tuple[str, ...], accept: bool, output: Path
+) -> None:
+    """Compares reduced forcing with the forcing fields of the history: with what the model saw."""
+    from phase_lib.base.files import matching_files
+    from phase_lib.fusion.forcing_seen import compare_forcing as run
+
+    run(restart, matching_files(history), matching_files(forcing), output, accept=accept)
+
+
 @phase.command("run-segment")
 @click.option("--case", required=True, help="Name of the run; restart and history are named after it.")
 @click.option("--mode", type=click.Choice(["ad", "normal"]), required=True, help="Spin-up mode.")

@@ -136,6 +136,15 @@ def _domain_lines(domain: DomainSummary) -> Iterator[str]:
         yield f"history: {domain.history}"
     if forcing is not None:
         yield from _forcing(forcing)
+    if domain.forcing_seen:
+        yield (
+            "forcing, once reduced, is compared with the history: "
+            f"{', '.join(_seen(name, fields) for name, fields in domain.forcing_seen.items())}"
+        )
+    yield from (
+        f"forcing not compared with the history: {', '.join(names)}; {why}"
+        for why, names in _by_reason(domain.forcing_unseen).items()
+    )
     if domain.reference is not None:
         yield f"reference {_restart(domain.reference)}"
     if domain.reference_ad is not None:
@@ -147,6 +156,18 @@ def _domain_lines(domain: DomainSummary) -> Iterator[str]:
     if domain.target and restart is not None:
         name = Path(restart.file).name
         yield f"to be written: {name} in normal mode, {_size(restart.bytes)}, {restart.flavour}"
+
+
+def _seen(name: str, fields: str) -> str:
+    return name if name == fields else f"{name} ({fields})"
+
+
+def _by_reason(unseen: dict[str, str]) -> dict[str, list[str]]:
+    """Why some variables are not compared -> which."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in unseen.items():
+        reasons.setdefault(why, []).append(name)
+    return reasons
 
 
 def _restart(restart: RestartSummary) -> str:
