@@ -6,7 +6,7 @@ the cycle too: on every cell for single months that are off, on some cells for y
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,32 +150,36 @@ class _Sources:
         for first in range(0, len(self.row), most):
             yield slice(first, min(first + most, len(self.row)))
 
-    def seen(self, recipe: Recipe, group: slice) -> np.ndarray:
-        """Means of the history in intervals that follow each other (interval, gridcell)."""
+    def seen(self, recipes: Mapping[str, Recipe], group: slice) -> dict[str, np.ndarray]:
+        """Means of the history in intervals that follow each other: variable -> (interval, gridcell)."""
         intervals = self.intervals
-        total = np.zeros((len(intervals.months[group]), len(self.row)))
-        for samples, values in self._samples(recipe, group):
+        total = {name: np.zeros((len(intervals.months[group]), len(self.row))) for name in recipes}
+        for name, samples, values in self._samples(recipes, group):
             for number in np.unique(intervals.of_sample[samples]):
                 here = intervals.of_sample[samples] == number
-                total[number - group.start] += intervals.weight[samples[here]] @ values[here]
-        return total / intervals.days[group, None]
+                total[name][number - group.start] += intervals.weight[samples[here]] @ values[here]
+        return {name: values / intervals.days[group, None] for name, values in total.items()}
 
-    def seen_mean(self, recipe: Recipe) -> np.ndarray:
-        """Mean of the history over all intervals (gridcell)."""
-        intervals, total = self.intervals, np.zeros(len(self.row))
-        for samples, values in self._samples(recipe, slice(0, len(intervals))):
-            total += intervals.weight[samples] @ values
-        return total / intervals.days.sum()
+    def seen_means(self, recipes: Mapping[str, Recipe]) -> dict[str, np.ndarray]:
+        """Means of the history over all intervals: variable -> (gridcell)."""
+        intervals = self.intervals
+        total = {name: np.zeros(len(self.row)) for name in recipes}
+        for name, samples, values in self._samples(recipes, slice(0, len(intervals))):
+            total[name] += intervals.weight[samples] @ values
+        return {name: values / intervals.days.sum() for name, values in total.items()}
 
-    def _samples(self, recipe: Recipe, group: slice) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Samples of each field of a sum, a few at a time, on the cells of the pieces."""
+    def _samples(
+        self, recipes: Mapping[str, Recipe], group: slice
+    ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Samples of the fields of some variables, a few at a time, on the cells of the pieces."""
         wanted = (self.intervals.of_sample >= group.start) & (self.intervals.of_sample < group.stop)
-        units = {source: INPUTS[source][0] for source in recipe.inputs}
-        for name, samples, values in self.history.fields(units, wanted):
+        variable = {source: name for name, recipe in recipes.items() for source in recipe.inputs}
+        units = {source: INPUTS[source][0] for source in variable}
+        for source, samples, values in self.history.fields(units, wanted):
             if values.ndim != 2:
                 path = self.history.sample_paths[int(samples[0])]
-                raise InputError(path, f"variable {name} has levels", expected="one value for each cell")
-            yield samples, values[:, self.row]
+                raise InputError(path, f"variable {source} has levels", expected="one value for each cell")
+            yield variable[source], samples, values[:, self.row]
 
     def forcing_mean(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Mean of the forcing over all intervals (gridcell), and how many cells have 0 all year (year)."""
@@ -232,7 +236,7 @@ def compare_forcing(
             years = f"{header.year - pieces.years:04d} to {header.year - 1:04d}"
             lacking |= dict.fromkeys(recipes, f"the history covers no month of the model years {years}")
             recipes = {}
-        compared = [_compare(sources, name, recipe) for name, recipe in recipes.items()]
+        compared = _compare(sources, recipes)
         found = [difference for each in compared if (difference := each.difference()) is not None]
         if found and not accept:
             raise _refusal(sources, found)
@@ -283,13 +287,34 @@ def _sources(header: RestartHeader, history: History, pieces: MonthlyPieces) -> 
     return _Sources(pieces, history, row, intervals, at_point)
 
 
-def _compare(sources: _Sources, name: str, recipe: Recipe) -> Compared:
-    """Forcing and history of one variable."""
-    intervals, allowed = sources.intervals, sources.allowed(name)
-    (forcing, empty), seen = sources.forcing_mean(name), sources.seen_mean(recipe)
-    means = Means(forcing, seen, allowed.of_means(forcing, seen, float(intervals.days.sum())), empty)
-    course = _course(sources, recipe, allowed, means) if len(intervals) > 1 else None
-    return Compared(sources.pieces, str(recipe), allowed, means, course, intervals.model_year)
+def _compare(sources: _Sources, recipes: Mapping[str, Recipe]) -> list[Compared]:
+    """Forcing and history of all variables that the history has."""
+    intervals, model_year = sources.intervals, sources.intervals.model_year
+    if not recipes:
+        return []
+    allowed, means = {name: sources.allowed(name) for name in recipes}, {}
+    for name, seen in sources.seen_means(recipes).items():
+        forcing, empty = sources.forcing_mean(name)
+        limit = allowed[name].of_means(forcing, seen, float(intervals.days.sum()))
+        means[name] = Means(forcing, seen, limit, empty)
+    courses: dict[str, Course] = {}
+    if len(intervals) > 1:
+        # As many variables together as may be held: each opens all files of the history.
+        together = max(1, _HELD_BYTES // (8 * len(sources.row) * len(intervals)))
+        names = list(recipes)
+        for first in range(0, len(names), together):
+            followed = {
+                name: _Follower(sources, allowed[name], means[name])
+                for name in names[first : first + together]
+            }
+            for group in intervals.groups(len(sources.row) * len(followed)):
+                for name, seen in sources.seen({name: recipes[name] for name in followed}, group).items():
+                    followed[name].take(group, seen)
+            courses |= {name: follower.course() for name, follower in followed.items()}
+    return [
+        Compared(sources.pieces, str(recipe), allowed[name], means[name], courses.get(name), model_year)
+        for name, recipe in recipes.items()
+    ]
 
 
 def _plain(compared: Compared) -> dict[str, Any]:
@@ -320,55 +345,79 @@ def _plain(compared: Compared) -> dict[str, Any]:
     }
 
 
-def _course(sources: _Sources, recipe: Recipe, allowed: Allowed, means: Means) -> Course:
-    """A variable interval by interval: on all cells for the worst, on some for the order of the years."""
-    intervals, name, ncells = sources.intervals, allowed.name, len(sources.row)
-    some = np.unique(np.append(np.linspace(0, ncells - 1, min(ncells, _SOME_CELLS)).astype(int), means.worst))
-    scale, usual, peak, kept = means.scale, np.zeros(ncells), np.full((6, ncells), -1.0), []
-    for group in intervals.groups(ncells):
+class _Follower:
+    """Follows a variable by intervals: on all cells for the worst, on some for the order of the years.
+
+    Args:
+        sources: forcing and history.
+        allowed: tolerance of the variable.
+        means: over the cycle.
+    """
+
+    def __init__(self, sources: _Sources, allowed: Allowed, means: Means) -> None:
+        ncells = len(sources.row)
+        self._sources, self._allowed, self._means, self._scale = sources, allowed, means, means.scale
+        some = np.linspace(0, ncells - 1, min(ncells, _SOME_CELLS)).astype(int)
+        self._some = np.unique(np.append(some, means.worst))
+        self._kept: list[np.ndarray] = []
+        self._usual = np.zeros(ncells)
+        # Excess, interval, difference, forcing, history and limit where a cell differs most.
+        self._peak = np.full((6, ncells), -1.0)
+
+    def take(self, group: slice, seen: np.ndarray) -> None:
+        """Takes means of the history in intervals that follow each other (interval, gridcell)."""
+        intervals, name = self._sources.intervals, self._allowed.name
         months, days = intervals.months[group], intervals.days[group]
-        seen = sources.seen(recipe, group)
-        kept.append(seen[:, some])
-        for cells in sources.blocks(months[-1].stop - months[0].start):
-            forcing, expected = sources.forcing(name, months, cells), seen[:, cells] * scale[cells]
-            limit = allowed.on(cells).of_course(forcing, expected, days, means.forcing[cells], scaled=True)
+        self._kept.append(seen[:, self._some])
+        for cells in self._sources.blocks(months[-1].stop - months[0].start):
+            forcing, expected = (
+                self._sources.forcing(name, months, cells),
+                seen[:, cells] * self._scale[cells],
+            )
+            limit = self._allowed.on(cells).of_course(
+                forcing, expected, days, self._means.forcing[cells], scaled=True
+            )
             apart = np.abs(forcing - expected)
-            usual[cells] += apart.sum(axis=0) / len(intervals)
+            self._usual[cells] += apart.sum(axis=0) / len(intervals)
             excess = apart / np.maximum(limit, _TINY)
-            most, column = np.argmax(excess, axis=0), np.arange(excess.shape[1])
-            at = most, column
+            most = np.argmax(excess, axis=0)
+            at = most, np.arange(excess.shape[1])
             found = np.stack(
                 [excess[at], most + group.start, apart[at], forcing[at], seen[:, cells][at], limit[at]]
             )
-            peak[:, cells] = np.where(found[0] > peak[0, cells], found, peak[:, cells])
-    _, interval, apart, forcing, seen, limit = peak
-    size = np.maximum(np.abs(forcing), np.abs(seen * scale)) + np.abs(means.forcing)
-    limit = allowed.of_peaks(limit, size, usual)
-    excess = apart / np.maximum(limit, _TINY)
-    cell = int(np.argmax(excess))
-    worst = Worst(
-        int(interval[cell]),
-        cell,
-        float(forcing[cell]),
-        float(seen[cell]),
-        float(limit[cell]),
-        float(excess[cell]),
-        int(np.count_nonzero(excess > 1.0)),
-    )
-    whole = [gather(variable, some) for variable in sources.pieces.on_file(name)]
-    series = sources.pieces.in_model_years(np.concatenate(whole, axis=1))
-    series = np.roll(series, -12 * (intervals.model_year - 1), axis=1)
-    weights = _weights(intervals.months, range(series.shape[1]))
-    return Course(
-        intervals.model_year,
-        intervals.months,
-        intervals.days,
-        worst,
-        some,
-        series,
-        weights,
-        np.concatenate(kept),
-    )
+            self._peak[:, cells] = np.where(found[0] > self._peak[0, cells], found, self._peak[:, cells])
+
+    def course(self) -> Course:
+        """The course, once all intervals were taken."""
+        intervals, pieces = self._sources.intervals, self._sources.pieces
+        whole = [gather(variable, self._some) for variable in pieces.on_file(self._allowed.name)]
+        series = pieces.in_model_years(np.concatenate(whole, axis=1))
+        return Course(
+            intervals.model_year,
+            intervals.months,
+            intervals.days,
+            self._worst(),
+            self._some,
+            np.roll(series, -12 * (intervals.model_year - 1), axis=1),
+            _weights(intervals.months, range(series.shape[1])),
+            np.concatenate(self._kept),
+        )
+
+    def _worst(self) -> Worst:
+        _, interval, apart, forcing, seen, limit = self._peak
+        size = np.maximum(np.abs(forcing), np.abs(seen * self._scale)) + np.abs(self._means.forcing)
+        limit = self._allowed.of_peaks(limit, size, self._usual)
+        excess = apart / np.maximum(limit, _TINY)
+        cell = int(np.argmax(excess))
+        return Worst(
+            int(interval[cell]),
+            cell,
+            float(forcing[cell]),
+            float(seen[cell]),
+            float(limit[cell]),
+            float(excess[cell]),
+            int(np.count_nonzero(excess > 1.0)),
+        )
 
 
 def _line(sources: _Sources, difference: Difference) -> str:
