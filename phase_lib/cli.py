@@ -825,6 +825,13 @@ _BY_SPLIT = (click.Choice(["random", "block"]), FILE)
 @click.option(
     "--training", type=_BY_SPLIT, multiple=True, metavar="KIND FILE", help="history.csv of a training."
 )
+@click.option(
+    "--forcing",
+    type=(str, FILE),
+    multiple=True,
+    metavar="DOMAIN FILE",
+    help="What `phase compare-forcing` wrote.",
+)
 @click.option("--experiments", type=FILE, help="comparison.json of `phase compare-experiments`.")
 @click.option("--benchmarks", type=FILE, help="Directory of the stages' benchmark tables.")
 @click.option("--slurm-jobs", type=FILE, help="Directory of the notes of the run's SLURM jobs.")
@@ -841,6 +848,7 @@ def report(
     split: Sequence[tuple[str, Path]],
     test: Sequence[tuple[str, Path]],
     training: Sequence[tuple[str, Path]],
+    forcing: Sequence[tuple[str, Path]],
     experiments: Path | None,
     benchmarks: Path | None,
     slurm_jobs: Path | None,
@@ -877,6 +885,7 @@ def report(
         splits=dict(split),
         tests=dict(test),
         training=dict(training),
+        forcing=dict(forcing),
         experiments=experiments,
         benchmarks=benchmarks,
         slurm_jobs=slurm_jobs,

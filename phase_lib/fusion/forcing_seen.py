@@ -267,15 +267,25 @@ def summary_line(content: dict[str, Any]) -> str:
     """What a comparison came to, in one sentence."""
     names, lacking = list(content["variables"]), content["not_compared"]
     first, last = content["model_years"]
-    said = f"the forcing of the model years {first:04d} to {last:04d} was not compared with the history"
     if names:
         count = len(content["differences"])
         outcome = f"{count} of them differ, which was accepted" if count else "all agree"
-        said = (
-            f"compared with the history over the model years {first:04d} to {last:04d}: "
+        order = f" in {content['intervals']} intervals" if content["intervals"] > 1 else ", means alone"
+        said = [
+            f"compared with the history over the model years {first:04d} to {last:04d}{order}: "
             f"{', '.join(names)}; {outcome}"
-        )
-    return said + "".join(f"; {name} not compared: {why}" for name, why in lacking.items())
+        ]
+    else:
+        said = ["not compared with the history"]
+    return "; ".join([*said, *(f"{', '.join(names)}: {why}" for why, names in by_reason(lacking).items())])
+
+
+def by_reason(lacking: Mapping[str, str]) -> dict[str, list[str]]:
+    """Why some variables are not compared -> which."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in lacking.items():
+        reasons.setdefault(why, []).append(name)
+    return reasons
 
 
 def _sources(header: RestartHeader, history: History, pieces: MonthlyPieces) -> _Sources:

@@ -60,6 +60,10 @@ class HistorySummary:
     end_year: float
     fields: int
 
+    def within(self, years: int) -> bool:
+        """True where so many years have several samples."""
+        return self.samples * years > 1.5 * (self.end_year - self.first_year)
+
     def __str__(self) -> str:
         return (
             f"{_date(self.first_year)} to {_date(self.end_year)}, {self.samples} samples in "

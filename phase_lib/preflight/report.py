@@ -12,6 +12,7 @@ from phase_lib.config.domains import EMBEDDED
 from phase_lib.config.preflight import Acceptable
 from phase_lib.config.root import WorkflowConfig
 from phase_lib.elm.constants import DAYS_PER_MONTH, SPINUP_AD
+from phase_lib.fusion.forcing_seen import by_reason
 from phase_lib.preflight.disk import Disk, expected_cells
 from phase_lib.preflight.domain import DomainSummary
 from phase_lib.preflight.facts import RestartSummary
@@ -136,15 +137,7 @@ def _domain_lines(domain: DomainSummary) -> Iterator[str]:
         yield f"history: {domain.history}"
     if forcing is not None:
         yield from _forcing(forcing)
-    if domain.forcing_seen:
-        yield (
-            "forcing, once reduced, is compared with the history: "
-            f"{', '.join(_seen(name, fields) for name, fields in domain.forcing_seen.items())}"
-        )
-    yield from (
-        f"forcing not compared with the history: {', '.join(names)}; {why}"
-        for why, names in _by_reason(domain.forcing_unseen).items()
-    )
+    yield from _forcing_seen(domain)
     if domain.reference is not None:
         yield f"reference {_restart(domain.reference)}"
     if domain.reference_ad is not None:
@@ -158,16 +151,23 @@ def _domain_lines(domain: DomainSummary) -> Iterator[str]:
         yield f"to be written: {name} in normal mode, {_size(restart.bytes)}, {restart.flavour}"
 
 
+def _forcing_seen(domain: DomainSummary) -> Iterator[str]:
+    """Which forcing the run compares with what the model saw, and which it cannot."""
+    if domain.forcing_seen:
+        fields = ", ".join(_seen(name, made_of) for name, made_of in domain.forcing_seen.items())
+        yield f"forcing that is compared with the history once it is reduced: {fields}"
+        history, forcing = domain.history, domain.forcing
+        if history is not None and forcing is not None and not history.within(forcing.years):
+            yield (
+                "the order of its years (align_year) is not compared: the history is one mean, and it takes "
+                "monthly or annual ones"
+            )
+    for why, names in by_reason(domain.forcing_unseen).items():
+        yield f"forcing that is not compared with the history: {', '.join(names)}; {why}"
+
+
 def _seen(name: str, fields: str) -> str:
     return name if name == fields else f"{name} ({fields})"
-
-
-def _by_reason(unseen: dict[str, str]) -> dict[str, list[str]]:
-    """Why some variables are not compared -> which."""
-    reasons: dict[str, list[str]] = {}
-    for name, why in unseen.items():
-        reasons.setdefault(why, []).append(name)
-    return reasons
 
 
 def _restart(restart: RestartSummary) -> str:
