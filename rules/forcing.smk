@@ -41,13 +41,16 @@ rule reduce_forcing:
 
 
 # Before anything is made of the forcing: is it what the model saw, as the history of the same years says?
+FORCING_SEEN = f"{RUN}/forcing/{{domain}}/comparison.json"
+
+
 rule compare_forcing:
     input:
         restart=of_domain("restart"),
         history=of_domain("history"),
         forcing=lambda wildcards: forcing_pieces(wildcards.domain),
     output:
-        comparison=f"{RUN}/forcing/{{domain}}/comparison.json",
+        comparison=FORCING_SEEN,
     log:
         log_file("compare_forcing-{domain}"),
     benchmark:

@@ -11,7 +11,7 @@ rule fuse_records:
         params=of_domain("params"),
         forcing=lambda wildcards: forcing_pieces(wildcards.domain),
         # Only that it holds: records are not made anew with it.
-        comparison=ancient(rules.compare_forcing.output.comparison),
+        comparison=ancient(FORCING_SEEN),
         reference_restart=of_domain("reference_restart"),
         reference_history=of_domain("reference_history"),
         reference_ad_restart=of_domain("reference_ad_restart"),

@@ -10,7 +10,7 @@ rule write_report:
         splits=expand(f"{DATASET}/split_{{split}}.nc", split=SPLITS),
         tests=expand(f"{RUN}/predictions/test_{{split}}.nc", split=SPLITS),
         training=expand(f"{RUN}/surrogate/{{split}}/history.csv", split=SPLITS),
-        forcing=expand(rules.compare_forcing.output.comparison, domain=USED),
+        forcing=expand(FORCING_SEEN, domain=USED),
         experiments=COMPARISON,
         cells=rules.join_records.output.cells,
         cleaning=rules.join_records.output.cleaning,

@@ -34,6 +34,8 @@ from phase_lib.fusion.sources import history_rows
 _SLACK_DAYS = 0.1
 #: Values of forcing or history that are held at once, bytes; at least one interval of all cells.
 _HELD_BYTES = 1 << 27
+#: Arrays of the size of a block that are held while it is compared.
+_AT_A_TIME = 8
 #: Cells on which years in another order are looked for.
 _SOME_CELLS = 512
 #: Where nothing is allowed, nothing else is divided by.
@@ -145,8 +147,8 @@ class _Sources:
         return _weights(months, range(first, end)) @ values.T
 
     def blocks(self, months: int) -> Iterator[slice]:
-        """Cells of which so many months may be held."""
-        most = max(1, _HELD_BYTES // (16 * months))
+        """Cells of which so many months may be held, with what is reckoned from them."""
+        most = max(1, _HELD_BYTES // (_AT_A_TIME * 8 * months))
         for first in range(0, len(self.row), most):
             yield slice(first, min(first + most, len(self.row)))
 
