@@ -1,7 +1,7 @@
 """How far the reduced forcing may lie from the forcing fields of the model's history.
 
-Measured on a real run of 24 cells (3-hourly forcing of 20 years that DATM copied, hourly model steps), forcing
-against the 20-year mean and the monthly tape of the history, the largest differences:
+Measured on a real run of 24 cells (3-hourly forcing of 20 years that DATM copied, hourly steps of the model),
+forcing against the 20-year mean and the monthly tape of the history, the largest differences:
 
                                       TBOT    PSRF    QBOT    FLDS    FSDS      rain
     cycle means                       2e-7    4e-8    2e-6    9e-7    4 to 9 %  2e-5
@@ -52,6 +52,8 @@ TOLERANCES: dict[str, Tolerance] = {
     "PRECTmms": Tolerance(share=1e-3, course=1e-3, step=0.006, away=0.85, median=0.35),
     "TBOT": Tolerance(share=1e-4, course=1e-4, step=30.0, away=0.06, median=0.01),
 }
+#: Step of the forcing that shares were measured with; they grow with longer ones.
+MEASURED_STEP_DAYS = 3.0 / 24.0
 #: Share of a mean of humidity that was reckoned from relative humidity or dew point.
 DERIVED_SHARE = 0.02
 #: Median misfit of courses, where forcing points lie at the cells and elsewhere; other years have some 1.4.
@@ -126,7 +128,8 @@ class Allowed:
         return np.where(self.at_point, limit, away)
 
     def _at_point(self, share: float) -> float:
-        return max(share, DERIVED_SHARE if self.derived else 0.0)
+        coarser = max(1.0, self.step_days / MEASURED_STEP_DAYS)
+        return min(max(share * coarser, DERIVED_SHARE if self.derived else 0.0), self.tolerance.away)
 
     def _shares(self, share: float) -> np.ndarray:
         return np.where(self.at_point, self._at_point(share), self.tolerance.away)
