@@ -261,6 +261,28 @@ def forcing(
     )
 
 
+@phase.command("compare-forcing")
+@click.option("--restart", type=FILE, required=True, help="Restart at the end of the cycle to compare.")
+@click.option("--history", required=True, multiple=True, help="History that covers it; names or patterns.")
+@click.option(
+    "--forcing",
+    required=True,
+    multiple=True,
+    help="Monthly means made by `phase forcing`; names or patterns.",
+)
+@click.option("--accept", is_flag=True, help="Record a difference and go on.")
+@click.option("--output", type=OUTPUT, required=True, help="JSON of what was compared.")
+@stage
+def compare_forcing(
+    restart: Path, history: tuple[str, ...], forcing: tuple[str, ...], accept: bool, output: Path
+) -> None:
+    """Compares reduced forcing with the forcing fields of the history: with what the model saw."""
+    from phase_lib.base.files import matching_files
+    from phase_lib.fusion.forcing_seen import compare_forcing as run
+
+    run(restart, matching_files(history), matching_files(forcing), output, accept=accept)
+
+
 @phase.command("run-segment")
 @click.option("--case", required=True, help="Name of the run; restart and history are named after it.")
 @click.option("--mode", type=click.Choice(["ad", "normal"]), required=True, help="Spin-up mode.")
@@ -807,6 +829,13 @@ _BY_SPLIT = (click.Choice(["random", "block"]), FILE)
 @click.option(
     "--training", type=_BY_SPLIT, multiple=True, metavar="KIND FILE", help="history.csv of a training."
 )
+@click.option(
+    "--forcing",
+    type=(str, FILE),
+    multiple=True,
+    metavar="DOMAIN FILE",
+    help="What `phase compare-forcing` wrote.",
+)
 @click.option("--experiments", type=FILE, help="comparison.json of `phase compare-experiments`.")
 @click.option("--benchmarks", type=FILE, help="Directory of the stages' benchmark tables.")
 @click.option("--slurm-jobs", type=FILE, help="Directory of the notes of the run's SLURM jobs.")
@@ -823,6 +852,7 @@ def report(
     split: Sequence[tuple[str, Path]],
     test: Sequence[tuple[str, Path]],
     training: Sequence[tuple[str, Path]],
+    forcing: Sequence[tuple[str, Path]],
     experiments: Path | None,
     benchmarks: Path | None,
     slurm_jobs: Path | None,
@@ -859,6 +889,7 @@ def report(
         splits=dict(split),
         tests=dict(test),
         training=dict(training),
+        forcing=dict(forcing),
         experiments=experiments,
         benchmarks=benchmarks,
         slurm_jobs=slurm_jobs,

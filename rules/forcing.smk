@@ -38,3 +38,32 @@ rule reduce_forcing:
         " --domain {input.domain:q} --variables {params.variables} --align-year {params.align_year}"
         " --first-year {wildcards.first} --years {params.years} --limit-km {params.limit_km}"
         " --output {output.monthly:q} --workers {threads} --log {log:q}"
+
+
+# Before anything is made of the forcing: is it what the model saw, as the history of the same years says?
+FORCING_SEEN = f"{RUN}/forcing/{{domain}}/comparison.json"
+
+
+rule compare_forcing:
+    input:
+        restart=of_domain("restart"),
+        history=of_domain("history"),
+        forcing=lambda wildcards: forcing_pieces(wildcards.domain),
+    output:
+        comparison=FORCING_SEEN,
+    log:
+        log_file("compare_forcing-{domain}"),
+    benchmark:
+        benchmark_file("compare_forcing-{domain}")
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        # Patterns: a shell takes no command line with thousands of names.
+        history=of_domain("history_patterns"),
+        accept="--accept" if "forcing_history" in CONFIG.preflight.accept else "",
+        code=code_hash("fusion/forcing_seen"),
+    message:
+        "comparing the forcing of {wildcards.domain} with what the model saw"
+    shell:
+        "phase compare-forcing --restart {input.restart:q} --history {params.history:q}"
+        " --forcing {input.forcing:q} {params.accept} --output {output.comparison:q} --log {log:q}"

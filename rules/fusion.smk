@@ -10,6 +10,8 @@ rule fuse_records:
         surface=of_domain("surface"),
         params=of_domain("params"),
         forcing=lambda wildcards: forcing_pieces(wildcards.domain),
+        # Only that it holds: records are not made anew with it.
+        comparison=ancient(FORCING_SEEN),
         reference_restart=of_domain("reference_restart"),
         reference_history=of_domain("reference_history"),
         reference_ad_restart=of_domain("reference_ad_restart"),

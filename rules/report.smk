@@ -10,6 +10,7 @@ rule write_report:
         splits=expand(f"{DATASET}/split_{{split}}.nc", split=SPLITS),
         tests=expand(f"{RUN}/predictions/test_{{split}}.nc", split=SPLITS),
         training=expand(f"{RUN}/surrogate/{{split}}/history.csv", split=SPLITS),
+        forcing=expand(FORCING_SEEN, domain=USED),
         experiments=COMPARISON,
         cells=rules.join_records.output.cells,
         cleaning=rules.join_records.output.cleaning,
@@ -36,6 +37,9 @@ rule write_report:
         splits=lambda wildcards, input: by_split("--split", input.splits),
         tests=lambda wildcards, input: by_split("--test", input.tests),
         training=lambda wildcards, input: by_split("--training", input.training),
+        forcing=lambda wildcards, input: [
+            word for domain, file in zip(USED, flat(input.forcing)) for word in ("--forcing", domain, file)
+        ],
         experiments=lambda wildcards, input: (
             ["--experiments", input.experiments] if input.experiments else []
         ),
@@ -52,7 +56,7 @@ rule write_report:
     shell:
         "phase report {params.verdict:q} --dataset {params.dataset:q}"
         " --predictions {input.predictions:q} --restart {input.restart:q} --diff {input.diff:q}"
-        " {params.splits:q} {params.tests:q} {params.training:q} {params.experiments:q}"
+        " {params.splits:q} {params.tests:q} {params.training:q} {params.forcing:q} {params.experiments:q}"
         " --benchmarks {params.benchmarks:q}"
         " --stages {params.stages:q} --slurm-jobs {params.slurm_jobs:q}"
         " --config {params.config:q} --cores {resources.cores_used}"

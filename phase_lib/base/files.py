@@ -22,6 +22,8 @@ from phase_lib.base.errors import InputError
 _PIECE = 1 << 20
 #: Files up to this size are hashed whole; of larger ones this many samples of this size.
 _WHOLE, _SAMPLES, _SAMPLE = 1 << 30, 256, 1 << 20
+#: Bytes of each file that the hash of a set of them sees.
+_HEADER_BYTES = 1 << 16
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 #: Answers of file systems that the kernel cannot copy between.
 _NO_KERNEL_COPY = (errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
@@ -216,6 +218,21 @@ def fingerprint(path: str | Path) -> str:
             stream.seek(piece * (size - _SAMPLE) // (_SAMPLES - 1))
             digest.update(stream.read(_SAMPLE))
     return f"sampled-sha256:{digest.hexdigest()}"
+
+
+def header_hash(paths: Iterable[str | Path]) -> str:
+    """What tells a set of files from another: a SHA-256 of their names, sizes and first 64 KiB, 32 digits.
+
+    It tells sets apart and copies alike, but does not see a value changed further inside a file: hashing
+    hundreds of gigabytes would take longer than averaging them.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(paths, key=lambda path: Path(path).name):
+        source = require_file(path)
+        digest.update(f"{source.name}:{source.stat().st_size}".encode())
+        with source.open("rb") as stream:
+            digest.update(stream.read(_HEADER_BYTES))
+    return digest.hexdigest()[:32]
 
 
 def matching_files(patterns: Iterable[str | Path]) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from phase_lib.elm.calendar import date_of
 from phase_lib.elm.constants import SPINUP_AD
 from phase_lib.elm.domain import Domain, read_domain
 from phase_lib.elm.surface_content import check_shares
+from phase_lib.fusion.forcing_seen import fields_seen
 from phase_lib.preflight.cells import (
     check_cover,
     check_ground,
@@ -64,6 +65,10 @@ class HistorySummary:
     fields: int
     remarks: tuple[str, ...] = ()
 
+    def within(self, years: int) -> bool:
+        """True where so many years have several samples."""
+        return self.samples * years > 1.5 * (self.end_year - self.first_year)
+
     def __str__(self) -> str:
         return "; ".join(
             (
@@ -89,6 +94,8 @@ class DomainSummary:
         reference, reference_ad: restarts of the reference.
         reference_history: of the reference.
         drift: of the targets, in words.
+        forcing_seen: forcing variables that the run will compare with the history -> fields of the history.
+        forcing_unseen: those that it cannot -> why.
     """
 
     name: str
@@ -104,6 +111,8 @@ class DomainSummary:
     reference_ad: RestartSummary | None = None
     reference_history: HistorySummary | None = None
     drift: str = ""
+    forcing_seen: dict[str, str] = field(default_factory=dict)
+    forcing_unseen: dict[str, str] = field(default_factory=dict)
 
     @property
     def cells(self) -> int:
@@ -158,6 +167,7 @@ class _DomainCheck:
         forcing = None
         if files.forcing is not None:
             forcing = attempt(self.findings, partial(read_forcing, files, land))
+        seen, unseen = fields_seen(frozenset() if history is None else history.fields)
         reference = self._other_restart(files.reference_restart, check_reference)
         reference_ad = self._other_restart(files.reference_ad_restart, check_reference_ad)
         reference_history = self._history(files.reference_history, reference, LABEL_FIELDS)
@@ -176,6 +186,8 @@ class _DomainCheck:
             reference_ad=reference_ad,
             reference_history=_summary(reference_history),
             drift=drift,
+            forcing_seen={} if forcing is None else {name: str(recipe) for name, recipe in seen.items()},
+            forcing_unseen={} if forcing is None or history is None else unseen,
         )
         return summary, self.findings
 

@@ -12,6 +12,7 @@ from phase_lib.config.domains import EMBEDDED
 from phase_lib.config.preflight import Acceptable
 from phase_lib.config.root import WorkflowConfig
 from phase_lib.elm.constants import DAYS_PER_MONTH, SPINUP_AD
+from phase_lib.fusion.forcing_seen import by_reason
 from phase_lib.preflight.disk import Disk, expected_cells
 from phase_lib.preflight.domain import DomainSummary
 from phase_lib.preflight.facts import RestartSummary
@@ -136,6 +137,7 @@ def _domain_lines(domain: DomainSummary) -> Iterator[str]:
         yield f"history: {domain.history}"
     if forcing is not None:
         yield from _forcing(forcing)
+    yield from _forcing_seen(domain)
     if domain.reference is not None:
         yield f"reference {_restart(domain.reference)}"
     if domain.reference_ad is not None:
@@ -147,6 +149,25 @@ def _domain_lines(domain: DomainSummary) -> Iterator[str]:
     if domain.target and restart is not None:
         name = Path(restart.file).name
         yield f"to be written: {name} in normal mode, {_size(restart.bytes)}, {restart.flavour}"
+
+
+def _forcing_seen(domain: DomainSummary) -> Iterator[str]:
+    """Which forcing the run compares with what the model saw, and which it cannot."""
+    if domain.forcing_seen:
+        fields = ", ".join(_seen(name, made_of) for name, made_of in domain.forcing_seen.items())
+        yield f"forcing that is compared with the history once it is reduced: {fields}"
+        history, forcing = domain.history, domain.forcing
+        if history is not None and forcing is not None and not history.within(forcing.years):
+            yield (
+                "the order of its years (align_year) is not compared: the history is one mean, and it takes "
+                "monthly or annual ones"
+            )
+    for why, names in by_reason(domain.forcing_unseen).items():
+        yield f"forcing that is not compared with the history: {', '.join(names)}; {why}"
+
+
+def _seen(name: str, fields: str) -> str:
+    return name if name == fields else f"{name} ({fields})"
 
 
 def _restart(restart: RestartSummary) -> str:

@@ -21,7 +21,7 @@ ROLES: dict[Role, str] = {
     "accelerated": "the accelerated spin-up: forcing and records of the target, surrogate, injection, and "
     "the land model before and after injection where it is run here",
     "labels": "what only training needs: the rest of the reference run, other domains' forcing and records",
-    "verification": "check of the inputs, control, random split, test cells, experiments, verdict, report",
+    "verification": "checks of the inputs, control, random split, test cells, experiments, verdict, report",
 }
 
 
@@ -70,6 +70,7 @@ def role_of(stage: str, target: str, input_year: int | None) -> Role:
         ("*paper*", "verification"),
         ("*[-_]random", "verification"),
         ("check_inputs", "verification"),
+        ("compare_forcing*", "verification"),
         ("*_experiment*", "verification"),
         ("predict_test_cells*", "verification"),
         ("judge_equilibrium", "verification"),

@@ -43,6 +43,7 @@ class RunProducts:
         splits: split -> split file: the cells of all domains, in the order of the dataset.
         tests: split -> truth and predictions of its test cells.
         training: split -> `history.csv` of its training.
+        forcing: domain -> `forcing/<domain>/comparison.json`: its forcing against what the model saw.
         experiments: `experiments/comparison.json`; None where there are no experiments.
         benchmarks: directory of the benchmark tables of the stages.
         slurm_jobs: directory of the notes of the run's SLURM jobs.
@@ -59,6 +60,7 @@ class RunProducts:
     splits: Mapping[str, Path]
     tests: Mapping[str, Path]
     training: Mapping[str, Path] = field(default_factory=dict)
+    forcing: Mapping[str, Path] = field(default_factory=dict)
     experiments: Path | None = None
     benchmarks: Path | None = None
     slurm_jobs: Path | None = None

@@ -17,6 +17,7 @@ from phase_lib.dataset.loading import CellIndex, read_cells
 from phase_lib.dataset.split import PARTS, TEST, TRAIN, VALIDATION
 from phase_lib.elm.netcdf import get_attribute, get_variable, open_dataset
 from phase_lib.equilibrium.verdict import ALL_CELLS
+from phase_lib.fusion.forcing_seen import summary_line
 from phase_lib.report.accounting import SlurmJob, read_records, read_slurm_jobs
 from phase_lib.report.cost import StageCost, cost_summary, read_costs, read_plan, role_of
 from phase_lib.report.hours import hours_summary, spin_up_summary, stage_hours
@@ -72,6 +73,7 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
             "land_area_km2": float(area.sum()),
             "splits": {split: _parts(path) for split, path in products.splits.items()},
             "domains": _domains(index, products, facts, flags),
+            "forcing": {name: _forcing(path) for name, path in products.forcing.items()},
         },
         "skill": {split: skill_table(path) for split, path in products.tests.items()},
         "experiments": {} if products.experiments is None else read_json(products.experiments)["experiments"],
@@ -195,6 +197,12 @@ def _domains(
     part = _read(products.splits["block"], "part")
     used = {"trained_on": (part == TRAIN) | (part == VALIDATION), "tested_on": part == TEST}
     return domain_counts(index, used, facts.target, int(np.count_nonzero(flags)))
+
+
+def _forcing(path: Path) -> dict[str, Any]:
+    """What the comparison of a domain's forcing with its history came to."""
+    content = read_json(path)
+    return {"said": summary_line(content), "differences": content["differences"]}
 
 
 def write_summary(products: RunProducts, facts: RunFacts, output: str | Path) -> dict[str, Any]:

@@ -213,3 +213,44 @@ def write_model_history(
             variable.units = units
             variable[: len(values)] = values
     return path
+
+
+def write_piece(
+    path: Path,
+    values: Mapping[str, np.ndarray],
+    lat: np.ndarray,
+    lon: np.ndarray,
+    *,
+    first_year: int = 1980,
+    align_year: int = 1,
+    kind: str = "datm",
+    distance_km: float = 0.0,
+    step_hours: float = 3.0,
+    made_of: Mapping[str, str] | None = None,
+) -> Path:
+    """Monthly means as `phase forcing` writes them.
+
+    Args:
+        path: where to.
+        values: variable -> (cells, months from January of the first year).
+        lat, lon: cells.
+        first_year, align_year, kind: of the piece.
+        distance_km: of the cells from their forcing points.
+        step_hours: of the forcing files.
+        made_of: inputs of a variable, where it is not its own.
+    """
+    units = {name: unit.replace("/m2", "/m^2") for name, (unit, *_) in WEATHER.items()}
+    with netCDF4.Dataset(path, "w") as nc:
+        nc.first_year, nc.years = np.int32(first_year), np.int32(len(next(iter(values.values()))[0]) // 12)
+        nc.align_year, nc.kind, nc.product = np.int32(align_year), kind, "test"
+        nc.createDimension("gridcell", len(lat))
+        nc.createDimension("time", 12 * int(nc.years))
+        for name, place in (("lat", lat), ("lon", lon), ("forcing_lat", lat), ("forcing_lon", lon)):
+            nc.createVariable(name, "f8", ("gridcell",))[:] = place
+        nc.createVariable("forcing_distance_km", "f8", ("gridcell",))[:] = distance_km
+        for name, series in values.items():
+            variable = nc.createVariable(name, "f4", ("gridcell", "time"))
+            variable.units, variable.step_hours = units[name], step_hours
+            variable.made_of = (made_of or {}).get(name, name)
+            variable[:] = series
+    return path

@@ -141,6 +141,8 @@ def test_sound_inputs_give_no_finding_and_a_report_of_what_was_understood(
         "reference final.elm.r.0801-01-01-00000.nc: 0801-01-01, normal mode",
         "to be written: ad.elm.r.0021-01-01-00000.nc in normal mode",
         "not judged, the history holds one cycle",
+        "not compared with the history: FLDS, PSRF, FSDS, QBOT, PRECTmms, TBOT; the history has "
+        "no such field",
     ):
         assert words in outcome.out
     assert outcome.report is not None
@@ -157,6 +159,29 @@ def test_the_year_of_the_forcing_that_model_year_one_sees_is_said(
     # Model year 1990 sees 1901, so even years do, and model year 1 sees 1902.
     outcome = check("--config", config(tmp_path, sound.section(forcing={"align_year": 1990})))
     assert "model year 1 sees 1902" in outcome.out
+
+
+def test_forcing_that_the_history_has_in_part_is_told_to_be_compared_in_part(
+    check: Check, spoilt: DomainFolder, tmp_path: Path
+) -> None:
+    with netCDF4.Dataset(spoilt.history, "r+") as nc:
+        for name, units in (("TBOT", "K"), ("PBOT", "Pa"), ("RAIN", "mm/s")):
+            nc.createVariable(name, "f4", nc["GPP"].dimensions).units = units
+    words = "--history", spoilt.history, "--domain", spoilt.domain
+    forcing = "--forcing", spoilt.path / "forcing" / "*.nc", "--first-year", 1901, "--years", 2
+    for outcome in (
+        check("--config", config(tmp_path, spoilt.section())),
+        check("--restart", spoilt.restart, *words, *forcing),
+    ):
+        assert (outcome.code, outcome.lines) == (0, [])
+        assert (
+            "forcing that is compared with the history once it is reduced: PSRF (PBOT), TBOT\n" in outcome.out
+        )
+        assert "FLDS, FSDS, QBOT; the history has no such field\n" in outcome.out
+        assert "PRECTmms; the history has RAIN without SNOW\n" in outcome.out
+        assert "align_year" not in outcome.out
+    # Without forcing there is nothing to be said of it.
+    assert "compared with the history" not in check("--restart", spoilt.restart, *words).out
 
 
 def test_files_of_a_real_run_are_sound(check: Check, elm_sample: Path, tmp_path: Path) -> None:
@@ -183,6 +208,9 @@ def test_files_of_a_real_run_are_sound(check: Check, elm_sample: Path, tmp_path:
         assert "soil 24, land ice 1, lake 2, wetland 1, urban 2" in outcome.out
         assert "0001-01-01 to 0021-01-01" in outcome.out
         assert "model year 1 sees 1991" in outcome.out
+        assert "reduced: FLDS, PSRF (PBOT), FSDS, QBOT, PRECTmms (RAIN + SNOW), TBOT" in outcome.out
+        # Means over 20 years do not tell in which order the years came.
+        assert ("the order of its years (align_year) is not compared" in outcome.out) == (tape == "h1")
 
 
 def test_cells_that_topounits_divide_and_cells_without_vegetation_are_told_and_no_fault(

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from phase_lib.base.errors import InputError
-from phase_lib.base.files import read_json
+from phase_lib.base.files import read_json, write_json
 from phase_lib.cli import main
 from phase_lib.config.surrogate import SurrogateSettings
 from phase_lib.report.experiments import compare_experiments
@@ -151,15 +151,24 @@ def test_the_runs_file_without_the_runs_model_is_refused(tmp_path: Path) -> None
         compare_experiments([write_test(tmp_path / "x.nc", {"analogue": 0.1})], [], tmp_path / "out")
 
 
-def test_the_report_shows_the_experiments_where_there_are_any(own: Path, tmp_path: Path) -> None:
+def test_the_report_shows_experiments_and_the_comparison_of_forcing_where_there_are_any(
+    own: Path, tmp_path: Path
+) -> None:
     test = write_test(tmp_path / "2.nc", {"phase": 0.4}, leave_out=["forcing"], lambda_physics=0.0)
     root = tmp_path / "run"
     root.mkdir()
     products, facts = synthetic_run(root, GRID)
     compare_experiments([own], [("no_climate", test)], root / "experiments")
     comparison = root / "experiments" / "comparison.json"
+    seen = {
+        "model_years": [1, 20],
+        "intervals": 1,
+        "variables": {"TBOT": {}},
+        "differences": ["TBOT is <off>"],
+    }
+    write_json(root / "seen.json", seen | {"not_compared": {"FSDS": "the history has no such field"}})
     for experiments in (None, comparison):
-        with_them = replace(products, experiments=experiments)
+        with_them = replace(products, experiments=experiments, forcing={"embedded": root / "seen.json"})
         summary = write_summary(with_them, facts, root / "summary.json")
         write_report(root / "summary.json", with_them, root / "report")
         page = (root / "report" / "index.html").read_text(encoding="utf-8")
@@ -168,6 +177,13 @@ def test_the_report_shows_the_experiments_where_there_are_any(own: Path, tmp_pat
             assert 'id="experiments"' not in page
     assert summary["experiments"] == read_json(comparison)["experiments"]
     assert '<h2 id="experiments">' in page
+    said = (
+        "compared with the history over the model years 0001 to 0020, means alone: TBOT; 1 of them differ, "
+        "which was accepted; FSDS: the history has no such field"
+    )
+    assert summary["domain"]["forcing"]["embedded"] == {"said": said, "differences": ["TBOT is <off>"]}
+    assert f"<p>Forcing of embedded, {said}.</p>" in page
+    assert "Accepted: TBOT is &lt;off&gt;." in page
     assert "leave_out: forcing; lambda_physics: 0.0" in page
     assert (
         "Targets with a lower R² than the run&#39;s settings, of 1: PHASE, paper preset 1, no_climate 1"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
+import netCDF4
 import pytest
 import yaml
 
@@ -16,10 +20,10 @@ RESTART = "ad.elm.r.0021-01-01-00000.nc"
 
 
 @pytest.fixture(scope="module")
-def archived(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """The files of the small run as an archive, in another run with jobs of their own."""
+def archive(small_run: Workflow) -> dict[str, Any]:
+    """The files of the small run as an archive, for another run with jobs of their own."""
     world, runs = small_run.results / "world", small_run.results / "landmodel"
-    content = {
+    return {
         "run": {"name": "archived"},
         "land_model": {"backend": "archive"},
         "training": {"domains": ["world"]},
@@ -47,8 +51,15 @@ def archived(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> W
         },
         "preflight": {"accept": ["target_drift"]},
     }
+
+
+@pytest.fixture(scope="module")
+def archived(
+    small_run: Workflow, archive: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Workflow:
+    """That run."""
     config = tmp_path_factory.mktemp("archive") / "archive.yaml"
-    config.write_text(yaml.safe_dump(content), encoding="utf-8")
+    config.write_text(yaml.safe_dump(archive), encoding="utf-8")
     result = small_run.snakemake("--printshellcmds", "--quiet", "host", configs=(SMALL, str(config)))
     assert result.returncode == 0, result.stdout
     return Workflow(small_run.root, small_run.results.with_name("archived"), result.stdout)
@@ -83,3 +94,44 @@ def test_labels_that_drift_are_accepted_only_on_purpose(archived: Workflow) -> N
     assert "drift" in json.dumps(understood["accepted"])
     assert "accepted: " in archived.first
     assert Path(archived.results / "summary.json").is_file()
+
+
+def test_the_forcing_is_compared_with_what_the_model_saw(archived: Workflow, small_run: Workflow) -> None:
+    for run, domain in ((archived, "world"), (small_run, "embedded")):
+        told = json.loads((run.results / "forcing" / domain / "comparison.json").read_text(encoding="utf-8"))
+        assert list(told["variables"]) == ["PRECTmms", "TBOT"]
+        for values in told["variables"].values():
+            worst = values["largest_difference"]
+            assert worst["forcing"] == pytest.approx(worst["history"], rel=1e-5)
+        page = (run.results / "report" / "index.html").read_text(encoding="utf-8")
+        assert f"Forcing of {domain}, compared with the history over the model years 0001 to 0020" in page
+
+
+def test_forcing_that_the_model_did_not_see_ends_the_run_before_records_are_made_of_it(
+    archived: Workflow, archive: dict[str, Any], tmp_path: Path
+) -> None:
+    clone, content = archived.clone(tmp_path / "clone"), copy.deepcopy(archive)
+    history = Path(shutil.copy(content["domains"]["world"]["history"][0], tmp_path / "warm.nc"))
+    with netCDF4.Dataset(history, "r+") as nc:
+        nc["TBOT"][:] = nc["TBOT"][:] + 5.0
+    content["domains"]["world"]["history"] = [str(history)]
+    config = tmp_path / "warm.yaml"
+    records = clone.results / "records" / "world" / "1" / "cells.nc"
+    comparison = clone.results / "forcing" / "world" / "comparison.json"
+    before = records.stat().st_mtime_ns
+
+    def run(target: Path) -> tuple[int, str]:
+        config.write_text(yaml.safe_dump(content), encoding="utf-8")
+        result = clone.snakemake(configs=(SMALL, str(config)), target=target)
+        return result.returncode, result.stdout
+
+    status, told = run(records)
+    assert status != 0
+    assert "variable TBOT of land cell" in told
+    assert "likely cause: an offset of about -5 K in every cell" in told
+    assert not comparison.exists()
+    assert records.stat().st_mtime_ns == before
+    content["preflight"]["accept"].append("forcing_history")
+    status, told = run(comparison)
+    assert status == 0, told
+    assert json.loads(comparison.read_text(encoding="utf-8"))["accepted"] is True

@@ -131,6 +131,11 @@ def test_the_sites_read_their_own_forcing_in_the_order_of_the_model_years(
     np.testing.assert_allclose(tbot[:, 0], first.reshape(len(first), -1).mean(axis=0)[cell], rtol=1e-5)
 
 
+def test_the_sites_saw_the_forcing_that_is_given_for_them(sites: Workflow) -> None:
+    told = json.loads((sites.results / "forcing" / "sites" / "comparison.json").read_text())
+    assert (len(told["variables"]), told["not_compared"], told["cells_at_forcing_points"]) == (6, {}, 24)
+
+
 def test_the_summary_says_what_was_injected_and_claims_no_verdict(sites: Workflow) -> None:
     summary = json.loads((sites.results / "summary.json").read_text())
     assert summary["restart"]["audit_errors"] == 0

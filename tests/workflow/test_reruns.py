@@ -20,7 +20,7 @@ NORMALIZED = {"normalize_features", "normalize_paper_features"}
 JOINED = {"join_records", "split_cells", *NORMALIZED, *SURROGATE}
 DATASET = {"fuse_records", *JOINED}
 CHAIN = {"run_ad_0021", "run_ad_0061", "run_reference_0101"}
-EVERYTHING = {"make_world", "reduce_forcing", *CHAIN, *CONTROL, *DATASET}
+EVERYTHING = {"make_world", "reduce_forcing", "compare_forcing", *CHAIN, *CONTROL, *DATASET}
 
 
 def extra_config(workflow: Workflow, name: str, text: str) -> tuple[str, str]:
@@ -78,6 +78,7 @@ def test_a_changed_key_reruns_the_stages_that_use_it(
     [
         ("landmodel/embedded/world/climate.py", EVERYTHING),
         ("landmodel/embedded/vegetation.py", EVERYTHING - {"make_world", "reduce_forcing"}),
+        ("fusion/forcing_causes.py", {"compare_forcing", "write_report", "all"}),
         ("fusion/cleaning.py", DATASET),
         ("dataset/joining.py", JOINED),
         ("preflight/disk.py", set()),

@@ -9,7 +9,7 @@ from phase_lib.elm.forcing.datm import PLACES
 from phase_lib.elm.forcing.pieces import MonthlyForcing, MonthlyPieces, open_pieces, read_monthly_forcing
 from phase_lib.elm.forcing.points import Mapping, Record, map_cells
 from phase_lib.elm.forcing.reduce import KINDS, Kind, open_record, reduce_forcing
-from phase_lib.elm.forcing.variables import FORCING, INPUTS, PLAUSIBLE
+from phase_lib.elm.forcing.variables import FORCING, INPUTS, PLAUSIBLE, RECIPES, Recipe, find_recipe
 
 __all__ = [
     "FORCING",
@@ -17,11 +17,14 @@ __all__ = [
     "KINDS",
     "PLACES",
     "PLAUSIBLE",
+    "RECIPES",
     "Kind",
     "Mapping",
     "MonthlyForcing",
     "MonthlyPieces",
+    "Recipe",
     "Record",
+    "find_recipe",
     "map_cells",
     "open_pieces",
     "open_record",

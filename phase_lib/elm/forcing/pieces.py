@@ -80,6 +80,28 @@ class MonthlyPieces:
         """The NetCDF variables (gridcell, time) that make up a series, in the order of the cycle."""
         return self._variables[name]
 
+    def months(self, name: str, model_year: int, months: range, cells: slice) -> np.ndarray:
+        """Some months of a series as the model sees them (n, months), float64.
+
+        Args:
+            name: variable.
+            model_year: year on the model's clock.
+            months: counted from January of that year; the cycle begins anew where it ends.
+            cells: rows of the pieces.
+        """
+        first = forcing_year(model_year, self.first_year, self.years, self.align_year) - self.first_year
+        wanted = (12 * first + np.asarray(months)) % (12 * self.years)
+        values = np.empty((len(range(len(self.lat))[cells]), len(wanted)))
+        start = 0
+        for variable in self._variables[name]:
+            here = np.flatnonzero((wanted >= start) & (wanted < start + variable.shape[1]))
+            if len(here):
+                place = wanted[here] - start
+                low = int(place.min())
+                values[:, here] = variable[cells, low : int(place.max()) + 1][:, place - low]
+            start += variable.shape[1]
+        return values
+
     def in_model_years(self, values: np.ndarray) -> np.ndarray:
         """A series (..., time) in the order of the cycle, turned so that it begins with model year 1."""
         return np.roll(values, -12 * (self.year_of_model_year_one - self.first_year), axis=-1)

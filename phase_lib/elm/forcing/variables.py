@@ -119,6 +119,16 @@ def check_names(names: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in FORCING if name in names)
 
 
+def _possible(name: str, step_by_step: bool) -> list[Recipe]:
+    return [recipe for recipe in RECIPES[name] if step_by_step or recipe.combine is None]
+
+
+def find_recipe(name: str, present: Collection[str], *, step_by_step: bool = True) -> Recipe | None:
+    """The first recipe whose inputs are all there, as `choose_recipe`; None where there is none."""
+    possible = _possible(name, step_by_step)
+    return next((recipe for recipe in possible if all(s in present for s in recipe.inputs)), None)
+
+
 def choose_recipe(name: str, present: Collection[str], where: object, *, step_by_step: bool = True) -> Recipe:
     """The first recipe whose inputs are all there.
 
@@ -131,10 +141,10 @@ def choose_recipe(name: str, present: Collection[str], where: object, *, step_by
     Raises:
         InputError: none can be made.
     """
-    possible = [r for r in RECIPES[name] if step_by_step or r.combine is None]
-    for recipe in possible:
-        if all(source in present for source in recipe.inputs):
-            return recipe
+    possible = _possible(name, step_by_step)
+    recipe = find_recipe(name, present, step_by_step=step_by_step)
+    if recipe is not None:
+        return recipe
     remedy = "give its files too"
     if name == "FLDS" and step_by_step:
         # Nothing is derived here: ELM has its own formulas, and the surrogate must see what ELM saw.
