@@ -51,7 +51,7 @@ def given_domain(files):
     def forcing_files(years):
         if forcing.kind != "datm":
             return paths
-        return [path for path in paths if any(f".{year:04d}-" in path for year in years)]
+        return [path for path in paths if any(f".{year:04d}-" in Path(path).name for year in years)]
 
     return SimpleNamespace(
         domain=one(files.domain),
