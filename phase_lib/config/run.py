@@ -23,7 +23,10 @@ class RunSettings(BaseModel):
         description="seed of the split into training, validation and test cells",
     )
     results_dir: str = Field(
-        "results", min_length=1, description="directory of all runs, relative to the working directory"
+        "results",
+        # Snakemake takes what stands in braces for a wildcard.
+        pattern=r"^[^{}\n]+$",
+        description="directory of all runs, relative to the working directory",
     )
 
     @property

@@ -17,8 +17,14 @@ RESTART = "ad.elm.r.0021-01-01-00000.nc"
 
 @pytest.fixture(scope="module")
 def archived(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """The files of the small run as an archive, in another run with jobs of their own."""
-    world, runs = small_run.results / "world", small_run.results / "landmodel"
+    """The files of the small run as an archive, in another run with jobs of their own.
+
+    The archive's name holds what shells and patterns have a meaning for.
+    """
+    directory = tmp_path_factory.mktemp("archive")
+    archive = directory / "set [12] of a user's $runs"
+    archive.symlink_to(small_run.results)
+    world, runs = archive / "world", archive / "landmodel"
     content = {
         "run": {"name": "archived"},
         "land_model": {"backend": "archive"},
@@ -47,7 +53,7 @@ def archived(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> W
         },
         "preflight": {"accept": ["target_drift"]},
     }
-    config = tmp_path_factory.mktemp("archive") / "archive.yaml"
+    config = directory / "archive.yaml"
     config.write_text(yaml.safe_dump(content), encoding="utf-8")
     result = small_run.snakemake("--printshellcmds", "--quiet", "host", configs=(SMALL, str(config)))
     assert result.returncode == 0, result.stdout

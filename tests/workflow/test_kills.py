@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -22,12 +21,10 @@ pytestmark = pytest.mark.slow
 #: What the terminal says when the run is killed, and whether the commands that it started are killed with it.
 KILLS = (
     (r"\[make_world\] world", False),
-    (r"\[reduce_forcing\S*\] ", True),
-    (r"\[run_ad_0061\] ", False),
-    (r"\[train_(paper_)?surrogate-\w+\] epoch", True),
-    (r"\[train_surrogate-block\] ", False),
+    (r"\[run_ad_0061\] ", True),
+    (r"\[train_(paper_)?surrogate-\w+\] epoch", False),
     (r"\[predict_cells\] ", False),
-    (r"\[write_report\] |writing summary", True),
+    (r"\[write_report\] drawing", True),
 )
 PRODUCTS = (
     "world/surfdata.nc",
@@ -81,14 +78,7 @@ def is_at_work(process: psutil.Process) -> bool:
         return False
 
 
-def without_times(summary: Any) -> Any:
-    """A summary without what was measured on the clock, and without its copy's place."""
-    if isinstance(summary, dict):
-        return {key: without_times(value) for key, value in summary.items() if "second" not in key}
-    return summary
-
-
-def test_a_run_killed_at_seven_moments_goes_on_by_itself_and_ends_in_the_same_bytes(
+def test_a_run_killed_at_five_moments_goes_on_by_itself_and_ends_in_the_same_bytes(
     small_run: Workflow, tmp_path: Path
 ) -> None:
     workflow = copy_of_the_workflow(tmp_path / "copy")
