@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class RunSettings(BaseModel):
@@ -26,8 +27,17 @@ class RunSettings(BaseModel):
         "results",
         # Snakemake takes what stands in braces for a wildcard.
         pattern=r"^[^{}\n]+$",
-        description="directory of all runs, relative to the working directory",
+        description="directory of all runs, relative to the working directory; ~ and environment variables "
+        "($SCRATCH) are expanded",
     )
+
+    @field_validator("results_dir")
+    @classmethod
+    def _expand(cls, name: str) -> str:
+        expanded = os.path.expandvars(os.path.expanduser(name))
+        if "$" in expanded:
+            raise ValueError(f"an environment variable in {name} is not set")
+        return expanded
 
     @property
     def directory(self) -> Path:

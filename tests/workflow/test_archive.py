@@ -60,6 +60,27 @@ def archived(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> W
     return Workflow(small_run.root, small_run.results.with_name("archived"), result.stdout)
 
 
+def test_a_file_whose_name_is_a_wildcard_to_snakemake_is_refused_in_one_line(
+    fresh_workflow: Workflow, tmp_path: Path
+) -> None:
+    file = tmp_path / "domain{4km}.nc"
+    file.touch()
+    forcing = {"product": "any", "first_year": 1901}
+    names = dict.fromkeys(("domain", "surface", "params", "soil_params", "restart"), str(file))
+    content = {
+        "land_model": {"backend": "archive"},
+        "training": {"domains": ["world"]},
+        "target": {"domain": "world"},
+        "domains": {"world": {**names, "history": [str(file)], "forcing": forcing}},
+    }
+    config = tmp_path / "archive.yaml"
+    config.write_text(yaml.safe_dump(content), encoding="utf-8")
+    result = fresh_workflow.snakemake("--dry-run", configs=(SMALL, str(config)))
+    assert result.returncode == 2
+    assert f"phase: {file}: has a brace in its name, Snakemake's sign of a wildcard" in result.stdout
+    assert "Traceback" not in result.stdout
+
+
 def test_no_land_model_is_run_and_no_world_is_made(archived: Workflow) -> None:
     assert not (archived.results / "landmodel").exists()
     assert not (archived.results / "world").exists()
