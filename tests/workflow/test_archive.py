@@ -65,13 +65,16 @@ def test_a_file_whose_name_is_a_wildcard_to_snakemake_is_refused_in_one_line(
 ) -> None:
     file = tmp_path / "domain{4km}.nc"
     file.touch()
-    forcing = {"product": "any", "first_year": 1901}
-    names = dict.fromkeys(("domain", "surface", "params", "soil_params", "restart"), str(file))
+    forcing = {"product": "any", "first_year": 1901, "files": [str(file)]}
+    names = dict.fromkeys(
+        ("domain", "surface", "params", "soil_params", "restart", "reference_restart"), str(file)
+    )
+    histories = {"history": [str(file)], "reference_history": [str(file)]}
     content = {
         "land_model": {"backend": "archive"},
         "training": {"domains": ["world"]},
         "target": {"domain": "world"},
-        "domains": {"world": {**names, "history": [str(file)], "forcing": forcing}},
+        "domains": {"world": {**names, **histories, "forcing": forcing}},
     }
     config = tmp_path / "archive.yaml"
     config.write_text(yaml.safe_dump(content), encoding="utf-8")

@@ -144,7 +144,7 @@ def test_a_home_that_cannot_be_written_has_the_documented_remedy(
             check=False,
         )
 
-    assert "NotADirectoryError" in planned(XDG_CACHE_HOME="").stderr
+    assert "NotADirectoryError" in planned(XDG_CACHE_HOME="").stdout
     with_remedy = planned(**places)
     assert with_remedy.returncode == 0, with_remedy.stderr
     assert (tmp_path / "cache" / "snakemake").is_dir()
