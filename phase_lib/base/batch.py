@@ -19,6 +19,7 @@ moment, and one that stays so is what a process or a machine left that failed in
 from __future__ import annotations
 
 import atexit
+import errno
 import json
 import os
 import re
@@ -300,7 +301,11 @@ def _write(file: Path, text: str) -> None:
     with file.open("x", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
-        os.fsync(stream.fileno())
+        try:
+            os.fsync(stream.fileno())
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
 
 
 def _name(draft: Path, lock: Path) -> None:
@@ -352,14 +357,15 @@ def _remove(lock: Path, gone: Holder) -> None:
     The jobs of two runs that begin in the same moment would also have to meet a third for that to fail.
     """
     aside = lock.with_name(f".{lock.name}.{uuid.uuid4().hex}{UNFINISHED}")
-    try:
-        lock.rename(aside)
-    except FileNotFoundError:
-        return
-    if _read(aside) != gone:
-        with suppress(FileExistsError):
-            _name(aside, lock)
-    aside.unlink()
+    with refused_as_input(lock):
+        try:
+            lock.rename(aside)
+        except FileNotFoundError:
+            return
+        if _read(aside) != gone:
+            with suppress(FileExistsError):
+                _name(aside, lock)
+        aside.unlink()
 
 
 def _cancel(*jobs: str) -> None:

@@ -107,7 +107,8 @@ def writing(path: str | Path) -> Iterator[Path]:
                 # mkstemp makes the file private; give it the permissions any other new file would get.
                 umask = os.umask(0)
                 os.umask(umask)
-                temporary.chmod(0o666 & ~umask)
+                with suppress(PermissionError):  # exFAT and others have none to give
+                    temporary.chmod(0o666 & ~umask)
                 os.replace(temporary, final)
         finally:
             temporary.unlink(missing_ok=True)
