@@ -1,13 +1,13 @@
-# On a cluster: who works on the run, and what a profile says of many rules at once.
+# Who works on the run; on a cluster: submission, and what a profile says of many rules at once.
 from collections import ChainMap
 
 from snakemake.resources import Resources
 
-from phase_lib.base.batch import begin_run, begin_submission
+from phase_lib.base.batch import begin_run, begin_submission, clear_away
 
 
 def begin_this_run():
-    """Ends the run where another Snakemake is at work on it; readies the submission of jobs."""
+    """Ends the run where another Snakemake is at work on it; ends and removes what a killed one left."""
     try:
         begin_run(Path(RUN))
         if workflow.executor_plugin.name == "slurm":
@@ -15,6 +15,7 @@ def begin_this_run():
             # As the scripts in it name their own place.
             patient = (Path(workflow.basedir) / "profiles/slurm/bin").resolve()
             os.environ.update(PATH=os.pathsep.join([str(patient), os.getenv("PATH", os.defpath)]))
+        clear_away(Path(RUN))
     except PhaseError as error:
         print(f"phase: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

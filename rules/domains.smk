@@ -1,6 +1,7 @@
 # The domains of this run: where each one's files are, made by the embedded model or given.
 from types import SimpleNamespace
 
+from phase_lib.base.errors import InputError
 from phase_lib.elm.forcing import FORCING
 
 USED = list(dict.fromkeys([*CONFIG.training.domains, CONFIG.target.domain]))
@@ -38,11 +39,18 @@ def embedded_domain():
 def given_domain(files):
     """A domain of the configuration; its files exist."""
 
+    def name_of(path):
+        name = path.as_posix()
+        if {"{", "}"} & set(name):
+            remedy = "give it another name, by a link for example"
+            raise InputError(name, "has a brace in its name, Snakemake's sign of a wildcard", remedy=remedy)
+        return name
+
     def several(patterns):
-        return [path.as_posix() for path in matching_files(patterns)]
+        return [name_of(path) for path in matching_files(patterns)]
 
     def one(path):
-        return matching_file(path).as_posix() if path else []
+        return name_of(matching_file(path)) if path else []
 
     forcing = files.forcing
     patterns = forcing.files or files.history
@@ -51,7 +59,7 @@ def given_domain(files):
     def forcing_files(years):
         if forcing.kind != "datm":
             return paths
-        return [path for path in paths if any(f".{year:04d}-" in path for year in years)]
+        return [path for path in paths if any(f".{year:04d}-" in Path(path).name for year in years)]
 
     return SimpleNamespace(
         domain=one(files.domain),

@@ -1,8 +1,9 @@
-"""Jobs of a batch system: one at a time works on a stage, and none of a run that was given up.
+"""One process works on a run and one job on a stage, and none of a run that was given up.
 
-SLURM jobs outlive the process that submitted them. When that process is killed and started again, its
-former jobs are still running or waiting in the queue, and nothing attaches to them. The next run cancels
-what it finds of them. That is for thrift; two files see to it that no product is written by two jobs:
+What a run started outlives the process that started it. When that is killed, its commands on this machine
+go on; its SLURM jobs still run or wait in the queue; nothing attaches to them. The next run ends the
+commands, cancels the jobs, and removes what both left unfinished. Two files see to it that no product is
+written twice at the same time:
 
 - `locks/run.json` names the run that is under way. A job whose run it is not (it learns its own from the
   environment) stops before it touches a product. So does one that its run does not know to have submitted:
@@ -10,12 +11,15 @@ what it finds of them. That is for thrift; two files see to it that no product i
 - `locks/<stage>.json` names the job at work on a stage. Whoever comes next cancels that job, waits until
   SLURM no longer knows it, and begins.
 
-Both are made by a hard link, which succeeds for one process only, on file systems of clusters too.
+Both are made by a hard link, which succeeds for one process only, on file systems of clusters too. Where a
+file system has no hard links, the exclusive creation of a file takes its place; such a lock is empty for a
+moment, and one that stays so is what a process or a machine left that failed in that moment.
 """
 
 from __future__ import annotations
 
 import atexit
+import errno
 import json
 import os
 import re
@@ -25,7 +29,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -34,7 +38,7 @@ from pathlib import Path
 import psutil
 
 from phase_lib.base.errors import InputError, PhaseError
-from phase_lib.base.files import read_json, write_json
+from phase_lib.base.files import UNFINISHED, read_json, refused_as_input, remove_unfinished, write_json
 
 #: Environment variable in which a job finds the run that submitted it.
 RUN_VARIABLE = "PHASE_RUN"
@@ -46,6 +50,10 @@ _WITHOUT_ACCOUNTING = re.compile(
 )
 #: Seconds between two looks at a lock or at the queue.
 _PAUSE = 2.0
+#: Seconds that the content of a new lock may take to be seen.
+_NEW = 5.0
+#: Seconds that a process has to end when it is asked to.
+_GRACE = 10.0
 
 
 @dataclass(frozen=True)
@@ -81,42 +89,54 @@ class Holder:
         )
 
 
+#: Of a lock that nobody finished.
+_NOBODY = Holder(run="nobody", job="", host="", pid=0, born=0.0, since="")
+
+
 def begin_run(directory: Path) -> None:
     """Makes this process the one that works on a run, and hands the run's name to its jobs.
+
+    What a killed process left at work on this machine is ended first.
 
     Args:
         directory: the run's directory.
 
     Raises:
-        InputError: another process is at work on the run, or may be (on another machine).
+        InputError: another process is at work on the run, or may be (on another machine), or the lock cannot
+            be made.
     """
     lock = _run_lock(directory)
     me = Holder.this_process(uuid.uuid4().hex)
-    while not _linked(lock, me):
-        other = _read(lock)
+    while (other := _holder(lock, me)) != me:
         if other is None:
             continue
-        if other.host != me.host:
-            raise InputError(
-                lock,
-                f"process {other.pid} on {other.host} works on this run since {other.since}",
-                remedy="if it no longer runs there, remove this file",
-            )
-        if _is_running(other):
-            raise InputError(
-                lock,
-                f"process {other.pid} works on this run since {other.since}",
-                remedy="wait until it has ended, or stop it",
-            )
+        if other != _NOBODY:
+            _refuse_beside(other, lock, me)
+            _end_processes(other)
         _remove(lock, other)
     os.environ[RUN_VARIABLE] = me.run
     atexit.register(_release, lock, me)
 
 
-def begin_submission(directory: Path, status_command: str) -> None:
-    """Cancels the jobs that a killed run left in the queue, and readies the notes on those of this run.
+def _refuse_beside(other: Holder, lock: Path, me: Holder) -> None:
+    if other.host != me.host:
+        raise InputError(
+            lock,
+            f"process {other.pid} on {other.host} works on this run since {other.since}",
+            remedy="if it no longer runs there, remove this file",
+        )
+    if _is_running(other):
+        raise InputError(
+            lock,
+            f"process {other.pid} works on this run since {other.since}",
+            remedy="wait until it has ended, or stop it",
+        )
 
-    The notes: the numbers of the jobs, and SLURM's configuration, for the time when its controller is away.
+
+def begin_submission(directory: Path, status_command: str) -> None:
+    """Readies the notes on the jobs of this run.
+
+    They are the numbers of the jobs, and SLURM's configuration for the time when its controller is away.
 
     Args:
         directory: the run's directory.
@@ -153,16 +173,27 @@ def begin_submission(directory: Path, status_command: str) -> None:
             remedy="set slurm-status-command: squeue in the profile",
         )
     (notes / "configuration").write_text(configuration.stdout, encoding="utf-8")
-    submitted = _submitted(directory)
-    numbers = _words(submitted)
-    left = sorted(numbers & _own_queue()) if numbers else []
-    if left:
-        print(f"phase: jobs of a run that was killed are cancelled: {', '.join(left)}", file=sys.stderr)
-    while left:
-        _cancel(*left)
-        left = sorted(numbers & _own_queue())
-    submitted.unlink(missing_ok=True)
     os.environ[NOTES_VARIABLE] = str(notes)
+
+
+def clear_away(directory: Path) -> None:
+    """Cancels the jobs that a killed run left in the queue, and removes what it left unfinished.
+
+    Args:
+        directory: the directory of a run that this process has begun, and has submitted nothing for yet.
+    """
+    submitted = _submitted(directory)
+    if shutil.which("squeue") is not None:
+        numbers = _words(submitted)
+        left = sorted(numbers & _own_queue()) if numbers else []
+        if left:
+            print(f"phase: jobs of a run that was killed are cancelled: {', '.join(left)}", file=sys.stderr)
+        while left:
+            _cancel(*left)
+            left = sorted(numbers & _own_queue())
+        submitted.unlink(missing_ok=True)
+    if count := remove_unfinished(directory):
+        print(f"phase: unfinished files of a run that was killed are removed: {count}", file=sys.stderr)
 
 
 def enter_stages(directory: Path, stages: Sequence[str], patience: float) -> None:
@@ -223,19 +254,18 @@ def _stop_if_given_up(directory: Path, me: Holder, patience: float) -> None:
 
 def _take(lock: Path, me: Holder) -> None:
     """Holds a stage's lock; its former holder is cancelled and gone."""
-    while not _linked(lock, me):
-        other = _read(lock)
+    while (other := _holder(lock, me)) != me:
         if other is None:
             continue
         if other.job == me.job:
             # The outer process of this job, or its former self, put back by SLURM after a node failed.
             return
-        if _in_queue(lock, other.job):
+        if other != _NOBODY and _in_queue(lock, other.job):
             print(
                 f"phase: {lock.stem}: job {other.job} works on it since {other.since}; it is cancelled",
                 file=sys.stderr,
             )
-        while _in_queue(lock, other.job):
+        while other != _NOBODY and _in_queue(lock, other.job):
             _cancel(other.job)
         _remove(lock, other)
     atexit.register(_release, lock, me)
@@ -247,27 +277,73 @@ def _note(record: Path, me: Holder, stages: Sequence[str]) -> None:
     write_json(record, noted | {"stages": list(dict.fromkeys([*noted["stages"], *stages]))})
 
 
-def _linked(lock: Path, me: Holder) -> bool:
-    """Makes the lock, complete at once; False where there is one."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    draft = lock.with_name(f".{lock.name}.{me.host}.{me.pid}.part")
-    draft.write_text(json.dumps(asdict(me)), encoding="utf-8")
+def _holder(lock: Path, me: Holder) -> Holder | None:
+    """Makes the lock where there is none, and says who holds it; None where that one has just let it go."""
+    draft = lock.with_name(f".{lock.name}.{uuid.uuid4().hex}{UNFINISHED}")
+    with refused_as_input(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write(draft, json.dumps(asdict(me)))
+            with suppress(FileExistsError):
+                _name(draft, lock)
+        finally:
+            draft.unlink(missing_ok=True)
+    # The lock itself says who has it: the answer to a link may be lost on its way from a file server.
+    return _read(lock)
+
+
+def _write(file: Path, text: str) -> None:
+    """Makes a file, also through a loss of power.
+
+    Raises:
+        FileExistsError: there is one.
+    """
+    with file.open("x", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        try:
+            os.fsync(stream.fileno())
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+
+
+def _name(draft: Path, lock: Path) -> None:
+    """Gives the content of a draft the name of a lock.
+
+    Raises:
+        FileExistsError: the name is taken.
+    """
     try:
         os.link(draft, lock)
     except FileExistsError:
-        return False
-    finally:
-        draft.unlink()
-    return True
+        raise
+    except OSError:
+        # No hard links here (exFAT, some FUSE and CIFS); what else is wrong is met again.
+        _write(lock, draft.read_text(encoding="utf-8"))
 
 
 def _read(lock: Path) -> Holder | None:
-    try:
-        return Holder(**json.loads(lock.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError) as error:
-        raise InputError(lock, "is not a lock of this software", remedy="remove this file") from error
+    """Who holds a lock: None where there is no lock, `_NOBODY` where it stays empty."""
+    end = time.monotonic() + _NEW
+    while True:
+        try:
+            text = lock.read_bytes().strip(b"\0")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise InputError(
+                lock, f"cannot be read ({error.strerror})", remedy="check its permissions"
+            ) from error
+        try:
+            return Holder(**json.loads(text))
+        except (ValueError, TypeError) as error:
+            if isinstance(error, ValueError) and time.monotonic() < end:
+                time.sleep(0.1)
+            elif text:
+                raise InputError(lock, "is not a lock of this software", remedy="remove this file") from error
+            else:
+                return _NOBODY
 
 
 def _release(lock: Path, me: Holder) -> None:
@@ -280,15 +356,16 @@ def _remove(lock: Path, gone: Holder) -> None:
 
     The jobs of two runs that begin in the same moment would also have to meet a third for that to fail.
     """
-    aside = lock.with_name(f".{lock.name}.{uuid.uuid4().hex}.part")
-    try:
-        lock.rename(aside)
-    except FileNotFoundError:
-        return
-    if _read(aside) != gone:
-        with suppress(FileExistsError):
-            os.link(aside, lock)
-    aside.unlink()
+    aside = lock.with_name(f".{lock.name}.{uuid.uuid4().hex}{UNFINISHED}")
+    with refused_as_input(lock):
+        try:
+            lock.rename(aside)
+        except FileNotFoundError:
+            return
+        if _read(aside) != gone:
+            with suppress(FileExistsError):
+                _name(aside, lock)
+        aside.unlink()
 
 
 def _cancel(*jobs: str) -> None:
@@ -298,11 +375,45 @@ def _cancel(*jobs: str) -> None:
 
 
 def _is_running(holder: Holder) -> bool:
-    """Is a process of this machine still there?"""
+    """Is a process of this machine still there, and more than its entry in the table of processes?"""
     try:
-        return abs(psutil.Process(holder.pid).create_time() - holder.born) < 1.0
+        process = psutil.Process(holder.pid)
+        return abs(process.create_time() - holder.born) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def _end_processes(gone: Holder) -> None:
+    """Ends what a killed process left at work on this machine, and waits until it is gone.
+
+    Raises:
+        PhaseError: a process cannot be ended.
+    """
+    if left := list(_processes_of(gone)):
+        numbers = ", ".join(str(process.pid) for process in left)
+        print(f"phase: processes of a run that was killed are ended: {numbers}", file=sys.stderr)
+    for signal in ("terminate", "kill"):
+        end = time.monotonic() + _GRACE
+        while left and time.monotonic() < end:
+            for process in left:
+                with suppress(psutil.NoSuchProcess):
+                    getattr(process, signal)()
+            time.sleep(0.1)
+            # One of them may have started another.
+            left = list(_processes_of(gone))
+    if left:
+        raise PhaseError(
+            f"process {left[0].pid} of a run that was killed does not end; stop it and start again"
+        )
+
+
+def _processes_of(gone: Holder) -> Iterator[psutil.Process]:
+    """Processes of this user that a run started on this machine; those of its SLURM jobs are SLURM's."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            given = process.environ()
+            if given.get(RUN_VARIABLE) == gone.run and given.get("SLURM_JOB_ID", "") == gone.job:
+                yield process
 
 
 def _own_queue() -> set[str]:
@@ -321,7 +432,7 @@ def _in_queue(lock: Path, job: str) -> bool:
     """Does SLURM still know a lock's job as waiting, running or ending? While it does not answer, it may."""
     try:
         answer = subprocess.run(
-            ["squeue", "--noheader", f"--jobs={job}", "--format=%T"],
+            ["squeue", "--noheader", f"--jobs={job}", "--format=%A"],
             capture_output=True,
             text=True,
             check=False,
@@ -332,6 +443,7 @@ def _in_queue(lock: Path, job: str) -> bool:
             "it still works; once it does not, remove this file"
         ) from error
     if answer.returncode == 0:
-        return bool(answer.stdout.strip())
+        # Some sites say more than what was asked for.
+        return job in answer.stdout.split()
     # A job that ended some minutes ago.
     return "Invalid job id" not in answer.stderr

@@ -24,6 +24,8 @@ _PIECE = 1 << 20
 _WHOLE, _SAMPLES, _SAMPLE = 1 << 30, 256, 1 << 20
 #: Bytes of each file that the hash of a set of them sees.
 _HEADER_BYTES = 1 << 16
+#: End of the names, which begin with a dot, of what is being written.
+UNFINISHED = ".part"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 #: Answers of file systems that the kernel cannot copy between.
 _NO_KERNEL_COPY = (errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
@@ -97,7 +99,7 @@ def writing(path: str | Path) -> Iterator[Path]:
             raise FileExistsError(errno.EEXIST, "it is no regular file")
     with directory_for(final) as place:
         with refused_as_input(final):
-            handle, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=".part", dir=place)
+            handle, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=UNFINISHED, dir=place)
             os.close(handle)
         temporary = Path(name)
         try:
@@ -107,7 +109,8 @@ def writing(path: str | Path) -> Iterator[Path]:
                 # mkstemp makes the file private; give it the permissions any other new file would get.
                 umask = os.umask(0)
                 os.umask(umask)
-                temporary.chmod(0o666 & ~umask)
+                with suppress(PermissionError):  # exFAT and others have none to give
+                    temporary.chmod(0o666 & ~umask)
                 os.replace(temporary, final)
         finally:
             temporary.unlink(missing_ok=True)
@@ -147,7 +150,7 @@ def refuse_as_output(outputs: Iterable[str | Path], inputs: Iterable[str | Path]
     Raises:
         InputError: an output is an input or another output.
     """
-    files = (path for name in map(str, inputs) for path in glob.glob(name) or [name])
+    files = (path for name in map(str, inputs) for path in _names(name))
     read = {_place(path) for path in files if os.path.exists(path)}
     written: set[tuple[int, int] | str] = set()
     for path in map(str, outputs):
@@ -166,6 +169,32 @@ def _place(path: str) -> tuple[int, int] | str:
     except (OSError, ValueError):
         return os.path.abspath(path)
     return status.st_dev, status.st_ino
+
+
+def remove_unfinished(directory: str | Path) -> int:
+    """Removes what killed processes left under temporary names, when nobody writes in a directory any more.
+
+    Args:
+        directory: with all below it; links are not followed.
+
+    Returns:
+        How many files, or directories of several, there were.
+    """
+    count = 0
+    for place, directories, files in os.walk(directory):
+        for name in filter(_is_unfinished, directories):
+            shutil.rmtree(os.path.join(place, name), ignore_errors=True)
+            count += 1
+        for name in filter(_is_unfinished, files):
+            with suppress(OSError):
+                os.unlink(os.path.join(place, name))
+                count += 1
+        directories[:] = [name for name in directories if not _is_unfinished(name)]
+    return count
+
+
+def _is_unfinished(name: str) -> bool:
+    return name.startswith(".") and name.endswith(UNFINISHED)
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
@@ -236,23 +265,65 @@ def header_hash(paths: Iterable[str | Path]) -> str:
 
 
 def matching_files(patterns: Iterable[str | Path]) -> list[Path]:
-    """Files that names or patterns with `*` and `?` stand for, each once, in the order of their names.
+    """Files that names, or patterns with `*` and `?`, stand for, each once, in the order of their names.
 
-    `~` and environment variables (`$SCRATCH`) in a name are expanded.
+    A name that exists is that file, whatever characters it holds; patterns come after. `~` and environment
+    variables (`$SCRATCH`) are expanded. A link is a file of its own: a link may stand for another month.
 
     Raises:
-        InputError: a name or pattern stands for no file, or an environment variable is not set.
+        InputError: a name or pattern stands for no file, for a directory or a link to nothing, or an
+            environment variable is not set.
     """
-    found: dict[Path, None] = {}
+    found: dict[tuple[str, str], Path] = {}
     for pattern in map(str, patterns):
-        expanded = os.path.expandvars(os.path.expanduser(pattern))
-        if "$" in expanded:
-            raise InputError(pattern, "an environment variable in it is not set", remedy="set it")
-        files = sorted(glob.glob(expanded))
-        if not files:
-            raise InputError(expanded, "no such file", remedy="check the path")
-        found.update(dict.fromkeys(map(Path, files)))
-    return list(found)
+        names = _names(pattern)
+        if not names:
+            raise _no_file(pattern)
+        for name in names:
+            _refuse_no_file(name)
+            place, last = os.path.split(name)
+            found.setdefault((os.path.realpath(place), last), Path(name))
+    return list(found.values())
+
+
+def _expanded(pattern: str) -> str:
+    return os.path.expandvars(os.path.expanduser(pattern))
+
+
+def _names(pattern: str) -> list[str]:
+    """Names that exist: the pattern itself, as it stands or expanded, or else those that it matches."""
+    expanded = _expanded(pattern)
+    for name in (pattern, expanded):
+        if os.path.lexists(name):
+            return [name]
+    return sorted(glob.glob(expanded.replace("[", "[[]")))
+
+
+def _no_file(pattern: str) -> InputError:
+    expanded = _expanded(pattern)
+    if "$" in expanded:
+        return InputError(pattern, "an environment variable in it is not set", remedy="set it")
+    try:
+        os.stat(expanded)
+    except PermissionError as error:
+        return InputError(expanded, f"cannot be read ({error.strerror})", remedy="check its permissions")
+    except OSError:
+        pass
+    return InputError(expanded, "no such file", remedy="check the path")
+
+
+def _refuse_no_file(name: str) -> None:
+    if os.path.isdir(name):
+        raise InputError(
+            name,
+            "is a directory",
+            expected="a file",
+            remedy=f"name its files, for example {os.path.join(name, '*.nc')}",
+        )
+    if not os.path.exists(name):
+        raise InputError(
+            name, f"is a link to {os.readlink(name)}, which cannot be found", remedy="link to a file"
+        )
 
 
 def matching_file(name: str | Path) -> Path:

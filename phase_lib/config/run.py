@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class RunSettings(BaseModel):
@@ -23,8 +24,20 @@ class RunSettings(BaseModel):
         description="seed of the split into training, validation and test cells",
     )
     results_dir: str = Field(
-        "results", min_length=1, description="directory of all runs, relative to the working directory"
+        "results",
+        # Snakemake takes what stands in braces for a wildcard.
+        pattern=r"^[^{}\n]+$",
+        description="directory of all runs, relative to the working directory; ~ and environment variables "
+        "($SCRATCH) are expanded",
     )
+
+    @field_validator("results_dir")
+    @classmethod
+    def _expand(cls, name: str) -> str:
+        expanded = os.path.expandvars(os.path.expanduser(name))
+        if "$" in expanded:
+            raise ValueError(f"an environment variable in {name} is not set")
+        return expanded
 
     @property
     def directory(self) -> Path:

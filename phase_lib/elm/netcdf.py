@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,8 @@ _MAGIC: dict[bytes, Flavour] = {
     b"CDF\x05": "NETCDF3_64BIT_DATA",
     b"\x89HDF": "NETCDF4",
 }
+#: Answers of file systems without locks.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 #: Enough for the header of a restart with ELM's 464 variables.
 _HEADER_BYTES = 1 << 18
 #: Dimension that index vectors lie along, by the first part of their names.
@@ -147,9 +151,7 @@ def _opened(path: str | Path, mode: Literal["r", "r+"]) -> Iterator[netCDF4.Data
     try:
         dataset = netCDF4.Dataset(path, mode)
     except (OSError, RuntimeError, UnicodeDecodeError) as error:
-        raise InputError(
-            path, f"cannot be opened ({error})", expected="a whole NetCDF file", remedy="copy it again"
-        ) from error
+        raise _not_opened(path, mode, error) from error
     try:
         dataset.set_auto_maskandscale(False)
         yield dataset
@@ -165,6 +167,31 @@ def _opened(path: str | Path, mode: Literal["r", "r+"]) -> Iterator[netCDF4.Data
         ) from error
     finally:
         dataset.close()
+
+
+def _not_opened(path: str | Path, mode: Literal["r", "r+"], error: Exception) -> InputError:
+    """Why a file was not opened: HDF5 locks each file that it opens, but does not tell that it met a lock."""
+    try:
+        with Path(path).open(f"{mode}b") as stream:
+            fcntl.flock(stream, (fcntl.LOCK_SH if mode == "r" else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return InputError(
+            path,
+            "is open in another program, which holds a lock on it",
+            expected="a file that nobody writes" if mode == "r" else "a file that nobody reads or writes",
+            remedy="wait until that program (a model that still runs?) has closed it",
+        )
+    except OSError as refusal:
+        if refusal.errno in _NO_LOCKS:
+            return InputError(
+                path,
+                f"cannot be opened, as it cannot be locked ({refusal.strerror})",
+                expected="a file system with locks",
+                remedy="set HDF5_USE_FILE_LOCKING=FALSE in the environment",
+            )
+    return InputError(
+        path, f"cannot be opened ({error})", expected="a whole NetCDF file", remedy="copy it again"
+    )
 
 
 def _unreadable_variable(dataset: netCDF4.Dataset) -> str | None:

@@ -87,6 +87,7 @@ def _next(summary: Mapping[str, Any]) -> list[str]:
         "  case         ELM_BLDNML_OPTS without -bgc_spinup on",
         *(f"               {command}" for command in steps["case"]),
         f"  verdict: {steps['judge']}",
+        "           (history that DOUT_S=TRUE has moved: DOUT_S_ROOT/lnd/hist in place of RUNDIR)",
     ]
 
 

@@ -72,7 +72,8 @@ def next_steps(restart: Path, base: Mapping[str, Any], facts: RunFacts) -> dict[
 
     Returns:
         Lines for `user_nl_elm` (`namelist`, and `history` for what the verdict reads), commands in the
-        case directory (`case`), and the command that judges the run (`judge`).
+        case directory (`case`), the command that judges the run (`judge`), and the same where ELM's
+        short-term archive has moved the history (`judge_archived`).
     """
     names = [f"'{field.name}'" for field in FIELDS]
     rows = [", ".join(names[i : i + _NAMES_PER_LINE]) for i in range(0, len(names), _NAMES_PER_LINE)]
@@ -93,9 +94,16 @@ def next_steps(restart: Path, base: Mapping[str, Any], facts: RunFacts) -> dict[
             f"./xmlchange STOP_OPTION=nyears,STOP_N={facts.stabilisation_years}",
             f"./xmlchange REST_OPTION=nyears,REST_N={facts.forcing_years}",
         ],
-        "judge": "phase equilibrium --history RUNDIR/*.elm.h1.*.nc "
-        f"--forcing-years {facts.forcing_years} --output verdict.json",
+        "judge": _judge("RUNDIR", facts.forcing_years),
+        "judge_archived": _judge("DOUT_S_ROOT/lnd/hist", facts.forcing_years),
     }
+
+
+def _judge(history: str, forcing_years: int) -> str:
+    return (
+        f"phase equilibrium --history {history}/*.elm.h1.*.nc "
+        f"--forcing-years {forcing_years} --output verdict.json"
+    )
 
 
 def flagged_cells(predictions: Path) -> pd.DataFrame:

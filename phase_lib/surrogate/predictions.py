@@ -14,7 +14,7 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.base.files import directory_for, refused_as_input
+from phase_lib.base.files import UNFINISHED, directory_for, refused_as_input
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_version
 from phase_lib.config.ood import OodSettings
@@ -110,7 +110,7 @@ def predict(
         return
     with directory_for(output) as place:
         with refused_as_input(output):
-            scratch = TemporaryDirectory(dir=place, prefix=".predictions.")
+            scratch = TemporaryDirectory(dir=place, prefix=".predictions.", suffix=UNFINISHED)
         with scratch as directory:
             whole = Path(directory) / "whole.nc"
             job.write(whole, threads)

@@ -7,13 +7,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
+from phase_lib.base import batch
 from phase_lib.base.batch import (
     NOTES_VARIABLE,
     RUN_VARIABLE,
@@ -21,6 +25,7 @@ from phase_lib.base.batch import (
     _remove,
     begin_run,
     begin_submission,
+    clear_away,
     enter_stages,
 )
 from phase_lib.base.errors import InputError, PhaseError
@@ -32,6 +37,32 @@ from phase_lib.base.batch import begin_run
 begin_run(Path(sys.argv[1]))
 print("begun", flush=True)
 time.sleep(float(sys.argv[2]))
+"""
+#: The answer of a file system without hard links, and a lock that is empty for a while.
+WITHOUT_LINKS = """
+import errno, os, sys, time
+from pathlib import Path
+import phase_lib.base.batch as batch
+def link(source, target, **options):
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(source), None, str(target))
+os.link = link
+write = Path.open
+def slow(self, mode="r", **options):
+    stream = write(self, mode, **options)
+    if mode == "x":
+        time.sleep(0.3)
+    return stream
+Path.open = slow
+Path(sys.argv[1], f"ready.{os.getpid()}").touch()
+while not Path(sys.argv[1], "go").exists():
+    time.sleep(0.001)
+try:
+    batch.begin_run(Path(sys.argv[1]))
+except batch.InputError as error:
+    print(error)
+else:
+    print("begun", os.getpid(), flush=True)
+    sys.stdin.read()
 """
 
 
@@ -53,6 +84,14 @@ def another_process(directory: Path, seconds: float) -> Iterator[subprocess.Pope
 @pytest.fixture(autouse=True)
 def _no_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(RUN_VARIABLE, "")
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Waits for a condition, a minute at most."""
+    end = time.monotonic() + 60.0
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def submit(directory: Path, job: str) -> None:
@@ -102,6 +141,203 @@ def test_a_run_of_another_machine_is_left_alone_and_the_file_to_remove_is_named(
     with pytest.raises(InputError, match=r"run\.json: process \d+ on login05 .* remove this file"):
         begin_run(tmp_path)
     assert lock.read_text() == before
+
+
+def test_of_many_that_begin_at_once_without_hard_links_one_works_and_the_others_are_told_which(
+    tmp_path: Path,
+) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", WITHOUT_LINKS, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(5)
+    ]
+    wait_until(lambda: len(list(tmp_path.glob("ready.*"))) == 5)
+    (tmp_path / "go").touch()
+    wait_until(lambda: sum(process.poll() is not None for process in processes) >= 4)
+    said = [process.communicate(timeout=60)[0].strip() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 5
+    (begun,) = [line for line in said if line.startswith("begun")]
+    refused = [line for line in said if line != begun]
+    assert len(refused) == 4
+    for line in refused:
+        assert f"run.json: process {begun.split()[1]} works on this run" in line
+    assert list((tmp_path / "locks").iterdir()) == []
+
+
+def test_a_lock_taken_by_another_is_put_back_without_hard_links_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    test_a_lock_that_another_took_in_the_meantime_is_put_back(tmp_path)
+
+
+def test_a_lock_that_is_being_written_is_waited_for(tmp_path: Path) -> None:
+    with another_process(tmp_path, 60) as process:
+        lock = tmp_path / "locks" / "run.json"
+        content = lock.read_text()
+        lock.write_text("")
+        writer = threading.Timer(0.5, lambda: lock.write_text(content))
+        writer.start()
+        with pytest.raises(InputError, match=rf"process {process.pid} works on this run"):
+            begin_run(tmp_path)
+        writer.join()
+
+
+@pytest.mark.parametrize("left", [b"", b"\0" * 200])
+def test_a_lock_that_a_loss_of_power_left_empty_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: bytes
+) -> None:
+    monkeypatch.setattr(batch, "_NEW", 0.3)
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks" / "run.json").write_bytes(left)
+    begin_run(tmp_path)
+    assert json.loads((tmp_path / "locks" / "run.json").read_text())["pid"] == os.getpid()
+
+
+def test_a_place_that_cannot_be_written_ends_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"run\.json: cannot be written \(Not a directory\)") as caught:
+        begin_run(tmp_path / "file")
+    assert "\n" not in str(caught.value)
+
+
+#: A run that starts two commands, one of which does not end when asked to, and is killed.
+KILLED = """
+import os, subprocess, sys
+from pathlib import Path
+from phase_lib.base.batch import begin_run
+begin_run(Path(sys.argv[1]))
+deaf = "import signal as s, time; s.signal(s.SIGTERM, s.SIG_IGN); print(1, flush=True); time.sleep(60)"
+script = "echo 1; sleep 60; echo never > " + sys.argv[1] + "/late"
+for command in ([sys.executable, "-c", deaf], ["bash", "-c", script]):
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    child.stdout.readline()
+    print(child.pid, flush=True)
+child = subprocess.Popen(["sleep", "60"], env={**os.environ, "SLURM_JOB_ID": "17"})
+print(child.pid, flush=True)
+print(os.environ["PHASE_RUN"], flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_left_at_work_is_ended_before_the_next_run_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(batch, "_GRACE", 1.0)
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    left = [psutil.Process(int(process.stdout.readline())) for _ in range(3)]
+    run = process.stdout.readline().strip()
+    job = left.pop()
+    another = subprocess.Popen(["sleep", "60"], env={**os.environ, RUN_VARIABLE: "another run"})
+    try:
+        process.kill()
+        process.wait()
+        assert all(orphan.is_running() for orphan in left)
+        begin_run(tmp_path)
+        assert not [orphan for orphan in left if _works(orphan)]
+        # What SLURM runs is SLURM's to end; what another run does, is that run's.
+        assert _works(job)
+        assert another.poll() is None
+    finally:
+        job.kill()
+        another.kill()
+        another.wait()
+    told = capsys.readouterr().err
+    assert "processes of a run that was killed are ended: " in told
+    assert all(str(orphan.pid) in told for orphan in left)
+    assert json.loads((tmp_path / "locks" / "run.json").read_text())["run"] != run
+    assert not (tmp_path / "late").exists()
+
+
+def _works(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_killed_process_that_nobody_buries_does_not_keep_the_run(tmp_path: Path) -> None:
+    with another_process(tmp_path, 60) as process:
+        os.kill(process.pid, signal.SIGKILL)
+        wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
+        begin_run(tmp_path)
+
+
+def test_what_killed_processes_left_unfinished_is_removed_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    unfinished = (".a.nc.x1_y2.part", "world/.b.nc.part", "predictions/.predictions.q7.part/whole.nc")
+    kept = ("a.nc", "part", "b.part", "world/.hidden", ".c.nc.part.nc", "elsewhere/.d.nc.part")
+    for name in (*unfinished, *kept):
+        (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / name).touch()
+    (tmp_path / "run" / "elsewhere").rename(tmp_path / "elsewhere")
+    (tmp_path / "run" / "elsewhere").symlink_to(tmp_path / "elsewhere")
+    clear_away(tmp_path / "run")
+    assert {path for name in (*unfinished, *kept) if (path := tmp_path / "run" / name).exists()} == {
+        tmp_path / "run" / name for name in kept
+    }
+    assert not (tmp_path / "run" / "predictions" / ".predictions.q7.part").exists()
+    assert "unfinished files of a run that was killed are removed: 3" in capsys.readouterr().err
+    clear_away(tmp_path / "run")
+    assert capsys.readouterr().err == ""
+
+
+def test_jobs_of_a_killed_run_are_cancelled_before_their_files_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "_PAUSE", 0.01)
+    submit(tmp_path, "17")
+    submit(tmp_path, "18")
+    written = tmp_path / ".a.nc.x.part"
+    written.touch()
+    (tmp_path / "queue").write_text("17\n99\n")
+    slurm(
+        tmp_path / "bin",
+        monkeypatch,
+        squeue=f"echo 'Welcome; 3 nodes are down'; cat {tmp_path}/queue",
+        scancel=f"test -e {written} && echo $* >> {tmp_path}/cancelled; echo 99 > {tmp_path}/queue",
+    )
+    clear_away(tmp_path)
+    assert (tmp_path / "cancelled").read_text() == "17\n"
+    assert not written.exists()
+    assert not (tmp_path / "slurm_jobs" / "submitted").exists()
+
+
+def test_a_lock_is_free_when_its_job_has_left_the_queue_whatever_else_a_site_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "_PAUSE", 0.01)
+    begin_run(tmp_path)
+    for job in ("17", "18"):
+        submit(tmp_path, job)
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    enter_stages(tmp_path, ["train_surrogate-block"], patience=0)
+    (tmp_path / "queue").write_text("17\n")
+    slurm(
+        tmp_path / "bin",
+        monkeypatch,
+        squeue=f"echo 'Welcome to the cluster'; cat {tmp_path}/queue",
+        scancel=f": > {tmp_path}/queue",
+    )
+    monkeypatch.setenv("SLURM_JOB_ID", "18")
+    enter_stages(tmp_path, ["train_surrogate-block"], patience=0)
+    assert json.loads((tmp_path / "locks" / "train_surrogate-block.json").read_text())["job"] == "18"
 
 
 def test_a_lock_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -25,6 +25,17 @@ def test_a_file_is_written_whole_with_usual_permissions(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "a.txt").stat().st_mode == (tmp_path / "plain.txt").stat().st_mode
 
 
+def test_a_file_system_without_permissions_of_its_own_takes_files_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    write(tmp_path / "a.txt")
+    assert (tmp_path / "a.txt").read_text() == "whole"
+
+
 def test_an_impossible_place_is_refused(tmp_path: Path) -> None:
     file, directory = tmp_path / "file.nc", tmp_path / "directory.nc"
     file.touch()

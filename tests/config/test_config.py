@@ -110,6 +110,11 @@ def test_the_nearest_key_is_found_in_the_same_and_in_other_sections(
         ("land_model: {backend: clm}", ["land_model.backend is 'clm'", "'embedded'"]),
         ("land_model: {ad_years: 40, input_years: 60}", ["input_years is 60"]),
         ("run: {name: a/b}", ["run.name is 'a/b'"]),
+        ("run: {results_dir: 'a{b}'}", ["run.results_dir is 'a{b}'", "[^{}"]),
+        (
+            "run: {results_dir: $UNSET_PLACE/x}",
+            ["run.results_dir: ", "variable in $UNSET_PLACE/x is not set"],
+        ),
         ("run: 3", ["run is 3"]),
         ("run: {}\nrun: {}", ["line 2", "'run' is given twice"]),
         ("run: {name: [}", ["line 1", "expected YAML"]),
@@ -122,6 +127,14 @@ def test_a_wrong_value_is_named_with_what_was_expected(
     line = refusal(config_file, text)
     for word in [str(config_file), *words]:
         assert word in line
+
+
+def test_the_place_of_the_results_may_be_named_by_the_environment(
+    config_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCRATCH", "/scratch/me")
+    config_file.write_text("run: {name: one, results_dir: $SCRATCH/runs}")
+    assert load_config(config_file).run.directory == Path("/scratch/me/runs/one")
 
 
 def test_a_missing_file_is_named(config_file: Path) -> None:

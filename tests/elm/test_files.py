@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import Literal
 
 import netCDF4
 import numpy as np
@@ -259,6 +263,53 @@ def test_a_file_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="stop"):
         write_half()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("r+", "r"), ("r+", "r+"), ("r", "r+")])
+def test_a_file_under_the_lock_of_another_program_is_called_that(
+    tmp_path: Path, theirs: Literal["r", "r+"], ours: Literal["r", "r+"]
+) -> None:
+    path = tmp_path / "h.nc"
+    with create_dataset(path) as dataset:
+        dataset.createDimension("x", 3)
+    script = (
+        f"import netCDF4, sys; d = netCDF4.Dataset({str(path)!r}, {theirs!r}); print(1, flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "1\n"
+        with (
+            pytest.raises(InputError, match=r"h\.nc: is open in another program.* wait until that program"),
+            open_dataset(path, ours),
+        ):
+            pass
+        if theirs == "r":  # readers do not disturb each other
+            with open_dataset(path) as dataset:
+                assert list(dataset.dimensions) == ["x"]
+        other.communicate("\n")
+    with open_dataset(path, ours) as dataset:
+        assert list(dataset.dimensions) == ["x"]
+
+
+def test_a_damaged_file_on_a_file_system_without_locks_names_the_way_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "h.nc"
+    path.write_bytes(b"\x89HDF")
+    with pytest.raises(InputError, match=r"cannot be opened \(.*copy it again"), open_dataset(path):
+        pass
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with (
+        pytest.raises(InputError, match=r"\(No locks available\).* set HDF5_USE_FILE_LOCKING=FALSE"),
+        open_dataset(path),
+    ):
+        pass
 
 
 def test_wrong_units_dimensions_and_names_are_told(tmp_path: Path) -> None:

@@ -151,20 +151,26 @@ def test_the_page_says_how_elm_takes_the_restart_up(
         "./xmlchange RUN_STARTDATE=0021-01-01",
         "./xmlchange STOP_OPTION=nyears,STOP_N=100",
         "-bgc_spinup on",
+        "--history RUNDIR/*.elm.h1.*.nc",
+        # Where the short-term archive puts it; the newest file is in both places.
+        "--history DOUT_S_ROOT/lnd/hist/*.elm.h1.*.nc",
+        "Name one of them alone",
     ):
         assert line in text
     assert run[0].restart.is_absolute()
 
 
+@pytest.mark.parametrize(("step", "place"), [("judge", "RUNDIR"), ("judge_archived", "DOUT_S_ROOT/lnd/hist")])
 def test_the_command_that_judges_the_run_works_as_it_is_written(
-    summary: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    summary: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, place: str
 ) -> None:
     grid = Grid()
     listed = re.findall(r"'(\w+)'", " ".join(summary["target"]["next"]["history"]))
     fields = {name: np.ones((40, grid.cells)) for name in listed}
-    write_history(tmp_path / "case.elm.h1.0022-01-01-00000.nc", grid, years(20, 60, 1), fields)
+    (tmp_path / place).mkdir(parents=True)
+    write_history(tmp_path / place / "case.elm.h1.0022-01-01-00000.nc", grid, years(20, 60, 1), fields)
     monkeypatch.chdir(tmp_path)
-    command = summary["target"]["next"]["judge"].replace("RUNDIR/*", "case")
+    command = summary["target"]["next"][step].replace("/*", "/case")
     words = shlex.split(command.replace(".h1.*", ".h1.0022-01-01-00000"))
     with pytest.raises(SystemExit) as end:
         main(words[1:])

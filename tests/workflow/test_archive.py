@@ -20,9 +20,14 @@ RESTART = "ad.elm.r.0021-01-01-00000.nc"
 
 
 @pytest.fixture(scope="module")
-def archive(small_run: Workflow) -> dict[str, Any]:
-    """The files of the small run as an archive, for another run with jobs of their own."""
-    world, runs = small_run.results / "world", small_run.results / "landmodel"
+def archive(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The files of the small run as an archive, for another run with jobs of their own.
+
+    The archive's name holds what shells and patterns have a meaning for.
+    """
+    archive = tmp_path_factory.mktemp("archive") / "set [12] of a user's $runs"
+    archive.symlink_to(small_run.results)
+    world, runs = archive / "world", archive / "landmodel"
     return {
         "run": {"name": "archived"},
         "land_model": {"backend": "archive"},
@@ -63,6 +68,30 @@ def archived(
     result = small_run.snakemake("--printshellcmds", "--quiet", "host", configs=(SMALL, str(config)))
     assert result.returncode == 0, result.stdout
     return Workflow(small_run.root, small_run.results.with_name("archived"), result.stdout)
+
+
+def test_a_file_whose_name_is_a_wildcard_to_snakemake_is_refused_in_one_line(
+    fresh_workflow: Workflow, tmp_path: Path
+) -> None:
+    file = tmp_path / "domain{4km}.nc"
+    file.touch()
+    forcing = {"product": "any", "first_year": 1901, "files": [str(file)]}
+    names = dict.fromkeys(
+        ("domain", "surface", "params", "soil_params", "restart", "reference_restart"), str(file)
+    )
+    histories = {"history": [str(file)], "reference_history": [str(file)]}
+    content = {
+        "land_model": {"backend": "archive"},
+        "training": {"domains": ["world"]},
+        "target": {"domain": "world"},
+        "domains": {"world": {**names, **histories, "forcing": forcing}},
+    }
+    config = tmp_path / "archive.yaml"
+    config.write_text(yaml.safe_dump(content), encoding="utf-8")
+    result = fresh_workflow.snakemake("--dry-run", configs=(SMALL, str(config)))
+    assert result.returncode == 2
+    assert f"phase: {file}: has a brace in its name, Snakemake's sign of a wildcard" in result.stdout
+    assert "Traceback" not in result.stdout
 
 
 def test_no_land_model_is_run_and_no_world_is_made(archived: Workflow) -> None:

@@ -124,6 +124,32 @@ def test_of_settings_for_several_segments_the_closest_holds_key_by_key(fresh_wor
     assert asked["run_ad_0061"] == ["1000", "1000", "3", "3", "2", "256", "srun"]
 
 
+def test_a_home_that_cannot_be_written_has_the_documented_remedy(
+    fresh_workflow: Workflow, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.touch()
+    (remedy,) = re.findall(
+        r"^export (XDG_.*)$", (ROOT / "docs" / "cluster.md").read_text(), flags=re.MULTILINE
+    )
+    places = dict(word.replace("$SCRATCH", str(tmp_path)).split("=") for word in remedy.split())
+
+    def planned(**environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "snakemake", "--dry-run", "--quiet", "all", "--configfile", SMALL],
+            cwd=fresh_workflow.root,
+            env={**fresh_workflow.environment, "HOME": str(home), **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert "NotADirectoryError" in planned(XDG_CACHE_HOME="").stdout
+    with_remedy = planned(**places)
+    assert with_remedy.returncode == 0, with_remedy.stderr
+    assert (tmp_path / "cache" / "snakemake").is_dir()
+
+
 def test_the_link_does_not_replace_a_profile_of_the_user(tmp_path: Path) -> None:
     own = tmp_path / ".config" / "snakemake" / "slurm"
     own.mkdir(parents=True)

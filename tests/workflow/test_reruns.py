@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -96,11 +97,32 @@ def test_a_changed_module_reruns_the_stages_that_import_it(
         assert small_run.planned() == expected
 
 
-def test_a_changed_threshold_really_runs_only_the_verdict_and_the_report(
-    small_run: Workflow, tmp_path: Path
-) -> None:
-    workflow = small_run.clone(tmp_path / "clone")
+@dataclass(frozen=True)
+class Stricter:
+    """A run whose verdict was judged again, by another threshold.
+
+    Attributes:
+        workflow: the copy.
+        configs: its configuration.
+        made: first parts of the names of files that are new or were written again.
+    """
+
+    workflow: Workflow
+    configs: tuple[str, str]
+    made: set[str]
+
+
+#: A stage of another target that ran in the same directory.
+LEFT_OVER = "fuse_records-elsewhere-1"
+
+
+@pytest.fixture(scope="module")
+def stricter(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Stricter:
+    """The small run with another threshold, and with a benchmark that is not its own."""
+    workflow = small_run.clone(tmp_path_factory.mktemp("stricter") / "clone")
     assert workflow.planned() == set()
+    tables = workflow.results / "benchmarks"
+    shutil.copy(tables / "fuse_records-embedded-1.tsv", tables / f"{LEFT_OVER}.tsv")
 
     def times() -> dict[str, int]:
         files = [path for path in workflow.results.rglob("*") if path.is_file()]
@@ -112,22 +134,19 @@ def test_a_changed_threshold_really_runs_only_the_verdict_and_the_report(
     assert result.returncode == 0, result.stdout
     after = times()
     made = {name.split("/")[0] for name in after if after[name] != before.get(name)}
-    assert made == {"equilibrium", "report", "summary.json", "preflight.json", "logs", "benchmarks"}
-    assert workflow.planned(configs=configs) == set()
+    return Stricter(workflow, configs, made)
 
 
-def test_what_another_target_cost_in_the_same_directory_is_not_counted(
-    small_run: Workflow, tmp_path: Path
-) -> None:
-    workflow = small_run.clone(tmp_path / "clone")
-    tables, summary = workflow.results / "benchmarks", workflow.results / "summary.json"
-    left_over = "fuse_records-elsewhere-1"
-    shutil.copy(tables / "fuse_records-embedded-1.tsv", tables / f"{left_over}.tsv")
-    summary.unlink()
-    result = workflow.snakemake()
-    assert result.returncode == 0, result.stdout
-    counted = set(json.loads(summary.read_text(encoding="utf-8"))["cost"]["roles"])
-    assert counted == {path.stem for path in tables.glob("*.tsv")} - {left_over}
+def test_a_changed_threshold_really_runs_only_the_verdict_and_the_report(stricter: Stricter) -> None:
+    assert stricter.made == {"equilibrium", "report", "summary.json", "preflight.json", "logs", "benchmarks"}
+    assert stricter.workflow.planned(configs=stricter.configs) == set()
+
+
+def test_what_another_target_cost_in_the_same_directory_is_not_counted(stricter: Stricter) -> None:
+    results = stricter.workflow.results
+    counted = set(json.loads((results / "summary.json").read_text(encoding="utf-8"))["cost"]["roles"])
+    tables = {path.stem for path in (results / "benchmarks").glob("*.tsv")}
+    assert counted == tables - {LEFT_OVER}
 
 
 def test_predictions_in_two_jobs_are_the_same_file_as_in_one(small_run: Workflow, tmp_path: Path) -> None:

@@ -9,16 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from phase_lib.base.errors import InputError
 from phase_lib.base.provenance import code_version
+from phase_lib.config.loading import validate
 from phase_lib.config.world import WorldSettings
 from phase_lib.elm.domain import read_domain
 from phase_lib.elm.forcing import reduce_forcing
 from phase_lib.landmodel.embedded.segment import SegmentJob, run_segment
-from phase_lib.landmodel.embedded.world import make_world
+from phase_lib.landmodel.embedded.world import count_cells, make_world
 
 #: Share of the years that the benchmark runs in AD mode, as in the conventional protocol.
 _AD_SHARE = 1.0 / 3.0
 _CYCLE = 20
+#: Cell sizes of the worlds, degrees.
+_RESOLUTIONS = (5.0, 4.0, 3.0, 2.5, 2.0, 1.5, 1.0, 0.5, 0.25)
 
 
 def bench_landmodel(
@@ -28,17 +32,20 @@ def bench_landmodel(
 
     Args:
         years: model years, rounded to whole forcing cycles; a third of them in AD mode.
-        cells: land cells, at most those of the 5-degree world.
+        cells: land cells; the world is the coarsest that has them.
         threads: processes.
         device: `cpu` or `cuda`.
         workdir: where to put the world and the runs; a temporary directory where None.
 
     Returns:
         Seconds of the run with reading and writing, cell-years per second, peak memory in MiB.
+
+    Raises:
+        InputError: no world has so many cells, or one so few.
     """
+    settings = _world_of(cells)
     with tempfile.TemporaryDirectory(dir=workdir) as name:
         directory = Path(name)
-        settings = WorldSettings(cells=cells)
         make_world(settings, directory, workers=threads)
         domain = read_domain(directory / "domain.lnd.nc")
         monthly = directory / "monthly.nc"
@@ -87,6 +94,7 @@ def bench_landmodel(
     return {
         "benchmark": "landmodel",
         "cells": domain.ncells,
+        "resolution_deg": settings.resolution_deg,
         "years": total,
         "threads": threads,
         "device": device,
@@ -95,3 +103,19 @@ def bench_landmodel(
         "peak_memory_mib": round(sum(usage) / 1024.0),
         "code_version": code_version(),
     }
+
+
+def _world_of(cells: int) -> WorldSettings:
+    """The coarsest world that has so many land cells, and no more of them."""
+    there = 0
+    for degrees in _RESOLUTIONS:
+        settings = validate(WorldSettings, {"resolution_deg": degrees, "cells": cells}, "--cells")
+        there = count_cells(settings)
+        if there == cells:
+            return settings
+    raise InputError(
+        "--cells",
+        f"{cells} cells",
+        expected=f"at most {there}, the land cells of the finest world ({_RESOLUTIONS[-1]:g} degrees)",
+        remedy="ask for fewer",
+    )

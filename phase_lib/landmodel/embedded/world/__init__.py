@@ -22,6 +22,12 @@ grid, so a finer grid or a box is a closer look at the same world. Left out: gla
 cities (all cells are wholly natural vegetation or bare ground), Antarctica, trends and leap days.
 """
 
-from phase_lib.landmodel.embedded.world.build import Land, make_land, make_world, write_forcing
+from phase_lib.landmodel.embedded.world.build import (
+    Land,
+    count_cells,
+    make_land,
+    make_world,
+    write_forcing,
+)
 
-__all__ = ["Land", "make_land", "make_world", "write_forcing"]
+__all__ = ["Land", "count_cells", "make_land", "make_world", "write_forcing"]

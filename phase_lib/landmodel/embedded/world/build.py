@@ -117,6 +117,15 @@ def make_land(settings: WorldSettings) -> Land:
     return Land(grid, lat, lon, zones, geography.classes, weather, point)
 
 
+def count_cells(settings: WorldSettings) -> int:
+    """How many land cells a world has: at most `settings.cells`.
+
+    Raises:
+        InputError: no land cell fits the settings.
+    """
+    return len(_model_grid(settings, read_geography())[1])
+
+
 def _model_grid(settings: WorldSettings, geography: Geography) -> tuple[ModelGrid, np.ndarray]:
     """The model grid and the class shares of its land cells (n, classes)."""
     globe = GlobalGrid(settings.resolution_deg)
