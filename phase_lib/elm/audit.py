@@ -44,6 +44,7 @@ from phase_lib.elm.parameters import Parameters, read_parameters
 from phase_lib.elm.pools import (
     COLUMN_TOTALS,
     DEAD_WOOD,
+    ISOTOPES,
     MAY_BE_NEGATIVE,
     MINERAL_N,
     ORGANS,
@@ -56,6 +57,10 @@ from phase_lib.elm.pools import (
     TOTVEGC_POOLS,
     TRUNCATION_LAYER,
     TRUNCATION_PATCH,
+    Twin,
+    other_pools,
+    twin_of,
+    twins_among,
 )
 from phase_lib.elm.restart import restart_header
 from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND, column_stock
@@ -123,6 +128,11 @@ _LABILE_SHARE, _LABILE_LEAST = 0.1, 0.1
 _LARGEST_SCALAR = 1.5
 #: Cover of a PFT, with what ELM tolerates, percent.
 _MOST_PERCENT = 100.0 * (1.0 + PFT_WEIGHT_TOLERANCE)
+
+#: An isotope's share can be judged where the pool holds more (gC); a negative share up to this is round-off.
+_TWIN_CARBON, _TWIN_ROUND_OFF = 1.0e-3, 1.0e-2
+#: Dead wood is centuries old at most, so its 14C differs less from that of the live wood beside it.
+_MOST_AGE_CONTRAST = 4.0
 
 #: What the checks need of a parameter file, where none is given.
 _STANDARD_PARAMETERS = Parameters(
@@ -397,6 +407,12 @@ class _Audit:
         )
         self.dead = {organ: DeadWood(_DEAD_WOOD_LOG, _DEAD_WOOD_NORMAL_LOG) for organ in DEAD_WOOD}
         self.low_wood = np.zeros(self.grid.ncells, dtype=bool)
+        self.twins = {
+            pool: tuple(twin for twin in twins if self.has(twin.name, *POOL_VARIABLES[pool].dims))
+            for pool, twins in twins_among(dataset.variables.keys()).items()
+            if pool in POOL_VARIABLES
+        }
+        self.twin_share = {twin.name: Majority() for twins in self.twins.values() for twin in twins}
         self._found: dict[tuple[str, str, str], Finding] = {}
 
     # -- findings ---------------------------------------------------------------------------------
@@ -581,6 +597,45 @@ class _Audit:
                 "0 (normal) or 1 (AD)",
             )
 
+    def check_other_pools(self) -> None:
+        """Isotope twins that are missing or of other dimensions, and pools that are not known here."""
+        held = {
+            name: variable.dimensions
+            for name, variable in self.dataset.variables.items()
+            if variable.dtype != str and variable.dtype.kind == "f"
+        }
+        carbon = [name for name, entry in POOL_VARIABLES.items() if entry.element == "c"]
+        for isotope in ISOTOPES:
+            twins = {twin_of(name, isotope).name: POOL_VARIABLES[name].dims for name in carbon}
+            missing = [name for name in twins if name not in held]
+            if len(missing) < len(twins):
+                for name in twins:
+                    if held.get(name, twins[name]) != twins[name]:
+                        self.add("error", name, f"has dimensions {held[name]}", str(twins[name]))
+                if missing:
+                    self.add(
+                        "note",
+                        missing[0],
+                        f"{len(missing)} of {len(twins)} pools have no {isotope.name} beside others that do; "
+                        "ELM makes it up from a ratio of its own",
+                    )
+        for name in other_pools(held).unknown:
+            self._note_unknown(name, "patch" if held[name] == ("pft",) else "layer")
+
+    def _note_unknown(self, name: str, level: Level) -> None:
+        """A pool that no rule here takes out of AD, with the first place where it holds something."""
+        filled = Places()
+        for rows in self.blocks(level):
+            values = self.read(name, rows)
+            values = values if values.ndim == 1 else np.abs(values).max(axis=1)
+            holds = (np.abs(values) < FILL_THRESHOLD) & (values != 0.0)
+            filled.add(holds, rows.cell, values)
+        problem = "looks like a pool and is none that is known here: it stays as it is on leaving AD"
+        if filled.count:
+            self.add_places("note", name, problem, filled)
+        else:
+            self.add("note", name, f"{problem}; it holds nothing where biogeochemistry runs")
+
     def _check_lengths(self, sizes: dict[str, int]) -> None:
         """Lengths of dimensions against ELM's and each other, and every row pointed to by a smaller unit."""
         for name, usual in _USUAL_LENGTHS.items():
@@ -752,6 +807,8 @@ class _Audit:
                 good: dict[str, np.ndarray | np.bool_] = {}
                 for name in (*layered, *sinks):
                     pools[name], good[name] = self._sound_layers(name, rows)
+                for name in (pool for pool in self.twins if pool in pools):
+                    self._check_twins(name, pools[name], rows, "layer")
                 stocks = {name: column_stock(pools[name]) for name in layered if name in _IN_STOCKS}
                 for pool in SOIL_POOLS:
                     if all(pool.variable(element) in pools for element in ("c", "n", "p")):
@@ -781,6 +838,78 @@ class _Audit:
         if self._sound_at_a_glance(name, values):
             return active, np.True_
         return self.sound(name, active, rows, "layer")
+
+    def _check_twins(self, pool: str, carbon: np.ndarray, rows: Block, level: Level) -> None:
+        """The isotopes of a carbon pool: values, and their share of it."""
+        for twin in self.twins[pool]:
+            values = self.read(twin.name, rows)
+            values = values[:, : carbon.shape[1]] if level == "layer" else values
+            finite = np.isfinite(values)
+            fill = finite & (np.abs(values) >= FILL_THRESHOLD)
+            self.add_where(
+                "error", twin.name, "is not a finite number", ~finite, rows, level, values, "a finite number"
+            )
+            self.add_where(
+                "error", twin.name, "is fill in an active place", fill, rows, level, values, "a pool"
+            )
+            good = finite & ~fill
+            judged = good & (np.abs(carbon) > _TWIN_CARBON)
+            share = np.where(judged, values, 0.0) / np.where(judged, carbon, 1.0)
+            if pool not in MAY_BE_NEGATIVE:
+                negative = np.where(
+                    judged, share < -_TWIN_ROUND_OFF * twin.isotope.start, values < -TRUNCATION
+                )
+                self.add_where(
+                    "error", twin.name, "is negative", good & negative, rows, level, values, "0 or more"
+                )
+            more = judged & (share > 1.0)
+            self.add_where("error", twin.name, f"is more than {pool}", more, rows, level, values, carbon)
+            if twin.isotope.limits is not None:
+                low, high = twin.isotope.limits
+                unnatural = (share < low) | (share > high)
+                self._judge_share(twin, judged, unnatural, share, rows)
+            elif pool.startswith(DEAD_WOOD):
+                self._check_age(twin, share, judged, rows)
+
+    def _judge_share(
+        self, twin: Twin, judged: np.ndarray, beyond: np.ndarray, share: np.ndarray, rows: Block
+    ) -> None:
+        cell = np.broadcast_to(rows.cell.reshape(-1, *[1] * (share.ndim - 1)), share.shape)
+        self.twin_share[twin.name].add(
+            judged.reshape(-1), beyond.reshape(-1), cell.reshape(-1), share.reshape(-1)
+        )
+
+    def _check_age(self, twin: Twin, share: np.ndarray, judged: np.ndarray, rows: Block) -> None:
+        """14C of dead wood beside that of the live wood that it comes from."""
+        live_pool = twin.pool.replace("dead", "live")
+        live_twins = [one for one in self.twins.get(live_pool, ()) if one.isotope == twin.isotope]
+        for live_twin in live_twins:
+            live, isotope = (self.read(name, rows) for name in (live_pool, live_twin.name))
+            known = (
+                judged & (live > _TWIN_CARBON) & (live < FILL_THRESHOLD) & (isotope > 0.0) & (isotope < live)
+            )
+            contrast = np.where(known, share, 0.0) * live / np.where(known, isotope, 1.0)
+            unlike = (contrast < 1.0 / _MOST_AGE_CONTRAST) | (contrast > _MOST_AGE_CONTRAST)
+            self._judge_share(twin, known, unlike, contrast, rows)
+
+    def check_twin_shares(self) -> None:
+        """Isotopes whose share of the carbon is not nature's: an error where it is so of most values."""
+        for twins in self.twins.values():
+            for twin in twins:
+                seen = self.twin_share[twin.name]
+                natural = twin.isotope.limits
+                self.add_places(
+                    "error" if seen.most else "note",
+                    twin.name,
+                    f"its share of {twin.pool} is none that nature has"
+                    if natural
+                    else f"its share of {twin.pool} is not that of the live wood beside it",
+                    seen.places,
+                    f"{natural[0]:.4f} to {natural[1]:.4f}"
+                    if natural
+                    else f"{1.0 / _MOST_AGE_CONTRAST:g} to {_MOST_AGE_CONTRAST:g} times that",
+                    "share of the carbon" if natural else "ratio of the two",
+                )
 
     def _check_ratios(
         self, stem: str, pools: dict[str, np.ndarray], good: dict[str, np.ndarray | np.bool_], rows: Block
@@ -913,6 +1042,8 @@ class _Audit:
             pools: dict[str, np.ndarray] = {}
             for name in names:
                 pools[name], _ = self.sound(name, self.read(name, rows), rows, "patch")
+            for name in (pool for pool in self.twins if pool in pools):
+                self._check_twins(name, pools[name], rows, "patch")
             for name in ("tlai", "htop", "hbot"):
                 if self.has(name, "pft"):
                     self.sound(name, self.read(name, rows), rows, "patch")
@@ -1189,6 +1320,8 @@ def audit_restart(
         audit.check_soil_columns()
         audit.check_soil(surface)
         audit.check_plants()
+        audit.check_other_pools()
+        audit.check_twin_shares()
         audit.check_space()
         audit.check_scalaravg()
         header = audit.header
