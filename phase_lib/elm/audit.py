@@ -39,6 +39,7 @@ from phase_lib.elm.constants import (
     SPINUP_NORMAL,
     WEIGHT_SUM_TOLERANCE,
 )
+from phase_lib.elm.dead_wood import WOOD, WoodTally, normal_dead_live
 from phase_lib.elm.netcdf import Rows, get_variable, open_with_rows
 from phase_lib.elm.parameters import Parameters, read_parameters
 from phase_lib.elm.pools import (
@@ -64,7 +65,7 @@ from phase_lib.elm.pools import (
 )
 from phase_lib.elm.restart import restart_header
 from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND, column_stock
-from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, SCALARAVG_YEARS
+from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, SCALARAVG_YEARS, rates_were_divided
 from phase_lib.elm.surface import Fields, open_fields
 from phase_lib.elm.tallies import DeadWood, Majority, Places, SlowSoil
 
@@ -300,18 +301,12 @@ def soil4_soil3_between(parameters: Parameters) -> float:
 
 def _standard(parameters: Parameters | None) -> _Standard:
     used = parameters or _STANDARD_PARAMETERS
-    live_turnover, mortality = used.value("lwtop_ann"), used.value("r_mort")
     f3, f4 = (used.ad_factor(SOIL_POOLS[SOIL_POOL_INDEX[name]]) for name in ("soil3", "soil4"))
-    live = used.per_pft("flivewd")
-    judged = (used.per_pft("woody") > 0) & (live > 0.0)
-    share = np.where(judged, live, 1.0)
-    # Growth feeds live and dead wood; live wood turns into dead; both die at the same rate in normal mode.
-    dead_live = ((1.0 - share) / share * (live_turnover + mortality) + live_turnover) / mortality
     return _Standard(
         {pool.name: used.soil_ratios(pool) for pool in SOIL_POOLS if pool.name in SOM},
         (1.0 - used.value("rf_s3s4")) * used.value("k_s3") / used.value("k_s4"),
         f3 / f4,
-        np.where(judged, dead_live, np.nan),
+        normal_dead_live(used),
         used.per_pft("evergreen") == 1,
         parameters,
     )
@@ -406,6 +401,7 @@ class _Audit:
             SOIL3_JUDGED,
         )
         self.dead = {organ: DeadWood(_DEAD_WOOD_LOG, _DEAD_WOOD_NORMAL_LOG) for organ in DEAD_WOOD}
+        self.wood = WoodTally(standard.file or _STANDARD_PARAMETERS)
         self.low_wood = np.zeros(self.grid.ncells, dtype=bool)
         self.twins = {
             pool: tuple(twin for twin in twins if self.has(twin.name, *POOL_VARIABLES[pool].dims))
@@ -1044,9 +1040,13 @@ class _Audit:
                 pools[name], _ = self.sound(name, self.read(name, rows), rows, "patch")
             for name in (pool for pool in self.twins if pool in pools):
                 self._check_twins(name, pools[name], rows, "patch")
-            for name in ("tlai", "htop", "hbot"):
-                if self.has(name, "pft"):
-                    self.sound(name, self.read(name, rows), rows, "patch")
+            canopy = {
+                name: self.read(name, rows) for name in ("tlai", "htop", "hbot") if self.has(name, "pft")
+            }
+            for name, values in canopy.items():
+                self.sound(name, values, rows, "patch")
+            if self.ad and all(name in pools for name in WOOD):
+                self.wood.add(rows.pft, pools, canopy.get("htop"))
             self._check_plant_ratios(pools, rows)
             self._check_leaves(pools, rows)
             if all(name in pools for name in TOTVEGC_POOLS) and self.has("totvegc", "pft"):
@@ -1167,6 +1167,17 @@ class _Audit:
             "soil4 : soil3",
         )
 
+    def check_mortality_factor(self, factor: float) -> None:
+        """In a file flagged AD: is `spinup_mortality_factor` of its run what its wood goes with?"""
+        wood = self.wood.evidence(self.header)
+        if self.ad and wood.contradicts(factor):
+            self.add(
+                "error",
+                "deadstemc",
+                f"is not of a run with spinup_mortality_factor {factor:g}",
+                f"what lnd_in of the AD run says: {wood.told}",
+            )
+
     def _already_normal(self) -> None:
         """In a file flagged AD: normal-mode pools, which ELM would multiply once more on leaving AD."""
         normal, accelerated = self.standard.soil4_soil3, self.standard.soil4_soil3 * self.standard.ad_ratio
@@ -1257,8 +1268,18 @@ class _Audit:
                 fill &= self.read("cols1d_active", rows)[:, None] == 1
             usual = ~broken & ~fill
             if self.ad:
+                late = first <= (self.header.start_year or 0) < last and not rates_were_divided(year)
                 self.add_where(
-                    "error", name, "is fill in an AD file", fill, rows, "layer", values, "0 to 1.5"
+                    "note" if late else "error",
+                    name,
+                    f"is fill, as the run began after {first}: leave AD by F alone, before {last}"
+                    if late
+                    else "is fill in an AD file",
+                    fill,
+                    rows,
+                    "layer",
+                    values,
+                    "0 to 1.5",
                 )
                 if year < last:
                     self.add_where(
@@ -1293,7 +1314,10 @@ class _Audit:
 
 
 def audit_restart(
-    path: str | Path, surface: str | Path | None = None, params: str | Path | Parameters | None = None
+    path: str | Path,
+    surface: str | Path | None = None,
+    params: str | Path | Parameters | None = None,
+    mortality_factor: float | None = None,
 ) -> AuditReport:
     """Audits a restart, value by value.
 
@@ -1301,6 +1325,7 @@ def audit_restart(
         path: restart of any layout and flavour.
         surface: surface file; with it the cover is compared, and mineral P in a file flagged normal.
         params: parameter file or what was read from it; with it plant ratios and leaf area are checked too.
+        mortality_factor: `spinup_mortality_factor` of the AD run, to be held against the wood of its restart.
 
     Returns:
         The report; the file is sound when it has no errors.
@@ -1323,6 +1348,8 @@ def audit_restart(
         audit.check_other_pools()
         audit.check_twin_shares()
         audit.check_space()
+        if mortality_factor is not None:
+            audit.check_mortality_factor(mortality_factor)
         audit.check_scalaravg()
         header = audit.header
         date = header.date

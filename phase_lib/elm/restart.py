@@ -98,9 +98,9 @@ def restart_header(path: str | Path, dataset: netCDF4.Dataset) -> RestartHeader:
 def refuse_other_models(path: str | Path, dataset: netCDF4.Dataset) -> None:
     """Refuses restarts that are like ELM's and mean something else.
 
-    FATES keeps its plants by cohorts, in variables of its own and along a dimension `cohort` that ELM defines with
-    `use_fates` alone. CTSM and the CLM before it know a `spinup_state` of 2, take pools out of AD by other
-    factors and have neither topounits nor phosphorus; early ELM calls itself CLM too, but has phosphorus.
+    FATES keeps its plants by cohorts, in variables of its own and along a dimension `cohort` that ELM defines
+    with `use_fates` alone. CTSM and the CLM before it know a `spinup_state` of 2, take pools out of AD by
+    other factors and have no phosphorus; early ELM calls itself CLM too, but has phosphorus.
 
     Raises:
         InputError: in one line that says what it is.
@@ -109,7 +109,8 @@ def refuse_other_models(path: str | Path, dataset: netCDF4.Dataset) -> None:
     if "cohort" in dataset.dimensions or any(name.startswith("fates_") for name in names):
         raise InputError(
             path,
-            "is a restart of FATES (dimension cohort, variables fates_*): its plants are cohorts, not PFTs on patches",
+            "is a restart of FATES (dimension cohort, variables fates_*): its plants are cohorts, not pools "
+            "of patches",
             expected="a restart of ELM without FATES (compsets ELM%CNPRDCTCBC)",
             remedy="use a run with use_fates = .false.",
         )

@@ -40,6 +40,7 @@ from phase_lib.elm.constants import (
     SPINUP_AD,
     SPINUP_NORMAL,
 )
+from phase_lib.elm.dead_wood import USUAL_FACTOR, WOOD, WoodTally, settle_factor
 from phase_lib.elm.netcdf import Rows, get_variable, open_dataset, open_rows, open_with_rows
 from phase_lib.elm.parameters import Parameters, read_parameters, read_soil_order_parameters
 from phase_lib.elm.pools import (
@@ -68,6 +69,7 @@ from phase_lib.elm.pools import (
 from phase_lib.elm.restart import RestartHeader, refuse_other_soil, restart_header
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, NLEVGRND, column_stock
 from phase_lib.elm.spinup import (
+    SCALARAVG_LAYER,
     SCALARAVG_YEARS,
     SURFACE_P,
     design_multipliers,
@@ -391,6 +393,7 @@ class _Injection:
         self.settings, self.mortality_factor = settings, mortality_factor
         self.variables, self.editor = variables, Editor(variables, dry_run=dry_run)
         self.clipped: Counter[str] = Counter()
+        self.wood = WoodTally(parameters)
         self.twins = twins_among(variables.keys())
         self._totals = _totals_among(variables.keys())
         #: Shares of their cells of the block's rows (row).
@@ -511,6 +514,19 @@ class _Injection:
                 expected="the mean scalar of an AD run, 0 or more",
                 remedy="use the restart as ELM wrote it",
             )
+        fill = scalar[:, SCALARAVG_LAYER] >= FILL_THRESHOLD
+        if "cols1d_active" in self.variables:
+            fill &= block.read(self.variables["cols1d_active"]) == 1  # not under ice that covers the cell
+        if np.any(fill):
+            began = self.base.header.start_year
+            raise InputError(
+                self.base.header.path,
+                f"variable scalaravg_col is fill in cell {block.cell[np.argmax(fill)] + 1}: ELM divided the "
+                "rates of soil3, soil4 and CWD by it, so that they did not decompose"
+                + ("" if began is None else f"; its run began in {began:04d}"),
+                expected=f"the mean scalar of an AD run that began before {SCALARAVG_YEARS[0]:04d}",
+                remedy="use a run that began in year 1",
+            )
         return design_multipliers(self.parameters, self.base.header.year, scalar)
 
     def _fetch(self, name: str, cell: np.ndarray, gets: np.ndarray) -> np.ndarray:
@@ -625,6 +641,8 @@ class _Injection:
         for block in self._edit(steps, "pfts1d_wtxy", patches, "patches"):
             pft = np.clip(block.pft, 0, NATPFT - 1)
             every = np.ones(len(pft), dtype=bool)
+            if self.base.in_ad:
+                self._look_at_wood(block.pft)
             self._leave_ad(every)
             totvegc_before = self._vegetation_carbon()
             carbon = {name: self.editor.get(name) for name in self.twins if name in _PLANT_CARBON}
@@ -660,6 +678,11 @@ class _Injection:
 
     def _vegetation_carbon(self) -> np.ndarray:
         return np.asarray(sum(self.editor.get(name) for name in TOTVEGC_POOLS))
+
+    def _look_at_wood(self, pft: np.ndarray) -> None:
+        """Gathers what the base's wood says of the mortality factor, before it is multiplied by that."""
+        pools = {name: self.editor.get(name) for name in WOOD}
+        self.wood.add(pft, pools, self.editor.get("htop") if self.editor.has("htop") else None)
 
     def _leave_ad(self, every: np.ndarray) -> None:
         """Dead wood and `ppool` as ELM takes them out of AD."""
@@ -797,7 +820,7 @@ def _edit(
     work: _Work,
     parameters: Parameters,
     settings: InjectionSettings,
-    mortality_factor: float,
+    mortality_factor: float | None,
     seconds: dict[str, Seconds],
     *,
     dry_run: bool,
@@ -808,13 +831,19 @@ def _edit(
         What changed, by variable, and the sidecar's account of it.
     """
     with open_rows(copy, "r" if dry_run else "r+") as rows:
-        injection = _Injection(work, parameters, settings, mortality_factor, rows, dry_run=dry_run)
+        factor = USUAL_FACTOR if mortality_factor is None else mortality_factor
+        injection = _Injection(work, parameters, settings, factor, rows, dry_run=dry_run)
         with _timed(seconds, "soil"):
             injection.soil()
         with _timed(seconds, "plants"):
             injection.plants()
         flag = _set_normal(rows["spinup_state"], dry_run=dry_run)
-    changes = injection.editor.changes
+    changes, rests_on = injection.editor.changes, None
+    if work.base.in_ad:
+        header = work.base.header
+        _refuse_normal_pools(header.path, changes, parameters)
+        _, rests_on = settle_factor(header.path, mortality_factor, injection.wood.evidence(header))
+        LOGGER.info("spinup_mortality_factor %g: %s", factor, rests_on)
     isotopes = {twin.name for twins in injection.twins.values() for twin in twins}
     changed = {name: _account(name, change, isotopes) for name, change in changes.items() if change.count}
     if flag is not None:
@@ -828,11 +857,12 @@ def _edit(
             "model_year": work.base.header.year,
             "factors": {name: factor for name, factor in work.base.multipliers.items() if factor > 1.0},
             "divided_by_scalaravg": work.base.divided,
-            "spinup_mortality_factor": mortality_factor if work.base.in_ad else None,
+            "spinup_mortality_factor": factor if work.base.in_ad else None,
+            "spinup_mortality_factor_rests_on": rests_on,
             "sorption_parameters": None if work.mineral is None else work.mineral.parameters,
         },
         "isotopes": sorted(isotopes),
-        "left_as_they_are": asdict(work.base.others),
+        "left_as_they_are": {name: list(found) for name, found in asdict(work.base.others).items()},
         "not_injected": [] if work.predictions is None else list(work.predictions.ignored),
     }
 
@@ -864,7 +894,7 @@ def inject(
     settings: InjectionSettings,
     ood: OodSettings,
     *,
-    mortality_factor: float,
+    mortality_factor: float | None = None,
     report: str | Path | None = None,
     dry_run: bool = False,
     seconds: dict[str, Seconds] | None = None,
@@ -887,7 +917,8 @@ def inject(
         output: restart to write; its name should be the base's.
         settings: bounds.
         ood: what flagged cells get.
-        mortality_factor: `spinup_mortality_factor` of the AD run that wrote the restart.
+        mortality_factor: `spinup_mortality_factor` of the AD run that wrote the restart; None where nobody
+            said it: then the usual one is taken, if the wood of the restart does not contradict it.
         report: sidecar JSON to write, or None.
         dry_run: reckon everything, write no restart; the audit needs a file and is left out.
         seconds: gets the time of each phase, for a benchmark.
@@ -918,8 +949,6 @@ def inject(
             with _timed(seconds, "copy"):
                 copy_bytes(source, copy)
         changes, account = _edit(copy, work, parameters, settings, mortality_factor, seconds, dry_run=dry_run)
-        if work.base.in_ad:
-            _refuse_normal_pools(source, changes, parameters)
         flagged = _flagged(work, ood.action)
         audit = None
         if not dry_run:

@@ -56,6 +56,7 @@ class RestartSummary:
         flavour, bytes: NetCDF flavour and size of the file.
         date: on the model's clock.
         year: of that date.
+        start_year: in which the run began that wrote it; None where the file does not say.
         spinup_state: 0 normal, 1 AD, None where the file does not say.
         decomp_cascade_state: 10 CTC, 11 Century, None where the file does not say.
         cells, columns, patches, covered_patches: counts; those under natural vegetation are covered.
@@ -72,6 +73,7 @@ class RestartSummary:
     bytes: int
     date: str
     year: int
+    start_year: int | None
     spinup_state: int | None
     decomp_cascade_state: int | None
     cells: int
@@ -123,6 +125,7 @@ def read_restart(path: Path) -> Restart:
             bytes=path.stat().st_size,
             date=header.date,
             year=header.year,
+            start_year=header.start_year,
             spinup_state=header.spinup_state,
             decomp_cascade_state=header.decomp_cascade_state,
             cells=grid.ncells,
