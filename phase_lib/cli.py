@@ -166,9 +166,22 @@ class _Number(click.FloatRange):
 _MORTALITY_FACTOR = click.option(
     "--mortality-factor",
     type=_Number(1.0),
-    **default_of("land_model.spinup_mortality_factor"),
-    help="Factor on dead wood mortality in the AD run: its `spinup_mortality_factor`.",
+    help="Factor on dead wood mortality in the AD run: its `spinup_mortality_factor`. Without it and "
+    "--lnd-in 10 is taken, if the wood of the restart does not contradict it.",
 )
+_LND_IN = click.option(
+    "--lnd-in",
+    type=FILE,
+    help="`lnd_in` of the AD run, or its case directory, to read `spinup_mortality_factor` from.",
+)
+
+
+def _told_factor(mortality_factor: float | None, lnd_in: Path | None, restart: Path) -> float | None:
+    """What the options say of the mortality factor of a restart's run."""
+    from phase_lib.elm.dead_wood import told_factor
+    from phase_lib.elm.namelist import read_ad_settings
+
+    return told_factor(mortality_factor, None if lnd_in is None else read_ad_settings(lnd_in), restart)
 
 
 def settings_option(section: str) -> Callable[[_Function], _Function]:
@@ -374,6 +387,7 @@ class _Part(click.ParamType):
 @settings_option("fusion")
 @click.option("--targets", default="{}", metavar="JSON|FILE", help="The section `dataset.targets`.")
 @_MORTALITY_FACTOR
+@_LND_IN
 @click.option(
     "--history-years",
     type=click.IntRange(1),
@@ -387,7 +401,8 @@ class _Part(click.ParamType):
 def fuse(
     settings: str,
     targets: str,
-    mortality_factor: float,
+    mortality_factor: float | None,
+    lnd_in: Path | None,
     history_years: int,
     domain_name: str,
     part: tuple[int, int],
@@ -420,7 +435,7 @@ def fuse(
         choices,
         chosen,
         output_dir,
-        mortality_factor=mortality_factor,
+        mortality_factor=_told_factor(mortality_factor, lnd_in, files["restart"]),
         history_years=history_years,
         part=Part(domain_name, *part),
     )
@@ -676,13 +691,15 @@ def compare_experiments(own: tuple[Path, ...], test: Sequence[tuple[str, Path]],
 @settings_option("injection")
 @click.option("--ood", default="{}", metavar="JSON|FILE", help="The section `ood`: what flagged cells get.")
 @_MORTALITY_FACTOR
+@_LND_IN
 @click.option("--report", type=OUTPUT, help="Sidecar JSON; OUTPUT.diff.json where not given.")
 @click.option("--dry-run", is_flag=True, help="Reckon everything, write no restart.")
 @stage
 def inject(
     settings: str,
     ood: str,
-    mortality_factor: float,
+    mortality_factor: float | None,
+    lnd_in: Path | None,
     output: Path,
     report: Path | None,
     dry_run: bool,
@@ -699,7 +716,7 @@ def inject(
         output=output,
         settings=load_settings(settings, InjectionSettings, "injection"),
         ood=load_settings(ood, OodSettings, "ood", "--ood"),
-        mortality_factor=mortality_factor,
+        mortality_factor=_told_factor(mortality_factor, lnd_in, files["restart"]),
         report=report or Path(f"{output}.diff.json"),
         dry_run=dry_run,
     )
@@ -709,11 +726,23 @@ def inject(
 @click.argument("restart", type=FILE)
 @click.option("--surface", type=FILE, help="Surface data: compare the cover too.")
 @click.option("--params", type=FILE, help="Parameter file: check plant ratios and leaf area too.")
+@click.option(
+    "--mortality-factor",
+    type=_Number(1.0),
+    help="`spinup_mortality_factor` of the run, to hold against the wood of a restart in AD.",
+)
+@_LND_IN
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--output", type=OUTPUT, help="Write the JSON to this file too.")
 @stage
 def audit(
-    restart: Path, surface: Path | None, params: Path | None, as_json: bool, output: Path | None
+    restart: Path,
+    surface: Path | None,
+    params: Path | None,
+    mortality_factor: float | None,
+    lnd_in: Path | None,
+    as_json: bool,
+    output: Path | None,
 ) -> None:
     """Checks a restart value by value for what ELM would swallow in silence; exit 3 on errors."""
     import json
@@ -722,7 +751,7 @@ def audit(
     from phase_lib.base.files import write_json
     from phase_lib.elm.audit import audit_restart
 
-    report = audit_restart(restart, surface, params)
+    report = audit_restart(restart, surface, params, _told_factor(mortality_factor, lnd_in, restart))
     if output is not None:
         write_json(output, report.to_dict())
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else "\n".join(report.lines()))
@@ -928,6 +957,9 @@ def report(
 @click.option("--limit-km", type=_Number(0.0, min_open=True), help="Farthest forcing point of a cell, km.")
 @click.option("--product", default="not named", help="Name of the forcing data set.")
 @click.option("--mortality-factor", type=_Number(1.0), help="`spinup_mortality_factor` of the AD run.")
+@click.option(
+    "--lnd-in", help="`lnd_in` of the AD run, or its case directory: spinup_mortality_factor and more."
+)
 @click.option("--reference-restart", type=FILE, help="Final restart of the reference run.")
 @click.option("--reference-history", multiple=True, help="History of the reference; names or patterns.")
 @click.option("--reference-ad-restart", type=FILE, help="Restart at the end of the reference's AD part.")

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.forcing import FORCING
+from phase_lib.preflight.inputs import ad_run_of
 
 USED = list(dict.fromkeys([*CONFIG.training.domains, CONFIG.target.domain]))
 
@@ -69,7 +70,7 @@ def given_domain(files):
         restart=one(files.restart),
         history=several(files.history),
         history_patterns=files.history,
-        mortality_factor=files.spinup_mortality_factor,
+        mortality_factor=ad_run_of(files)[0],
         reference_restart=one(files.reference_restart),
         reference_history=several(files.reference_history),
         reference_history_patterns=files.reference_history,

@@ -64,11 +64,18 @@ class DomainFiles(BaseModel):
         ..., min_length=1, description="history that covers that cycle: files, or patterns with * and ?"
     )
     forcing: ForcingFiles = Field(..., description="atmospheric forcing")
-    spinup_mortality_factor: float = Field(
-        10.0,
+    lnd_in: str | None = Field(
+        None,
+        description="lnd_in of the AD run, or its case directory: spinup_mortality_factor, "
+        "nyears_ad_carbon_only and suplphos are read from it, with ELM's defaults (1, 0, ALL) where it has "
+        "no line",
+    )
+    spinup_mortality_factor: float | None = Field(
+        None,
         ge=1.0,
         allow_inf_nan=False,
-        description="factor on dead wood mortality in the AD run (from its lnd_in)",
+        description="factor on dead wood mortality in the AD run; required without lnd_in. ELM's default is "
+        "1, many protocols set 10",
     )
     reference_restart: str | None = Field(
         None, description="final restart of the reference run: the labels; needed for training"
@@ -80,6 +87,15 @@ class DomainFiles(BaseModel):
     reference_ad_restart: str | None = Field(
         None, description="restart at the end of the reference's AD part, for its scalaravg_col"
     )
+
+    @model_validator(mode="after")
+    def _factor_is_told(self) -> Self:
+        if self.lnd_in is None and self.spinup_mortality_factor is None:
+            raise ValueError(
+                "spinup_mortality_factor is missing, and so is lnd_in; expected one of them: give lnd_in, "
+                "the file or its case directory, or the factor that stands in it, 1 where it has no line"
+            )
+        return self
 
 
 class TrainingDomains(BaseModel):

@@ -39,11 +39,13 @@ from phase_lib.elm.constants import (
     SPINUP_NORMAL,
     WEIGHT_SUM_TOLERANCE,
 )
+from phase_lib.elm.dead_wood import WOOD, WoodTally, normal_dead_live
 from phase_lib.elm.netcdf import Rows, get_variable, open_dataset, open_with_rows
 from phase_lib.elm.parameters import Parameters, read_parameters
 from phase_lib.elm.pools import (
     COLUMN_TOTALS,
     DEAD_WOOD,
+    ISOTOPES,
     MAY_BE_NEGATIVE,
     MINERAL_N,
     ORGANS,
@@ -56,10 +58,14 @@ from phase_lib.elm.pools import (
     TOTVEGC_POOLS,
     TRUNCATION_LAYER,
     TRUNCATION_PATCH,
+    Twin,
+    other_pools,
+    twin_of,
+    twins_among,
 )
 from phase_lib.elm.restart import restart_header
 from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND, column_stock
-from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, SCALARAVG_YEARS, SURFACE_P
+from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, SCALARAVG_YEARS, SURFACE_P, rates_were_divided
 from phase_lib.elm.surface import Fields, open_fields
 from phase_lib.elm.surface_content import check_phosphorus, refuse_fractions
 from phase_lib.elm.tallies import DeadWood, Majority, Places, SlowSoil
@@ -124,6 +130,11 @@ _LABILE_SHARE, _LABILE_LEAST = 0.1, 0.1
 _LARGEST_SCALAR = 1.5
 #: Cover of a PFT, with what ELM tolerates, percent.
 _MOST_PERCENT = 100.0 * (1.0 + PFT_WEIGHT_TOLERANCE)
+
+#: An isotope's share can be judged where the pool holds more (gC); a negative share up to this is round-off.
+_TWIN_CARBON, _TWIN_ROUND_OFF = 1.0e-3, 1.0e-2
+#: Dead wood is centuries old at most, so its 14C differs less from that of the live wood beside it.
+_MOST_AGE_CONTRAST = 4.0
 
 #: What the checks need of a parameter file, where none is given.
 _STANDARD_PARAMETERS = Parameters(
@@ -291,18 +302,12 @@ def soil4_soil3_between(parameters: Parameters) -> float:
 
 def _standard(parameters: Parameters | None) -> _Standard:
     used = parameters or _STANDARD_PARAMETERS
-    live_turnover, mortality = used.value("lwtop_ann"), used.value("r_mort")
     f3, f4 = (used.ad_factor(SOIL_POOLS[SOIL_POOL_INDEX[name]]) for name in ("soil3", "soil4"))
-    live = used.per_pft("flivewd")
-    judged = (used.per_pft("woody") > 0) & (live > 0.0)
-    share = np.where(judged, live, 1.0)
-    # Growth feeds live and dead wood; live wood turns into dead; both die at the same rate in normal mode.
-    dead_live = ((1.0 - share) / share * (live_turnover + mortality) + live_turnover) / mortality
     return _Standard(
         {pool.name: used.soil_ratios(pool) for pool in SOIL_POOLS if pool.name in SOM},
         (1.0 - used.value("rf_s3s4")) * used.value("k_s3") / used.value("k_s4"),
         f3 / f4,
-        np.where(judged, dead_live, np.nan),
+        normal_dead_live(used),
         used.per_pft("evergreen") == 1,
         parameters,
     )
@@ -397,7 +402,14 @@ class _Audit:
             SOIL3_JUDGED,
         )
         self.dead = {organ: DeadWood(_DEAD_WOOD_LOG, _DEAD_WOOD_NORMAL_LOG) for organ in DEAD_WOOD}
+        self.wood = WoodTally(standard.file or _STANDARD_PARAMETERS)
         self.low_wood = np.zeros(self.grid.ncells, dtype=bool)
+        self.twins = {
+            pool: tuple(twin for twin in twins if self.has(twin.name, *POOL_VARIABLES[pool].dims))
+            for pool, twins in twins_among(dataset.variables.keys()).items()
+            if pool in POOL_VARIABLES
+        }
+        self.twin_share = {twin.name: Majority() for twins in self.twins.values() for twin in twins}
         self._found: dict[tuple[str, str, str], Finding] = {}
 
     # -- findings ---------------------------------------------------------------------------------
@@ -581,6 +593,45 @@ class _Audit:
                 "is missing; ELM takes the state of the namelist and converts nothing",
                 "0 (normal) or 1 (AD)",
             )
+
+    def check_other_pools(self) -> None:
+        """Isotope twins that are missing or of other dimensions, and pools that are not known here."""
+        held = {
+            name: variable.dimensions
+            for name, variable in self.dataset.variables.items()
+            if variable.dtype != str and variable.dtype.kind == "f"
+        }
+        carbon = [name for name, entry in POOL_VARIABLES.items() if entry.element == "c"]
+        for isotope in ISOTOPES:
+            twins = {twin_of(name, isotope).name: POOL_VARIABLES[name].dims for name in carbon}
+            missing = [name for name in twins if name not in held]
+            if len(missing) < len(twins):
+                for name in twins:
+                    if held.get(name, twins[name]) != twins[name]:
+                        self.add("error", name, f"has dimensions {held[name]}", str(twins[name]))
+                if missing:
+                    self.add(
+                        "note",
+                        missing[0],
+                        f"{len(missing)} of {len(twins)} pools have no {isotope.name} beside others that do; "
+                        "ELM makes it up from a ratio of its own",
+                    )
+        for name in other_pools(held).unknown:
+            self._note_unknown(name, "patch" if held[name] == ("pft",) else "layer")
+
+    def _note_unknown(self, name: str, level: Level) -> None:
+        """A pool that no rule here takes out of AD, with the first place where it holds something."""
+        filled = Places()
+        for rows in self.blocks(level):
+            values = self.read(name, rows)
+            values = values if values.ndim == 1 else np.abs(values).max(axis=1)
+            holds = (np.abs(values) < FILL_THRESHOLD) & (values != 0.0)
+            filled.add(holds, rows.cell, values)
+        problem = "looks like a pool and is none that is known here: it stays as it is on leaving AD"
+        if filled.count:
+            self.add_places("note", name, problem, filled)
+        else:
+            self.add("note", name, f"{problem}; it holds nothing where biogeochemistry runs")
 
     def _check_lengths(self, sizes: dict[str, int]) -> None:
         """Lengths of dimensions against ELM's and each other, and every row pointed to by a smaller unit."""
@@ -768,6 +819,8 @@ class _Audit:
                 good: dict[str, np.ndarray | np.bool_] = {}
                 for name in (*layered, *sinks):
                     pools[name], good[name] = self._sound_layers(name, rows)
+                for name in (pool for pool in self.twins if pool in pools):
+                    self._check_twins(name, pools[name], rows, "layer")
                 stocks = {name: column_stock(pools[name]) for name in layered if name in _IN_STOCKS}
                 for pool in SOIL_POOLS:
                     if all(pool.variable(element) in pools for element in ("c", "n", "p")):
@@ -797,6 +850,78 @@ class _Audit:
         if self._sound_at_a_glance(name, values):
             return active, np.True_
         return self.sound(name, active, rows, "layer")
+
+    def _check_twins(self, pool: str, carbon: np.ndarray, rows: Block, level: Level) -> None:
+        """The isotopes of a carbon pool: values, and their share of it."""
+        for twin in self.twins[pool]:
+            values = self.read(twin.name, rows)
+            values = values[:, : carbon.shape[1]] if level == "layer" else values
+            finite = np.isfinite(values)
+            fill = finite & (np.abs(values) >= FILL_THRESHOLD)
+            self.add_where(
+                "error", twin.name, "is not a finite number", ~finite, rows, level, values, "a finite number"
+            )
+            self.add_where(
+                "error", twin.name, "is fill in an active place", fill, rows, level, values, "a pool"
+            )
+            good = finite & ~fill
+            judged = good & (np.abs(carbon) > _TWIN_CARBON)
+            share = np.where(judged, values, 0.0) / np.where(judged, carbon, 1.0)
+            if pool not in MAY_BE_NEGATIVE:
+                negative = np.where(
+                    judged, share < -_TWIN_ROUND_OFF * twin.isotope.start, values < -TRUNCATION
+                )
+                self.add_where(
+                    "error", twin.name, "is negative", good & negative, rows, level, values, "0 or more"
+                )
+            more = judged & (share > 1.0)
+            self.add_where("error", twin.name, f"is more than {pool}", more, rows, level, values, carbon)
+            if twin.isotope.limits is not None:
+                low, high = twin.isotope.limits
+                unnatural = (share < low) | (share > high)
+                self._judge_share(twin, judged, unnatural, share, rows)
+            elif pool.startswith(DEAD_WOOD):
+                self._check_age(twin, share, judged, rows)
+
+    def _judge_share(
+        self, twin: Twin, judged: np.ndarray, beyond: np.ndarray, share: np.ndarray, rows: Block
+    ) -> None:
+        cell = np.broadcast_to(rows.cell.reshape(-1, *[1] * (share.ndim - 1)), share.shape)
+        self.twin_share[twin.name].add(
+            judged.reshape(-1), beyond.reshape(-1), cell.reshape(-1), share.reshape(-1)
+        )
+
+    def _check_age(self, twin: Twin, share: np.ndarray, judged: np.ndarray, rows: Block) -> None:
+        """14C of dead wood beside that of the live wood that it comes from."""
+        live_pool = twin.pool.replace("dead", "live")
+        live_twins = [one for one in self.twins.get(live_pool, ()) if one.isotope == twin.isotope]
+        for live_twin in live_twins:
+            live, isotope = (self.read(name, rows) for name in (live_pool, live_twin.name))
+            known = (
+                judged & (live > _TWIN_CARBON) & (live < FILL_THRESHOLD) & (isotope > 0.0) & (isotope < live)
+            )
+            contrast = np.where(known, share, 0.0) * live / np.where(known, isotope, 1.0)
+            unlike = (contrast < 1.0 / _MOST_AGE_CONTRAST) | (contrast > _MOST_AGE_CONTRAST)
+            self._judge_share(twin, known, unlike, contrast, rows)
+
+    def check_twin_shares(self) -> None:
+        """Isotopes whose share of the carbon is not nature's: an error where it is so of most values."""
+        for twins in self.twins.values():
+            for twin in twins:
+                seen = self.twin_share[twin.name]
+                natural = twin.isotope.limits
+                self.add_places(
+                    "error" if seen.most else "note",
+                    twin.name,
+                    f"its share of {twin.pool} is none that nature has"
+                    if natural
+                    else f"its share of {twin.pool} is not that of the live wood beside it",
+                    seen.places,
+                    f"{natural[0]:.4f} to {natural[1]:.4f}"
+                    if natural
+                    else f"{1.0 / _MOST_AGE_CONTRAST:g} to {_MOST_AGE_CONTRAST:g} times that",
+                    "share of the carbon" if natural else "ratio of the two",
+                )
 
     def _check_ratios(
         self, stem: str, pools: dict[str, np.ndarray], good: dict[str, np.ndarray | np.bool_], rows: Block
@@ -929,9 +1054,15 @@ class _Audit:
             pools: dict[str, np.ndarray] = {}
             for name in names:
                 pools[name], _ = self.sound(name, self.read(name, rows), rows, "patch")
-            for name in ("tlai", "htop", "hbot"):
-                if self.has(name, "pft"):
-                    self.sound(name, self.read(name, rows), rows, "patch")
+            for name in (pool for pool in self.twins if pool in pools):
+                self._check_twins(name, pools[name], rows, "patch")
+            canopy = {
+                name: self.read(name, rows) for name in ("tlai", "htop", "hbot") if self.has(name, "pft")
+            }
+            for name, values in canopy.items():
+                self.sound(name, values, rows, "patch")
+            if self.ad and all(name in pools for name in WOOD):
+                self.wood.add(rows.pft, pools, canopy.get("htop"))
             self._check_plant_ratios(pools, rows)
             self._check_leaves(pools, rows)
             if all(name in pools for name in TOTVEGC_POOLS) and self.has("totvegc", "pft"):
@@ -1052,6 +1183,17 @@ class _Audit:
             "soil4 : soil3",
         )
 
+    def check_mortality_factor(self, factor: float) -> None:
+        """In a file flagged AD: is `spinup_mortality_factor` of its run what its wood goes with?"""
+        wood = self.wood.evidence(self.header)
+        if self.ad and wood.contradicts(factor):
+            self.add(
+                "error",
+                "deadstemc",
+                f"is not of a run with spinup_mortality_factor {factor:g}",
+                f"what lnd_in of the AD run says: {wood.told}",
+            )
+
     def _already_normal(self) -> None:
         """In a file flagged AD: normal-mode pools, which ELM would multiply once more on leaving AD."""
         normal, accelerated = self.standard.soil4_soil3, self.standard.soil4_soil3 * self.standard.ad_ratio
@@ -1142,8 +1284,18 @@ class _Audit:
                 fill &= self.read("cols1d_active", rows)[:, None] == 1
             usual = ~broken & ~fill
             if self.ad:
+                late = first <= (self.header.start_year or 0) < last and not rates_were_divided(year)
                 self.add_where(
-                    "error", name, "is fill in an AD file", fill, rows, "layer", values, "0 to 1.5"
+                    "note" if late else "error",
+                    name,
+                    f"is fill, as the run began after {first}: leave AD by F alone, before {last}"
+                    if late
+                    else "is fill in an AD file",
+                    fill,
+                    rows,
+                    "layer",
+                    values,
+                    "0 to 1.5",
                 )
                 if year < last:
                     self.add_where(
@@ -1178,7 +1330,10 @@ class _Audit:
 
 
 def audit_restart(
-    path: str | Path, surface: str | Path | None = None, params: str | Path | Parameters | None = None
+    path: str | Path,
+    surface: str | Path | None = None,
+    params: str | Path | Parameters | None = None,
+    mortality_factor: float | None = None,
 ) -> AuditReport:
     """Audits a restart, value by value.
 
@@ -1186,6 +1341,7 @@ def audit_restart(
         path: restart of any layout and flavour.
         surface: surface file; with it the cover is compared, and mineral P in a file flagged normal.
         params: parameter file or what was read from it; with it plant ratios and leaf area are checked too.
+        mortality_factor: `spinup_mortality_factor` of the AD run, to be held against the wood of its restart.
 
     Returns:
         The report; the file is sound when it has no errors.
@@ -1206,7 +1362,11 @@ def audit_restart(
         audit.check_soil_columns()
         audit.check_soil(surface)
         audit.check_plants()
+        audit.check_other_pools()
+        audit.check_twin_shares()
         audit.check_space()
+        if mortality_factor is not None:
+            audit.check_mortality_factor(mortality_factor)
         audit.check_scalaravg()
         header = audit.header
         date = header.date

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from phase_lib.elm.constants import NATPFT
+from phase_lib.elm.parameters import Parameters
+
 _STOCKING = 0.1  # stems m-2
 _WOOD_DENSITY = 2.5e5  # gC m-3
 _TAPER_TREE, _TAPER_SHRUB = 200.0, 10.0
@@ -58,3 +61,24 @@ def canopy_height(
     top = np.where(woody > 0, tree, np.maximum(0.25, 0.25 * tlai))
     bottom = np.where(woody > 0, np.clip(top - 1.0, 0.0, 3.0), np.clip(top - 0.2, 0.0, 0.05))
     return top, bottom
+
+
+def stem_carbon_of(height: np.ndarray, stocking: np.ndarray, taper: np.ndarray) -> np.ndarray:
+    """Stem carbon (gC m-2) of trees and shrubs that carries a canopy top: the inverse of `canopy_height`.
+
+    Args:
+        height: `htop`, m.
+        stocking: stems m-2.
+        taper: height over radius of a stem.
+    """
+    return np.asarray(height**3 * np.pi * stocking * _WOOD_DENSITY / (3.0 * taper**2))
+
+
+def stems(parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
+    """Stocking (stems m-2) and taper by PFT (natpft): the parameter file's, which few have, or ELM's."""
+    form = growth_form(parameters.per_pft("woody"))
+    stocking = (
+        parameters.pft["stocking"] / 1.0e4 if "stocking" in parameters.pft else np.full(NATPFT, _STOCKING)
+    )
+    taper = parameters.pft.get("taper", np.where(form == 2, _TAPER_SHRUB, _TAPER_TREE))
+    return stocking, taper

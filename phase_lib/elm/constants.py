@@ -35,6 +35,7 @@ PFT_NAMES = (
     "c3_irrigated",
 )
 NATPFT = len(PFT_NAMES)
+C4_GRASS = PFT_NAMES.index("c4_grass")
 
 LANDUNIT_SOIL = 1
 LANDUNIT_CROP = 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ class RestartHeader:
         path: file.
         flavour: NetCDF flavour, `NETCDF3_64BIT_DATA` is CDF-5.
         year, month, day: date on the model's clock.
+        start_year: year on that clock in which the run began that wrote it; None where it does not say.
         spinup_state: 0 normal, 1 AD; None where the file does not say.
         decomp_cascade_state: 10 CTC, 11 Century, each with nitrification; None where it does not say.
         case_id: name of the case that wrote it, empty where it does not say.
@@ -35,6 +37,7 @@ class RestartHeader:
     year: int
     month: int
     day: int
+    start_year: int | None
     spinup_state: int | None
     decomp_cascade_state: int | None
     case_id: str
@@ -51,8 +54,9 @@ def restart_header(path: str | Path, dataset: netCDF4.Dataset) -> RestartHeader:
     """Reads the header of an open restart.
 
     Raises:
-        InputError: it has no date.
+        InputError: it has no date, or another model or configuration wrote it.
     """
+    refuse_other_models(path, dataset)
     if "timemgr_rst_curr_ymd" not in dataset.variables:
         raise InputError(
             path,
@@ -68,7 +72,7 @@ def restart_header(path: str | Path, dataset: netCDF4.Dataset) -> RestartHeader:
             expected="a date as YYYYMMDD",
             remedy="use the restart as ELM wrote it",
         )
-    state = _scalar(path, dataset, "spinup_state")
+    state, start = (_scalar(path, dataset, name) for name in ("spinup_state", "timemgr_rst_start_ymd"))
     if state not in (None, 0, 1):
         raise InputError(
             path,
@@ -82,12 +86,49 @@ def restart_header(path: str | Path, dataset: netCDF4.Dataset) -> RestartHeader:
         ymd // 10000,
         ymd // 100 % 100,
         ymd % 100,
+        None if start is None else start // 10000,
         state,
         _scalar(path, dataset, "decomp_cascade_state"),
         str(getattr(dataset, "case_id", "")).strip(),
         str(getattr(dataset, "surface_dataset", "")).strip(),
         {name: dimension.size for name, dimension in dataset.dimensions.items()},
     )
+
+
+def refuse_other_models(path: str | Path, dataset: netCDF4.Dataset) -> None:
+    """Refuses restarts that are like ELM's and mean something else.
+
+    FATES keeps its plants by cohorts, in variables of its own and along a dimension `cohort` that ELM defines
+    with `use_fates` alone. CTSM and the CLM before it know a `spinup_state` of 2, take pools out of AD by
+    other factors and have no phosphorus; early ELM calls itself CLM too, but has phosphorus.
+
+    Raises:
+        InputError: in one line that says what it is.
+    """
+    names = dataset.variables.keys()
+    if "cohort" in dataset.dimensions or any(name.startswith("fates_") for name in names):
+        raise InputError(
+            path,
+            "is a restart of FATES (dimension cohort, variables fates_*): its plants are cohorts, not pools "
+            "of patches",
+            expected="a restart of ELM without FATES (compsets ELM%CNPRDCTCBC)",
+            remedy="use a run with use_fates = .false.",
+        )
+    told = " ".join(str(getattr(dataset, name, "")) for name in ("title", "source"))
+    calls_itself = re.search(r"\b(CLM|CTSM)|Community (Land|Terrestrial Systems) Model", told) is not None
+    state = _scalar(path, dataset, "spinup_state")
+    matrix = state == 2
+    if matrix or (calls_itself and not {"ppool", "labilep_vr"} <= names):
+        signs = [
+            *(["spinup_state is 2, which ELM does not know"] if matrix else []),
+            *([f"it calls itself {told.strip()!r}"] if calls_itself else []),
+        ]
+        raise InputError(
+            path,
+            f"is a restart of CTSM (CLM), not of ELM: {', '.join(signs)}",
+            expected="a restart of ELM with C, N and P (compsets ELM%CNPRDCTCBC)",
+            remedy="use a run of E3SM's land model",
+        )
 
 
 def _scalar(path: str | Path, dataset: netCDF4.Dataset, name: str) -> int | None:

@@ -54,6 +54,39 @@ def rates_were_divided(model_year: int) -> bool:
     return model_year > SCALARAVG_YEARS[1]
 
 
+def ad_run(start_year: int | None, year: int) -> str:
+    """When an AD run began, and what its `scalaravg_col` allows, in words.
+
+    ELM goes by the model's clock: it sets the scalar to 0 in years before 20, sums it up in the years 20 to
+    39 and divides rates by it from year 40 on. A run that began later has a part of the mean, or what its
+    `finidat` held, 1 where that was next to nothing. A cold start after year 19 leaves it fill, and rates
+    that are divided by that come to nothing, which nothing undoes.
+
+    Args:
+        start_year: in which it began, by `timemgr_rst_start_ymd`; None where the file does not say.
+        year: of its restart's date.
+    """
+    first, last = SCALARAVG_YEARS
+    began = "AD run of unknown beginning" if start_year is None else f"AD run begun in {start_year:04d}"
+    if not rates_were_divided(year):
+        return (
+            f"{began}: rates were not divided by scalaravg_col before {last:04d}, F alone takes soil3, soil4 "
+            "and CWD to normal mode, whatever scalaravg_col holds"
+        )
+    what = f"the mean of {first:04d} to {last - 1:04d}"
+    since = last
+    if start_year is not None and start_year >= last:
+        what, since = f"no mean of the run, which began after {last - 1:04d}", start_year
+    elif start_year is not None and start_year > first:
+        what = (
+            f"a mean of {start_year:04d} to {last - 1:04d} alone, unless the run went on with an earlier one"
+        )
+    return (
+        f"{began}: scalaravg_col is {what}; rates were divided by it from {since:04d} on, F / scalaravg_col "
+        "takes soil3, soil4 and CWD to normal mode"
+    )
+
+
 def design_multipliers(
     parameters: Parameters, model_year: int, scalaravg: np.ndarray
 ) -> dict[str, np.ndarray]:

@@ -20,6 +20,7 @@ from phase_lib.config.domains import EMBEDDED
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.targets import TargetSettings
 from phase_lib.elm.constants import NATPFT, PFT_WEIGHT_TOLERANCE, SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.dead_wood import USUAL_FACTOR, read_wood, settle_factor
 from phase_lib.elm.forcing import FORCING
 from phase_lib.elm.history import History
 from phase_lib.elm.netcdf import create_dataset
@@ -241,7 +242,7 @@ def fuse(
     targets: TargetSettings,
     output_dir: str | Path,
     *,
-    mortality_factor: float,
+    mortality_factor: float | None,
     history_years: int,
     part: Part | None = None,
 ) -> dict[str, Any]:
@@ -254,7 +255,8 @@ def fuse(
         settings: batch size and limits.
         targets: pools to predict.
         output_dir: the dataset's directory.
-        mortality_factor: `spinup_mortality_factor` of the AD run.
+        mortality_factor: `spinup_mortality_factor` of the AD run; None where nobody said it: then the usual
+            one is taken, if the wood of the restart does not contradict it.
         history_years: years of history that GPP, NPP, AR and HR are averaged over: one forcing cycle.
         part: which share of the cells; all of them if None.
 
@@ -271,10 +273,11 @@ def fuse(
         directory_for(output_dir, output_dir) as directory,
     ):
         _require_variables(sources, resolved)
+        factor = _settled_factor(inputs.restart, mortality_factor, sources.parameters)
         choices = {
             "fusion": settings.model_dump(mode="json"),
             "targets": targets.names,
-            "mortality_factor": mortality_factor,
+            "mortality_factor": factor,
             "history_years": history_years,
             "part": asdict(part),
         }
@@ -288,7 +291,7 @@ def fuse(
         ticker = Ticker("batch")
         for number, start in enumerate(starts):
             cells = slice(start, min(start + settings.batch_cells, sources.ncells))
-            _Batch(sources, settings, mortality_factor, resolved, findings, cells).write(
+            _Batch(sources, settings, factor, resolved, findings, cells).write(
                 directory / files[number], provenance
             )
             ticker.tick(number + 1, len(starts))
@@ -304,6 +307,16 @@ def fuse(
     labels = "no labels" if inputs.reference_restart is None else f"{summary['trainable']} with usable labels"
     LOGGER.info("%d cells, %d with complete inputs, %s", summary["cells"], summary["complete"], labels)
     return summary
+
+
+def _settled_factor(restart: Path, told: float | None, parameters: Parameters) -> float:
+    """The factor that takes dead wood out of AD; where the restart is not of AD, it does nothing."""
+    wood = read_wood(restart, parameters)
+    if wood is None:
+        return USUAL_FACTOR if told is None else told
+    factor, rests_on = settle_factor(restart, told, wood)
+    LOGGER.info("spinup_mortality_factor %g: %s", factor, rests_on)
+    return factor
 
 
 def _require_variables(sources: _Sources, targets: Targets) -> None:

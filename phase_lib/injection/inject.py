@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +32,23 @@ from phase_lib.config.ood import OodSettings
 from phase_lib.elm.audit import SOIL3_JUDGED, AuditReport, audit_restart, soil4_soil3_between
 from phase_lib.elm.blocks import Block, Blocks, ranges
 from phase_lib.elm.canopy import canopy_height, growth_form, leaf_carbon
-from phase_lib.elm.constants import GRAMS_PER_PETAGRAM, NATPFT, SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.constants import (
+    C4_GRASS,
+    FILL_THRESHOLD,
+    GRAMS_PER_PETAGRAM,
+    NATPFT,
+    SPINUP_AD,
+    SPINUP_NORMAL,
+)
 from phase_lib.elm.coordinates import refuse_more_land
+from phase_lib.elm.dead_wood import USUAL_FACTOR, WOOD, WoodTally, settle_factor
 from phase_lib.elm.netcdf import Rows, get_variable, open_dataset, open_rows, open_with_rows
 from phase_lib.elm.parameters import Parameters, read_parameters, read_soil_order_parameters
 from phase_lib.elm.pools import (
     COLUMN_TOTALS,
     DEAD_WOOD,
     ELEMENTS,
+    ISOTOPES,
     LITTER,
     MINERAL_N,
     MINERAL_P,
@@ -51,11 +60,17 @@ from phase_lib.elm.pools import (
     STAGES,
     TOTVEGC_POOLS,
     Element,
+    Isotope,
+    OtherPools,
     SoilPool,
+    other_pools,
+    twin_of,
+    twins_among,
 )
 from phase_lib.elm.restart import RestartHeader, refuse_other_soil, restart_header
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, NLEVGRND, column_stock
 from phase_lib.elm.spinup import (
+    SCALARAVG_LAYER,
     SCALARAVG_YEARS,
     SURFACE_P,
     design_multipliers,
@@ -67,6 +82,7 @@ from phase_lib.elm.surface_content import check_phosphorus
 from phase_lib.injection.editor import Change, Editor
 from phase_lib.injection.predictions import Predictions
 from phase_lib.injection.rules import (
+    isotope_of,
     keep_leaves,
     leaf_area_of,
     litter_nutrient,
@@ -80,6 +96,10 @@ _STOCK_UNITS = {"c": "PgC", "n": "PgN", "p": "PgP"}
 _TOTALS = {name: name[-1] for name in (*COLUMN_TOTALS, "totvegc")}
 #: Patch variables that follow from the pools, where the base holds them.
 _PLANT_RESULTS = {"tlai", "elai", "htop", "hbot", "totvegc"}
+#: Carbon pools of patches.
+_PLANT_CARBON = {
+    name for name, entry in POOL_VARIABLES.items() if (entry.level, entry.element) == ("patch", "c")
+}
 #: Values of one variable in a block at most; some eighty variables are in memory at a time.
 _BLOCK_VALUES = 1 << 17
 #: Cells whose surface data are looked at together.
@@ -97,12 +117,14 @@ class _Base:
         blocks: its columns and patches.
         surface: land area of the cells, and what mineral P is supplied from where the base is in AD.
         multipliers: pool stem -> exit factor F; empty where the base is in normal mode.
+        others: pools that no rule here touches.
     """
 
     header: RestartHeader
     blocks: Blocks
     surface: Fields
     multipliers: dict[str, float]
+    others: OtherPools
 
     @property
     def in_ad(self) -> bool:
@@ -147,6 +169,10 @@ def _read_base(
         )
     for name, entry in POOL_VARIABLES.items():
         get_variable(path, dataset, name, dims=entry.dims)
+    twins = twins_among(dataset.variables.keys())
+    for name in twins.keys() & POOL_VARIABLES.keys():
+        for twin in twins[name]:
+            get_variable(path, dataset, twin.name, dims=POOL_VARIABLES[name].dims)
     divided = header.spinup_state == SPINUP_AD and rates_were_divided(header.year)
     if divided or "scalaravg_col" in dataset.variables:
         get_variable(path, dataset, "scalaravg_col", dims=("column", "levgrnd"))
@@ -160,7 +186,23 @@ def _read_base(
     fields = stack.enter_context(open_fields(surface, wanted, blocks.lat, blocks.lon))
     every = _in_blocks(np.ones(blocks.ncells, dtype=bool))
     refuse_more_land(surface, LAND, sum(1.0e-6 * float(fields.land_area(cells).sum()) for cells in every))
-    return _Base(header, blocks, fields, parameters.ad_factors() if in_ad else {})
+    others = other_pools(
+        {name: held.dimensions for name, held in dataset.variables.items() if held.dtype.kind == "f"}
+    )
+    for name in others.unknown:
+        LOGGER.info("%s holds %s, a pool that is not known here: it stays as it is", path.name, name)
+    return _Base(header, blocks, fields, parameters.ad_factors() if in_ad else {}, others)
+
+
+def _totals_among(held: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """The sums over depth that a restart holds, of pools and of their isotope twins -> what they sum."""
+    totals = dict(COLUMN_TOTALS)
+    for isotope in ISOTOPES:
+        for name, parts in COLUMN_TOTALS.items():
+            totals[twin_of(name, isotope).name] = tuple(twin_of(part, isotope).name for part in parts)
+    return {
+        name: parts for name, parts in totals.items() if name in held and all(part in held for part in parts)
+    }
 
 
 def _in_blocks(wanted: np.ndarray) -> Iterator[np.ndarray]:
@@ -353,6 +395,9 @@ class _Injection:
         self.settings, self.mortality_factor = settings, mortality_factor
         self.variables, self.editor = variables, Editor(variables, dry_run=dry_run)
         self.clipped: Counter[str] = Counter()
+        self.wood = WoodTally(parameters)
+        self.twins = twins_among(variables.keys())
+        self._totals = _totals_among(variables.keys())
         #: Shares of their cells of the block's rows (row).
         self._share = np.empty(0)
 
@@ -387,6 +432,38 @@ class _Injection:
             return np.zeros(len(block), dtype=bool)
         return block.soil & self.predictions.used(block.cell)
 
+    def _all_of(self, names: Iterable[str]) -> Iterator[str]:
+        """Pools, each followed by its isotope twins."""
+        for name in names:
+            yield name
+            yield from (twin.name for twin in self.twins.get(name, ()))
+
+    def _twins_follow(self, pool: str, before: np.ndarray, gets: np.ndarray, pft: np.ndarray) -> None:
+        """The twins of a carbon pool keep their share of it where it was replaced.
+
+        Args:
+            pool: the pool, in the editor as it is now.
+            before: what it held before (row), or of layers (row, levdecomp).
+            gets: rows that get predictions (row).
+            pft: of patches (row); empty for layers.
+        """
+        layers = before.ndim > 1
+        set_values = self.editor.set_layers if layers else self.editor.set
+        active = np.s_[:, :NLEVDECOMP] if layers else np.s_[:]
+        for twin in self.twins.get(pool, ()):
+            start = twin.isotope.start if layers else self._start_of_plants(twin.isotope)[pft]
+            own, after = self.editor.get(twin.name)[active], self.editor.get(pool)[active]
+            values, empty = isotope_of(own, before, after, start)
+            self.clipped[f"{twin.name}: its pool was empty, gets the share of a cold start"] += int(
+                np.count_nonzero(empty)
+            )
+            set_values(twin.name, values, gets)
+
+    def _start_of_plants(self, isotope: Isotope) -> np.ndarray:
+        """Share of the carbon that an isotope has in a cold start, by PFT (natpft)."""
+        c3 = self.parameters.pft.get("c3psn", np.arange(NATPFT) != C4_GRASS)
+        return np.where(c3 == 0.0, isotope.start_c4, isotope.start)
+
     def _predicted(self, name: str) -> bool:
         return self.predictions is not None and name in self.predictions.names
 
@@ -400,12 +477,11 @@ class _Injection:
             cell, gets = block.cell, self._gets(block)
             every = np.ones(len(cell), dtype=bool)
             multipliers = self._multipliers(block)
-            totals = {name: parts for name, parts in COLUMN_TOTALS.items() if self.editor.has(name)}
-            summed = {part for parts in totals.values() for part in parts}
+            summed = {part for parts in self._totals.values() for part in parts}
             touched: dict[str, np.ndarray] = {}
             stocks: dict[str, np.ndarray] = {}
             for pool in SOIL_POOLS:
-                names = map(pool.variable, ELEMENTS)
+                names = self._all_of(pool.variable(element) for element in ELEMENTS)
                 before = {name: self.editor.get(name) for name in names if name in summed}
                 self._soil_pool(pool, cell, every, gets, multipliers.get(pool.name))
                 for name, old in before.items():
@@ -414,7 +490,7 @@ class _Injection:
                     stocks[name] = column_stock(new)
                 # One pool at a time in memory: so little that it stays in the processor's cache.
                 self.editor.flush()
-            for name, parts in totals.items():
+            for name, parts in self._totals.items():
                 changed = np.any([touched[part] for part in parts], axis=0)
                 self.editor.set(name, np.sum([stocks[part] for part in parts], axis=0), changed)
             self._mineral_n(cell, gets)
@@ -439,6 +515,19 @@ class _Injection:
                 f"{layer + 1}",
                 expected="the mean scalar of an AD run, 0 or more",
                 remedy="use the restart as ELM wrote it",
+            )
+        fill = scalar[:, SCALARAVG_LAYER] >= FILL_THRESHOLD
+        if "cols1d_active" in self.variables:
+            fill &= block.read(self.variables["cols1d_active"]) == 1  # not under ice that covers the cell
+        if np.any(fill):
+            began = self.base.header.start_year
+            raise InputError(
+                self.base.header.path,
+                f"variable scalaravg_col is fill in cell {block.cell[np.argmax(fill)] + 1}: ELM divided the "
+                "rates of soil3, soil4 and CWD by it, so that they did not decompose"
+                + ("" if began is None else f"; its run began in {began:04d}"),
+                expected=f"the mean scalar of an AD run that began before {SCALARAVG_YEARS[0]:04d}",
+                remedy="use a run that began in year 1",
             )
         return design_multipliers(self.parameters, self.base.header.year, scalar)
 
@@ -472,7 +561,7 @@ class _Injection:
     ) -> None:
         """Converts and replaces C, N and P of a pool."""
         if multiplier is not None and np.any(multiplier != 1.0):
-            for name in map(pool.variable, ELEMENTS):
+            for name in self._all_of(map(pool.variable, ELEMENTS)):
                 self.editor.set_layers(name, self.editor.get(name)[:, :NLEVDECOMP] * multiplier, every)
         base = {element: self.editor.get(pool.variable(element))[:, :NLEVDECOMP] for element in ELEMENTS}
         if self._predicted(pool.variable("c")):
@@ -485,6 +574,7 @@ class _Injection:
                 nitrogen, phosphorus = self._litter_nutrients(pool, carbon, base, where)
             for element, values in zip(ELEMENTS, (carbon, nitrogen, phosphorus), strict=True):
                 self.editor.set_layers(pool.variable(element), values, where)
+            self._twins_follow(pool.variable("c"), base["c"], gets, np.empty(0))
         if pool.name in (*LITTER, "cwd"):
             self._litter_predicted(pool, cell, gets)
 
@@ -553,13 +643,18 @@ class _Injection:
         for block in self._edit(steps, "pfts1d_wtxy", patches, "patches"):
             pft = np.clip(block.pft, 0, NATPFT - 1)
             every = np.ones(len(pft), dtype=bool)
+            if self.base.in_ad:
+                self._look_at_wood(block.pft)
             self._leave_ad(every)
             totvegc_before = self._vegetation_carbon()
+            carbon = {name: self.editor.get(name) for name in self.twins if name in _PLANT_CARBON}
             stem_before, leaf_before = self.editor.get("deadstemc"), self.editor.get("leafc")
             phosphorus_before = self.editor.get("leafp"), self.editor.get("ppool")
             if self.predictions is not None:
                 gets = self._gets(block) & block.natural & (pft > 0)
                 self._replace_plants(block.cell, pft, gets)
+                for name, before in carbon.items():
+                    self._twins_follow(name, before, gets, pft)
             leaf_changed = self.editor.get("leafc") != leaf_before
             self._feed_leaves(*phosphorus_before)
             if self.predictions is not None:
@@ -568,6 +663,7 @@ class _Injection:
                 total = self._vegetation_carbon()
                 converted = self.base.in_ad & (stem_before > 0.0)
                 self.editor.set("totvegc", total, converted | (total != totvegc_before))
+                self._sum_twins(converted | (total != totvegc_before))
 
     def _feed_leaves(self, leafp_before: np.ndarray, ppool_before: np.ndarray) -> None:
         """Injected leaves or `ppool` do not leave a patch with less of it than its leaves hold."""
@@ -575,18 +671,27 @@ class _Injection:
         injected = (leafp != leafp_before) | (ppool != ppool_before)
         self.editor.set("ppool", np.maximum(ppool, leafp), injected)
 
+    def _sum_twins(self, changed: np.ndarray) -> None:
+        """The isotopes' part of `totvegc`, where it changed (row)."""
+        for twin in self.twins.get("totvegc", ()):
+            parts = [twin_of(name, twin.isotope).name for name in TOTVEGC_POOLS]
+            if all(self.editor.has(part) for part in parts):
+                self.editor.set(twin.name, np.asarray(sum(self.editor.get(part) for part in parts)), changed)
+
     def _vegetation_carbon(self) -> np.ndarray:
         return np.asarray(sum(self.editor.get(name) for name in TOTVEGC_POOLS))
+
+    def _look_at_wood(self, pft: np.ndarray) -> None:
+        """Gathers what the base's wood says of the mortality factor, before it is multiplied by that."""
+        pools = {name: self.editor.get(name) for name in WOOD}
+        self.wood.add(pft, pools, self.editor.get("htop") if self.editor.has("htop") else None)
 
     def _leave_ad(self, every: np.ndarray) -> None:
         """Dead wood and `ppool` as ELM takes them out of AD."""
         if not self.base.in_ad:
             return
-        for organ in DEAD_WOOD:
-            for element in ELEMENTS:
-                name = f"{organ}{element}"
-                values = self.editor.get(name) * self.mortality_factor
-                self.editor.set(name, values, every)
+        for name in self._all_of(f"{organ}{element}" for organ in DEAD_WOOD for element in ELEMENTS):
+            self.editor.set(name, self.editor.get(name) * self.mortality_factor, every)
         phosphorus = (self.editor.get(name) for name in ("ppool", "leafp", "leafp_storage"))
         self.editor.set("ppool", lift_ppool(*phosphorus), every)
 
@@ -685,9 +790,10 @@ class _Injection:
                 self.editor.set(name, values, changed)
 
 
-def _account(name: str, change: Change) -> dict[str, Any]:
-    """One entry of `variables_changed`."""
+def _account(name: str, change: Change, isotopes: Collection[str]) -> dict[str, Any]:
+    """One entry of `variables_changed`; `isotopes` are the twins of the restart."""
     element = POOL_VARIABLES[name].element if name in POOL_VARIABLES else _TOTALS.get(name)
+    element = "c" if name in isotopes else element
     if element is not None:
         scale, units, kind = GRAMS_PER_PETAGRAM, _STOCK_UNITS[element], "global stock"
     else:
@@ -716,7 +822,7 @@ def _edit(
     work: _Work,
     parameters: Parameters,
     settings: InjectionSettings,
-    mortality_factor: float,
+    mortality_factor: float | None,
     seconds: dict[str, Seconds],
     *,
     dry_run: bool,
@@ -727,14 +833,21 @@ def _edit(
         What changed, by variable, and the sidecar's account of it.
     """
     with open_rows(copy, "r" if dry_run else "r+") as rows:
-        injection = _Injection(work, parameters, settings, mortality_factor, rows, dry_run=dry_run)
+        factor = USUAL_FACTOR if mortality_factor is None else mortality_factor
+        injection = _Injection(work, parameters, settings, factor, rows, dry_run=dry_run)
         with _timed(seconds, "soil"):
             injection.soil()
         with _timed(seconds, "plants"):
             injection.plants()
         flag = _set_normal(rows["spinup_state"], dry_run=dry_run)
-    changes = injection.editor.changes
-    changed = {name: _account(name, change) for name, change in changes.items() if change.count}
+    changes, rests_on = injection.editor.changes, None
+    if work.base.in_ad:
+        header = work.base.header
+        _refuse_normal_pools(header.path, changes, parameters)
+        _, rests_on = settle_factor(header.path, mortality_factor, injection.wood.evidence(header))
+        LOGGER.info("spinup_mortality_factor %g: %s", factor, rests_on)
+    isotopes = {twin.name for twins in injection.twins.values() for twin in twins}
+    changed = {name: _account(name, change, isotopes) for name, change in changes.items() if change.count}
     if flag is not None:
         changed["spinup_state"] = flag
     clipped = {name: count for name, count in sorted(injection.clipped.items()) if count}
@@ -746,9 +859,12 @@ def _edit(
             "model_year": work.base.header.year,
             "factors": {name: factor for name, factor in work.base.multipliers.items() if factor > 1.0},
             "divided_by_scalaravg": work.base.divided,
-            "spinup_mortality_factor": mortality_factor if work.base.in_ad else None,
+            "spinup_mortality_factor": factor if work.base.in_ad else None,
+            "spinup_mortality_factor_rests_on": rests_on,
             "sorption_parameters": None if work.mineral is None else work.mineral.parameters,
         },
+        "isotopes": sorted(isotopes),
+        "left_as_they_are": {name: list(found) for name, found in asdict(work.base.others).items()},
         "not_injected": [] if work.predictions is None else list(work.predictions.ignored),
         "more_below_than_above": [] if work.predictions is None else _upside_down(work.predictions),
     }
@@ -794,7 +910,7 @@ def inject(
     settings: InjectionSettings,
     ood: OodSettings,
     *,
-    mortality_factor: float,
+    mortality_factor: float | None = None,
     report: str | Path | None = None,
     dry_run: bool = False,
     seconds: dict[str, Seconds] | None = None,
@@ -817,7 +933,8 @@ def inject(
         output: restart to write; its name should be the base's.
         settings: bounds.
         ood: what flagged cells get.
-        mortality_factor: `spinup_mortality_factor` of the AD run that wrote the restart.
+        mortality_factor: `spinup_mortality_factor` of the AD run that wrote the restart; None where nobody
+            said it: then the usual one is taken, if the wood of the restart does not contradict it.
         report: sidecar JSON to write, or None.
         dry_run: reckon everything, write no restart; the audit needs a file and is left out.
         seconds: gets the time of each phase, for a benchmark.
@@ -848,8 +965,6 @@ def inject(
             with _timed(seconds, "copy"):
                 copy_bytes(source, copy)
         changes, account = _edit(copy, work, parameters, settings, mortality_factor, seconds, dry_run=dry_run)
-        if work.base.in_ad:
-            _refuse_normal_pools(source, changes, parameters)
         flagged = _flagged(work, ood.action)
         audit = None
         if not dry_run:

@@ -143,6 +143,26 @@ def plant_nutrient(carbon: np.ndarray, ratio: np.ndarray) -> np.ndarray:
     return np.where(known, carbon / np.where(known, ratio, 1.0), 0.0)
 
 
+def isotope_of(
+    twin: np.ndarray, before: np.ndarray, after: np.ndarray, start: np.ndarray | float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The isotope of a carbon pool that was replaced: it keeps its share of the carbon.
+
+    Args:
+        twin: the isotope before (any shape), gC.
+        before: all carbon before, gC.
+        after: all carbon after, gC.
+        start: share that a pool gets which held next to nothing.
+
+    Returns:
+        The isotope after, as it was where the carbon is, and where the start's share was taken.
+    """
+    known = np.abs(before) > _RATIO_NOISE
+    share = np.where(known, twin / np.where(known, before, 1.0), start)
+    changed = after != before
+    return np.where(changed, share * after, twin), changed & ~known
+
+
 def keep_leaves(
     base: tuple[np.ndarray, np.ndarray, np.ndarray],
     new: tuple[np.ndarray, np.ndarray, np.ndarray],

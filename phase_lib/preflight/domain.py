@@ -51,6 +51,7 @@ from phase_lib.preflight.spinup import (
     check_reference,
     check_reference_ad,
     check_sizes,
+    judge_wood,
 )
 
 
@@ -87,6 +88,8 @@ class DomainSummary:
         name: of the domain.
         trains, target: what it serves for.
         mortality_factor: `spinup_mortality_factor` of its AD run.
+        wood: what its restart says of that factor, in words.
+        carbon_only_years, suplphos: of that run, by its `lnd_in`; None where that is not given.
         restart: the restart that the surrogate reads.
         land_cells: of the domain file.
         surface_shape: shape of the surface file.
@@ -102,6 +105,9 @@ class DomainSummary:
     trains: bool
     target: bool
     mortality_factor: float | None
+    wood: str = ""
+    carbon_only_years: int | None = None
+    suplphos: str | None = None
     restart: RestartSummary | None = None
     land_cells: int | None = None
     surface_shape: tuple[int, ...] | None = None
@@ -151,15 +157,20 @@ class _DomainCheck:
     def run(self) -> tuple[DomainSummary, list[Finding]]:
         """What was understood, and what was found."""
         files, restart = self.files, self.restart
-        land = self.land
+        land, complete = self.land, False
         if restart is not None:
             self._take(check_input(restart))
+            before = len(self.findings)
             attempt(self.findings, partial(require_state, restart))
+            complete = len(self.findings) == before
             if land is not None and not self._take(check_same_cells(restart.cells, _land_cells(land))):
                 land = None
             self._take(check_layers(restart, self.surface))
-        if files.params is not None:
-            self._take(check_parameters(files.params))
+        sound = files.params is not None and self._take(check_parameters(files.params))
+        wood = None
+        if restart is not None and complete:
+            parameters = files.params if sound else None
+            wood = attempt(self.findings, partial(judge_wood, restart, files, parameters))
         self._surface()
         history = self._history(files.history, _of(restart), INPUT_FIELDS)
         if history is not None:
@@ -177,6 +188,9 @@ class _DomainCheck:
             trains=files.trains,
             target=files.target,
             mortality_factor=files.mortality_factor,
+            wood=wood or "",
+            carbon_only_years=None if files.ad_settings is None else files.ad_settings.carbon_only_years,
+            suplphos=None if files.ad_settings is None else files.ad_settings.suplphos,
             restart=_of(restart),
             land_cells=None if self.land is None else self.land.ncells,
             surface_shape=None if self.surface is None else self.surface.shape,

@@ -59,6 +59,7 @@ class RestartSummary:
         date: on the model's clock.
         year: of that date.
         case_id: case that wrote it; empty where the file does not say.
+        start_year: in which the run began that wrote it; None where the file does not say.
         spinup_state: 0 normal, 1 AD, None where the file does not say.
         decomp_cascade_state: 10 CTC, 11 Century, None where the file does not say.
         cells, columns, patches, covered_patches: counts; those under natural vegetation are covered.
@@ -76,6 +77,7 @@ class RestartSummary:
     date: str
     year: int
     case_id: str
+    start_year: int | None
     spinup_state: int | None
     decomp_cascade_state: int | None
     cells: int
@@ -128,6 +130,7 @@ def read_restart(path: Path) -> Restart:
             date=header.date,
             year=header.year,
             case_id=header.case_id,
+            start_year=header.start_year,
             spinup_state=header.spinup_state,
             decomp_cascade_state=header.decomp_cascade_state,
             cells=grid.ncells,

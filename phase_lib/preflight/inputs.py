@@ -12,6 +12,7 @@ from phase_lib.base.files import matching_file, matching_files
 from phase_lib.config.domains import EMBEDDED, DomainFiles, ForcingFiles
 from phase_lib.config.loading import validate
 from phase_lib.config.root import WorkflowConfig
+from phase_lib.elm.namelist import AdSettings, read_ad_settings
 from phase_lib.elm.netcdf import open_dataset
 
 #: Roles of which there is one file.
@@ -36,6 +37,7 @@ class InputFiles:
         target: its restart is injected.
         years: length of the forcing cycle.
         mortality_factor: `spinup_mortality_factor` of its AD run; None where that is not known.
+        ad_settings: what `lnd_in` says of that run; None where it is not given.
         forcing: how the forcing files are laid out, and which years of them count.
         forcing_files: those files.
     """
@@ -51,6 +53,7 @@ class InputFiles:
     soil_params: Path | None = None
     history: tuple[Path, ...] = ()
     mortality_factor: float | None = None
+    ad_settings: AdSettings | None = None
     forcing: ForcingFiles | None = None
     forcing_files: tuple[Path, ...] = ()
     reference_restart: Path | None = None
@@ -93,8 +96,22 @@ def inputs_of(config: WorkflowConfig) -> list[InputFiles]:
     ]
 
 
+def ad_run_of(files: DomainFiles) -> tuple[float, AdSettings | None]:
+    """`spinup_mortality_factor` of a domain's AD run, and what `lnd_in` says of that run, if it is given.
+
+    Raises:
+        InputError: `lnd_in` cannot be read, or says another factor than the configuration.
+    """
+    if files.lnd_in is None:
+        assert files.spinup_mortality_factor is not None, "the configuration asks for one of them"
+        return files.spinup_mortality_factor, None
+    settings = read_ad_settings(matching_file(files.lnd_in))
+    return settings.agreeing_with(files.spinup_mortality_factor), settings
+
+
 def _of_domain(name: str, files: DomainFiles, trains: bool, target: bool) -> InputFiles:
     given = {role: getattr(files, role) for role in _SINGLE}
+    factor, settings = ad_run_of(files)
     return InputFiles(
         name,
         trains,
@@ -103,7 +120,8 @@ def _of_domain(name: str, files: DomainFiles, trains: bool, target: bool) -> Inp
         **{role: matching_file(path) if path else None for role, path in given.items()},
         history=tuple(matching_files(files.history)),
         reference_history=tuple(matching_files(files.reference_history)),
-        mortality_factor=files.spinup_mortality_factor,
+        mortality_factor=factor,
+        ad_settings=settings,
         forcing=files.forcing,
         forcing_files=tuple(matching_files(files.forcing.files or files.history)),
     )
@@ -122,6 +140,8 @@ def files_by_hand(given: Mapping[str, Any]) -> InputFiles | None:
         InputError: a name or pattern stands for no file, or the forcing is not described.
     """
     history, forcing_files = (tuple(matching_files(given[role])) for role in ("history", "forcing"))
+    settings = read_ad_settings(matching_file(given["lnd_in"])) if given["lnd_in"] else None
+    factor = given["mortality_factor"]
     if given["forcing_kind"] == "history":
         forcing_files = forcing_files or history
     files = InputFiles(
@@ -132,7 +152,8 @@ def files_by_hand(given: Mapping[str, Any]) -> InputFiles | None:
         **{role: given[role] for role in _SINGLE},
         history=history,
         reference_history=tuple(matching_files(given["reference_history"])),
-        mortality_factor=given["mortality_factor"],
+        mortality_factor=factor if settings is None else settings.agreeing_with(factor),
+        ad_settings=settings,
         forcing=_forcing_by_hand(given) if forcing_files else None,
         forcing_files=forcing_files,
     )

@@ -31,7 +31,10 @@ class Protocol:
         spinup_state: of that restart.
         year: of its date.
         natural_pfts: on its soil columns.
+        start_year: in which its run began; None where that is not known.
         mortality_factor: `spinup_mortality_factor` of its AD run; None where that is not known.
+        carbon_only_years: its `nyears_ad_carbon_only`, likewise.
+        suplphos: whether P is supplied in it, likewise.
         forcing: what tells its forcing from another; None where that could not be read.
     """
 
@@ -40,8 +43,29 @@ class Protocol:
     spinup_state: int | None
     year: int
     natural_pfts: int
+    start_year: int | None
     mortality_factor: float | None
+    carbon_only_years: int | None
+    suplphos: str | None
     forcing: dict[str, Any] | None
+
+    @property
+    def years_without_limits(self) -> int | None:
+        """Years of the run up to its restart in which N and P were supplied; None where that is not known.
+
+        ELM counts them by the model's clock: a run that began after `nyears_ad_carbon_only` had none.
+        """
+        if self.carbon_only_years is None or self.start_year is None:
+            return None
+        return max(0, min(self.carbon_only_years, self.year - 1) - max(self.start_year, 1) + 1)
+
+    @property
+    def limited(self) -> bool:
+        """True if its plants have lived with limits of N, and of P unless `suplphos` supplied that."""
+        years = self.years_without_limits
+        return (
+            years is not None and self.start_year is not None and years < self.year - max(self.start_year, 1)
+        )
 
 
 def protocol_of(summary: DomainSummary) -> Protocol | None:
@@ -55,7 +79,10 @@ def protocol_of(summary: DomainSummary) -> Protocol | None:
         restart.spinup_state,
         restart.year,
         restart.natural_pfts,
+        restart.start_year,
         summary.mortality_factor,
+        summary.carbon_only_years,
+        summary.suplphos,
         None if forcing is None else forcing.description,
     )
 
@@ -69,7 +96,10 @@ def embedded_protocol(config: WorkflowConfig) -> Protocol:
         SPINUP_AD,
         1 + config.land_model.input_years,
         NATPFT,
+        1,
         config.land_model.spinup_mortality_factor,
+        config.land_model.nyears_ad_carbon_only,
+        "ALL",
         {
             "kind": "datm",
             "product": world.forcing_product,
@@ -109,14 +139,8 @@ def _compare(trained: Protocol, target: Protocol) -> Iterator[Finding]:
             expected=f"{trained.natural_pfts}, {of_trained} ({trained.file})",
             remedy="use runs with create_crop_landunit alike",
         )
-    factors = trained.mortality_factor, target.mortality_factor
-    if target.spinup_state == SPINUP_AD and None not in factors and factors[0] != factors[1]:
-        yield finding(
-            target.file,
-            f"spinup_mortality_factor of {target.domain} is {factors[1]:g}",
-            expected=f"{factors[0]:g}, {of_trained}: dead wood in AD depends on it",
-            remedy="use runs of one protocol",
-        )
+    if target.spinup_state == SPINUP_AD:
+        yield from _compare_ad_runs(trained, target, of_trained)
     if trained.forcing is None or target.forcing is None:
         return
     difference = forcing_difference(trained.forcing, target.forcing)
@@ -128,6 +152,48 @@ def _compare(trained: Protocol, target: Protocol) -> Iterator[Finding]:
             remedy="use the same forcing, reduced alike",
             accept="forcing",
         )
+
+
+def _compare_ad_runs(trained: Protocol, target: Protocol, of_trained: str) -> Iterator[Finding]:
+    """What lies in the state of an AD run beside its length; what is not known of one is not compared."""
+    limits = trained.limited or target.limited
+    for name, of_target, wanted, why in (
+        (
+            "timemgr_rst_start_ymd: year",
+            target.start_year,
+            trained.start_year,
+            "the state after as many years",
+        ),
+        (
+            "spinup_mortality_factor",
+            target.mortality_factor,
+            trained.mortality_factor,
+            "dead wood in AD depends on it",
+        ),
+        (
+            "nyears_ad_carbon_only: years without limits up to the restart",
+            target.years_without_limits,
+            trained.years_without_limits,
+            "growth depends on them",
+        ),
+        (
+            "suplphos",
+            target.suplphos if limits else None,
+            trained.suplphos if limits else None,
+            "growth depends on it",
+        ),
+    ):
+        if None not in (of_target, wanted) and of_target != wanted:
+            yield finding(
+                target.file,
+                f"{name} of {target.domain} is {_plain(of_target)}",
+                expected=f"{_plain(wanted)}, {of_trained}: {why}",
+                remedy="use runs of one protocol",
+            )
+
+
+def _plain(value: float | str | None) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def check_parameters_alike(files: Sequence[InputFiles]) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from phase_lib.config.domains import EMBEDDED
 from phase_lib.config.preflight import Acceptable
 from phase_lib.config.root import WorkflowConfig
 from phase_lib.elm.constants import DAYS_PER_MONTH, SPINUP_AD
+from phase_lib.elm.spinup import ad_run
 from phase_lib.fusion.forcing_seen import by_reason
 from phase_lib.preflight.disk import Disk, expected_cells
 from phase_lib.preflight.domain import DomainSummary
@@ -129,10 +130,15 @@ def _domain_lines(domain: DomainSummary) -> Iterator[str]:
     if restart is not None and restart.spinup_state == SPINUP_AD:
         factor = domain.mortality_factor
         yield (
-            "spinup_mortality_factor not given (--mortality-factor)"
+            "spinup_mortality_factor not given (--mortality-factor) nor read (--lnd-in)"
             if factor is None
             else f"spinup_mortality_factor {factor:g}: what dead wood is multiplied by"
         )
+        if domain.wood:
+            yield f"wood of the restart: {domain.wood}"
+        if domain.carbon_only_years is not None:
+            yield (f"by lnd_in: nyears_ad_carbon_only {domain.carbon_only_years}, suplphos {domain.suplphos}")
+        yield ad_run(restart.start_year, restart.year)
     if domain.history is not None:
         yield f"history: {domain.history}"
     if forcing is not None:

@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from phase_lib.elm.constants import CASCADE_CTC, SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.dead_wood import read_wood, settle_factor, told_factor
 from phase_lib.elm.history_header import other_than_means
 from phase_lib.elm.netcdf import get_variable, is_fill, open_dataset
+from phase_lib.elm.parameters import read_parameters
 from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_YEARS, rates_were_divided
 from phase_lib.fusion.gather import gather
 from phase_lib.fusion.schema import SCALAR_TARGETS, SCALARS
 from phase_lib.fusion.sources import FLUX_UNITS
 from phase_lib.preflight.facts import HistoryFacts, Restart, RestartSummary
 from phase_lib.preflight.findings import Finding, finding
+from phase_lib.preflight.inputs import InputFiles
 
 
 def check_input(restart: Restart) -> Iterator[Finding]:
@@ -32,6 +35,29 @@ def check_input(restart: Restart) -> Iterator[Finding]:
         )
     if summary.spinup_state == SPINUP_AD and rates_were_divided(summary.year):
         yield from check_scalaravg(restart)
+
+
+def judge_wood(restart: Restart, files: InputFiles, parameters: Path | None) -> str:
+    """What the wood of an AD restart says of the mortality factor that is told for its run.
+
+    Args:
+        restart: of a domain's input run.
+        files: of that domain.
+        parameters: its parameter file; None where it is missing or cannot be reckoned with.
+
+    Returns:
+        That in words; empty where there is nothing to judge.
+
+    Raises:
+        InputError: the wood contradicts the factor, or `lnd_in` is of another run.
+    """
+    factor = told_factor(files.mortality_factor, files.ad_settings, restart.path)
+    wood = None if parameters is None else read_wood(restart.path, read_parameters(parameters))
+    if wood is None:
+        return ""
+    if factor is not None:
+        settle_factor(restart.path, factor, wood)
+    return wood.told
 
 
 def check_reference(restart: Restart) -> Iterator[Finding]:

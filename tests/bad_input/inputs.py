@@ -314,6 +314,7 @@ def config(at: Path, name: str = "config.yaml", **changes: Any) -> Path:
         "soil_params": str(folder / "CNP_parameters.nc"),
         "restart": str(folder / "ad.elm.r.0021-01-01-00000.nc"),
         "history": [str(folder / "ad.elm.h0.0020-01-01-00000.nc")],
+        "spinup_mortality_factor": 10.0,
         "reference_restart": str(folder / "final.elm.r.0801-01-01-00000.nc"),
         "reference_history": [str(folder / "final.elm.h0.0800-01-01-00000.nc")],
         "reference_ad_restart": str(folder / "ad.elm.r.0401-01-01-00000.nc"),

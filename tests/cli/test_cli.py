@@ -9,7 +9,6 @@ import pytest
 from phase_lib.base.errors import CheckFailed, InputError, ModelAbort
 from phase_lib.cli import main, phase
 from phase_lib.config.domains import TargetDomain
-from phase_lib.config.land_model import LandModelSettings
 from phase_lib.config.world import WorldSettings
 from phase_lib.fusion.fuse import Part
 
@@ -201,7 +200,7 @@ def test_an_option_without_value_has_the_default_of_the_configuration(
     assert run("fuse", *words) == 0
     assert seen.pop("part") == Part(TargetDomain().domain, 1, 1)
     assert seen == {
-        "mortality_factor": LandModelSettings().spinup_mortality_factor,
+        "mortality_factor": None,  # told by nobody: the stage holds the usual one against the restart
         "history_years": WorldSettings().forcing_years,
     }
     assert run("fuse", *words, "--mortality-factor", "8", "--history-years", "10", "--part", "2/3") == 0

@@ -14,6 +14,7 @@ from phase_lib.base.files import fingerprint, matching_files, sha256_file
 from phase_lib.config.documentation import default_yaml
 from phase_lib.config.domains import DomainFiles, ForcingFiles
 from phase_lib.config.loading import load_config
+from phase_lib.preflight.inputs import ad_run_of
 
 SITES: dict[str, Any] = {
     "domain": "domain.nc",
@@ -22,6 +23,7 @@ SITES: dict[str, Any] = {
     "soil_params": "CNP_parameters.nc",
     "restart": "ad.elm.r.0021-01-01-00000.nc",
     "history": ["ad.elm.h0.*.nc"],
+    "spinup_mortality_factor": 10.0,
     "forcing": {"product": "GSWP3 v1", "first_year": 1901, "files": ["forcing/*.nc"]},
 }
 LABELS = {"reference_restart": "final.elm.r.0801-01-01-00000.nc", "reference_history": ["final.elm.h0.*.nc"]}
@@ -136,3 +138,36 @@ def test_the_fingerprint_of_a_large_file_tells_size_and_places_apart(
     marks.add(fingerprint(path))
     assert len(marks) == 5
     assert all(mark.startswith("sampled-sha256:") for mark in marks)
+
+
+def without_factor(**changes: Any) -> dict[str, Any]:
+    content = archive(**changes)
+    content["domains"]["sites"].pop("spinup_mortality_factor")
+    return content
+
+
+def test_a_domain_from_files_has_to_say_the_mortality_factor_of_its_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as raised:
+        load_config(written(tmp_path, without_factor()))
+    line = str(raised.value)
+    assert "domains.sites: spinup_mortality_factor is missing, and so is lnd_in" in line
+    assert "1 where it has no line" in line
+
+
+def test_the_mortality_factor_is_read_from_the_namelist_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = tmp_path / "case"
+    (case / "CaseDocs").mkdir(parents=True)
+    namelist = case / "CaseDocs" / "lnd_in"
+    namelist.write_text("&elm_inparm\n spinup_state = 1\n spinup_mortality_factor = 8\n/\n", encoding="utf-8")
+    monkeypatch.setenv("CASE", str(case))
+    files = load_config(written(tmp_path, without_factor(lnd_in="$CASE"))).domains["sites"]
+    assert ad_run_of(files)[0] == 8.0
+    namelist.write_text("&elm_inparm\n spinup_state = 1\n/\n", encoding="utf-8")
+    assert ad_run_of(files)[0] == 1.0
+    both = load_config(written(tmp_path, archive(lnd_in="$CASE"))).domains["sites"]
+    with pytest.raises(
+        InputError, match=f"{namelist}: spinup_mortality_factor is 1, but 10 is given beside it"
+    ):
+        ad_run_of(both)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pytest
 
@@ -431,3 +432,16 @@ def test_a_truncated_restart_is_refused(real: Path) -> None:
 def test_a_file_that_is_no_restart_is_refused(elm_sample: Path) -> None:
     with pytest.raises(InputError, match="missing"):
         audit_restart(elm_sample / SURFACE)
+
+
+def test_fill_in_the_averaged_scalar_of_a_run_begun_in_the_years_of_averaging_is_no_error(
+    tmp_path: Path,
+) -> None:
+    # A cold start then adds to fill; before year 40 nothing was divided by it.
+    for start, severity in ((1, "error"), (25, "note")):
+        world = make_world(tmp_path / str(start), year=40, scalaravg=FILL)
+        with netCDF4.Dataset(world.restart, "r+") as d:
+            d.createVariable("timemgr_rst_start_ymd", "i4", ())[...] = start * 10000 + 101
+        report = audit_restart(world.restart, world.surface, world.params)
+        (found,) = [finding for finding in report.findings if finding.variable == "scalaravg_col"]
+        assert found.severity == severity

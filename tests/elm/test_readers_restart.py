@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import netCDF4
@@ -11,14 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phase_lib.base.errors import InputError
+from phase_lib.elm.audit import audit_restart
 from phase_lib.elm.blocks import Blocks
+from phase_lib.elm.dead_wood import read_wood
+from phase_lib.elm.inspection import inspect
 from phase_lib.elm.netcdf import open_dataset
+from phase_lib.elm.parameters import read_parameters
 from phase_lib.elm.pools import COLUMN_TOTALS, TOTVEGC_POOLS
 from phase_lib.elm.restart import read_header
 from phase_lib.elm.soil_grid import DZDECOMP
 from phase_lib.elm.subgrid import Subgrid, compare_cover
 from phase_lib.elm.surface import read_surface
-from tests.helpers.restarts import World, edit, make_world, raw, shuffled, without
+from tests.helpers.restarts import World, edit, hide, make_world, raw, shuffled, without
 
 RESTART = "ad20.elm.r.0021-01-01-00000.nc"
 
@@ -268,3 +273,56 @@ def test_soil_columns_are_whole_landunits_and_patches_whole_columns(sample: tupl
     assert np.all(raw(restart, "cols1d_wtlnd")[grid.soil.column] == 1.0)
     np.testing.assert_allclose(grid.cover.sum(axis=1), 1.0, rtol=0.0, atol=1e-12)
     assert np.all(grid.unknown_cover == 0.0)
+
+
+# -- restarts of other models and configurations --------------------------------------------------------
+
+
+def readers(world: World) -> list[Callable[[], object]]:
+    """All ways in which a restart is opened."""
+    return [
+        lambda: read_header(world.restart),
+        lambda: inspect(world.restart),
+        lambda: audit_restart(world.restart),
+        lambda: read_wood(world.restart, read_parameters(world.params)),
+    ]
+
+
+@pytest.mark.parametrize("sign", ["cohort", "fates_PatchAreaList"])
+def test_a_fates_restart_is_refused_as_what_it_is(tmp_path: Path, sign: str) -> None:
+    world = make_world(tmp_path)
+    with netCDF4.Dataset(world.restart, "r+") as d:
+        if sign == "cohort":
+            d.createDimension("cohort", 4500)
+        else:
+            d.createVariable(sign, "f8", ("column",))[:] = 0.0
+    for read in readers(world):
+        with pytest.raises(InputError, match="is a restart of FATES") as raised:
+            read()
+        assert str(raised.value).startswith(f"{world.restart}: ")
+        assert "use_fates = .false." in str(raised.value)
+
+
+def test_a_ctsm_restart_is_refused_as_what_it_is_by_its_spinup_state_of_2(tmp_path: Path) -> None:
+    world = make_world(tmp_path, year=1401)
+    edit(world.restart, "spinup_state", ..., 2)
+    for read in readers(world):
+        with pytest.raises(InputError, match=r"is a restart of CTSM \(CLM\), not of ELM: spinup_state is 2"):
+            read()
+
+
+def test_a_ctsm_restart_is_refused_by_what_it_calls_itself(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    with netCDF4.Dataset(world.restart, "r+") as d:
+        d.title, d.source = "CLM Restart information", "Community Terrestrial Systems Model"
+    # Early ELM has CLM's title, and phosphorus.
+    assert read_header(world.restart)[0].spinup_state == 1
+    hide(world.restart, "ppool", "labilep_vr")
+    for read in readers(world):
+        with pytest.raises(InputError, match="it calls itself 'CLM Restart information Community"):
+            read()
+
+
+def test_the_header_says_in_which_year_the_run_began(tmp_path: Path, elm_sample: Path) -> None:
+    assert read_header(elm_sample / "ad20.elm.r.0021-01-01-00000.nc")[0].start_year == 1
+    assert read_header(make_world(tmp_path).restart)[0].start_year is None

@@ -11,7 +11,14 @@ from phase_lib.base.errors import InputError
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.elm.parameters import read_parameters, read_soil_order_parameters
 from phase_lib.elm.pools import SOIL_POOL_INDEX, SOIL_POOLS
-from phase_lib.elm.spinup import design_multipliers, exit_multiplier, lift_ppool, mineral_p, solution_p
+from phase_lib.elm.spinup import (
+    ad_run,
+    design_multipliers,
+    exit_multiplier,
+    lift_ppool,
+    mineral_p,
+    solution_p,
+)
 from phase_lib.injection.rules import keep_leaves, langmuir_partition, litter_nutrient, supplied_mineral_p
 from tests.helpers.restarts import F, write_parameters, write_soil_parameters
 
@@ -114,3 +121,23 @@ def test_leaves_are_kept_for_evergreens_and_against_death() -> None:
     assert display.tolist() == [50.0, 0.5, 0.0, 0.0]
     assert storage.tolist() == [20.0, 20.0, 70.0, 60.0]
     assert kept.tolist() == [True, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("start", "year", "words"),
+    [
+        (1, 21, ["begun in 0001", "not divided by scalaravg_col before 0040", "F alone"]),
+        (0, 40, ["begun in 0000", "F alone"]),
+        (30, 40, ["begun in 0030", "F alone"]),
+        (None, 21, ["unknown beginning", "F alone"]),
+        (1, 401, ["the mean of 0020 to 0039", "from 0040 on", "F / scalaravg_col"]),
+        (20, 401, ["the mean of 0020 to 0039", "from 0040 on"]),
+        (30, 50, ["a mean of 0030 to 0039 alone", "from 0040 on", "F / scalaravg_col"]),
+        (1850, 1870, ["begun in 1850", "no mean of the run", "from 1850 on", "F / scalaravg_col"]),
+    ],
+)
+def test_what_the_averaged_scalar_allows_depends_on_the_year_in_which_ad_began(
+    start: int | None, year: int, words: list[str]
+) -> None:
+    said = ad_run(start, year)
+    assert [word for word in words if word not in said] == []

@@ -85,6 +85,7 @@ def write_restart(path: Path, grid: Grid, *, year: int, spinup_state: int, scale
             kind = "i4" if np.asarray(values).dtype.kind == "i" else "f8"
             nc.createVariable(name, kind, dims, fill_value=fill)[...] = values
 
+        put("timemgr_rst_start_ymd", (), np.int32(10101))
         put("timemgr_rst_curr_ymd", (), np.int32(year * 10000 + 101))
         put("spinup_state", (), np.int32(spinup_state))
         put("grid1d_lat", ("gridcell",), grid.lat)

@@ -120,7 +120,8 @@ class DomainFolder:
             "reference_ad_restart": self.reference_ad,
         }
         several = {"history": [str(self.history)], "reference_history": [str(self.reference_history)]}
-        return {name: str(path) for name, path in files.items()} | several | {"forcing": forcing} | changes
+        named = {name: str(path) for name, path in files.items()} | several
+        return named | {"spinup_mortality_factor": 10.0, "forcing": forcing} | changes
 
 
 def make_domain(path: Path, grid: Grid) -> DomainFolder:

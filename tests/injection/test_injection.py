@@ -216,6 +216,40 @@ def test_the_mortality_factor_of_the_ad_run_is_used(tmp_path: Path) -> None:
     np.testing.assert_allclose(case.after("deadstemc")[covered], 8.0 * case.before("deadstemc")[covered])
 
 
+def test_without_a_factor_the_usual_one_is_taken_if_the_wood_agrees_and_the_sidecar_says_so(
+    tmp_path: Path,
+) -> None:
+    case = case_in(tmp_path, seed=2, cells=6)
+    conversion = case.run(mortality_factor=None)["conversion"]
+    assert conversion["spinup_mortality_factor"] == 10.0
+    assert conversion["spinup_mortality_factor_rests_on"].startswith("assumed; dead : live wood of ")
+    assert conversion["spinup_mortality_factor_rests_on"].endswith(": goes with 10")
+
+
+@pytest.mark.parametrize(("factor", "told"), [(None, "assumed as 10"), (10.0, "given as 10")])
+def test_a_factor_that_the_wood_of_the_base_contradicts_is_refused_and_nothing_written(
+    tmp_path: Path, factor: float | None, told: str
+) -> None:
+    case = case_in(tmp_path, seed=2, cells=6)
+    for organ in DEAD:
+        for element in "cnp":
+            name = f"{organ}{element}"
+            edit(case.world.restart, name, ..., 10.0 * case.before(name))
+    with pytest.raises(InputError, match=f"spinup_mortality_factor is {told}, but the wood") as raised:
+        case.run(mortality_factor=factor)
+    assert str(raised.value).startswith(f"{case.world.restart}: ")
+    assert not case.output.exists()
+    assert not case.report.exists()
+    assert case.run(mortality_factor=1.0)["conversion"]["spinup_mortality_factor"] == 1.0
+
+
+def test_an_ad_run_whose_rates_were_divided_by_fill_cannot_be_undone(tmp_path: Path) -> None:
+    case = case_in(tmp_path, seed=2, year=1870, scalaravg=FILL)
+    with pytest.raises(InputError, match="scalaravg_col is fill in cell 1: ELM divided the rates of soil3"):
+        case.run()
+    assert not case.output.exists()
+
+
 def test_mineral_p_comes_from_the_surface_file_into_every_column_with_biogeochemistry(tmp_path: Path) -> None:
     case = case_in(tmp_path, seed=4, crop=True)
     case.run()

@@ -200,7 +200,11 @@ def test_files_of_a_real_run_are_sound(check: Check, elm_sample: Path, tmp_path:
     }
     for tape in ("h0", "h1"):
         section = {name: str(path) for name, path in files.items()}
-        section |= {"history": [str(elm_sample / "history" / f"*.{tape}.*.nc")], "forcing": forcing}
+        section |= {
+            "history": [str(elm_sample / "history" / f"*.{tape}.*.nc")],
+            "forcing": forcing,
+            "spinup_mortality_factor": 10.0,
+        }
         training = {"training": {"domains": ["embedded"]}, "preflight": {"accept": ["forcing"]}}
         outcome = check("--config", config(tmp_path, section, **training))
         assert (outcome.code, outcome.lines) == (0, [])
@@ -273,6 +277,7 @@ def test_output_of_the_embedded_land_model_given_as_files_is_sound(check: Check,
         "soil_params": str(world / "CNP_parameters.nc"),
         "restart": str(tmp_path / "ad.elm.r.0003-01-01-00000.nc"),
         "history": [str(tmp_path / "ad.elm.h0.*.nc")],
+        "spinup_mortality_factor": 10.0,
         "reference_restart": str(tmp_path / "final.elm.r.0003-01-01-00000.nc"),
         "reference_history": [str(tmp_path / "final.elm.h0.*.nc")],
         "forcing": {
@@ -1034,3 +1039,116 @@ def test_without_files_and_configuration_nothing_is_checked(
     outcome = check()
     assert (outcome.code, len(outcome.lines)) == (2, 1)
     assert "workflow_config.yaml" in outcome.lines[0]
+
+
+# How the AD run was set up.
+
+
+def began(restart: Path, year: int) -> None:
+    """Writes the year in which the run began that wrote a restart."""
+    with netCDF4.Dataset(restart, "r+") as d:
+        if "timemgr_rst_start_ymd" not in d.variables:
+            d.createVariable("timemgr_rst_start_ymd", "i4", ())
+        d["timemgr_rst_start_ymd"][...] = year * 10000 + 101
+
+
+def lnd_in(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(["&elm_inparm", " spinup_state = 1", *lines, "/"]), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("start", "year", "scalar", "said"),
+    [
+        (1, 21, 0.01, "AD run begun in 0001: rates were not divided by scalaravg_col"),
+        (1850, 1870, 1.0, "AD run begun in 1850: scalaravg_col is no mean of the run"),
+        (30, 50, 0.1, "AD run begun in 0030: scalaravg_col is a mean of 0030 to 0039 alone"),
+    ],
+)
+def test_the_year_in_which_ad_began_is_said_with_what_its_averaged_scalar_allows(
+    check: Check, tmp_path: Path, start: int, year: int, scalar: float, said: str
+) -> None:
+    world = make_restart(tmp_path, year=year, scalaravg=scalar)
+    began(world.restart, start)
+    assert said in check("--restart", world.restart).out
+
+
+def test_slow_pools_that_nothing_decomposed_are_found(check: Check, tmp_path: Path) -> None:
+    # A cold start after the years of averaging: rates are divided by fill.
+    world = make_restart(tmp_path, year=1870, scalaravg=1.0e36)
+    began(world.restart, 1850)
+    line = check("--restart", world.restart).only()
+    assert f"{world.restart}: variable scalaravg_col is not usable on 3 of 3 soil columns" in line
+
+
+def test_the_namelist_without_a_line_is_a_factor_of_1_which_the_wood_may_contradict(
+    check: Check, tmp_path: Path
+) -> None:
+    world = make_restart(tmp_path / "world", cells=8)
+    words = ("--restart", world.restart, "--params", world.params, "--lnd-in")
+    outcome = check(*words, lnd_in(tmp_path / "ten", " spinup_mortality_factor = 10"))
+    assert (outcome.code, outcome.lines) == (0, [])
+    assert "spinup_mortality_factor 10: what dead wood is multiplied by" in outcome.out
+    assert "nyears_ad_carbon_only 0, suplphos ALL" in outcome.out
+    line = check(*words, lnd_in(tmp_path / "none")).only()
+    assert f"{world.restart}: spinup_mortality_factor is given as 1, but the wood is of another run" in line
+    assert "goes with 10" in line
+
+
+def test_the_namelist_of_a_run_in_normal_mode_is_found(check: Check, tmp_path: Path) -> None:
+    world = make_restart(tmp_path / "world")
+    normal = tmp_path / "lnd_in"
+    normal.write_text("&elm_inparm\n spinup_state = 0\n/\n", encoding="utf-8")
+    line = check("--restart", world.restart, "--lnd-in", normal).only()
+    assert f"{normal}: spinup_state is 0, but {world.restart} is of a run in AD (1)" in line
+
+
+@pytest.mark.parametrize(
+    ("of_tenth", "of_full", "message"),
+    [
+        ([" nyears_ad_carbon_only = 25"], [" nyears_ad_carbon_only = 20"], ""),  # the restart is of year 21
+        (
+            [" nyears_ad_carbon_only = 25"],
+            [],
+            "nyears_ad_carbon_only: years without limits up to the restart of full is 0; expected 20, "
+            "that of tenth",
+        ),
+        (
+            [" suplphos = 'NONE'"],
+            [" suplphos = 'ALL'"],
+            "suplphos of full is ALL; expected NONE, that of tenth",
+        ),
+        (
+            [" suplphos = 'NONE'", " nyears_ad_carbon_only = 20"],
+            [" suplphos = 'ALL'", " nyears_ad_carbon_only = 20"],
+            "",  # nothing limited growth in either
+        ),
+    ],
+)
+def test_another_supply_of_nutrients_than_that_learnt_from_is_found_where_growth_felt_it(
+    check: Check,
+    sound: DomainFolder,
+    spoilt: DomainFolder,
+    tmp_path: Path,
+    of_tenth: list[str],
+    of_full: list[str],
+    message: str,
+) -> None:
+    sections = []
+    for name, domain, lines in (("tenth", sound, of_tenth), ("full", spoilt, of_full)):
+        path = lnd_in(tmp_path / name, " spinup_mortality_factor = 10", *lines)
+        sections.append(domain.section(lnd_in=str(path)))
+    outcome = check("--config", config(tmp_path, sections[1], sections[0]))
+    if message:
+        assert message in outcome.lines[-1]
+        assert len(outcome.lines) == 1
+    else:
+        assert (outcome.code, outcome.lines) == (0, [])
+
+
+def test_a_target_whose_ad_run_began_in_another_year_is_found(
+    check: Check, sound: DomainFolder, spoilt: DomainFolder, tmp_path: Path
+) -> None:
+    began(spoilt.restart, 11)
+    line = check("--config", config(tmp_path, spoilt.section(), sound.section())).only()
+    assert "timemgr_rst_start_ymd: year of full is 11; expected 1, that of tenth" in line

@@ -280,7 +280,9 @@ def _command(products: RunProducts, output: Path) -> list[str]:
         "run": {"name": "synthetic"},
         "land_model": {"backend": "archive"},
         "target": {"domain": "my-sites"},
-        "domains": {"my-sites": files | {"history": ["h.nc"], "forcing": forcing}},
+        "domains": {
+            "my-sites": files | {"history": ["h.nc"], "spinup_mortality_factor": 10.0, "forcing": forcing}
+        },
     }
     words = ["report", "--dataset", products.dataset, "--predictions", products.predictions]
     words += ["--restart", products.restart, "--diff", products.diff, "--config", json.dumps(config)]

@@ -70,6 +70,7 @@ def write_domain(directory: Path, source: Workflow, cells: np.ndarray, *, marked
         "soil_params": str(world / "CNP_parameters.nc"),
         "restart": restart(runs / "ad" / "ad.elm.r.0021-01-01-00000.nc", IN_RESTART),
         "history": [history(runs / "ad" / "ad.elm.h0.0021-01-01-00000.nc")],
+        "spinup_mortality_factor": 10.0,
         "forcing": {
             "files": [str(world / "forcing" / "clmforc.embedded.*.nc")],
             "product": "synthetic weather",
