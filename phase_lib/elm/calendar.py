@@ -23,6 +23,13 @@ def days_since_year_one(year: int, month: int = 1) -> int:
     return (year - 1) * DAYS_PER_YEAR + int(MONTH_STARTS[month - 1])
 
 
+def date_label(day: float) -> str:
+    """The date of a day counted from the start of the year 0, noleap, as `1980-03-13`."""
+    year, of_year = divmod(int(day), DAYS_PER_YEAR)
+    month = int(np.searchsorted(MONTH_STARTS, of_year, side="right"))
+    return f"{year:04d}-{month:02d}-{of_year - MONTH_STARTS[month - 1] + 1:02d}"
+
+
 def restart_name(case: str, year: int) -> str:
     """Name of the restart written at the start of `year`."""
     return f"{case}.elm.r.{year:04d}-01-01-00000.nc"

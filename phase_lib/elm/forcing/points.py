@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.constants import EARTH_RADIUS_KM
+from phase_lib.elm.calendar import MONTH_STARTS
+from phase_lib.elm.constants import DAYS_PER_YEAR, EARTH_RADIUS_KM
 from phase_lib.elm.domain import Domain
 from phase_lib.elm.matching import match_cells, unit_vectors
 
@@ -25,6 +26,11 @@ def months_of(first_year: int, years: int) -> range:
 def month_label(month: int) -> str:
     """A month counted from January of the year 0, as `1980-01`."""
     return f"{month // 12:04d}-{month % 12 + 1:02d}"
+
+
+def month_start(month: int) -> int:
+    """Days from the start of the year 0 to that of a month counted from its January, noleap."""
+    return DAYS_PER_YEAR * (month // 12) + int(MONTH_STARTS[month % 12])
 
 
 def years_label(months: range) -> str:
@@ -91,6 +97,10 @@ class Record(Protocol):
     lon: np.ndarray
     step_hours: dict[str, float]
     sources: dict[str, str]
+
+    def files_of(self, name: str, months: range) -> list[str]:
+        """Files that a variable is made of in some of the wanted months, counted from the first of them."""
+        ...
 
     def has_data(self, near: np.ndarray) -> np.ndarray:
         """Which of the points `near` the domain (point) hold values and not fill."""

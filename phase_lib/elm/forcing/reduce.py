@@ -23,6 +23,7 @@ from phase_lib.elm.forcing.datm import DatmRecord
 from phase_lib.elm.forcing.history import HistoryRecord
 from phase_lib.elm.forcing.points import Mapping, Part, Record, Task, map_cells, months_of
 from phase_lib.elm.forcing.variables import FORCING, check_names
+from phase_lib.elm.forcing.years import check_years
 from phase_lib.elm.netcdf import create_dataset
 
 Kind = Literal["datm", "bypass", "history"]
@@ -91,7 +92,8 @@ def reduce_forcing(
 
     Raises:
         InputError: a month is missing or twice there, files do not belong together, a cell has no point
-            with data within the limit, units or calendar differ, or a mean is not plausible.
+            with data within the limit, units or calendar differ, or a step, a mean or a year is not
+            plausible.
     """
     names = check_names(variables)
     record = open_record(kind, files, names, first_year, years)
@@ -109,6 +111,7 @@ def reduce_forcing(
             dataset.setncattr(key, value)
         with runner(workers) as run:
             for name, values in monthly_means(record, mapping, 12 * years, run):
+                check_years(name, values, record, mapping, first_year)
                 _write(dataset, name, values, record)
                 del values  # before the next ones are computed
 

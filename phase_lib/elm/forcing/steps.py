@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise, product
@@ -12,7 +12,16 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import FILL_THRESHOLD
-from phase_lib.elm.forcing.variables import FORCING, INPUTS, PLAUSIBLE, Recipe
+from phase_lib.elm.forcing.variables import (
+    FORCING,
+    INPUTS,
+    PLAUSIBLE,
+    STEP,
+    Recipe,
+    conversion,
+    known_units,
+)
+from phase_lib.elm.forcing.watch import Index, Used, Watch
 from phase_lib.elm.netcdf import get_variable, open_dataset
 
 #: Bytes of file that one process holds at a time; larger blocks fall out of the processor's cache.
@@ -20,7 +29,46 @@ BLOCK_BYTES = 1 << 22
 #: Steps added up in the precision of the file before they go on in float64: keeps float32 rounding.
 _GROUP = 8
 
-Index = tuple[slice, ...]
+
+def open_input(path: str, dataset: Any, name: str, dims: Sequence[str] | None, *, labelled: bool) -> Any:
+    """An input variable of an open file, its units checked.
+
+    Args:
+        path: for messages.
+        dataset: open file.
+        name: of `INPUTS`.
+        dims: dimensions that it must have; None for any.
+        labelled: whether it must have units; every product of DATM has them, coupler-bypass files may not,
+            as ELM takes their values as they are.
+
+    Raises:
+        InputError: it is missing, or has other dimensions or units, or none.
+    """
+    variable = get_variable(path, dataset, name, dims, packed=True)
+    accepted = INPUTS[name].units
+    found = str(getattr(variable, "units", "")).strip()
+    if found and not known_units(found, accepted):
+        how = conversion(found, accepted[0])
+        raise InputError(
+            path,
+            f"variable {name} has units {found!r}",
+            expected=" or ".join(repr(unit) for unit in accepted),
+            remedy=f"convert it: {how}" if how else "convert it",
+        )
+    if not found and labelled:
+        raise InputError(
+            path,
+            f"variable {name} has no units",
+            expected=" or ".join(repr(unit) for unit in accepted),
+            remedy=f"make sure of them and add the attribute, `ncatted -a units,{name},o,c,{accepted[0]!r}`",
+        )
+    return variable
+
+
+def in_words(recipe: Recipe, unlabelled: Collection[str]) -> str:
+    """What a variable is made of, and which of it has no units on file."""
+    blank = [f"{name} in {INPUTS[name].units[0]}" for name in recipe.inputs if name in unlabelled]
+    return f"{recipe} (no units on file, taken for {', '.join(blank)})" if blank else str(recipe)
 
 
 class StepVariable:
@@ -29,22 +77,68 @@ class StepVariable:
     Args:
         path: for messages.
         variable: netCDF4 variable, neither masked nor scaled.
-        time_axis: its axis of steps.
+        time_axis: axis of steps of what is read of it.
+        space: lengths of the other axes; the file may leave out those of length 1, or have more of them.
 
     Attributes:
         scale, offset: of packed values; 1 and 0 where they are not packed.
+        declared: values on file that stand for a missing one by the file's own word.
+
+    Raises:
+        InputError: an attribute is no number.
     """
 
-    def __init__(self, path: str, variable: Any, time_axis: int) -> None:
+    def __init__(self, path: str, variable: Any, time_axis: int, space: Sequence[int]) -> None:
         self.path = path
         self.time_axis = time_axis
-        self.scale = float(getattr(variable, "scale_factor", 1.0))
-        self.offset = float(getattr(variable, "add_offset", 0.0))
         self._variable = variable
-        declared = (getattr(variable, name, None) for name in ("_FillValue", "missing_value"))
-        values = {float(np.ravel(value)[0]) for value in declared if value is not None}
+        self.scale, self.offset = self._number("scale_factor", 1.0), self._number("add_offset", 0.0)
+        if self.scale == 0.0 or not np.isfinite([self.scale, self.offset]).all():
+            raise InputError(
+                path,
+                f"variable {self.name} has scale_factor {self.scale:g} and add_offset {self.offset:g}",
+                expected="finite numbers, the first not 0",
+                remedy="use the file as it was written",
+            )
+        fills = [self._as_on_file(self._number(name, np.nan)) for name in ("_FillValue", "missing_value")]
+        self.declared = sorted({fill for fill in fills if not np.isnan(fill)})
         # Larger ones and NaN show in every sum; these could hide in a mean.
-        self._small_fills = sorted(value for value in values if abs(value) < FILL_THRESHOLD)
+        self._small_fills = [value for value in self.declared if abs(value) < FILL_THRESHOLD]
+        self._axes = self._axes_on_file(space)
+        self._plain = self._axes == [*range(len(space) + 1)]
+
+    def _number(self, attribute: str, default: float) -> float:
+        """The first value of an attribute."""
+        values = np.ravel(getattr(self._variable, attribute, default))
+        if values.size == 0 or values.dtype.kind not in "iuf":
+            raise InputError(
+                self.path,
+                f"attribute {attribute} of variable {self.name} is no number",
+                remedy="set the attribute right",
+            )
+        return float(values[0])
+
+    def _as_on_file(self, value: float) -> float:
+        """A number in the precision of the file; NaN where it cannot be there."""
+        kind = self._variable.dtype
+        if self.packed:
+            limits = np.iinfo(kind)
+            return value if value == np.rint(value) and limits.min <= value <= limits.max else np.nan
+        with np.errstate(over="ignore"):
+            return float(kind.type(value))
+
+    def _axes_on_file(self, space: Sequence[int]) -> list[int | None]:
+        """The axis of what is read along each dimension on file; None for one of length 1 too many."""
+        shape = self._variable.shape
+        time = 0 if self.time_axis == 0 else len(shape) - 1
+        others = [axis for axis in range(len(space) + 1) if axis != self.time_axis]
+        long = iter([axis for axis, size in zip(others, space, strict=True) if size != 1])
+        if [*shape[:time], *shape[time + 1 :]] == [*space]:
+            return [*range(len(shape))]
+        return [
+            self.time_axis if axis == time else None if size == 1 else next(long)
+            for axis, size in enumerate(shape)
+        ]
 
     @property
     def name(self) -> str:
@@ -58,13 +152,34 @@ class StepVariable:
 
     def read(self, index: Index) -> np.ndarray:
         """Values as they are on file."""
-        return np.asarray(self._variable[index])
+        if self._plain:
+            return np.asarray(self._variable[index])
+        on_file = tuple(slice(0, 1) if axis is None else index[axis] for axis in self._axes)
+        return np.asarray(self._variable[on_file]).reshape([r.stop - r.start for r in index])
+
+    def watch(self, used: Used, shape: Sequence[int]) -> Watch:
+        """What looks at each of the values that are read of a space."""
+        known = INPUTS[self.name]
+        return Watch(
+            self.name,
+            self.path,
+            known.step,
+            known.units[0],
+            used,
+            shape,
+            self.time_axis,
+            scale=self.scale,
+            offset=self.offset,
+            packed=self.packed,
+            declared=self.declared,
+            exceeds=known.exceeds,
+        )
 
     def is_small_fill(self, raw: np.ndarray) -> np.ndarray | None:
         """Where the values are a fill that a mean would not show; None if there is no such fill."""
         if not self._small_fills:
             return None
-        return np.logical_or.reduce([raw == raw.dtype.type(fill) for fill in self._small_fills])
+        return np.logical_or.reduce([raw == fill for fill in self._small_fills])
 
     def decode(self, raw: np.ndarray) -> np.ndarray:
         """Float64 values in the units of the file, NaN for fill."""
@@ -85,7 +200,10 @@ class StepVariable:
         A block grows from a chunk of the file (one value where the file has none) along the fastest axis
         first, so that it is read in few, long pieces and no chunk is unpacked twice.
         """
-        chunk = chunk_shape(self._variable)
+        chunk = [1] * len(ranges)
+        for axis, size in zip(self._axes, chunk_shape(self._variable), strict=True):
+            if axis is not None:
+                chunk[axis] = size
         sizes, spans = list(chunk), [r.stop - r.start for r in ranges]
         room = most_bytes // self._variable.dtype.itemsize
         for axis in reversed(range(len(sizes))):
@@ -119,51 +237,71 @@ class StepFiles:
         recipe: how it is made.
         paths: file of each input.
         time_axis: axis of steps of every input.
+        space: lengths of the other axes.
+        labelled: whether they must have units.
     """
 
     name: str
     recipe: Recipe
     paths: tuple[str, ...]
     time_axis: int
+    space: tuple[int, ...]
+    labelled: bool
 
     def open(self, stack: ExitStack) -> list[StepVariable]:
         """The inputs, open as long as the stack is.
 
         Raises:
-            InputError: one is missing or has other units.
+            InputError: one is missing, or has other units or senseless attributes.
         """
         opened = []
         for path, source in zip(self.paths, self.recipe.inputs, strict=True):
             dataset = stack.enter_context(open_dataset(path))
-            variable = get_variable(path, dataset, source, units=INPUTS[source][0], packed=True)
-            opened.append(StepVariable(path, variable, self.time_axis))
+            variable = open_input(path, dataset, source, None, labelled=self.labelled)
+            opened.append(StepVariable(path, variable, self.time_axis, self.space))
         return opened
 
-    def means(self, ranges: Index, edges: Sequence[int]) -> tuple[np.ndarray, float]:
+    def means(self, ranges: Index, edges: Sequence[int], used: Used) -> tuple[np.ndarray, float, list[Watch]]:
         """Means between step edges.
 
         Args:
             ranges: what to read, in the order of the axes on file; the time axis covers the edges.
             edges: first step of each interval, and the end of the last (intervals + 1).
+            used: what the land cells take of it.
 
         Returns:
-            Float64 (intervals, *space), NaN where a step is fill; and how far below zero the packing of the
-            files may have put a zero.
+            Float64 (intervals, *space), NaN where a step is fill; how far below zero the packing of the
+            files may have put a zero; and what has looked at the steps.
         """
         shape = [r.stop - r.start for axis, r in enumerate(ranges) if axis != self.time_axis]
         with ExitStack() as stack, np.errstate(over="ignore", invalid="ignore"):
             inputs = self.open(stack)
+            watches = [variable.watch(used, shape) for variable in inputs]
             quantum = 0.0
             if self.recipe.combine is None:
                 quantum = sum(abs(variable.scale) for variable in inputs if variable.packed)
                 total = np.zeros((len(edges) - 1, *shape))
-                for variable in inputs:
-                    sums = _sums(variable, ranges, edges)
+                for variable, watch in zip(inputs, watches, strict=True):
+                    sums = _sums(variable, ranges, edges, watch)
                     total += sums * variable.scale + _steps(edges, len(shape)) * variable.offset
             else:
-                total = _combined_sums(inputs, self.recipe, ranges, edges)
+                watches += _derived(self, inputs, used, shape)
+                total = _combined_sums(inputs, self.recipe, ranges, edges, watches)
             total[np.abs(total) >= FILL_THRESHOLD] = np.nan
-        return total / _steps(edges, len(shape)), quantum
+        return total / _steps(edges, len(shape)), quantum, watches
+
+
+def _derived(
+    files: StepFiles, inputs: Sequence[StepVariable], used: Used, shape: Sequence[int]
+) -> list[Watch]:
+    """What looks at the values that are made of several inputs, and at the first less the second."""
+    name, first = files.name, inputs[0]
+    made = Watch(name, first.path, STEP[name], FORCING[name][0], used, shape, first.time_axis)
+    if files.recipe.excess is None:
+        return [made]
+    difference, units = " - ".join(files.recipe.inputs[:2]), INPUTS[first.name].units[0]
+    excess = files.recipe.excess
+    return [made, Watch(difference, first.path, excess, units, used, shape, first.time_axis)]
 
 
 def _steps(edges: Sequence[int], axes: int) -> np.ndarray:
@@ -181,7 +319,7 @@ def _place(ranges: Index, index: Index) -> Index:
     return tuple(slice(i.start - r.start, i.stop - r.start) for r, i in zip(ranges, index, strict=True))
 
 
-def _sums(variable: StepVariable, ranges: Index, edges: Sequence[int]) -> np.ndarray:
+def _sums(variable: StepVariable, ranges: Index, edges: Sequence[int], watch: Watch) -> np.ndarray:
     """Sums of the values on file between edges (intervals, *space), NaN where one is fill."""
     axis = variable.time_axis
     space = variable.space(ranges)
@@ -190,6 +328,7 @@ def _sums(variable: StepVariable, ranges: Index, edges: Sequence[int]) -> np.nda
         raw = variable.read(index)
         fill = variable.is_small_fill(raw)
         place = _place(space, variable.space(index))
+        watch.look(raw, index[axis].start, place)
         before = (slice(None),) * axis
         for number, steps in _parts(edges, index[axis].start, index[axis].stop):
             target = total[number][place]
@@ -205,17 +344,31 @@ def _sums(variable: StepVariable, ranges: Index, edges: Sequence[int]) -> np.nda
 
 
 def _combined_sums(
-    inputs: list[StepVariable], recipe: Recipe, ranges: Index, edges: Sequence[int]
+    inputs: list[StepVariable],
+    recipe: Recipe,
+    ranges: Index,
+    edges: Sequence[int],
+    watches: Sequence[Watch],
 ) -> np.ndarray:
-    """Sums of a function of the inputs, reckoned at every step (intervals, *space)."""
+    """Sums of a function of the inputs, reckoned at every step (intervals, *space).
+
+    Watches look at the inputs as they are on file, at the result, and at the first less the second input.
+    """
     assert recipe.combine is not None
     first = inputs[0]
     axis, space = first.time_axis, first.space(ranges)
     total: np.ndarray = np.zeros((len(edges) - 1, *(r.stop - r.start for r in space)))
     # Float64 of every input and of the intermediate values is held at once.
     for index in first.blocks(ranges, BLOCK_BYTES // (4 * len(inputs))):
-        values = recipe.combine(*(variable.decode(variable.read(index)) for variable in inputs))
+        raw = [variable.read(index) for variable in inputs]
+        decoded = [variable.decode(values) for variable, values in zip(inputs, raw, strict=True)]
+        values = recipe.combine(*decoded)
         place = _place(space, first.space(index))
+        looked_at = [*raw, values]
+        if recipe.excess is not None:
+            looked_at.append(decoded[0] - decoded[1])
+        for watch, block in zip(watches, looked_at, strict=True):
+            watch.look(block, index[axis].start, place)
         for number, steps in _parts(edges, index[axis].start, index[axis].stop):
             total[number][place] += values[(*(slice(None),) * axis, steps)].sum(axis=axis)
     return total
@@ -235,7 +388,7 @@ def without_data(variable: StepVariable, ranges: Index) -> np.ndarray:
         True for no data (*space).
     """
     axis, steps = variable.time_axis, ranges[variable.time_axis]
-    low, high = INPUTS[variable.name][1]
+    low, high = INPUTS[variable.name].month
     low -= _slack(variable.scale if variable.packed else 0.0, high)
     first_step = slice(steps.start, steps.start + 1)
     first = variable.read((*ranges[:axis], first_step, *ranges[axis + 1 :])).take(0, axis)
@@ -257,7 +410,13 @@ def _slack(quantum: float, high: float) -> float:
 
 
 def check_means(
-    name: str, path: str, when: str, means: np.ndarray, quantum: float, cells: np.ndarray
+    name: str,
+    path: str,
+    when: str,
+    means: np.ndarray,
+    quantum: float,
+    cells: np.ndarray,
+    watches: Sequence[Watch],
 ) -> np.ndarray:
     """Means as float32; a zero that packing or rounding put just below zero is zero again, as ELM takes it.
 
@@ -268,21 +427,34 @@ def check_means(
         means: values on the cells (n).
         quantum: step of the packing.
         cells: numbers of the cells, 0-based (n).
+        watches: what has looked at the steps.
 
     Raises:
-        InputError: a value is fill or not plausible.
+        InputError: a step or a mean is fill or not plausible.
     """
+    whole = any(watch.mostly_outside for watch in watches)
+    if not whole:
+        _refuse_steps(watches)
     low, high = PLAUSIBLE[name]
     bad = ~((means >= low - _slack(quantum, high)) & (means <= high))
     if np.any(bad):
         worst = int(np.flatnonzero(bad)[0])
         value = float(means[worst])
         found = "fill" if np.isnan(value) else f"{value:.4g}"
+        missing = next((watch.missing for watch in watches if watch.missing), "") if np.isnan(value) else ""
         raise InputError(
             path,
             f"variable {name} has a monthly mean of {found} in {when} at the point of land cell "
-            f"{int(cells[worst]) + 1} ({int(bad.sum())} cells in all)",
+            f"{int(cells[worst]) + 1} ({int(bad.sum())} cells in all){missing}",
             expected=f"{low:g} to {high:g} {FORCING[name][0]}",
             remedy="check units and fill values",
         )
+    _refuse_steps(watches)
+    for watch in watches:
+        watch.refuse_small(when)
     return np.maximum(means, low).astype(np.float32)
+
+
+def _refuse_steps(watches: Sequence[Watch]) -> None:
+    for watch in watches:
+        watch.refuse_outside()
