@@ -18,11 +18,19 @@ _EQUINOX, _PERIHELION, _ECCENTRICITY = 79.0, 2.0, 0.0167
 #: Share of the sun above the air that a year brings to the ground: 0.25 below the clouds of Sichuan or Bioko,
 #: 0.8 on the Antarctic plateau. Less than the first or more than the second is no weather.
 _SUNSHINE = (0.15, 1.15)
-#: A year in the rain of Cherrapunji brought 26,500 mm.
-_MOST_RAIN_MM = 30000.0
-_LEAST_RAIN_MM = 1.0
-#: Where there are years without rain, south, north, west, east: Peru and Chile, the Sahara and Arabia.
-_RAINLESS = ((-31.0, -4.0, -82.0, -66.0), (14.0, 33.0, -18.0, 60.0))
+#: A year in Cherrapunji brought 26,500 mm. Where m/s are called mm/s, the wettest cells of grids get 12 mm.
+_MOST_RAIN_MM, _LEAST_RAIN_MM = 30000.0, 15.0
+#: Where a year may bring less, south, north, west, east.
+_DESERTS = (
+    (14.0, 37.0, -18.0, 75.0),  # Sahara, Arabia, Lut, Thar
+    (8.0, 14.0, 38.0, 52.0),  # Danakil and the coast of Somalia
+    (35.0, 46.0, 75.0, 110.0),  # Taklamakan, Qaidam, Gobi
+    (-31.0, -4.0, -82.0, -66.0),  # Peru, Atacama
+    (-31.0, -14.0, 11.0, 18.0),  # Namib
+    (23.0, 38.0, -119.0, -109.0),  # Mojave, Sonora, Baja California
+    (-32.0, -23.0, 130.0, 142.0),  # Lake Eyre
+    (-90.0, -60.0, -180.0, 180.0),  # Antarctica
+)
 #: What every month of a year exceeds, and what the largest does, in the units of `FORCING`. Air of 200 K
 #: holds 2e-6 kg/kg, that of a summer month on the Antarctic plateau 2e-4; there the sky of the coldest month
 #: gives 75 W/m2, that of the warmest 130.
@@ -129,9 +137,9 @@ def _check_rain(year: _Year) -> None:
     most = float(rain.max())
     if most >= _LEAST_RAIN_MM:
         return
-    if _may_be_rainless(year.mapping):
+    if _in_deserts(year.mapping):
         LOGGER.warning(
-            "%s brings at most %.3g mm in %s; taken as it is, as all cells lie in deserts without rain",
+            "%s brings at most %.3g mm in %s; taken as it is, as all cells lie in deserts",
             year.name, most, year.label,
         )  # fmt: skip
         return
@@ -142,12 +150,13 @@ def _check_rain(year: _Year) -> None:
     )
 
 
-def _may_be_rainless(mapping: Mapping) -> bool:
-    east = (mapping.lon + 180.0) % 360.0 - 180.0
-    desert = np.zeros(len(east), dtype=bool)
-    for south, north, west, farthest_east in _RAINLESS:
-        desert |= (mapping.lat >= south) & (mapping.lat <= north) & (east >= west) & (east <= farthest_east)
-    return bool(desert.all())
+def _in_deserts(mapping: Mapping) -> bool:
+    """True if all forcing points lie where years almost without rain are known."""
+    lat, east = mapping.lat, (mapping.lon + 180.0) % 360.0 - 180.0
+    within: np.ndarray = np.zeros(len(lat), dtype=bool)
+    for south, north, west_end, east_end in _DESERTS:
+        within |= (lat >= south) & (lat <= north) & (east >= west_end) & (east <= east_end)
+    return bool(within.all())
 
 
 def _refuse_constant(year: _Year) -> None:
