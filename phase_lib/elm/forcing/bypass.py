@@ -25,11 +25,10 @@ from phase_lib.elm.forcing.steps import (
     StepFiles,
     check_means,
     chunk_shape,
-    in_words,
     open_input,
     without_data,
 )
-from phase_lib.elm.forcing.variables import choose_recipe
+from phase_lib.elm.forcing.variables import INPUTS, choose_recipe
 from phase_lib.elm.forcing.watch import Used
 from phase_lib.elm.netcdf import get_variable, open_dataset
 
@@ -135,8 +134,10 @@ class BypassRecord:
             name: 24.0 / self._scanned[zones_of[0].paths[0]].per_day for name, zones_of in self._files.items()
         }
         read = {key: self._scanned[path] for key, (path, *_) in named.items() if path in self._scanned}
-        unlabelled = {source for (source, _), file in read.items() if not file.labelled}
-        self.sources = {name: in_words(recipe, unlabelled) for name, recipe in recipes.items()}
+        self.sources = {name: str(recipe) for name, recipe in recipes.items()}
+        self.assumed_units = {
+            source: INPUTS[source].units[0] for (source, _), file in read.items() if not file.labelled
+        }
         self.files = sorted(self._scanned)
 
     def _scan(self, source: str, path: str, first: int, last: int) -> None:

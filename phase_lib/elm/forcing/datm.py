@@ -128,6 +128,7 @@ class DatmRecord:
         }
         self.step_hours = {name: self._step_hours(steps) for name, steps in self._files.items()}
         self.sources = {name: str(recipe) for name, recipe in recipes.items()}
+        self.assumed_units: dict[str, str] = {}
         self.lat, self.lon = self._grid.lat, self._grid.lon
 
     @staticmethod

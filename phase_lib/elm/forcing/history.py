@@ -97,6 +97,7 @@ class HistoryRecord:
         hours = round(24.0 * float(np.median(self._end - self._start)))
         self.step_hours = dict.fromkeys(names, float(hours))
         self.sources = {name: str(recipe) for name, recipe in recipes.items()}
+        self.assumed_units: dict[str, str] = {}
         self.files = sorted({str(path) for _, paths, _ in self._by_year() for path in paths})
 
     def _month_weights(self, history: History) -> np.ndarray:

@@ -90,6 +90,7 @@ class Record(Protocol):
         lat, lon: forcing points (point), degrees.
         step_hours: hours between two values, by variable.
         sources: what each variable is made of, in words.
+        assumed_units: those that variables without units on file are taken to have, by name on file.
     """
 
     files: list[str]
@@ -97,6 +98,7 @@ class Record(Protocol):
     lon: np.ndarray
     step_hours: dict[str, float]
     sources: dict[str, str]
+    assumed_units: dict[str, str]
 
     def files_of(self, name: str, months: range) -> list[str]:
         """Files that a variable is made of in some of the wanted months, counted from the first of them."""

@@ -185,6 +185,10 @@ def _write(dataset: netCDF4.Dataset, name: str, values: np.ndarray, record: Reco
     variable.cell_methods = "time: mean"
     variable.step_hours = record.step_hours[name]
     variable.made_of = record.sources[name]
+    made_of = variable.made_of.split()
+    assumed = [f"{source} in {units}" for source, units in record.assumed_units.items() if source in made_of]
+    if assumed:
+        variable.assumed_units = ", ".join(assumed)
     for start in range(0, len(values), _BLOCK_CELLS):
         variable[start : start + _BLOCK_CELLS] = values[start : start + _BLOCK_CELLS]
 

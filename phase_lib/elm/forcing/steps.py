@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise, product
@@ -63,12 +63,6 @@ def open_input(path: str, dataset: Any, name: str, dims: Sequence[str] | None, *
             remedy=f"make sure of them and add the attribute, `ncatted -a units,{name},o,c,{accepted[0]!r}`",
         )
     return variable
-
-
-def in_words(recipe: Recipe, unlabelled: Collection[str]) -> str:
-    """What a variable is made of, and which of it has no units on file."""
-    blank = [f"{name} in {INPUTS[name].units[0]}" for name in recipe.inputs if name in unlabelled]
-    return f"{recipe} (no units on file, taken for {', '.join(blank)})" if blank else str(recipe)
 
 
 class StepVariable:
