@@ -377,7 +377,7 @@ def _days_of_month(path: str, time: Any, calendar: str, month: int) -> np.ndarra
     try:
         start = [cftime.datetime(month // 12, month % 12 + 1, day, calendar=calendar) for day in (1, 2)]
         zero, one = (float(cftime.date2num(moment, units, calendar)) for moment in start)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InputError(
             path,
             f"time has units {units!r} ({error})",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import chain, pairwise, product
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from phase_lib.elm.forcing.variables import (
     known_units,
 )
 from phase_lib.elm.forcing.watch import Index, Used, Watch
-from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.netcdf import attribute_numbers, get_variable, open_dataset
 
 #: Bytes of file that one process holds at a time; larger blocks fall out of the processor's cache.
 BLOCK_BYTES = 1 << 22
@@ -86,7 +86,10 @@ class StepVariable:
         self.path = path
         self.time_axis = time_axis
         self._variable = variable
-        self.scale, self.offset = self._number("scale_factor", 1.0), self._number("add_offset", 0.0)
+        (self.scale, *_), (self.offset, *_) = (
+            attribute_numbers(path, variable, name, default)
+            for name, default in (("scale_factor", 1.0), ("add_offset", 0.0))
+        )
         if self.scale == 0.0 or not np.isfinite([self.scale, self.offset]).all():
             raise InputError(
                 path,
@@ -94,23 +97,13 @@ class StepVariable:
                 expected="finite numbers, the first not 0",
                 remedy="use the file as it was written",
             )
-        fills = [self._as_on_file(self._number(name, np.nan)) for name in ("_FillValue", "missing_value")]
+        said = (attribute_numbers(path, variable, name, np.nan) for name in ("_FillValue", "missing_value"))
+        fills = map(self._as_on_file, chain.from_iterable(said))
         self.declared = sorted({fill for fill in fills if not np.isnan(fill)})
         # Larger ones and NaN show in every sum; these could hide in a mean.
         self._small_fills = [value for value in self.declared if abs(value) < FILL_THRESHOLD]
         self._axes = self._axes_on_file(space)
         self._plain = self._axes == [*range(len(space) + 1)]
-
-    def _number(self, attribute: str, default: float) -> float:
-        """The first value of an attribute."""
-        values = np.ravel(getattr(self._variable, attribute, default))
-        if values.size == 0 or values.dtype.kind not in "iuf":
-            raise InputError(
-                self.path,
-                f"attribute {attribute} of variable {self.name} is no number",
-                remedy="set the attribute right",
-            )
-        return float(values[0])
 
     def _as_on_file(self, value: float) -> float:
         """A number in the precision of the file; NaN where it cannot be there."""
