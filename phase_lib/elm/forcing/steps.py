@@ -281,14 +281,15 @@ class StepFiles:
 def _derived(
     files: StepFiles, inputs: Sequence[StepVariable], used: Used, shape: Sequence[int]
 ) -> list[Watch]:
-    """What looks at the values that are made of several inputs, and at the first less the second."""
-    name, first = files.name, inputs[0]
-    made = Watch(name, first.path, STEP[name], FORCING[name][0], used, shape, first.time_axis)
-    if files.recipe.excess is None:
-        return [made]
-    difference, units = " - ".join(files.recipe.inputs[:2]), INPUTS[first.name].units[0]
-    excess = files.recipe.excess
-    return [made, Watch(difference, first.path, excess, units, used, shape, first.time_axis)]
+    """What looks at the first input less the second, where that is bounded, and at what is made of all."""
+    name, first, excess = files.name, inputs[0], files.recipe.excess
+    quantities = [(name, STEP[name], FORCING[name][0])]
+    if excess is not None:
+        quantities.insert(0, (" - ".join(files.recipe.inputs[:2]), excess, INPUTS[first.name].units[0]))
+    return [
+        Watch(quantity, first.path, bounds, units, used, shape, first.time_axis)
+        for quantity, bounds, units in quantities
+    ]
 
 
 def _steps(edges: Sequence[int], axes: int) -> np.ndarray:
@@ -339,7 +340,7 @@ def _combined_sums(
 ) -> np.ndarray:
     """Sums of a function of the inputs, reckoned at every step (intervals, *space).
 
-    Watches look at the inputs as they are on file, at the result, and at the first less the second input.
+    Watches look at the inputs as they are on file, and at what `_derived` says.
     """
     assert recipe.combine is not None
     first = inputs[0]
@@ -351,9 +352,8 @@ def _combined_sums(
         decoded = [variable.decode(values) for variable, values in zip(inputs, raw, strict=True)]
         values = recipe.combine(*decoded)
         place = _place(space, first.space(index))
-        looked_at = [*raw, values]
-        if recipe.excess is not None:
-            looked_at.append(decoded[0] - decoded[1])
+        excess = [] if recipe.excess is None else [decoded[0] - decoded[1]]
+        looked_at = [*raw, *excess, values]
         for watch, block in zip(watches, looked_at, strict=True):
             watch.look(block, index[axis].start, place)
         for number, steps in _parts(edges, index[axis].start, index[axis].stop):

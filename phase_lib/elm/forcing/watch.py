@@ -37,9 +37,11 @@ class Used:
 
 
 class _Step(NamedTuple):
+    """A value as it is on file, with the number of its step, from 0, and its cell."""
+
     number: int
     cell: int
-    value: float
+    raw: float
 
 
 class Watch:
@@ -77,7 +79,8 @@ class Watch:
     ) -> None:
         self.name, self.path, self.units = name, path, units
         self._bounds, self._used, self._axis = bounds, used, axis
-        self._scale, self._offset, self._declared, self._exceeds = scale, offset, declared, exceeds
+        self._scale, self._offset, self._packed = scale, offset, packed
+        self._declared, self._exceeds = declared, exceeds
         self._taken: np.ndarray = np.zeros(shape, dtype=bool)
         self._taken.reshape(-1)[used.point] = True
         slack = abs(scale) if packed else 1.0e-6 * max(map(abs, bounds))
@@ -150,8 +153,7 @@ class Watch:
             return known
         row = int(np.argmax(where.any(axis=1)))
         cell, point = self._used.first_cell(points[where[row]])
-        value = float(values[row, np.searchsorted(points, point)])
-        found = _Step(step + row, cell, value * self._scale + self._offset)
+        found = _Step(step + row, cell, float(values[row, np.searchsorted(points, point)]))
         return found if known is None else min(known, found)
 
     @property
@@ -196,5 +198,7 @@ class Watch:
             )
 
     def _described(self, step: _Step) -> str:
+        value = f"{step.raw * self._scale + self._offset:g}"
+        on_file = f" ({step.raw:g} on file)" if self._packed else ""
         date = date_label(self._used.day(step.number))
-        return f"{self.name} is {step.value:g} at step {step.number + 1} ({date})"
+        return f"{self.name} is {value}{on_file} at step {step.number + 1} ({date})"
