@@ -251,6 +251,31 @@ def test_relative_humidity_as_a_fraction_is_refused(tmp_path: Path) -> None:
         reduced(humid(tmp_path, "RH", fraction, units="1"), "QBOT")
 
 
+@pytest.mark.parametrize("kind", ["datm", "bypass"])
+def test_zeros_that_look_like_an_ocean_are_named(tmp_path: Path, kind: str) -> None:
+    files = LAYOUTS[kind](tmp_path, "FLDS", partial(put, days=slice(None), points=slice(None), value=0.0))
+    line = (
+        r"no forcing point with data lies within 1 km of the domain domain\.nc: FLDS is 0 throughout 1980-01"
+    )
+    with pytest.raises(InputError, match=line):
+        reduced(files, "FLDS", kind)
+    files += LAYOUTS[kind](tmp_path, "TBOT")
+    with pytest.raises(
+        InputError, match=r"points, 6 of 6 near the domain, as FLDS is 0 throughout 1980-01; expected"
+    ):
+        reduced(files, "FLDS", kind, variables=["TBOT", "FLDS"])
+
+
+@pytest.mark.parametrize("kind", ["datm", "bypass"])
+def test_a_gap_of_the_first_month_is_no_ocean(tmp_path: Path, kind: str) -> None:
+    files = LAYOUTS[kind](tmp_path, "TBOT", partial(put, days=slice(0, 31), points=2, value=-9999.0))
+    with pytest.raises(
+        InputError, match=r"TBOT has data at 1 points near the domain that have none in 1980-01"
+    ):
+        reduced(files, "TBOT", kind, limit_km=200.0)
+    assert not (tmp_path / "out.nc").exists()
+
+
 # -- years ------------------------------------------------------------------------------------------------
 
 

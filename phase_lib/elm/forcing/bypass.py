@@ -20,12 +20,14 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import DAYS_PER_YEAR, LATITUDE_UNITS, LONGITUDE_UNITS
 from phase_lib.elm.coordinates import check_coordinates
-from phase_lib.elm.forcing.points import Mapping, Part, bounding, month_start, years_label
+from phase_lib.elm.forcing.points import Mapping, Part, bounding, month_label, month_start, years_label
 from phase_lib.elm.forcing.steps import (
+    Held,
     StepFiles,
     check_means,
     chunk_shape,
     open_input,
+    refuse_gap,
     without_data,
 )
 from phase_lib.elm.forcing.variables import INPUTS, choose_recipe
@@ -139,6 +141,7 @@ class BypassRecord:
             source: INPUTS[source].units[0] for (source, _), file in read.items() if not file.labelled
         }
         self.files = sorted(self._scanned)
+        self.blank = ""
 
     def _scan(self, source: str, path: str, first: int, last: int) -> None:
         if first > self._months[0] // 12 or last < self._months[-1] // 12:
@@ -218,30 +221,33 @@ class BypassRecord:
         """Points near the domain that are neither fill nor a constant throughout the first month (point).
 
         Raises:
-            InputError: the variables do not have data at the same points.
+            InputError: the variables do not have data at the same points, or some only later.
         """
         data: np.ndarray = np.zeros(len(near), dtype=bool)
+        when = month_label(self._months[0])
         for number, (start, stop) in enumerate(zip(self._starts[:-1], self._starts[1:], strict=True)):
             points = np.flatnonzero(near[start:stop])
             if len(points) == 0:
                 continue
-            span, first = bounding(points), ""
+            span, first = bounding(points), None
+            place = points - span.start
             for zones in self._files.values():
-                steps = slice(*self._edges(self._scanned[zones[number].paths[0]])[:2])
+                edges = self._edges(self._scanned[zones[number].paths[0]])
                 with ExitStack() as stack:
                     for variable in zones[number].open(stack):
-                        mask = ~without_data(variable, (span, steps))[points - span.start]
-                        if not first:
-                            first = variable.name
-                            data[start + points] = mask
-                        elif np.any(differs := data[start + points] != mask):
-                            raise InputError(
-                                variable.path,
-                                f"{variable.name} and {first} have data at different points, "
-                                f"{int(differs.sum())} of {len(points)} near the domain",
-                                expected="variables of one product, with one land mask",
-                                remedy="give files of one product",
-                            )
+                        blank, values = without_data(variable, (span, slice(*edges[:2])))
+                        found = Held(variable.name, ~blank[place], values[place], when)
+                        first = first or found
+                        found.refuse_other(variable.path, first)
+            assert first is not None
+            mask, self.blank = first.data, self.blank or first.blank
+            if not mask.all():
+                for zones in self._files.values():
+                    edges = self._edges(self._scanned[zones[number].paths[0]])
+                    with ExitStack() as stack:
+                        for variable in zones[number].open(stack):
+                            refuse_gap(variable, (span, slice(*edges[-2:])), place[~mask], when)
+            data[start + points] = mask
         return data
 
     def tasks(self, mapping: Mapping) -> Iterator[_ZoneTask]:

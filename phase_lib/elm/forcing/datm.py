@@ -21,7 +21,7 @@ from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import DAYS_PER_MONTH, LATITUDE_UNITS, LONGITUDE_UNITS
 from phase_lib.elm.coordinates import check_coordinates
 from phase_lib.elm.forcing.points import Mapping, Part, bounding, month_label, month_start, years_label
-from phase_lib.elm.forcing.steps import StepFiles, check_means, open_input, without_data
+from phase_lib.elm.forcing.steps import Held, StepFiles, check_means, open_input, refuse_gap, without_data
 from phase_lib.elm.forcing.variables import INPUTS, Recipe, choose_recipe
 from phase_lib.elm.forcing.watch import Index, Used
 from phase_lib.elm.netcdf import get_variable, open_dataset
@@ -129,6 +129,7 @@ class DatmRecord:
         self.step_hours = {name: self._step_hours(steps) for name, steps in self._files.items()}
         self.sources = {name: str(recipe) for name, recipe in recipes.items()}
         self.assumed_units: dict[str, str] = {}
+        self.blank = ""
         self.lat, self.lon = self._grid.lat, self._grid.lon
 
     @staticmethod
@@ -176,31 +177,34 @@ class DatmRecord:
         """Points near the domain that are not fill throughout the first month (point).
 
         Raises:
-            InputError: the variables do not have data at the same points.
+            InputError: the variables do not have data at the same points, or some only later.
         """
         data: np.ndarray = np.zeros(len(near), dtype=bool)
         points = np.flatnonzero(near)
         if len(points) == 0:
             return data
         box, place = _box(points, self._grid.shape)
-        found: dict[str, np.ndarray] = {}
+        when = month_label(self._first)
+        found: dict[str, Held] = {}
         for months in self._files.values():
             steps = self._scanned[months[0].paths[0]].steps
             with ExitStack() as stack:
                 for variable in months[0].open(stack):
                     if variable.name not in found:
-                        empty = without_data(variable, (slice(0, steps), *box))
-                        found[variable.name] = ~empty.reshape(-1)[place]
-        (first, mask), *others = found.items()
-        for name, other in others:
-            if np.any(other != mask):
-                raise InputError(
-                    self.files[0],
-                    f"{name} and {first} have data at different points, {int(np.sum(other != mask))} of "
-                    f"{len(mask)} near the domain",
-                    expected="variables of one product, with one land mask",
-                    remedy="give files of one product",
-                )
+                        blank, values = (
+                            part.reshape(-1)[place]
+                            for part in without_data(variable, (slice(0, steps), *box))
+                        )
+                        found[variable.name] = Held(variable.name, ~blank, values, when)
+        first, *others = found.values()
+        for other in others:
+            other.refuse_other(self.files[0], first)
+        mask, self.blank = first.data, first.blank
+        if not mask.all():
+            for months in self._files.values():
+                with ExitStack() as stack:
+                    for variable in months[-1].open(stack):
+                        refuse_gap(variable, (slice(0, 1), *box), place[~mask], when)
         data[points] = mask
         return data
 

@@ -98,6 +98,7 @@ class HistoryRecord:
         self.step_hours = dict.fromkeys(names, float(hours))
         self.sources = {name: str(recipe) for name, recipe in recipes.items()}
         self.assumed_units: dict[str, str] = {}
+        self.blank = ""
         self.files = sorted({str(path) for _, paths, _ in self._by_year() for path in paths})
 
     def _month_weights(self, history: History) -> np.ndarray:

@@ -90,6 +90,7 @@ class Record(Protocol):
         lat, lon: forcing points (point), degrees.
         step_hours: hours between two values, by variable.
         sources: what each variable is made of, in words.
+        blank: what the first point near the domain without data holds, in words, once `has_data` has looked.
         assumed_units: those that variables without units on file are taken to have, by name on file.
     """
 
@@ -99,6 +100,7 @@ class Record(Protocol):
     step_hours: dict[str, float]
     sources: dict[str, str]
     assumed_units: dict[str, str]
+    blank: str
 
     def files_of(self, name: str, months: range) -> list[str]:
         """Files that a variable is made of in some of the wanted months, counted from the first of them."""
@@ -124,7 +126,8 @@ def map_cells(record: Record, domain: Domain, limit_km: float) -> Mapping:
     if len(points) == 0:
         raise InputError(
             record.files[0],
-            f"no forcing point with data lies within {limit_km:g} km of the domain {domain.path.name}",
+            f"no forcing point with data lies within {limit_km:g} km of the domain {domain.path.name}"
+            f"{record.blank and f': {record.blank}'}",
             remedy="use forcing that covers the domain",
         )
     index, distance = match_cells(

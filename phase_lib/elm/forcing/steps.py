@@ -361,8 +361,8 @@ def _combined_sums(
     return total
 
 
-def without_data(variable: StepVariable, ranges: Index) -> np.ndarray:
-    """Where a variable never holds a value.
+def without_data(variable: StepVariable, ranges: Index) -> tuple[np.ndarray, np.ndarray]:
+    """Where a variable never holds a value, and what it holds at the first step.
 
     Ocean points hold fill at every step, or, in packed files, a constant that no month's mean can have. What
     looks like it at the first step is followed until it changes.
@@ -372,23 +372,99 @@ def without_data(variable: StepVariable, ranges: Index) -> np.ndarray:
         ranges: what to look at, in the order of the axes on file.
 
     Returns:
-        True for no data (*space).
+        True for no data (*space); and numbers in the units of the file, fill too (*space).
     """
-    axis, steps = variable.time_axis, ranges[variable.time_axis]
-    low, high = INPUTS[variable.name].month
-    low -= _slack(variable.scale if variable.packed else 0.0, high)
-    first_step = slice(steps.start, steps.start + 1)
-    first = variable.read((*ranges[:axis], first_step, *ranges[axis + 1 :])).take(0, axis)
-    values = variable.decode(first)
-    suspect: np.ndarray = ~((values >= low) & (values <= high))
-    space = variable.space(ranges)
+    axis, space = variable.time_axis, variable.space(ranges)
+    first = _first_step(variable, ranges)
+    suspect = ~_plausible(variable, first)
     for index in variable.blocks(ranges):
         place = _place(space, variable.space(index))
         if suspect[place].any():
             raw, start = variable.read(index), np.expand_dims(first[place], axis)
             same = (raw == start) | ((raw != raw) & (start != start))
             suspect[place] &= same.all(axis=axis)
-    return suspect
+    return suspect, first.astype(np.float64) * variable.scale + variable.offset
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a variable holds at points in the first month.
+
+    Attributes:
+        name: variable.
+        data: where it has data (point).
+        values: of the first step, fill too (point).
+        when: the month, for the message.
+    """
+
+    name: str
+    data: np.ndarray
+    values: np.ndarray
+    when: str
+
+    @property
+    def blank(self) -> str:
+        """What it holds at the first point without data, in words; empty where there is none."""
+        return "" if self.data.all() else self._throughout(int(np.argmin(self.data)))
+
+    def refuse_other(self, path: str, first: Held) -> None:
+        """Refuses data at other points than the first variable has them.
+
+        Raises:
+            InputError: so it is.
+        """
+        differs = self.data != first.data
+        if np.any(differs):
+            point = int(np.argmax(differs))
+            blank = first if self.data[point] else self
+            raise InputError(
+                path,
+                f"{self.name} and {first.name} have data at different points, {int(differs.sum())} of "
+                f"{len(differs)} near the domain, as {blank._throughout(point)}",
+                expected="variables of one product, with one land mask",
+                remedy="give files of one product",
+            )
+
+    def _throughout(self, point: int) -> str:
+        return f"{self.name} is {self.values[point]:g} throughout {self.when}"
+
+
+def refuse_gap(variable: StepVariable, ranges: Index, place: np.ndarray, when: str) -> None:
+    """Refuses points that have no data in the first month and have some later: no ocean, but a gap.
+
+    Args:
+        variable: an input in a later month.
+        ranges: what to read of it.
+        place: the points without data, among those read, flattened.
+        when: the first month, for the message.
+
+    Raises:
+        InputError: the first step has a value at such a point.
+    """
+    found = _first_step(variable, ranges)
+    held = _plausible(variable, found).reshape(-1)[place]
+    if held.any():
+        raise InputError(
+            variable.path,
+            f"variable {variable.name} has data at {int(held.sum())} points near the domain that have none "
+            f"in {when}",
+            expected="data in every month, or none",
+            remedy="fill the gap, or use files that are whole",
+        )
+
+
+def _first_step(variable: StepVariable, ranges: Index) -> np.ndarray:
+    axis, steps = variable.time_axis, ranges[variable.time_axis]
+    first = slice(steps.start, steps.start + 1)
+    return variable.read((*ranges[:axis], first, *ranges[axis + 1 :])).take(0, axis)
+
+
+def _plausible(variable: StepVariable, raw: np.ndarray) -> np.ndarray:
+    """Where values on file could be means of a month."""
+    low, high = INPUTS[variable.name].month
+    low -= _slack(variable.scale if variable.packed else 0.0, high)
+    values = variable.decode(raw)
+    return np.asarray((values >= low) & (values <= high))
 
 
 def _slack(quantum: float, high: float) -> float:
