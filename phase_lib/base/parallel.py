@@ -14,6 +14,8 @@ from dask.callbacks import Callback
 from dask.delayed import delayed
 from dask.multiprocessing import RemoteException
 
+from phase_lib.base.errors import InputError
+
 T = TypeVar("T")
 
 
@@ -31,7 +33,8 @@ class Runner(Protocol):
             Their results, in the order of the tasks.
 
         Raises:
-            Exception: what the first task that failed has raised; no others are begun.
+            Exception: what a task has raised, after which no others are begun; of errors of the input that of
+                the first task in order, so that the message does not depend on the number of processes.
         """
         ...
 
@@ -57,14 +60,20 @@ def _compute(
     settings: dict[str, Any], tasks: Sequence[Callable[[], T]], done: Callable[[], None]
 ) -> tuple[T, ...]:
     # Of tasks that could begin, dask takes the one whose key is last.
-    graph = [
-        delayed(task, traverse=False)(dask_key_name=f"task-{left:09d}")
-        for left, task in zip(range(len(tasks), 0, -1), tasks, strict=True)
-    ]
+    keys = [f"task-{left:09d}" for left in range(len(tasks), 0, -1)]
+    graph = [delayed(task, traverse=False)(dask_key_name=key) for key, task in zip(keys, tasks, strict=True)]
+    running: set[str] = set()
     try:
-        with Callback(posttask=lambda *_: done()):
+        with Callback(
+            posttask=lambda *_: done(), finish=lambda _, state, failed: running.update(state["running"])
+        ):
             results: tuple[T, ...] = compute(*graph, **settings)
     except RemoteException as error:
+        if isinstance(error.exception, InputError):
+            # Tasks begin in order: those before it are done, or were still running beside it.
+            for key, task in zip(keys, tasks, strict=True):
+                if key in running:
+                    task()
         # Its text is followed by a traceback; an error of the input is one line.
         raise error.exception from error
     return results

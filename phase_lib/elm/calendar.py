@@ -69,14 +69,19 @@ def read_clock(path: str | Path, name: str, units: str) -> Clock:
 
 def date_of(year: float) -> str:
     """Date of a moment in model years, to the nearest day: 1.5 is 0001-07-02."""
-    whole, day = divmod(round(year * DAYS_PER_YEAR), DAYS_PER_YEAR)
-    month = int(np.searchsorted(MONTH_STARTS, day, side="right"))
-    return f"{whole:04d}-{month:02d}-{day - MONTH_STARTS[month - 1] + 1:02d}"
+    return date_label(round(year * DAYS_PER_YEAR))
 
 
 def days_since_year_one(year: int, month: int = 1) -> int:
     """Days from 0001-01-01 to the first of a month, noleap."""
     return (year - 1) * DAYS_PER_YEAR + int(MONTH_STARTS[month - 1])
+
+
+def date_label(day: float) -> str:
+    """The date of a day counted from the start of the year 0, noleap, as `1980-03-13`."""
+    year, of_year = divmod(int(day), DAYS_PER_YEAR)
+    month = int(np.searchsorted(MONTH_STARTS, of_year, side="right"))
+    return f"{year:04d}-{month:02d}-{of_year - MONTH_STARTS[month - 1] + 1:02d}"
 
 
 def restart_name(case: str, year: int) -> str:

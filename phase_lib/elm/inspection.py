@@ -13,7 +13,14 @@ from phase_lib.elm.constants import CASCADE_CENTURY, CASCADE_CTC, FILL_THRESHOLD
 from phase_lib.elm.forcing import FORCING, INPUTS, PLACES
 from phase_lib.elm.history_cells import read_land_cells
 from phase_lib.elm.history_header import bounds_name, fields_of, kinds_of_fields, read_samples
-from phase_lib.elm.netcdf import flavour, get_variable, is_fill, open_dataset, whole_attribute
+from phase_lib.elm.netcdf import (
+    attribute_numbers,
+    flavour,
+    get_variable,
+    is_fill,
+    open_dataset,
+    whole_attribute,
+)
 from phase_lib.elm.pools import POOL_VARIABLES, SOIL_POOLS
 from phase_lib.elm.restart import restart_header
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP
@@ -262,17 +269,21 @@ def _forcing(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     content["points"] = int(dataset[fields[0]].size // max(1, len(time)))
     places = next((names for names in PLACES if dataset.variables.keys() >= set(names)), ())
     for name, label in zip(places, ("latitude", "longitude"), strict=False):
-        content[label] = _summary(np.asarray(dataset[name][:], dtype=np.float64))
-    content["first_sample"] = {name: _first_sample(dataset[name], clock) for name in fields if len(time)}
+        place = get_variable(path, dataset, name)
+        content[label] = _summary(np.asarray(place[...], dtype=np.float64))
+    variables = {name: get_variable(path, dataset, name, packed=True) for name in fields if len(time)}
+    content["first_sample"] = {
+        name: _first_sample(path, variable, clock) for name, variable in variables.items()
+    }
     return {**content, "fields": fields}
 
 
-def _first_sample(variable: netCDF4.Variable, clock: str) -> dict[str, Any]:
+def _first_sample(path: Path, variable: netCDF4.Variable, clock: str) -> dict[str, Any]:
     """Range of a field in the first sample, with what packs it undone."""
     first = np.asarray(variable[tuple(0 if name == clock else slice(None) for name in variable.dimensions)])
     sound = first[~is_fill(variable, first)].astype(np.float64)
-    scale, offset = (
-        float(getattr(variable, name, x)) for name, x in (("scale_factor", 1), ("add_offset", 0))
+    (scale, *_), (offset, *_) = (
+        attribute_numbers(path, variable, name, x) for name, x in (("scale_factor", 1.0), ("add_offset", 0.0))
     )
     return {**(_summary(sound * scale + offset) or {}), "units": str(getattr(variable, "units", ""))}
 

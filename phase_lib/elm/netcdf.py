@@ -325,6 +325,23 @@ def whole_attribute(path: str | Path, dataset: netCDF4.Dataset, name: str) -> in
         ) from error
 
 
+def attribute_numbers(path: str | Path, variable: netCDF4.Variable, name: str, default: float) -> list[float]:
+    """The numbers of the attribute `name` of a variable, most often one; the default where there is none.
+
+    Raises:
+        InputError: it holds text or nothing.
+    """
+    values = np.ravel(getattr(variable, name, default))
+    if values.size == 0 or values.dtype.kind not in "iuf":
+        raise InputError(
+            path,
+            f"attribute {name} of variable {variable.name} is no number",
+            expected="a number",
+            remedy="set the attribute right",
+        )
+    return [float(value) for value in values]
+
+
 def is_fill(variable: Any, values: np.ndarray) -> np.ndarray:
     """True where values are fill: ELM's 1e36, or what the variable's own attributes call so.
 
@@ -337,7 +354,8 @@ def is_fill(variable: Any, values: np.ndarray) -> np.ndarray:
     fill = np.asarray((np.abs(values) >= FILL_THRESHOLD) & np.isfinite(values))
     for attribute in ("_FillValue", "missing_value"):
         if attribute in variable.ncattrs():
-            fill |= values == variable.getncattr(attribute)
+            for value in np.ravel(variable.getncattr(attribute)):
+                fill |= values == value
     return fill
 
 

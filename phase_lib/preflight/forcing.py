@@ -22,6 +22,7 @@ class ForcingSummary:
         align_year: model year that sees its first year.
         files: how many are read.
         made_of: variable -> names on file that it is made of.
+        assumed_units: name on file -> units that it is taken to have, as the file does not say.
         max_distance_km: distance of the cell farthest from its forcing point; None without a domain file.
     """
 
@@ -33,6 +34,7 @@ class ForcingSummary:
     align_year: int
     files: int
     made_of: dict[str, str]
+    assumed_units: dict[str, str]
     max_distance_km: float | None
 
     @property
@@ -66,5 +68,6 @@ def read_forcing(files: InputFiles, domain: Domain | None) -> ForcingSummary:
         align_year=given.align_year,
         files=len(record.files),
         made_of=dict(record.sources),
+        assumed_units=dict(record.assumed_units),
         max_distance_km=None if mapping is None else float(mapping.distance_km.max()),
     )

@@ -187,6 +187,9 @@ def _forcing(forcing: ForcingSummary) -> Iterator[str]:
         f"forcing: {forcing.product}, {forcing.kind}, every {steps}, {forcing.first_year:04d} to "
         f"{last:04d} in {forcing.files} files; model year 1 sees {forcing.year_of_model_year_one:04d}"
     )
+    if forcing.assumed_units:
+        assumed = ", ".join(f"{name} in {units}" for name, units in forcing.assumed_units.items())
+        yield f"forcing files say no units of these, taken to be: {assumed}"
     if forcing.max_distance_km is not None:
         yield f"farthest forcing point of a cell: {forcing.max_distance_km:.1f} km"
 

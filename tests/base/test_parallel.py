@@ -16,6 +16,18 @@ from phase_lib.base.parallel import runner
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """A task that refuses its file after a while."""
+
+    number: int
+    seconds: float
+
+    def __call__(self) -> None:
+        time.sleep(self.seconds)
+        raise InputError(f"{self.number}.nc", "has no time axis", expected="time")
+
+
+@dataclass(frozen=True)
 class Meeting:
     """A task that ends once another one has begun."""
 
@@ -93,3 +105,10 @@ def test_an_error_of_the_input_in_a_task_is_raised_as_it_is_in_one_line(workers:
         run([partial(fail, n) for n in range(6)], lambda: None)
     assert type(error.value) is InputError
     assert str(error.value) == "3.nc: has no time axis; expected time"
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_of_two_errors_of_the_input_the_first_in_order_is_raised_though_it_comes_last(workers: int) -> None:
+    tasks = [partial(fail, 0), Refusal(1, 0.5), partial(fail, 2), Refusal(4, 0.0), partial(fail, 7)]
+    with pytest.raises(InputError, match=r"^1\.nc: has no time axis"), runner(workers) as run:
+        run(tasks, lambda: None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +174,34 @@ def write_zone(
             variable.scale_factor, variable.add_offset = packing
         variable[:] = stored
     return path, stored * scale + offset
+
+
+def without_dimensions(file: Path, drop: Collection[str], only: Collection[str] | None = None) -> Path:
+    """Rewrites a file as a squeeze leaves it: variables lose dimensions of length 1.
+
+    Args:
+        file: to be replaced.
+        drop: dimensions.
+        only: variables that lose them; all if None.
+    """
+    old = file.rename(file.with_suffix(".old"))
+    with netCDF4.Dataset(old) as source, netCDF4.Dataset(file, "w", format=source.data_model) as target:
+        for nc in (source, target):
+            nc.set_auto_maskandscale(False)
+        for name, dim in source.dimensions.items():
+            target.createDimension(name, dim.size)
+        for name, variable in source.variables.items():
+            dropped = drop if only is None or name in only else ()
+            assert all(source.dimensions[dim].size == 1 for dim in dropped)
+            dims = [dim for dim in variable.dimensions if dim not in dropped]
+            attributes = {key: variable.getncattr(key) for key in variable.ncattrs()}
+            fill = attributes.pop("_FillValue", None)
+            copy = target.createVariable(name, variable.dtype, dims, fill_value=fill)
+            copy.set_auto_maskandscale(False)
+            copy.setncatts(attributes)
+            copy[...] = variable[...].reshape(copy.shape)
+    old.unlink()
+    return file
 
 
 def write_model_history(

@@ -18,12 +18,20 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.calendar import MONTH_STARTS
 from phase_lib.elm.constants import DAYS_PER_YEAR, LATITUDE_UNITS, LONGITUDE_UNITS
 from phase_lib.elm.coordinates import check_coordinates
-from phase_lib.elm.forcing.points import Mapping, Part, bounding, years_label
-from phase_lib.elm.forcing.steps import StepFiles, check_means, chunk_shape, without_data
+from phase_lib.elm.forcing.points import Mapping, Part, bounding, month_label, month_start, years_label
+from phase_lib.elm.forcing.steps import (
+    Held,
+    StepFiles,
+    check_means,
+    chunk_shape,
+    open_input,
+    refuse_gap,
+    without_data,
+)
 from phase_lib.elm.forcing.variables import INPUTS, choose_recipe
+from phase_lib.elm.forcing.watch import Used
 from phase_lib.elm.netcdf import get_variable, open_dataset
 
 _NAME = re.compile(r"_(?P<name>[A-Za-z0-9]+)_(?P<first>\d{4})-(?P<last>\d{4})_z(?P<zone>\d+)\.nc$")
@@ -41,6 +49,7 @@ class _File:
     lon: np.ndarray
     bytes_per_value: int
     chunk_points: int
+    labelled: bool
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,8 @@ class _ZoneTask:
     edges: tuple[int, ...]
     cells: np.ndarray
     point: np.ndarray
+    first_year: int
+    per_day: int
 
     @property
     def name(self) -> str:
@@ -60,11 +71,15 @@ class _ZoneTask:
 
     def __call__(self) -> Part:
         steps = slice(self.edges[0], self.edges[-1])
-        means, quantum = self.files.means((self.points, steps), self.edges)
+        used = Used(self.point, self.cells, self._day)
+        means, quantum, watches = self.files.means((self.points, steps), self.edges, used)
         values = means[:, self.point].T
-        cells = np.repeat(self.cells, values.shape[1])
-        checked = check_means(self.name, self.files.paths[0], self.label, values.reshape(-1), quantum, cells)
+        cells, path = np.repeat(self.cells, values.shape[1]), self.files.paths[0]
+        checked = check_means(self.name, path, self.label, values.reshape(-1), quantum, cells, watches)
         return Part(slice(0, values.shape[1]), self.cells, checked.reshape(values.shape))
+
+    def _day(self, step: int) -> float:
+        return DAYS_PER_YEAR * self.first_year + step / self.per_day
 
 
 class BypassRecord:
@@ -100,7 +115,14 @@ class BypassRecord:
             self._scan(source, *named[source, zone])
         self._files = {
             name: [
-                StepFiles(name, recipe, tuple(named[source, zone][0] for source in recipe.inputs), 1)
+                StepFiles(
+                    name,
+                    recipe,
+                    tuple(named[source, zone][0] for source in recipe.inputs),
+                    time_axis=1,
+                    space=(len(self._scanned[named[recipe.inputs[0], zone][0]].lat),),
+                    labelled=False,
+                )
                 for zone in self._zones
             ]
             for name, recipe in recipes.items()
@@ -113,8 +135,13 @@ class BypassRecord:
         self.step_hours = {
             name: 24.0 / self._scanned[zones_of[0].paths[0]].per_day for name, zones_of in self._files.items()
         }
+        read = {key: self._scanned[path] for key, (path, *_) in named.items() if path in self._scanned}
         self.sources = {name: str(recipe) for name, recipe in recipes.items()}
+        self.assumed_units = {
+            source: INPUTS[source].units[0] for (source, _), file in read.items() if not file.labelled
+        }
         self.files = sorted(self._scanned)
+        self.blank = ""
 
     def _scan(self, source: str, path: str, first: int, last: int) -> None:
         if first > self._months[0] // 12 or last < self._months[-1] // 12:
@@ -125,16 +152,15 @@ class BypassRecord:
                 remedy="set the forcing years to what is there",
             )
         with open_dataset(path) as dataset:
-            variable = get_variable(path, dataset, source, units=INPUTS[source][0], packed=True)
-            if len(variable.dimensions) != 2 or variable.dimensions[1] != "DTIME":
+            variable = open_input(path, dataset, source, None, labelled=False)
+            if variable.dimensions[-1:] != ("DTIME",) or variable.ndim > 2:
                 raise InputError(
                     path,
                     f"variable {source} has dimensions {variable.dimensions}",
                     expected="(n, DTIME), as ELM reads it",
                 )
-            point = (variable.dimensions[0],)
             lat, lon = (
-                np.asarray(get_variable(path, dataset, name, dims=point, units=units)[:], dtype=np.float64)
+                _places(path, dataset, name, units, variable)
                 for name, units in (("LATIXY", LATITUDE_UNITS), ("LONGXY", LONGITUDE_UNITS))
             )
             self._scanned[path] = _File(
@@ -144,7 +170,8 @@ class BypassRecord:
                 lat,
                 lon,
                 int(variable.dtype.itemsize),
-                chunk_shape(variable)[0],
+                chunk_shape(variable)[0] if variable.ndim == 2 else 1,
+                bool(str(getattr(variable, "units", "")).strip()),
             )
         check_coordinates(path, lat, lon, ("LATIXY", "LONGXY"), distinct=False)
 
@@ -182,38 +209,45 @@ class BypassRecord:
 
     def _edges(self, file: _File) -> tuple[int, ...]:
         """First step of each wanted month, and the end of the last."""
-        months = np.array([*self._months, self._months[-1] + 1])
-        days = DAYS_PER_YEAR * (months // 12 - file.first_year) + MONTH_STARTS[months % 12]
-        return tuple(int(day) * file.per_day for day in days)
+        start = DAYS_PER_YEAR * file.first_year
+        months = (*self._months, self._months[-1] + 1)
+        return tuple((month_start(month) - start) * file.per_day for month in months)
+
+    def files_of(self, name: str, months: range) -> list[str]:
+        """Files that a variable is made of, in any months."""
+        return [path for zone in self._files[name] for path in zone.paths]
 
     def has_data(self, near: np.ndarray) -> np.ndarray:
         """Points near the domain that are neither fill nor a constant throughout the first month (point).
 
         Raises:
-            InputError: the variables do not have data at the same points.
+            InputError: the variables do not have data at the same points, or some only later.
         """
         data: np.ndarray = np.zeros(len(near), dtype=bool)
+        when = month_label(self._months[0])
         for number, (start, stop) in enumerate(zip(self._starts[:-1], self._starts[1:], strict=True)):
             points = np.flatnonzero(near[start:stop])
             if len(points) == 0:
                 continue
-            span, first = bounding(points), ""
+            span, first = bounding(points), None
+            place = points - span.start
             for zones in self._files.values():
-                steps = slice(*self._edges(self._scanned[zones[number].paths[0]])[:2])
+                edges = self._edges(self._scanned[zones[number].paths[0]])
                 with ExitStack() as stack:
                     for variable in zones[number].open(stack):
-                        mask = ~without_data(variable, (span, steps))[points - span.start]
-                        if not first:
-                            first = variable.name
-                            data[start + points] = mask
-                        elif np.any(differs := data[start + points] != mask):
-                            raise InputError(
-                                variable.path,
-                                f"{variable.name} and {first} have data at different points, "
-                                f"{int(differs.sum())} of {len(points)} near the domain",
-                                expected="variables of one product, with one land mask",
-                                remedy="give files of one product",
-                            )
+                        blank, values = without_data(variable, (span, slice(*edges[:2])))
+                        found = Held(variable.name, ~blank[place], values[place], when)
+                        first = first or found
+                        found.refuse_other(variable.path, first)
+            assert first is not None
+            mask, self.blank = first.data, self.blank or first.blank
+            if not mask.all():
+                for zones in self._files.values():
+                    edges = self._edges(self._scanned[zones[number].paths[0]])
+                    with ExitStack() as stack:
+                        for variable in zones[number].open(stack):
+                            refuse_gap(variable, (span, slice(*edges[-2:])), place[~mask], when)
+            data[start + points] = mask
         return data
 
     def tasks(self, mapping: Mapping) -> Iterator[_ZoneTask]:
@@ -235,7 +269,35 @@ class BypassRecord:
                     local = point[low:high] - start
                     span = bounding(local)
                     label = f"a month of {years_label(self._months)}"
-                    yield _ZoneTask(files, label, span, edges, order[low:high], local - span.start)
+                    yield _ZoneTask(
+                        files,
+                        label,
+                        span,
+                        edges,
+                        order[low:high],
+                        local - span.start,
+                        file.first_year,
+                        file.per_day,
+                    )
+
+
+def _places(
+    path: str, dataset: netCDF4.Dataset, name: str, units: Sequence[str], variable: netCDF4.Variable
+) -> np.ndarray:
+    """A coordinate of the points (point); a single one may have lost its dimension."""
+    points = variable.dimensions[:-1]
+    single = not points or variable.shape[0] == 1
+    coordinate = get_variable(path, dataset, name, dims=None if single else points, units=units)
+    if single and coordinate.size != 1:
+        raise InputError(
+            path,
+            f"{name} has {coordinate.size} values, but variable {variable.name} is that of a single point",
+            expected=f"{variable.name}(n, DTIME) with {name}(n)",
+            remedy="use the file as it was written",
+        )
+    if coordinate.size == 0:
+        raise InputError(path, f"{name} holds no point", remedy="use the whole file")
+    return np.asarray(coordinate[...], dtype=np.float64).reshape(-1)
 
 
 def _by_variable_and_zone(files: Sequence[str | Path]) -> dict[tuple[str, int], tuple[str, int, int]]:
@@ -264,6 +326,11 @@ def _by_variable_and_zone(files: Sequence[str | Path]) -> dict[tuple[str, int], 
     return named
 
 
+def _apart(stamps: np.ndarray, per_day: int) -> bool:
+    """True if two stamps are a step apart, and no NaN."""
+    return bool(abs((stamps[1] - stamps[0]) * per_day - 1.0) <= 0.01)
+
+
 def _steps_per_day(path: str, dataset: netCDF4.Dataset, years: int) -> int:
     """Steps a day, by their number and by the stamps.
 
@@ -277,7 +344,7 @@ def _steps_per_day(path: str, dataset: netCDF4.Dataset, years: int) -> int:
     steps, days = time.shape[0], years * DAYS_PER_YEAR
     stamps = np.asarray(time[:2], dtype=np.float64)
     per_day = steps // days
-    if steps == 0 or steps % days or len(stamps) < 2 or abs((stamps[1] - stamps[0]) * per_day - 1.0) > 0.01:
+    if steps == 0 or steps % days or len(stamps) < 2 or not _apart(stamps, per_day):
         raise InputError(
             path,
             f"DTIME has {steps} steps"

@@ -20,9 +20,10 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import DAYS_PER_MONTH, LATITUDE_UNITS, LONGITUDE_UNITS
 from phase_lib.elm.coordinates import check_coordinates
-from phase_lib.elm.forcing.points import Mapping, Part, bounding, month_label, years_label
-from phase_lib.elm.forcing.steps import Index, StepFiles, check_means, without_data
+from phase_lib.elm.forcing.points import Mapping, Part, bounding, month_label, month_start, years_label
+from phase_lib.elm.forcing.steps import Held, StepFiles, check_means, open_input, refuse_gap, without_data
 from phase_lib.elm.forcing.variables import INPUTS, Recipe, choose_recipe
+from phase_lib.elm.forcing.watch import Index, Used
 from phase_lib.elm.netcdf import get_variable, open_dataset
 
 _MONTH = re.compile(r"\.(\d{4})-(\d{2})\.nc$")
@@ -60,11 +61,11 @@ class _File:
 
 @dataclass(frozen=True)
 class _MonthTask:
-    """One variable in one month."""
+    """One variable in one month: a month of the series, and the same counted from January of the year 0."""
 
     files: StepFiles
     month: int
-    label: str
+    date: int
     steps: int
     box: Index
     point: np.ndarray
@@ -74,11 +75,16 @@ class _MonthTask:
         return self.files.name
 
     def __call__(self) -> Part:
-        means, quantum = self.files.means((slice(0, self.steps), *self.box), [0, self.steps])
+        cells = np.arange(len(self.point))
+        used = Used(self.point, cells, self._day)
+        means, quantum, watches = self.files.means((slice(0, self.steps), *self.box), [0, self.steps], used)
         values = means.reshape(-1)[self.point]
-        cells = np.arange(len(values))
-        checked = check_means(self.name, self.files.paths[0], self.label, values, quantum, cells)
+        label, path = month_label(self.date), self.files.paths[0]
+        checked = check_means(self.name, path, label, values, quantum, cells, watches)
         return Part(slice(self.month, self.month + 1), slice(0, len(values)), checked[:, None])
+
+    def _day(self, step: int) -> float:
+        return month_start(self.date) + DAYS_PER_MONTH[self.date % 12] * step / self.steps
 
 
 class DatmRecord:
@@ -101,20 +107,29 @@ class DatmRecord:
         present = frozenset[str]().union(*held.values())
         recipes = {name: choose_recipe(name, present, folder) for name in names}
         paths = _by_input(recipes, held, dates, months, folder)
-        self._files = {
-            name: [
-                StepFiles(name, recipe, tuple(paths[source][month] for source in recipe.inputs), 0)
-                for month in months
-            ]
-            for name, recipe in recipes.items()
-        }
         self._first = months[0]
         self.files = sorted({path for held_by in paths.values() for path in held_by.values()})
         self._grid, self._scanned = self._scan(
             {path: held[path] & paths.keys() for path in self.files}, dates
         )
+        self._files = {
+            name: [
+                StepFiles(
+                    name,
+                    recipe,
+                    tuple(paths[source][month] for source in recipe.inputs),
+                    time_axis=0,
+                    space=self._grid.shape,
+                    labelled=True,
+                )
+                for month in months
+            ]
+            for name, recipe in recipes.items()
+        }
         self.step_hours = {name: self._step_hours(steps) for name, steps in self._files.items()}
         self.sources = {name: str(recipe) for name, recipe in recipes.items()}
+        self.assumed_units: dict[str, str] = {}
+        self.blank = ""
         self.lat, self.lon = self._grid.lat, self._grid.lon
 
     @staticmethod
@@ -129,9 +144,8 @@ class DatmRecord:
                 first = first or grid
                 _refuse_other_grid(path, grid, first)
                 scanned[path] = _check_time(path, dataset, dates[path])
-                for name in names:
-                    dims, units = ("time", *grid.dims), INPUTS[name][0]
-                    get_variable(path, dataset, name, dims, units, packed=True)
+                for name in sorted(names):
+                    open_input(path, dataset, name, _dims_of(dataset, name, grid), labelled=True)
             calendar = calendar or scanned[path].calendar
             if scanned[path].calendar != calendar:
                 raise InputError(
@@ -155,35 +169,42 @@ class DatmRecord:
             )
         return next(iter(hours))
 
+    def files_of(self, name: str, months: range) -> list[str]:
+        """Files that a variable is made of in some of the wanted months, counted from the first of them."""
+        return list(dict.fromkeys(path for month in months for path in self._files[name][month].paths))
+
     def has_data(self, near: np.ndarray) -> np.ndarray:
         """Points near the domain that are not fill throughout the first month (point).
 
         Raises:
-            InputError: the variables do not have data at the same points.
+            InputError: the variables do not have data at the same points, or some only later.
         """
         data: np.ndarray = np.zeros(len(near), dtype=bool)
         points = np.flatnonzero(near)
         if len(points) == 0:
             return data
         box, place = _box(points, self._grid.shape)
-        found: dict[str, np.ndarray] = {}
+        when = month_label(self._first)
+        found: dict[str, Held] = {}
         for months in self._files.values():
             steps = self._scanned[months[0].paths[0]].steps
             with ExitStack() as stack:
                 for variable in months[0].open(stack):
                     if variable.name not in found:
-                        empty = without_data(variable, (slice(0, steps), *box))
-                        found[variable.name] = ~empty.reshape(-1)[place]
-        (first, mask), *others = found.items()
-        for name, other in others:
-            if np.any(other != mask):
-                raise InputError(
-                    self.files[0],
-                    f"{name} and {first} have data at different points, {int(np.sum(other != mask))} of "
-                    f"{len(mask)} near the domain",
-                    expected="variables of one product, with one land mask",
-                    remedy="give files of one product",
-                )
+                        blank, values = (
+                            part.reshape(-1)[place]
+                            for part in without_data(variable, (slice(0, steps), *box))
+                        )
+                        found[variable.name] = Held(variable.name, ~blank, values, when)
+        first, *others = found.values()
+        for other in others:
+            other.refuse_other(self.files[0], first)
+        mask, self.blank = first.data, first.blank
+        if not mask.all():
+            for months in self._files.values():
+                with ExitStack() as stack:
+                    for variable in months[-1].open(stack):
+                        refuse_gap(variable, (slice(0, 1), *box), place[~mask], when)
         data[points] = mask
         return data
 
@@ -194,7 +215,7 @@ class DatmRecord:
         for months in self._files.values():
             for month, files in enumerate(months):
                 steps = self._scanned[files.paths[0]].steps
-                yield _MonthTask(files, month, month_label(self._first + month), steps, box, place)
+                yield _MonthTask(files, month, self._first + month, steps, box, place)
 
 
 def _input_names(path: str) -> frozenset[str]:
@@ -265,9 +286,12 @@ def _read_grid(path: str, dataset: netCDF4.Dataset) -> _Grid:
         get_variable(path, dataset, name, units=units)
         for name, units in zip(names, (LATITUDE_UNITS, LONGITUDE_UNITS), strict=True)
     )
-    dims, values = tuple(lat.dimensions), [np.asarray(v[:], dtype=np.float64) for v in (lat, lon)]
-    if dims != tuple(lon.dimensions):
-        if len(dims) != 1 or len(lon.dimensions) != 1:
+    dims, values = tuple(lat.dimensions), [np.asarray(v[...], dtype=np.float64) for v in (lat, lon)]
+    if values[0].size == values[1].size == 1:
+        # A point, whatever dimensions it has left.
+        values = [v.reshape(v.shape or (1,)) for v in (values[0], values[1].reshape(values[0].shape))]
+    elif dims != tuple(lon.dimensions):
+        if len(dims) > 1 or len(lon.dimensions) > 1:
             raise InputError(
                 path,
                 f"{names[0]}{dims} and {names[1]}{lon.dimensions} have other dimensions",
@@ -276,12 +300,26 @@ def _read_grid(path: str, dataset: netCDF4.Dataset) -> _Grid:
         dims = (*dims, *lon.dimensions)
         values = list(np.meshgrid(*values, indexing="ij"))
     flat = [v.reshape(-1) for v in values]
+    if len(flat[0]) == 0:
+        raise InputError(path, f"{names[0]} and {names[1]} hold no point", remedy="use the whole file")
     check_coordinates(path, flat[0], flat[1], names, distinct=False)
     return _Grid(dims, values[0].shape, flat[0], flat[1])
 
 
+def _dims_of(dataset: netCDF4.Dataset, name: str, grid: _Grid) -> tuple[str, ...]:
+    """The dimensions that a variable must have: its own where they are those of the grid but for length 1."""
+    own: tuple[str, ...] = tuple(dataset[name].dimensions)
+    long = [[dim for dim in dims if dataset.dimensions[dim].size != 1] for dims in (own[1:], grid.dims)]
+    same = own[:1] == ("time",) and long[0] == long[1]
+    return own if same else ("time", *grid.dims)
+
+
+def _long(shape: tuple[int, ...]) -> list[int]:
+    return [size for size in shape if size != 1]
+
+
 def _refuse_other_grid(path: str, grid: _Grid, first: _Grid) -> None:
-    same = grid.shape == first.shape
+    same = _long(grid.shape) == _long(first.shape)
     if same and grid is not first:
         east = (grid.lon - first.lon + 180.0) % 360.0 - 180.0
         same = max(np.abs(grid.lat - first.lat).max(), np.abs(east).max()) < _SAME_PLACE_DEGREES
@@ -343,7 +381,7 @@ def _days_of_month(path: str, time: Any, calendar: str, month: int) -> np.ndarra
     try:
         start = [cftime.datetime(month // 12, month % 12 + 1, day, calendar=calendar) for day in (1, 2)]
         zero, one = (float(cftime.date2num(moment, units, calendar)) for moment in start)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InputError(
             path,
             f"time has units {units!r} ({error})",

@@ -14,6 +14,7 @@ from phase_lib.elm.constants import DAYS_PER_YEAR
 from phase_lib.elm.forcing.points import Mapping, Part, month_label, years_label
 from phase_lib.elm.forcing.steps import check_means
 from phase_lib.elm.forcing.variables import INPUTS, choose_recipe
+from phase_lib.elm.forcing.watch import Used, Watch
 from phase_lib.elm.history import History
 
 #: ELM's first interval begins one model step early; samples may stick out of a month by this, days.
@@ -34,16 +35,40 @@ class _YearTask:
 
     def __call__(self) -> Part:
         history = History(self.paths)
-        used = np.asarray(self.weights.any(axis=1))
+        wanted = np.asarray(self.weights.any(axis=1))
         total = np.zeros((self.weights.shape[1], len(self.point)))
-        units = {source: INPUTS[source][0] for source in self.inputs}
-        for _, samples, values in history.fields(units, used):
+        units = {source: INPUTS[source].units for source in self.inputs}
+        watches: dict[tuple[str, str], Watch] = {}
+        for name, samples, values in history.fields(units, wanted):
+            self._watch(watches, history, name, samples, values)
             # einsum, not BLAS, which would start threads of its own in each of a job's processes.
             total += np.einsum("sm,sc->mc", self.weights[samples], values[:, self.point])
-        values = total.T
+        values, found = total.T, [*watches.values()]
         cells = np.repeat(np.arange(len(values)), values.shape[1])
-        checked = check_means(self.name, str(self.paths[0]), self.label, values.reshape(-1), 0.0, cells)
+        means, path = values.reshape(-1), str(self.paths[0])
+        checked = check_means(self.name, path, self.label, means, 0.0, cells, found)
         return Part(self.months, slice(0, len(values)), checked.reshape(values.shape))
+
+    def _watch(
+        self,
+        watches: dict[tuple[str, str], Watch],
+        history: History,
+        name: str,
+        samples: np.ndarray,
+        values: np.ndarray,
+    ) -> None:
+        """Shows samples of a file (n, gridcell) to what looks at a field in it."""
+        path, space = history.sample_paths[samples[0]], values.shape[1:]
+        first = history.sample_paths.index(path)
+        if (name, str(path)) not in watches:
+            days = DAYS_PER_YEAR * (history.start + history.origin)
+            used = Used(self.point, np.arange(len(self.point)), lambda step: days[first + step])
+            known = INPUTS[name]
+            watches[name, str(path)] = Watch(
+                name, str(path), known.step, known.units[0], used, space, axis=0, exceeds=known.exceeds
+            )
+        whole = tuple(slice(0, size) for size in space)
+        watches[name, str(path)].look(values, int(samples[0]) - first, whole)
 
 
 class HistoryRecord:
@@ -74,6 +99,8 @@ class HistoryRecord:
         hours = round(24.0 * float(np.median(self._end - self._start)))
         self.step_hours = dict.fromkeys(names, float(hours))
         self.sources = {name: str(recipe) for name, recipe in recipes.items()}
+        self.assumed_units: dict[str, str] = {}
+        self.blank = ""
         self.files = sorted({str(path) for _, paths, _ in self._by_year() for path in paths})
 
     def _month_weights(self, history: History) -> np.ndarray:
@@ -116,6 +143,11 @@ class HistoryRecord:
             weights = self._weights[:, months]
             files = np.unique(file_of_sample[weights.any(axis=1)])
             yield months, tuple(paths[f] for f in files), weights[np.isin(file_of_sample, files)]
+
+    def files_of(self, name: str, months: range) -> list[str]:
+        """Files that a variable is made of in some of the wanted months, counted from the first of them."""
+        used = self._weights[:, months.start : months.stop].any(axis=1)
+        return list(dict.fromkeys(str(self._sample_paths[sample]) for sample in np.flatnonzero(used)))
 
     def has_data(self, near: np.ndarray) -> np.ndarray:
         """Every land cell of a history has data."""

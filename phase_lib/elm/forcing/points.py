@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.constants import EARTH_RADIUS_KM
+from phase_lib.elm.calendar import MONTH_STARTS
+from phase_lib.elm.constants import DAYS_PER_YEAR, EARTH_RADIUS_KM
 from phase_lib.elm.domain import Domain
 from phase_lib.elm.matching import match_cells, unit_vectors
 
@@ -25,6 +26,11 @@ def months_of(first_year: int, years: int) -> range:
 def month_label(month: int) -> str:
     """A month counted from January of the year 0, as `1980-01`."""
     return f"{month // 12:04d}-{month % 12 + 1:02d}"
+
+
+def month_start(month: int) -> int:
+    """Days from the start of the year 0 to that of a month counted from its January, noleap."""
+    return DAYS_PER_YEAR * (month // 12) + int(MONTH_STARTS[month % 12])
 
 
 def years_label(months: range) -> str:
@@ -84,6 +90,8 @@ class Record(Protocol):
         lat, lon: forcing points (point), degrees.
         step_hours: hours between two values, by variable.
         sources: what each variable is made of, in words.
+        blank: what the first point near the domain without data holds, in words, once `has_data` has looked.
+        assumed_units: those that variables without units on file are taken to have, by name on file.
     """
 
     files: list[str]
@@ -91,6 +99,12 @@ class Record(Protocol):
     lon: np.ndarray
     step_hours: dict[str, float]
     sources: dict[str, str]
+    assumed_units: dict[str, str]
+    blank: str
+
+    def files_of(self, name: str, months: range) -> list[str]:
+        """Files that a variable is made of in some of the wanted months, counted from the first of them."""
+        ...
 
     def has_data(self, near: np.ndarray) -> np.ndarray:
         """Which of the points `near` the domain (point) hold values and not fill."""
@@ -112,7 +126,8 @@ def map_cells(record: Record, domain: Domain, limit_km: float) -> Mapping:
     if len(points) == 0:
         raise InputError(
             record.files[0],
-            f"no forcing point with data lies within {limit_km:g} km of the domain {domain.path.name}",
+            f"no forcing point with data lies within {limit_km:g} km of the domain {domain.path.name}"
+            f"{record.blank and f': {record.blank}'}",
             remedy="use forcing that covers the domain",
         )
     index, distance = match_cells(

@@ -22,6 +22,7 @@ from phase_lib.elm.forcing.datm import DatmRecord
 from phase_lib.elm.forcing.history import HistoryRecord
 from phase_lib.elm.forcing.points import Mapping, Part, Record, Task, map_cells, months_of
 from phase_lib.elm.forcing.variables import FORCING, check_names
+from phase_lib.elm.forcing.years import check_years
 from phase_lib.elm.netcdf import create_dataset
 
 Kind = Literal["datm", "bypass", "history"]
@@ -88,7 +89,8 @@ def reduce_forcing(
 
     Raises:
         InputError: a month is missing or twice there, files do not belong together, a cell has no point
-            with data within the limit, units or calendar differ, or a mean is not plausible.
+            with data within the limit, units or calendar differ, or a step, a mean or a year is not
+            plausible.
     """
     names = check_names(variables)
     record = open_record(kind, files, names, first_year, years)
@@ -106,6 +108,7 @@ def reduce_forcing(
             dataset.setncattr(key, value)
         with runner(workers) as run:
             for name, values in monthly_means(record, mapping, 12 * years, run):
+                check_years(name, values, record, mapping, first_year)
                 _write(dataset, name, values, record)
                 del values  # before the next ones are computed
 
@@ -179,6 +182,10 @@ def _write(dataset: netCDF4.Dataset, name: str, values: np.ndarray, record: Reco
     variable.cell_methods = "time: mean"
     variable.step_hours = record.step_hours[name]
     variable.made_of = record.sources[name]
+    made_of = variable.made_of.split()
+    assumed = [f"{source} in {units}" for source, units in record.assumed_units.items() if source in made_of]
+    if assumed:
+        variable.assumed_units = ", ".join(assumed)
     for start in range(0, len(values), _BLOCK_CELLS):
         variable[start : start + _BLOCK_CELLS] = values[start : start + _BLOCK_CELLS]
 

@@ -5,22 +5,64 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import chain, pairwise, product
 from typing import Any
 
 import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import FILL_THRESHOLD
-from phase_lib.elm.forcing.variables import FORCING, INPUTS, PLAUSIBLE, Recipe
-from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.forcing.variables import (
+    FORCING,
+    INPUTS,
+    PLAUSIBLE,
+    STEP,
+    Recipe,
+    conversion,
+    known_units,
+)
+from phase_lib.elm.forcing.watch import Index, Used, Watch
+from phase_lib.elm.netcdf import attribute_numbers, get_variable, open_dataset
 
 #: Bytes of file that one process holds at a time; larger blocks fall out of the processor's cache.
 BLOCK_BYTES = 1 << 22
 #: Steps added up in the precision of the file before they go on in float64: keeps float32 rounding.
 _GROUP = 8
 
-Index = tuple[slice, ...]
+
+def open_input(path: str, dataset: Any, name: str, dims: Sequence[str] | None, *, labelled: bool) -> Any:
+    """An input variable of an open file, its units checked.
+
+    Args:
+        path: for messages.
+        dataset: open file.
+        name: of `INPUTS`.
+        dims: dimensions that it must have; None for any.
+        labelled: whether it must have units; every product of DATM has them, coupler-bypass files may not,
+            as ELM takes their values as they are.
+
+    Raises:
+        InputError: it is missing, or has other dimensions or units, or none.
+    """
+    variable = get_variable(path, dataset, name, dims, packed=True)
+    accepted = INPUTS[name].units
+    found = str(getattr(variable, "units", "")).strip()
+    if found and not known_units(found, accepted):
+        how = conversion(found, accepted[0])
+        raise InputError(
+            path,
+            f"variable {name} has units {found!r}",
+            expected=" or ".join(repr(unit) for unit in accepted),
+            remedy=f"convert it: {how}" if how else "convert it",
+        )
+    if not found and labelled:
+        raise InputError(
+            path,
+            f"variable {name} has no units",
+            expected=" or ".join(repr(unit) for unit in accepted),
+            remedy=f"make sure of them and add the attribute, `ncatted -a units,{name},o,c,{accepted[0]!r}`",
+        )
+    return variable
 
 
 class StepVariable:
@@ -29,22 +71,61 @@ class StepVariable:
     Args:
         path: for messages.
         variable: netCDF4 variable, neither masked nor scaled.
-        time_axis: its axis of steps.
+        time_axis: axis of steps of what is read of it.
+        space: lengths of the other axes; the file may leave out those of length 1, or have more of them.
 
     Attributes:
         scale, offset: of packed values; 1 and 0 where they are not packed.
+        declared: values on file that stand for a missing one by the file's own word.
+
+    Raises:
+        InputError: an attribute is no number.
     """
 
-    def __init__(self, path: str, variable: Any, time_axis: int) -> None:
+    def __init__(self, path: str, variable: Any, time_axis: int, space: Sequence[int]) -> None:
         self.path = path
         self.time_axis = time_axis
-        self.scale = float(getattr(variable, "scale_factor", 1.0))
-        self.offset = float(getattr(variable, "add_offset", 0.0))
         self._variable = variable
-        declared = (getattr(variable, name, None) for name in ("_FillValue", "missing_value"))
-        values = {float(np.ravel(value)[0]) for value in declared if value is not None}
+        (self.scale, *_), (self.offset, *_) = (
+            attribute_numbers(path, variable, name, default)
+            for name, default in (("scale_factor", 1.0), ("add_offset", 0.0))
+        )
+        if self.scale == 0.0 or not np.isfinite([self.scale, self.offset]).all():
+            raise InputError(
+                path,
+                f"variable {self.name} has scale_factor {self.scale:g} and add_offset {self.offset:g}",
+                expected="finite numbers, the first not 0",
+                remedy="use the file as it was written",
+            )
+        said = (attribute_numbers(path, variable, name, np.nan) for name in ("_FillValue", "missing_value"))
+        fills = map(self._as_on_file, chain.from_iterable(said))
+        self.declared = sorted({fill for fill in fills if not np.isnan(fill)})
         # Larger ones and NaN show in every sum; these could hide in a mean.
-        self._small_fills = sorted(value for value in values if abs(value) < FILL_THRESHOLD)
+        self._small_fills = [value for value in self.declared if abs(value) < FILL_THRESHOLD]
+        self._axes = self._axes_on_file(space)
+        self._plain = self._axes == [*range(len(space) + 1)]
+
+    def _as_on_file(self, value: float) -> float:
+        """A number in the precision of the file; NaN where it cannot be there."""
+        kind = self._variable.dtype
+        if self.packed:
+            limits = np.iinfo(kind)
+            return value if value == np.rint(value) and limits.min <= value <= limits.max else np.nan
+        with np.errstate(over="ignore"):
+            return float(kind.type(value))
+
+    def _axes_on_file(self, space: Sequence[int]) -> list[int | None]:
+        """The axis of what is read along each dimension on file; None for one of length 1 too many."""
+        shape = self._variable.shape
+        time = 0 if self.time_axis == 0 else len(shape) - 1
+        others = [axis for axis in range(len(space) + 1) if axis != self.time_axis]
+        long = iter([axis for axis, size in zip(others, space, strict=True) if size != 1])
+        if [*shape[:time], *shape[time + 1 :]] == [*space]:
+            return [*range(len(shape))]
+        return [
+            self.time_axis if axis == time else None if size == 1 else next(long)
+            for axis, size in enumerate(shape)
+        ]
 
     @property
     def name(self) -> str:
@@ -58,13 +139,34 @@ class StepVariable:
 
     def read(self, index: Index) -> np.ndarray:
         """Values as they are on file."""
-        return np.asarray(self._variable[index])
+        if self._plain:
+            return np.asarray(self._variable[index])
+        on_file = tuple(slice(0, 1) if axis is None else index[axis] for axis in self._axes)
+        return np.asarray(self._variable[on_file]).reshape([r.stop - r.start for r in index])
+
+    def watch(self, used: Used, shape: Sequence[int]) -> Watch:
+        """What looks at each of the values that are read of a space."""
+        known = INPUTS[self.name]
+        return Watch(
+            self.name,
+            self.path,
+            known.step,
+            known.units[0],
+            used,
+            shape,
+            self.time_axis,
+            scale=self.scale,
+            offset=self.offset,
+            packed=self.packed,
+            declared=self.declared,
+            exceeds=known.exceeds,
+        )
 
     def is_small_fill(self, raw: np.ndarray) -> np.ndarray | None:
         """Where the values are a fill that a mean would not show; None if there is no such fill."""
         if not self._small_fills:
             return None
-        return np.logical_or.reduce([raw == raw.dtype.type(fill) for fill in self._small_fills])
+        return np.logical_or.reduce([raw == fill for fill in self._small_fills])
 
     def decode(self, raw: np.ndarray) -> np.ndarray:
         """Float64 values in the units of the file, NaN for fill."""
@@ -85,7 +187,10 @@ class StepVariable:
         A block grows from a chunk of the file (one value where the file has none) along the fastest axis
         first, so that it is read in few, long pieces and no chunk is unpacked twice.
         """
-        chunk = chunk_shape(self._variable)
+        chunk = [1] * len(ranges)
+        for axis, size in zip(self._axes, chunk_shape(self._variable), strict=True):
+            if axis is not None:
+                chunk[axis] = size
         sizes, spans = list(chunk), [r.stop - r.start for r in ranges]
         room = most_bytes // self._variable.dtype.itemsize
         for axis in reversed(range(len(sizes))):
@@ -119,51 +224,72 @@ class StepFiles:
         recipe: how it is made.
         paths: file of each input.
         time_axis: axis of steps of every input.
+        space: lengths of the other axes.
+        labelled: whether they must have units.
     """
 
     name: str
     recipe: Recipe
     paths: tuple[str, ...]
     time_axis: int
+    space: tuple[int, ...]
+    labelled: bool
 
     def open(self, stack: ExitStack) -> list[StepVariable]:
         """The inputs, open as long as the stack is.
 
         Raises:
-            InputError: one is missing or has other units.
+            InputError: one is missing, or has other units or senseless attributes.
         """
         opened = []
         for path, source in zip(self.paths, self.recipe.inputs, strict=True):
             dataset = stack.enter_context(open_dataset(path))
-            variable = get_variable(path, dataset, source, units=INPUTS[source][0], packed=True)
-            opened.append(StepVariable(path, variable, self.time_axis))
+            variable = open_input(path, dataset, source, None, labelled=self.labelled)
+            opened.append(StepVariable(path, variable, self.time_axis, self.space))
         return opened
 
-    def means(self, ranges: Index, edges: Sequence[int]) -> tuple[np.ndarray, float]:
+    def means(self, ranges: Index, edges: Sequence[int], used: Used) -> tuple[np.ndarray, float, list[Watch]]:
         """Means between step edges.
 
         Args:
             ranges: what to read, in the order of the axes on file; the time axis covers the edges.
             edges: first step of each interval, and the end of the last (intervals + 1).
+            used: what the land cells take of it.
 
         Returns:
-            Float64 (intervals, *space), NaN where a step is fill; and how far below zero the packing of the
-            files may have put a zero.
+            Float64 (intervals, *space), NaN where a step is fill; how far below zero the packing of the
+            files may have put a zero; and what has looked at the steps.
         """
         shape = [r.stop - r.start for axis, r in enumerate(ranges) if axis != self.time_axis]
         with ExitStack() as stack, np.errstate(over="ignore", invalid="ignore"):
             inputs = self.open(stack)
+            watches = [variable.watch(used, shape) for variable in inputs]
             quantum = 0.0
             if self.recipe.combine is None:
                 quantum = sum(abs(variable.scale) for variable in inputs if variable.packed)
                 total = np.zeros((len(edges) - 1, *shape))
-                for variable in inputs:
-                    sums = _sums(variable, ranges, edges)
+                for variable, watch in zip(inputs, watches, strict=True):
+                    sums = _sums(variable, ranges, edges, watch)
                     total += sums * variable.scale + _steps(edges, len(shape)) * variable.offset
             else:
-                total = _combined_sums(inputs, self.recipe, ranges, edges)
+                watches += _derived(self, inputs, used, shape)
+                total = _combined_sums(inputs, self.recipe, ranges, edges, watches)
             total[np.abs(total) >= FILL_THRESHOLD] = np.nan
-        return total / _steps(edges, len(shape)), quantum
+        return total / _steps(edges, len(shape)), quantum, watches
+
+
+def _derived(
+    files: StepFiles, inputs: Sequence[StepVariable], used: Used, shape: Sequence[int]
+) -> list[Watch]:
+    """What looks at the first input less the second, where that is bounded, and at what is made of all."""
+    name, first, excess = files.name, inputs[0], files.recipe.excess
+    quantities = [(name, STEP[name], FORCING[name][0])]
+    if excess is not None:
+        quantities.insert(0, (" - ".join(files.recipe.inputs[:2]), excess, INPUTS[first.name].units[0]))
+    return [
+        Watch(quantity, first.path, bounds, units, used, shape, first.time_axis)
+        for quantity, bounds, units in quantities
+    ]
 
 
 def _steps(edges: Sequence[int], axes: int) -> np.ndarray:
@@ -181,7 +307,7 @@ def _place(ranges: Index, index: Index) -> Index:
     return tuple(slice(i.start - r.start, i.stop - r.start) for r, i in zip(ranges, index, strict=True))
 
 
-def _sums(variable: StepVariable, ranges: Index, edges: Sequence[int]) -> np.ndarray:
+def _sums(variable: StepVariable, ranges: Index, edges: Sequence[int], watch: Watch) -> np.ndarray:
     """Sums of the values on file between edges (intervals, *space), NaN where one is fill."""
     axis = variable.time_axis
     space = variable.space(ranges)
@@ -190,6 +316,7 @@ def _sums(variable: StepVariable, ranges: Index, edges: Sequence[int]) -> np.nda
         raw = variable.read(index)
         fill = variable.is_small_fill(raw)
         place = _place(space, variable.space(index))
+        watch.look(raw, index[axis].start, place)
         before = (slice(None),) * axis
         for number, steps in _parts(edges, index[axis].start, index[axis].stop):
             target = total[number][place]
@@ -205,24 +332,37 @@ def _sums(variable: StepVariable, ranges: Index, edges: Sequence[int]) -> np.nda
 
 
 def _combined_sums(
-    inputs: list[StepVariable], recipe: Recipe, ranges: Index, edges: Sequence[int]
+    inputs: list[StepVariable],
+    recipe: Recipe,
+    ranges: Index,
+    edges: Sequence[int],
+    watches: Sequence[Watch],
 ) -> np.ndarray:
-    """Sums of a function of the inputs, reckoned at every step (intervals, *space)."""
+    """Sums of a function of the inputs, reckoned at every step (intervals, *space).
+
+    Watches look at the inputs as they are on file, and at what `_derived` says.
+    """
     assert recipe.combine is not None
     first = inputs[0]
     axis, space = first.time_axis, first.space(ranges)
     total: np.ndarray = np.zeros((len(edges) - 1, *(r.stop - r.start for r in space)))
     # Float64 of every input and of the intermediate values is held at once.
     for index in first.blocks(ranges, BLOCK_BYTES // (4 * len(inputs))):
-        values = recipe.combine(*(variable.decode(variable.read(index)) for variable in inputs))
+        raw = [variable.read(index) for variable in inputs]
+        decoded = [variable.decode(values) for variable, values in zip(inputs, raw, strict=True)]
+        values = recipe.combine(*decoded)
         place = _place(space, first.space(index))
+        excess = [] if recipe.excess is None else [decoded[0] - decoded[1]]
+        looked_at = [*raw, *excess, values]
+        for watch, block in zip(watches, looked_at, strict=True):
+            watch.look(block, index[axis].start, place)
         for number, steps in _parts(edges, index[axis].start, index[axis].stop):
             total[number][place] += values[(*(slice(None),) * axis, steps)].sum(axis=axis)
     return total
 
 
-def without_data(variable: StepVariable, ranges: Index) -> np.ndarray:
-    """Where a variable never holds a value.
+def without_data(variable: StepVariable, ranges: Index) -> tuple[np.ndarray, np.ndarray]:
+    """Where a variable never holds a value, and what it holds at the first step.
 
     Ocean points hold fill at every step, or, in packed files, a constant that no month's mean can have. What
     looks like it at the first step is followed until it changes.
@@ -232,23 +372,99 @@ def without_data(variable: StepVariable, ranges: Index) -> np.ndarray:
         ranges: what to look at, in the order of the axes on file.
 
     Returns:
-        True for no data (*space).
+        True for no data (*space); and numbers in the units of the file, fill too (*space).
     """
-    axis, steps = variable.time_axis, ranges[variable.time_axis]
-    low, high = INPUTS[variable.name][1]
-    low -= _slack(variable.scale if variable.packed else 0.0, high)
-    first_step = slice(steps.start, steps.start + 1)
-    first = variable.read((*ranges[:axis], first_step, *ranges[axis + 1 :])).take(0, axis)
-    values = variable.decode(first)
-    suspect: np.ndarray = ~((values >= low) & (values <= high))
-    space = variable.space(ranges)
+    axis, space = variable.time_axis, variable.space(ranges)
+    first = _first_step(variable, ranges)
+    suspect = ~_plausible(variable, first)
     for index in variable.blocks(ranges):
         place = _place(space, variable.space(index))
         if suspect[place].any():
             raw, start = variable.read(index), np.expand_dims(first[place], axis)
             same = (raw == start) | ((raw != raw) & (start != start))
             suspect[place] &= same.all(axis=axis)
-    return suspect
+    return suspect, first.astype(np.float64) * variable.scale + variable.offset
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a variable holds at points in the first month.
+
+    Attributes:
+        name: variable.
+        data: where it has data (point).
+        values: of the first step, fill too (point).
+        when: the month, for the message.
+    """
+
+    name: str
+    data: np.ndarray
+    values: np.ndarray
+    when: str
+
+    @property
+    def blank(self) -> str:
+        """What it holds at the first point without data, in words; empty where there is none."""
+        return "" if self.data.all() else self._throughout(int(np.argmin(self.data)))
+
+    def refuse_other(self, path: str, first: Held) -> None:
+        """Refuses data at other points than the first variable has them.
+
+        Raises:
+            InputError: so it is.
+        """
+        differs = self.data != first.data
+        if np.any(differs):
+            point = int(np.argmax(differs))
+            blank = first if self.data[point] else self
+            raise InputError(
+                path,
+                f"{self.name} and {first.name} have data at different points, {int(differs.sum())} of "
+                f"{len(differs)} near the domain, as {blank._throughout(point)}",
+                expected="variables of one product, with one land mask",
+                remedy="give files of one product",
+            )
+
+    def _throughout(self, point: int) -> str:
+        return f"{self.name} is {self.values[point]:g} throughout {self.when}"
+
+
+def refuse_gap(variable: StepVariable, ranges: Index, place: np.ndarray, when: str) -> None:
+    """Refuses points that have no data in the first month and have some later: no ocean, but a gap.
+
+    Args:
+        variable: an input in a later month.
+        ranges: what to read of it.
+        place: the points without data, among those read, flattened.
+        when: the first month, for the message.
+
+    Raises:
+        InputError: the first step has a value at such a point.
+    """
+    found = _first_step(variable, ranges)
+    held = _plausible(variable, found).reshape(-1)[place]
+    if held.any():
+        raise InputError(
+            variable.path,
+            f"variable {variable.name} has data at {int(held.sum())} points near the domain that have none "
+            f"in {when}",
+            expected="data in every month, or none",
+            remedy="fill the gap, or use files that are whole",
+        )
+
+
+def _first_step(variable: StepVariable, ranges: Index) -> np.ndarray:
+    axis, steps = variable.time_axis, ranges[variable.time_axis]
+    first = slice(steps.start, steps.start + 1)
+    return variable.read((*ranges[:axis], first, *ranges[axis + 1 :])).take(0, axis)
+
+
+def _plausible(variable: StepVariable, raw: np.ndarray) -> np.ndarray:
+    """Where values on file could be means of a month."""
+    low, high = INPUTS[variable.name].month
+    low -= _slack(variable.scale if variable.packed else 0.0, high)
+    values = variable.decode(raw)
+    return np.asarray((values >= low) & (values <= high))
 
 
 def _slack(quantum: float, high: float) -> float:
@@ -257,7 +473,13 @@ def _slack(quantum: float, high: float) -> float:
 
 
 def check_means(
-    name: str, path: str, when: str, means: np.ndarray, quantum: float, cells: np.ndarray
+    name: str,
+    path: str,
+    when: str,
+    means: np.ndarray,
+    quantum: float,
+    cells: np.ndarray,
+    watches: Sequence[Watch],
 ) -> np.ndarray:
     """Means as float32; a zero that packing or rounding put just below zero is zero again, as ELM takes it.
 
@@ -268,21 +490,34 @@ def check_means(
         means: values on the cells (n).
         quantum: step of the packing.
         cells: numbers of the cells, 0-based (n).
+        watches: what has looked at the steps.
 
     Raises:
-        InputError: a value is fill or not plausible.
+        InputError: a step or a mean is fill or not plausible.
     """
+    whole = any(watch.mostly_outside for watch in watches)
+    if not whole:
+        _refuse_steps(watches)
     low, high = PLAUSIBLE[name]
     bad = ~((means >= low - _slack(quantum, high)) & (means <= high))
     if np.any(bad):
         worst = int(np.flatnonzero(bad)[0])
         value = float(means[worst])
         found = "fill" if np.isnan(value) else f"{value:.4g}"
+        missing = next((watch.missing for watch in watches if watch.missing), "") if np.isnan(value) else ""
         raise InputError(
             path,
             f"variable {name} has a monthly mean of {found} in {when} at the point of land cell "
-            f"{int(cells[worst]) + 1} ({int(bad.sum())} cells in all)",
+            f"{int(cells[worst]) + 1} ({int(bad.sum())} cells in all){missing}",
             expected=f"{low:g} to {high:g} {FORCING[name][0]}",
             remedy="check units and fill values",
         )
+    _refuse_steps(watches)
+    for watch in watches:
+        watch.refuse_small(when)
     return np.maximum(means, low).astype(np.float32)
+
+
+def _refuse_steps(watches: Sequence[Watch]) -> None:
+    for watch in watches:
+        watch.refuse_outside()

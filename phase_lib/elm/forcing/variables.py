@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,19 +19,36 @@ _RATE = (
     "mm s-1",
     "mm/sec",
     "mm H2O / sec",
+    "mm H2O/s",
     "kg/m2/s",
     "kg m-2 s-1",
     "kg m**-2 s**-1",
+    "kg/(m2 s)",
 )
+_KELVIN = ("K", "kelvin", "degK", "deg K")
+#: What turns other units into the first accepted one, for the message that refuses them.
+_CONVERSIONS: dict[str, dict[str, tuple[str, ...]]] = {
+    "W/m2": {"divide by the seconds of a step": ("J/m2", "J m-2")},
+    "Pa": {"multiply by 100": ("hPa", "mb", "mbar", "millibar"), "multiply by 1000": ("kPa",)},
+    "kg/kg": {"divide by 1000": ("g/kg", "g kg-1")},
+    "mm/s": {
+        "multiply by 1000": ("m/s", "m s-1"),
+        "divide by 3600": ("mm/h", "mm/hr", "mm/hour", "mm h-1", "mm hr-1", "kg m-2 h-1"),
+        "divide by 86400": ("mm/d", "mm/day", "mm d-1", "mm day-1", "kg m-2 d-1", "kg m-2 day-1"),
+        "divide by the seconds of a step": ("mm", "kg/m2", "kg m-2"),
+    },
+    "K": {"add 273.15": ("C", "degC", "deg C", "celsius", "degrees C", "degree_Celsius", "°C")},
+    "%": {"multiply by 100": ("1", "fraction", "0-1")},
+}
 
 #: Names, units to write, and spellings of the units accepted on file.
 FORCING: dict[str, tuple[str, tuple[str, ...]]] = {
     "FLDS": ("W/m^2", _RADIATION),
-    "PSRF": ("Pa", ("Pa",)),
+    "PSRF": ("Pa", ("Pa", "pascal")),
     "FSDS": ("W/m^2", _RADIATION),
-    "QBOT": ("kg/kg", ("kg/kg", "kg kg-1", "kg kg**-1")),
+    "QBOT": ("kg/kg", ("kg/kg", "kg kg-1", "kg kg**-1", "1")),
     "PRECTmms": ("mm/s", _RATE),
-    "TBOT": ("K", ("K",)),
+    "TBOT": ("K", _KELVIN),
 }
 #: Plausible range of a monthly mean, in the units above.
 PLAUSIBLE = {
@@ -40,6 +59,22 @@ PLAUSIBLE = {
     "PRECTmms": (0.0, 0.01),
     "TBOT": (180.0, 340.0),
 }
+#: Range of a single step, in the units above, wide enough for every record on land. Here shows what a mean
+#: hides: values that stand for missing ones.
+STEP = {
+    # The clear winter sky of the Antarctic plateau, some 60 W/m2; a black body at 70 degrees Celsius.
+    "FLDS": (10.0, 800.0),
+    # The summit of Everest, 3.3e4 Pa; the highest pressure on record, 1.09e5 Pa (WMO).
+    "PSRF": (2.0e4, 1.2e5),
+    # Noise of instruments and packing at night; the sun above the air, 1412 W/m2, and light from clouds.
+    "FSDS": (-1.0, 1600.0),
+    # What interpolation leaves of dry air; saturated air at 44 degrees Celsius.
+    "QBOT": (-1.0e-4, 0.06),
+    # What interpolation leaves of no rain; 305 mm fell in 42 minutes, 0.12 mm/s (Holt 1947, WMO).
+    "PRECTmms": (-1.0e-5, 0.2),
+    # 184 K and 330 K were measured (Vostok 1983, Death Valley 1913; WMO).
+    "TBOT": (150.0, 350.0),
+}
 
 
 @dataclass(frozen=True)
@@ -49,10 +84,12 @@ class Recipe:
     Attributes:
         inputs: names on file.
         combine: function of their values at one step; None where they are added up.
+        excess: range of the first input less the second, at a step; None for any.
     """
 
     inputs: tuple[str, ...]
     combine: Callable[..., np.ndarray] | None = None
+    excess: tuple[float, float] | None = None
 
     def __str__(self) -> str:
         return (" + " if self.combine is None else " and ").join(self.inputs)
@@ -60,7 +97,13 @@ class Recipe:
 
 _TEMPERATURE = ("TBOT", "t2m")
 _PRESSURE = ("PSRF", "PBOT", "sp")
-_HUMIDITY = {"RH": from_relative_humidity, "TDEW": from_dew_point, "d2m": from_dew_point}
+#: Dew points lie below the temperature of the air, some degrees above it where both were interpolated.
+_DEPRESSION = (-150.0, 10.0)
+_HUMIDITY = {
+    "RH": (from_relative_humidity, None),
+    "TDEW": (from_dew_point, _DEPRESSION),
+    "d2m": (from_dew_point, _DEPRESSION),
+}
 
 #: Ways to make each variable, best first: DATM's and ELM's names, ERA5's parts, the coupler's parts.
 RECIPES: dict[str, tuple[Recipe, ...]] = {
@@ -74,8 +117,8 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
     "QBOT": (
         Recipe(("QBOT",)),
         *(
-            Recipe((humidity, *state), combine)
-            for humidity, combine in _HUMIDITY.items()
+            Recipe((humidity, *state), combine, excess)
+            for humidity, (combine, excess) in _HUMIDITY.items()
             for state in product(_TEMPERATURE, _PRESSURE)
         ),
     ),
@@ -88,19 +131,56 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
     "TBOT": tuple(Recipe((name,)) for name in _TEMPERATURE),
 }
 
+
+class Input(NamedTuple):
+    """What is known of a variable on file.
+
+    Attributes:
+        units: accepted spellings.
+        month: plausible range of a monthly mean.
+        step: range of a single step.
+        exceeds: what some step at some cell exceeds in every month; None where a month may do without.
+    """
+
+    units: tuple[str, ...]
+    month: tuple[float, float]
+    step: tuple[float, float]
+    exceeds: float | None = None
+
+
+_DEW_POINT = Input(_KELVIN, (150.0, 340.0), (130.0, 340.0))
 _OTHER_INPUTS = {
-    "RH": (("%",), (0.0, 110.0)),
-    "TDEW": (("K",), (150.0, 340.0)),
-    "d2m": (("K",), (150.0, 340.0)),
+    # Air may be far supersaturated over ice. Where no step of a month exceeds 1.5 %, it is a fraction.
+    "RH": Input(("%", "percent"), (0.0, 110.0), (-0.1, 160.0), exceeds=1.5),
+    "TDEW": _DEW_POINT,
+    "d2m": _DEW_POINT,
 }
-#: Everything that a recipe may read: name -> (accepted units, plausible range of a monthly mean).
-INPUTS: dict[str, tuple[tuple[str, ...], tuple[float, float]]] = {
-    source: (FORCING[name][1], PLAUSIBLE[name])
+#: Everything that a recipe may read.
+INPUTS: dict[str, Input] = {
+    source: Input(FORCING[name][1], PLAUSIBLE[name], STEP[name])
     for name, recipes in RECIPES.items()
     for recipe in recipes
     if recipe.combine is None
     for source in recipe.inputs
 } | _OTHER_INPUTS
+
+
+def known_units(found: str, accepted: Collection[str]) -> bool:
+    """True if units on file are among the accepted ones, however they are spelt."""
+    return _spelt(found) in {_spelt(unit) for unit in accepted}
+
+
+def conversion(found: str, wanted: str) -> str:
+    """How values with units on file are converted to those wanted, in words; empty where it is not known."""
+    ways = _CONVERSIONS.get(wanted, {})
+    return next((way for way, units in ways.items() if known_units(found, units)), "")
+
+
+def _spelt(units: str) -> str:
+    """One spelling for `W/m**2`, `W / m^2` and `w/m2`, for `kg m^-2 s^-1` and `kg m-2 sec-1`."""
+    plain = re.sub(r"\*\*|\^", "", units.casefold().replace("²", "2").replace("kelvins", "kelvin"))
+    plain = re.sub(r"\bwatts?\b", "w", re.sub(r"\bsec(?:onds?)?\b", "s", re.sub(r"\bsec-1\b", "s-1", plain)))
+    return " ".join(re.sub(r"\s*/\s*", "/", plain).split())
 
 
 def check_names(names: Collection[str]) -> tuple[str, ...]:
