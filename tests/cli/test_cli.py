@@ -16,6 +16,7 @@ from phase_lib.fusion.fuse import Part
 COMMANDS = (
     "world",
     "forcing",
+    "compare-forcing",
     "run-segment",
     "fuse",
     "join",
