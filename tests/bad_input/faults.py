@@ -36,6 +36,7 @@ from tests.bad_input.inputs import (
     audit,
     check,
     compare,
+    compare_forcing,
     config,
     equilibrium,
     forcing,
@@ -144,6 +145,7 @@ READ: tuple[tuple[Callable[[Path], Words], str, tuple[str, ...]], ...] = (
     (audit, "injection", ("surfdata.nc", "clm_params.nc")),
     (compare, "injection", ("surfdata.nc",)),
     (forcing, "domain", ("domain.nc",)),
+    (compare_forcing, "domain", (Path(AD).name,)),
     (fuse, "domain", ("surfdata.nc", "clm_params.nc", *(Path(file).name for file in (AD, LABELS, AD_400)))),
     (
         check,
@@ -198,7 +200,9 @@ def damaged_files() -> Iterator[object]:
             yield fault(f"{name}: {where} is missing", command, removed(file), file, "no such file", PATH)
     for name, command in (("forcing", forcing), ("check", check)):
         yield fault(f"{name}: a month cut in half", command, halved(MAY), MAY, COPY)
-    yield fault("fuse: monthly means cut in half", fuse, halved(MONTHLY), MONTHLY, COPY)
+    for name, command in (("fuse", fuse), ("compare-forcing", compare_forcing)):
+        yield fault(f"{name}: monthly means cut in half", command, halved(MONTHLY), MONTHLY, COPY)
+    yield fault("compare-forcing: a history cut in half", compare_forcing, halved(HISTORY), HISTORY, COPY)
     yield fault(
         "forcing: a month is missing",
         forcing,

@@ -160,6 +160,17 @@ def forcing(at: Path, **changes: object) -> Words:
     return options("forcing", **given | changes)
 
 
+def compare_forcing(at: Path, **changes: object) -> Words:
+    folder = at / "domain"
+    given: dict[str, object] = {
+        "restart": folder / "ad.elm.r.0021-01-01-00000.nc",
+        "history": folder / "ad.elm.h0.0020-01-01-00000.nc",
+        "forcing": folder / "monthly.nc",
+        "output": at / "out" / "comparison.json",
+    }
+    return options("compare-forcing", **given | changes)
+
+
 def fuse(at: Path, **changes: object) -> Words:
     folder = at / "domain"
     given: dict[str, object] = {

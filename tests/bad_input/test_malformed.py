@@ -29,6 +29,7 @@ from tests.bad_input.inputs import (
     audit,
     check,
     compare,
+    compare_forcing,
     equilibrium,
     forcing,
     fuse,
@@ -239,7 +240,7 @@ def test_the_audit_of_damaged_values_is_negative_and_says_so_in_one_line(
             (command, "injection")
             for command in (inject, audit, compare, inspect(BASE), inspect(PREDICTIONS))
         ),
-        *((command, "domain") for command in (forcing, fuse, equilibrium, check)),
+        *((command, "domain") for command in (forcing, compare_forcing, fuse, equilibrium, check)),
         *((command, "fused") for command in (join, split, normalize, predict)),
         (run_segment, "embedded"),
     ],

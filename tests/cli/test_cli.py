@@ -15,6 +15,7 @@ from phase_lib.fusion.fuse import Part
 COMMANDS = (
     "world",
     "forcing",
+    "compare-forcing",
     "run-segment",
     "fuse",
     "join",

@@ -235,6 +235,14 @@ def test_a_history_without_any_forcing_field_is_not_compared(case: Case) -> None
     assert len(told["not_compared"]) == 6
 
 
+def test_a_field_of_the_history_in_other_units_is_refused_as_such(case: Case) -> None:
+    history = case.history("annual")
+    with netCDF4.Dataset(history[0], "r+") as nc:
+        nc["RAIN"].units = "m/s"
+    with pytest.raises(InputError, match="variable RAIN has units 'm/s'; expected 'mm/s'"):
+        case.compare(history=history)
+
+
 def test_fields_are_found_by_the_names_of_elm() -> None:
     there, lacking = fields_seen({"TBOT", "RH", "PBOT", "RAIN", "SNOW"})
     assert {name: str(recipe) for name, recipe in there.items()} == {
