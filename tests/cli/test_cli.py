@@ -140,9 +140,13 @@ def test_several_values_may_follow_one_option(monkeypatch: pytest.MonkeyPatch, t
         "phase_lib.equilibrium.verdict.equilibrium_of_files", lambda history, *_, **__: seen.append(history)
     )
     tail = ("--forcing-years", "20", "--output", str(tmp_path / "v.json"))
-    assert run("equilibrium", "--history", "a.nc", "b.nc", "c.nc", *tail) == 0
-    assert run("equilibrium", "--history", "a.nc", "--history", "b.nc", "c.nc", *tail) == 0
-    assert seen == [(Path("a.nc"), Path("b.nc"), Path("c.nc"))] * 2
+    files = tuple(tmp_path / name for name in ("a.nc", "b.nc", "c.nc"))
+    for file in files:
+        file.touch()
+    first, *others = map(str, files)
+    assert run("equilibrium", "--history", first, *others, *tail) == 0
+    assert run("equilibrium", "--history", first, "--history", *others, *tail) == 0
+    assert [tuple(history) for history in seen] == [files] * 2
 
 
 def test_a_misspelt_setting_of_a_command_is_refused(
@@ -196,8 +200,10 @@ def test_an_option_without_value_has_the_default_of_the_configuration(
 ) -> None:
     seen: dict[str, object] = {}
     monkeypatch.setattr("phase_lib.fusion.fuse.fuse", lambda *_, **named: seen.update(named))
-    names = ("--restart", "--history", "--surface", "--params", "--forcing", "--output-dir")
-    words = [word for name in names for word in (name, str(tmp_path))]
+    file = tmp_path / "file.nc"
+    file.touch()
+    names = ("--restart", "--history", "--surface", "--params", "--forcing")
+    words = [word for name in names for word in (name, str(file))] + ["--output-dir", str(tmp_path)]
     assert run("fuse", *words) == 0
     assert seen.pop("part") == Part(TargetDomain().domain, 1, 1)
     assert seen == {

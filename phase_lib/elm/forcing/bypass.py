@@ -71,7 +71,7 @@ class _ZoneTask:
 
     def __call__(self) -> Part:
         steps = slice(self.edges[0], self.edges[-1])
-        used = Used(self.point, self.cells, self._day)
+        used = Used(steps.stop - steps.start, self.point, self.cells, self._day)
         means, quantum, watches = self.files.means((self.points, steps), self.edges, used)
         values = means[:, self.point].T
         cells, path = np.repeat(self.cells, values.shape[1]), self.files.paths[0]

@@ -76,7 +76,7 @@ class _MonthTask:
 
     def __call__(self) -> Part:
         cells = np.arange(len(self.point))
-        used = Used(self.point, cells, self._day)
+        used = Used(self.steps, self.point, cells, self._day)
         means, quantum, watches = self.files.means((slice(0, self.steps), *self.box), [0, self.steps], used)
         values = means.reshape(-1)[self.point]
         label, path = month_label(self.date), self.files.paths[0]

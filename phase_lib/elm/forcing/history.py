@@ -58,11 +58,13 @@ class _YearTask:
         values: np.ndarray,
     ) -> None:
         """Shows samples of a file (n, gridcell) to what looks at a field in it."""
-        path, space = history.sample_paths[samples[0]], values.shape[1:]
-        first = history.sample_paths.index(path)
+        paths, space = history.sample_paths, values.shape[1:]
+        path = paths[samples[0]]
+        first = paths.index(path)
         if (name, str(path)) not in watches:
             days = DAYS_PER_YEAR * (history.start + history.origin)
-            used = Used(self.point, np.arange(len(self.point)), lambda step: days[first + step])
+            cells = np.arange(len(self.point))
+            used = Used(paths.count(path), self.point, cells, lambda step: days[first + step])
             known = INPUTS[name]
             watches[name, str(path)] = Watch(
                 name, str(path), known.step, known.units[0], used, space, axis=0, exceeds=known.exceeds

@@ -26,6 +26,8 @@ from phase_lib.elm.netcdf import attribute_numbers, get_variable, open_dataset
 
 #: Bytes of file that one process holds at a time; larger blocks fall out of the processor's cache.
 BLOCK_BYTES = 1 << 22
+#: Bytes of a block that are looked at and then added up.
+_STRIP_BYTES = 1 << 20
 #: Steps added up in the precision of the file before they go on in float64: keeps float32 rounding.
 _GROUP = 8
 
@@ -313,22 +315,46 @@ def _sums(variable: StepVariable, ranges: Index, edges: Sequence[int], watch: Wa
     space = variable.space(ranges)
     total: np.ndarray = np.zeros((len(edges) - 1, *(r.stop - r.start for r in space)))
     for index in variable.blocks(ranges):
-        raw = variable.read(index)
-        fill = variable.is_small_fill(raw)
-        place = _place(space, variable.space(index))
-        watch.look(raw, index[axis].start, place)
-        before = (slice(None),) * axis
-        for number, steps in _parts(edges, index[axis].start, index[axis].stop):
-            target = total[number][place]
-            if axis == 0 and raw.dtype == np.float32:
-                for first in range(steps.start, steps.stop, _GROUP):
-                    target += raw[first : min(first + _GROUP, steps.stop)].sum(axis=0)
-            else:
-                kind = np.int64 if variable.packed else np.float64
-                target += raw[(*before, steps)].sum(axis=axis, dtype=kind)
-            if fill is not None:
-                target[fill[(*before, steps)].any(axis=axis)] = np.nan
+        block = variable.read(index)
+        for part in _strips(block, axis):
+            raw = block[part]
+            fill = variable.is_small_fill(raw)
+            place = _place(space, variable.space(_within(index, part)))
+            watch.look(raw, index[axis].start, place)
+            before = (slice(None),) * axis
+            for number, steps in _parts(edges, index[axis].start, index[axis].stop):
+                target = total[number][place]
+                if axis == 0 and raw.dtype == np.float32:
+                    for first in range(steps.start, steps.stop, _GROUP):
+                        target += raw[first : min(first + _GROUP, steps.stop)].sum(axis=0)
+                else:
+                    kind = np.int64 if variable.packed else np.float64
+                    target += raw[(*before, steps)].sum(axis=axis, dtype=kind)
+                if fill is not None:
+                    target[fill[(*before, steps)].any(axis=axis)] = np.nan
     return total
+
+
+def _strips(block: np.ndarray, axis: int) -> Iterator[Index]:
+    """Cuts a block of whole steps, which is looked at and added up, into parts for the nearest cache.
+
+    They are cut across the longest axis of space, and sums over steps are the same to the last bit.
+    """
+    whole = tuple(slice(0, size) for size in block.shape)
+    if axis != 0:
+        yield whole
+        return
+    longest = 1 + int(np.argmax(block.shape[1:]))
+    size = block.shape[longest]
+    strips = max(1, min(block.nbytes // _STRIP_BYTES, size // 2))
+    for edge in range(strips):
+        part = slice(size * edge // strips, size * (edge + 1) // strips)
+        yield (*whole[:longest], part, *whole[longest + 1 :])
+
+
+def _within(index: Index, part: Index) -> Index:
+    """Where a part of a block lies in the file."""
+    return tuple(slice(i.start + p.start, i.start + p.stop) for i, p in zip(index, part, strict=True))
 
 
 def _combined_sums(

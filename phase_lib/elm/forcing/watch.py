@@ -20,11 +20,13 @@ class Used:
     """What land cells take of the points and steps that are read.
 
     Attributes:
+        steps: how many are read.
         point: position of each cell's point among those that are read, flattened (cells).
         cells: numbers of the cells, 0-based (cells).
         day: days from the start of the year 0 to a step of the file, by its number from 0.
     """
 
+    steps: int
     point: np.ndarray
     cells: np.ndarray
     day: Callable[[int], float]
@@ -89,7 +91,6 @@ class Watch:
         # The largest of a block is that of the cells only where no other points are in it.
         self._whole_blocks = exceeds is None
         self._largest = -np.inf
-        self._seen = 0
         self._outside, self._missing = 0, 0
         self._first_outside: _Step | None = None
         self._first_missing: _Step | None = None
@@ -105,12 +106,10 @@ class Watch:
         if raw.size == 0:
             return
         if self._whole_blocks and self._within(raw.min(), raw.max()):
-            self._seen += raw.shape[self._axis] * int(np.count_nonzero(self._taken[place]))
             return
         taken = self._taken[place]
         if not taken.any():
             return
-        self._seen += raw.shape[self._axis] * int(np.count_nonzero(taken))
         least, most = raw.min(axis=self._axis)[taken], raw.max(axis=self._axis)[taken]
         if self._exceeds is not None:
             ends = np.array([np.fmin.reduce(least), np.fmax.reduce(most)], dtype=np.float64)
@@ -159,7 +158,7 @@ class Watch:
     @property
     def mostly_outside(self) -> bool:
         """True where most values lie outside: then it is their units, not some steps."""
-        return 2 * self._outside > self._seen
+        return 2 * self._outside > self._used.steps * int(np.count_nonzero(self._taken))
 
     @property
     def missing(self) -> str:
@@ -189,7 +188,7 @@ class Watch:
         Raises:
             InputError: so it is.
         """
-        if self._exceeds is not None and self._seen and not self._largest > self._exceeds:
+        if self._exceeds is not None and not self._largest > self._exceeds:
             raise InputError(
                 self.path,
                 f"variable {self.name} is at most {self._largest:.3g} in {when} at all land cells",
