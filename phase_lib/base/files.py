@@ -254,8 +254,8 @@ def matching_files(patterns: Iterable[str | Path]) -> list[Path]:
     variables (`$SCRATCH`) are expanded. A link is a file of its own: a link may stand for another month.
 
     Raises:
-        InputError: a name or pattern stands for no file, for a directory or a link to nothing, or an
-            environment variable is not set.
+        InputError: a name or pattern stands for no file or a link to nothing, or an environment variable is
+            not set.
     """
     found: dict[tuple[str, str], Path] = {}
     for pattern in map(str, patterns):
@@ -263,7 +263,10 @@ def matching_files(patterns: Iterable[str | Path]) -> list[Path]:
         if not names:
             raise _no_file(pattern)
         for name in names:
-            _refuse_no_file(name)
+            if not os.path.exists(name):
+                raise InputError(
+                    name, f"is a link to {os.readlink(name)}, which cannot be found", remedy="link to a file"
+                )
             place, last = os.path.split(name)
             found.setdefault((os.path.realpath(place), last), Path(name))
     return list(found.values())
@@ -293,20 +296,6 @@ def _no_file(pattern: str) -> InputError:
     except OSError:
         pass
     return InputError(expanded, "no such file", remedy="check the path")
-
-
-def _refuse_no_file(name: str) -> None:
-    if os.path.isdir(name):
-        raise InputError(
-            name,
-            "is a directory",
-            expected="a file",
-            remedy=f"name its files, for example {os.path.join(name, '*.nc')}",
-        )
-    if not os.path.exists(name):
-        raise InputError(
-            name, f"is a link to {os.readlink(name)}, which cannot be found", remedy="link to a file"
-        )
 
 
 def matching_file(name: str | Path) -> Path:
