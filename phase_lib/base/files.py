@@ -264,19 +264,15 @@ def header_hash(paths: Iterable[str | Path]) -> str:
     return digest.hexdigest()[:32]
 
 
-def matching_files(patterns: Iterable[str | Path], *, directories: bool = False) -> list[Path]:
+def matching_files(patterns: Iterable[str | Path]) -> list[Path]:
     """Files that names, or patterns with `*` and `?`, stand for, each once, in the order of their names.
 
     A name that exists is that file, whatever characters it holds; patterns come after. `~` and environment
     variables (`$SCRATCH`) are expanded. A link is a file of its own: a link may stand for another month.
 
-    Args:
-        patterns: names and patterns.
-        directories: whether directories count as well.
-
     Raises:
-        InputError: a name or pattern stands for no file, for a directory or a link to nothing, or an
-            environment variable is not set.
+        InputError: a name or pattern stands for no file or a link to nothing, or an environment variable is
+            not set.
     """
     found: dict[tuple[str, str], Path] = {}
     for pattern in map(str, patterns):
@@ -284,7 +280,10 @@ def matching_files(patterns: Iterable[str | Path], *, directories: bool = False)
         if not names:
             raise _no_file(pattern)
         for name in names:
-            _refuse_no_file(name, directories)
+            if not os.path.exists(name):
+                raise InputError(
+                    name, f"is a link to {os.readlink(name)}, which cannot be found", remedy="link to a file"
+                )
             place, last = os.path.split(name)
             found.setdefault((os.path.realpath(place), last), Path(name))
     return list(found.values())
@@ -316,27 +315,13 @@ def _no_file(pattern: str) -> InputError:
     return InputError(expanded, "no such file", remedy="check the path")
 
 
-def _refuse_no_file(name: str, directories: bool) -> None:
-    if os.path.isdir(name) and not directories:
-        raise InputError(
-            name,
-            "is a directory",
-            expected="a file",
-            remedy=f"name its files, for example {os.path.join(name, '*.nc')}",
-        )
-    if not os.path.exists(name):
-        raise InputError(
-            name, f"is a link to {os.readlink(name)}, which cannot be found", remedy="link to a file"
-        )
-
-
-def matching_file(name: str | Path, *, directories: bool = False) -> Path:
-    """The one file, or directory where those count, that a name or pattern stands for (see `matching_files`).
+def matching_file(name: str | Path) -> Path:
+    """The one file that a name or pattern stands for, read as by `matching_files`.
 
     Raises:
         InputError: it stands for no file, or for several.
     """
-    first, *others = matching_files([name], directories=directories)
+    first, *others = matching_files([name])
     if others:
         raise InputError(
             name,

@@ -105,7 +105,7 @@ def ad_run_of(files: DomainFiles) -> tuple[float, AdSettings | None]:
     if files.lnd_in is None:
         assert files.spinup_mortality_factor is not None, "the configuration asks for one of them"
         return files.spinup_mortality_factor, None
-    settings = read_ad_settings(matching_file(files.lnd_in, directories=True))
+    settings = read_ad_settings(matching_file(files.lnd_in))
     return settings.agreeing_with(files.spinup_mortality_factor), settings
 
 
@@ -140,7 +140,7 @@ def files_by_hand(given: Mapping[str, Any]) -> InputFiles | None:
         InputError: a name or pattern stands for no file, or the forcing is not described.
     """
     history, forcing_files = (tuple(matching_files(given[role])) for role in ("history", "forcing"))
-    settings = read_ad_settings(matching_file(given["lnd_in"], directories=True)) if given["lnd_in"] else None
+    settings = read_ad_settings(matching_file(given["lnd_in"])) if given["lnd_in"] else None
     factor = given["mortality_factor"]
     if given["forcing_kind"] == "history":
         forcing_files = forcing_files or history

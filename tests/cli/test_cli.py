@@ -200,10 +200,8 @@ def test_an_option_without_value_has_the_default_of_the_configuration(
 ) -> None:
     seen: dict[str, object] = {}
     monkeypatch.setattr("phase_lib.fusion.fuse.fuse", lambda *_, **named: seen.update(named))
-    file = tmp_path / "file.nc"
-    file.touch()
-    names = ("--restart", "--history", "--surface", "--params", "--forcing")
-    words = [word for name in names for word in (name, str(file))] + ["--output-dir", str(tmp_path)]
+    names = ("--restart", "--history", "--surface", "--params", "--forcing", "--output-dir")
+    words = [word for name in names for word in (name, str(tmp_path))]
     assert run("fuse", *words) == 0
     assert seen.pop("part") == Part(TargetDomain().domain, 1, 1)
     assert seen == {
