@@ -17,7 +17,7 @@ from phase_lib.elm.units import factor_named, factor_of
 #: Cells closer than this in latitude and longitude are one cell twice, degrees (0.1 m).
 _SAME_DEGREES = 1.0e-6
 #: No land cell is as small as this in km2 nor as large in steradian.
-_LEAST_AREA_KM2 = 0.01
+_LEAST_AREA_KM2 = 0.1
 #: No cell of a model's grid is as large: a box of ten by fifteen degrees has 1.9e6 km2.
 _MOST_AREA_KM2 = 5.0e6
 #: What coarse grids make of the Earth's land where whole cells of the coast count.
@@ -27,8 +27,10 @@ SQUARE_KM = {
     "km^2": 1.0,
     "m^2": 1.0e-6,
     "cm^2": 1.0e-10,
+    **dict.fromkeys(("kilometers^2", "kilometer^2", "kilometres^2", "kilometre^2"), 1.0),
+    **dict.fromkeys(("meters^2", "meter^2", "metres^2", "metre^2"), 1.0e-6),
     **dict.fromkeys(
-        ("radian^2", "radians^2", "rad^2", "steradian", "steradians", "sr", "arcad^2", "arcrad^2"),
+        ("steradian", "steradians", "sr", "radian^2", "radians^2", "rad^2", "arcad^2", "arcrad^2"),
         EARTH_RADIUS_KM**2,
     ),
 }
