@@ -149,7 +149,7 @@ def _tell_steradian(path: str, name: str) -> None:
 
 
 def check_land_area(path: str | Path, names: tuple[str, str], area: np.ndarray, share: np.ndarray) -> float:
-    """Refuses cells that are too large or more than land.
+    """Refuses cells that are too small, too large or more than land.
 
     Args:
         path: file, for the message.
@@ -161,13 +161,14 @@ def check_land_area(path: str | Path, names: tuple[str, str], area: np.ndarray, 
         Land area of the cells, km2, for `refuse_more_land`.
 
     Raises:
-        InputError: a cell is larger than any grid has, or more than all of it is land.
+        InputError: a cell is smaller or larger than any grid has, or more than all of it is land.
     """
-    for name, values, most, expected, remedy in (
-        (names[0], area, _MOST_AREA_KM2, f"at most {_MOST_AREA_KM2:g} km2", "say in its units what it holds"),
-        (names[1], share, 1.0 + 1.0e-3, "0 to 1", "give fractions, or percentages with units '%'"),
+    range_km2 = f"{_LEAST_AREA_KM2:g} to {_MOST_AREA_KM2:g} km2"
+    for name, values, least, most, expected, remedy in (
+        (names[0], area, _LEAST_AREA_KM2, _MOST_AREA_KM2, range_km2, "say in its units what it holds"),
+        (names[1], share, 0.0, 1.0 + 1.0e-3, "0 to 1", "give fractions, or percentages with units '%'"),
     ):
-        wrong = (values > most) & (values < FILL_THRESHOLD)
+        wrong = ((values > most) & (values < FILL_THRESHOLD)) | ((values > 0.0) & (values < least))
         if np.any(wrong):
             first = int(np.argmax(wrong))
             unit = " km2" if name == names[0] else ""
