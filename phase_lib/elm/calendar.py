@@ -59,7 +59,7 @@ def read_clock(path: str | Path, name: str, units: str) -> Clock:
     except (ValueError, OverflowError) as error:
         raise InputError(
             path,
-            f"{name} has units {units!r} ({error})",
+            f"{name} has units {units!r}" if units else f"{name} has no attribute units",
             expected="'days since YYYY-MM-DD hh:mm:ss', or hours, minutes or seconds",
             remedy="set the attribute right",
         ) from error

@@ -17,7 +17,7 @@ from phase_lib.elm.units import factor_named, factor_of
 #: Cells closer than this in latitude and longitude are one cell twice, degrees (0.1 m).
 _SAME_DEGREES = 1.0e-6
 #: No land cell is as small as this in km2 nor as large in steradian.
-_LEAST_AREA_KM2 = 0.01
+_LEAST_AREA_KM2 = 0.1
 #: No cell of a model's grid is as large: a box of ten by fifteen degrees has 1.9e6 km2.
 _MOST_AREA_KM2 = 5.0e6
 #: What coarse grids make of the Earth's land where whole cells of the coast count.
@@ -27,8 +27,10 @@ SQUARE_KM = {
     "km^2": 1.0,
     "m^2": 1.0e-6,
     "cm^2": 1.0e-10,
+    **dict.fromkeys(("kilometers^2", "kilometer^2", "kilometres^2", "kilometre^2"), 1.0),
+    **dict.fromkeys(("meters^2", "meter^2", "metres^2", "metre^2"), 1.0e-6),
     **dict.fromkeys(
-        ("radian^2", "radians^2", "rad^2", "steradian", "steradians", "sr", "arcad^2", "arcrad^2"),
+        ("steradian", "steradians", "sr", "radian^2", "radians^2", "rad^2", "arcad^2", "arcrad^2"),
         EARTH_RADIUS_KM**2,
     ),
 }
@@ -147,7 +149,7 @@ def _tell_steradian(path: str, name: str) -> None:
 
 
 def check_land_area(path: str | Path, names: tuple[str, str], area: np.ndarray, share: np.ndarray) -> float:
-    """Refuses cells that are too large or more than land.
+    """Refuses cells that are too small, too large or more than land.
 
     Args:
         path: file, for the message.
@@ -159,13 +161,14 @@ def check_land_area(path: str | Path, names: tuple[str, str], area: np.ndarray, 
         Land area of the cells, km2, for `refuse_more_land`.
 
     Raises:
-        InputError: a cell is larger than any grid has, or more than all of it is land.
+        InputError: a cell is smaller or larger than any grid has, or more than all of it is land.
     """
-    for name, values, most, expected, remedy in (
-        (names[0], area, _MOST_AREA_KM2, f"at most {_MOST_AREA_KM2:g} km2", "say in its units what it holds"),
-        (names[1], share, 1.0 + 1.0e-3, "0 to 1", "give fractions, or percentages with units '%'"),
+    range_km2 = f"{_LEAST_AREA_KM2:g} to {_MOST_AREA_KM2:g} km2"
+    for name, values, least, most, expected, remedy in (
+        (names[0], area, _LEAST_AREA_KM2, _MOST_AREA_KM2, range_km2, "say in its units what it holds"),
+        (names[1], share, 0.0, 1.0 + 1.0e-3, "0 to 1", "give fractions, or percentages with units '%'"),
     ):
-        wrong = (values > most) & (values < FILL_THRESHOLD)
+        wrong = ((values > most) & (values < FILL_THRESHOLD)) | ((values > 0.0) & (values < least))
         if np.any(wrong):
             first = int(np.argmax(wrong))
             unit = " km2" if name == names[0] else ""

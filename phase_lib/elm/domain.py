@@ -69,8 +69,15 @@ def read_domain(path: str | Path) -> Domain:
             dataset.dimensions["nj"].size if "nj" in dims else 1,
             dataset.dimensions["ni"].size if "ni" in dims else 1,
         )
-    fields["frac"] = scaled(share, fields["frac"])
     row = _land(path, fields["mask"])
+    if share < 1.0 and np.all(fields["frac"][row] <= 1.0):
+        raise InputError(
+            path,
+            f"variable frac is at most {fields['frac'][row].max():g}, with units '%'",
+            expected="percent of the cell",
+            remedy="say in its attribute units what its numbers are: 1 or %",
+        )
+    fields["frac"] = scaled(share, fields["frac"])
     axes = fields["yc"].reshape(shape)[:, 0], fields["xc"].reshape(shape)[0]
     lat, lon, frac, area = (fields[name][row] for name in ("yc", "xc", "frac", "area"))
     check_coordinates(path, lat, lon, ("yc", "xc"))
@@ -98,14 +105,14 @@ def _land(path: str | Path, mask: np.ndarray) -> np.ndarray:
     """Places of the land cells.
 
     Raises:
-        InputError: there are none, or a mask lies between sea and land.
+        InputError: there are none, or a mask is neither that of sea nor that of land.
     """
-    partly = (mask > 0) & (mask < 1)
-    if np.any(partly):
+    other = (mask > 0) & (mask != 1) & (mask < FILL_THRESHOLD)
+    if np.any(other):
         raise InputError(
             path,
-            f"variable mask is {mask[np.argmax(partly)]:g} in {np.count_nonzero(partly)} cells, first cell "
-            f"{int(np.argmax(partly)) + 1}",
+            f"variable mask is {mask[np.argmax(other)]:.9g} in {np.count_nonzero(other)} cells, first cell "
+            f"{int(np.argmax(other)) + 1}",
             expected="1 on land, 0 at sea: ELM reads whole numbers",
             remedy="make the domain file without interpolation",
         )

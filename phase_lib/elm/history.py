@@ -41,13 +41,12 @@ _MOST_WEIGHT = 1.0 + 1.0e-6
 
 @dataclass(frozen=True)
 class _Piece:
-    """One file: where it is, which of its samples count and their bounds in days, and what it holds."""
+    """One file: which of its samples count, their bounds in days since its reference date, what it holds."""
 
     path: Path
     samples: np.ndarray
     bounds: np.ndarray
     reference: float
-    units: str
     variables: frozenset[str]
     no_means: Mapping[str, str]
     case: str
@@ -64,13 +63,13 @@ class History:
 
     Attributes:
         paths: those that hold a mean over time, in order of time.
-        start, end: bounds of each sample, in years since the reference date (time).
+        start, end: bounds of each sample, in years since the reference date of the first file (time).
         origin: model year of the reference date; 1.0 for "days since 0001-01-01".
         case: name of the case that wrote the files; empty where they do not say.
 
     Raises:
-        InputError: no file, no `time_bounds`, no sample, snapshots, another calendar than noleap, mixed
-            reference dates, samples that overlap, or files of two cases or on different grids.
+        InputError: no file, no `time_bounds`, no sample, snapshots, another calendar than noleap, samples
+            that overlap, or files of two cases or on different grids.
     """
 
     def __init__(self, paths: Sequence[str | Path]) -> None:
@@ -79,19 +78,13 @@ class History:
         pieces, self.grid = _read_files(paths)
         if not pieces:
             raise InputError(paths[-1], "time_bounds: no sample is a mean over time", expected="one or more")
-        references = {piece.reference: piece.units for piece in pieces}
-        if len(references) > 1:
-            raise InputError(
-                pieces[-1].path,
-                f"time has units {sorted(references.values())}",
-                expected="one reference date",
-            )
         self._pieces = pieces
         self.paths = [piece.path for piece in pieces]
         self.case = _one_case(pieces)
-        bounds = np.concatenate([piece.bounds for piece in pieces])
+        reference = pieces[0].reference
+        bounds = np.concatenate([piece.bounds + (piece.reference - reference) for piece in pieces])
         self.start, self.end = bounds[:, 0] / DAYS_PER_YEAR, bounds[:, 1] / DAYS_PER_YEAR
-        self.origin = 1.0 + pieces[0].reference / DAYS_PER_YEAR
+        self.origin = 1.0 + reference / DAYS_PER_YEAR
         self._refuse_overlap()
         self._means: dict[str, tuple[np.ndarray, csr_array]] = {}
 
@@ -144,14 +137,13 @@ class History:
             first, second = sorted(order[int(np.argmax(shared)) :][:2])
             begin, end = self.start[[first, second]].max(), self.end[[first, second]].min()
             dates = " to ".join(date_of(edge + self.origin) for edge in (begin, end))
+            whose, remedy = f" those of {paths[first]}: both hold {dates}", "give each file of one tape once"
             if paths[first] == paths[second]:
-                twice = self.paths.count(paths[second]) > 1
-                whose = ": the file is given twice" if twice else f": two of the file hold {dates}"
-            else:
-                whose = f" those of {paths[first]}: both hold {dates}"
-            raise InputError(
-                paths[second], f"time_bounds: samples overlap{whose}", remedy="give each file once"
-            )
+                if self.paths.count(paths[second]) > 1:
+                    whose = ": the file is given twice"
+                else:
+                    whose, remedy = f": two samples of the file hold {dates}", "leave one of them out"
+            raise InputError(paths[second], f"time_bounds: samples overlap{whose}", remedy=remedy)
         between = int(order[int(np.argmax(np.diff(order) < 0)) + 1])
         raise InputError(
             paths[between],
@@ -363,7 +355,7 @@ def _read_files(paths: Sequence[str | Path]) -> tuple[list[_Piece], HistoryGrid]
         if len(piece.bounds):
             pieces.append(piece)
     assert grid is not None
-    return sorted(pieces, key=lambda piece: float(piece.bounds[0, 0])), grid
+    return sorted(pieces, key=lambda piece: piece.reference + float(piece.bounds[0, 0])), grid
 
 
 def _read_piece(path: Path, dataset: netCDF4.Dataset) -> _Piece:
@@ -400,7 +392,6 @@ def _read_piece(path: Path, dataset: netCDF4.Dataset) -> _Piece:
         samples,
         bounds,
         times.clock.reference,
-        times.units,
         frozenset(dataset.variables),
         no_means,
         case_of(dataset),

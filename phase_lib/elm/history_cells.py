@@ -18,15 +18,20 @@ from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import FILL_DOUBLE, FILL_INT, LATITUDE_UNITS, LONGITUDE_UNITS
 from phase_lib.elm.coordinates import check_coordinates, labelled_km2, refuse_more_land
 from phase_lib.elm.netcdf import get_variable, is_fill
-from phase_lib.elm.units import FRACTIONS, factor_named
+from phase_lib.elm.units import FRACTIONS, factor_named, plain
 
+#: What says how large the cells are.
+_SIZES = ("area", "landfrac")
 _AS_WRITTEN = "use the history as ELM wrote it"
 #: Cells of two files of one run are the same when their centres agree to this many degrees (float32).
 _SAME_DEGREES = 1.0e-3
 #: Fractions may exceed 1 by this: sums of a regridder's float32 weights.
 _ROUNDING = 1.0e-3
-#: Fields that are looked at for data: some are fill where there is no lake or city.
-_LOOKED_AT = 12
+#: Units of a land mask that matter; others say that it is a flag.
+_SHARES = frozenset(map(plain, FRACTIONS))
+#: Fields that are looked at for data: some are fill where there is no lake or city, some, of the air, are not
+#: at sea. Where this share of them has numbers there is land.
+_LOOKED_AT, _ENOUGH = 12, 0.5
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class HistoryGrid:
         row: position of each land cell on the flattened grid (gridcell).
         lat, lon: degrees (gridcell).
         remarks: which cells count although, or do not count although, their land mask says otherwise.
+        missing: what the file would have to hold, and does not, to say how large the cells are.
     """
 
     path: Path
@@ -55,13 +61,9 @@ class HistoryGrid:
     lat: np.ndarray
     lon: np.ndarray
     remarks: tuple[str, ...]
+    missing: tuple[str, ...]
     _place: np.ndarray
     _sizes: _Sizes | None
-
-    @property
-    def sized(self) -> bool:
-        """True where the file says how large the cells are."""
-        return self._sizes is not None
 
     @property
     def area(self) -> np.ndarray:
@@ -98,7 +100,7 @@ class HistoryGrid:
         if sizes is None:
             raise InputError(
                 self.path,
-                "variables area, landfrac are missing",
+                f"variable {' and '.join(self.missing)} is missing",
                 expected="those that ELM writes into every history file",
                 remedy="use the file as ELM wrote it",
             )
@@ -164,7 +166,7 @@ def _listed_cells(path: Path, dataset: netCDF4.Dataset) -> HistoryGrid:
         for name in ("lat", "lon", "ixy", "jxy")
     )
     check_coordinates(path, lat, lon, ("grid1d_lat", "grid1d_lon"), distinct=False)
-    return HistoryGrid(path, np.arange(len(lat)), lat, lon, (), _place(ixy, jxy), None)
+    return HistoryGrid(path, np.arange(len(lat)), lat, lon, (), _SIZES, _place(ixy, jxy), None)
 
 
 def _masked_cells(path: Path, dataset: netCDF4.Dataset, like: HistoryGrid | None) -> HistoryGrid:
@@ -175,11 +177,12 @@ def _masked_cells(path: Path, dataset: netCDF4.Dataset, like: HistoryGrid | None
     row, remarks = _land(path, dataset, dims, fraction, like)
     lat, lon = lat[row], lon[row]
     check_coordinates(path, lat, lon, ("lat", "lon"), distinct=False)
-    sizes = None
-    if fraction is not None and "area" in dataset.variables:
+    sizes, missing = None, tuple(name for name in _SIZES if name not in dataset.variables)
+    if fraction is not None and not missing:
         area = _constant(path, dataset, "area", dims)[row]
         sizes = _Sizes(area, _units(dataset, "area"), fraction[row], _units(dataset, "landfrac"))
-    return HistoryGrid(path, row, lat, lon, remarks, _place(row % columns + 1, row // columns + 1), sizes)
+    place = _place(row % columns + 1, row // columns + 1)
+    return HistoryGrid(path, row, lat, lon, remarks, missing, place, sizes)
 
 
 def _places(path: Path, dataset: netCDF4.Dataset) -> tuple[tuple[str, ...], np.ndarray, np.ndarray, int]:
@@ -198,7 +201,7 @@ def _places(path: Path, dataset: netCDF4.Dataset) -> tuple[tuple[str, ...], np.n
     else:
         raise InputError(
             path,
-            f"lat{on[0]} and lon{on[1]} are no grid of ELM".replace("'", ""),
+            f"lat({', '.join(on[0])}) and lon({', '.join(on[1])}) are no grid of ELM",
             expected="lat(lat) and lon(lon), lat(lndgrid) and lon(lndgrid), or one value each",
             remedy=_AS_WRITTEN,
         )
@@ -251,7 +254,8 @@ def _fraction(path: Path, name: str, values: np.ndarray, units: str) -> np.ndarr
     if (percent and 0.0 < largest <= 1.0) or largest > (100.0 if percent else 1.0) * (1.0 + _ROUNDING):
         raise InputError(
             path,
-            f"variable {name} is at most {largest:g}" + (f" {units}" if units else " without units"),
+            f"variable {name} is at most {largest:g}, "
+            + (f"with units {units!r}" if units else "without units"),
             expected="percent of the cell" if percent else "a fraction from 0 to 1, or units %",
             remedy="say in its attribute units what its numbers are: 1 or %",
         )
@@ -274,7 +278,8 @@ def _land(
     mask = np.where(is_fill(variable, mask) | np.isnan(mask) | (mask == FILL_INT), 0.0, mask)
     if np.any(mask < 0.0):
         raise InputError(path, f"landmask is {mask.min():g} in a cell", expected="0 to 1", remedy=_AS_WRITTEN)
-    mask = _fraction(path, "landmask", mask, _units(dataset, "landmask"))
+    units = _units(dataset, "landmask")
+    mask = _fraction(path, "landmask", mask, units if plain(units) in _SHARES else "")
     certain, positive = mask >= 1.0, np.ones(len(mask), dtype=bool)
     open_to_doubt = (mask > 0.0) & ~certain
     if fraction is not None:
@@ -296,8 +301,8 @@ def _land(
             )
         if np.any(land & ~masked):
             remarks.append(
-                f"{np.count_nonzero(land & ~masked)} cells whose landmask is 0 count: they have data and a "
-                "land fraction"
+                f"{np.count_nonzero(land & ~masked)} cells whose landmask is 0 or no number count: they have "
+                "data and a land fraction"
             )
     row = np.flatnonzero(land)
     if len(row) == 0:
@@ -314,14 +319,15 @@ def _fits(row: np.ndarray, certain: np.ndarray, doubtful: np.ndarray) -> bool:
 
 
 def _with_data(dataset: netCDF4.Dataset, dims: tuple[str, ...], points: int) -> np.ndarray:
-    """True where one of the first fields has a number in its first sample (points)."""
+    """True where half of the first fields have a number in their first sample (points)."""
     fields = [
         v
         for v in dataset.variables.values()
         if v.dimensions == ("time", *dims) and len(v) > 0 and getattr(v.dtype, "kind", "U") in "iuf"
     ]
-    found = np.full(points, not fields)
+    looked_at, found = 0, np.zeros(points)
     for field in islice(fields, _LOOKED_AT):
         values = np.asarray(field[0], dtype=np.float64).reshape(-1)
-        found |= np.isfinite(values) & ~is_fill(field, values)
-    return found
+        numbers = np.isfinite(values) & ~is_fill(field, values)
+        looked_at, found = looked_at + bool(numbers.any()), found + numbers
+    return found >= _ENOUGH * looked_at

@@ -45,14 +45,12 @@ class Samples:
 
     Attributes:
         clock: of the variable `time`.
-        units: attribute of `time`.
         number: position on file; one that was reserved and never written is left out (time).
         bounds: averaging intervals, days since the reference date of `time` (time, 2).
         first_step: True for the sample of step 0, which ELM writes at the start of some tapes (time).
     """
 
     clock: Clock
-    units: str
     number: np.ndarray
     bounds: np.ndarray
     first_step: np.ndarray
@@ -89,11 +87,13 @@ def read_samples(path: Path, dataset: netCDF4.Dataset) -> Samples:
         )
     units, own = (str(getattr(variable, "units", "")).strip() for variable in (time, edges))
     for variable in (time, edges):
-        calendar = str(getattr(variable, "calendar", "" if variable is time else "noleap"))
+        calendar = str(getattr(variable, "calendar", "" if variable is time else "noleap")).strip()
         if calendar.lower().replace("_", "") not in _NOLEAP:
             raise InputError(
                 path,
-                f"{variable.name} has calendar {calendar!r}",
+                f"{variable.name} has calendar {calendar!r}"
+                if calendar
+                else f"{variable.name} has no attribute calendar",
                 expected="'noleap'",
                 remedy=_AS_WRITTEN,
             )
@@ -117,34 +117,32 @@ def read_samples(path: Path, dataset: netCDF4.Dataset) -> Samples:
     started = bounds[:, 1] <= 0.0
     if "nstep" in dataset.variables and dataset["nstep"].dimensions == time.dimensions:
         started = np.asarray(get_variable(path, dataset, "nstep")[...]).reshape(-1)[number] == 0
-    samples = Samples(clock, units, number, bounds, started)
+    samples = Samples(clock, number, bounds, started)
     return replace(samples, first_step=started & (samples.days <= _STEP_DAYS))
 
 
 def _refuse_other_stamps(path: Path, name: str, clock: Clock, bounds: np.ndarray, stamps: np.ndarray) -> None:
-    """Refuses bounds that run faster or slower than their stamps: numbers in other units than they say."""
+    """Refuses bounds that do not hold their stamps: numbers in other units, or since another date."""
     days = clock.days(stamps)
-    slack = _SLACK_DAYS + float(np.spacing(np.abs(stamps[-1]))) / clock.per_day
-    if len(bounds) > 1:
-        by_bounds, by_time = abs(bounds[-1, 1] - bounds[0, 1]), abs(days[-1] - days[0])
-        alike = 0.5 * by_time - slack <= by_bounds <= 2.0 * by_time + slack
-    else:
-        alike = bounds[0].min() - slack <= days[0] <= bounds[0].max() + slack
-    if not alike:
+    slack = _SLACK_DAYS + np.spacing(np.abs(stamps)) / clock.per_day
+    held = (bounds.min(axis=1) - slack <= days) & (days <= bounds.max(axis=1) + slack)
+    if not np.all(held):
         start, end = (clock.date(day) for day in (bounds[0, 0], bounds[-1, 1]))
         first, last = (clock.date(day) if np.isfinite(day) else "NaN" for day in (days[0], days[-1]))
         raise InputError(
             path,
             f"{name} reaches from {start} to {end}, time from {first} to {last}",
             expected="intervals that hold their times",
-            remedy=f"say in the attribute units of {name} what its numbers are",
+            remedy=f"say in the attribute units of {name} what its numbers are, and since which date",
         )
 
 
 def bounds_name(dataset: netCDF4.Dataset) -> str:
-    """Name of the bounds of time: ELM's, or that which the attribute of `time` says."""
+    """Name of the bounds of time: that which the attribute of `time` says, ELM's, or that of other tools."""
     said = str(getattr(dataset.variables.get("time"), "bounds", ""))
-    return said if said in dataset.variables else "time_bounds"
+    return next(
+        (name for name in (said, "time_bounds", "time_bnds") if name in dataset.variables), "time_bounds"
+    )
 
 
 def fields_of(dataset: netCDF4.Dataset) -> list[str]:

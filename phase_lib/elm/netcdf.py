@@ -16,6 +16,7 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.files import require_file, writing
 from phase_lib.elm.classic import ClassicHeader, ClassicRows
 from phase_lib.elm.constants import FILL_THRESHOLD
+from phase_lib.elm.units import plain
 
 Flavour = Literal["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA", "NETCDF4"]
 
@@ -226,8 +227,8 @@ def get_variable(
         name: variable.
         dims: dimension names it must have, in order; where not given, index vectors of restarts and
             histories (`cols1d_ityp`, ...) must lie along their own dimension, and others may have any.
-        units: accepted `units` attributes; an absent or blank attribute is accepted too, as real
-            restarts have none.
+        units: accepted `units` attributes, in any usual spelling; an absent or blank attribute is accepted
+            too, as real restarts have none.
         whole: whether it must be of a type of whole numbers.
         packed: whether the caller undoes `scale_factor` and `add_offset`; values are taken as they are on
             file, so elsewhere a packed variable is refused.
@@ -266,7 +267,8 @@ def get_variable(
         )
     if units is not None:
         found = str(getattr(variable, "units", "")).strip()
-        if found not in units and (found or labelled):
+        accepted = found in units or plain(found) in map(plain, units)
+        if not accepted and (found or labelled):
             raise InputError(
                 path,
                 f"variable {name} has units {found!r}"

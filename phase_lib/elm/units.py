@@ -9,9 +9,11 @@ from typing import Any
 
 from phase_lib.base.errors import InputError
 
-_SIGNS = str.maketrans({"²": "2", "³": "3", "⁻": "-", "−": "-", "·": " ", "⋅": " "})
+_SIGNS = str.maketrans({"²": "2", "³": "3", "¹": "1", "⁻": "-", "−": "-", "·": " ", "⋅": " "})
 #: Spellings of a number without units.
 PLAIN_NUMBERS = ("1", "-", "none", "unitless", "dimensionless")
+#: Spellings of the units of leaf area: m2 of leaves in m2 of ground.
+LEAF_AREA = (*PLAIN_NUMBERS, "m^2/m^2")
 #: Shares -> what they are multiplied by to be fractions, by their spelling on file.
 FRACTIONS: Mapping[str, float] = {
     **dict.fromkeys((*PLAIN_NUMBERS, "fraction"), 1.0),
@@ -20,9 +22,10 @@ FRACTIONS: Mapping[str, float] = {
 
 
 def plain(units: str) -> str:
-    """Units in one spelling: `gC/m^2`, `gC m-2`, `gC m**-2` and `g C m^-2` are the same."""
-    text = units.translate(_SIGNS).lower().replace("squared", "2")
-    return re.sub(r"/m(\d)", r"m-\1", re.sub(r"[\s^*._()]", "", text))
+    """Units in one spelling: `gC/m^2/s`, `gC m-2 s-1` and `g C m**-2 s^-1` are the same."""
+    text = re.sub(r"[\s^*._()]", "", units.translate(_SIGNS).lower().replace("squared", "2"))
+    text = re.sub(r"^sq(?:uare)?([a-z]+)$", r"\g<1>2", text)
+    return re.sub(r"/([a-z]+)(\d*)", lambda unit: f"{unit[1]}-{unit[2] or 1}", text)
 
 
 def units_of(path: str | Path, variable: Any, expected: str) -> str:
@@ -83,7 +86,15 @@ def factor_named(path: str | Path, name: str, units: str, factors: Mapping[str, 
         raise InputError(
             path,
             f"variable {name} has units {units!r}",
-            expected=" or ".join(repr(spelling) for spelling in factors),
+            expected=" or ".join(repr(spelling) for spelling in _usual(factors)),
             remedy="convert it",
         )
     return known[plain(units)]
+
+
+def _usual(factors: Mapping[str, float]) -> list[str]:
+    """The first spelling of each of some units."""
+    usual: dict[float, str] = {}
+    for spelling, factor in factors.items():
+        usual.setdefault(factor, spelling)
+    return list(usual.values())

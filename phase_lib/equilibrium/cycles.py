@@ -11,6 +11,7 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.progress import LOGGER
 from phase_lib.elm.constants import DAYS_PER_YEAR
 from phase_lib.elm.history import History
+from phase_lib.elm.units import LEAF_AREA
 
 #: Time bounds may be off by a day: ELM's first sample holds the step before the start.
 DAY = 1.0 / DAYS_PER_YEAR
@@ -138,7 +139,7 @@ class CycleHistory:
         length = self.end - self.start
         means = {name: np.zeros((self.cycles, len(self.grid.row))) for name in units}
         totals = {name: np.zeros((len(length), weights.shape[1])) for name in units}
-        accepted = {name: (unit,) for name, unit in units.items()}
+        accepted = {name: LEAF_AREA if unit == "1" else (unit,) for name, unit in units.items()}
         for name, samples, values in self._whole.fields(accepted):
             if values.ndim != 2:
                 raise InputError(self.paths[0], f"variable {name} has levels", expected="one value per cell")

@@ -37,7 +37,7 @@ from phase_lib.elm.pools import (
     WOODY_ORGANS,
 )
 from phase_lib.elm.soil_grid import NLEVDECOMP
-from phase_lib.elm.units import PLAIN_NUMBERS, plain, units_of
+from phase_lib.elm.units import LEAF_AREA, plain, units_of
 
 #: Patch variables that may be injected; N and P of organs follow from C.
 PATCH_NAMES = (*(f"{organ}c{stage}" for organ in ORGANS for stage in STAGES), *PLANT_SINGLE, "tlai")
@@ -53,7 +53,7 @@ _STATE = frozenset({*POOL_VARIABLES, *COLUMN_TOTALS, "totvegc", "tlai"})
 _SIGNED = frozenset({"xsmrpool"})
 #: Carbon of the soil, of which there is less the deeper one digs.
 _SOIL_CARBON = tuple(name for name in LAYER_NAMES if name.endswith("c_vr"))
-_LEAF_AREA_UNITS = {plain(units) for units in (*PLAIN_NUMBERS, "m2/m2")}
+_LEAF_AREA_UNITS = {plain(units) for units in LEAF_AREA}
 #: Prefixes of grams -> how many grams.
 _GRAMS = {"kg": 1000.0, "mg": 0.001}
 

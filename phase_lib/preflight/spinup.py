@@ -195,10 +195,10 @@ def check_fields(history: HistoryFacts, fields: tuple[str, ...]) -> Iterator[Fin
 
 def check_sizes(history: HistoryFacts) -> Iterator[Finding]:
     """The history of the input run says how large its cells are, which the records and the report need."""
-    if not history.grid.sized:
+    if missing := history.grid.missing:
         yield finding(
             history.cells.path,
-            "area, landfrac: one of them is missing",
+            f"variable {' and '.join(missing)} is missing",
             expected="those that ELM writes into every history file",
             remedy="use the file as ELM wrote it",
         )

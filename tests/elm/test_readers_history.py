@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from phase_lib.base.errors import InputError
 from phase_lib.elm import history as module
 from phase_lib.elm.history import History
+from phase_lib.equilibrium.cycles import CycleHistory
 from tests.helpers.history import FILL, Entries, Grid, write_history, write_vectors, years
 from tests.helpers.restarts import DZ, raw
 
@@ -97,7 +98,7 @@ def test_the_mean_of_a_constant_is_the_constant_and_of_a_sum_the_sum(
         dtype="f8",
     )
     history = History([path])
-    np.testing.assert_allclose(history.read("D"), value, rtol=1e-12)
+    np.testing.assert_allclose(history.read("D"), value, rtol=1e-12, atol=1e-300)
     np.testing.assert_allclose(history.read("C"), history.read("A") + history.read("B"), rtol=0.0, atol=1e-12)
 
 
@@ -160,7 +161,7 @@ def test_without_the_grid_vectors_are_read_but_areas_are_refused(tmp_path: Path)
         history.read("TLAI"), [by_hand(grid, entries, values[0].astype(np.float32))], rtol=1e-12
     )
     for name in ("area", "landfrac", "land_area_m2"):
-        with pytest.raises(InputError, match="variables area, landfrac are missing"):
+        with pytest.raises(InputError, match="variable area and landfrac is missing"):
             getattr(history.grid, name)
 
 
@@ -296,8 +297,8 @@ def test_what_is_wrong_with_time_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"bad\.nc: time has calendar 'gregorian'"):
         History([good, bad])
     edit_time(bad, calendar="365_day", units="days since 1850-01-01 00:00:00")
-    with pytest.raises(InputError, match="one reference date"):
-        History([good, bad])
+    with pytest.raises(InputError, match=r"bad\.nc: time_bounds: 1849.00 years are missing"):
+        CycleHistory([good, bad], 1)
     edit_time(bad, units="months since 0001-01-01")
     with pytest.raises(InputError, match="'months since 0001-01-01'"):
         History([bad])
@@ -415,6 +416,16 @@ def test_layers_of_the_sample_sum_to_its_column_stocks(monthly: list[Path]) -> N
         np.testing.assert_allclose(DZ @ layers[:10], stock, rtol=1e-5, atol=1e-6 * stock.max(), err_msg=name)
 
 
+@pytest.mark.parametrize("units", ["gC m-2 s-1", "gC/m2/s", "g C m**-2 s^-1", "gC m⁻² s⁻¹"])
+def test_units_are_known_however_they_are_written(annual: Path, units: str) -> None:
+    spoil(annual, attributes(TLAI={"units": units}))
+    history = History([annual])
+    assert history.mean("TLAI", 1, 4, units=("gC/m^2/s",)).shape == (Grid().cells,)
+    for other in ("gC/m^2", "gC/m^2/day", "kgC/m^2/s", "gC/m^3/s", "gN/m^2/s"):
+        with pytest.raises(InputError, match="TLAI has units"):
+            history.mean("TLAI", 1, 4, units=(other,))
+
+
 def test_units_are_checked(monthly: list[Path]) -> None:
     with pytest.raises(InputError, match=r"GPP has units 'gC/m\^2/s'"):
         History(monthly[:1]).mean("GPP", 1, 2, units=("gC/m2/yr",))
@@ -455,6 +466,8 @@ def annual(tmp_path: Path) -> Path:
         ("km2", 1.0),
         ("m^2", 1.0e6),
         ("m2", 1.0e6),
+        ("square meters", 1.0e6),
+        ("kilometers^2", 1.0),
         ("steradian", 1.0 / 6371.22**2),
         ("radians^2", 1.0 / 6371.22**2),
     ],
@@ -477,6 +490,7 @@ def test_areas_are_taken_in_the_units_that_the_file_says(annual: Path, units: st
         (1.0 / 6371.22**2, "km^2", "units 'km\\^2', in which land cell 1 has 0.00493 km2"),
         (1.0, "steradian", "units 'steradian', in which land cell 1 has 8.1.e\\+12 km2"),
         (1.0e3, "km^2", "land cell 1 has 2e\\+08 km2"),
+        (0.3, "m^2", "units 'm\\^2', in which land cell 1 has 0.06 km2"),
     ],
 )
 def test_areas_that_contradict_their_units_are_refused(
@@ -507,13 +521,16 @@ def test_land_fractions_are_of_one_or_percent(annual: Path) -> None:
         spoil(annual, lambda nc, values=values: nc["landfrac"].__setitem__(..., values))
         spoil(annual, attributes(landfrac={"units": units}))
         np.testing.assert_allclose(History([annual]).grid.landfrac, 0.5)
-    for units, words in (("1", "at most 50 1; expected a fraction"), ("km2", "has units 'km2'")):
+    for units, words in (
+        ("1", "at most 50, with units '1'; expected a fraction"),
+        ("km2", "has units 'km2'"),
+    ):
         spoil(annual, attributes(landfrac={"units": units}))
         with pytest.raises(InputError, match=f"landfrac .*{words}"):
             _ = History([annual]).grid.landfrac
     spoil(annual, lambda nc: nc["landfrac"].__setitem__(..., grid.landfrac))
     spoil(annual, attributes(landfrac={"units": "%"}))
-    with pytest.raises(InputError, match=r"landfrac is at most 0\.5 %; expected percent of the cell"):
+    with pytest.raises(InputError, match=r"landfrac is at most 0\.5, with units '%'; expected percent"):
         _ = History([annual]).grid.landfrac
 
 
@@ -558,16 +575,33 @@ def test_land_that_a_mask_of_whole_numbers_lost_counts_and_is_told(annual: Path)
     spoil(annual, lambda nc: nc["landmask"].__setitem__((1, slice(None)), 0))
     history = History([annual])
     np.testing.assert_array_equal(history.read("TLAI"), whole)
-    assert history.grid.remarks == ("4 cells whose landmask is 0 count: they have data and a land fraction",)
+    told = "4 cells whose landmask is 0 or no number count: they have data and a land fraction"
+    assert history.grid.remarks == (told,)
     spoil(annual, lambda nc: nc["TLAI"].__setitem__((..., 1, slice(None)), FILL))
     history = History([annual])
     assert (len(history.grid.row), history.grid.remarks) == (grid.cells - 4, ())
 
 
+def test_rain_at_sea_makes_no_land(annual: Path) -> None:
+    """Fields of the air may have numbers everywhere, and a regridded land fraction beyond the coast."""
+    grid = Grid()
+    masked(annual, np.where(grid.land, 0.9999, 0.0), units="land flag")
+
+    def change(nc: netCDF4.Dataset) -> None:
+        nc["landfrac"][:] = np.where(grid.land, 0.5, 0.01)
+        for name in ("GPP", "NPP"):
+            nc.createVariable(name, "f8", ("time", "lat", "lon"))[:] = nc["TLAI"][:]
+        nc.createVariable("RAIN", "f8", ("time", "lat", "lon"))[:] = 1.0
+
+    found = History([spoil(annual, change)]).grid
+    np.testing.assert_array_equal(found.row, np.flatnonzero(grid.land))
+    assert found.remarks == ()
+
+
 def test_land_masks_that_cannot_be_are_refused(annual: Path) -> None:
     grid = Grid()
     percent = 100.0 * grid.land
-    with pytest.raises(InputError, match="landmask is at most 100 without units"):
+    with pytest.raises(InputError, match="landmask is at most 100, without units"):
         History([masked(annual, percent)])
     spoil(annual, attributes(landmask={"units": "%"}))
     assert len(History([annual]).grid.row) == grid.cells
@@ -624,6 +658,47 @@ def test_bounds_have_units_and_a_reference_date_of_their_own(
 
     history = History([spoil(annual, also_time)])
     np.testing.assert_allclose(history.start + history.origin, [1.0, 2.0, 3.0], rtol=1e-12)
+
+
+def test_each_file_may_count_from_a_date_of_its_own(tmp_path: Path) -> None:
+    """A tool that writes each month by itself counts from that month."""
+    grid = Grid()
+    values = np.random.default_rng(9).uniform(1.0, 5.0, (24, grid.cells))
+    paths = []
+    for month, bounds in enumerate(months(1, 2)):
+        path = write_history(tmp_path / f"{month}.nc", grid, bounds[None], {"TLAI": values[[month]]})
+
+        def from_its_start(nc: netCDF4.Dataset, month: int = month) -> None:
+            length = MONTHS[month % 12]
+            nc["time"][:], nc["time_bounds"][:] = 24.0 * length, [[0.0, 24.0 * length]]
+            nc["time"].units = f"hours since {1 + month // 12:04d}-{1 + month % 12:02d}-01 00:00:00"
+
+        paths.append(spoil(path, from_its_start))
+    history = History(paths[::-1])
+    assert history.paths == paths
+    np.testing.assert_allclose(np.stack([history.start, history.end], axis=1), months(1, 2), atol=1e-9)
+    assert history.origin == 1.0
+    expected = np.average(values[12:], axis=0, weights=MONTHS)
+    np.testing.assert_allclose(history.mean("TLAI", 2, 3), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("attribute", ["time_bnds", "time_bounds", ""])
+def test_bounds_are_found_under_the_name_of_other_tools(annual: Path, attribute: str) -> None:
+    def change(nc: netCDF4.Dataset) -> None:
+        nc.renameVariable("time_bounds", "time_bnds")
+        nc["time"].setncatts({"bounds": attribute, "calendar": "noleap "})
+
+    assert History([spoil(annual, change)]).end.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_bounds_that_do_not_hold_their_times_are_refused(annual: Path) -> None:
+    """The times were moved to another reference date, and their bounds were left behind."""
+    spoil(annual, attributes(time={"units": "days since 0003-01-01 00:00:00"}))
+    spoil(annual, lambda nc: nc["time"].__setitem__(..., 365.0 * np.arange(-1.0, 2.0)))
+    with pytest.raises(InputError, match="time_bounds reaches from 0003-01-01 to 0006-01-01, time from 0002"):
+        History([annual])
+    spoil(annual, lambda nc: nc["time"].__setitem__(..., 365.0 * np.arange(0.5, 3.0)))
+    assert History([annual]).origin == 3.0
 
 
 def test_a_first_sample_that_ends_at_the_reference_date_counts(annual: Path) -> None:
@@ -727,7 +802,7 @@ def test_a_file_that_is_there_twice_is_named(tmp_path: Path) -> None:
         History([first, second, first])
     days = np.array([[0.0, 1.0], [1.0, 2.0], [1.0, 2.0]]) / 365.0
     short = write_history(tmp_path / "d.nc", grid, days, {"TLAI": np.ones((3, grid.cells))})
-    with pytest.raises(InputError, match="two of the file hold 0001-01-02 to 0001-01-03"):
+    with pytest.raises(InputError, match="two samples of the file hold 0001-01-02 to 0001-01-03"):
         History([short])
     turned = write_history(tmp_path / "t.nc", grid, years(0, 3)[::-1], {"TLAI": np.ones((3, grid.cells))})
     with pytest.raises(InputError, match=r"t\.nc: time_bounds: its samples are not in order of time"):

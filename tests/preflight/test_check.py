@@ -918,7 +918,7 @@ def test_a_history_that_does_not_say_how_large_its_cells_are_is_found(
     spoilt: DomainFolder, found: Callable[..., str]
 ) -> None:
     hide(spoilt.history, "area")
-    assert found(spoilt).startswith(f"phase: {spoilt.history}: area, landfrac: one of them is missing")
+    assert found(spoilt).startswith(f"phase: {spoilt.history}: variable area is missing")
 
 
 # How findings are told.
