@@ -179,6 +179,21 @@ def test_noise_just_below_zero_is_taken_as_it_is(tmp_path: Path, name: str, nois
     assert reduced(files, name)[1, 0] == pytest.approx(values.mean(), rel=1e-6)
 
 
+@pytest.mark.parametrize("kind", LAYOUTS)
+def test_the_offset_of_an_instrument_throughout_a_polar_night_is_no_light(tmp_path: Path, kind: str) -> None:
+    def night(values: np.ndarray) -> None:
+        values[:50], values[300:] = -0.4, -0.4
+
+    far_north = land(LAT + 40.0, LON)
+    files = LAYOUTS[kind](tmp_path, "FSDS", night)
+    for file in files:
+        with netCDF4.Dataset(file, "r+") as nc:
+            nc.variables.get("LATIXY", nc.variables.get("lat"))[:] += 40.0
+    means = reduced(files, "FSDS", kind, far_north)
+    assert np.all(means[:, [0, 11]] == 0.0)
+    assert np.all(means[:, 2:10] > 50.0)
+
+
 @pytest.mark.parametrize("scale", [-5.34e-3, 5.34e-3])
 def test_a_packed_value_is_told_as_it_is_and_as_it_lies_on_file(tmp_path: Path, scale: float) -> None:
     files = bypass(tmp_path, "TBOT", packing=(scale, 262.5))
