@@ -259,11 +259,36 @@ def test_relative_humidity_as_a_fraction_is_refused(tmp_path: Path) -> None:
         values /= 100.0
         values[3, 3] = 1.1
 
-    line = r"1980-04\.nc: variable RH is at most 1\.1 in 1980-04 at all land cells; .*multiply it by 100"
+    line = r"1980-04\.nc: variable RH is at most 0\.7 in 1980-04 at 6 of 6 land cells.*multiply it by 100"
     with pytest.raises(InputError, match=line):
         reduced(humid(tmp_path, "RH", fraction), "QBOT")
+
+    def fraction_at_one(values: np.ndarray) -> None:
+        values[:, 3] = 1.1
+
+    line = r"RH is at most 1\.1 in 1980-04 at 1 of 6 land cells, first at land cell 4"
+    with pytest.raises(InputError, match=line):
+        reduced(humid(tmp_path, "RH", fraction_at_one), "QBOT")
     with pytest.raises(InputError, match=r"RH has units '1'; expected '%' or .*convert it: multiply by 100"):
         reduced(humid(tmp_path, "RH", fraction, units="1"), "QBOT")
+
+
+def test_a_month_of_relative_humidity_as_a_fraction_is_found_in_a_whole_record(tmp_path: Path) -> None:
+    humidity = np.full((len(LAT), 730), 70.0)
+    humidity[2, 396:424] = 0.7
+    places: dict[str, Any] = {"lat": LAT, "lon": LON, "years": (1980, 1981), "per_day": 1}
+    series = {"RH": humidity, "TBOT": given("TBOT", 2), "PSRF": given("PSRF", 2)}
+    files = [write_zone(tmp_path, name, 1, values, **places)[0] for name, values in series.items()]
+    line = r"RH is at most 0\.7 in a month of 1980 to 1981 at 1 of 6 land cells, first at land cell 3"
+    with pytest.raises(InputError, match=line):
+        reduced(files, "QBOT", "bypass", years=2)
+    assert reduced(files, "QBOT", "bypass").shape == (6, 12)
+
+
+def test_fill_in_a_sample_of_a_history_is_named(tmp_path: Path) -> None:
+    files = history(tmp_path, "TBOT", partial(put, days=33, points=2, value=1.0e36))
+    with pytest.raises(InputError, match="TBOT is fill or NaN on land cell 3 in sample 34, from 1980-02-03;"):
+        reduced(files, "TBOT", "history")
 
 
 @pytest.mark.parametrize("kind", ["datm", "bypass"])

@@ -383,7 +383,10 @@ def _combined_sums(
         for watch, block in zip(watches, looked_at, strict=True):
             watch.look(block, index[axis].start, place)
         for number, steps in _parts(edges, index[axis].start, index[axis].stop):
-            total[number][place] += values[(*(slice(None),) * axis, steps)].sum(axis=axis)
+            here = (*(slice(None),) * axis, steps)
+            total[number][place] += values[here].sum(axis=axis)
+            for watch, block in zip(watches, raw, strict=False):
+                watch.look_for_largest(block[here], number, place)
     return total
 
 
