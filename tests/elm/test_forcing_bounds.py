@@ -363,7 +363,9 @@ def test_a_year_without_rain_or_water_in_the_air_is_refused_alike_in_every_layou
          r"brings 0 mm at 5 of 6 land cells, first at land cell 1; expected 1 mm or more in a year"),
         ("FSDS", partial(times, factor=3.0), r"annual mean of 5\d\d at 6 of 6"),
         ("TBOT", partial(put, days=slice(None), points=slice(None), value=288.15),
-         r"does not change from month to month at all 6 land cells, 288\.15 at the first"),
+         r"does not change from month to month at 6 of 6 land cells, first at land cell 1, 288\.15 there"),
+        ("QBOT", partial(put, days=slice(None), points=2, value=0.008),
+         r"does not change from month to month at 1 of 6 land cells, first at land cell 3, 0\.008 there"),
     ],
 )  # fmt: skip
 def test_a_year_that_no_place_on_earth_has_is_refused(
@@ -372,6 +374,13 @@ def test_a_year_that_no_place_on_earth_has_is_refused(
     files = bypass(tmp_path, name, change)
     with pytest.raises(InputError, match=rf"variable {name} .*{line}"):
         reduced(files, name, "bypass")
+
+
+def test_a_month_without_light_is_named_with_its_file(tmp_path: Path) -> None:
+    files = datm(tmp_path, "FSDS", partial(times, factor=0.0, days=slice(90, 120)))
+    with pytest.raises(InputError, match=r"FSDS of 1980 has a monthly mean of 0 in 1980-04") as error:
+        reduced(files, "FSDS")
+    assert error.value.file == str(files[3])
 
 
 def test_the_year_that_cannot_be_is_named_among_several(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 
 from phase_lib.base.errors import InputError
@@ -77,22 +79,26 @@ class _Year:
         self.name, self.mapping = name, mapping
         self.values = values[:, 12 * number : 12 * number + 12]
         self.label = f"{first_year + number:04d}"
-        self._files = record.files_of(name, range(12 * number, 12 * number + 12))
+        self._files = [
+            record.files_of(name, range(month, month + 1)) for month in range(12 * number, 12 * number + 12)
+        ]
 
     def mean(self) -> np.ndarray:
         """Mean of the year (gridcell)."""
         return self.values @ _MONTHS_OF_YEAR
 
-    def refuse(self, what: str, *, expected: str, remedy: str) -> None:
-        """Refuses the year.
+    def refuse(self, what: str, *, expected: str, remedy: str, month: int | None = None) -> None:
+        """Refuses the year, or one of its months, counted from 0.
 
         Raises:
-            InputError: always; it names the first file of the year, the variable and the year.
+            InputError: always; it names the first file, the variable and the year.
         """
-        others = len(self._files) - 1
+        months = self._files if month is None else [self._files[month]]
+        files = list(dict.fromkeys(chain.from_iterable(months)))
+        others = len(files) - 1
         in_others = f", in this and {others} other files," if others else ""
         raise InputError(
-            self._files[0],
+            files[0],
             f"variable {self.name} of {self.label}{in_others} {what}",
             expected=expected,
             remedy=remedy,
@@ -142,6 +148,7 @@ def _check_sun(year: _Year) -> None:
             expected=f"more than {least[cell, month]:.0f} {units}, "
             f"as this month brings at latitude {lat[cell]:.1f}",
             remedy=_CHECK,
+            month=month,
         )
 
 
@@ -188,14 +195,17 @@ def _in_deserts(mapping: Mapping) -> np.ndarray:
 
 
 def _refuse_constant(year: _Year) -> None:
-    if np.any(year.values != year.values[:, :1]):
+    constant = np.all(year.values == year.values[:, :1], axis=1)
+    if year.name == "PRECTmms":
+        constant &= year.values[:, 0] != 0.0
+    if not constant.any():
         return
-    first = float(year.values[0, 0])
-    what = f"does not change from month to month at all {len(year.values)} land cells, {first:g} at the first"
-    if year.name in _MAY_BE_CONSTANT:
-        LOGGER.warning("%s of %s %s; taken as it is", year.name, year.label, what)
-    elif year.name != "PRECTmms" or first != 0.0:
+    first = float(year.values[np.argmax(constant), 0])
+    what = f"does not change from month to month {_where(constant)}, {first:g} there"
+    if year.name not in _MAY_BE_CONSTANT:
         year.refuse(what, expected="weather", remedy="check whether a constant stands for missing values")
+    if constant.all():
+        LOGGER.warning("%s of %s %s; taken as it is", year.name, year.label, what)
 
 
 def _sun_above_the_air(lat: np.ndarray) -> np.ndarray:
