@@ -221,7 +221,7 @@ class History:
         step = _samples_at_once([len(layer) for layer in layers], points, len(self.grid.row))
         for part in np.array_split(take, -(-len(take) // step)):
             values = self._on_cells(variable, piece.samples[part] if timed else None, layers, means)
-            self._refuse_holes(piece.path, variable.name, values)
+            self._refuse_holes(piece, variable.name, part, values)
             yield part, values
 
     def mean(
@@ -298,14 +298,18 @@ class History:
                 values[(slice(None), *level)] = np.divide(total, weight, out=found, where=weight > 0.0)
         return values
 
-    def _refuse_holes(self, path: Path, name: str, values: np.ndarray) -> None:
+    def _refuse_holes(self, piece: _Piece, name: str, part: np.ndarray, values: np.ndarray) -> None:
+        """Refuses fill in the topmost level of some samples of a file (n)."""
         surface = values if values.ndim == 2 else values[:, 0]
         bad = ~(np.abs(surface) < FILL_DOUBLE)
         if np.any(bad):
-            cell = int(np.argwhere(bad)[0][1])
+            row, cell = (int(first) for first in np.argwhere(bad)[0])
+            sample = part[min(row, len(part) - 1)]
+            start = date_of(piece.bounds[sample, 0] / DAYS_PER_YEAR + self.origin)
             raise InputError(
-                path,
-                f"variable {name} is fill or NaN on land cell {cell + 1}",
+                piece.path,
+                f"variable {name} is fill or NaN on land cell {cell + 1} in sample "
+                f"{int(piece.samples[sample]) + 1}, from {start}",
                 expected="numbers on all land cells",
                 remedy="check the run",
             )

@@ -18,20 +18,29 @@ from phase_lib.base.files import header_hash, write_json
 from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version
 from phase_lib.elm.calendar import MONTH_STARTS
-from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR
+from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR, FILL_THRESHOLD
 from phase_lib.elm.forcing import FORCING, INPUTS, RECIPES, MonthlyPieces, Recipe, find_recipe, open_pieces
 from phase_lib.elm.forcing.points import month_label
 from phase_lib.elm.history import History
 from phase_lib.elm.matching import SAME_CELL_KM
 from phase_lib.elm.netcdf import open_dataset
 from phase_lib.elm.restart import RestartHeader, restart_header
-from phase_lib.fusion.forcing_causes import Compared, Course, Difference, Means, Worst
+from phase_lib.fusion.forcing_causes import (
+    Compared,
+    Course,
+    Difference,
+    Means,
+    Worst,
+    forcing_label,
+)
 from phase_lib.fusion.forcing_tolerances import Allowed
 from phase_lib.fusion.gather import gather
 from phase_lib.fusion.sources import history_rows
 
 #: Months and samples may stick out of each other by this, days: ELM's first sample holds the step before.
 _SLACK_DAYS = 0.1
+#: A sample across the edge of the cycle sticks out by this at most, days.
+_LONGEST_MONTH = 31.0
 #: Values of forcing or history that are held at once, bytes; at least one interval of all cells.
 _HELD_BYTES = 1 << 27
 #: Arrays of the size of a block that are held while it is compared.
@@ -43,22 +52,29 @@ _TINY = 1.0e-300
 _DAYS: np.ndarray = np.array(DAYS_PER_MONTH, dtype=np.float64)
 
 
-def fields_seen(present: Collection[str]) -> tuple[dict[str, Recipe], dict[str, str]]:
+def fields_seen(
+    present: Collection[str], no_means: Mapping[str, tuple[Path, str]]
+) -> tuple[dict[str, Recipe], dict[str, str]]:
     """Which forcing variables a history has.
 
     Args:
         present: names of its fields.
+        no_means: fields that are no means over time -> first such file, and what they hold.
 
     Returns:
         Variable -> fields that add up to it; and for the others what is not there, in words.
     """
-    found = {name: find_recipe(name, present, step_by_step=False) for name in FORCING}
+    means = set(present) - set(no_means)
+    found = {name: find_recipe(name, means, step_by_step=False) for name in FORCING}
     there = {name: recipe for name, recipe in found.items() if recipe is not None}
-    return there, {name: _lacking(name, present) for name in FORCING if name not in there}
+    return there, {name: _lacking(name, present, no_means) for name in FORCING if name not in there}
 
 
-def _lacking(name: str, present: Collection[str]) -> str:
+def _lacking(name: str, present: Collection[str], no_means: Mapping[str, tuple[Path, str]]) -> str:
     for recipe in RECIPES[name]:
+        other = next((source for source in recipe.inputs if source in present and source in no_means), None)
+        if other is not None and recipe.combine is None:
+            return f"{other} of the history holds {no_means[other][1]}"
         some = [source for source in recipe.inputs if source in present]
         if some and recipe.combine is None:
             lost = [source for source in recipe.inputs if source not in present]
@@ -106,7 +122,10 @@ def _intervals(history: History, model_year: int, years: int) -> _Intervals:
     kept = np.flatnonzero(~across)
     low, high = np.clip(start, 0.0, edges[-1]), np.clip(end, 0.0, edges[-1])
     number = np.searchsorted(edges[kept], 0.5 * (low + high), side="right") - 1
-    number = np.where(high > low, np.minimum(number, len(kept) - 2), -1)
+    # What lasts far beyond the cycle has its mean where it is some whole cycles.
+    cycles, outside = (end - start) / edges[-1], (end - start) - (high - low)
+    within = (outside <= _LONGEST_MONTH) | (np.abs(cycles - np.rint(cycles)) * edges[-1] <= _SLACK_DAYS)
+    number = np.where((high > low) & within, np.minimum(number, len(kept) - 2), -1)
     length = np.diff(edges[kept]).astype(np.float64)
     held = np.bincount(number[number >= 0], (high - low)[number >= 0], minlength=len(length))
     covered = np.abs(held - length) <= 1.0
@@ -190,9 +209,24 @@ class _Sources:
         weights = intervals.days / intervals.days.sum() @ _weights(intervals.months, whole)
         for cells in self.blocks(len(whole)):
             values = self.pieces.months(name, intervals.model_year, whole, cells)
+            self._refuse_fill(name, values, cells)
             mean[cells] = values @ weights
             empty += np.count_nonzero(~values.reshape(len(values), -1, 12).any(axis=2), axis=0)
         return mean, empty
+
+    def _refuse_fill(self, name: str, values: np.ndarray, cells: slice) -> None:
+        """Refuses monthly means of the cycle on some cells (n, month) that are fill or NaN."""
+        bad = ~(np.abs(values) < FILL_THRESHOLD)
+        if np.any(bad):
+            row, month = (int(first) for first in np.argwhere(bad)[0])
+            when = forcing_label(self.pieces, self.intervals.model_year, month)
+            raise InputError(
+                self.pieces.on_file(name)[0].group().filepath(),
+                f"variable {name} is {values[row, month]:g} in {when} of land cell "
+                f"{(cells.start or 0) + row + 1}",
+                expected="monthly means in every land cell",
+                remedy="reduce the forcing again",
+            )
 
 
 def _weights(months: Sequence[range], span: range) -> np.ndarray:
@@ -231,12 +265,12 @@ def compare_forcing(
     with open_dataset(restart) as dataset:
         header = restart_header(restart, dataset)
     there = History(history)
-    recipes, lacking = fields_seen(there.variables)
+    recipes, lacking = fields_seen(there.variables, there.no_means)
     with open_pieces(forcing) as pieces:
         sources = _sources(header, there, pieces)
         if len(sources.intervals) == 0:
             years = f"{header.year - pieces.years:04d} to {header.year - 1:04d}"
-            lacking |= dict.fromkeys(recipes, f"the history covers no month of the model years {years}")
+            lacking |= dict.fromkeys(recipes, f"no mean of the history lies within the model years {years}")
             recipes = {}
         compared = _compare(sources, recipes)
         found = [difference for each in compared if (difference := each.difference()) is not None]

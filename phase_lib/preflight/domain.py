@@ -178,7 +178,9 @@ class _DomainCheck:
         forcing = None
         if files.forcing is not None:
             forcing = attempt(self.findings, partial(read_forcing, files, land))
-        seen, unseen = fields_seen(frozenset() if history is None else history.fields)
+        seen, unseen = fields_seen(
+            *(frozenset(), {}) if history is None else (history.fields, history.no_means)
+        )
         reference = self._other_restart(files.reference_restart, check_reference)
         reference_ad = self._other_restart(files.reference_ad_restart, check_reference_ad)
         reference_history = self._history(files.reference_history, reference, LABEL_FIELDS)

@@ -179,6 +179,21 @@ def test_noise_just_below_zero_is_taken_as_it_is(tmp_path: Path, name: str, nois
     assert reduced(files, name)[1, 0] == pytest.approx(values.mean(), rel=1e-6)
 
 
+@pytest.mark.parametrize("kind", LAYOUTS)
+def test_the_offset_of_an_instrument_throughout_a_polar_night_is_no_light(tmp_path: Path, kind: str) -> None:
+    def night(values: np.ndarray) -> None:
+        values[:50], values[300:] = -0.4, -0.4
+
+    far_north = land(LAT + 40.0, LON)
+    files = LAYOUTS[kind](tmp_path, "FSDS", night)
+    for file in files:
+        with netCDF4.Dataset(file, "r+") as nc:
+            nc.variables.get("LATIXY", nc.variables.get("lat"))[:] += 40.0
+    means = reduced(files, "FSDS", kind, far_north)
+    assert np.all(means[:, [0, 11]] == 0.0)
+    assert np.all(means[:, 2:10] > 50.0)
+
+
 @pytest.mark.parametrize("scale", [-5.34e-3, 5.34e-3])
 def test_a_packed_value_is_told_as_it_is_and_as_it_lies_on_file(tmp_path: Path, scale: float) -> None:
     files = bypass(tmp_path, "TBOT", packing=(scale, 262.5))
@@ -244,11 +259,36 @@ def test_relative_humidity_as_a_fraction_is_refused(tmp_path: Path) -> None:
         values /= 100.0
         values[3, 3] = 1.1
 
-    line = r"1980-04\.nc: variable RH is at most 1\.1 in 1980-04 at all land cells; .*multiply it by 100"
+    line = r"1980-04\.nc: variable RH is at most 0\.7 in 1980-04 at 6 of 6 land cells.*multiply it by 100"
     with pytest.raises(InputError, match=line):
         reduced(humid(tmp_path, "RH", fraction), "QBOT")
+
+    def fraction_at_one(values: np.ndarray) -> None:
+        values[:, 3] = 1.1
+
+    line = r"RH is at most 1\.1 in 1980-04 at 1 of 6 land cells, first at land cell 4"
+    with pytest.raises(InputError, match=line):
+        reduced(humid(tmp_path, "RH", fraction_at_one), "QBOT")
     with pytest.raises(InputError, match=r"RH has units '1'; expected '%' or .*convert it: multiply by 100"):
         reduced(humid(tmp_path, "RH", fraction, units="1"), "QBOT")
+
+
+def test_a_month_of_relative_humidity_as_a_fraction_is_found_in_a_whole_record(tmp_path: Path) -> None:
+    humidity = np.full((len(LAT), 730), 70.0)
+    humidity[2, 396:424] = 0.7
+    places: dict[str, Any] = {"lat": LAT, "lon": LON, "years": (1980, 1981), "per_day": 1}
+    series = {"RH": humidity, "TBOT": given("TBOT", 2), "PSRF": given("PSRF", 2)}
+    files = [write_zone(tmp_path, name, 1, values, **places)[0] for name, values in series.items()]
+    line = r"RH is at most 0\.7 in a month of 1980 to 1981 at 1 of 6 land cells, first at land cell 3"
+    with pytest.raises(InputError, match=line):
+        reduced(files, "QBOT", "bypass", years=2)
+    assert reduced(files, "QBOT", "bypass").shape == (6, 12)
+
+
+def test_fill_in_a_sample_of_a_history_is_named(tmp_path: Path) -> None:
+    files = history(tmp_path, "TBOT", partial(put, days=33, points=2, value=1.0e36))
+    with pytest.raises(InputError, match="TBOT is fill or NaN on land cell 3 in sample 34, from 1980-02-03;"):
+        reduced(files, "TBOT", "history")
 
 
 @pytest.mark.parametrize("kind", ["datm", "bypass"])
@@ -316,9 +356,16 @@ def test_a_year_without_rain_or_water_in_the_air_is_refused_alike_in_every_layou
         ("FSDS", partial(times, factor=0.0), r"annual mean of 0 at 6 of 6.* at latitude 40\.0"),
         ("FSDS", partial(times, factor=0.0864, points=2),
          r"annual mean of 15\.\d at 1 of 6 land cells, first at land cell 3; expected 49 to 37\d W/m\^2"),
+        ("FSDS", partial(times, factor=0.01, days=slice(90, 120), points=4),
+         r"monthly mean of 1\.\d+ in 1980-04 at 1 of 6 land cells, first at land cell 5; expected more than "
+         r"20 W/m\^2, as this month brings at latitude 41\.0"),
+        ("PRECTmms", partial(times, factor=0.0, points=slice(0, 5)),
+         r"brings 0 mm at 5 of 6 land cells, first at land cell 1; expected 1 mm or more in a year"),
         ("FSDS", partial(times, factor=3.0), r"annual mean of 5\d\d at 6 of 6"),
         ("TBOT", partial(put, days=slice(None), points=slice(None), value=288.15),
-         r"does not change from month to month at all 6 land cells, 288\.15 at the first"),
+         r"does not change from month to month at 6 of 6 land cells, first at land cell 1, 288\.15 there"),
+        ("QBOT", partial(put, days=slice(None), points=2, value=0.008),
+         r"does not change from month to month at 1 of 6 land cells, first at land cell 3, 0\.008 there"),
     ],
 )  # fmt: skip
 def test_a_year_that_no_place_on_earth_has_is_refused(
@@ -327,6 +374,13 @@ def test_a_year_that_no_place_on_earth_has_is_refused(
     files = bypass(tmp_path, name, change)
     with pytest.raises(InputError, match=rf"variable {name} .*{line}"):
         reduced(files, name, "bypass")
+
+
+def test_a_month_without_light_is_named_with_its_file(tmp_path: Path) -> None:
+    files = datm(tmp_path, "FSDS", partial(times, factor=0.0, days=slice(90, 120)))
+    with pytest.raises(InputError, match=r"FSDS of 1980 has a monthly mean of 0 in 1980-04") as error:
+        reduced(files, "FSDS")
+    assert error.value.file == str(files[3])
 
 
 def test_the_year_that_cannot_be_is_named_among_several(tmp_path: Path) -> None:
@@ -341,8 +395,10 @@ def test_the_year_that_cannot_be_is_named_among_several(tmp_path: Path) -> None:
 def test_a_desert_beside_others_or_by_itself_may_be_without_rain(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    files = bypass(tmp_path, "PRECTmms", partial(times, factor=0.0, points=slice(0, 5)))
-    assert np.count_nonzero(reduced(files, "PRECTmms", "bypass").sum(axis=1)) == 1
+    sahel: dict[str, Any] = {"lat": np.linspace(5.0, 20.0, 6), "lon": np.full(6, 358.0)}
+    files = bypass(tmp_path, "PRECTmms", partial(times, factor=0.0, points=slice(4, 6)), **sahel)
+    wet = reduced(files, "PRECTmms", "bypass", land(**sahel)).sum(axis=1) > 0.0
+    assert wet.tolist() == [True, True, True, True, False, False]
     atacama: dict[str, Any] = {"lat": LAT - 63.5, "lon": np.full(6, 290.5)}
     files = bypass(tmp_path, "PRECTmms", partial(times, factor=0.0), **atacama)
     with caplog.at_level("WARNING"):
@@ -353,7 +409,7 @@ def test_a_desert_beside_others_or_by_itself_may_be_without_rain(
 def test_polar_night_dry_cold_and_constant_pressure_are_weather(tmp_path: Path) -> None:
     def night(values: np.ndarray) -> None:
         values *= 0.7
-        values[:60], values[300:] = 0.0, 0.0
+        values[80:270] = 0.0
 
     def cold(values: np.ndarray) -> None:
         values[:] = np.linspace(2e-6, 2e-4, 365)[:, None]

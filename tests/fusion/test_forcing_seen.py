@@ -67,7 +67,7 @@ def as_the_model_saw(values: Values) -> Values:
 
 def samples(series: np.ndarray, tape: str) -> tuple[np.ndarray, np.ndarray]:
     """Means (samples, cells) of a tape, and their bounds in days since the start of the series."""
-    months = np.tile(LENGTHS, series.shape[1] // len(LENGTHS))
+    months = np.tile(np.array(DAYS, dtype=np.float64), series.shape[1] // 12)
     edges = np.concatenate([[0.0], np.cumsum(months)])
     step = {"monthly": 1, "annual": 12, "cycle": series.shape[1]}[tape]
     parts = [slice(first, first + step) for first in range(0, series.shape[1], step)]
@@ -243,8 +243,36 @@ def test_a_field_of_the_history_in_other_units_is_refused_as_such(case: Case) ->
         case.compare(history=history)
 
 
+def test_snapshots_and_maxima_of_a_field_are_not_compared_and_told(case: Case) -> None:
+    history = case.history("annual")
+    with netCDF4.Dataset(history[0], "r+") as nc:
+        nc["TBOT"].cell_methods, nc["SNOW"].cell_methods = "time: maximum", "time: instantaneous"
+        nc["TBOT"][:] += 9.0
+    told = case.compare(history=history)
+    assert told["not_compared"] == {
+        "PRECTmms": "SNOW of the history holds snapshots (cell_methods 'time: instantaneous')",
+        "TBOT": "TBOT of the history holds maxima (cell_methods 'time: maximum')",
+    }
+    assert list(told["variables"]) == ["FLDS", "PSRF", "FSDS", "QBOT"]
+
+
+@pytest.mark.parametrize("more", [2, YEARS])
+def test_a_mean_over_several_cycles_is_compared_where_they_are_whole(case: Case, more: int) -> None:
+    # Years before the cycle of the restart, from its last one backwards.
+    before = {name: series[:, -12 * more :] for name, series in case.seen.items()}
+    case.seen = {name: np.concatenate([before[name], series], axis=1) for name, series in case.seen.items()}
+    case.year += more
+    case.options["align_year"] = ALIGN + more
+    told = case.compare("cycle")
+    assert bool(told["variables"]) == (more == YEARS)
+    if more != YEARS:
+        assert set(told["not_compared"].values()) == {
+            "no mean of the history lies within the model years 0003 to 0006"
+        }
+
+
 def test_fields_are_found_by_the_names_of_elm() -> None:
-    there, lacking = fields_seen({"TBOT", "RH", "PBOT", "RAIN", "SNOW"})
+    there, lacking = fields_seen({"TBOT", "RH", "PBOT", "RAIN", "SNOW"}, {})
     assert {name: str(recipe) for name, recipe in there.items()} == {
         "PSRF": "PBOT",
         "PRECTmms": "RAIN + SNOW",
@@ -388,6 +416,12 @@ def test_the_line_names_cell_place_values_file_and_the_other_variables(case: Cas
     assert f"is {humid:.6g} kg/kg, but {100.0 * humid:.6g} in QBOT of the history (cycle.nc)" in line
     assert "PRECTmms differs too" in line
     assert "about 1/100 in each of 1 cells (relative humidity" in line
+
+
+@pytest.mark.parametrize("fill", [np.nan, 1.0e36])
+def test_a_hole_in_the_pieces_is_named(case: Case, fill: float) -> None:
+    case.forcing["FLDS"][4, 16] = fill
+    assert f"variable FLDS is {fill:g} in 1981-05 of land cell 5; expected" in case.refusal("cycle")
 
 
 def test_a_shift_says_nothing_where_the_history_is_one_mean(case: Case) -> None:

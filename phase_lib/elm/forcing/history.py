@@ -66,9 +66,7 @@ class _YearTask:
             cells = np.arange(len(self.point))
             used = Used(paths.count(path), self.point, cells, lambda step: days[first + step])
             known = INPUTS[name]
-            watches[name, str(path)] = Watch(
-                name, str(path), known.step, known.units[0], used, space, axis=0, exceeds=known.exceeds
-            )
+            watches[name, str(path)] = Watch(name, str(path), known.step, known.units[0], used, space, axis=0)
         whole = tuple(slice(0, size) for size in space)
         watches[name, str(path)].look(values, int(samples[0]) - first, whole)
 

@@ -137,7 +137,7 @@ def map_cells(record: Record, domain: Domain, limit_km: float) -> Mapping:
         record.lon[points],
         file=record.files[0],
         limit_km=limit_km,
-        what="forcing points with data",
+        what=f"forcing points with data{record.blank and f' (elsewhere {record.blank})'}",
     )
     point = points[index]
     return Mapping(point, distance, record.lat[point], record.lon[point])

@@ -383,7 +383,10 @@ def _combined_sums(
         for watch, block in zip(watches, looked_at, strict=True):
             watch.look(block, index[axis].start, place)
         for number, steps in _parts(edges, index[axis].start, index[axis].stop):
-            total[number][place] += values[(*(slice(None),) * axis, steps)].sum(axis=axis)
+            here = (*(slice(None),) * axis, steps)
+            total[number][place] += values[here].sum(axis=axis)
+            for watch, block in zip(watches, raw, strict=False):
+                watch.look_for_largest(block[here], number, place)
     return total
 
 
@@ -487,15 +490,16 @@ def _first_step(variable: StepVariable, ranges: Index) -> np.ndarray:
 
 def _plausible(variable: StepVariable, raw: np.ndarray) -> np.ndarray:
     """Where values on file could be means of a month."""
-    low, high = INPUTS[variable.name].month
-    low -= _slack(variable.scale if variable.packed else 0.0, high)
+    known = INPUTS[variable.name]
+    low = _least(known.month, known.step, variable.scale if variable.packed else 0.0)
     values = variable.decode(raw)
-    return np.asarray((values >= low) & (values <= high))
+    return np.asarray((values >= low) & (values <= known.month[1]))
 
 
-def _slack(quantum: float, high: float) -> float:
-    """How far below its least value a value may lie by packing or rounding."""
-    return max(abs(quantum), 1.0e-6 * high)
+def _least(month: tuple[float, float], step: tuple[float, float], quantum: float) -> float:
+    """The least mean: packing and rounding lower it, and the offset of instruments that of 0, as in steps."""
+    least = month[0] - max(abs(quantum), 1.0e-6 * month[1])
+    return min(least, step[0]) if month[0] == 0.0 else least
 
 
 def check_means(
@@ -507,7 +511,7 @@ def check_means(
     cells: np.ndarray,
     watches: Sequence[Watch],
 ) -> np.ndarray:
-    """Means as float32; a zero that packing or rounding put just below zero is zero again, as ELM takes it.
+    """Means as float32; what packing, rounding or instruments put just below zero is zero, as ELM takes it.
 
     Args:
         name: forcing variable.
@@ -525,7 +529,7 @@ def check_means(
     if not whole:
         _refuse_steps(watches)
     low, high = PLAUSIBLE[name]
-    bad = ~((means >= low - _slack(quantum, high)) & (means <= high))
+    bad = ~((means >= _least(PLAUSIBLE[name], STEP[name], quantum)) & (means <= high))
     if np.any(bad):
         worst = int(np.flatnonzero(bad)[0])
         value = float(means[worst])

@@ -139,7 +139,7 @@ class Input(NamedTuple):
         units: accepted spellings.
         month: plausible range of a monthly mean.
         step: range of a single step.
-        exceeds: what some step at some cell exceeds in every month; None where a month may do without.
+        exceeds: what some step at every cell exceeds in every month; None where a month may do without.
     """
 
     units: tuple[str, ...]

@@ -60,7 +60,7 @@ class Watch:
         scale, offset: from values on file to those units.
         packed: whether values on file are integers, so that they are a scale apart.
         declared: values on file that stand for a missing one by the file's own word.
-        exceeds: what one of the values has to exceed; None where they need not.
+        exceeds: what one of the values of each point and month has to exceed; None where they need not.
     """
 
     def __init__(
@@ -88,9 +88,8 @@ class Watch:
         slack = abs(scale) if packed else 1.0e-6 * max(map(abs, bounds))
         edges = ((edge - offset) / scale for edge in (bounds[0] - slack, bounds[1] + slack))
         self._low, self._high = sorted(edges)
-        # The largest of a block is that of the cells only where no other points are in it.
-        self._whole_blocks = exceeds is None
-        self._largest = -np.inf
+        self._whole_blocks = True
+        self._largest: dict[int, np.ndarray] = {}
         self._outside, self._missing = 0, 0
         self._first_outside: _Step | None = None
         self._first_missing: _Step | None = None
@@ -111,9 +110,6 @@ class Watch:
         if not taken.any():
             return
         least, most = raw.min(axis=self._axis)[taken], raw.max(axis=self._axis)[taken]
-        if self._exceeds is not None:
-            ends = np.array([np.fmin.reduce(least), np.fmax.reduce(most)], dtype=np.float64)
-            self._largest = max(self._largest, float(np.max(ends * self._scale + self._offset)))
         if self._within(least.min(), most.max()):
             # Fill or constants over the ocean: whole blocks tell nothing here.
             self._whole_blocks = False
@@ -127,6 +123,20 @@ class Watch:
         self._missing += int(np.count_nonzero(missing))
         self._first_outside = self._first(self._first_outside, values, outside, step, points)
         self._first_missing = self._first(self._first_missing, values, missing, step, points)
+
+    def look_for_largest(self, raw: np.ndarray, month: int, place: Index) -> None:
+        """Looks at the steps of a block that lie in one month, where one has to be large.
+
+        Args:
+            raw: values as they are on file.
+            month: its number among those that are read.
+            place: as for `look`.
+        """
+        if self._exceeds is None or raw.size == 0:
+            return
+        known = self._largest.setdefault(month, np.full(self._taken.shape, -np.inf))
+        ends = np.stack([raw.min(axis=self._axis), raw.max(axis=self._axis)]).astype(np.float64)
+        known[place] = np.fmax(known[place], np.fmax(*(ends * self._scale + self._offset)))
 
     def _within(self, least: np.generic, most: np.generic) -> bool:
         """False for NaN too."""
@@ -183,18 +193,24 @@ class Watch:
         )
 
     def refuse_small(self, when: str) -> None:
-        """Refuses values none of which is as large as one has to be.
+        """Refuses points none of whose values is as large as one has to be.
 
         Raises:
             InputError: so it is.
         """
-        if self._exceeds is not None and not self._largest > self._exceeds:
-            raise InputError(
-                self.path,
-                f"variable {self.name} is at most {self._largest:.3g} in {when} at all land cells",
-                expected=f"{self.units}, more than {self._exceeds:g} at some step",
-                remedy="multiply it by 100 if it is a fraction",
-            )
+        for known in self._largest.values():
+            largest = known.reshape(-1)
+            small = np.flatnonzero(self._taken.reshape(-1) & ~(largest > self._exceeds))
+            if len(small):
+                cell, point = self._used.first_cell(small)
+                count = np.count_nonzero(np.isin(self._used.point, small))
+                raise InputError(
+                    self.path,
+                    f"variable {self.name} is at most {largest[point]:.3g} in {when} at {count} of "
+                    f"{len(self._used.cells)} land cells, first at land cell {cell + 1}",
+                    expected=f"{self.units}, more than {self._exceeds:g} at some step",
+                    remedy="multiply it by 100 if it is a fraction",
+                )
 
     def _described(self, step: _Step) -> str:
         value = f"{step.raw * self._scale + self._offset:g}"
