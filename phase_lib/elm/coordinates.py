@@ -16,8 +16,10 @@ from phase_lib.elm.units import factor_named, factor_of
 
 #: Cells closer than this in latitude and longitude are one cell twice, degrees (0.1 m).
 _SAME_DEGREES = 1.0e-6
-#: No land cell is as small as this in km2 nor as large in steradian.
-_LEAST_AREA_KM2 = 0.1
+#: No cell is as small as this in km2 (100 m by 100 m) nor as large in steradian.
+_LEAST_AREA_KM2 = 0.01
+#: Numbers that are said to be m2 but come to less are rather km2: those of 3 by 3 degrees have 1e5.
+_LEAST_FROM_M2 = 0.1
 #: No cell of a model's grid is as large: a box of ten by fifteen degrees has 1.9e6 km2.
 _MOST_AREA_KM2 = 5.0e6
 #: What coarse grids make of the Earth's land where whole cells of the coast count.
@@ -100,7 +102,7 @@ def to_km2(path: str | Path, variable: Any) -> Callable[[np.ndarray], np.ndarray
     factor = factor_of(path, variable, SQUARE_KM)
     if factor == 1.0:
         return partial(_km2_or_steradian, str(path), str(variable.name))
-    return partial(scaled, factor)
+    return partial(_in_km2, str(path), str(variable.name), str(variable.units), factor)
 
 
 def labelled_km2(path: str | Path, name: str, area: np.ndarray, units: str) -> np.ndarray:
@@ -115,17 +117,31 @@ def labelled_km2(path: str | Path, name: str, area: np.ndarray, units: str) -> n
         InputError: no or other units than those of areas, or in these a cell is smaller or larger than land
             cells are.
     """
-    km2 = scaled(factor_named(path, name, units, SQUARE_KM), area)
-    bad = ~((km2 >= _LEAST_AREA_KM2) & (km2 <= _MOST_AREA_KM2))
+    factor = factor_named(path, name, units, SQUARE_KM)
+    km2 = _in_km2(str(path), name, units, factor, area)
+    bad = ~((km2 >= (_LEAST_AREA_KM2 if factor == 1.0 else 0.0)) & (km2 <= _MOST_AREA_KM2))
     if np.any(bad):
-        cell = int(np.argmax(bad))
-        raise InputError(
-            path,
-            f"variable {name} has units {units!r}, in which land cell {cell + 1} has {km2[cell]:.3g} km2",
-            expected=f"{_LEAST_AREA_KM2:g} to {_MOST_AREA_KM2:g} km2",
-            remedy="say in its attribute units what its numbers are: km^2, m^2 or steradian",
-        )
+        raise _other_area(path, name, units, km2, bad)
     return km2
+
+
+def _in_km2(path: str, name: str, units: str, factor: float, area: np.ndarray) -> np.ndarray:
+    """Areas in km2; what is said to be m2 must not be so small that it is rather km2."""
+    km2 = scaled(factor, area)
+    bad = (km2 > 0.0) & (km2 < _LEAST_FROM_M2)
+    if factor < 1.0 and np.any(bad):
+        raise _other_area(path, name, units, km2, bad)
+    return km2
+
+
+def _other_area(path: str | Path, name: str, units: str, km2: np.ndarray, bad: np.ndarray) -> InputError:
+    cell = int(np.argmax(bad))
+    return InputError(
+        path,
+        f"variable {name} has units {units!r}, in which cell {cell + 1} has {km2[cell]:.3g} km2",
+        expected=f"{_LEAST_FROM_M2:g} to {_MOST_AREA_KM2:g} km2",
+        remedy="say in its attribute units what its numbers are: km^2, m^2 or steradian",
+    )
 
 
 def scaled(factor: float, values: np.ndarray) -> np.ndarray:
@@ -149,7 +165,7 @@ def _tell_steradian(path: str, name: str) -> None:
 
 
 def check_land_area(path: str | Path, names: tuple[str, str], area: np.ndarray, share: np.ndarray) -> float:
-    """Refuses cells that are too small, too large or more than land.
+    """Refuses cells that are too large or more than land.
 
     Args:
         path: file, for the message.
@@ -161,14 +177,13 @@ def check_land_area(path: str | Path, names: tuple[str, str], area: np.ndarray, 
         Land area of the cells, km2, for `refuse_more_land`.
 
     Raises:
-        InputError: a cell is smaller or larger than any grid has, or more than all of it is land.
+        InputError: a cell is larger than any grid has, or more than all of it is land.
     """
-    range_km2 = f"{_LEAST_AREA_KM2:g} to {_MOST_AREA_KM2:g} km2"
-    for name, values, least, most, expected, remedy in (
-        (names[0], area, _LEAST_AREA_KM2, _MOST_AREA_KM2, range_km2, "say in its units what it holds"),
-        (names[1], share, 0.0, 1.0 + 1.0e-3, "0 to 1", "give fractions, or percentages with units '%'"),
+    for name, values, most, expected, remedy in (
+        (names[0], area, _MOST_AREA_KM2, f"at most {_MOST_AREA_KM2:g} km2", "say in its units what it holds"),
+        (names[1], share, 1.0 + 1.0e-3, "0 to 1", "give fractions, or percentages with units '%'"),
     ):
-        wrong = ((values > most) & (values < FILL_THRESHOLD)) | ((values > 0.0) & (values < least))
+        wrong = (values > most) & (values < FILL_THRESHOLD)
         if np.any(wrong):
             first = int(np.argmax(wrong))
             unit = " km2" if name == names[0] else ""

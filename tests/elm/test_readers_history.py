@@ -486,11 +486,11 @@ def test_areas_are_taken_in_the_units_that_the_file_says(annual: Path, units: st
     [
         (1.0, "", "area has no attribute units"),
         (1.0, "ha", "area has units 'ha'"),
-        (1.0e6, "km^2", "units 'km\\^2', in which land cell 1 has 2e\\+11 km2"),
-        (1.0 / 6371.22**2, "km^2", "units 'km\\^2', in which land cell 1 has 0.00493 km2"),
-        (1.0, "steradian", "units 'steradian', in which land cell 1 has 8.1.e\\+12 km2"),
-        (1.0e3, "km^2", "land cell 1 has 2e\\+08 km2"),
-        (0.3, "m^2", "units 'm\\^2', in which land cell 1 has 0.06 km2"),
+        (1.0e6, "km^2", "units 'km\\^2', in which cell 1 has 2e\\+11 km2"),
+        (1.0 / 6371.22**2, "km^2", "units 'km\\^2', in which cell 1 has 0.00493 km2"),
+        (1.0, "steradian", "units 'steradian', in which cell 1 has 8.1.e\\+12 km2"),
+        (1.0e3, "km^2", "in which cell 1 has 2e\\+08 km2"),
+        (0.3, "m^2", "units 'm\\^2', in which cell 1 has 0.06 km2"),
     ],
 )
 def test_areas_that_contradict_their_units_are_refused(

@@ -314,7 +314,7 @@ def test_areas_in_m2_that_say_km2_and_shares_in_percent_are_refused(tmp_path: Pa
     world = make_world(tmp_path)
     every = np.arange(3)
     for name, values, words in (
-        ("AREA", np.full(3, 1.6e7), r"AREA is 1.6e\+07 km2 in cell 1; expected 0.1 to 5e\+06 km2"),
+        ("AREA", np.full(3, 1.6e7), r"AREA is 1.6e\+07 km2 in cell 1; expected at most 5e\+06 km2"),
         ("LANDFRAC_PFT", np.full(3, 100.0), "LANDFRAC_PFT is 100 in cell 1; expected 0 to 1"),
     ):
         right = raw(world.surface, name)
@@ -497,8 +497,8 @@ def test_areas_in_m2_and_shares_in_percent_are_read_by_their_units(tmp_path: Pat
         ({"frac": np.full(12, 70.0)}, "variable frac is 70 in cell 1; expected 0 to 1"),
         ({"frac_units": "%"}, "variable frac is at most 0.7, with units '%'; expected percent of the cell"),
         ({"units": "km^2", "area": np.full(12, 1.6e7)}, "variable area is 1.6e.07 km2 in cell 1"),
-        ({"units": "m^2", "area": np.full(12, 1.2e4)}, "variable area is 0.012 km2 in cell 1; expected 0.1"),
-        ({"units": "m^2"}, "variable area is 2e-10 km2 in cell 1; expected 0.1 to 5e.06 km2"),
+        ({"units": "m^2", "area": np.full(12, 1.2e4)}, "'m.2', in which cell 1 has 0.012 km2; expected 0.1"),
+        ({"units": "m^2"}, "'m.2', in which cell 1 has 2e-10 km2; expected 0.1 to 5e.06 km2"),
     ],
 )
 def test_areas_and_shares_that_cannot_be_are_refused(

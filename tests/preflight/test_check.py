@@ -637,7 +637,7 @@ def test_a_reference_of_snapshots_is_found(spoilt: DomainFolder, check: Check, t
         ("GPP", "gC/m^2/yr", "variable GPP has units 'gC/m^2/yr'"),
         ("NPP", "", "variable NPP has no attribute units"),
         ("area", "", "variable area has no attribute units"),
-        ("area", "steradian", "variable area has units 'steradian', in which land cell 1 has"),
+        ("area", "steradian", "variable area has units 'steradian', in which cell 1 has"),
     ],
 )
 def test_units_that_a_history_lacks_or_contradicts_are_found(
