@@ -43,8 +43,8 @@ _FACTORS: dict[str, dict[float, str]] = {
     "FLDS": {3600.0: "J/m2 in an hour taken for W/m2", 10800.0: "J/m2 in 3 hours taken for W/m2"},
     "TBOT": {},
 }
-#: A factor is one of these where it comes as close.
-_NEAR_FACTOR = 0.02
+#: A factor is one of these where it comes as close, with forcing points at the cells and away from them.
+_NEAR_FACTOR, _NEAR_FACTOR_AWAY = 0.02, 0.15
 _CELSIUS = 273.15
 #: Variables that may be 0 for months, but not for a year.
 _MAY_BE_ZERO = ("FSDS", "PRECTmms")
@@ -399,9 +399,8 @@ class Compared:
         factor = _factor(means, off)
         if factor is None:
             return ""
-        known = [
-            why for value, why in _FACTORS[self.name].items() if abs(factor / value - 1.0) < _NEAR_FACTOR
-        ]
+        near = _NEAR_FACTOR if self.allowed.at_point.all() else _NEAR_FACTOR_AWAY
+        known = [why for value, why in _FACTORS[self.name].items() if abs(factor / value - 1.0) < near]
         if not known and len(off) < _FEWEST_CELLS:
             return ""
         about = f"{factor:.4g}" if factor > 0.5 else f"1/{1.0 / factor:.4g}"

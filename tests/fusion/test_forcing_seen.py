@@ -489,6 +489,7 @@ def test_cells_away_from_their_forcing_points_may_differ_by_mountains(case: Case
     ("tape", "change", "cause"),
     [
         ("cycle", scaled("PRECTmms", 1e-3), "unit factor, about 1/"),
+        ("cycle", scaled("PSRF", 1e-2), "(hPa taken for Pa?)"),
         ("cycle", scaled("QBOT", 0.0), "zeros in the forcing"),
         ("cycle", months("FSDS", YEAR, 0.0), "first 1981-01"),
         ("cycle", added("TBOT", -9.0), "TBOT"),
