@@ -167,7 +167,7 @@ _MORTALITY_FACTOR = click.option(
     "--mortality-factor",
     type=_Number(1.0),
     help="Factor on dead wood mortality in the AD run: its `spinup_mortality_factor`. Without it and "
-    "--lnd-in 10 is taken, if the wood of the restart does not contradict it.",
+    "--lnd-in 10 is taken, if the wood of the restart shows it.",
 )
 _LND_IN = click.option(
     "--lnd-in",

@@ -44,7 +44,10 @@ _APART = 1.5
 #: Dead : live wood that is more times what a factor leaves in equilibrium, or that many times less than it
 #: leaves after the years of the run, contradicts the factor. Wood that grows slowly may have less.
 _MORE, _LESS = 2.5, math.sqrt(10.0)
+#: Factors whose dead : live wood differs less do not show in it.
+_TOLD_APART = 2.0
 _PATCH_ROWS = 1 << 17
+_GIVE = "give it with --mortality-factor, or that lnd_in with --lnd-in"
 
 
 def normal_dead_live(parameters: Parameters) -> np.ndarray:
@@ -100,6 +103,16 @@ class WoodEvidence:
         more = self.share > _MORE / factor
         less = self.patches >= _FEWEST and self.share < self._expected(factor) / _LESS
         return more or less
+
+    def supports(self, factor: float) -> bool:
+        """True if the wood shows this factor by itself, or there is none that a factor could matter to."""
+        if not (self.patches or self.trees):
+            return True
+        if self.by_height is not None:
+            return not self.contradicts(factor)
+        # Young wood is the same under any factor.
+        told_apart = self._expected(1.0) > _TOLD_APART * self._expected(factor)
+        return told_apart and self.likely == factor
 
     @property
     def told(self) -> str:
@@ -213,7 +226,7 @@ def settle_factor(path: str | Path, told: float | None, wood: WoodEvidence) -> t
         The factor, and in words what it rests on.
 
     Raises:
-        InputError: the wood contradicts it.
+        InputError: the wood contradicts it, or nobody said it and the wood does not show it.
     """
     factor = USUAL_FACTOR if told is None else told
     said = "assumed" if told is None else "given"
@@ -222,7 +235,14 @@ def settle_factor(path: str | Path, told: float | None, wood: WoodEvidence) -> t
             path,
             f"spinup_mortality_factor is {said} as {factor:g}, but the wood is of another run: {wood.told}",
             expected="that of the AD run that wrote it, as its lnd_in says; ELM's default is 1",
-            remedy="give it with --mortality-factor, or that lnd_in with --lnd-in",
+            remedy=_GIVE,
+        )
+    if told is None and not wood.supports(factor):
+        raise InputError(
+            path,
+            f"spinup_mortality_factor is not given, and the wood does not show it: {wood.told}",
+            expected="that of the AD run that wrote it, as its lnd_in says; ELM's default is 1",
+            remedy=_GIVE,
         )
     return factor, f"{said}; {wood.told}"
 

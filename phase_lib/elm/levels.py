@@ -22,6 +22,9 @@ _NUMBERS = (*PLAIN_NUMBERS, "index", "level", "levels", "layer", "layers")
 _DEPTH_M, _DEPTH_SHARE = 6.0e-4, 0.01
 #: Dimensions of soil layers; their coordinates may lie along a dimension of another name.
 SOIL_LEVELS = ("levdecomp", "levgrnd", "levsoi", "levdcmp")
+#: Other names that tools give the coordinate of soil layers, and that of PFTs.
+_OTHER_LEVELS = ("depth", "soil_depth", "z", "zsoi", "ZSOI", "lev", "level", "layer", "soil_layer")
+_OTHER_PFTS = ("pft", "pfts", "ivt", "itypveg", "pftname", "pft_name")
 
 
 def order_of_layers(path: str | Path, dataset: netCDF4.Dataset, dimension: str) -> np.ndarray | None:
@@ -39,7 +42,7 @@ def order_of_layers(path: str | Path, dataset: netCDF4.Dataset, dimension: str) 
     Raises:
         InputError: the coordinate names other layers than ELM's first ones, or one of them twice.
     """
-    name = _coordinate(dataset, dimension, (dimension, *SOIL_LEVELS))
+    name = _coordinate(dataset, dimension, (dimension, *SOIL_LEVELS, *_OTHER_LEVELS))
     if name is None:
         return None
     variable = get_variable(path, dataset, name)
@@ -69,7 +72,7 @@ def order_of_pfts(path: str | Path, dataset: netCDF4.Dataset, dimension: str) ->
     Raises:
         InputError: the coordinate names other PFTs, or one of them twice.
     """
-    name = _coordinate(dataset, dimension, (dimension,))
+    name = _coordinate(dataset, dimension, (dimension, *_OTHER_PFTS))
     if name is None:
         return None
     variable = dataset.variables[name]

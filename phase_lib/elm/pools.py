@@ -281,7 +281,7 @@ _KEPT = re.compile(
     re.VERBOSE,
 )
 #: Names like those of pools: an element at the end, or before a stage; or layers.
-_LIKE_A_POOL = re.compile(r"[a-z]\w*?(([a-z0-9][cnp]|pool)(_storage|_xfer|_deficit)?(_c?1[34])?|\w_vr)")
+_LIKE_A_POOL = re.compile(r"[a-z]\w*?(([a-z0-9][cnp]|pool)(_storage|_xfer|_deficit)?(_?c?1[34])?|\w_vr)")
 #: What ELM names so and is none: rates, fluxes, sums over a year, heights, indices.
 _NO_POOL = re.compile(
     r"""(fpi|fpi_p|som_adv_coef|som_diffus_coef|pot_f_nit|f_nit|\w+_transport)_vr|fp[gi]_p|lfc|htop|fsun

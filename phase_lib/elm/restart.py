@@ -106,7 +106,9 @@ def refuse_other_models(path: str | Path, dataset: netCDF4.Dataset) -> None:
         InputError: in one line that says what it is.
     """
     names = dataset.variables.keys()
-    if "cohort" in dataset.dimensions or any(name.startswith("fates_") for name in names):
+    if "cohort" in dataset.dimensions or any(
+        name.startswith("fates_") for name in (*names, *dataset.dimensions)
+    ):
         raise InputError(
             path,
             "is a restart of FATES (dimension cohort, variables fates_*): its plants are cohorts, not pools "

@@ -157,8 +157,11 @@ def check_shares(path: Path, lat: np.ndarray, lon: np.ndarray, used: np.ndarray,
     with open_dataset(path) as dataset:
         landunits = _Sums(path, [name for name in LANDUNITS if name in dataset.variables], _ROUNDING)
         plants = _Sums(path, ["PCT_NAT_PFT"], _PLANTS_ROUNDING, strict=not compared)
-        texture = _Sums(path, ["PCT_SAND", "PCT_CLAY"], _TEXTURE_ROUNDING, levels=True)
-    names = list(dict.fromkeys((*LAND, *landunits.names, *plants.names, *texture.names)))
+        soils = [
+            _Sums(path, list(names), _TEXTURE_ROUNDING, levels=True)
+            for names in (("PCT_SAND", "PCT_CLAY"), ("PCT_SAND",), ("PCT_CLAY",))
+        ]
+    names = list(dict.fromkeys((*LAND, *landunits.names, *plants.names, *soils[0].names)))
     land = 0.0
     with open_fields(path, names, lat, lon) as fields:
         for cells in _parts(np.arange(len(lat))):
@@ -166,12 +169,14 @@ def check_shares(path: Path, lat: np.ndarray, lon: np.ndarray, used: np.ndarray,
             landunits.add(fields, cells)
             grown = cells[used[cells] & (fields.read("PCT_NATVEG", cells) > 0.0)]
             plants.add(fields, grown)
-            texture.add(fields, grown)
+            for texture in soils:
+                texture.add(fields, grown)
     refuse_more_land(path, LAND, land)
     places = partial(_place, lat, lon)
     landunits.refuse(places)
     plants.refuse(places, whole=True)
-    texture.refuse(places)
+    for texture in soils:
+        texture.refuse(places)
     return land
 
 

@@ -256,7 +256,7 @@ def fuse(
         targets: pools to predict.
         output_dir: the dataset's directory.
         mortality_factor: `spinup_mortality_factor` of the AD run; None where nobody said it: then the usual
-            one is taken, if the wood of the restart does not contradict it.
+            one is taken, if the wood of the restart shows it.
         history_years: years of history that GPP, NPP, AR and HR are averaged over: one forcing cycle.
         part: which share of the cells; all of them if None.
 

@@ -934,7 +934,7 @@ def inject(
         settings: bounds.
         ood: what flagged cells get.
         mortality_factor: `spinup_mortality_factor` of the AD run that wrote the restart; None where nobody
-            said it: then the usual one is taken, if the wood of the restart does not contradict it.
+            said it: then the usual one is taken, if the wood of the restart shows it.
         report: sidecar JSON to write, or None.
         dry_run: reckon everything, write no restart; the audit needs a file and is left out.
         seconds: gets the time of each phase, for a benchmark.

@@ -54,7 +54,7 @@ _SIGNED = frozenset({"xsmrpool"})
 #: Carbon of the soil, of which there is less the deeper one digs.
 _SOIL_CARBON = tuple(name for name in LAYER_NAMES if name.endswith("c_vr"))
 _LEAF_AREA_UNITS = {plain(units) for units in LEAF_AREA}
-#: Prefixes of grams -> how many grams.
+#: Other masses than grams -> how many grams.
 _GRAMS = {"kg": 1000.0, "mg": 0.001}
 
 
@@ -202,7 +202,9 @@ class Predictions:
         found = units_of(self.path, variable, expected)
         wanted = _LEAF_AREA_UNITS if name == "tlai" else {plain(expected)}
         if plain(found) not in wanted:
-            grams = next((g for prefix, g in _GRAMS.items() if plain(found).startswith(prefix)), None)
+            other_masses = {plain(mass + expected[1:]): by for mass, by in _GRAMS.items()}
+            # Mg, a million grams, is not mg.
+            grams = None if found.startswith("M") else other_masses.get(plain(found))
             raise InputError(
                 self.path,
                 f"variable {variable.name} has units {found!r}",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from phase_lib.elm.constants import EARTH_RADIUS_KM, NATPFT, PFT_WEIGHT_TOLERANCE
+from phase_lib.elm.constants import EARTH_RADIUS_KM, FILL_THRESHOLD, NATPFT, PFT_WEIGHT_TOLERANCE
 from phase_lib.elm.domain import Domain
 from phase_lib.elm.matching import SAME_CELL_KM, nearest, unit_vectors
 from phase_lib.elm.netcdf import get_variable, open_dataset
@@ -17,8 +17,8 @@ from phase_lib.elm.pools import ORGANS, POOL_VARIABLES, SOIL_POOLS
 from phase_lib.elm.soil_grid import NLEVGRND
 from phase_lib.elm.spinup import SURFACE_P
 from phase_lib.elm.subgrid import compare_cover
-from phase_lib.elm.surface import count_land, open_fields, read_surface
-from phase_lib.elm.surface_content import check_phosphorus
+from phase_lib.elm.surface import LAND, count_land, open_fields, read_surface
+from phase_lib.elm.surface_content import check_phosphorus, refuse_fractions
 from phase_lib.fusion.schema import REQUIRED
 from phase_lib.fusion.sources import require_static
 from phase_lib.preflight.facts import Cells, Restart, SurfaceFacts
@@ -26,6 +26,8 @@ from phase_lib.preflight.findings import Finding, finding
 
 #: Of a soil-order file: these divide or bound, the others may be zero.
 _POSITIVE = ("smax", "ks_sorption")
+#: With more natural vegetation than this (%) in the restart, a surface file with 1 at most holds fractions.
+_MORE_THAN_FRACTIONS = 2.0
 
 
 def check_same_cells(first: Cells, other: Cells) -> Iterator[Finding]:
@@ -117,19 +119,33 @@ def check_cover(restart: Restart, surface: Path) -> Iterator[Finding]:
 
 
 def check_ground(restart: Restart, surface: Path) -> Iterator[Finding]:
-    """Natural vegetation in the restart stands on ground that the surface file gives it."""
+    """Natural vegetation in the restart stands on ground that the surface file gives it, in percent."""
     grid = restart.grid
     percent = read_surface(surface, ["PCT_NATVEG"], grid.lat, grid.lon)["PCT_NATVEG"]
-    none = (grid.soil_fraction > 0.0) & (percent == 0.0)
+    grown = grid.soil_fraction > 0.0
+    none = grown & ~((percent > 0.0) & (percent < FILL_THRESHOLD))
     if none.any():
         first = int(np.argmax(none))
         yield finding(
             surface,
-            f"PCT_NATVEG is 0 in {np.count_nonzero(none)} cells that have natural vegetation in "
-            f"{restart.path}, first cell {first + 1} with {100.0 * grid.soil_fraction[first]:.3g} %",
+            f"PCT_NATVEG is {percent[first]:g} in {np.count_nonzero(none)} cells that have natural "
+            f"vegetation in {restart.path}, first cell {first + 1} with "
+            f"{100.0 * grid.soil_fraction[first]:.3g} %",
             expected="the natural vegetation of the run",
             remedy="use the surface file of the run",
         )
+    elif 100.0 * np.max(grid.soil_fraction, initial=0.0) > _MORE_THAN_FRACTIONS:
+        refuse_fractions(surface, ["PCT_NATVEG"], float(np.max(percent[grown])))
+
+
+def check_areas(surface: Path, cells: Cells) -> None:
+    """Every cell has a land area, as injection wants it for its account.
+
+    Raises:
+        InputError: one has not.
+    """
+    with open_fields(surface, LAND, cells.lat, cells.lon) as fields:
+        fields.land_area(np.arange(len(cells)))
 
 
 def check_maps(surface: Path, cells: Cells, soil: np.ndarray, *, complete: bool) -> None:

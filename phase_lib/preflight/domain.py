@@ -17,6 +17,7 @@ from phase_lib.elm.domain import Domain, read_domain
 from phase_lib.elm.surface_content import check_shares
 from phase_lib.fusion.forcing_seen import fields_seen
 from phase_lib.preflight.cells import (
+    check_areas,
     check_cover,
     check_ground,
     check_layers,
@@ -239,6 +240,8 @@ class _DomainCheck:
         if restart is not None:
             self._take(check_ground(restart, path))
             self._take(check_cover(restart, path))
+        if self.files.target:
+            attempt(self.findings, partial(check_areas, path, cells))
         complete = self.files.target and in_ad
         attempt(self.findings, partial(check_maps, path, cells, soil, complete=complete))
         if soil_params is not None:

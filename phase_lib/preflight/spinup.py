@@ -107,6 +107,14 @@ def _check_header(restart: RestartSummary) -> Iterator[Finding]:
             expected=f"{CASCADE_CTC}, the CTC cascade",
             remedy="use a run with the CTC cascade (compsets ELM%CNPRDCTCBC)",
         )
+    if restart.start_year is not None and restart.start_year > restart.year:
+        yield finding(
+            restart.file,
+            f"timemgr_rst_start_ymd is of year {restart.start_year}, after the date of the restart, "
+            f"{restart.date}",
+            expected="the year in which its run began: how its AD run treated scalaravg_col follows from it",
+            remedy="use the restart as ELM wrote it",
+        )
     if not restart.date.endswith("-01-01"):
         yield finding(
             restart.file,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +91,19 @@ def test_a_restart_without_wood_is_judged_by_nothing_and_that_is_said(tmp_path: 
         10.0,
         "assumed; too little wood, or too few parameters, to judge it by",
     )
+
+
+def test_the_usual_factor_is_not_assumed_where_the_wood_does_not_show_it(tmp_path: Path) -> None:
+    world = make_world(tmp_path, cells=8, year=2)
+    scale_dead_wood(world.restart, 0.2)
+    young = wood_of(world.restart, world.params)
+    few = replace(young, patches=0, share=math.nan, trees=2)
+    for wood in (young, few):
+        with pytest.raises(
+            InputError, match=r"is not given, and the wood does not show it: .*--mortality-factor"
+        ):
+            settle_factor(world.restart, None, wood)
+        assert [settle_factor(world.restart, told, wood)[0] for told in (1.0, 10.0)] == [1.0, 10.0]
 
 
 def test_a_restart_in_normal_mode_needs_no_factor(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_layers_that_no_rule_knows_are_noted_with_the_first_place_that_holds_som
     assert "looks like a pool" in note.line()
 
 
-@pytest.mark.parametrize("name", ["rhizomec", "fruitn_storage", "nscpool", "barkc_14"])
+@pytest.mark.parametrize("name", ["rhizomec", "fruitn_storage", "nscpool", "barkc_14", "deadstemc13"])
 def test_plant_pools_that_no_rule_knows_are_noted_even_where_they_are_empty(
     tmp_path: Path, name: str
 ) -> None:

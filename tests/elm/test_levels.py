@@ -93,6 +93,13 @@ def test_layers_may_be_named_by_a_coordinate_of_the_history() -> None:
     assert layers_of(OTHER, "m", name="something") is None
 
 
+@pytest.mark.parametrize("name", ["depth", "z", "layer"])
+def test_layers_may_be_named_by_what_other_tools_call_their_coordinate(name: str) -> None:
+    np.testing.assert_array_equal(layers_of(NODES[::-1], "m", name=name), np.arange(10)[::-1])
+    with pytest.raises(InputError, match=rf"coordinate {name} does not name ELM's soil layers"):
+        layers_of(OTHER, "m", name=name)
+
+
 def test_the_levels_of_a_real_history_are_in_order(elm_sample: Path) -> None:
     path = next((elm_sample / "history").glob("*.h1.*.nc"))
     with netCDF4.Dataset(path) as d:
@@ -101,13 +108,13 @@ def test_the_levels_of_a_real_history_are_in_order(elm_sample: Path) -> None:
     np.testing.assert_allclose(raw(path, "levsoi"), NODES, rtol=1e-4)
 
 
-def pfts_of(values: np.ndarray) -> np.ndarray | None:
+def pfts_of(values: np.ndarray, name: str = "natpft") -> np.ndarray | None:
     with netCDF4.Dataset("memory", "w", diskless=True) as d:
         d.createDimension("natpft", len(values))
         if values.dtype.kind == "U":
-            d.createVariable("natpft", str, ("natpft",))[:] = values.astype(object)
+            d.createVariable(name, str, ("natpft",))[:] = values.astype(object)
         else:
-            d.createVariable("natpft", values.dtype, ("natpft",))[:] = values
+            d.createVariable(name, values.dtype, ("natpft",))[:] = values
         return order_of_pfts("f.nc", d, "natpft")
 
 
@@ -116,6 +123,7 @@ def test_pfts_are_found_by_number_and_by_name() -> None:
     assert pfts_of(np.arange(15.0)) is None
     order = np.random.default_rng(3).permutation(17)
     np.testing.assert_array_equal(order[pfts_of(order)], np.arange(17))
+    np.testing.assert_array_equal(order[pfts_of(order, "pft")], np.arange(17))
     names = ["Not vegetated", "needleleaf evergreen temperate tree", "needleleaf_evergreen_boreal_tree"]
     names += ["needleleaf_deciduous_boreal_tree", "broadleaf_evergreen_tropical_tree"]
     np.testing.assert_array_equal(pfts_of(np.array(names[::-1])), [4, 3, 2, 1, 0])

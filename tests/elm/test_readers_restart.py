@@ -288,12 +288,12 @@ def readers(world: World) -> list[Callable[[], object]]:
     ]
 
 
-@pytest.mark.parametrize("sign", ["cohort", "fates_PatchAreaList"])
+@pytest.mark.parametrize("sign", ["cohort", "fates_levscls", "fates_PatchAreaList"])
 def test_a_fates_restart_is_refused_as_what_it_is(tmp_path: Path, sign: str) -> None:
     world = make_world(tmp_path)
     with netCDF4.Dataset(world.restart, "r+") as d:
-        if sign == "cohort":
-            d.createDimension("cohort", 4500)
+        if sign in ("cohort", "fates_levscls"):
+            d.createDimension(sign, 4500)
         else:
             d.createVariable(sign, "f8", ("column",))[:] = 0.0
     for read in readers(world):

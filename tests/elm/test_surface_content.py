@@ -181,6 +181,37 @@ def test_soil_of_the_restart_on_ground_that_the_surface_file_lacks_is_refused_by
     assert "first cell 7 with 100 %" in line
 
 
+@pytest.mark.parametrize("name", ["PCT_SAND", "PCT_CLAY"])
+def test_one_texture_in_fractions_beside_another_in_percent_is_refused(surface: Path, name: str) -> None:
+    times(name, 0.01)(surface)
+    with pytest.raises(InputError, match=f"{name}, summed, is at most 0.* in all cells: these are fractions"):
+        shares(surface)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (times("PCT_NATVEG", 0.01), "PCT_NATVEG, summed, is at most 1 in all cells: these are fractions"),
+        (put("PCT_NATVEG", 6, np.nan), "PCT_NATVEG is nan in 1 cells that have natural vegetation in "),
+        (put("PCT_NATVEG", 6, 1.0e36), "PCT_NATVEG is 1e+36 in 1 cells that have natural vegetation in "),
+        (put("AREA", 6, np.nan), "variable AREA is nan in cell 7; expected 0 or more"),
+    ],
+)
+def test_ground_and_areas_that_cannot_be_those_of_the_restart_are_refused(
+    surface: Path,
+    elm_sample: Path,
+    capsys: pytest.CaptureFixture[str],
+    spoil: Callable[[Path], None],
+    words: str,
+) -> None:
+    spoil(surface)
+    with pytest.raises(SystemExit) as caught:
+        main(["check", "--restart", str(elm_sample / RESTART), "--surface", str(surface)])
+    assert caught.value.code == 3
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("phase: "))
+    assert line.startswith(f"phase: {surface}: {words}")
+
+
 def test_cover_in_fractions_is_refused_by_the_audit_in_its_own_name(
     surface: Path, elm_sample: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -761,8 +761,11 @@ def test_predictions_in_other_amounts_are_refused_with_what_to_do(case: Case) ->
     for units, factor in (("kgC m-3", "1000"), ("mgC/m^3", "0.001")):
         write_predictions(case, predicted(case), units={"soil3c_vr": units})
         refuse(case, f"soil3c_vr has units '{units}'", "'gC/m^3'", f"convert it: multiply it by {factor}")
-    write_predictions(case, predicted(case), units={"soil3c_vr": "gC/m^2"})
-    refuse(case, "soil3c_vr has units 'gC/m^2'", "'gC/m^3'")
+    for units in ("gC/m^2", "kgC/m^2", "mgC/cm^3", "MgC/m^3"):
+        write_predictions(case, predicted(case), units={"soil3c_vr": units})
+        refuse(case, f"soil3c_vr has units '{units}'; expected 'gC/m^3'; convert it")
+        with pytest.raises(InputError, match=r"convert it$"):
+            case.run()
 
 
 # -- coordinates of layers and PFTs -----------------------------------------------------------------------

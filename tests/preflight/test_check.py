@@ -1073,6 +1073,14 @@ def test_the_year_in_which_ad_began_is_said_with_what_its_averaged_scalar_allows
     assert said in check("--restart", world.restart).out
 
 
+def test_a_run_that_began_after_its_restart_is_found(check: Check, tmp_path: Path) -> None:
+    world = make_restart(tmp_path, year=21)
+    began(world.restart, 1850)
+    line = check("--restart", world.restart).only()
+    assert f"{world.restart}: timemgr_rst_start_ymd is of year 1850, after the date" in line
+    assert "0021-01-01" in line
+
+
 def test_slow_pools_that_nothing_decomposed_are_found(check: Check, tmp_path: Path) -> None:
     # A cold start after the years of averaging: rates are divided by fill.
     world = make_restart(tmp_path, year=1870, scalaravg=1.0e36)
