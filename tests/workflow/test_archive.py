@@ -85,7 +85,9 @@ def test_a_file_whose_name_is_a_wildcard_to_snakemake_is_refused_in_one_line(
         "land_model": {"backend": "archive"},
         "training": {"domains": ["world"]},
         "target": {"domain": "world"},
-        "domains": {"world": {**names, **histories, "forcing": forcing}},
+        "domains": {
+            "world": {**names, **histories, "spinup_mortality_factor": 10.0, "forcing": forcing},
+        },
     }
     config = tmp_path / "archive.yaml"
     config.write_text(yaml.safe_dump(content), encoding="utf-8")
