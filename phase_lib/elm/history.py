@@ -137,7 +137,7 @@ class History:
             first, second = sorted(order[int(np.argmax(shared)) :][:2])
             begin, end = self.start[[first, second]].max(), self.end[[first, second]].min()
             dates = " to ".join(date_of(edge + self.origin) for edge in (begin, end))
-            whose, remedy = f" those of {paths[first]}: both hold {dates}", "give each file of one tape once"
+            whose, remedy = f" those of {paths[first]}: both hold {dates}", "give each file once, of one tape"
             if paths[first] == paths[second]:
                 if self.paths.count(paths[second]) > 1:
                     whose = ": the file is given twice"

@@ -812,7 +812,7 @@ def fusion() -> Iterator[object]:
         ),
         (
             "history of other years",
-            values(HISTORY, "time_bounds", lambda v: v + 3650.0),
+            also(*(values(HISTORY, name, lambda v: v + 3650.0) for name in ("time", "time_bounds"))),
             HISTORY,
             "the history covers 0.00 years of 0019 to 0020",
             "expected all 2",
