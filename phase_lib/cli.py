@@ -276,12 +276,15 @@ def forcing(
 
 @phase.command("compare-forcing")
 @click.option("--restart", type=FILE, required=True, help="Restart at the end of the cycle to compare.")
-@click.option("--history", required=True, multiple=True, help="History that covers it; names or patterns.")
+@click.option(
+    "--history", required=True, multiple=True, metavar="FILE...", help="History of it: files, or patterns."
+)
 @click.option(
     "--forcing",
     required=True,
     multiple=True,
-    help="Monthly means made by `phase forcing`; names or patterns.",
+    metavar="FILE...",
+    help="Monthly means made by `phase forcing`: files, or patterns.",
 )
 @click.option("--accept", is_flag=True, help="Record a difference and go on.")
 @click.option("--output", type=OUTPUT, required=True, help="JSON of what was compared.")

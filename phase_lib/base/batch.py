@@ -369,7 +369,7 @@ def _remove(lock: Path, gone: Holder) -> None:
 
 
 def _cancel(*jobs: str) -> None:
-    """Tells SLURM to end jobs and gives it time; a controller that is away is told by the next call."""
+    """Cancels jobs and waits a moment. If the controller does not answer, the next call tries again."""
     subprocess.run(["scancel", *jobs], check=False)
     time.sleep(_PAUSE)
 

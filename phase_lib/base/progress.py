@@ -11,7 +11,7 @@ from pathlib import Path
 from phase_lib.base.files import refused_as_input
 
 LOGGER = logging.getLogger("phase")
-# Before it is configured nothing is told: Python would print errors a second time.
+# Before it is configured nothing is logged: Python would print errors a second time.
 LOGGER.addHandler(logging.NullHandler())
 
 

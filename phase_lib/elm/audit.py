@@ -533,7 +533,7 @@ class _Audit:
         """Reports fill, NaN, values beyond all measure and negative ones.
 
         Returns:
-            The values, 0 where they cannot be reckoned with, and where they can; True for all of them.
+            The values, with 0 for those that are not usable; and a mask of the usable ones, or True for all.
         """
         if self._sound_at_a_glance(name, values):
             return values, np.True_
@@ -583,7 +583,7 @@ class _Audit:
                 self.add("error", name, f"has dimensions {self.dataset[name].dimensions}", str(wanted))
         for name in (*_USUAL_TOTALS, "totvegc"):
             if name not in self.dataset.variables:
-                self.add("note", name, "total is missing; ELM reckons it from the pools")
+                self.add("note", name, "total is missing; ELM computes it from the pools")
         if self.header.decomp_cascade_state not in (None, CASCADE_CTC):
             self.add("error", "decomp_cascade_state", "is not that of the CTC cascade", f"{CASCADE_CTC}")
         if self.header.spinup_state is None:
@@ -838,7 +838,7 @@ class _Audit:
         self._check_mineral_p(labile_seen, surface)
 
     def _sound_layers(self, name: str, rows: Block) -> tuple[np.ndarray, np.ndarray | np.bool_]:
-        """The active layers of a variable and where they can be reckoned with, as `sound`."""
+        """The active layers of a variable, and where they are usable, as `sound`."""
         values = self.read(name, rows)
         active, below = values[:, :NLEVDECOMP], values[:, NLEVDECOMP:]
         if np.any(below):
@@ -986,7 +986,7 @@ class _Audit:
         self.add_where(
             "note",
             name,
-            "is not the sum of its pools; ELM reckons it again",
+            "is not the sum of its pools; ELM computes it again",
             stale,
             rows,
             level,
@@ -1191,7 +1191,7 @@ class _Audit:
                 "error",
                 "deadstemc",
                 f"is not of a run with spinup_mortality_factor {factor:g}",
-                f"what lnd_in of the AD run says: {wood.told}",
+                f"what lnd_in of the AD run says: {wood.description}",
             )
 
     def _already_normal(self) -> None:

@@ -333,7 +333,7 @@ class Blocks:
         return int(soil) > int(np.count_nonzero(has_soil))
 
     def _refuse_shared_topounits(self) -> None:
-        """Refuses several soil columns in one topounit, or in one cell where topounits are not told."""
+        """Refuses several soil columns in one topounit, or in one cell where the file has no topounits."""
         columns = self.columns(slice(0, self.ncolumns))
         unit, name = columns.cell, "cell"
         if "cols1d_topounit_index" in self._rows:
@@ -371,7 +371,7 @@ class Blocks:
         Args:
             has_soil: cells that have a soil column (gridcell).
         """
-        # A soil column is told by its cell unless topounits divide cells.
+        # Its cell identifies a soil column unless topounits divide cells.
         soil = self.columns(slice(0, self.ncolumns)).soil if self.divided else has_soil
         total, bits, known = np.zeros(len(soil)), np.zeros(len(soil)), 0
         for block in self.of_patches(INDEX_ROWS, covered=False):

@@ -25,7 +25,7 @@ class Clock:
     """What the numbers of a time variable mean.
 
     Attributes:
-        reference: reference date, days since 0001-01-01.
+        reference: reference date, days since 0001-01-01, or since another origin.
         per_day: numbers in a day: 24 where they are hours.
     """
 
@@ -41,19 +41,23 @@ class Clock:
         return date_of(1.0 + (self.reference + float(day)) / DAYS_PER_YEAR)
 
 
-def read_clock(path: str | Path, name: str, units: str) -> Clock:
-    """The clock of a variable of the noleap calendar, read from its attribute `units`.
+def read_clock(
+    path: str | Path, name: str, units: str, calendar: str = "noleap", origin: tuple[int, int] = (1, 1)
+) -> Clock:
+    """The clock of a variable, read from its attribute `units`.
 
     Args:
         path, name: file and variable, for the message.
         units: "days since 0001-01-01 00:00:00", or hours, minutes or seconds, with any spelling of the date.
+        calendar: of the variable, as cftime calls it.
+        origin: year and month from whose start the reference date is counted.
 
     Raises:
         InputError: they are no units of time since a date.
     """
     try:
         first, second = (
-            float(cftime.date2num(cftime.datetime(1, 1, day, calendar="noleap"), units, "noleap"))
+            float(cftime.date2num(cftime.datetime(*origin, day, calendar=calendar), units, calendar))
             for day in (1, 2)
         )
     except (ValueError, OverflowError) as error:

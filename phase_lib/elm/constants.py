@@ -66,13 +66,6 @@ EARTH_RADIUS_KM = 6371.22
 EARTH_LAND_KM2 = 1.49e8
 GRAMS_PER_PETAGRAM = 1.0e15
 
-#: Spellings of the units of coordinates.
-_DEGREES = ("degrees", "degree")
-LATITUDE_UNITS = (
-    *("degrees_north", "degrees north", "degree_north", "degrees_N", "degree_N", "degreesN", "degreeN"),
-    *_DEGREES,
-)
-LONGITUDE_UNITS = (
-    *("degrees_east", "degrees east", "degree_east", "degrees_E", "degree_E", "degreesE", "degreeE"),
-    *_DEGREES,
-)
+#: Units of coordinates.
+LATITUDE_UNITS = ("degrees_north", "degree_north", "degrees_N", "degree_N", "degrees", "degree")
+LONGITUDE_UNITS = ("degrees_east", "degree_east", "degrees_E", "degree_E", "degrees", "degree")

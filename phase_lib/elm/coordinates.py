@@ -12,7 +12,7 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.base.progress import LOGGER
 from phase_lib.elm.constants import EARTH_LAND_KM2, EARTH_RADIUS_KM, FILL_THRESHOLD
-from phase_lib.elm.units import factor_named, factor_of
+from phase_lib.elm.units import factor_of, units_of
 
 #: Cells closer than this in latitude and longitude are one cell twice, degrees (0.1 m).
 _SAME_DEGREES = 1.0e-6
@@ -99,7 +99,7 @@ def to_km2(path: str | Path, variable: Any) -> Callable[[np.ndarray], np.ndarray
     Raises:
         InputError: it has no units, or others than km2, m2 and steradian.
     """
-    factor = factor_of(path, variable, SQUARE_KM)
+    factor = factor_of(path, str(variable.name), units_of(variable), SQUARE_KM)
     if factor == 1.0:
         return partial(_km2_or_steradian, str(path), str(variable.name))
     return partial(_in_km2, str(path), str(variable.name), str(variable.units), factor)
@@ -117,7 +117,7 @@ def labelled_km2(path: str | Path, name: str, area: np.ndarray, units: str) -> n
         InputError: no or other units than those of areas, or in these a cell is smaller or larger than land
             cells are.
     """
-    factor = factor_named(path, name, units, SQUARE_KM)
+    factor = factor_of(path, name, units, SQUARE_KM)
     km2 = _in_km2(str(path), name, units, factor, area)
     bad = ~((km2 >= (_LEAST_AREA_KM2 if factor == 1.0 else 0.0)) & (km2 <= _MOST_AREA_KM2))
     if np.any(bad):

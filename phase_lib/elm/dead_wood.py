@@ -2,8 +2,8 @@
 
 No variable holds the factor, but two things follow from it:
 
-- canopy height: in AD, ELM reckons `htop` from dead stem carbon times the factor, so that height and carbon
-  of a tree give it to a few digits;
+- canopy height: in AD, ELM computes `htop` from dead stem carbon times the factor, so height and carbon of a
+  tree give the factor to a few digits;
 - dead : live wood: live wood dies at the normal rate and feeds dead wood, which dies faster by the factor, so
   that dead wood comes to its normal equilibrium divided by the factor, from below after a cold start.
 
@@ -31,7 +31,7 @@ from phase_lib.elm.pools import DEAD_WOOD, POOL_LIMIT
 from phase_lib.elm.restart import RestartHeader, restart_header
 from phase_lib.elm.tallies import Logarithms
 
-#: What many protocols set; assumed where nothing is told, and only where the wood agrees.
+#: What many protocols set. It is assumed where no factor is given, and only if the wood shows it.
 USUAL_FACTOR = 10.0
 #: Live wood, or dead stems beside their height (gC m-2), from which a patch is judged.
 _WOOD = 1.0
@@ -115,8 +115,8 @@ class WoodEvidence:
         return told_apart and self.likely == factor
 
     @property
-    def told(self) -> str:
-        """What the wood says, in words."""
+    def description(self) -> str:
+        """What the wood shows, in words."""
         if self.likely is None:
             return "too little wood, or too few parameters, to judge it by"
         found = []
@@ -214,37 +214,38 @@ def read_wood(path: str | Path, parameters: Parameters) -> WoodEvidence | None:
         return tally.evidence(header)
 
 
-def settle_factor(path: str | Path, told: float | None, wood: WoodEvidence) -> tuple[float, str]:
+def settle_factor(path: str | Path, given: float | None, wood: WoodEvidence) -> tuple[float, str]:
     """The factor that takes the dead wood of an AD restart to normal mode.
 
     Args:
         path: the restart.
-        told: `spinup_mortality_factor` of its run; None where nobody said it, and the usual one is assumed.
+        given: `spinup_mortality_factor` of its run; None to assume the usual one.
         wood: what its wood says.
 
     Returns:
         The factor, and in words what it rests on.
 
     Raises:
-        InputError: the wood contradicts it, or nobody said it and the wood does not show it.
+        InputError: the wood contradicts it, or none is given and the wood does not show one.
     """
-    factor = USUAL_FACTOR if told is None else told
-    said = "assumed" if told is None else "given"
+    factor = USUAL_FACTOR if given is None else given
+    source = "assumed" if given is None else "given"
     if wood.contradicts(factor):
         raise InputError(
             path,
-            f"spinup_mortality_factor is {said} as {factor:g}, but the wood is of another run: {wood.told}",
+            f"spinup_mortality_factor is {source} as {factor:g}, but the wood is of another run: "
+            f"{wood.description}",
             expected="that of the AD run that wrote it, as its lnd_in says; ELM's default is 1",
             remedy=_GIVE,
         )
-    if told is None and not wood.supports(factor):
+    if given is None and not wood.supports(factor):
         raise InputError(
             path,
-            f"spinup_mortality_factor is not given, and the wood does not show it: {wood.told}",
+            f"spinup_mortality_factor is not given, and the wood does not show it: {wood.description}",
             expected="that of the AD run that wrote it, as its lnd_in says; ELM's default is 1",
             remedy=_GIVE,
         )
-    return factor, f"{said}; {wood.told}"
+    return factor, f"{source}; {wood.description}"
 
 
 def told_factor(given: float | None, settings: AdSettings | None, restart: str | Path) -> float | None:

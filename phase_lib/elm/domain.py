@@ -12,7 +12,7 @@ from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import EARTH_RADIUS_KM, FILL_THRESHOLD, LATITUDE_UNITS, LONGITUDE_UNITS
 from phase_lib.elm.coordinates import check_coordinates, check_land_area, refuse_more_land, scaled, to_km2
 from phase_lib.elm.netcdf import get_variable, open_dataset
-from phase_lib.elm.units import FRACTIONS, factor_of
+from phase_lib.elm.units import FRACTIONS, factor_of, units_of
 
 _UNITS = {"xc": LONGITUDE_UNITS, "yc": LATITUDE_UNITS}
 #: Dimensions of a grid; a list may have lost one of them, and a single point both.
@@ -63,7 +63,7 @@ def read_domain(path: str | Path) -> Domain:
             for name in ("xc", "yc", "mask", "frac", "area")
         }
         km2 = to_km2(path, variables["area"])
-        share = factor_of(path, variables["frac"], FRACTIONS)
+        share = factor_of(path, "frac", units_of(variables["frac"]), FRACTIONS)
         fields = {name: np.asarray(variable[...]).reshape(-1) for name, variable in variables.items()}
         shape = (
             dataset.dimensions["nj"].size if "nj" in dims else 1,

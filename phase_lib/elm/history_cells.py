@@ -1,7 +1,7 @@
 """The land cells of a history file: where they lie and how large they are.
 
 ELM marks them with `landmask` 1. A tool that takes a history to another grid leaves fractions there, and
-a cell counts as soon as it has data and a land fraction; which cells do not is told.
+a cell counts as soon as it has data and a land fraction. The log names how many cells are left out, and why.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import FILL_DOUBLE, FILL_INT, LATITUDE_UNITS, LONGITUDE_UNITS
 from phase_lib.elm.coordinates import check_coordinates, labelled_km2, refuse_more_land
 from phase_lib.elm.netcdf import get_variable, is_fill
-from phase_lib.elm.units import FRACTIONS, factor_named, plain
+from phase_lib.elm.units import FRACTIONS, are_among, factor_of, units_of
 
 #: What says how large the cells are.
 _SIZES = ("area", "landfrac")
@@ -27,8 +27,6 @@ _AS_WRITTEN = "use the history as ELM wrote it"
 _SAME_DEGREES = 1.0e-3
 #: Fractions may exceed 1 by this: sums of a regridder's float32 weights.
 _ROUNDING = 1.0e-3
-#: Units of a land mask that matter; others say that it is a flag.
-_SHARES = frozenset(map(plain, FRACTIONS))
 #: Fields that are looked at for data: some are fill where there is no lake or city, some, of the air, are not
 #: at sea. Where this share of them has numbers there is land.
 _LOOKED_AT, _ENOUGH = 12, 0.5
@@ -180,7 +178,7 @@ def _masked_cells(path: Path, dataset: netCDF4.Dataset, like: HistoryGrid | None
     sizes, missing = None, tuple(name for name in _SIZES if name not in dataset.variables)
     if fraction is not None and not missing:
         area = _constant(path, dataset, "area", dims)[row]
-        sizes = _Sizes(area, _units(dataset, "area"), fraction[row], _units(dataset, "landfrac"))
+        sizes = _Sizes(area, units_of(dataset["area"]), fraction[row], units_of(dataset["landfrac"]))
     place = _place(row % columns + 1, row // columns + 1)
     return HistoryGrid(path, row, lat, lon, remarks, missing, place, sizes)
 
@@ -238,17 +236,13 @@ def _constant(path: Path, dataset: netCDF4.Dataset, name: str, dims: tuple[str, 
     return first.reshape(-1)
 
 
-def _units(dataset: netCDF4.Dataset, name: str) -> str:
-    return str(getattr(dataset[name], "units", "")).strip()
-
-
 def _fraction(path: Path, name: str, values: np.ndarray, units: str) -> np.ndarray:
     """Fractions, which ELM writes without units, by their units: of 1 or percent.
 
     Raises:
         InputError: other units, or numbers that are none of them.
     """
-    factor = factor_named(path, name, units, FRACTIONS) if units else 1.0
+    factor = factor_of(path, name, units, FRACTIONS) if units else 1.0
     percent = factor < 1.0
     largest = float(values.max(initial=0.0))
     if (percent and 0.0 < largest <= 1.0) or largest > (100.0 if percent else 1.0) * (1.0 + _ROUNDING):
@@ -278,8 +272,9 @@ def _land(
     mask = np.where(is_fill(variable, mask) | np.isnan(mask) | (mask == FILL_INT), 0.0, mask)
     if np.any(mask < 0.0):
         raise InputError(path, f"landmask is {mask.min():g} in a cell", expected="0 to 1", remedy=_AS_WRITTEN)
-    units = _units(dataset, "landmask")
-    mask = _fraction(path, "landmask", mask, units if plain(units) in _SHARES else "")
+    units = units_of(dataset["landmask"])
+    # Units that are no share's say that the mask is a flag.
+    mask = _fraction(path, "landmask", mask, units if are_among(units, FRACTIONS) else "")
     certain, positive = mask >= 1.0, np.ones(len(mask), dtype=bool)
     open_to_doubt = (mask > 0.0) & ~certain
     if fraction is not None:

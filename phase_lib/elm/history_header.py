@@ -16,6 +16,7 @@ from phase_lib.base.errors import InputError
 from phase_lib.elm.calendar import Clock, read_clock
 from phase_lib.elm.history_cells import is_point
 from phase_lib.elm.netcdf import get_variable, is_fill
+from phase_lib.elm.units import units_of
 
 _AS_WRITTEN = "use the history as ELM wrote it"
 _NOLEAP = ("noleap", "365day")
@@ -85,7 +86,7 @@ def read_samples(path: Path, dataset: netCDF4.Dataset) -> Samples:
             expected=f"({', '.join((*time.dimensions, 'hist_interval'))}), start and end of each sample",
             remedy=_AS_WRITTEN,
         )
-    units, own = (str(getattr(variable, "units", "")).strip() for variable in (time, edges))
+    units, own = (units_of(variable) for variable in (time, edges))
     for variable in (time, edges):
         calendar = str(getattr(variable, "calendar", "" if variable is time else "noleap")).strip()
         if calendar.lower().replace("_", "") not in _NOLEAP:

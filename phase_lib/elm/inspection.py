@@ -27,6 +27,7 @@ from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP
 from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_YEARS, SURFACE_P
 from phase_lib.elm.subgrid import read_subgrid
 from phase_lib.elm.surface import horizontal_dims, surface_places, surface_variable
+from phase_lib.elm.units import units_of
 
 _CALLED = {
     "restart": "restart",
@@ -238,7 +239,7 @@ def _history(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     time = get_variable(path, dataset, "time")
     content: dict[str, Any] = {
         "samples": int(time.size),
-        "time_units": str(getattr(time, "units", "")),
+        "time_units": units_of(time),
         "calendar": str(getattr(time, "calendar", "")),
     }
     if time.size:
@@ -285,21 +286,21 @@ def _first_sample(path: Path, variable: netCDF4.Variable, clock: str) -> dict[st
     (scale, *_), (offset, *_) = (
         attribute_numbers(path, variable, name, x) for name, x in (("scale_factor", 1.0), ("add_offset", 0.0))
     )
-    return {**(_summary(sound * scale + offset) or {}), "units": str(getattr(variable, "units", ""))}
+    return {**(_summary(sound * scale + offset) or {}), "units": units_of(variable)}
 
 
 def _clock(path: Path, dataset: netCDF4.Dataset, name: str) -> dict[str, Any]:
     time = get_variable(path, dataset, name, dims=(name,))
     return {
         "samples": int(time.shape[0]),
-        "time_units": str(getattr(time, "units", "")),
+        "time_units": units_of(time),
         "calendar": str(getattr(time, "calendar", "")),
     }
 
 
 def _dates(time: netCDF4.Variable, values: list[float]) -> list[str] | None:
     """Dates of times on the file's clock; None where it has no reference date of that calendar."""
-    units, calendar = str(getattr(time, "units", "")), str(getattr(time, "calendar", "noleap"))
+    units, calendar = units_of(time), str(getattr(time, "calendar", "noleap"))
     if not np.all(np.isfinite(values)):
         return None
     try:
@@ -382,7 +383,7 @@ def _monthly_forcing(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
         "means": {
             name: {
                 **(_summary_by_rows(dataset[name]) or {}),
-                "units": str(getattr(dataset[name], "units", "")),
+                "units": units_of(dataset[name]),
             }
             for name in FORCING
             if name in dataset.variables

@@ -13,7 +13,7 @@ from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import PFT_NAMES
 from phase_lib.elm.netcdf import get_variable
 from phase_lib.elm.soil_grid import ZISOI, ZSOI
-from phase_lib.elm.units import PLAIN_NUMBERS, plain
+from phase_lib.elm.units import PLAIN_NUMBERS, plain, units_of
 
 #: Units of depths -> m in one of them; a coordinate without units may have any.
 _METRES = {"m": 1.0, "metres": 1.0, "meters": 1.0, "cm": 0.01, "mm": 0.001}
@@ -49,7 +49,7 @@ def order_of_layers(path: str | Path, dataset: netCDF4.Dataset, dimension: str) 
     values = np.asarray(variable[:], dtype=np.float64)
     if np.all(values <= 0.0):
         values = -values  # heights, upwards
-    size, units = len(values), plain(str(getattr(variable, "units", "")))
+    size, units = len(values), plain(units_of(variable))
     found, order = np.sort(values), np.argsort(values, kind="stable")
     numbers = (np.arange(size), np.arange(1, size + 1))
     by_number = units in ("", *_NUMBERS) and any(np.array_equal(found, right) for right in numbers)

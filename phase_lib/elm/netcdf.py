@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -16,7 +16,7 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.files import require_file, writing
 from phase_lib.elm.classic import ClassicHeader, ClassicRows
 from phase_lib.elm.constants import FILL_THRESHOLD
-from phase_lib.elm.units import plain
+from phase_lib.elm.units import are_among, other_units, units_of
 
 Flavour = Literal["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA", "NETCDF4"]
 
@@ -218,6 +218,7 @@ def get_variable(
     whole: bool = False,
     packed: bool = False,
     labelled: bool = False,
+    how: Callable[[str], str] | None = None,
 ) -> Any:
     """The variable `name`, checked.
 
@@ -233,6 +234,7 @@ def get_variable(
         packed: whether the caller undoes `scale_factor` and `add_offset`; values are taken as they are on
             file, so elsewhere a packed variable is refused.
         labelled: whether it must have the attribute `units`, as ELM writes it.
+        how: how values in other units are converted, for the message; empty where that is not known.
 
     Raises:
         InputError: it is missing, is packed, or has another type, dimensions or units.
@@ -266,17 +268,9 @@ def get_variable(
             remedy="put its dimensions in this order" if turned else "use the file as it was written",
         )
     if units is not None:
-        found = str(getattr(variable, "units", "")).strip()
-        accepted = found in units or plain(found) in map(plain, units)
-        if not accepted and (found or labelled):
-            raise InputError(
-                path,
-                f"variable {name} has units {found!r}"
-                if found
-                else f"variable {name} has no attribute units",
-                expected=" or ".join(repr(unit) for unit in units),
-                remedy="convert it" if found else "say in its attribute units what its numbers are",
-            )
+        found = units_of(variable)
+        if not are_among(found, units) and (found or labelled):
+            raise other_units(path, name, found, units, "" if how is None else how(found))
     return variable
 
 

@@ -273,7 +273,7 @@ def twins_among(held: Collection[str]) -> dict[str, tuple[Twin, ...]]:
 
 
 #: Pools that ELM carries through a change of mode untouched, and so does injection: seed, products, sinks,
-#: crops, fertiliser (FAN), sums that it reckons again.
+#: crops, fertiliser (FAN), sums that it computes again.
 _KEPT = re.compile(
     r"""(seed|prod1|prod10|prod100|totcol)[cnp]|totblgc|fan_totn|(col|pft)_[cnp]trunc(_vr)?|plant_p_buffer
     |grain[cnp](_storage|_xfer)?|cropseed[cnp]_deficit|smin(n|_no3|_nh4|_nh4sorb)|smin_nh4sorb_vr

@@ -116,14 +116,14 @@ def refuse_other_models(path: str | Path, dataset: netCDF4.Dataset) -> None:
             expected="a restart of ELM without FATES (compsets ELM%CNPRDCTCBC)",
             remedy="use a run with use_fates = .false.",
         )
-    told = " ".join(str(getattr(dataset, name, "")) for name in ("title", "source"))
-    calls_itself = re.search(r"\b(CLM|CTSM)|Community (Land|Terrestrial Systems) Model", told) is not None
+    own_name = " ".join(str(getattr(dataset, name, "")) for name in ("title", "source"))
+    calls_itself = re.search(r"\b(CLM|CTSM)|Community (Land|Terrestrial Systems) Model", own_name) is not None
     state = _scalar(path, dataset, "spinup_state")
     matrix = state == 2
     if matrix or (calls_itself and not {"ppool", "labilep_vr"} <= names):
         signs = [
             *(["spinup_state is 2, which ELM does not know"] if matrix else []),
-            *([f"it calls itself {told.strip()!r}"] if calls_itself else []),
+            *([f"it calls itself {own_name.strip()!r}"] if calls_itself else []),
         ]
         raise InputError(
             path,

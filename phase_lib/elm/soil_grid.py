@@ -36,7 +36,7 @@ def column_stock(values: np.ndarray) -> np.ndarray:
         values: (row, levgrnd) or (row, levdecomp).
 
     Returns:
-        Stock per m2 (row), reckoned without BLAS, whose last bits depend on the machine
+        Stock per m2 (row), summed without BLAS, whose last bits depend on the machine
         and on its number of threads.
     """
     return np.asarray(np.einsum("ij,j->i", values[:, :NLEVDECOMP], DZDECOMP))

@@ -19,13 +19,13 @@ from phase_lib.elm.matching import Partners, match_cells
 from phase_lib.elm.netcdf import get_variable, is_fill, open_dataset
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import SURFACE_P
-from phase_lib.elm.units import FRACTIONS, PLAIN_NUMBERS, factor_of
+from phase_lib.elm.units import FRACTIONS, PLAIN_NUMBERS, factor_of, units_of
 
 #: A file may have lost one of the two dimensions of a grid, and a single point both.
 _HORIZONTAL = (("lsmlat", "lsmlon"), ("gridcell",), ("lsmlat",), ("lsmlon",))
 #: The dimension along which topounits divide the cells, where a file has it, and their shares of the land.
 _TOPOUNIT, _TOPOUNIT_AREA = "topounit", "TopounitFracArea"
-#: What the land area of a cell is reckoned from.
+#: Fields that give the land area of a cell.
 LAND = ("AREA", "LANDFRAC_PFT")
 #: Classes, of which a mean makes no sense: a cell has that of its largest topounit.
 _CLASSES = ("SOIL_COLOR", "SOIL_ORDER")
@@ -45,7 +45,7 @@ _OPTIONAL_UNITS = {
 }
 #: Percentages are called unitless on file, so their sums tell them from fractions.
 _PERCENT = dict.fromkeys(("%", "percent", *PLAIN_NUMBERS), 1.0)
-#: Units of the other fields, which need them -> what makes of values those that are reckoned with.
+#: Fields that must have units -> factor of each accepted spelling to the first one, or to km2 and fractions.
 UNITS: Mapping[str, Mapping[str, float]] = {
     "AREA": SQUARE_KM,
     "LANDFRAC_PFT": FRACTIONS,
@@ -75,7 +75,7 @@ class _Point:
 
 
 class _AsInElm:
-    """A field that reads with its levels in ELM's order and in the units that are reckoned with.
+    """A field that reads with its levels in ELM's order and in the units of this software.
 
     Args:
         variable: the field, its levels first.
@@ -187,7 +187,7 @@ def surface_variable(
 
     Raises:
         InputError: it is missing, has other dimensions or units, other than ten soil layers, or other than
-            the natural PFTs, or the land of its topounits is not told.
+            the natural PFTs, or the land of its topounits is missing.
     """
     on_file = get_variable(path, dataset, name, None, _OPTIONAL_UNITS.get(name))
     variable = _with_cells(dataset, on_file)
@@ -221,13 +221,13 @@ def surface_variable(
 
 
 def _conversion(path: str | Path, variable: netCDF4.Variable) -> Callable[[np.ndarray], np.ndarray] | None:
-    """What makes of the values of a field those in the units that are reckoned with; None where they are."""
+    """Converts values of a field to the units of this software; None where no conversion is needed."""
     if variable.name == "AREA":
         return to_km2(path, variable)
     units = UNITS.get(variable.name)
     if units is None:
         return None
-    factor = factor_of(path, variable, units)
+    factor = factor_of(path, str(variable.name), units_of(variable), units)
     return None if factor == 1.0 else partial(scaled, factor)
 
 

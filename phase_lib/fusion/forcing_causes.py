@@ -313,7 +313,7 @@ class Compared:
         )
 
     def _of_course(self, course: Course, cause: str) -> Difference:
-        """A difference of the whole course, told at the interval and cell that differ most."""
+        """A difference of the whole course, described at the interval and cell that differ most."""
         forcing, seen = course.forcing(), course.seen
         off = np.abs(forcing - seen) / np.maximum(np.abs(seen).mean(axis=0), _TINY)
         interval, cell = np.unravel_index(int(np.argmax(off)), off.shape)

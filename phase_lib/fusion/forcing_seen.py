@@ -166,7 +166,7 @@ class _Sources:
         return _weights(months, range(first, end)) @ values.T
 
     def blocks(self, months: int) -> Iterator[slice]:
-        """Cells of which so many months may be held, with what is reckoned from them."""
+        """Slices of cells whose monthly values fit into memory, with the arrays computed from them."""
         most = max(1, _HELD_BYTES // (_AT_A_TIME * 8 * months))
         for first in range(0, len(self.row), most):
             yield slice(first, min(first + most, len(self.row)))
@@ -195,7 +195,7 @@ class _Sources:
         """Samples of the fields of some variables, a few at a time, on the cells of the pieces."""
         wanted = (self.intervals.of_sample >= group.start) & (self.intervals.of_sample < group.stop)
         variable = {source: name for name, recipe in recipes.items() for source in recipe.inputs}
-        units = {source: INPUTS[source][0] for source in variable}
+        units = {source: INPUTS[source].units for source in variable}
         for source, samples, values in self.history.fields(units, wanted):
             if values.ndim != 2:
                 path = self.history.sample_paths[int(samples[0])]
@@ -305,8 +305,13 @@ def summary_line(content: dict[str, Any]) -> str:
     first, last = content["model_years"]
     if names:
         count = len(content["differences"])
-        outcome = f"{count} of them differ, which was accepted" if count else "all agree"
-        order = f" in {content['intervals']} intervals" if content["intervals"] > 1 else ", means alone"
+        outcome = (
+            f"{count} of them {'differs' if count == 1 else 'differ'}, which was accepted"
+            if count
+            else "all agree"
+        )
+        intervals = content["intervals"]
+        order = f" in {intervals} intervals" if intervals > 1 else ", by the mean over the cycle alone"
         said = [
             f"compared with the history over the model years {first:04d} to {last:04d}{order}: "
             f"{', '.join(names)}; {outcome}"

@@ -12,9 +12,9 @@ forcing against the 20-year mean and the monthly tape of the history, the larges
 
 DATM interpolates between the steps, so that a month may end with a piece of the next one: a difference of up
 to one step, whose share is the smaller, the longer the interval. It spreads FSDS by the height of the sun,
-which takes some per cent of it at all times of the year, most in twilight. Humidity from other variables is
-reckoned by formulas that differ a little. Where the forcing points do not lie at the cells, the model had a
-mean of the points around, and a cell here has the nearest: some mountains differ much, most cells little.
+which takes some per cent of it at all times of the year, most in twilight. Formulas that give humidity from
+other variables differ a little. Where the forcing points do not lie at the cells, the model had a mean of the
+points around, and a cell here has the nearest: some mountains differ much, most cells little.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ TOLERANCES: dict[str, Tolerance] = {
 }
 #: Step of the forcing that shares were measured with; they grow with longer ones.
 MEASURED_STEP_DAYS = 3.0 / 24.0
-#: Share of a mean of humidity that was reckoned from relative humidity or dew point.
+#: Share of a mean of humidity that was computed from relative humidity or dew point.
 DERIVED_SHARE = 0.02
 #: Median misfit of courses, where forcing points lie at the cells and elsewhere; other years have some 1.4.
 MISFIT, MISFIT_AWAY = 0.5, 1.2
@@ -66,7 +66,7 @@ SHIFT_LEAVES = 0.5
 FEWEST_POINTS = 10
 #: A factor or an offset is the same in all cells where they scatter by less than this part of it.
 SCATTER = 0.1
-#: No uniform factor closer to 1 than this is told from interpolation.
+#: A uniform factor closer to 1 than this may come from interpolation.
 LEAST_FACTOR = 0.005
 
 
@@ -78,7 +78,7 @@ class Allowed:
         name: forcing variable.
         at_point: True where the forcing point lies at the cell (gridcell).
         step_days: between two steps of the forcing; 0 where it was made of means.
-        derived: whether it was reckoned from other variables.
+        derived: whether it was computed from other variables.
     """
 
     name: str

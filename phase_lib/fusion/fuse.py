@@ -255,8 +255,8 @@ def fuse(
         settings: batch size and limits.
         targets: pools to predict.
         output_dir: the dataset's directory.
-        mortality_factor: `spinup_mortality_factor` of the AD run; None where nobody said it: then the usual
-            one is taken, if the wood of the restart shows it.
+        mortality_factor: `spinup_mortality_factor` of the AD run; None to assume the usual one, if
+            the wood of the restart shows it.
         history_years: years of history that GPP, NPP, AR and HR are averaged over: one forcing cycle.
         part: which share of the cells; all of them if None.
 
@@ -309,12 +309,12 @@ def fuse(
     return summary
 
 
-def _settled_factor(restart: Path, told: float | None, parameters: Parameters) -> float:
+def _settled_factor(restart: Path, given: float | None, parameters: Parameters) -> float:
     """The factor that takes dead wood out of AD; where the restart is not of AD, it does nothing."""
     wood = read_wood(restart, parameters)
     if wood is None:
-        return USUAL_FACTOR if told is None else told
-    factor, rests_on = settle_factor(restart, told, wood)
+        return USUAL_FACTOR if given is None else given
+    factor, rests_on = settle_factor(restart, given, wood)
     LOGGER.info("spinup_mortality_factor %g: %s", factor, rests_on)
     return factor
 

@@ -26,7 +26,7 @@ from phase_lib.fusion.gather import gather
 from phase_lib.fusion.schema import REQUIRED, STATIC, STATIC_LAYERS, STATIC_PFT
 
 #: Spellings of the units of carbon fluxes in a history.
-FLUX_UNITS = ("gC/m^2/s", "gC/m2/s", "gC m-2 s-1")
+FLUX_UNITS = ("gC/m^2/s",)
 
 
 def without_fill(values: np.ndarray) -> np.ndarray:
@@ -91,14 +91,8 @@ class RestartSource:
     def _variable(self, name: str, dims: tuple[str, ...]) -> Any:
         units: tuple[str, ...] | None = None
         if name in POOL_VARIABLES:
-            units = _spellings(POOL_VARIABLES[name].units)
+            units = (POOL_VARIABLES[name].units,)
         return get_variable(self.path, self._dataset, name, dims=dims, units=units)
-
-
-def _spellings(units: str) -> tuple[str, ...]:
-    """Ways to write `gC/m^2`: also `gC/m2`, `gC m-2`, and ELM's lower case of phosphorus."""
-    spellings = (units, units.replace("^", ""), units.replace("/m^", " m-"))
-    return (*spellings, *(s.replace("gP", "gp") for s in spellings))
 
 
 @contextmanager

@@ -68,7 +68,7 @@ Layout = Literal["soil", "full"]
 _COPY_FACTOR, _ALLOWANCE_S, _ALLOWANCE_MIB = 1.5, 0.5, 300
 #: Runs of the size that the time is judged by, and of the larger one.
 _REPEATS, _GROWN_REPEATS = 7, 3
-#: Phases of an injection that grow with what there is to reckon; the others move bytes.
+#: Phases of an injection that grow with what there is to compute; the others move bytes.
 _WORK = ("check", "soil", "plants", "audit")
 #: Copies written and removed before each run, up to so many bytes, but one at least.
 _COPIES, _COPIED_BYTES = 3, 3e9

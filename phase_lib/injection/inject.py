@@ -215,7 +215,7 @@ def _in_blocks(wanted: np.ndarray) -> Iterator[np.ndarray]:
 
 @dataclass(frozen=True)
 class _MineralP:
-    """Mineral P that leaving AD supplies, reckoned for some cells at a time.
+    """Mineral P that leaving AD supplies, computed for some cells at a time.
 
     Attributes:
         maps: `LABILE_P, SECONDARY_P, OCCLUDED_P, APATITE_P`, gP m-2, and `SOIL_ORDER` of the cells.
@@ -778,7 +778,7 @@ class _Injection:
         tlai = np.where(leaf_changed, leaf_area_of(self.editor.get("leafc"), pft, self.parameters), old)
         self.editor.set("tlai", tlai, leaf_changed)
         if self.editor.has("elai"):
-            # Snow buries the same share of the new leaves until ELM reckons it in the first step.
+            # Snow buries the same share of the new leaves until ELM computes it in the first step.
             grown = leaf_changed & (old > 0.0)
             share = np.where(grown, self.editor.get("elai") / np.where(grown, old, 1.0), 0.0)
             self.editor.set("elai", tlai * share, grown)
@@ -827,7 +827,7 @@ def _edit(
     *,
     dry_run: bool,
 ) -> tuple[Mapping[str, Change], dict[str, Any]]:
-    """Edits the copy, or reckons it from the base in a dry run.
+    """Edits the copy, or computes the edits from the base in a dry run.
 
     Returns:
         What changed, by variable, and the sidecar's account of it.
@@ -857,7 +857,7 @@ def _edit(
         "conversion": {
             "from_spinup_state": work.base.header.spinup_state,
             "model_year": work.base.header.year,
-            "factors": {name: factor for name, factor in work.base.multipliers.items() if factor > 1.0},
+            "factors": {name: by for name, by in work.base.multipliers.items() if by > 1.0},
             "divided_by_scalaravg": work.base.divided,
             "spinup_mortality_factor": factor if work.base.in_ad else None,
             "spinup_mortality_factor_rests_on": rests_on,
@@ -871,7 +871,7 @@ def _edit(
 
 
 def _upside_down(predictions: Predictions) -> list[str]:
-    """Soil pools of which every cell got more below than above, which is told."""
+    """Soil pools of which every cell got more below than above; a warning names them."""
     names = predictions.more_below_than_above
     if names:
         LOGGER.warning(
@@ -933,10 +933,10 @@ def inject(
         output: restart to write; its name should be the base's.
         settings: bounds.
         ood: what flagged cells get.
-        mortality_factor: `spinup_mortality_factor` of the AD run that wrote the restart; None where nobody
-            said it: then the usual one is taken, if the wood of the restart shows it.
+        mortality_factor: `spinup_mortality_factor` of the AD run that wrote the restart; None to assume
+            the usual one, if the wood of the restart shows it.
         report: sidecar JSON to write, or None.
-        dry_run: reckon everything, write no restart; the audit needs a file and is left out.
+        dry_run: compute everything, write no restart; the audit needs a file and is left out.
         seconds: gets the time of each phase, for a benchmark.
 
     Returns:

@@ -37,7 +37,7 @@ from phase_lib.elm.pools import (
     WOODY_ORGANS,
 )
 from phase_lib.elm.soil_grid import NLEVDECOMP
-from phase_lib.elm.units import LEAF_AREA, plain, units_of
+from phase_lib.elm.units import LEAF_AREA, are_among, other_units, units_of
 
 #: Patch variables that may be injected; N and P of organs follow from C.
 PATCH_NAMES = (*(f"{organ}c{stage}" for organ in ORGANS for stage in STAGES), *PLANT_SINGLE, "tlai")
@@ -47,13 +47,12 @@ LAYER_NAMES = (
     *(f"{pool}{element}_vr" for pool in (*LITTER, "cwd") for element in "np"),
     *(f"{name}_vr" for name in (*MINERAL_N, *MINERAL_P)),
 )
-#: What a restart holds of the state; what of it is not injected is told.
+#: The state in a restart; the sidecar lists what of it is not injected.
 _STATE = frozenset({*POOL_VARIABLES, *COLUMN_TOTALS, "totvegc", "tlai"})
 #: Pools that are no stock but a debt.
 _SIGNED = frozenset({"xsmrpool"})
 #: Carbon of the soil, of which there is less the deeper one digs.
 _SOIL_CARBON = tuple(name for name in LAYER_NAMES if name.endswith("c_vr"))
-_LEAF_AREA_UNITS = {plain(units) for units in LEAF_AREA}
 #: Other masses than grams -> how many grams.
 _GRAMS = {"kg": 1000.0, "mg": 0.001}
 
@@ -198,19 +197,14 @@ class Predictions:
         self._check_units(variable, name)
 
     def _check_units(self, variable: Any, name: str) -> None:
-        expected = "1" if name == "tlai" else POOL_VARIABLES[name].units
-        found = units_of(self.path, variable, expected)
-        wanted = _LEAF_AREA_UNITS if name == "tlai" else {plain(expected)}
-        if plain(found) not in wanted:
-            other_masses = {plain(mass + expected[1:]): by for mass, by in _GRAMS.items()}
+        accepted = LEAF_AREA if name == "tlai" else (POOL_VARIABLES[name].units,)
+        found = units_of(variable)
+        if not are_among(found, accepted):
             # Mg, a million grams, is not mg.
-            grams = None if found.startswith("M") else other_masses.get(plain(found))
-            raise InputError(
-                self.path,
-                f"variable {variable.name} has units {found!r}",
-                expected=repr(expected),
-                remedy="convert it" if grams is None else f"convert it: multiply it by {grams:g}",
-            )
+            masses = {} if found.startswith("M") else _GRAMS
+            factors = (by for mass, by in masses.items() if are_among(found, [mass + accepted[0][1:]]))
+            how = next((f"multiply it by {by:g}" for by in factors), "")
+            raise other_units(self.path, variable.name, found, accepted[:1], how)
 
     def layers(self, name: str, cell: np.ndarray) -> np.ndarray:
         """What the soil of cells gets: the prediction, or the analogue where flagged and so decided.

@@ -11,7 +11,7 @@ from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, mineral_p
 
 #: Below this carbon (gC m-3) a layer's own ratios are round-off.
 _RATIO_NOISE = 1.0e-6
-#: A prediction this close to the mean of the parts is that mean, reckoned in another order.
+#: A prediction this close to the mean of the parts is that mean, summed in another order.
 _SAME_MEAN = 1.0e-13
 #: A part with more than this times the mean of its cell says nothing of centuries to come.
 _MOST_CONTRAST = 10.0
@@ -129,7 +129,7 @@ def supplied_mineral_p(
     labile = np.asarray(surface["LABILE_P"]) / MINERAL_P_DEPTH_M
     saturated = (labile > 0.0) & (smax - labile <= ks)
     solution, sorbed = langmuir_partition(labile, smax, ks)
-    # ELM's formula is not reckoned where it has no bound.
+    # ELM's formula is not evaluated where it has no bound.
     capacity = np.where(saturated, np.inf, smax)
     pools = mineral_p(surface, np.arange(len(smax)), {"smax": capacity, "ks_sorption": ks})
     pools["solutionp"] = np.where(saturated, solution, pools["solutionp"])

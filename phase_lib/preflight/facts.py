@@ -1,4 +1,4 @@
-"""What the files of a domain say of themselves, told from headers and index arrays."""
+"""What the files of a domain say of themselves: facts from headers and index arrays."""
 
 from __future__ import annotations
 

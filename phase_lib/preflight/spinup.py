@@ -38,15 +38,15 @@ def check_input(restart: Restart) -> Iterator[Finding]:
 
 
 def judge_wood(restart: Restart, files: InputFiles, parameters: Path | None) -> str:
-    """What the wood of an AD restart says of the mortality factor that is told for its run.
+    """Compares the mortality factor that is given for an AD run with the wood of its restart.
 
     Args:
         restart: of a domain's input run.
         files: of that domain.
-        parameters: its parameter file; None where it is missing or cannot be reckoned with.
+        parameters: its parameter file; None where it is missing or refused.
 
     Returns:
-        That in words; empty where there is nothing to judge.
+        What the wood shows, in words; empty where there is nothing to judge.
 
     Raises:
         InputError: the wood contradicts the factor, or `lnd_in` is of another run.
@@ -57,7 +57,7 @@ def judge_wood(restart: Restart, files: InputFiles, parameters: Path | None) -> 
         return ""
     if factor is not None:
         settle_factor(restart.path, factor, wood)
-    return wood.told
+    return wood.description
 
 
 def check_reference(restart: Restart) -> Iterator[Finding]:

@@ -202,7 +202,7 @@ def _domains(
 def _forcing(path: Path) -> dict[str, Any]:
     """What the comparison of a domain's forcing with its history came to."""
     content = read_json(path)
-    return {"said": summary_line(content), "differences": content["differences"]}
+    return {"outcome": summary_line(content), "differences": content["differences"]}
 
 
 def write_summary(products: RunProducts, facts: RunFacts, output: str | Path) -> dict[str, Any]:

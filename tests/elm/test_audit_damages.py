@@ -246,7 +246,9 @@ def test_a_missing_averaged_scalar_is_a_note_in_normal_mode(normal: Patient) -> 
 
 
 @pytest.mark.parametrize("name", ["totsomc", "totlitc", "totsomp", "totlitp", "totvegc"])
-def test_totals_that_are_stale_or_missing_are_notes_as_elm_reckons_them_anew(ad: Patient, name: str) -> None:
+def test_totals_that_are_stale_or_missing_are_notes_as_elm_computes_them_again(
+    ad: Patient, name: str
+) -> None:
     ad.scale(1.5, name)
     stale = ad.audit()
     hide(ad.path, name)

@@ -31,7 +31,7 @@ def scale_dead_wood(restart: Path, factor: float) -> None:
 
 
 def grown(world: World, factor: float) -> None:
-    """Gives trees and shrubs the height that the model reckons from their stems times a factor."""
+    """Gives trees and shrubs the height that the model computes from their stems times a factor."""
     pft = raw(world.restart, "pfts1d_itypveg")
     taper = np.where(np.isin(pft, (9, 10, 11)), 10.0, 200.0)
     stem = np.minimum(raw(world.restart, "deadstemc"), 1.0e6) * factor

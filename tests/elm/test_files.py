@@ -193,7 +193,7 @@ def test_leaf_area_and_height_are_those_of_the_real_restart(elm_sample: Path) ->
     area = leaf_area(leafc, parameters.per_pft("slatop")[pft], parameters.per_pft("dsladlai")[pft])
     assert area == pytest.approx(tlai, rel=1e-12, abs=1e-12)
     form = growth_form(parameters.per_pft("woody"))[pft]
-    # In AD the model reckons height with ten times the dead stem.
+    # In AD the model computes height with ten times the dead stem.
     top, bottom = canopy_height(10.0 * raw(restart, "deadstemc")[rows], tlai, form)
     assert top == pytest.approx(raw(restart, "htop")[rows], rel=1e-9)
     assert bottom == pytest.approx(raw(restart, "hbot")[rows], rel=1e-9, abs=1e-12)

@@ -13,7 +13,7 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.forcing import FORCING, open_record, reduce_forcing
-from phase_lib.elm.forcing.variables import known_units
+from phase_lib.elm.units import are_among
 from tests.helpers.forcing import (
     DAYS,
     LAT,
@@ -432,7 +432,9 @@ def test_units_are_required_of_datm_and_told_where_a_bypass_file_has_none(tmp_pa
     files = datm(tmp_path, "TBOT")
     with netCDF4.Dataset(files[4], "r+") as nc:
         nc["TBOT"].delncattr("units")
-    with pytest.raises(InputError, match=r"variable TBOT has no units; expected 'K'.*ncatted") as error:
+    with pytest.raises(
+        InputError, match=r"variable TBOT has no attribute units; expected 'K'.*ncatted"
+    ) as error:
         open_record("datm", files, ["TBOT"], 1980, 1)
     assert error.value.file == str(files[4])
     for units, assumed in (("", {"TBOT": "K"}), ("K", {})):
@@ -455,16 +457,16 @@ def test_units_are_required_of_datm_and_told_where_a_bypass_file_has_none(tmp_pa
 )
 def test_common_spellings_of_units_are_known(name: str, spellings: Sequence[str]) -> None:
     accepted = FORCING[name][1]
-    assert [unit for unit in spellings if not known_units(unit, accepted)] == []
+    assert [unit for unit in spellings if not are_among(unit, accepted)] == []
     for other in ("m/s", "g/kg", "hPa", "degC", "J/m2", "mm", "%", "W", "mm/h"):
-        assert not known_units(other, accepted), other
+        assert not are_among(other, accepted), other
 
 
 @pytest.mark.parametrize(
     ("units", "remedy"),
     [("mm/day", "divide by 86400"), ("kg m-2 h-1", "divide by 3600"), ("m s-1", "multiply by 1000")],
 )
-def test_how_other_units_are_converted_is_told(tmp_path: Path, units: str, remedy: str) -> None:
+def test_the_message_says_how_other_units_are_converted(tmp_path: Path, units: str, remedy: str) -> None:
     files = bypass(tmp_path, "PRECTmms", units=units)
     with pytest.raises(InputError, match=rf"has units '{units}'.*convert it: {remedy}"):
         open_record("bypass", files, ["PRECTmms"], 1980, 1)

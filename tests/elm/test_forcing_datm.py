@@ -225,7 +225,7 @@ def test_era5_parts_make_the_six_variables(tmp_path: Path) -> None:
         assert nc["QBOT"].made_of == "d2m and t2m and sp"
 
 
-def test_humidity_is_reckoned_at_every_step_and_then_averaged(tmp_path: Path) -> None:
+def test_humidity_is_computed_at_every_step_and_then_averaged(tmp_path: Path) -> None:
     files, december = era5(tmp_path / "in")
     found = reduced(files, tmp_path / "out.nc", variables=["QBOT"])["QBOT"][:, 11]
 

@@ -1,4 +1,4 @@
-"""History files of every layout against averages reckoned in plain loops, and against the real sample."""
+"""History files of every layout against averages computed in plain loops, and against the real sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a restart holds after the model has left accelerated decomposition, reckoned value by value.
+"""What a restart holds after the model has left accelerated decomposition, computed value by value.
 
 An oracle in plain loops over the index arrays, from the documented rules; nothing comes from the code
 under test.
@@ -152,7 +152,7 @@ def lifted(ppool: np.ndarray, held: Held, layout: Layout) -> np.ndarray:
 
 
 def add_totals(held: Held, after: dict[str, np.ndarray]) -> None:
-    """Totals of the restart, reckoned anew where one of their pools changed."""
+    """Totals of the restart, computed again where one of their pools changed."""
     depth = layer_depths()
     parts = {f"totlit{e}": [f"litr{k}{e}_vr" for k in (1, 2, 3)] for e in "cnp"}
     parts |= {f"totsom{e}": [f"soil{k}{e}_vr" for k in (1, 2, 3, 4)] for e in "cnp"}

@@ -3,7 +3,7 @@
 The oracle is the model's rule in plain loops. Up to the start of year 40 the accelerated rates were never
 divided by the averaged scalar, so the physical rule is F alone, that is the model's with a scalar of 1.
 Results are equal to the last bit where the order of the multiplications is the same, and to 1e-15 where the
-oracle's pools were reckoned in another order before they were injected.
+oracle's pools were summed in another order before they were injected.
 """
 
 from __future__ import annotations

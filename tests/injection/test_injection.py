@@ -349,7 +349,7 @@ def real(elm_sample: Path, tmp_path: Path) -> Case:
 
 
 def test_canopy_height_of_real_shrubs_and_trees_is_that_of_the_model(real: Case) -> None:
-    """In AD the model reckons height with ten times the dead stem: injection must come to the same."""
+    """In AD the model computes height with ten times the dead stem: injection must come to the same."""
     write_predictions(real, {"deadstemc": normal_patch(real, "deadstemc") * (1.0 + 1e-9)})
     real.run()
     woody = real.world.patch[:, 1:12][real.world.cover[:, 1:12] > 0.0]
@@ -674,7 +674,7 @@ def test_area_in_steradian_that_calls_itself_square_kilometres_is_seen_through(c
     assert after == pytest.approx(before, rel=1e-12)
 
 
-def test_a_dry_run_reckons_the_same_and_writes_no_restart(case: Case) -> None:
+def test_a_dry_run_computes_the_same_and_writes_no_restart(case: Case) -> None:
     write_predictions(case, predicted(case))
     dry = case.run(dry_run=True)
     assert not case.output.exists()

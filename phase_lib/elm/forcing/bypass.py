@@ -33,6 +33,7 @@ from phase_lib.elm.forcing.steps import (
 from phase_lib.elm.forcing.variables import INPUTS, choose_recipe
 from phase_lib.elm.forcing.watch import Used
 from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.units import units_of
 
 _NAME = re.compile(r"_(?P<name>[A-Za-z0-9]+)_(?P<first>\d{4})-(?P<last>\d{4})_z(?P<zone>\d+)\.nc$")
 #: Bytes of file that one task reads.
@@ -171,7 +172,7 @@ class BypassRecord:
                 lon,
                 int(variable.dtype.itemsize),
                 chunk_shape(variable)[0] if variable.ndim == 2 else 1,
-                bool(str(getattr(variable, "units", "")).strip()),
+                bool(units_of(variable)),
             )
         check_coordinates(path, lat, lon, ("LATIXY", "LONGXY"), distinct=False)
 

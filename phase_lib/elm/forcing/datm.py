@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cftime  # type: ignore[import-untyped]
 import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
+from phase_lib.elm.calendar import read_clock
 from phase_lib.elm.constants import DAYS_PER_MONTH, LATITUDE_UNITS, LONGITUDE_UNITS
 from phase_lib.elm.coordinates import check_coordinates
 from phase_lib.elm.forcing.points import Mapping, Part, bounding, month_label, month_start, years_label
@@ -25,6 +25,7 @@ from phase_lib.elm.forcing.steps import Held, StepFiles, check_means, open_input
 from phase_lib.elm.forcing.variables import INPUTS, Recipe, choose_recipe
 from phase_lib.elm.forcing.watch import Index, Used
 from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.units import units_of
 
 _MONTH = re.compile(r"\.(\d{4})-(\d{2})\.nc$")
 #: Spellings of the calendars; a file that says none is DATM's, noleap.
@@ -377,18 +378,9 @@ def _check_time(path: str, dataset: netCDF4.Dataset, month: int) -> _File:
 
 def _days_of_month(path: str, time: Any, calendar: str, month: int) -> np.ndarray:
     """Stamps in days since the start of the month."""
-    units = str(getattr(time, "units", ""))
-    try:
-        start = [cftime.datetime(month // 12, month % 12 + 1, day, calendar=calendar) for day in (1, 2)]
-        zero, one = (float(cftime.date2num(moment, units, calendar)) for moment in start)
-    except (ValueError, OverflowError) as error:
-        raise InputError(
-            path,
-            f"time has units {units!r} ({error})",
-            expected="'days since YYYY-MM-DD hh:mm:ss'",
-            remedy="set the attribute right",
-        ) from error
-    return (np.asarray(time[:], dtype=np.float64) - zero) / (one - zero)
+    origin = month // 12, month % 12 + 1
+    clock = read_clock(path, "time", units_of(time), calendar, origin)
+    return clock.days(time[:]) + clock.reference
 
 
 def _box(points: np.ndarray, shape: tuple[int, ...]) -> tuple[Index, np.ndarray]:

@@ -88,7 +88,9 @@ class HistoryRecord:
         history = History(list(files))
         present = history.variables & INPUTS.keys()
         recipes = {name: choose_recipe(name, present, history.paths[0], step_by_step=False) for name in names}
-        history.check({source: INPUTS[source][0] for recipe in recipes.values() for source in recipe.inputs})
+        history.check(
+            {source: INPUTS[source].units for recipe in recipes.values() for source in recipe.inputs}
+        )
         self._months, self._recipes = months, recipes
         self._start, self._end = (
             (edge + history.origin) * DAYS_PER_YEAR for edge in (history.start, history.end)

@@ -1,4 +1,4 @@
-"""Specific humidity from relative humidity or dew point, as DATM reckons it for ELM.
+"""Specific humidity from relative humidity or dew point, as DATM computes it for ELM.
 
 Saturation vapour pressure by the polynomials of Lowe (1977, J. Appl. Meteor. 16, 100-103), over ice where the
 air is below freezing; q = 0.622 e / (p - 0.378 e). All of it is far from linear, so it is done step by step

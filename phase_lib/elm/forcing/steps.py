@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, pairwise, product
 from typing import Any
 
@@ -19,7 +20,6 @@ from phase_lib.elm.forcing.variables import (
     STEP,
     Recipe,
     conversion,
-    known_units,
 )
 from phase_lib.elm.forcing.watch import Index, Used, Watch
 from phase_lib.elm.netcdf import attribute_numbers, get_variable, open_dataset
@@ -46,25 +46,9 @@ def open_input(path: str, dataset: Any, name: str, dims: Sequence[str] | None, *
     Raises:
         InputError: it is missing, or has other dimensions or units, or none.
     """
-    variable = get_variable(path, dataset, name, dims, packed=True)
-    accepted = INPUTS[name].units
-    found = str(getattr(variable, "units", "")).strip()
-    if found and not known_units(found, accepted):
-        how = conversion(found, accepted[0])
-        raise InputError(
-            path,
-            f"variable {name} has units {found!r}",
-            expected=" or ".join(repr(unit) for unit in accepted),
-            remedy=f"convert it: {how}" if how else "convert it",
-        )
-    if not found and labelled:
-        raise InputError(
-            path,
-            f"variable {name} has no units",
-            expected=" or ".join(repr(unit) for unit in accepted),
-            remedy=f"make sure of them and add the attribute, `ncatted -a units,{name},o,c,{accepted[0]!r}`",
-        )
-    return variable
+    units = INPUTS[name].units
+    how = partial(conversion, wanted=units[0])
+    return get_variable(path, dataset, name, dims, units, packed=True, labelled=labelled, how=how)
 
 
 class StepVariable:
@@ -364,7 +348,7 @@ def _combined_sums(
     edges: Sequence[int],
     watches: Sequence[Watch],
 ) -> np.ndarray:
-    """Sums of a function of the inputs, reckoned at every step (intervals, *space).
+    """Sums of a function of the inputs, computed at every step (intervals, *space).
 
     Watches look at the inputs as they are on file, and at what `_derived` says.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import product
@@ -12,32 +11,23 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.forcing.humidity import from_dew_point, from_relative_humidity
+from phase_lib.elm.units import are_among
 
-_RADIATION = ("W/m2", "W/m^2", "W/m**2", "W m-2", "W m**-2")
-_RATE = (
-    "mm/s",
-    "mm s-1",
-    "mm/sec",
-    "mm H2O / sec",
-    "mm H2O/s",
-    "kg/m2/s",
-    "kg m-2 s-1",
-    "kg m**-2 s**-1",
-    "kg/(m2 s)",
-)
-_KELVIN = ("K", "kelvin", "degK", "deg K")
+_RADIATION = ("W/m2",)
+_RATE = ("mm/s", "mm H2O/s", "kg/m2/s", "kg/(m2 s)")
+_KELVIN = ("K", "kelvin", "degK")
 #: What turns other units into the first accepted one, for the message that refuses them.
 _CONVERSIONS: dict[str, dict[str, tuple[str, ...]]] = {
-    "W/m2": {"divide by the seconds of a step": ("J/m2", "J m-2")},
+    "W/m2": {"divide by the seconds of a step": ("J/m2",)},
     "Pa": {"multiply by 100": ("hPa", "mb", "mbar", "millibar"), "multiply by 1000": ("kPa",)},
-    "kg/kg": {"divide by 1000": ("g/kg", "g kg-1")},
+    "kg/kg": {"divide by 1000": ("g/kg",)},
     "mm/s": {
-        "multiply by 1000": ("m/s", "m s-1"),
-        "divide by 3600": ("mm/h", "mm/hr", "mm/hour", "mm h-1", "mm hr-1", "kg m-2 h-1"),
-        "divide by 86400": ("mm/d", "mm/day", "mm d-1", "mm day-1", "kg m-2 d-1", "kg m-2 day-1"),
-        "divide by the seconds of a step": ("mm", "kg/m2", "kg m-2"),
+        "multiply by 1000": ("m/s",),
+        "divide by 3600": ("mm/h", "mm/hr", "mm/hour", "kg/m2/h"),
+        "divide by 86400": ("mm/d", "mm/day", "kg/m2/d", "kg/m2/day"),
+        "divide by the seconds of a step": ("mm", "kg/m2"),
     },
-    "K": {"add 273.15": ("C", "degC", "deg C", "celsius", "degrees C", "degree_Celsius", "°C")},
+    "K": {"add 273.15": ("C", "degC", "celsius", "degrees C", "degree_Celsius", "°C")},
     "%": {"multiply by 100": ("1", "fraction", "0-1")},
 }
 
@@ -46,7 +36,7 @@ FORCING: dict[str, tuple[str, tuple[str, ...]]] = {
     "FLDS": ("W/m^2", _RADIATION),
     "PSRF": ("Pa", ("Pa", "pascal")),
     "FSDS": ("W/m^2", _RADIATION),
-    "QBOT": ("kg/kg", ("kg/kg", "kg kg-1", "kg kg**-1", "1")),
+    "QBOT": ("kg/kg", ("kg/kg", "1")),
     "PRECTmms": ("mm/s", _RATE),
     "TBOT": ("K", _KELVIN),
 }
@@ -165,22 +155,10 @@ INPUTS: dict[str, Input] = {
 } | _OTHER_INPUTS
 
 
-def known_units(found: str, accepted: Collection[str]) -> bool:
-    """True if units on file are among the accepted ones, however they are spelt."""
-    return _spelt(found) in {_spelt(unit) for unit in accepted}
-
-
 def conversion(found: str, wanted: str) -> str:
     """How values with units on file are converted to those wanted, in words; empty where it is not known."""
     ways = _CONVERSIONS.get(wanted, {})
-    return next((way for way, units in ways.items() if known_units(found, units)), "")
-
-
-def _spelt(units: str) -> str:
-    """One spelling for `W/m**2`, `W / m^2` and `w/m2`, for `kg m^-2 s^-1` and `kg m-2 sec-1`."""
-    plain = re.sub(r"\*\*|\^", "", units.casefold().replace("²", "2").replace("kelvins", "kelvin"))
-    plain = re.sub(r"\bwatts?\b", "w", re.sub(r"\bsec(?:onds?)?\b", "s", re.sub(r"\bsec-1\b", "s-1", plain)))
-    return " ".join(re.sub(r"\s*/\s*", "/", plain).split())
+    return next((way for way, units in ways.items() if are_among(found, units)), "")
 
 
 def check_names(names: Collection[str]) -> tuple[str, ...]:
