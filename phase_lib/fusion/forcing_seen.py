@@ -305,11 +305,8 @@ def summary_line(content: dict[str, Any]) -> str:
     first, last = content["model_years"]
     if names:
         count = len(content["differences"])
-        outcome = (
-            f"{count} of them {'differs' if count == 1 else 'differ'}, which was accepted"
-            if count
-            else "all agree"
-        )
+        differ = "differs" if count == 1 else "differ"
+        outcome = f"{count} of them {differ}, which was accepted" if count else "all agree"
         intervals = content["intervals"]
         order = f" in {intervals} intervals" if intervals > 1 else ", by the mean over the cycle alone"
         said = [

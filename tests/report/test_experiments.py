@@ -178,8 +178,8 @@ def test_the_report_shows_experiments_and_the_comparison_of_forcing_where_there_
     assert summary["experiments"] == read_json(comparison)["experiments"]
     assert '<h2 id="experiments">' in page
     said = (
-        "compared with the history over the model years 0001 to 0020, by the mean over the cycle alone: TBOT; "
-        "1 of them differs, which was accepted; FSDS: the history has no such field"
+        "compared with the history over the model years 0001 to 0020, by the mean over the cycle alone: "
+        "TBOT; 1 of them differs, which was accepted; FSDS: the history has no such field"
     )
     assert summary["domain"]["forcing"]["embedded"] == {"outcome": said, "differences": ["TBOT is <off>"]}
     assert f"<p>Forcing of embedded, {said}.</p>" in page
