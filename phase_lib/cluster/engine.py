@@ -93,8 +93,10 @@ def rule_name(job: Any) -> str:
 
 
 def benchmark_pattern(job: Any) -> str:
-    """Path of the benchmark of a job's rule, with its wildcards; empty where the rule has none."""
-    return str(_name(job, "rule.benchmark", "the plan of the run") or "")
+    """Path of the benchmark of a job's rule, with names of wildcards; empty where the rule has none."""
+    from snakemake.io import strip_wildcard_constraints
+
+    return str(strip_wildcard_constraints(_name(job, "rule.benchmark", "the plan of the run") or ""))
 
 
 @dataclass(frozen=True)

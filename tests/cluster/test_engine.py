@@ -22,11 +22,18 @@ engine.limit_resource(workflow, "seats", 3)
 engine.set_by_profile(workflow, "run_ad_0021", "run_ad", "run_segment")
 
 
+rule all:
+    input:
+        "done-21",
+
+
 rule run_ad_0021:
     output:
-        "done",
+        "done-{year}",
     benchmark:
-        "tables/run_ad_0021.tsv"
+        "tables/run_ad-{year}.tsv"
+    wildcard_constraints:
+        year=r"\\d+",
     threads: 1
     resources:
         seats=1,
@@ -40,7 +47,7 @@ onstart:
     facts = {
         "executor": [executor.name, executor.status_command],
         "cores": engine.cores_of(workflow),
-        "jobs": [[engine.rule_name(job), engine.benchmark_pattern(job)] for job in jobs],
+        "jobs": sorted([engine.rule_name(job), engine.benchmark_pattern(job)] for job in jobs),
         "seats": str(workflow.global_resources["seats"]),
         "remote": engine.remote_job(workflow),
     }
@@ -60,12 +67,12 @@ def test_snakemake_has_every_name_that_the_rules_need(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "facts.json").read_text()) == {
         "executor": ["local", None],
         "cores": 2,
-        "jobs": [["run_ad_0021", "tables/run_ad_0021.tsv"]],
+        "jobs": [["all", ""], ["run_ad_0021", "tables/run_ad-{year}.tsv"]],
         "seats": 'Resource("seats", 3)',
         "remote": None,
     }
     # The closest family goes before the others, key by key.
-    assert (tmp_path / "done").read_text().split() == ["2", "700", "7"]
+    assert (tmp_path / "done-21").read_text().split() == ["2", "700", "7"]
 
 
 @pytest.mark.parametrize(
