@@ -15,7 +15,10 @@ from phase_lib.elm.calendar import history_name, restart_name
 
 # Before any rule: an unknown key or an impossible value ends here, in one line.
 try:
-    CONFIG = check_config(config, list(reversed(workflow.configfiles)))
+    # The default configuration, which the Snakefile names, is the last of them.
+    CONFIG = check_config(
+        [*workflow.configfiles[-1:], *workflow.configfiles[:-1]], workflow.config_settings.config
+    )
 except PhaseError as error:
     print(f"phase: {error}", file=sys.stderr)
     sys.exit(error.exit_code)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from phase_lib.cli.options import (
     ACCEPT_FORCING,
@@ -72,14 +71,6 @@ def _own_words(*without: str) -> list[str]:
     return words
 
 
-def _refuse_ignored(names: Collection[str], where: str) -> None:
-    """Refuses options that the running command would not look at."""
-    context = click.get_current_context()
-    for option in context.command.params:
-        if option.name in names and context.get_parameter_source(option.name) is not ParameterSource.DEFAULT:
-            raise click.UsageError(f"{option.opts[0]} has no meaning {where}; leave it out")
-
-
 @command()
 @click.option("--model", type=FILE, required=True, help="model.pt of a training.")
 @click.option("--dataset", type=FILE, required=True, help="Directory of the dataset to predict.")
@@ -88,11 +79,6 @@ def _refuse_ignored(names: Collection[str], where: str) -> None:
 @click.option("--run-name", default="", help="Name of the run, kept in the file.")
 @click.option("--domain-name", help="Domain of the dataset to predict; the only one where not given.")
 @ACCEPT_FORCING
-@click.option("--test", is_flag=True, help="Only the test cells of the split, beside truth and baselines.")
-@click.option("--paper", type=FILE, help="With --test: model of the paper's preset, to set beside it.")
-@click.option(
-    "--no-baselines", is_flag=True, help="With --test: leave out the 20-year state and the analogue."
-)
 @click.option(
     "--part",
     type=PART,
@@ -100,7 +86,7 @@ def _refuse_ignored(names: Collection[str], where: str) -> None:
     show_default=True,
     help="Share of the cells to do; `phase join-predictions` makes one file of all.",
 )
-@click.option("--output", type=OUTPUT, required=True, help="predictions.nc, or with --test test_<split>.nc.")
+@click.option("--output", type=OUTPUT, required=True, help="predictions.nc to write.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
 @stage
 def predict(
@@ -111,9 +97,6 @@ def predict(
     run_name: str,
     domain_name: str | None,
     accept_forcing: bool,
-    test: bool,
-    paper: Path | None,
-    no_baselines: bool,
     part: tuple[int, int],
     output: Path,
     threads: int,
@@ -121,20 +104,8 @@ def predict(
     """Predicts the slow state of every cell, with a score of how far it is from the training cells."""
     from phase_lib.config.loading import load_settings
     from phase_lib.config.ood import OodSettings
-    from phase_lib.surrogate.inference import write_test_predictions
     from phase_lib.surrogate.predictions import predict as run
 
-    _refuse_ignored(
-        {"settings", "run_name", "domain_name", "accept_forcing", "part"}
-        if test
-        else {"paper", "no_baselines"},
-        "with --test" if test else "without --test",
-    )
-    if test:
-        if split is None:
-            raise click.UsageError("--test needs --split")
-        write_test_predictions(model, dataset, split, output, threads, paper, baselines=not no_baselines)
-        return
     run(
         model,
         dataset,
@@ -147,6 +118,29 @@ def predict(
         accept_forcing=accept_forcing,
         part=part,
     )
+
+
+@command("predict-test")
+@click.option("--model", type=FILE, required=True, help="model.pt of a training with this split.")
+@click.option("--name", required=True, help="Name of the model: that of the experiment, `phase` of the run.")
+@click.option("--label", default="", help="Name in tables and figures; that of the network where not given.")
+@click.option(
+    "--baseline",
+    "baselines",
+    multiple=True,
+    metavar="NAME...",
+    help="Predictions without a network to set beside it: state20, analogue, package.module:Class.",
+)
+@click.option("--dataset", "dataset_dir", type=FILE, required=True, help="Directory of the dataset.")
+@click.option("--split", "split_file", type=FILE, required=True, help="Split whose test cells are predicted.")
+@click.option("--output", type=OUTPUT, required=True, help="test_<split>.nc to write.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
+@stage
+def predict_test(**given: Any) -> None:
+    """Predicts the test cells of a split, beside the truth and baselines."""
+    from phase_lib.surrogate.evaluation import predict_test as run
+
+    run(**given)
 
 
 @command("join-predictions")

@@ -10,6 +10,8 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from phase_lib.base.plugins import Plugins
+from phase_lib.config.kinds import Kinds
 from phase_lib.config.root import WorkflowConfig, entry_models, section_models
 
 _WIDTH = 100
@@ -35,13 +37,16 @@ def default_yaml() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _fields(model: type[BaseModel], indent: str) -> Iterator[str]:
+def _fields(model: type[BaseModel], indent: str, kinds: Kinds | None = None) -> Iterator[str]:
+    """Keys of a model; `kinds` where it is one of several, which the comment on `kind` names."""
     sections = section_models(model)
     for name, field in model.model_fields.items():
-        yield from _comment(_documentation(field), indent)
+        text = _kinds(kinds) if kinds is not None and name == "kind" else _documentation(field)
+        yield from _comment(text, indent)
         if name in sections:
             yield f"{indent}{name}:"
-            yield from _fields(sections[name], indent + "  ")
+            marks = [mark for mark in field.metadata if isinstance(mark, Kinds)]
+            yield from _fields(sections[name], indent + "  ", *marks)
         else:
             value = model.model_validate({}).model_dump(mode="json")[name]
             yield f"{indent}{name}: {_flow(value)}"
@@ -107,3 +112,14 @@ def _documentation(field: FieldInfo) -> str:
     if len(choices) > 1 and not all(choice in text for choice in choices):
         bounds.append(" | ".join(choices))
     return text + (f" [{', '.join(bounds)}]" if bounds else "")
+
+
+def _kinds(kinds: Kinds) -> str:
+    """What the kinds of a section are, and the keys of those that are not the default."""
+    texts = []
+    for name in sorted(kinds.names, key=lambda name: name != kinds.default):
+        model = kinds.load(name)
+        others = [key for key in model.model_fields if key != "kind"]
+        keys = "the keys below" if name == kinds.default else ", ".join(others) or "no further keys"
+        texts.append(f"{name}: {_first_line(model).rstrip('.')} ({keys})")
+    return "; ".join(texts) + ("; or package.module:Class" if isinstance(kinds.classes, Plugins) else "")

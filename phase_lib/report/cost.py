@@ -67,7 +67,6 @@ def role_of(stage: str, target: str, input_year: int | None) -> Role:
         ("run_ad_*", "labels"),
         ("run_reference_*", "labels"),
         ("*control*", "verification"),
-        ("*paper*", "verification"),
         ("*[-_]random", "verification"),
         ("check_inputs", "verification"),
         ("compare_forcing*", "verification"),

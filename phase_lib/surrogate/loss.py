@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from phase_lib.config.surrogate import SurrogateSettings
-from phase_lib.surrogate.features import FLUX_TARGETS, Batch
-from phase_lib.surrogate.model import Answer, Phase
-from phase_lib.surrogate.targets import TargetCodec
+from phase_lib.dataset.layout import FLUX_TARGETS
+from phase_lib.surrogate.codec import Answer, TargetCodec
+from phase_lib.surrogate.ensemble import Ensemble
+from phase_lib.surrogate.features import Batch
 
 TASKS = ("patch", "layer", "flux")
 
@@ -80,12 +81,12 @@ def total(found: Mapping[str, Tensor], settings: SurrogateSettings) -> Tensor:
     return pools + settings.flux_weight * found["flux"] + settings.lambda_physics * found["physics"]
 
 
-def training_losses(model: Phase, batch: Batch, whole: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def training_losses(model: Ensemble, batch: Batch, whole: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Losses averaged over members, each judged on its own; `whole` as in `losses`."""
     own = [losses(model.codec, answer, batch, whole) for answer in model(batch)]
     return {name: torch.stack([found[name] for found in own]).mean() for name in own[0]}
 
 
-def validation_losses(model: Phase, batch: Batch, whole: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def validation_losses(model: Ensemble, batch: Batch, whole: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Losses of the members' average answer, as it is used for predictions; `whole` as in `losses`."""
     return losses(model.codec, model.mean(model(batch)), batch, whole)

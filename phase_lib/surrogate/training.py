@@ -1,4 +1,4 @@
-"""Training of PHASE: deterministic, resumable, best epoch by validation cells."""
+"""Training of an ensemble: deterministic, resumable, best epoch by validation cells."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ from phase_lib.base.files import sha256_file, writing
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_hash, code_version, settings_hash
 from phase_lib.config.surrogate import SurrogateSettings
+from phase_lib.dataset.layout import Layout
 from phase_lib.dataset.loading import read_cells
+from phase_lib.dataset.normalization import scaled_names
 from phase_lib.dataset.scaler import Scaler
 from phase_lib.dataset.split import Split, read_split, tiles
 from phase_lib.elm.netcdf import open_dataset
-from phase_lib.surrogate.features import Batch, CellSource, Layout, Reader
+from phase_lib.surrogate.ensemble import Ensemble
+from phase_lib.surrogate.features import Batch, CellSource, Reader
 from phase_lib.surrogate.loss import TASKS, counts, total, training_losses, validation_losses
-from phase_lib.surrogate.model import Phase
 from phase_lib.surrogate.ood import Reference, drawn
 from phase_lib.surrogate.processes import Team, local_rank, team
-from phase_lib.surrogate.targets import TargetCodec, scaled_names
 
 MODEL, CHECKPOINT, HISTORY = "model.pt", "checkpoint.pt", "history.csv"
 TERMS = (*TASKS, "physics", "loss")
@@ -50,7 +51,7 @@ def train(
     output_dir: str | Path,
     threads: int = 1,
 ) -> Path:
-    """Trains PHASE and writes `model.pt` and `history.csv`.
+    """Trains the surrogate and writes `model.pt` and `history.csv`.
 
     A training that was killed goes on from `checkpoint.pt` in the same directory and ends in the same
     weights as one that was not: on the CPU with the same threads to the last bit, on a GPU up to rounding.
@@ -81,8 +82,8 @@ def train(
             split = read_split(split_file, dataset_dir)
             _require_cells(split_file, split, us)
             scaler = Scaler.read(normalization)
-            layout = Layout.read(dataset_dir, settings.leave_out)
-            _require_scaled(normalization, layout, scaler, settings)
+            layout = Layout.read(dataset_dir, settings.preset.kind, settings.leave_out)
+            _require_scaled(normalization, layout, scaler)
             index = read_cells(dataset_dir)
             provenance = {
                 "dataset_id": index.dataset_id,
@@ -93,7 +94,8 @@ def train(
                 "device": device.type,
                 "processes": str(us.size),
             }
-            reader = Reader(Path(dataset_dir), layout, scaler, settings.preset)
+            code = code_hash("surrogate/training", settings.network.module)
+            reader = Reader(Path(dataset_dir), layout, scaler)
             run = _Run(
                 settings=settings,
                 model=_new_model(layout, scaler, settings).to(device),
@@ -102,11 +104,11 @@ def train(
                 device=device,
                 team=us,
                 checkpoint=directory / CHECKPOINT,
-                fingerprint=settings_hash([provenance, code_hash("surrogate/training"), torch.__version__]),
+                fingerprint=settings_hash([provenance, code, torch.__version__]),
             )
         LOGGER.info("training on %s", _described(device, us))
         run.go()
-        if settings.preset == "default":
+        if settings.preset.kind == "default":
             _fit_smearing(run.model, reader, split, device, us)
         kept, latents = _reference_latents(run.model, reader, split, settings, device, us)
         if us.first:
@@ -196,18 +198,18 @@ def _require_cells(path: str | Path, split: Split, us: Team) -> None:
             )
 
 
-def _require_scaled(path: str | Path, layout: Layout, scaler: Scaler, settings: SurrogateSettings) -> None:
+def _require_scaled(path: str | Path, layout: Layout, scaler: Scaler) -> None:
     remedy = "normalise again with this dataset, surrogate.preset and surrogate.leave_out"
-    wanted, held = scaled_names(layout, settings.preset), set(scaler.scalings)
+    wanted, held = scaled_names(layout), set(scaler.scalings)
     if wanted - held:
         raise InputError(path, f"holds no scaling of {min(wanted - held)}", remedy=remedy)
     if held - wanted:
         raise InputError(path, f"scales {min(held - wanted)}, which the network does not see", remedy=remedy)
 
 
-def _new_model(layout: Layout, scaler: Scaler, settings: SurrogateSettings) -> Phase:
+def _new_model(layout: Layout, scaler: Scaler, settings: SurrogateSettings) -> Ensemble:
     torch.manual_seed(_seed(settings.seed, 0))
-    return Phase(layout, TargetCodec(layout, scaler, settings), settings)
+    return Ensemble(layout, scaler, settings)
 
 
 def _seed(seed: int, epoch: int, rank: int = 0) -> int:
@@ -232,7 +234,7 @@ class _Run:
     """
 
     settings: SurrogateSettings
-    model: Phase
+    model: Ensemble
     training: CellSource
     validation: CellSource
     device: torch.device
@@ -317,7 +319,7 @@ class _Run:
 
     def _validate(self) -> dict[str, float]:
         self._average.eval()
-        model = cast(Phase, self._average.module)
+        model = cast(Ensemble, self._average.module)
         sums = _Sums()
         with torch.no_grad():
             for batch in self._shares(self.validation, _EVALUATION_CELLS):
@@ -409,7 +411,7 @@ def _write_history(path: Path, history: list[dict[str, float]]) -> None:
         writer.writerows({**row, "epoch": int(row["epoch"])} for row in history)
 
 
-def _fit_smearing(model: Phase, reader: Reader, split: Split, device: torch.device, us: Team) -> None:
+def _fit_smearing(model: Ensemble, reader: Reader, split: Split, device: torch.device, us: Team) -> None:
     """Makes the stocks of the training part, validation cells included, right on average."""
     tasks = ("patch", "layer")
     truth: dict[str, Tensor] = {}
@@ -428,7 +430,7 @@ def _fit_smearing(model: Phase, reader: Reader, split: Split, device: torch.devi
 
 
 def _reference_latents(
-    model: Phase, reader: Reader, split: Split, settings: SurrogateSettings, device: torch.device, us: Team
+    model: Ensemble, reader: Reader, split: Split, settings: SurrogateSettings, device: torch.device, us: Team
 ) -> tuple[np.ndarray, Tensor]:
     """Cells of the training part, validation cells included, that new cells are compared with.
 
@@ -475,7 +477,7 @@ class TrainedModel:
 
     path: Path
     sha256: str
-    model: Phase
+    model: Ensemble
     layout: Layout
     scaler: Scaler
     settings: SurrogateSettings
@@ -501,7 +503,7 @@ def load_model(path: str | Path) -> TrainedModel:
         layout = Layout(**held["layout"])
         scaler = Scaler.from_dict(held["scaler"])
         settings = SurrogateSettings(**held["settings"])
-        model = Phase(layout, TargetCodec(layout, scaler, settings), settings)
+        model = Ensemble(layout, scaler, settings)
         model.load_state_dict(held["state"])
         reference, provenance = Reference(**held["reference"]), held["provenance"]
     except (UnpicklingError, RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError) as error:

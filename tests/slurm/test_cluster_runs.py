@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slurm
 
 RESTART = "ad.elm.r.0021-01-01-00000.nc"
 #: Stages that hold a GPU.
-ON_GPU = ("train_surrogate", "train_paper_surrogate", "predict_cells", "predict_test_cells")
+ON_GPU = ("train_surrogate", "train_experiment", "predict_cells", "predict_test_cells", "predict_experiment")
 
 
 def of_run(cluster: Cluster, printed: str) -> list[Job]:
@@ -133,7 +133,7 @@ def test_lost_jobs_nodes_and_controllers_leave_the_products_as_they_were(
 def test_after_a_kill_of_snakemake_the_same_command_goes_on_and_no_stage_runs_twice_at_once(
     cluster: Cluster, undisturbed: ClusterRun, copy: ClusterRun
 ) -> None:
-    stages = ("train_surrogate", "train_paper_surrogate")
+    stages = ("train_surrogate", "train_experiment")
     command = ("--forcerun", *stages, "--until", *stages)
     first = copy.begin(*command)
     # Two GPUs: two of the four trainings run, two wait in the queue.
