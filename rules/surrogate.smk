@@ -23,7 +23,7 @@ rule train_surrogate:
     log:
         log_file("train_surrogate-{split}"),
     benchmark:
-        benchmark_file("train_surrogate-{split}")
+        benchmark_file("train_surrogate-{split}", by_split)
     # The blocked model makes the injected state: everything after waits for it.
     priority: 60
     conda:
@@ -64,7 +64,7 @@ rule predict_cells:
     log:
         log_file(f"predict_cells{OF_PART}"),
     benchmark:
-        benchmark_file(f"predict_cells{OF_PART}")
+        benchmark_file(f"predict_cells{OF_PART}", "accelerated")
     priority: 60
     conda:
         DEVICE_ENV
@@ -97,7 +97,7 @@ if OF_PART:
         log:
             log_file("join_predictions"),
         benchmark:
-            benchmark_file("join_predictions")
+            benchmark_file("join_predictions", "accelerated")
         priority: 60
         conda:
             "../envs/cpu.yaml"
@@ -123,7 +123,7 @@ rule predict_test_cells:
     log:
         log_file("predict_test_cells-{split}"),
     benchmark:
-        benchmark_file("predict_test_cells-{split}")
+        benchmark_file("predict_test_cells-{split}", "verification")
     conda:
         DEVICE_ENV
     resources:

@@ -286,6 +286,7 @@ def _command(products: RunProducts, output: Path) -> list[str]:
     }
     words = ["report", "--dataset", products.dataset, "--predictions", products.predictions]
     words += ["--restart", products.restart, "--diff", products.diff, "--config", json.dumps(config)]
+    words += ["--benchmarks", products.benchmarks, "--stages", products.stages]
     for split, path in products.splits.items():
         words += ["--split", split, path]
         words += [word for test in products.tests[split] for word in ("--test", split, test)]

@@ -18,7 +18,6 @@ EXPERIMENTS = f"""\
 experiments:
   variants:
     no_climate: {{leave_out: [forcing]}}
-  baselines: [paper]
   seeds: 2
   splits: [block]
   limit: {LIMIT}
