@@ -7,7 +7,9 @@ statistics gather in one pass over batches of any size, so that the data need no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import reduce
+from itertools import starmap
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -110,19 +112,8 @@ class _Moments:
 
     def pooled(self) -> _Moments:
         """Moments of all entries as one sample."""
-        total = _Moments.empty(1)
-        for i in range(len(self.count)):
-            entry = slice(i, i + 1)
-            total = total.merge(
-                _Moments(
-                    self.count[entry],
-                    self.low[entry],
-                    self.high[entry],
-                    self.mean[entry],
-                    self.squares[entry],
-                )
-            )
-        return total
+        statistics = [getattr(self, statistic.name)[:, None] for statistic in fields(self)]
+        return reduce(_Moments.merge, starmap(_Moments, zip(*statistics, strict=True)), _Moments.empty(1))
 
     @classmethod
     def of(cls, values: np.ndarray) -> _Moments:

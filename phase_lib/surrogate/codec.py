@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,18 +43,6 @@ class Answer:
     latent: Tensor
 
 
-class TargetSpace(Protocol):
-    """What one task's raw outputs mean."""
-
-    def decode(self, raw: Tensor, start: Tensor) -> Tensor:
-        """Values in physical units from raw outputs and the 20-year state, all of one shape."""
-        ...
-
-    def error(self, raw: Tensor, start: Tensor, truth: Tensor) -> Tensor:
-        """Squared or robust error of each value, of the same shape."""
-        ...
-
-
 class MinMaxSpace(nn.Module):
     """The paper's: Softplus outputs are targets scaled by their training minimum and maximum.
 
@@ -74,7 +62,7 @@ class MinMaxSpace(nn.Module):
         self.register_buffer("weight", _buffer(scale > 0.0))
 
     def decode(self, raw: Tensor, start: Tensor) -> Tensor:
-        """See `TargetSpace`; never below the training minimum."""
+        """Values in physical units, never below the training minimum; `start` does not count."""
         return functional.softplus(raw) * self.scale + self.offset
 
     def error(self, raw: Tensor, start: Tensor, truth: Tensor) -> Tensor:
@@ -133,7 +121,7 @@ class CorrectionSpace(nn.Module):
         return functional.softplus(z, beta=SOFTPLUS_BETA)
 
     def decode(self, raw: Tensor, start: Tensor) -> Tensor:
-        """See `TargetSpace`; never negative."""
+        """Values in physical units, never negative, from raw outputs and the 20-year state."""
         return self.smearing * self.floor * torch.expm1(self._logarithm(raw, start))
 
     def fit_smearing(self, truth: Tensor, predicted: Tensor) -> None:

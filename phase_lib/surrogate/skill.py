@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +69,6 @@ def score(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray, floor: fl
     }
 
 
-def r2_by_column(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """R2 of each PFT or layer (k), NaN where values are too few or do not vary; arguments as `score`."""
-    return _r2(truth, np.where(mask, (prediction - truth) ** 2, 0.0), mask)
-
-
 def _r2(truth: np.ndarray, error2: np.ndarray, mask: np.ndarray) -> np.ndarray:
     count = mask.sum(axis=0)
     safe = np.where(mask, truth, 0.0)
@@ -82,11 +77,6 @@ def _r2(truth: np.ndarray, error2: np.ndarray, mask: np.ndarray) -> np.ndarray:
     constant = np.where(mask, truth, -np.inf).max(axis=0) <= np.where(mask, truth, np.inf).min(axis=0)
     counts = (count >= LEAST_VALUES) & ~constant & (spread2 > 0.0)
     return np.where(counts, 1.0 - error2.sum(axis=0) / np.where(counts, spread2, 1.0), np.nan)
-
-
-def short_name(name: str) -> str:
-    """What the report calls a restart variable: `soil3c` for `soil3c_vr`."""
-    return name.removesuffix("_vr")
 
 
 def _log_ratio_floor(name: str) -> float:
@@ -102,14 +92,14 @@ class Model:
         name: in files and tables of numbers.
         label: in figures and prose.
         settings: of its training; empty for a baseline.
-        imbalance: root mean square of NPP - (GPP - AR) over the test cells, gC m-2 yr-1; NaN where no
+        imbalance: root mean square of NPP - (GPP - AR) over the test cells, gC m-2 yr-1; None where no
             fluxes are predicted.
     """
 
     name: str
     label: str
     settings: Mapping[str, Any] = field(default_factory=dict)
-    imbalance: float = float("nan")
+    imbalance: float | None = None
 
     @property
     def trained(self) -> bool:
@@ -122,7 +112,7 @@ class TestCells:
     """Truth and predictions of one variable on test cells.
 
     Attributes:
-        name: of the report.
+        name: of the report: `soil3c` for `soil3c_vr`.
         units: of all values.
         patch: whether columns are PFTs; else soil layers.
         truth, mask: values, and where they count (gridcell, k).
@@ -145,8 +135,9 @@ class TestCells:
         return score(self.truth, self.predictions[model], self.mask, self.floor)
 
     def r2_by_column(self, model: str) -> np.ndarray:
-        """R2 of a model for every PFT or layer (k); see `r2_by_column`."""
-        return r2_by_column(self.truth, self.predictions[model], self.mask)
+        """R2 of a model for every PFT or layer (k); NaN where values are too few or do not vary."""
+        error2 = np.where(self.mask, (self.predictions[model] - self.truth) ** 2, 0.0)
+        return _r2(self.truth, error2, self.mask)
 
 
 @dataclass(frozen=True)
@@ -199,7 +190,8 @@ class TestSet:
                 patch, units = "natpft" in values.dimensions, str(values.units)
                 covered = np.asarray(get_variable(path, dataset, "covered")[:]) == 1
         mask = covered if patch else np.ones(truth.shape, dtype=bool)
-        return TestCells(short_name(name), units, patch, truth, mask, predictions, _log_ratio_floor(name))
+        short, floor = name.removesuffix("_vr"), _log_ratio_floor(name)
+        return TestCells(short, units, patch, truth, mask, predictions, floor)
 
     def skill(self) -> dict[str, dict[str, Metrics]]:
         """Model -> variable of the report -> metrics of `score`, for all variables."""
@@ -233,23 +225,20 @@ def _read_test(path: Path) -> TestSet:
     with open_dataset(path) as dataset:
         text = str(get_attribute(path, dataset, "models"))
         try:
-            models = [Model(**entry) for entry in json.loads(text)]
-        except (TypeError, json.JSONDecodeError) as error:
+            models = {entry["name"]: Model(**entry) for entry in json.loads(text)}
+        except (TypeError, KeyError, json.JSONDecodeError) as error:
             raise InputError(
                 path, f"attribute models is {text[:80]!r}", remedy="predict the test cells again"
             ) from error
-        imbalance = np.asarray(get_variable(path, dataset, "flux_imbalance", ("model",))[:])
         names = tuple(name.removeprefix("Y_") for name in dataset.variables if name.startswith("Y_"))
-        if not names or len(models) != len(imbalance):
-            raise InputError(
-                path, "holds no predictions of its models", remedy="predict the test cells again"
-            )
+        if not names:
+            raise InputError(path, "holds no predictions", remedy="predict the test cells again")
         cell = np.asarray(get_variable(path, dataset, "cell")[:])
         return TestSet(
-            {path: tuple(model.name for model in models)},
+            {path: tuple(models)},
             str(get_attribute(path, dataset, "split")),
             (str(get_attribute(path, dataset, "dataset_id")), cell.tobytes()),
-            {m.name: replace(m, imbalance=float(x)) for m, x in zip(models, imbalance, strict=True)},
+            models,
             names,
         )
 
@@ -303,32 +292,28 @@ def write_test_file(
         dataset.createVariable("covered", "i1", ("gridcell", "natpft"))[:] = covered.astype(np.int8)
         names = np.array([model.name for model in models], dtype=object)
         dataset.createVariable("model", str, ("model",))[:] = names
-        dataset.models = json.dumps(
-            [{"name": m.name, "label": m.label, "settings": dict(m.settings)} for m in models]
-        )
-        imbalance = dataset.createVariable("flux_imbalance", "f8", ("model",))
-        imbalance.units = "gC/m^2/yr"
-        imbalance.long_name = "root mean square of NPP - (GPP - AR)"
         for name, values in truth.items():
             dims = ("gridcell", "natpft" if patch(values) else "levdecomp")
             for target, target_dims in ((f"Y_{name}", dims), (name, ("model", *dims))):
                 dataset.createVariable(target, "f8", target_dims, fill_value=np.nan).units = units[name]
             dataset[f"Y_{name}"][:] = np.where(covered, values, np.nan) if patch(values) else values
+        entries = []
         for number, (model, predicted) in enumerate(zip(models, predictions, strict=True)):
-            imbalance[number] = _imbalance(predicted.fluxes)
+            entries.append(asdict(replace(model, imbalance=_imbalance(predicted.fluxes))))
             for name, values in truth.items():
                 array = np.asarray(predicted.pools.get(name, []))
                 if array.shape != values.shape:
                     what = f"{model.name} predicts {name} as an array of shape {array.shape}"
                     raise InputError(None, what, expected=str(values.shape))
                 dataset[name][number] = np.where(covered, array, np.nan) if patch(values) else array
+        dataset.models = json.dumps(entries, sort_keys=True)
         dataset.nrmse_definition = "rmse / standard deviation of the truth"
         dataset.code_version = code_version()
         dataset.setncatts(attributes)
 
 
-def _imbalance(fluxes: Mapping[str, np.ndarray]) -> float:
+def _imbalance(fluxes: Mapping[str, np.ndarray]) -> float | None:
     if not fluxes:
-        return float("nan")
+        return None
     gpp, npp, ar = (fluxes[name].astype(np.float64) for name in ("GPP", "NPP", "AR"))
     return float(np.sqrt(np.mean((npp - (gpp - ar)) ** 2)))

@@ -77,7 +77,7 @@ def test_snakemake_has_every_name_that_the_rules_need(tmp_path: Path) -> None:
         "seats": 'Resource("seats", 3)',
         "remote": None,
         "configuration": str(
-            ([Path("default.yaml"), tmp_path / "first.yaml", tmp_path / "second.yaml"], {"a": 1})
+            ([Path("default.yaml"), tmp_path / "first.yaml", tmp_path / "second.yaml"], {"seats": 4})
         ),
     }
     # The closest family goes before the others, key by key.

@@ -205,6 +205,7 @@ def test_the_test_file_holds_the_truth_and_three_models_for_all_targets(prepared
     assert [model.label for model in test.models.values()] == ["PHASE", "input state", "analogue"]
     assert test.models["phase"].settings["network"]["kind"] == "phase"
     assert test.models["phase"].imbalance > 0.0
+    assert test.models["state20"].imbalance is None
     assert set(test.names) == {*PATCH_TARGETS, *LAYER_TARGETS}
     for name in test.names:
         cells = test.variable(name)
