@@ -1,4 +1,4 @@
-"""Classes that are found by name when they are asked for: those of a package of ours, and a stranger's."""
+"""Classes that are found by name when they are needed: those of this library and of other packages."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Plugins:
 
     A name is one of three things: a module of the package, which holds a class of that name
     (`state20.py` and `State20`); an entry point in a group with the name of the package; or
-    `package.module:Class`. All three hold in every process that can import the class.
+    `package.module:Class`. All three work in any process that can import the class.
 
     Attributes:
-        package: dotted name of the package that holds ours.
+        package: dotted name of the package of this library that holds them.
         what: one of them, for messages: `network`.
     """
 
@@ -29,7 +29,7 @@ class Plugins:
 
     @property
     def names(self) -> list[str]:
-        """Names of ours."""
+        """Names of those of this library."""
         spec = find_spec(self.package)
         places = [] if spec is None else spec.submodule_search_locations or []
         return [module.name for module in pkgutil.iter_modules(places)]

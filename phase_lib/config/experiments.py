@@ -97,7 +97,7 @@ class ExperimentSettings(BaseModel):
     @classmethod
     def _baselines_exist(cls, baselines: list[str]) -> list[str]:
         for name in baselines:
-            # Those of ours are slow to import.
+            # A module of this library is slow to import, and right.
             BASELINES.load(name) if ":" in name else BASELINES.place(name)
         return baselines
 

@@ -41,7 +41,7 @@ class Kinds:
 
     @property
     def names(self) -> list[str]:
-        """All kinds of ours."""
+        """Kinds of this library."""
         return self.classes.names if isinstance(self.classes, Plugins) else list(self.classes)
 
     def load(self, kind: str) -> type[KindSettings]:
@@ -51,10 +51,10 @@ class Kinds:
             ValueError: there is no such kind.
         """
         if isinstance(self.classes, Plugins):
-            found = self.classes.load(kind)
-            if not (isinstance(found, type) and issubclass(found, KindSettings)):
+            model = self.classes.load(kind)
+            if not (isinstance(model, type) and issubclass(model, KindSettings)):
                 raise ValueError(f"{kind} is no {self.classes.what}; expected a subclass of KindSettings")
-            return found
+            return model
         if kind not in self.classes:
             hint = did_you_mean(kind, self.names)
             raise ValueError(f"kind is {kind!r}; expected one of {', '.join(self.names)}{hint}")

@@ -110,15 +110,15 @@ class Layout:
 
     def dims(self) -> dict[str, tuple[str, ...]]:
         """Dimensions of every input and target variable."""
-        found: dict[str, tuple[str, ...]] = dict.fromkeys(self.forcing, ("gridcell", "time"))
-        found |= {name: ("gridcell", *dims) for name, dims in self.static.items()}
-        found |= dict.fromkeys(self.traits, ("natpft",))
-        found |= dict.fromkeys(self.state, _PATCH) | dict.fromkeys(self.soil, _LAYER)
+        dims_of: dict[str, tuple[str, ...]] = dict.fromkeys(self.forcing, ("gridcell", "time"))
+        dims_of |= {name: ("gridcell", *dims) for name, dims in self.static.items()}
+        dims_of |= dict.fromkeys(self.traits, ("natpft",))
+        dims_of |= dict.fromkeys(self.state, _PATCH) | dict.fromkeys(self.soil, _LAYER)
         starts = self.starts()
         for dims, targets in ((_PATCH, self.patch_targets), (_LAYER, self.layer_targets)):
             for name in targets:
-                found |= dict.fromkeys([*([starts[name]] if name in starts else []), f"Y_{name}"], dims)
-        return found | {f"Y_{name}": ("gridcell",) for name in FLUX_TARGETS}
+                dims_of |= dict.fromkeys([*([starts[name]] if name in starts else []), f"Y_{name}"], dims)
+        return dims_of | {f"Y_{name}": ("gridcell",) for name in FLUX_TARGETS}
 
     def input_names(self) -> list[str]:
         """Variables that are read for a prediction."""

@@ -116,7 +116,7 @@ class _Moments:
         return reduce(_Moments.merge, starmap(_Moments, zip(*statistics, strict=True)), _Moments.empty(1))
 
     @classmethod
-    def of(cls, values: np.ndarray) -> _Moments:
+    def from_values(cls, values: np.ndarray) -> _Moments:
         """Moments over the first axis of (n, entries); NaN is left out."""
         present = ~np.isnan(values)
         count = present.sum(axis=0).astype(np.float64)
@@ -161,9 +161,11 @@ class ScalerFit:
             keep = [axis for axis, dim in enumerate(dims) if dim in spec.per]
             shape = tuple(array.shape[axis] for axis in keep)
             moved = np.moveaxis(array, keep, range(-len(keep), 0)) if keep else array
-            found = _Moments.of(_forward(spec, moved.reshape(-1, int(np.prod(shape, dtype=np.int64)))))
+            moments = _Moments.from_values(
+                _forward(spec, moved.reshape(-1, int(np.prod(shape, dtype=np.int64))))
+            )
             self._shapes[name] = shape
-            self._moments[name] = self._moments[name].merge(found) if name in self._moments else found
+            self._moments[name] = self._moments[name].merge(moments) if name in self._moments else moments
 
     def finish(self) -> Scaler:
         """The fitted scaler.
@@ -181,9 +183,9 @@ class ScalerFit:
             thin = moments.count < self.least_values
 
             def chosen(
-                own: np.ndarray, all_: np.ndarray, thin: np.ndarray = thin, name: str = name
+                each: np.ndarray, all_: np.ndarray, thin: np.ndarray = thin, name: str = name
             ) -> np.ndarray:
-                return np.where(thin, all_, own).reshape(self._shapes[name])
+                return np.where(thin, all_, each).reshape(self._shapes[name])
 
             low, high = chosen(moments.low, pooled.low), chosen(moments.high, pooled.high)
             if spec.kind == "minmax":

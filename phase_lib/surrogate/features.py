@@ -195,7 +195,7 @@ class Reader:
     def _start(
         self, values: dict[str, np.ndarray], targets: Sequence[str], shape: tuple[int, ...]
     ) -> np.ndarray:
-        """The 20-year state, without the negative rounding crumbs that restarts may hold; 0 if left out."""
+        """The 20-year state, without the small negative residues that restarts may hold; 0 if left out."""
         starts, nothing = self.layout.starts(), np.zeros(shape)
         columns = [values[starts[name]] if name in starts else nothing for name in targets]
         return np.asarray(np.maximum(_stacked(columns, shape), 0.0))

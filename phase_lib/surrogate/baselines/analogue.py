@@ -144,9 +144,9 @@ class Analogue(Baseline):
 
     def _nearest_by_pft(self, place: np.ndarray, covered: np.ndarray) -> np.ndarray:
         """Number of the nearest training cell that has each PFT (cell, natpft); -1 where none has."""
-        found = np.full(covered.shape, -1, dtype=np.int64)
+        nearest = np.full(covered.shape, -1, dtype=np.int64)
         for pft, tree in enumerate(self._with_pft):
             asking = covered[:, pft]
             if tree is not None and asking.any():
-                found[asking, pft] = self._having[pft][tree.query(place[asking])[1]]
-        return found
+                nearest[asking, pft] = self._having[pft][tree.query(place[asking])[1]]
+        return nearest
