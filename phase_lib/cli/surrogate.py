@@ -19,8 +19,8 @@ from phase_lib.cli.options import (
 
 
 @command()
-@click.option("--dataset", type=FILE, required=True, help="Directory of the dataset.")
-@click.option("--split", type=FILE, required=True, help="Split file.")
+@click.option("--dataset", "dataset_dir", type=FILE, required=True, help="Directory of the dataset.")
+@click.option("--split", "split_file", type=FILE, required=True, help="Split file.")
 @click.option("--normalization", type=FILE, required=True, help="normalization.nc of the same split.")
 @settings_option("surrogate")
 @click.option("--output-dir", type=FILE, required=True, help="Directory for model.pt and history.csv.")
@@ -33,15 +33,7 @@ from phase_lib.cli.options import (
     help="Where the nodes of a training meet, set by the srun that this command starts.",
 )
 @stage
-def train(
-    dataset: Path,
-    split: Path,
-    normalization: Path,
-    settings: str,
-    output_dir: Path,
-    threads: int,
-    rendezvous: str | None,
-) -> int:
+def train(settings: str, threads: int, rendezvous: str | None, **given: Any) -> int:
     """Trains the surrogate; a killed training goes on from its checkpoint.
 
     Where the settings ask for several GPUs or nodes, starts a process for each; started by torchrun, is
@@ -55,7 +47,7 @@ def train(
     choices = load_settings(settings, SurrogateSettings, "surrogate")
     if is_launcher(choices):
         return launch(choices, _own_words("threads", "rendezvous"), threads, rendezvous)
-    run(dataset, split, normalization, choices, output_dir, threads)
+    run(settings=choices, threads=threads, **given)
     return 0
 
 
@@ -73,11 +65,15 @@ def _own_words(*without: str) -> list[str]:
 
 @command()
 @click.option("--model", type=FILE, required=True, help="model.pt of a training.")
-@click.option("--dataset", type=FILE, required=True, help="Directory of the dataset to predict.")
-@click.option("--split", type=FILE, help="Split that the model was trained with.")
+@click.option(
+    "--dataset", "dataset_dir", type=FILE, required=True, help="Directory of the dataset to predict."
+)
+@click.option("--split", "split_file", type=FILE, help="Split that the model was trained with.")
 @settings_option("ood")
 @click.option("--run-name", default="", help="Name of the run, kept in the file.")
-@click.option("--domain-name", help="Domain of the dataset to predict; the only one where not given.")
+@click.option(
+    "--domain-name", "domain", help="Domain of the dataset to predict; the only one where not given."
+)
 @ACCEPT_FORCING
 @click.option(
     "--part",
@@ -89,35 +85,13 @@ def _own_words(*without: str) -> list[str]:
 @click.option("--output", type=OUTPUT, required=True, help="predictions.nc to write.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
 @stage
-def predict(
-    model: Path,
-    dataset: Path,
-    split: Path | None,
-    settings: str,
-    run_name: str,
-    domain_name: str | None,
-    accept_forcing: bool,
-    part: tuple[int, int],
-    output: Path,
-    threads: int,
-) -> None:
+def predict(settings: str, **given: Any) -> None:
     """Predicts the slow state of every cell, with a score of how far it is from the training cells."""
     from phase_lib.config.loading import load_settings
     from phase_lib.config.ood import OodSettings
     from phase_lib.surrogate.predictions import predict as run
 
-    run(
-        model,
-        dataset,
-        output,
-        load_settings(settings, OodSettings, "ood"),
-        run_name,
-        split,
-        threads,
-        domain=domain_name,
-        accept_forcing=accept_forcing,
-        part=part,
-    )
+    run(ood=load_settings(settings, OodSettings, "ood"), **given)
 
 
 @command("predict-test")

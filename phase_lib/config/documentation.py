@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from phase_lib.base.plugins import Plugins
 from phase_lib.config.kinds import Kinds
@@ -48,28 +49,13 @@ def _fields(model: type[BaseModel], indent: str, kinds: Kinds | None = None) -> 
             marks = [mark for mark in field.metadata if isinstance(mark, Kinds)]
             yield from _fields(sections[name], indent + "  ", *marks)
         else:
-            value = model.model_validate({}).model_dump(mode="json")[name]
-            yield f"{indent}{name}: {_flow(value)}"
+            default = field.get_default(call_default_factory=True)
+            yield f"{indent}{name}: {'...' if field.is_required() else _flow(to_jsonable_python(default))}"
 
 
-def _entry(model: type[BaseModel], indent: str = "   ") -> Iterator[str]:
+def _entry(model: type[BaseModel]) -> Iterator[str]:
     """The keys of an entry under a name of the user's choice, all in comments."""
-    yield f"#{indent}NAME:"
-    yield from _entry_fields(model, indent + "  ")
-
-
-def _entry_fields(model: type[BaseModel], indent: str) -> Iterator[str]:
-    sections = section_models(model)
-    for name, field in model.model_fields.items():
-        for line in _comment(_documentation(field), ""):
-            yield f"#{indent}{line}"
-        if name in sections:
-            yield f"#{indent}{name}:"
-            yield from _entry_fields(sections[name], indent + "  ")
-        elif field.is_required():
-            yield f"#{indent}{name}: ..."
-        else:
-            yield f"#{indent}{name}: {_flow(field.get_default(call_default_factory=True))}"
+    yield from (f"#{line}" for line in ("   NAME:", *_fields(model, "     ")))
 
 
 def _flow(value: Any) -> str:

@@ -306,7 +306,7 @@ def write_test_file(
                     what = f"{model.name} predicts {name} as an array of shape {array.shape}"
                     raise InputError(None, what, expected=str(values.shape))
                 dataset[name][number] = np.where(covered, array, np.nan) if patch(values) else array
-        dataset.models = json.dumps(entries, sort_keys=True)
+        dataset.models = json.dumps(entries)
         dataset.nrmse_definition = "rmse / standard deviation of the truth"
         dataset.code_version = code_version()
         dataset.setncatts(attributes)
