@@ -23,6 +23,7 @@ from phase_lib.base.errors import InputError, PhaseError
 from phase_lib.base.parallel import Runner, runner
 from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version
+from phase_lib.bench import require_room
 from phase_lib.elm.constants import DAYS_PER_MONTH
 from phase_lib.elm.domain import Domain
 from phase_lib.elm.matching import match_cells
@@ -72,7 +73,7 @@ def bench_fuse(
         raise InputError(None, "cdo is not on the PATH", expected="cdo, which the reduction is compared with")
     with tempfile.TemporaryDirectory(dir=directory) as name:
         folder = Path(name)
-        _require_room(folder, cells)
+        require_room(folder, _ROOM * cells * _BYTES_PER_CELL, cells)
         domain = _domain(cells)
         mappings: dict[str, Mapping] = {}
         seconds = dict.fromkeys(("cdo", "phase", "one_worker"), 0.0)
@@ -120,17 +121,6 @@ def bench_fuse(
         "matching_seconds": round(_matching_seconds(matching_cells), 2),
         "code_version": code_version(),
     }
-
-
-def _require_room(folder: Path, cells: int) -> None:
-    need, free = _ROOM * cells * _BYTES_PER_CELL, shutil.disk_usage(folder).free
-    if free < need:
-        raise InputError(
-            folder.parent,
-            f"has {free / 1e9:.1f} GB free",
-            expected=f"{need / 1e9:.1f} GB for a month of {cells} cells",
-            remedy="choose another --dir or fewer --cells",
-        )
 
 
 def _lattice(cells: int) -> tuple[np.ndarray, np.ndarray]:

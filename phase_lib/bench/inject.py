@@ -7,7 +7,6 @@ The files are made for the measurement: all variables, dimensions and types of a
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
 import subprocess
 import tempfile
@@ -23,11 +22,11 @@ from typing import Any, Literal
 import netCDF4
 import numpy as np
 
-from phase_lib.base.errors import InputError
 from phase_lib.base.files import writing
 from phase_lib.base.memory import keep_freed_memory
 from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version
+from phase_lib.bench import require_room
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.land_model import LandModelSettings
 from phase_lib.config.ood import OodSettings
@@ -517,15 +516,7 @@ _PREDICTED = {"patch": len(PREDICTED_PATCH), "layer": len(PREDICTED_LAYER)}
 def _measure(cells: int, layout: Layout, where: Path | None, repeats: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=where) as name:
         directory = Path(name)
-        needed = 2.5 * cells * _CELL_BYTES[layout] + _COPIED_BYTES
-        free = shutil.disk_usage(directory).free
-        if free < needed:
-            raise InputError(
-                directory.parent,
-                f"has {free / 1e9:.1f} GB free",
-                expected=f"{needed / 1e9:.1f} GB for {cells} cells",
-                remedy="choose another place with --dir or fewer cells",
-            )
+        require_room(directory, 2.5 * cells * _CELL_BYTES[layout] + _COPIED_BYTES, cells)
         LOGGER.info("writing files of %d cells", cells)
         files = make_files(directory, cells, layout)
         copies, runs = [], []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -54,6 +55,8 @@ class Kinds:
             model = self.classes.load(kind)
             if not (isinstance(model, type) and issubclass(model, KindSettings)):
                 raise ValueError(f"{kind} is no {self.classes.what}; expected a subclass of KindSettings")
+            if missing := ", ".join(sorted(getattr(model, "__abstractmethods__", ()))):
+                raise ValueError(f"the {self.classes.what} {kind} lacks {missing}")
             return model
         if kind not in self.classes:
             hint = did_you_mean(kind, self.names)
@@ -84,7 +87,7 @@ class Kinds:
         return core_schema.no_info_before_validator_function(self.settings, handler(source))
 
 
-class NetworkSettings(KindSettings):
+class NetworkSettings(KindSettings, ABC):
     """Keys of one kind of network: a class in the file of that network.
 
     Attributes:
@@ -93,13 +96,13 @@ class NetworkSettings(KindSettings):
 
     label: ClassVar[str]
 
+    @abstractmethod
     def build(self, layout: Any) -> Any:
         """The network, a `torch.nn.Module` that takes a `surrogate.features.Batch` and gives an `Answer`.
 
         Args:
             layout: variables of the dataset, `dataset.layout.Layout`.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no method build")
 
 
 def overlay(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -132,7 +132,7 @@ SOIL_VARIABLES = (
 #: Variables that a restart must hold; the others are left out where absent.
 REQUIRED = frozenset(POOL_VARIABLES) | {"tlai"}
 
-#: g m-2 or g m-3. Real ELM carries negative rounding crumbs; more than that is damage.
+#: g m-2 or g m-3. ELM leaves small negative values from rounding; larger ones are damage.
 POOL_RANGE: Range = (-1.0e-3, 1.0e6)
 DEBT_RANGE: Range = (-1.0e5, 1.0e5)
 #: ELM leaves solution P negative where a soil's capacity is below its labile P.

@@ -28,7 +28,7 @@ def test_the_means_are_those_of_cdo_to_the_rounding_of_float32(tmp_path: Path) -
 
 @needs_cdo
 def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"GB free; expected .* GB for a month of 1000000000000 cells"):
+    with pytest.raises(InputError, match=r"GB free; expected .* GB for 1000000000000 cells"):
         bench_fuse(cells=10**12, months=1, workers=1, matching_cells=1, directory=tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -75,9 +75,11 @@ def test_every_key_is_in_the_default_file_under_a_comment() -> None:
     assert undocumented == []
 
 
-@pytest.mark.parametrize("name", ["workflow_config.yaml", "tests/config/small.yaml"])
-def test_the_configurations_that_come_with_the_workflow_are_right(name: str) -> None:
-    load_config(ROOT / name)
+@pytest.mark.parametrize(
+    ("file", "run"), [("workflow_config.yaml", "default"), ("tests/config/small.yaml", "small")]
+)
+def test_the_configurations_that_come_with_the_workflow_are_right(file: str, run: str) -> None:
+    assert load_config(ROOT / file).run.name == run
 
 
 def test_a_misspelt_key_names_the_nearest_right_one(config_file: Path) -> None:

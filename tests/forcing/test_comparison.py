@@ -329,7 +329,7 @@ EVERY, TIMED = ("monthly", "annual", "cycle"), ("monthly", "annual")
 YEAR = slice(12, 24)
 OF_YEAR = "zeros in the forcing, in 12 of 48 months of this cell, first 1981-01"
 ORDER = "other cells: the history has these values in another order, this one in cell "
-#: What is wrong, on which tapes, the change, and the variable and the cause that are told.
+#: What is wrong, on which tapes, the change, and the variable and the cause that the message names.
 CAUSES: dict[str, tuple[tuple[str, ...], Callable[[Case], None], str, str]] = {
     "rain in metres": (EVERY, scaled("PRECTmms", 1e-3), "PRECTmms", "about 1/1000 in every cell (m/s taken"),
     "rain in mm a day": (

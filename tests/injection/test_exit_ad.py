@@ -156,7 +156,7 @@ def test_the_models_own_exit_from_ad_injected_is_what_the_model_would_have_made(
     predictions = cells_of(world, right).write(folder / "predictions.nc")
     assert run(world, predictions, folder / "same.nc", factor).read_bytes() == control.read_bytes()
 
-    # Reckoned in another order the pools differ in their last bits, and so does what is made of them.
+    # Computed in another order, the pools differ in their last bits, and so does what is made of them.
     layout, factors = Layout.of(held), accelerations(world.params)
     other = {name: held[name] * factor for name in DEAD_WOOD}
     for pool, f in factors.items():

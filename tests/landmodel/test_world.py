@@ -112,7 +112,7 @@ def test_biomes_lie_where_they_do_on_earth(land: Land, cover: np.ndarray, name: 
     assert cover[cell, sorted(types)].sum() > 50.0, np.round(cover[cell], 1)
 
 
-def test_covers_sum_to_a_hundred_and_leave_no_crumbs(cover: np.ndarray) -> None:
+def test_covers_sum_to_a_hundred_and_none_is_negligible(cover: np.ndarray) -> None:
     assert np.abs(cover.sum(axis=1) - 100.0).max() < 1e-12
     assert cover[cover > 0.0].min() >= 2.0
     assert (cover > 0.0).sum(axis=1).max() <= 8

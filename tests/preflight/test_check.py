@@ -921,7 +921,7 @@ def test_a_history_that_does_not_say_how_large_its_cells_are_is_found(
     assert found(spoilt).startswith(f"phase: {spoilt.history}: variable area is missing")
 
 
-# How findings are told.
+# How findings are printed.
 
 
 def test_the_mortality_factor_of_files_given_by_hand_is_told_or_said_to_be_unknown(

@@ -101,7 +101,7 @@ def hours_of(
 
 @pytest.fixture
 def sacct(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sacct:
-    """Puts a program called sacct first on the path, which notes its arguments and behaves as it is told."""
+    """Puts a program called sacct first on the path: it notes its arguments, prints the answer and exits."""
 
     def put(answer: str = "", error: str = "", code: int = 0, wait: float = 0.0) -> Path:
         folder = tmp_path / "bin"

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from phase_lib.base.plugins import Plugins
 from phase_lib.base.provenance import code_hash
 from phase_lib.config.experiments import BASELINES
-from phase_lib.config.surrogate import NETWORKS
+from phase_lib.config.surrogate import NETWORKS, SurrogateSettings
 from phase_lib.dataset.split import read_split
 from phase_lib.surrogate.skill import read_tests
 from tests.helpers.surrogate import SMALL, make_values, write_dataset, write_split
@@ -68,8 +69,7 @@ class TrainingMean(Baseline):
 
     def predict(self, cells):
         count = int(np.count_nonzero(cells))
-        tiled = {name: np.tile(np.nan_to_num(mean), (count, 1)) for name, mean in self.means.items()}
-        return Predictions(tiled)
+        return Predictions({name: np.tile(mean, (count, 1)) for name, mean in self.means.items()})
 """
 ENTRY_POINTS = """
 [phase_lib.surrogate.networks]
@@ -165,3 +165,13 @@ def test_what_cannot_be_found_is_refused_with_the_names_that_can() -> None:
         registry.load("analog")
     with pytest.raises(ValueError, match=r"baseline json:Trees cannot be imported: .*has no attribute"):
         registry.load("json:Trees")
+
+
+def test_a_network_that_cannot_be_built_is_refused_with_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "from phase_lib.config.kinds import NetworkSettings\nclass Half(NetworkSettings):\n    label = 'half'\n"
+    (tmp_path / "half.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ValidationError, match="the network half:Half lacks build"):
+        SurrogateSettings.model_validate({"network": {"kind": "half:Half"}})
