@@ -46,10 +46,7 @@ def compare_experiments(
     """
     files = [read_tests([path]) for path in (*own, *tests)]
     for file in files[: len(own)]:
-        if OWN not in file.models:
-            raise InputError(
-                file.path, f"holds no prediction of {OWN}", remedy="predict the test cells again"
-            )
+        file.require_model(OWN)
     _require_same_cells(files)
     models = [(file, model) for file in files for model in file.models.values()]
     by_seed = _by_seed(files)

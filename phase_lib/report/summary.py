@@ -45,6 +45,8 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
     """
     diff, index = read_json(products.diff), read_cells(products.dataset)
     tests = {split: read_tests(paths) for split, paths in products.tests.items()}
+    for test in tests.values():
+        test.require_model(OWN)
     skill = {split: test.skill() for split, test in tests.items()}
     verdict = None if products.verdict is None else read_json(products.verdict)
     flags = _read(products.predictions, "ood_flag")

@@ -165,6 +165,20 @@ class TestSet:
         """The first file."""
         return next(iter(self.files))
 
+    def require_model(self, name: str) -> None:
+        """Refuses files without a model.
+
+        Raises:
+            InputError: no file holds it.
+        """
+        if name not in self.models:
+            raise InputError(
+                self.path,
+                f"holds the models {', '.join(self.models)}",
+                expected=f"{name} among them",
+                remedy=f"predict the test cells again, with --name {name}",
+            )
+
     def require_same_cells(self, other: TestSet) -> None:
         """Refuses another file of other cells.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,17 @@ def test_a_file_that_is_no_benchmark_is_refused(run: tuple[RunProducts, RunFacts
 def test_a_missing_product_is_named(run: tuple[RunProducts, RunFacts], tmp_path: Path) -> None:
     products = replace(run[0], verdict=tmp_path / "verdict.json")
     with pytest.raises(InputError, match=r"verdict\.json: does not exist"):
+        build_summary(products, run[1])
+
+
+def test_test_files_without_the_run_s_own_model_are_refused(
+    run: tuple[RunProducts, RunFacts], tmp_path: Path
+) -> None:
+    other = shutil.copy(run[0].tests["block"][0], tmp_path / "test_block.nc")
+    with netCDF4.Dataset(other, "a") as nc:
+        nc.models = nc.models.replace('"phase"', '"other"')
+    products = replace(run[0], tests={**run[0].tests, "block": [other]})
+    with pytest.raises(InputError, match=r"test_block\.nc: holds the models other, .*expected phase among"):
         build_summary(products, run[1])
 
 

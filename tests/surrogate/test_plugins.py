@@ -170,7 +170,7 @@ def test_what_cannot_be_found_is_refused_with_the_names_that_can() -> None:
 def test_a_network_that_cannot_be_built_is_refused_with_the_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = "from phase_lib.config.kinds import NetworkSettings\nclass Half(NetworkSettings):\n    label = 'half'\n"
+    code = "from phase_lib.config.kinds import NetworkSettings\nclass Half(NetworkSettings): label = 'half'\n"
     (tmp_path / "half.py").write_text(code, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ValidationError, match="the network half:Half lacks build"):
