@@ -153,7 +153,7 @@ def test_files_that_do_not_belong_together_are_refused(
 
 
 def test_the_runs_file_without_the_runs_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no prediction of phase"):
+    with pytest.raises(InputError, match="holds the models analogue; expected phase among them"):
         compare_experiments([write_test(tmp_path / "x.nc", {"analogue": 0.1})], [], tmp_path / "out")
 
 
