@@ -152,16 +152,22 @@ def test_memory_does_not_grow_with_the_file(
     monkeypatch.setattr("phase_lib.elm.audit._PATCH_ROWS", 1700)
     monkeypatch.setattr("phase_lib.elm.blocks.INDEX_ROWS", 1700)
     monkeypatch.setattr("phase_lib.injection.inject._BLOCK_CELLS", 100)
+
+    def peak(files: InjectionFiles) -> int:
+        tracemalloc.start()
+        work(files, tmp_path)
+        largest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return largest
+
     peaks = []
     for cells in (1500, 4500):
         (tmp_path / str(cells)).mkdir()
         files = make_files(tmp_path / str(cells), cells, "soil")
         if not peaks:
             work(files, tmp_path)  # imports and caches are not what grows
-        tracemalloc.start()
-        work(files, tmp_path)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+        # When garbage is collected differs from run to run, by some 100 bytes a cell; what grows is in every run.
+        peaks.append(min(peak(files) for _ in range(4)))
     per_cell = (peaks[1] - peaks[0]) / 3000
     # The restart has 39,000 bytes a cell; while coordinates are compared, they are in memory.
     assert per_cell < 100
