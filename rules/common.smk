@@ -53,6 +53,11 @@ def settings(section, *keys):
     return json.dumps({key: values[key] for key in keys} if keys else values, sort_keys=True)
 
 
+def normalized_by(surrogate):
+    """What the normalisation depends on, as JSON for `--settings`."""
+    return json.dumps({"preset": surrogate.preset.kind, "leave_out": surrogate.leave_out})
+
+
 def log_file(name):
     """Log of a rule."""
     return f"{RUN}/logs/{name}.log"

@@ -26,11 +26,6 @@ rule split_cells:
         " --seed {params.seed} --output {output.split:q} --log {log:q}"
 
 
-def normalized_by(surrogate):
-    """What the normalisation depends on, as JSON for `--settings`."""
-    return json.dumps({"preset": surrogate.preset.kind, "leave_out": surrogate.leave_out})
-
-
 rule normalize_features:
     input:
         cells=rules.join_records.output.cells,
