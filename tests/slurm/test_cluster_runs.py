@@ -195,7 +195,7 @@ def bare_command(copy: ClusterRun) -> subprocess.Popen[str]:
 
 def experiments(copy: ClusterRun) -> subprocess.Popen[str]:
     (copy.root / "experiments.yaml").write_text(
-        "experiments: {baselines: [mlp], seeds: 2, splits: [block], limit: 2}\n"
+        "experiments: {variants: {paper: null, mlp: {network: mlp}}, seeds: 2, splits: [block], limit: 2}\n"
     )
     return copy.begin("experiments.yaml", "--", "experiments")
 
@@ -273,7 +273,7 @@ def test_experiments_fan_out_up_to_the_configured_limit(
     begun = side_by_side["experiments"]
     jobs = begun.jobs(cluster)
     trainings = [job for job in jobs if is_stage(job, "train_experiment")]
-    # The run's own settings with a second seed, the baseline with two.
+    # The settings of the run with a second seed, the other network with two.
     assert len(trainings) == 3
     assert {(job.state, job.partition, job.tres) for job in trainings} == {
         ("COMPLETED", "gpu", "gres:gpu:a100:1")
