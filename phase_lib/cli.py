@@ -752,7 +752,7 @@ def audit(
 
     from phase_lib.base.errors import CheckFailed
     from phase_lib.base.files import write_json
-    from phase_lib.elm.audit import audit_restart
+    from phase_lib.elm.audit.run import audit_restart
 
     report = audit_restart(restart, surface, params, _told_factor(mortality_factor, lnd_in, restart))
     if output is not None:

@@ -29,7 +29,8 @@ from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_version
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
-from phase_lib.elm.audit import SOIL3_JUDGED, AuditReport, audit_restart, soil4_soil3_between
+from phase_lib.elm.audit.findings import AuditReport
+from phase_lib.elm.audit.run import audit_restart
 from phase_lib.elm.blocks import Block, Blocks, ranges
 from phase_lib.elm.canopy import canopy_height, growth_form, leaf_carbon
 from phase_lib.elm.constants import (
@@ -72,10 +73,12 @@ from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, NLEVGRND, column_stock
 from phase_lib.elm.spinup import (
     SCALARAVG_LAYER,
     SCALARAVG_YEARS,
+    SOIL3_JUDGED,
     SURFACE_P,
     design_multipliers,
     lift_ppool,
     rates_were_divided,
+    slow_ratio,
 )
 from phase_lib.elm.surface import LAND, Fields, open_fields
 from phase_lib.elm.surface_content import check_phosphorus
@@ -1009,7 +1012,7 @@ def _refuse_no_numbers(base: Path, changes: Mapping[str, Change]) -> None:
 def _refuse_normal_pools(base: Path, changes: Mapping[str, Change], parameters: Parameters) -> None:
     """Refuses a base flagged AD whose slow pools are in normal space: they would be multiplied once more."""
     soil3, soil4 = changes["soil3c_vr"], changes["soil4c_vr"]
-    between = soil4_soil3_between(parameters)
+    between = slow_ratio(parameters).between
     land = soil3.weight / float(DZDECOMP.sum())
     if soil3.before > SOIL3_JUDGED * land and soil4.before > between * soil3.before:
         raise InputError(
@@ -1028,16 +1031,16 @@ def _refuse_unsound(
     if not audit.errors:
         return
     faults = audit_restart(base, surface, parameters).findings
-    held = {(fault.variable, fault.problem): fault for fault in faults}
+    in_base = {finding.fault: finding for finding in faults}
     for error in audit.errors:
-        if (error.variable, error.problem) in held:
+        if error.fault in in_base:
             raise InputError(
                 base,
-                held[error.variable, error.problem].line().partition(": ")[2],
+                in_base[error.fault].description,
                 remedy="use the restart as ELM wrote it, with "
                 f"{surface.name} and {parameters.path.name} of its run",
             )
-    found = f"{audit.count} in the audit of the result, the first {audit.errors[0].line().partition(': ')[2]}"
+    found = f"{audit.count} in the audit of the result, the first {audit.errors[0].description}"
     if predictions is not None:
         raise InputError(predictions, found, remedy="give sound pools in normal mode (spinup_state 0)")
     raise InputError(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from phase_lib.base.errors import InputError
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
-from phase_lib.elm.audit import audit_restart
+from phase_lib.elm.audit.run import audit_restart
 from phase_lib.elm.compare import compare_restarts
 from phase_lib.injection.inject import inject
 from tests.helpers.layouts import permuted, squeezed

@@ -26,7 +26,7 @@ from phase_lib.bench.inject import (
 )
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
-from phase_lib.elm.audit import audit_restart
+from phase_lib.elm.audit.run import audit_restart
 from phase_lib.elm.blocks import Blocks
 from phase_lib.elm.netcdf import open_dataset, open_with_rows
 from phase_lib.elm.surface import open_fields
