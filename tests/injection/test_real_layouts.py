@@ -67,6 +67,7 @@ class Base:
             output,
             InjectionSettings(),
             OodSettings(),
+            audit=audit_restart,
             mortality_factor=MORTALITY,
         )
 

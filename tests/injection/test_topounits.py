@@ -55,6 +55,7 @@ def run(world: World, restart: Path, predictions: Path | None, output: Path, chu
         output,
         InjectionSettings(chunk_cells=chunk),
         OodSettings(),
+        audit=audit_restart,
         mortality_factor=MORTALITY,
     )
 

@@ -12,12 +12,16 @@ import numpy as np
 from phase_lib.elm.audit.tallies import Places
 from phase_lib.elm.blocks import Block
 
-#: When a check is called, and with what: the restart under audit (`file`, `indexed`, `end`); the restart and
+#: When a check is called, and with what: the restart under audit (`file`, `end`); the restart and
 #: a block of patches, also without cover (`index`), the pools of a block (`columns`, `patches`, `pools` for
 #: both) or an isotope of one of them (`twins`); the values of one variable in a block (`values`).
-Stage = Literal["file", "index", "indexed", "values", "columns", "patches", "pools", "twins", "end"]
+Stage = Literal["file", "index", "values", "columns", "patches", "pools", "twins", "end"]
 #: What is an error in files flagged one way alone is a note in the others.
 Rank = Literal["error", "note", "error in normal mode", "error in AD", "error, or a note"]
+
+#: Sources of checks: ELM (E3SM, August 2026) was run on restarts with the fault, its source was read, or
+#: restarts that it wrote were looked at.
+RUN, SOURCE, FILES = "ELM run on such a file", "ELM's source", "files that ELM wrote"
 
 
 @dataclass(frozen=True)
@@ -58,25 +62,29 @@ class Check:
         code: name that messages, JSON and `phase audit --explain` use; it never changes.
         stage: when it is called.
         rank: how severe it is.
+        source: how it is known to matter.
         sentence: what is wrong with the variable.
         expected: what is right, where that is the same everywhere.
-        find: the function; its docstring says what ELM does with the fault and what to do, where the limit
-            lies and how that is known, with constants of its module in braces.
+        find: the function; its docstring says what ELM does with the fault, what to do, and where the limit
+            lies, with constants of its module in braces.
     """
 
     code: str
     stage: Stage
     rank: Rank
+    source: str
     sentence: str
     expected: str
     find: Find
 
     @property
     def explanation(self) -> str:
-        """What ELM does with the fault, what to do, limit and source."""
+        """What ELM does with the fault, what to do, and the limit."""
         return (inspect.getdoc(self.find) or "").format_map(inspect.unwrap(self.find).__globals__)
 
 
-def check(code: str, stage: Stage, rank: Rank, sentence: str, expected: str = "") -> Callable[[Find], Check]:
+def check(
+    code: str, stage: Stage, rank: Rank, source: str, sentence: str, expected: str = ""
+) -> Callable[[Find], Check]:
     """Makes a function that yields faults an entry of the table; arguments as the attributes of `Check`."""
-    return lambda find: Check(code, stage, rank, sentence, expected, find)
+    return lambda find: Check(code, stage, rank, source, sentence, expected, find)

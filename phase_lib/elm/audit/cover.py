@@ -8,7 +8,7 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.audit.audited import Audited, Tally
-from phase_lib.elm.audit.check import Found, check
+from phase_lib.elm.audit.check import RUN, SOURCE, Found, check
 from phase_lib.elm.audit.tallies import Places
 from phase_lib.elm.blocks import Block, add_by_place, ranges
 from phase_lib.elm.constants import (
@@ -25,26 +25,18 @@ from phase_lib.elm.surface_content import refuse_fractions
 _MOST_PERCENT = 100.0 * (1.0 + PFT_WEIGHT_TOLERANCE)
 
 
-@check("weight-impossible", "index", "error", "is not a share of the column", "0 to 1")
+@check("weight-impossible", "index", "error", SOURCE, "is not a share of the column", "0 to 1")
 def weight_impossible(audited: Audited, block: Block) -> Iterator[Found]:
-    """ELM multiplies fluxes by it. Take the weights of the restart that ELM wrote.
-
-    Source: ELM's source.
-    """
+    """ELM multiplies fluxes by it. Take the weights of the restart that ELM wrote."""
     share = block.wtcol
     bad = ~np.isfinite(share) | (share < 0.0) | (share > 1.0 + WEIGHT_SUM_TOLERANCE)
     yield Found("pfts1d_wtcol", share, bad)
 
 
-@check(
-    *("pft-not-natural", "index", "error", "is not a natural PFT but covers ground of a soil column"),
-    f"0 to {NATPFT - 1}",
-)
+@check("pft-not-natural", "index", "error", SOURCE,
+    "is not a natural PFT but covers ground of a soil column", f"0 to {NATPFT - 1}")  # fmt: skip
 def pft_not_natural(audited: Audited, block: Block) -> Iterator[Found]:
-    """ELM has no such plant there. The index variable is damaged: use another copy.
-
-    Source: ELM's source.
-    """
+    """ELM has no such plant there. The index variable is damaged: use another copy."""
     yield Found("pfts1d_itypveg", block.pft, block.soil & ~block.natural & (block.wtcol > 0.0))
 
 
@@ -65,15 +57,10 @@ class WeightSums(Tally):
         add_by_place(self.total, block.column, block.wtcol)
 
 
-@check(
-    *("weights-sum", "indexed", "error", "patch weights of a column do not sum to 1"),
-    f"1 within {WEIGHT_SUM_TOLERANCE:g}",
-)
+@check("weights-sum", "end", "error", RUN,
+    "patch weights of a column do not sum to 1", f"1 within {WEIGHT_SUM_TOLERANCE:g}")  # fmt: skip
 def weights_sum(audited: Audited) -> Iterator[Found]:
-    """ELM aborts ("total PFT weight"). A copy in single precision is enough for that: keep double precision.
-
-    Source: ELM run on such files.
-    """
+    """ELM aborts ("total PFT weight"). A copy in single precision is enough: keep double."""
     for rows in ranges(audited.grid.ncolumns, audited.block_rows.patches):
         columns, sums = audited.grid.columns(rows), audited.seen(WeightSums).total[rows]
         off = columns.counts & ~(np.abs(sums - 1.0) <= WEIGHT_SUM_TOLERANCE)
@@ -84,12 +71,11 @@ def _surface_cover(audited: Audited) -> Fields | None:
     return audited.map("PCT_NAT_PFT")
 
 
-@check("cover-differs", "index", "error", "differs from PCT_NAT_PFT of the surface file")
+@check("cover-differs", "index", "error", SOURCE, "differs from PCT_NAT_PFT of the surface file")
 def cover_differs(audited: Audited, block: Block) -> Iterator[Found]:
     """ELM compares the two on reading and aborts. Give the surface file of the run that wrote the restart.
 
     Limit: {PFT_WEIGHT_TOLERANCE:g} of the natural vegetation; in cells that topounits divide, of the mean.
-    Source: ELM's source.
     """
     fields = audited.seen(_surface_cover)
     if fields is None:
@@ -133,15 +119,11 @@ def _cover_of_cells(audited: Audited, block: Block) -> np.ndarray:
     return np.bincount(of_pft, ground)[of_pft] / np.where(whole > 0.0, whole, np.nan)
 
 
-@check(
-    *("column-type", "file", "error", "is another type than that of its landunit"),
-    f"{COLUMN_SOIL} in landunits of natural vegetation",
-)
+@check("column-type", "file", "error", SOURCE,
+    "is another type than that of its landunit",
+    f"{COLUMN_SOIL} in landunits of natural vegetation")  # fmt: skip
 def column_type(audited: Audited) -> Iterator[Found]:
-    """ELM treats the column as another surface. The index variable is damaged: use another copy.
-
-    Source: ELM's source.
-    """
+    """ELM treats the column as another surface. The index variable is damaged: use another copy."""
     for rows in ranges(audited.grid.ncolumns, audited.block_rows.patches):
         kind = np.asarray(audited.variables["cols1d_ityp"][rows])
         natural = np.asarray(audited.variables["cols1d_ityplun"][rows]) == LANDUNIT_SOIL
@@ -149,12 +131,10 @@ def column_type(audited: Audited) -> Iterator[Found]:
         yield Found("cols1d_ityp", kind, natural & (kind != COLUMN_SOIL), rows=cell)
 
 
-@check("no-natural-column", "file", "note", "no column is of natural vegetation: nothing is predicted there")
+@check("no-natural-column", "file", "note", SOURCE,
+    "no column is of natural vegetation: nothing is predicted there")  # fmt: skip
 def no_natural_column(audited: Audited) -> Iterator[Found]:
-    """All of the cell is lake, ice, town or crops. Nothing has to be done.
-
-    Source: ELM's source.
-    """
+    """All of the cell is lake, ice, town or crops. Nothing has to be done."""
     natural = np.zeros(audited.grid.ncells, dtype=bool)
     for rows in ranges(audited.grid.ncolumns, audited.block_rows.patches):
         columns = audited.grid.columns(rows)

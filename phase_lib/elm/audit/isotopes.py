@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from phase_lib.elm.audit.audited import LEAST_CARBON, TRUNCATION, Audited, Tally, TwinValues
-from phase_lib.elm.audit.check import Found, check
+from phase_lib.elm.audit.check import SOURCE, Found, check
 from phase_lib.elm.audit.tallies import Majority, Places
 from phase_lib.elm.constants import FILL_THRESHOLD
 from phase_lib.elm.pools import (
@@ -25,11 +25,11 @@ _ROUND_OFF = 1.0e-2
 _MOST_AGE_CONTRAST = 4.0
 
 
-@check("isotope-negative", "twins", "error", "is negative", "0 or more")
+@check("isotope-negative", "twins", "error", SOURCE, "is negative", "0 or more")
 def isotope_negative(audited: Audited, isotope: TwinValues) -> Iterator[Found]:
     """ELM runs on, and the ratio of the pool means nothing. Set it to its share of the carbon.
 
-    Limit: {_ROUND_OFF:g} of the share in a cold start. Source: ELM's source.
+    Limit: {_ROUND_OFF:g} of the share in a cold start.
     """
     if isotope.twin.pool not in MAY_BE_NEGATIVE:
         least = -_ROUND_OFF * isotope.twin.isotope.start
@@ -37,12 +37,9 @@ def isotope_negative(audited: Audited, isotope: TwinValues) -> Iterator[Found]:
         yield Found(isotope.name, isotope.data, isotope.good & negative)
 
 
-@check("isotope-above-pool", "twins", "error", "is more than all carbon of its pool")
+@check("isotope-above-pool", "twins", "error", SOURCE, "is more than all carbon of its pool")
 def isotope_above_pool(audited: Audited, isotope: TwinValues) -> Iterator[Found]:
-    """ELM runs on, and the ratio of the pool means nothing. Set it to its share of the carbon.
-
-    Source: ELM's source.
-    """
+    """ELM runs on, and the ratio of the pool means nothing. Set it to its share of the carbon."""
     more = isotope.judged & (isotope.share > 1.0)
     yield Found(isotope.name, isotope.data, more, expected=isotope.carbon)
 
@@ -85,12 +82,12 @@ class Shares(Tally):
                 self._add(block, known, unlike, contrast)
 
 
-@check("isotope-share", "end", "error, or a note", "its share of the carbon is none that nature has")
+@check("isotope-share", "end", "error, or a note", "ELM's source; ratios known from nature",
+    "its share of the carbon is none that nature has")  # fmt: skip
 def isotope_share(audited: Audited) -> Iterator[Found]:
     """The pool was multiplied or replaced without its isotope, and ELM runs on. Change both alike.
 
     Limit: an error where it is so of most values. 14C of dead wood is compared with that of live wood.
-    Source: ELM's source; ratios known from nature.
     """
     tally, most = audited.seen(Shares).seen, f"{1.0 / _MOST_AGE_CONTRAST:g} to {_MOST_AGE_CONTRAST:g}"
     for twin in (twin for twins in audited.twins.values() for twin in twins):
@@ -115,23 +112,21 @@ def _expected(audited: Audited) -> list[dict[str, tuple[str, ...]]]:
     return [names for names in twins if names.keys() & audited.seen(_held).keys()]
 
 
-@check("isotope-missing", "end", "note", "is missing, while other pools have this isotope")
+@check("isotope-missing", "end", "note", SOURCE, "is missing, while other pools have this isotope")
 def isotope_missing(audited: Audited) -> Iterator[Found]:
-    """ELM makes it up from a ratio of its own. Nothing has to be done.
-
-    Source: ELM's source.
-    """
+    """ELM makes it up from a ratio of its own. Nothing has to be done."""
     for twins in audited.seen(_expected):
         missing = [name for name in twins if name not in audited.seen(_held)]
         if missing:
             yield Found(missing[0], further=len(missing) - 1)
 
 
-@check("pool-unknown", "end", "note", "looks like a pool and is none that is known here")
+@check("pool-unknown", "end", "note", "its name and dimensions",
+    "looks like a pool and is none that is known here")  # fmt: skip
 def pool_unknown(audited: Audited) -> Iterator[Found]:
     """No rule here takes it out of AD: it stays as it is. Look up what ELM does with it on leaving AD.
 
-    The value is the first one above 0, or 0 where it holds nothing. Source: its name and dimensions.
+    The value is the first one above 0, or 0 where it holds nothing.
     """
     held = audited.seen(_held)
     for name in other_pools(held).unknown:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from phase_lib.elm.audit.audited import Audited, PoolBlock
-from phase_lib.elm.audit.check import Found, check
+from phase_lib.elm.audit.check import FILES, RUN, SOURCE, Found, check
 from phase_lib.elm.audit.tallies import beyond
 from phase_lib.elm.canopy import leaf_area
 from phase_lib.elm.constants import NATPFT
@@ -48,21 +48,21 @@ def _off_ratio(
                         yield name, off, right, noise
 
 
-@check("plant-cn-far", "patches", "error", "C:N is far from the parameter's")
+@check("plant-cn-far", "patches", "error", RUN, "C:N is far from the parameter's")
 def plant_cn_far(audited: Audited, block: PoolBlock) -> Iterator[Found]:
     """ELM never restores the ratio, and photosynthesis follows leaf N. Set N to C / C:N of the parameters.
 
-    Limit: a factor of {_FAR:g} and {_ABSOLUTE:g} gC m-2. Source: ELM run on such files.
+    Limit: a factor of {_FAR:g} and {_ABSOLUTE:g} gC m-2.
     """
     for name, far, right, _ in _off_ratio(audited, block, "n", _FAR):
         yield Found(name, block.pools[name], far, expected=right)
 
 
-@check("plant-ratio-off", "patches", "note", "C:N or C:P is not the parameter's")
+@check("plant-ratio-off", "patches", "note", FILES, "C:N or C:P is not the parameter's")
 def plant_ratio_off(audited: Audited, block: PoolBlock) -> Iterator[Found]:
     """P of dead wood strays in files that ELM wrote, N never does. Check what wrote it where it is N.
 
-    Limit: a factor of {_LOOSE:g} and {_ABSOLUTE:g} gC m-2. Source: files that ELM wrote.
+    Limit: a factor of {_LOOSE:g} and {_ABSOLUTE:g} gC m-2.
     """
     for name, loose, right, noise in _off_ratio(audited, block, "np", _LOOSE):
         if POOL_VARIABLES[name].element == "n":
@@ -70,14 +70,12 @@ def plant_ratio_off(audited: Audited, block: PoolBlock) -> Iterator[Found]:
         yield Found(name, block.pools[name], loose, expected=right)
 
 
-@check(
-    *("plant-n-without-c", "patches", "error", "holds N without the carbon that goes with it"),
-    f"C:N of {_LEAST_CN:g} or more",
-)
+@check("plant-n-without-c", "patches", "error", RUN,
+    "holds N without the carbon that goes with it", f"C:N of {_LEAST_CN:g} or more")  # fmt: skip
 def plant_n_without_c(audited: Audited, block: PoolBlock) -> Iterator[Found]:
     """ELM never restores the ratio, and runs on. Edit C, N and P of an organ together.
 
-    Limit: looked at where no parameter file is given. Source: ELM run on such files.
+    Limit: looked at where no parameter file is given.
     """
     for organ in ORGANS if audited.given is None else ():
         for stage in STAGES:
@@ -87,15 +85,12 @@ def plant_n_without_c(audited: Audited, block: PoolBlock) -> Iterator[Found]:
                 yield Found(name, nitrogen, nitrogen > block.pools[carbon] / _LEAST_CN + _ABSOLUTE)
 
 
-@check(
-    *("evergreen-leafless", "patches", "error in normal mode"),
-    "a living evergreen patch has no leaves and never gets any",
-    f"more than {_LEAFLESS:g}",
-)
+@check("evergreen-leafless", "patches", "error in normal mode", SOURCE,
+    "a living evergreen patch has no leaves and never gets any", f"more than {_LEAFLESS:g}")  # fmt: skip
 def evergreen_leafless(audited: Audited, block: PoolBlock) -> Iterator[Found]:
     """Evergreen leaves grow from photosynthesis alone, which needs leaves. Keep the leaves of the base.
 
-    Limit: other live carbon above {_ALIVE:g} gC m-2. Source: ELM's source.
+    Limit: other live carbon above {_ALIVE:g} gC m-2.
     """
     if block.holds("leafc"):
         others = [n for n in TOTVEGC_POOLS if n in block.pools and n != "leafc" and "dead" not in n]
@@ -104,11 +99,11 @@ def evergreen_leafless(audited: Audited, block: PoolBlock) -> Iterator[Found]:
         yield Found("leafc", leafc, evergreen & (leafc <= _LEAFLESS) & (block.sum(others) > _ALIVE))
 
 
-@check("leaf-area-off", "patches", "note", "does not follow from leafc")
+@check("leaf-area-off", "patches", "note", SOURCE, "does not follow from leafc")
 def leaf_area_off(audited: Audited, block: PoolBlock) -> Iterator[Found]:
     """ELM computes it again in the first step. Compute it from leaf carbon, slatop and dsladlai.
 
-    Limit: {_AREA_RELATIVE:g} of it; looked at where a parameter file is given. Source: ELM's source.
+    Limit: {_AREA_RELATIVE:g} of it; looked at where a parameter file is given.
     """
     parameters = audited.given
     if parameters is not None and block.holds("leafc") and "tlai" in block.raw:
@@ -118,11 +113,11 @@ def leaf_area_off(audited: Audited, block: PoolBlock) -> Iterator[Found]:
         yield Found("tlai", tlai, off & (block.rows.pft < NATPFT), expected=right)
 
 
-@check("ppool-below-leafp", "patches", "note", "is less than leafp")
+@check("ppool-below-leafp", "patches", "note", "ELM's source; files that ELM wrote", "is less than leafp")
 def ppool_below_leafp(audited: Audited, block: PoolBlock) -> Iterator[Found]:
     """ELM lifts it once, on leaving AD; growth that P limits draws it down again. Injection lifts it.
 
-    Limit: round-off. Source: ELM's source; files that ELM wrote.
+    Limit: round-off.
     """
     if block.holds("ppool", "leafp"):
         ppool, leafp = block.pools["ppool"], block.pools["leafp"]

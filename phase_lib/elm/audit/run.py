@@ -80,7 +80,6 @@ class _Run:
         self._call("file", audited)
         for block in audited.patches(covered=False):
             self._call("index", audited, block, rows=block)
-        self._call("indexed", audited)
         self._refuse_phosphorus()
         for block in audited.columns():
             self._call_for_pools("columns", self._layers(block))

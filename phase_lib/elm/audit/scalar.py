@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from phase_lib.elm.audit.audited import Audited, PoolBlock, Tally
-from phase_lib.elm.audit.check import Found, check
+from phase_lib.elm.audit.check import RUN, SOURCE, Found, check
 from phase_lib.elm.constants import FILL_THRESHOLD
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import SCALARAVG_YEARS, rates_were_divided
@@ -25,32 +25,28 @@ def _mean(block: PoolBlock) -> tuple[np.ndarray, np.ndarray]:
     return values, np.isfinite(values) & (values >= 0.0)
 
 
-@check("scalaravg-missing", "file", "error in AD", "is missing", _RANGE)
+@check(
+    "scalaravg-missing", "file", "error in AD", "ELM run on such a file; ELM's source", "is missing", _RANGE
+)
 def scalaravg_missing(audited: Audited) -> Iterator[Found]:
-    """ELM divides by it on leaving AD, and needs it for nothing in normal mode. Restore it in an AD file.
-
-    Source: ELM run on such a file; ELM's source.
-    """
+    """ELM divides by it on leaving AD, and needs it for nothing in normal mode. Restore it in an AD file."""
     if not audited.has(_NAME, "column", "levgrnd"):
         yield Found(_NAME)
 
 
-@check("scalaravg-not-mean", "columns", "error", "is no mean of a scalar", _RANGE)
+@check("scalaravg-not-mean", "columns", "error", SOURCE, "is no mean of a scalar", _RANGE)
 def scalaravg_not_mean(audited: Audited, block: PoolBlock) -> Iterator[Found]:
-    """ELM divides rates by it in AD, and pools on leaving AD. Use the restart as ELM wrote it.
-
-    Source: ELM's source.
-    """
+    """ELM divides rates by it in AD, and pools on leaving AD. Use the restart as ELM wrote it."""
     values, number = _mean(block)
     yield Found(_NAME, values, ~number)
 
 
-@check("scalaravg-fill", "columns", "error, or a note", "is fill in an AD file", _RANGE)
+@check("scalaravg-fill", "columns", "error, or a note", SOURCE, "is fill in an AD file", _RANGE)
 def scalaravg_fill(audited: Audited, block: PoolBlock) -> Iterator[Found]:
     """ELM divides rates by it: soil3, soil4 and CWD do not decompose. Use a run that began in year 1.
 
     A note where the run began in the years of averaging, {_FIRST} to {_LAST}, and nothing was divided yet:
-    injection leaves AD by F alone. Source: ELM's source.
+    injection leaves AD by F alone.
     """
     values, number = _mean(block)
     if audited.ad and len(values):
@@ -63,11 +59,11 @@ def scalaravg_fill(audited: Audited, block: PoolBlock) -> Iterator[Found]:
         yield Found(_NAME, values, fill, note=late)
 
 
-@check("scalaravg-unfinished", "columns", "note", "is an unfinished mean: leave AD by F alone")
+@check("scalaravg-unfinished", "columns", "note", RUN, "is an unfinished mean: leave AD by F alone")
 def scalaravg_unfinished(audited: Audited, block: PoolBlock) -> Iterator[Found]:
     """Leaving AD now, ELM divides soil pools by it and multiplies them by hundreds. Injection uses F alone.
 
-    Limit: below 1 in an AD file before year {_LAST}. Source: ELM run on such a file.
+    Limit: below 1 in an AD file before year {_LAST}.
     """
     values, number = _mean(block)
     if audited.ad and audited.header.year < _LAST:
@@ -98,12 +94,12 @@ class Kept(Tally):
         self.unfinished += int(np.count_nonzero(number & (values < 1.0) & (values <= self._most)))
 
 
-@check("scalaravg-kept", "end", "error, or a note", "holds the mean of an AD run", "1 in normal mode")
+@check("scalaravg-kept", "end", "error, or a note", RUN, "holds the mean of an AD run", "1 in normal mode")
 def scalaravg_kept(audited: Audited) -> Iterator[Found]:
     """The flag was changed in an AD file, whose pools may still be AD's. Leave AD, and set the scalar to 1.
 
     An error where all values are below {_LARGEST:g} times the share of the years {_FIRST} to {_LAST} that is
-    over; else a note, as ELM does not use it in normal mode. Source: ELM run on such a file.
+    over; else a note, as ELM does not use it in normal mode.
     """
     seen = audited.seen(Kept)
     if seen.means and not audited.ad:

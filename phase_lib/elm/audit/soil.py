@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from phase_lib.elm.audit.audited import Audited, PoolBlock, Tally
-from phase_lib.elm.audit.check import Found, check
+from phase_lib.elm.audit.check import FILES, RUN, SOURCE, Found, check
 from phase_lib.elm.audit.tallies import Majority, Places, beyond
 from phase_lib.elm.pools import COLUMN_TOTALS, LITTER, MINERAL_N, SOIL_POOLS, SOM, TOTVEGC_POOLS
 from phase_lib.elm.spinup import MINERAL_P_DEPTH_M
@@ -46,12 +46,12 @@ def _ratios(audited: Audited) -> dict[str, tuple[float, float]]:
     return {pool.name: audited.parameters.soil_ratios(pool) for pool in SOIL_POOLS if pool.name in SOM}
 
 
-@check("soil-cn", "columns", "error", "C:N is not the parameter's")
+@check("soil-cn", "columns", "error", "ELM run on such files; files that ELM wrote keep 1e-12",
+    "C:N is not the parameter's")  # fmt: skip
 def soil_cn(audited: Audited, block: PoolBlock) -> Iterator[Found]:
     """ELM never restores the ratio, so N appears or is lost as the pool decomposes. Set N to C / C:N.
 
     Limit: {_N_RELATIVE:g} of the right N and {_N_ABSOLUTE:g} gN m-3.
-    Source: ELM run on such files; files that ELM wrote keep 1e-12.
     """
     for stem, c, n, _, good in _complete(block, SOM):
         right = c / audited.seen(_ratios)[stem][0]
@@ -59,22 +59,22 @@ def soil_cn(audited: Audited, block: PoolBlock) -> Iterator[Found]:
         yield Found(f"{stem}n_vr", n, off, expected=right)
 
 
-@check("soil-cp-far", "columns", "error in normal mode", "C:P is far from the parameter's")
+@check("soil-cp-far", "columns", "error in normal mode", FILES, "C:P is far from the parameter's")
 def soil_cp_far(audited: Audited, block: PoolBlock) -> Iterator[Found]:
     """ELM never restores the ratio, so P appears or is lost as the pool decomposes. Set P to C / C:P.
 
-    Limit: a factor of {_P_FAR:g} and {_P_ABSOLUTE:g} gP m-3. Source: files that ELM wrote.
+    Limit: a factor of {_P_FAR:g} and {_P_ABSOLUTE:g} gP m-3.
     """
     for stem, c, _, p, good in _complete(block, SOM):
         right = c / audited.seen(_ratios)[stem][1]
         yield Found(f"{stem}p_vr", p, good & beyond(p, right, _P_FAR, _P_ABSOLUTE), expected=right)
 
 
-@check("soil-cp-off", "columns", "note", "C:P is off the parameter's")
+@check("soil-cp-off", "columns", "note", FILES, "C:P is off the parameter's")
 def soil_cp_off(audited: Audited, block: PoolBlock) -> Iterator[Found]:
     """ELM truncates C before P, which leaves small remainders. Nothing has to be done where it is rare.
 
-    Limit: a factor of {_P_LOOSE:g} and {_P_ABSOLUTE:g} gP m-3. Source: files that ELM wrote.
+    Limit: a factor of {_P_LOOSE:g} and {_P_ABSOLUTE:g} gP m-3.
     """
     for stem, c, _, p, good in _complete(block, SOM):
         right = c / audited.seen(_ratios)[stem][1]
@@ -84,12 +84,11 @@ def soil_cp_off(audited: Audited, block: PoolBlock) -> Iterator[Found]:
             yield Found(f"{stem}p_vr", p, loose & ~far, expected=right)
 
 
-@check("litter-ratio", "columns", "note", "is in no ratio to its carbon that decomposition makes")
+@check("litter-ratio", "columns", "note", FILES, "is in no ratio to its carbon that decomposition makes")
 def litter_ratio(audited: Audited, block: PoolBlock) -> Iterator[Found]:
     """ELM runs on, as ratios of litter float. Check the stoichiometry of what wrote it.
 
     Limit: C:N and C:P of {_LITTER_RATIOS}, where there is more than {_LITTER_C:g} gC m-3.
-    Source: files that ELM wrote.
     """
     for stem, c, n, p, good in _complete(block, (*LITTER, "cwd")):
         for element, nutrient in (("n", n), ("p", p)):
@@ -99,11 +98,11 @@ def litter_ratio(audited: Audited, block: PoolBlock) -> Iterator[Found]:
             yield Found(f"{stem}{element}_vr", nutrient, loose, expected=right)
 
 
-@check("mineral-n-sum", "columns", "error", "is not smin_no3_vr + smin_nh4_vr")
+@check("mineral-n-sum", "columns", "error", SOURCE, "is not smin_no3_vr + smin_nh4_vr")
 def mineral_n_sum(audited: Audited, block: PoolBlock) -> Iterator[Found]:
     """ELM carries both, and plants compete for N that is not there. Set it to the sum.
 
-    Limit: round-off. Source: ELM's source.
+    Limit: round-off.
     """
     nitrate, ammonium, whole = (f"{name}_vr" for name in (*MINERAL_N, "sminn"))
     if block.holds(nitrate, ammonium, whole):
@@ -113,11 +112,11 @@ def mineral_n_sum(audited: Audited, block: PoolBlock) -> Iterator[Found]:
         yield Found(whole, block.pools[whole], off, expected=right)
 
 
-@check("total-stale", "pools", "note", "is not the sum of its pools")
+@check("total-stale", "pools", "note", RUN, "is not the sum of its pools")
 def total_stale(audited: Audited, block: PoolBlock) -> Iterator[Found]:
     """ELM computes it again. Nothing has to be done, but pools were edited.
 
-    Limit: a millionth. Source: ELM run on such files.
+    Limit: a millionth.
     """
     for name, parts in {**COLUMN_TOTALS, "totvegc": TOTVEGC_POOLS}.items():
         if block.holds(*parts) and audited.has(name, "pft" if name == "totvegc" else "column"):
@@ -155,49 +154,43 @@ class Stocks(Tally):
         self.unfed.add(fed, share > _SOIL2_PER_LITTER, cell, share)
 
 
-@check(
-    *("soils-above-peat", "end", "error"),
+@check("soils-above-peat", "end", "error", RUN,
     "the soil of most columns holds more carbon than peat of the same depth",
-    f"less than {_PEAT:g} gC m-2",
-)
+    f"less than {_PEAT:g} gC m-2")  # fmt: skip
 def soils_above_peat(audited: Audited) -> Iterator[Found]:
     """Leaving AD by an unfinished scalaravg_col does this, and ELM runs on. Leave AD by F alone.
 
     Limit: half of the columns with natural vegetation and {_SOM_JUDGED:g} gC m-2 of SOM.
-    Source: ELM run on such files.
     """
     if audited.seen(Stocks).peat.most:
         yield Found("totsomc", places=audited.seen(Stocks).much, quantity="sum of its pools")
 
 
-@check(
-    *("soil-above-peat", "end", "note", "the soil of a column holds more carbon than peat of the same depth"),
-    f"less than {_PEAT:g} gC m-2",
-)
+@check("soil-above-peat", "end", "note", "peat of 60 kgC m-3",
+    "the soil of a column holds more carbon than peat of the same depth",
+    f"less than {_PEAT:g} gC m-2")  # fmt: skip
 def soil_above_peat(audited: Audited) -> Iterator[Found]:
-    """ELM runs on. Look at the cell: deep peat, or a prediction that is too high.
-
-    Source: peat of 60 kgC m-3.
-    """
+    """ELM runs on. Look at the cell: deep peat, or a prediction that is too high."""
     if not audited.seen(Stocks).peat.most:
         yield Found("totsomc", places=audited.seen(Stocks).much, quantity="sum of its pools")
 
 
-@check("soil-impossible", "end", "error", "no soil holds as much carbon", f"less than {_PEAT:g} gC m-2")
+@check("soil-impossible", "end", "error", "peat of 60 kgC m-3, four times over",
+    "no soil holds as much carbon", f"less than {_PEAT:g} gC m-2")  # fmt: skip
 def soil_impossible(audited: Audited) -> Iterator[Found]:
     """ELM runs on, and the excess needs centuries to decompose. Check units and space of the soil pools.
 
-    Limit: {_NO_SOIL:g} gC m-2. Source: peat of 60 kgC m-3, four times over.
+    Limit: {_NO_SOIL:g} gC m-2.
     """
     yield Found("totsomc", places=audited.seen(Stocks).no_soil, quantity="sum of its pools")
 
 
-@check("soil2-unfed", "end", "error", "most columns have more of it than their litter feeds", "about 1")
+@check("soil2-unfed", "end", "error", "ELM run on such files; files that ELM wrote have 0.4 to 1.4",
+    "most columns have more of it than their litter feeds", "about 1")  # fmt: skip
 def soil2_unfed(audited: Audited) -> Iterator[Found]:
     """All of SOM was multiplied, but AD never accelerates soil2. Multiply soil3, soil4 and CWD alone.
 
     Limit: {_SOIL2_PER_LITTER:g} times litter 2 and 3 in half of the columns.
-    Source: ELM run on such files; files that ELM wrote have 0.4 to 1.4.
     """
     if audited.seen(Stocks).unfed.most:
         yield Found("soil2c_vr", places=audited.seen(Stocks).unfed.places, quantity="soil2 : litter")
@@ -232,12 +225,12 @@ class Labile(Tally):
             self.poor.add(rich, share < _LABILE_SHARE, cell, share)
 
 
-@check("mineral-p-missing", "end", "error, or a note", "is next to nothing, as AD leaves it")
+@check("mineral-p-missing", "end", "error, or a note", "files that ELM wrote in AD and in normal mode",
+    "is next to nothing, as AD leaves it")  # fmt: skip
 def mineral_p_missing(audited: Audited) -> Iterator[Found]:
     """AD runs almost without mineral P, and ELM sets it only on leaving AD. Supply it from the surface file.
 
     Limit: in half of the columns. A note without a surface file, which alone shows whether it is right.
-    Source: files that ELM wrote in AD and in normal mode.
     """
     places, mapped = audited.seen(Labile).poor.places, audited.surface is not None
     right = f"about 1, at least {_LABILE_SHARE:g}" if mapped else f"more than {_LABILE_LEAST:g} gP m-3"

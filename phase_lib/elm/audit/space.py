@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from phase_lib.elm.audit.audited import TRUNCATION, Audited, PoolBlock, Tally
-from phase_lib.elm.audit.check import Found, check
+from phase_lib.elm.audit.check import FILES, RUN, Found, check
 from phase_lib.elm.audit.tallies import Majority, Places, Richest
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.dead_wood import WOOD, WoodTally, normal_dead_live
@@ -139,53 +139,50 @@ def _soil4(audited: Audited, places: Places) -> Found:
     return Found("soil4c_vr", places=places, expected=right, quantity="soil4 : soil3")
 
 
-@check("soil4-still-ad", "end", "error in normal mode", "soil4 : soil3 of the whole file is as AD leaves it")
+@check(
+    "soil4-still-ad", "end", "error in normal mode", RUN, "soil4 : soil3 of the whole file is as AD leaves it"
+)
 def soil4_still_ad(audited: Audited) -> Iterator[Found]:
     """ELM takes the pools as they are, and soil carbon is far too low. Leave AD before the flag is changed.
 
     The column with the most soil3 is shown. Limit: nearer to AD's ratio than to normal mode's, by logarithm.
-    Source: ELM run on such a file.
     """
     if not audited.ad and _left_ad(audited) == "not":
         richest = audited.seen(SlowSoil).richest3
         yield _soil4(audited, Places(1, richest.cell, richest.ratio))
 
 
-@check(
-    *("soil4-left-ad-twice", "end", "error in normal mode"),
-    "soil4 : soil3 of the whole file is as leaving AD twice makes it",
-)
+@check("soil4-left-ad-twice", "end", "error in normal mode", "the factors of ELM",
+    "soil4 : soil3 of the whole file is as leaving AD twice makes it")  # fmt: skip
 def soil4_left_ad_twice(audited: Audited) -> Iterator[Found]:
     """ELM takes the pools as they are, and soil4 needs millennia to come down. Go back to the file before.
 
     The column with the most soil4 is shown. Limit: as far above normal mode's ratio as that of soil4-still-ad
-    is below. Source: the factors of ELM.
+    is below.
     """
     if not audited.ad and _left_ad(audited) == "twice":
         richest = audited.seen(SlowSoil).richest4
         yield _soil4(audited, Places(1, richest.cell, richest.ratio))
 
 
-@check("soil4-low", "end", "note", "soil4 : soil3 of a column is as low as AD leaves it")
+@check("soil4-low", "end", "note", FILES, "soil4 : soil3 of a column is as low as AD leaves it")
 def soil4_low(audited: Audited) -> Iterator[Found]:
     """Young soils can be so. Look at the cell.
 
-    Limit: {_LOW:g} times AD's ratio, with more than {_LEAST:g} gC m-2 of soil3. Source: files that ELM wrote.
+    Limit: {_LOW:g} times AD's ratio, with more than {_LEAST:g} gC m-2 of soil3.
     """
     if not audited.ad and _left_ad(audited) == "once":
         yield _soil4(audited, audited.seen(SlowSoil).low)
 
 
-@check(
-    *("dead-wood-still-ad", "end", "error in normal mode"),
+@check("dead-wood-still-ad", "end", "error in normal mode", RUN,
     "dead : live wood is far below what normal mortality leaves",
-    "about 1 in normal mode, 0.1 in AD",
-)
+    "about 1 in normal mode, 0.1 in AD")  # fmt: skip
 def dead_wood_still_ad(audited: Audited) -> Iterator[Found]:
     """ELM takes the pools as they are. Multiply C, N and P of dead wood by spinup_mortality_factor.
 
     Limit: a median of 10^{_DEAD_WOOD_LOG:g} of what normal mortality leaves beside live wood, where there is
-    more than {_LIVE_WOOD:g} gC m-2 of that. Source: ELM run on such a file.
+    more than {_LIVE_WOOD:g} gC m-2 of that.
     """
     for organ, wood in audited.seen(Wood).dead.items():
         if wood.low.most and not audited.ad:
@@ -193,15 +190,12 @@ def dead_wood_still_ad(audited: Audited) -> Iterator[Found]:
             yield Found(f"{organ}c", places=places, quantity="mean share of it")
 
 
-@check(
-    *("cell-still-ad", "end", "error in normal mode"),
-    "soil4 : soil3 and dead : live wood of a cell are those of AD",
-)
+@check("cell-still-ad", "end", "error in normal mode", "ELM run on files in AD space",
+    "soil4 : soil3 and dead : live wood of a cell are those of AD")  # fmt: skip
 def cell_still_ad(audited: Audited) -> Iterator[Found]:
     """The cell was forgotten on leaving AD. Take it to normal mode as the others.
 
     Limit: that of soil4-low in a column, and that of dead-wood-still-ad in a patch.
-    Source: ELM run on files in AD space.
     """
     if not audited.ad:
         ratio, places = audited.seen(SlowSoil).low_ratio, Places()
@@ -209,42 +203,37 @@ def cell_still_ad(audited: Audited) -> Iterator[Found]:
         yield _soil4(audited, places)
 
 
-@check(
-    *("soil4-already-normal", "end", "error"),
-    "soil4 : soil3 is that of normal mode in a file flagged AD",
-)
+@check("soil4-already-normal", "end", "error", "the factors of ELM",
+    "soil4 : soil3 is that of normal mode in a file flagged AD")  # fmt: skip
 def soil4_already_normal(audited: Audited) -> Iterator[Found]:
     """ELM multiplies soil4 again on leaving AD. Use the restart of the AD run, or set the flag to 0.
 
     Limit: nearer to normal mode's ratio in columns with {SOIL3_JUDGED:g} gC m-2 of soil3.
-    Source: the factors of ELM.
     """
     slow = audited.seen(SlowSoil)
     if audited.ad and slow.judged4 > audited.slow.between * slow.judged3:
         yield _soil4(audited, slow.high)
 
 
-@check(
-    *("dead-wood-already-normal", "end", "note"),
+@check("dead-wood-already-normal", "end", "note", "the factors of ELM",
     "dead : live wood is that of normal mortality in a file flagged AD",
-    "a tenth of it, unless spinup_mortality_factor is 1",
-)
+    "a tenth of it, unless spinup_mortality_factor is 1")  # fmt: skip
 def dead_wood_already_normal(audited: Audited) -> Iterator[Found]:
     """Leaving AD multiplies it by spinup_mortality_factor. Give the factor of the run's lnd_in.
 
     Limit: a median of 10^{_DEAD_WOOD_NORMAL_LOG:g} of what normal mortality leaves.
-    Source: the factors of ELM.
     """
     for organ, wood in audited.seen(Wood).dead.items():
         if wood.high.most and audited.ad:
             yield Found(f"{organ}c")
 
 
-@check("mortality-factor-other", "end", "error", "is not of a run with this spinup_mortality_factor")
+@check("mortality-factor-other", "end", "error", "ELM's source, from which canopy height follows",
+    "is not of a run with this spinup_mortality_factor")  # fmt: skip
 def mortality_factor_other(audited: Audited) -> Iterator[Found]:
     """Leaving AD multiplies dead wood by the factor. Give the lnd_in of the run that wrote the restart.
 
-    Looked at with --mortality-factor or --lnd-in. Source: ELM's source, from which canopy height follows.
+    Looked at with --mortality-factor or --lnd-in.
     """
     factor, wood = audited.mortality_factor, audited.seen(Wood).evidence.evidence(audited.header)
     if factor is not None and audited.ad and wood.contradicts(factor):

@@ -45,8 +45,13 @@ def explain(code: str) -> list[str]:
         remedy = f"did you mean {near[0]}? `phase audit --list` names all"
         raise InputError(None, f"no check of the audit has the code {code!r}", remedy=remedy)
     check = known[code]
+    head = f"{code} ({check.rank}): {check.sentence}"
+    return [head, *_details(check), *check.explanation.splitlines()]
+
+
+def _details(check: Check) -> list[str]:
     expected = [f"Expected: {check.expected}."] if check.expected else []
-    return [f"{code} ({check.rank}): {check.sentence}", *expected, *check.explanation.splitlines()]
+    return [*expected, f"Source: {check.source}."]
 
 
 def listing() -> list[str]:
@@ -60,11 +65,6 @@ def page() -> str:
     for file in SUBJECTS:
         lines += [f"## {(inspect.getdoc(file) or '').splitlines()[0].rstrip('.')}", ""]
         for check in (entry for entry in CHECKS if entry in vars(file).values()):
-            expected = f" (expected: {check.expected})" if check.expected else ""
-            lines += [
-                f"**`{check.code}`** ({check.rank}): {check.sentence}{expected}",
-                "",
-                check.explanation,
-                "",
-            ]
+            lines += [f"**`{check.code}`** ({check.rank}): {check.sentence}.", "", check.explanation, ""]
+            lines += [" ".join(_details(check)), ""]
     return "\n".join(lines)
