@@ -235,12 +235,12 @@ def _refuse_unsound(
     """Refuses what the audit found faulty, in the name of the input whose fault it is."""
     if not audited.errors:
         return
-    in_base = {finding.fault: finding for finding in audit(base, surface, parameters).findings}
+    in_base = {finding.key: finding for finding in audit(base, surface, parameters).findings}
     for error in audited.errors:
-        if error.fault in in_base:
+        if error.key in in_base:
             raise InputError(
                 base,
-                in_base[error.fault].description,
+                in_base[error.key].description,
                 remedy="use the restart as ELM wrote it, with "
                 f"{surface.name} and {parameters.path.name} of its run",
             )

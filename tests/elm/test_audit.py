@@ -407,8 +407,8 @@ def test_findings_do_not_depend_on_the_block_size(elm_sample: Path, real: Path) 
     rows = BlockRows(columns=7, patches=13)
     pieces = audit_restart(real, elm_sample / SURFACE, elm_sample / PARAMS, block_rows=rows)
     # The sum behind a mean share is added up in another order.
-    expected = {f.fault: replace(f, value=pytest.approx(f.value)) for f in whole.findings}
-    assert {f.fault: f for f in pieces.findings} == expected
+    expected = {f.key: replace(f, value=pytest.approx(f.value)) for f in whole.findings}
+    assert {f.key: f for f in pieces.findings} == expected
 
 
 def test_the_report_goes_through_json(elm_sample: Path, real: Path) -> None:

@@ -14,8 +14,9 @@ from tests.workflow.conftest import SMALL, Workflow
 pytestmark = pytest.mark.slow
 
 VERDICT = {"judge_equilibrium", "write_report", "all"}
-INJECTED = {"inject_restart", "run_injected_0061", *VERDICT}
-CONTROL = {"convert_control", "run_control_0061"}
+INJECTED = {"inject_restart", "audit_injected", "run_injected_0061", *VERDICT}
+CONTROL = {"convert_control", "audit_control", "run_control_0061"}
+AUDITS = {"audit_injected", "audit_control", "write_report", "all"}
 SURROGATE = {"train_surrogate", "train_paper_surrogate", "predict_cells", "predict_test_cells", *INJECTED}
 NORMALIZED = {"normalize_features", "normalize_paper_features"}
 JOINED = {"join_records", "split_cells", *NORMALIZED, *SURROGATE}

@@ -237,10 +237,10 @@ class Audited:
         Raises:
             InputError: it holds no plain numbers.
         """
-        held = name in self.dataset.variables and self.dataset[name].dimensions == dims
-        if held:
+        there = name in self.dataset.variables and self.dataset[name].dimensions == dims
+        if there:
             get_variable(self.path, self.dataset, name)
-        return held
+        return there
 
     @cached_property
     def pools(self) -> dict[Level, list[str]]:

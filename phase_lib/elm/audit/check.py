@@ -19,13 +19,14 @@ Stage = Literal["file", "index", "values", "columns", "patches", "pools", "twins
 #: What is an error in files flagged one way alone is a note in the others.
 Rank = Literal["error", "note", "error in normal mode", "error in AD", "error, or a note"]
 
-#: Sources of checks: ELM (E3SM, August 2026) was run on restarts with the fault, its source was read, or
-#: restarts that it wrote were looked at.
+#: Sources of checks: ELM (E3SM, August 2026) was run on restarts with the fault, its source was read,
+#: restarts that it wrote were looked at, or no restart of ELM is so.
 RUN, SOURCE, FILES = "ELM run on such a file", "ELM's source", "files that ELM wrote"
+LAYOUT = "how ELM lays out its restarts"
 
 
 @dataclass(frozen=True)
-class Found:
+class Fault:
     """A fault: of the values where `bad`, at `places` that a tally counted, or else of the file as a whole.
 
     Attributes:
@@ -34,7 +35,7 @@ class Found:
         bad: where the fault is, like `values`.
         places: where the fault is; their value is left out if it is NaN.
         expected: text, or the right values like `values`; the entry's text where empty.
-        quantity: what the values are, where they are not the variable's own.
+        quantity: what the values are, where they are not those of the variable.
         rows: block of the values, or the cell of each row; None for the block that the check was called for.
         further: variables beyond this one with the same fault.
         note: True if it is a note, where the check leaves that open.
@@ -51,7 +52,7 @@ class Found:
     note: bool = False
 
 
-Find = Callable[..., Iterator[Found]]
+Find = Callable[..., Iterator[Fault]]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.audit.audited import Audited, Tally
-from phase_lib.elm.audit.check import RUN, SOURCE, Found, check
+from phase_lib.elm.audit.check import LAYOUT, RUN, SOURCE, Fault, check
 from phase_lib.elm.audit.tallies import Places
 from phase_lib.elm.blocks import Block, add_by_place, ranges
 from phase_lib.elm.constants import (
@@ -25,19 +25,19 @@ from phase_lib.elm.surface_content import refuse_fractions
 _MOST_PERCENT = 100.0 * (1.0 + PFT_WEIGHT_TOLERANCE)
 
 
-@check("weight-impossible", "index", "error", SOURCE, "is not a share of the column", "0 to 1")
-def weight_impossible(audited: Audited, block: Block) -> Iterator[Found]:
-    """ELM multiplies fluxes by it. Take the weights of the restart that ELM wrote."""
+@check("weight-impossible", "index", "error", LAYOUT, "is not a share of the column", "0 to 1")
+def weight_impossible(audited: Audited, block: Block) -> Iterator[Fault]:
+    """ELM uses the weights of the restart. Take those of the restart that ELM wrote."""
     share = block.wtcol
     bad = ~np.isfinite(share) | (share < 0.0) | (share > 1.0 + WEIGHT_SUM_TOLERANCE)
-    yield Found("pfts1d_wtcol", share, bad)
+    yield Fault("pfts1d_wtcol", share, bad)
 
 
-@check("pft-not-natural", "index", "error", SOURCE,
+@check("pft-not-natural", "index", "error", LAYOUT,
     "is not a natural PFT but covers ground of a soil column", f"0 to {NATPFT - 1}")  # fmt: skip
-def pft_not_natural(audited: Audited, block: Block) -> Iterator[Found]:
+def pft_not_natural(audited: Audited, block: Block) -> Iterator[Fault]:
     """ELM has no such plant there. The index variable is damaged: use another copy."""
-    yield Found("pfts1d_itypveg", block.pft, block.soil & ~block.natural & (block.wtcol > 0.0))
+    yield Fault("pfts1d_itypveg", block.pft, block.soil & ~block.natural & (block.wtcol > 0.0))
 
 
 class WeightSums(Tally):
@@ -59,12 +59,12 @@ class WeightSums(Tally):
 
 @check("weights-sum", "end", "error", RUN,
     "patch weights of a column do not sum to 1", f"1 within {WEIGHT_SUM_TOLERANCE:g}")  # fmt: skip
-def weights_sum(audited: Audited) -> Iterator[Found]:
-    """ELM aborts ("total PFT weight"). A copy in single precision is enough: keep double."""
+def weights_sum(audited: Audited) -> Iterator[Fault]:
+    """ELM aborts ("total PFT weight"), as after a copy in single precision. Keep double precision."""
     for rows in ranges(audited.grid.ncolumns, audited.block_rows.patches):
         columns, sums = audited.grid.columns(rows), audited.seen(WeightSums).total[rows]
         off = columns.counts & ~(np.abs(sums - 1.0) <= WEIGHT_SUM_TOLERANCE)
-        yield Found("pfts1d_wtcol", sums, off, quantity="sum", rows=columns.cell)
+        yield Fault("pfts1d_wtcol", sums, off, quantity="sum", rows=columns.cell)
 
 
 def _surface_cover(audited: Audited) -> Fields | None:
@@ -72,7 +72,7 @@ def _surface_cover(audited: Audited) -> Fields | None:
 
 
 @check("cover-differs", "index", "error", SOURCE, "differs from PCT_NAT_PFT of the surface file")
-def cover_differs(audited: Audited, block: Block) -> Iterator[Found]:
+def cover_differs(audited: Audited, block: Block) -> Iterator[Fault]:
     """ELM compares the two on reading and aborts. Give the surface file of the run that wrote the restart.
 
     Limit: {PFT_WEIGHT_TOLERANCE:g} of the natural vegetation; in cells that topounits divide, of the mean.
@@ -89,7 +89,7 @@ def cover_differs(audited: Audited, block: Block) -> Iterator[Found]:
     compared = block.natural & (block.pft < percent.shape[1]) & ~np.isnan(cover)
     right = percent[block.cell - first, np.where(compared, block.pft, 0)] / 100.0
     off = compared & ~(np.abs(cover - right) <= PFT_WEIGHT_TOLERANCE)
-    yield Found("pfts1d_wtcol", cover, off, expected=right)
+    yield Fault("pfts1d_wtcol", cover, off, expected=right)
 
 
 def _refuse_no_percentages(audited: Audited, percent: np.ndarray, used: np.ndarray, first: int) -> None:
@@ -119,21 +119,21 @@ def _cover_of_cells(audited: Audited, block: Block) -> np.ndarray:
     return np.bincount(of_pft, ground)[of_pft] / np.where(whole > 0.0, whole, np.nan)
 
 
-@check("column-type", "file", "error", SOURCE,
+@check("column-type", "file", "error", LAYOUT,
     "is another type than that of its landunit",
     f"{COLUMN_SOIL} in landunits of natural vegetation")  # fmt: skip
-def column_type(audited: Audited) -> Iterator[Found]:
+def column_type(audited: Audited) -> Iterator[Fault]:
     """ELM treats the column as another surface. The index variable is damaged: use another copy."""
     for rows in ranges(audited.grid.ncolumns, audited.block_rows.patches):
         kind = np.asarray(audited.variables["cols1d_ityp"][rows])
         natural = np.asarray(audited.variables["cols1d_ityplun"][rows]) == LANDUNIT_SOIL
         cell = audited.grid.columns(rows).cell
-        yield Found("cols1d_ityp", kind, natural & (kind != COLUMN_SOIL), rows=cell)
+        yield Fault("cols1d_ityp", kind, natural & (kind != COLUMN_SOIL), rows=cell)
 
 
-@check("no-natural-column", "file", "note", SOURCE,
+@check("no-natural-column", "file", "note", LAYOUT,
     "no column is of natural vegetation: nothing is predicted there")  # fmt: skip
-def no_natural_column(audited: Audited) -> Iterator[Found]:
+def no_natural_column(audited: Audited) -> Iterator[Fault]:
     """All of the cell is lake, ice, town or crops. Nothing has to be done."""
     natural = np.zeros(audited.grid.ncells, dtype=bool)
     for rows in ranges(audited.grid.ncolumns, audited.block_rows.patches):
@@ -141,4 +141,4 @@ def no_natural_column(audited: Audited) -> Iterator[Found]:
         natural[columns.cell[columns.soil]] = True
     without = Places()
     without.add(~natural, np.arange(len(natural)), np.full(len(natural), np.nan))
-    yield Found("cols1d_ityp", places=without)
+    yield Fault("cols1d_ityp", places=without)

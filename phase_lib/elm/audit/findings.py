@@ -1,4 +1,4 @@
-"""What an audit found. No word of a check stands here, so that who reads findings does not depend on them."""
+"""Findings of an audit. No sentence of a check stands here: what reads findings does not depend on them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Finding:
         variable: variable or dimension on file.
         problem: what is wrong, the check's sentence.
         expected: what is right.
-        value: value found, None where the fault is not in a value.
-        quantity: what the value is, where it is not the variable's own, for example a ratio.
+        value: value on file, None where the fault is not in a value.
+        quantity: what the value is, where it is not that of the variable, for example a ratio.
         cell: 1-based row in the `gridcell` dimension.
         lat, lon: of the cell, degrees.
         pft: PFT number of the patch.
@@ -45,7 +45,7 @@ class Finding:
     further: int = 0
 
     @property
-    def fault(self) -> tuple[str, str]:
+    def key(self) -> tuple[str, str]:
         """Check and variable, by which the same fault is recognised in two files."""
         return self.code, self.variable
 
@@ -79,7 +79,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What the audit of one restart found.
+    """The findings about one restart.
 
     Attributes:
         path: file.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from phase_lib.elm.audit.audited import Audited
-from phase_lib.elm.audit.check import RUN, SOURCE, Found, check
+from phase_lib.elm.audit.check import LAYOUT, RUN, SOURCE, Fault, check
 from phase_lib.elm.blocks import ranges
 from phase_lib.elm.constants import CASCADE_CTC
 from phase_lib.elm.netcdf import get_variable
@@ -34,13 +34,13 @@ _USUAL_TOTALS = ("totlitc", "totsomc", "totlitp", "totsomp", "totvegc")
 @check(
     "dimension-missing", "file", "error", RUN, "the dimension is missing", "every dimension of an ELM restart"
 )
-def dimension_missing(audited: Audited) -> Iterator[Found]:
+def dimension_missing(audited: Audited) -> Iterator[Fault]:
     """ELM compares its length with the run's and aborts. Copy restarts with all their dimensions."""
-    yield from (Found(name) for name in REQUIRED_DIMENSIONS if name not in audited.header.dims)
+    yield from (Fault(name) for name in REQUIRED_DIMENSIONS if name not in audited.header.dims)
 
 
 @check("dimension-length", "file", "error", RUN, "the dimension has another length than ELM's")
-def dimension_length(audited: Audited) -> Iterator[Found]:
+def dimension_length(audited: Audited) -> Iterator[Fault]:
     """ELM aborts in its check of dimensions. Use the whole restart as ELM wrote it."""
     sizes = audited.header.dims
     usual = {name: lengths for name, lengths in _USUAL_LENGTHS.items() if name in sizes}
@@ -49,7 +49,7 @@ def dimension_length(audited: Audited) -> Iterator[Found]:
             usual[name] = (sum(sizes[part] for part in parts) + more,)
     for name, lengths in usual.items():
         if sizes[name] not in lengths:
-            yield Found(name, sizes[name], expected=" or ".join(map(str, lengths)), quantity="length")
+            yield Fault(name, sizes[name], expected=" or ".join(map(str, lengths)), quantity="length")
 
 
 def _pointers(audited: Audited) -> list[tuple[str, str, int, int]]:
@@ -68,33 +68,33 @@ def _pointers(audited: Audited) -> list[tuple[str, str, int, int]]:
     return counts
 
 
-@check("index-outside", "file", "error", SOURCE, "entries point outside their dimension")
-def index_outside(audited: Audited) -> Iterator[Found]:
-    """ELM aborts or reads other rows. The file is damaged or was cut: use another copy."""
+@check("index-outside", "file", "error", LAYOUT, "entries point outside their dimension")
+def index_outside(audited: Audited) -> Iterator[Fault]:
+    """The file is damaged or was cut. Use another copy."""
     for name, dimension, outside, _ in audited.seen(_pointers):
         if outside:
             right = f"1 to {audited.header.dims[dimension]}"
-            yield Found(name, outside, expected=right, quantity="entries outside")
+            yield Fault(name, outside, expected=right, quantity="entries outside")
 
 
 @check("rows-missing", "file", "error", RUN, "no index points to some of its rows", "every row")
-def rows_missing(audited: Audited) -> Iterator[Found]:
+def rows_missing(audited: Audited) -> Iterator[Fault]:
     """Landunits, columns or patches were cut off, and ELM aborts. Use the whole restart as ELM wrote it."""
     for name, dimension, _, alone in audited.seen(_pointers):
         if alone:
-            yield Found(dimension, alone, quantity=f"rows not in {name}")
+            yield Fault(dimension, alone, quantity=f"rows not in {name}")
 
 
 @check("pool-missing", "file", "error", RUN, "the pool is missing")
-def pool_missing(audited: Audited) -> Iterator[Found]:
+def pool_missing(audited: Audited) -> Iterator[Fault]:
     """ELM aborts without a soil pool; without a plant pool it runs on with cold-start values. Restore it."""
     for name, entry in POOL_VARIABLES.items():
         if name not in audited.dataset.variables:
-            yield Found(name, expected=f"{name}{entry.dims}")
+            yield Fault(name, expected=f"{name}{entry.dims}")
 
 
 @check("pool-dimensions", "file", "error", SOURCE, "the pool has other dimensions than ELM's")
-def pool_dimensions(audited: Audited) -> Iterator[Found]:
+def pool_dimensions(audited: Audited) -> Iterator[Fault]:
     """ELM aborts or reads other values. Use the restart as ELM wrote it."""
     variables = audited.dataset.variables
     twins = {twin.name: twin.pool for twins in twins_among(variables).values() for twin in twins}
@@ -102,26 +102,26 @@ def pool_dimensions(audited: Audited) -> Iterator[Found]:
         if name in variables and pool in POOL_VARIABLES:
             dims, right = variables[name].dimensions, POOL_VARIABLES[pool].dims
             if dims != right:
-                yield Found(name, str(dims), expected=str(right))
+                yield Fault(name, str(dims), expected=str(right))
 
 
 @check("total-missing", "file", "note", RUN, "the sum of pools is missing")
-def total_missing(audited: Audited) -> Iterator[Found]:
+def total_missing(audited: Audited) -> Iterator[Fault]:
     """ELM computes it from the pools. Nothing has to be done."""
-    yield from (Found(name) for name in _USUAL_TOTALS if name not in audited.dataset.variables)
+    yield from (Fault(name) for name in _USUAL_TOTALS if name not in audited.dataset.variables)
 
 
 @check("cascade-other", "file", "error", SOURCE, "is not that of the CTC cascade", str(CASCADE_CTC))
-def cascade_other(audited: Audited) -> Iterator[Found]:
+def cascade_other(audited: Audited) -> Iterator[Fault]:
     """ELM aborts where its run has another cascade. Use a run with CTC (compsets ELM%CNPRDCTCBC)."""
     if audited.header.decomp_cascade_state not in (None, CASCADE_CTC):
-        yield Found("decomp_cascade_state", audited.header.decomp_cascade_state)
+        yield Fault("decomp_cascade_state", audited.header.decomp_cascade_state)
 
 
 @check(
     "flag-missing", "file", "error", RUN, "the flag of the spin-up mode is missing", "0 (normal) or 1 (AD)"
 )
-def flag_missing(audited: Audited) -> Iterator[Found]:
+def flag_missing(audited: Audited) -> Iterator[Fault]:
     """ELM takes the mode of its namelist and converts nothing. Use the restart as ELM wrote it."""
     if audited.header.spinup_state is None:
-        yield Found("spinup_state")
+        yield Fault("spinup_state")

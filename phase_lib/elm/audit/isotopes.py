@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from phase_lib.elm.audit.audited import LEAST_CARBON, TRUNCATION, Audited, Tally, TwinValues
-from phase_lib.elm.audit.check import SOURCE, Found, check
+from phase_lib.elm.audit.check import SOURCE, Fault, check
 from phase_lib.elm.audit.tallies import Majority, Places
 from phase_lib.elm.constants import FILL_THRESHOLD
 from phase_lib.elm.pools import (
@@ -26,7 +26,7 @@ _MOST_AGE_CONTRAST = 4.0
 
 
 @check("isotope-negative", "twins", "error", SOURCE, "is negative", "0 or more")
-def isotope_negative(audited: Audited, isotope: TwinValues) -> Iterator[Found]:
+def isotope_negative(audited: Audited, isotope: TwinValues) -> Iterator[Fault]:
     """ELM runs on, and the ratio of the pool means nothing. Set it to its share of the carbon.
 
     Limit: {_ROUND_OFF:g} of the share in a cold start.
@@ -34,14 +34,14 @@ def isotope_negative(audited: Audited, isotope: TwinValues) -> Iterator[Found]:
     if isotope.twin.pool not in MAY_BE_NEGATIVE:
         least = -_ROUND_OFF * isotope.twin.isotope.start
         negative = np.where(isotope.judged, isotope.share < least, isotope.data < -TRUNCATION)
-        yield Found(isotope.name, isotope.data, isotope.good & negative)
+        yield Fault(isotope.name, isotope.data, isotope.good & negative)
 
 
 @check("isotope-above-pool", "twins", "error", SOURCE, "is more than all carbon of its pool")
-def isotope_above_pool(audited: Audited, isotope: TwinValues) -> Iterator[Found]:
+def isotope_above_pool(audited: Audited, isotope: TwinValues) -> Iterator[Fault]:
     """ELM runs on, and the ratio of the pool means nothing. Set it to its share of the carbon."""
     more = isotope.judged & (isotope.share > 1.0)
-    yield Found(isotope.name, isotope.data, more, expected=isotope.carbon)
+    yield Fault(isotope.name, isotope.data, more, expected=isotope.carbon)
 
 
 class Shares(Tally):
@@ -84,7 +84,7 @@ class Shares(Tally):
 
 @check("isotope-share", "end", "error, or a note", "ELM's source; ratios known from nature",
     "its share of the carbon is none that nature has")  # fmt: skip
-def isotope_share(audited: Audited) -> Iterator[Found]:
+def isotope_share(audited: Audited) -> Iterator[Fault]:
     """The pool was multiplied or replaced without its isotope, and ELM runs on. Change both alike.
 
     Limit: an error where it is so of most values. 14C of dead wood is compared with that of live wood.
@@ -96,10 +96,10 @@ def isotope_share(audited: Audited) -> Iterator[Found]:
         quantity = "ratio of the two" if limits is None else "share of the carbon"
         if limits is not None:
             right = f"{limits[0]:.4f} to {limits[1]:.4f}"
-        yield Found(twin.name, places=seen.places, expected=right, quantity=quantity, note=not seen.most)
+        yield Fault(twin.name, places=seen.places, expected=right, quantity=quantity, note=not seen.most)
 
 
-def _held(audited: Audited) -> dict[str, tuple[str, ...]]:
+def _variables(audited: Audited) -> dict[str, tuple[str, ...]]:
     """Variables of floating-point numbers -> their dimensions."""
     variables = audited.dataset.variables.items()
     return {name: v.dimensions for name, v in variables if v.dtype != str and v.dtype.kind == "f"}
@@ -109,30 +109,30 @@ def _expected(audited: Audited) -> list[dict[str, tuple[str, ...]]]:
     """For each isotope that any pool has: its names in all carbon pools -> dimensions."""
     carbon = [entry for entry in POOL_VARIABLES.values() if entry.element == "c"]
     twins = [{twin_of(pool.name, isotope).name: pool.dims for pool in carbon} for isotope in ISOTOPES]
-    return [names for names in twins if names.keys() & audited.seen(_held).keys()]
+    return [names for names in twins if names.keys() & audited.seen(_variables).keys()]
 
 
 @check("isotope-missing", "end", "note", SOURCE, "is missing, while other pools have this isotope")
-def isotope_missing(audited: Audited) -> Iterator[Found]:
-    """ELM makes it up from a ratio of its own. Nothing has to be done."""
+def isotope_missing(audited: Audited) -> Iterator[Fault]:
+    """ELM makes it up from a fixed ratio. Nothing has to be done."""
     for twins in audited.seen(_expected):
-        missing = [name for name in twins if name not in audited.seen(_held)]
+        missing = [name for name in twins if name not in audited.seen(_variables)]
         if missing:
-            yield Found(missing[0], further=len(missing) - 1)
+            yield Fault(missing[0], further=len(missing) - 1)
 
 
 @check("pool-unknown", "end", "note", "its name and dimensions",
     "looks like a pool and is none that is known here")  # fmt: skip
-def pool_unknown(audited: Audited) -> Iterator[Found]:
+def pool_unknown(audited: Audited) -> Iterator[Fault]:
     """No rule here takes it out of AD: it stays as it is. Look up what ELM does with it on leaving AD.
 
     The value is the first one above 0, or 0 where it holds nothing.
     """
-    held = audited.seen(_held)
-    for name in other_pools(held).unknown:
+    variables = audited.seen(_variables)
+    for name in other_pools(variables).unknown:
         filled = Places()
-        for rows in audited.patches() if held[name] == ("pft",) else audited.columns():
+        for rows in audited.patches() if variables[name] == ("pft",) else audited.columns():
             values = audited.read(name, rows)
             values = values if values.ndim == 1 else np.abs(values).max(axis=1)
             filled.add((np.abs(values) < FILL_THRESHOLD) & (values != 0.0), rows.cell, values)
-        yield Found(name, places=filled) if filled.count else Found(name, 0.0)
+        yield Fault(name, places=filled) if filled.count else Fault(name, 0.0)

@@ -12,7 +12,7 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.audit.audited import Audited, BlockRows, PoolBlock, TwinValues, Values
-from phase_lib.elm.audit.check import Check, Found, Stage
+from phase_lib.elm.audit.check import Check, Fault, Stage
 from phase_lib.elm.audit.findings import AuditReport, Finding
 from phase_lib.elm.audit.table import CHECKS, TALLIES
 from phase_lib.elm.blocks import Block, Blocks
@@ -38,7 +38,7 @@ def audit_restart(
         path: restart of any layout and flavour.
         surface: surface file; with it the cover is compared, and mineral P in a file flagged normal.
         params: parameter file or what was read from it; with it plant ratios and leaf area are checked too.
-        mortality_factor: `spinup_mortality_factor` of the AD run, to be held against the wood of its restart.
+        mortality_factor: `spinup_mortality_factor` of the AD run, to be compared with the wood of its restart.
         block_rows: rows of a block, where memory is short.
 
     Returns:
@@ -95,16 +95,16 @@ class _Run:
                 self.audited.seen(tally).add(given[-1])
         for check in CHECKS:
             if check.stage == stage:
-                for found in check.find(*given):
-                    self._add(_finding(check, found, self.audited, rows))
+                for fault in check.find(*given):
+                    self._add(_finding(check, fault, self.audited, rows))
 
     def _add(self, finding: Finding | None) -> None:
         """Adds a finding, or its places to those of the same fault."""
         if finding is not None:
-            first = self._findings.setdefault(finding.fault, finding)
+            first = self._findings.setdefault(finding.key, finding)
             if first is not finding:
                 further = first.further + finding.further + 1
-                self._findings[finding.fault] = replace(first, further=further)
+                self._findings[finding.key] = replace(first, further=further)
 
     def _call_for_pools(self, stage: Stage, block: PoolBlock) -> None:
         for pool in (pool for pool in self.audited.twins if pool in block.pools):
@@ -177,40 +177,40 @@ def _sound_at_a_glance(name: str, values: np.ndarray) -> bool:
     return bool(values.min() >= _least(name) and values.max() <= POOL_LIMIT)
 
 
-def _finding(check: Check, found: Found, audited: Audited, block: Block | None) -> Finding | None:
+def _finding(check: Check, fault: Fault, audited: Audited, block: Block | None) -> Finding | None:
     """What becomes of a fault that a check yields; None where it is nowhere."""
     lenient = {
         "error": False,
         "note": True,
         "error in normal mode": not audited.normal,
         "error in AD": not audited.ad,
-        "error, or a note": found.note,
+        "error, or a note": fault.note,
     }
-    place: dict[str, Any] = {"value": found.values, "further": found.further}
-    expected = found.expected if isinstance(found.expected, str) else ""
-    if found.places is not None:
-        if not found.places.count:
+    place: dict[str, Any] = {"value": fault.values, "further": fault.further}
+    expected = fault.expected if isinstance(fault.expected, str) else ""
+    if fault.places is not None:
+        if not fault.places.count:
             return None
-        place = _place(audited, found.places.cell, found.places.value, found.places.count)
-        place["value"] = None if math.isnan(found.places.value) else found.places.value
-    elif found.bad is not None:
-        count = int(np.count_nonzero(found.bad))
-        rows = block if found.rows is None else found.rows
+        place = _place(audited, fault.places.cell, fault.places.value, fault.places.count)
+        place["value"] = None if math.isnan(fault.places.value) else fault.places.value
+    elif fault.bad is not None:
+        count = int(np.count_nonzero(fault.bad))
+        rows = block if fault.rows is None else fault.rows
         if not count or rows is None:
             return None
-        at = tuple(int(i) for i in np.argwhere(found.bad)[0])
+        at = tuple(int(i) for i in np.argwhere(fault.bad)[0])
         cell = int((rows.cell if isinstance(rows, Block) else rows)[at[0]])
-        place = _place(audited, cell, float(np.asarray(found.values)[at]), count)
+        place = _place(audited, cell, float(np.asarray(fault.values)[at]), count)
         if isinstance(rows, Block) and len(rows.pft):
             place["pft"] = int(rows.pft[at[0]])
         if len(at) > 1:
             place["layer"] = at[1] + 1
-        if not isinstance(found.expected, str):
-            expected = f"{float(found.expected[at]):.9g}"
+        if not isinstance(fault.expected, str):
+            expected = f"{float(fault.expected[at]):.9g}"
     return Finding(
-        *(check.code, "note" if lenient[check.rank] else "error", found.variable, check.sentence),
+        *(check.code, "note" if lenient[check.rank] else "error", fault.variable, check.sentence),
         expected=expected or check.expected,
-        quantity=found.quantity,
+        quantity=fault.quantity,
         **place,
     )
 

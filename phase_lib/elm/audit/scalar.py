@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from phase_lib.elm.audit.audited import Audited, PoolBlock, Tally
-from phase_lib.elm.audit.check import RUN, SOURCE, Found, check
+from phase_lib.elm.audit.check import RUN, SOURCE, Fault, check
 from phase_lib.elm.constants import FILL_THRESHOLD
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import SCALARAVG_YEARS, rates_were_divided
@@ -28,21 +28,21 @@ def _mean(block: PoolBlock) -> tuple[np.ndarray, np.ndarray]:
 @check(
     "scalaravg-missing", "file", "error in AD", "ELM run on such a file; ELM's source", "is missing", _RANGE
 )
-def scalaravg_missing(audited: Audited) -> Iterator[Found]:
+def scalaravg_missing(audited: Audited) -> Iterator[Fault]:
     """ELM divides by it on leaving AD, and needs it for nothing in normal mode. Restore it in an AD file."""
     if not audited.has(_NAME, "column", "levgrnd"):
-        yield Found(_NAME)
+        yield Fault(_NAME)
 
 
 @check("scalaravg-not-mean", "columns", "error", SOURCE, "is no mean of a scalar", _RANGE)
-def scalaravg_not_mean(audited: Audited, block: PoolBlock) -> Iterator[Found]:
+def scalaravg_not_mean(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
     """ELM divides rates by it in AD, and pools on leaving AD. Use the restart as ELM wrote it."""
     values, number = _mean(block)
-    yield Found(_NAME, values, ~number)
+    yield Fault(_NAME, values, ~number)
 
 
 @check("scalaravg-fill", "columns", "error, or a note", SOURCE, "is fill in an AD file", _RANGE)
-def scalaravg_fill(audited: Audited, block: PoolBlock) -> Iterator[Found]:
+def scalaravg_fill(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
     """ELM divides rates by it: soil3, soil4 and CWD do not decompose. Use a run that began in year 1.
 
     A note where the run began in the years of averaging, {_FIRST} to {_LAST}, and nothing was divided yet:
@@ -56,18 +56,18 @@ def scalaravg_fill(audited: Audited, block: PoolBlock) -> Iterator[Found]:
             fill &= audited.read("cols1d_active", block.rows)[:, None] == 1
         header = audited.header
         late = _FIRST <= (header.start_year or 0) < _LAST and not rates_were_divided(header.year)
-        yield Found(_NAME, values, fill, note=late)
+        yield Fault(_NAME, values, fill, note=late)
 
 
 @check("scalaravg-unfinished", "columns", "note", RUN, "is an unfinished mean: leave AD by F alone")
-def scalaravg_unfinished(audited: Audited, block: PoolBlock) -> Iterator[Found]:
+def scalaravg_unfinished(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
     """Leaving AD now, ELM divides soil pools by it and multiplies them by hundreds. Injection uses F alone.
 
     Limit: below 1 in an AD file before year {_LAST}.
     """
     values, number = _mean(block)
     if audited.ad and audited.header.year < _LAST:
-        yield Found(_NAME, values, number & (values < 1.0))
+        yield Fault(_NAME, values, number & (values < 1.0))
 
 
 class Kept(Tally):
@@ -95,7 +95,7 @@ class Kept(Tally):
 
 
 @check("scalaravg-kept", "end", "error, or a note", RUN, "holds the mean of an AD run", "1 in normal mode")
-def scalaravg_kept(audited: Audited) -> Iterator[Found]:
+def scalaravg_kept(audited: Audited) -> Iterator[Fault]:
     """The flag was changed in an AD file, whose pools may still be AD's. Leave AD, and set the scalar to 1.
 
     An error where all values are below {_LARGEST:g} times the share of the years {_FIRST} to {_LAST} that is
@@ -106,4 +106,4 @@ def scalaravg_kept(audited: Audited) -> Iterator[Found]:
         note = seen.unfinished < seen.means or not audited.normal
         for rows in audited.columns():
             values = audited.read(_NAME, rows)[:, :NLEVDECOMP]
-            yield Found(_NAME, values, (values >= 0.0) & (values < 1.0), rows=rows, note=note)
+            yield Fault(_NAME, values, (values >= 0.0) & (values < 1.0), rows=rows, note=note)

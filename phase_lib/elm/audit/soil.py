@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from phase_lib.elm.audit.audited import Audited, PoolBlock, Tally
-from phase_lib.elm.audit.check import FILES, RUN, SOURCE, Found, check
+from phase_lib.elm.audit.check import FILES, RUN, SOURCE, Fault, check
 from phase_lib.elm.audit.tallies import Majority, Places, beyond
 from phase_lib.elm.pools import COLUMN_TOTALS, LITTER, MINERAL_N, SOIL_POOLS, SOM, TOTVEGC_POOLS
 from phase_lib.elm.spinup import MINERAL_P_DEPTH_M
@@ -18,7 +18,7 @@ _N_RELATIVE, _N_ABSOLUTE = 1.0e-3, 1.0e-7
 #: AD multiplies the remainder by F, so less than the last (gP m-3) is noise.
 _P_LOOSE, _P_FAR, _P_ABSOLUTE = 1.5, 3.0, 1.0e-3
 #: Litter and CWD beyond these C:N and C:P are not what decomposition makes; stocks below (gC m-3) are noise.
-_LITTER_RATIOS, _LITTER_C = {"n": (5.0, 1000.0), "p": (50.0, 50000.0)}, 1.0
+_LITTER_CN, _LITTER_CP, _LITTER_C = (5.0, 1000.0), (50.0, 50000.0), 1.0
 #: SOM that the ten layers would hold as peat of 60 kgC m-3; and what no soil on earth has (gC m-2).
 _PEAT, _NO_SOIL = 2.3e5, 1.0e6
 #: SOM (gC m-2) of a column that counts in what is compared with peat.
@@ -48,30 +48,30 @@ def _ratios(audited: Audited) -> dict[str, tuple[float, float]]:
 
 @check("soil-cn", "columns", "error", "ELM run on such files; files that ELM wrote keep 1e-12",
     "C:N is not the parameter's")  # fmt: skip
-def soil_cn(audited: Audited, block: PoolBlock) -> Iterator[Found]:
-    """ELM never restores the ratio, so N appears or is lost as the pool decomposes. Set N to C / C:N.
+def soil_cn(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
+    """Fluxes use the fixed C:N: more N is never mineralised, less N stops transfers. Set N to C / C:N.
 
     Limit: {_N_RELATIVE:g} of the right N and {_N_ABSOLUTE:g} gN m-3.
     """
     for stem, c, n, _, good in _complete(block, SOM):
         right = c / audited.seen(_ratios)[stem][0]
         off = good & (np.abs(n - right) > _N_RELATIVE * right + _N_ABSOLUTE)
-        yield Found(f"{stem}n_vr", n, off, expected=right)
+        yield Fault(f"{stem}n_vr", n, off, expected=right)
 
 
 @check("soil-cp-far", "columns", "error in normal mode", FILES, "C:P is far from the parameter's")
-def soil_cp_far(audited: Audited, block: PoolBlock) -> Iterator[Found]:
-    """ELM never restores the ratio, so P appears or is lost as the pool decomposes. Set P to C / C:P.
+def soil_cp_far(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
+    """P leaves the pool by the ratio on file, which passes the fault on for centuries. Set P to C / C:P.
 
     Limit: a factor of {_P_FAR:g} and {_P_ABSOLUTE:g} gP m-3.
     """
     for stem, c, _, p, good in _complete(block, SOM):
         right = c / audited.seen(_ratios)[stem][1]
-        yield Found(f"{stem}p_vr", p, good & beyond(p, right, _P_FAR, _P_ABSOLUTE), expected=right)
+        yield Fault(f"{stem}p_vr", p, good & beyond(p, right, _P_FAR, _P_ABSOLUTE), expected=right)
 
 
 @check("soil-cp-off", "columns", "note", FILES, "C:P is off the parameter's")
-def soil_cp_off(audited: Audited, block: PoolBlock) -> Iterator[Found]:
+def soil_cp_off(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
     """ELM truncates C before P, which leaves small remainders. Nothing has to be done where it is rare.
 
     Limit: a factor of {_P_LOOSE:g} and {_P_ABSOLUTE:g} gP m-3.
@@ -81,26 +81,26 @@ def soil_cp_off(audited: Audited, block: PoolBlock) -> Iterator[Found]:
         loose = good & beyond(p, right, _P_LOOSE, _P_ABSOLUTE)
         if np.any(loose):
             far = beyond(p, right, _P_FAR, _P_ABSOLUTE)
-            yield Found(f"{stem}p_vr", p, loose & ~far, expected=right)
+            yield Fault(f"{stem}p_vr", p, loose & ~far, expected=right)
 
 
 @check("litter-ratio", "columns", "note", FILES, "is in no ratio to its carbon that decomposition makes")
-def litter_ratio(audited: Audited, block: PoolBlock) -> Iterator[Found]:
+def litter_ratio(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
     """ELM runs on, as ratios of litter float. Check the stoichiometry of what wrote it.
 
-    Limit: C:N and C:P of {_LITTER_RATIOS}, where there is more than {_LITTER_C:g} gC m-3.
+    Limit: C:N of {_LITTER_CN[0]:g} to {_LITTER_CN[1]:g}, C:P of {_LITTER_CP[0]:g} to {_LITTER_CP[1]:g}, where
+    there is more than {_LITTER_C:g} gC m-3.
     """
     for stem, c, n, p, good in _complete(block, (*LITTER, "cwd")):
-        for element, nutrient in (("n", n), ("p", p)):
-            low, high = _LITTER_RATIOS[element]
+        for element, nutrient, (low, high) in (("n", n, _LITTER_CN), ("p", p, _LITTER_CP)):
             loose = good & (c > _LITTER_C) & ((nutrient * low > c) | (nutrient * high < c))
             right = f"C:{element.upper()} of {low:g} to {high:g}"
-            yield Found(f"{stem}{element}_vr", nutrient, loose, expected=right)
+            yield Fault(f"{stem}{element}_vr", nutrient, loose, expected=right)
 
 
 @check("mineral-n-sum", "columns", "error", SOURCE, "is not smin_no3_vr + smin_nh4_vr")
-def mineral_n_sum(audited: Audited, block: PoolBlock) -> Iterator[Found]:
-    """ELM carries both, and plants compete for N that is not there. Set it to the sum.
+def mineral_n_sum(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
+    """ELM sums them up again in its first update of nutrients. Set it to the sum.
 
     Limit: round-off.
     """
@@ -109,11 +109,11 @@ def mineral_n_sum(audited: Audited, block: PoolBlock) -> Iterator[Found]:
         right = block.pools[nitrate] + block.pools[ammonium]
         off = np.abs(block.pools[whole] - right) > 1.0e-9 * np.abs(right) + 1.0e-12
         off &= block.good[nitrate] & block.good[ammonium] & block.good[whole]
-        yield Found(whole, block.pools[whole], off, expected=right)
+        yield Fault(whole, block.pools[whole], off, expected=right)
 
 
 @check("total-stale", "pools", "note", RUN, "is not the sum of its pools")
-def total_stale(audited: Audited, block: PoolBlock) -> Iterator[Found]:
+def total_stale(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
     """ELM computes it again. Nothing has to be done, but pools were edited.
 
     Limit: a millionth.
@@ -123,7 +123,7 @@ def total_stale(audited: Audited, block: PoolBlock) -> Iterator[Found]:
             right = block.sum(parts) if name == "totvegc" else block.stock(*parts)
             values = audited.read(name, block.rows)
             stale = ~(np.abs(values - right) <= 1.0e-6 * np.abs(right) + 1.0e-6)
-            yield Found(name, values, stale, expected=right)
+            yield Fault(name, values, stale, expected=right)
 
 
 class Stocks(Tally):
@@ -157,43 +157,43 @@ class Stocks(Tally):
 @check("soils-above-peat", "end", "error", RUN,
     "the soil of most columns holds more carbon than peat of the same depth",
     f"less than {_PEAT:g} gC m-2")  # fmt: skip
-def soils_above_peat(audited: Audited) -> Iterator[Found]:
+def soils_above_peat(audited: Audited) -> Iterator[Fault]:
     """Leaving AD by an unfinished scalaravg_col does this, and ELM runs on. Leave AD by F alone.
 
     Limit: half of the columns with natural vegetation and {_SOM_JUDGED:g} gC m-2 of SOM.
     """
     if audited.seen(Stocks).peat.most:
-        yield Found("totsomc", places=audited.seen(Stocks).much, quantity="sum of its pools")
+        yield Fault("totsomc", places=audited.seen(Stocks).much, quantity="sum of its pools")
 
 
 @check("soil-above-peat", "end", "note", "peat of 60 kgC m-3",
     "the soil of a column holds more carbon than peat of the same depth",
     f"less than {_PEAT:g} gC m-2")  # fmt: skip
-def soil_above_peat(audited: Audited) -> Iterator[Found]:
+def soil_above_peat(audited: Audited) -> Iterator[Fault]:
     """ELM runs on. Look at the cell: deep peat, or a prediction that is too high."""
     if not audited.seen(Stocks).peat.most:
-        yield Found("totsomc", places=audited.seen(Stocks).much, quantity="sum of its pools")
+        yield Fault("totsomc", places=audited.seen(Stocks).much, quantity="sum of its pools")
 
 
 @check("soil-impossible", "end", "error", "peat of 60 kgC m-3, four times over",
     "no soil holds as much carbon", f"less than {_PEAT:g} gC m-2")  # fmt: skip
-def soil_impossible(audited: Audited) -> Iterator[Found]:
+def soil_impossible(audited: Audited) -> Iterator[Fault]:
     """ELM runs on, and the excess needs centuries to decompose. Check units and space of the soil pools.
 
     Limit: {_NO_SOIL:g} gC m-2.
     """
-    yield Found("totsomc", places=audited.seen(Stocks).no_soil, quantity="sum of its pools")
+    yield Fault("totsomc", places=audited.seen(Stocks).no_soil, quantity="sum of its pools")
 
 
 @check("soil2-unfed", "end", "error", "ELM run on such files; files that ELM wrote have 0.4 to 1.4",
     "most columns have more of it than their litter feeds", "about 1")  # fmt: skip
-def soil2_unfed(audited: Audited) -> Iterator[Found]:
+def soil2_unfed(audited: Audited) -> Iterator[Fault]:
     """All of SOM was multiplied, but AD never accelerates soil2. Multiply soil3, soil4 and CWD alone.
 
     Limit: {_SOIL2_PER_LITTER:g} times litter 2 and 3 in half of the columns.
     """
     if audited.seen(Stocks).unfed.most:
-        yield Found("soil2c_vr", places=audited.seen(Stocks).unfed.places, quantity="soil2 : litter")
+        yield Fault("soil2c_vr", places=audited.seen(Stocks).unfed.places, quantity="soil2 : litter")
 
 
 class Labile(Tally):
@@ -227,7 +227,7 @@ class Labile(Tally):
 
 @check("mineral-p-missing", "end", "error, or a note", "files that ELM wrote in AD and in normal mode",
     "is next to nothing, as AD leaves it")  # fmt: skip
-def mineral_p_missing(audited: Audited) -> Iterator[Found]:
+def mineral_p_missing(audited: Audited) -> Iterator[Fault]:
     """AD runs almost without mineral P, and ELM sets it only on leaving AD. Supply it from the surface file.
 
     Limit: in half of the columns. A note without a surface file, which alone shows whether it is right.
@@ -236,4 +236,4 @@ def mineral_p_missing(audited: Audited) -> Iterator[Found]:
     right = f"about 1, at least {_LABILE_SHARE:g}" if mapped else f"more than {_LABILE_LEAST:g} gP m-3"
     what = f"share of LABILE_P / {MINERAL_P_DEPTH_M:g} m" if mapped else "mean over the layers"
     if audited.seen(Labile).poor.most:
-        yield Found("labilep_vr", places=places, expected=right, quantity=what, note=not mapped)
+        yield Fault("labilep_vr", places=places, expected=right, quantity=what, note=not mapped)

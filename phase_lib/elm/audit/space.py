@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from phase_lib.elm.audit.audited import TRUNCATION, Audited, PoolBlock, Tally
-from phase_lib.elm.audit.check import FILES, RUN, Found, check
+from phase_lib.elm.audit.check import FILES, RUN, Fault, check
 from phase_lib.elm.audit.tallies import Majority, Places, Richest
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.dead_wood import WOOD, WoodTally, normal_dead_live
@@ -133,16 +133,16 @@ def _left_ad(audited: Audited) -> str:
     return "twice" if enough and slow.soil4 * ratio.between > ratio.normal**2 * slow.soil3 else "once"
 
 
-def _soil4(audited: Audited, places: Places) -> Found:
+def _soil4(audited: Audited, places: Places) -> Fault:
     ratio = audited.slow
     right = f"about {ratio.normal:.3g} in normal mode, {ratio.ad:.3g} in AD"
-    return Found("soil4c_vr", places=places, expected=right, quantity="soil4 : soil3")
+    return Fault("soil4c_vr", places=places, expected=right, quantity="soil4 : soil3")
 
 
 @check(
     "soil4-still-ad", "end", "error in normal mode", RUN, "soil4 : soil3 of the whole file is as AD leaves it"
 )
-def soil4_still_ad(audited: Audited) -> Iterator[Found]:
+def soil4_still_ad(audited: Audited) -> Iterator[Fault]:
     """ELM takes the pools as they are, and soil carbon is far too low. Leave AD before the flag is changed.
 
     The column with the most soil3 is shown. Limit: nearer to AD's ratio than to normal mode's, by logarithm.
@@ -154,7 +154,7 @@ def soil4_still_ad(audited: Audited) -> Iterator[Found]:
 
 @check("soil4-left-ad-twice", "end", "error in normal mode", "the factors of ELM",
     "soil4 : soil3 of the whole file is as leaving AD twice makes it")  # fmt: skip
-def soil4_left_ad_twice(audited: Audited) -> Iterator[Found]:
+def soil4_left_ad_twice(audited: Audited) -> Iterator[Fault]:
     """ELM takes the pools as they are, and soil4 needs millennia to come down. Go back to the file before.
 
     The column with the most soil4 is shown. Limit: as far above normal mode's ratio as that of soil4-still-ad
@@ -166,7 +166,7 @@ def soil4_left_ad_twice(audited: Audited) -> Iterator[Found]:
 
 
 @check("soil4-low", "end", "note", FILES, "soil4 : soil3 of a column is as low as AD leaves it")
-def soil4_low(audited: Audited) -> Iterator[Found]:
+def soil4_low(audited: Audited) -> Iterator[Fault]:
     """Young soils can be so. Look at the cell.
 
     Limit: {_LOW:g} times AD's ratio, with more than {_LEAST:g} gC m-2 of soil3.
@@ -178,7 +178,7 @@ def soil4_low(audited: Audited) -> Iterator[Found]:
 @check("dead-wood-still-ad", "end", "error in normal mode", RUN,
     "dead : live wood is far below what normal mortality leaves",
     "about 1 in normal mode, 0.1 in AD")  # fmt: skip
-def dead_wood_still_ad(audited: Audited) -> Iterator[Found]:
+def dead_wood_still_ad(audited: Audited) -> Iterator[Fault]:
     """ELM takes the pools as they are. Multiply C, N and P of dead wood by spinup_mortality_factor.
 
     Limit: a median of 10^{_DEAD_WOOD_LOG:g} of what normal mortality leaves beside live wood, where there is
@@ -187,12 +187,12 @@ def dead_wood_still_ad(audited: Audited) -> Iterator[Found]:
     for organ, wood in audited.seen(Wood).dead.items():
         if wood.low.most and not audited.ad:
             places = Places(1, wood.low.places.cell, wood.mean)
-            yield Found(f"{organ}c", places=places, quantity="mean share of it")
+            yield Fault(f"{organ}c", places=places, quantity="mean share of it")
 
 
 @check("cell-still-ad", "end", "error in normal mode", "ELM run on files in AD space",
     "soil4 : soil3 and dead : live wood of a cell are those of AD")  # fmt: skip
-def cell_still_ad(audited: Audited) -> Iterator[Found]:
+def cell_still_ad(audited: Audited) -> Iterator[Fault]:
     """The cell was forgotten on leaving AD. Take it to normal mode as the others.
 
     Limit: that of soil4-low in a column, and that of dead-wood-still-ad in a patch.
@@ -205,7 +205,7 @@ def cell_still_ad(audited: Audited) -> Iterator[Found]:
 
 @check("soil4-already-normal", "end", "error", "the factors of ELM",
     "soil4 : soil3 is that of normal mode in a file flagged AD")  # fmt: skip
-def soil4_already_normal(audited: Audited) -> Iterator[Found]:
+def soil4_already_normal(audited: Audited) -> Iterator[Fault]:
     """ELM multiplies soil4 again on leaving AD. Use the restart of the AD run, or set the flag to 0.
 
     Limit: nearer to normal mode's ratio in columns with {SOIL3_JUDGED:g} gC m-2 of soil3.
@@ -218,19 +218,19 @@ def soil4_already_normal(audited: Audited) -> Iterator[Found]:
 @check("dead-wood-already-normal", "end", "note", "the factors of ELM",
     "dead : live wood is that of normal mortality in a file flagged AD",
     "a tenth of it, unless spinup_mortality_factor is 1")  # fmt: skip
-def dead_wood_already_normal(audited: Audited) -> Iterator[Found]:
+def dead_wood_already_normal(audited: Audited) -> Iterator[Fault]:
     """Leaving AD multiplies it by spinup_mortality_factor. Give the factor of the run's lnd_in.
 
     Limit: a median of 10^{_DEAD_WOOD_NORMAL_LOG:g} of what normal mortality leaves.
     """
     for organ, wood in audited.seen(Wood).dead.items():
         if wood.high.most and audited.ad:
-            yield Found(f"{organ}c")
+            yield Fault(f"{organ}c")
 
 
 @check("mortality-factor-other", "end", "error", "ELM's source, from which canopy height follows",
     "is not of a run with this spinup_mortality_factor")  # fmt: skip
-def mortality_factor_other(audited: Audited) -> Iterator[Found]:
+def mortality_factor_other(audited: Audited) -> Iterator[Fault]:
     """Leaving AD multiplies dead wood by the factor. Give the lnd_in of the run that wrote the restart.
 
     Looked at with --mortality-factor or --lnd-in.
@@ -238,4 +238,4 @@ def mortality_factor_other(audited: Audited) -> Iterator[Found]:
     factor, wood = audited.mortality_factor, audited.seen(Wood).evidence.evidence(audited.header)
     if factor is not None and audited.ad and wood.contradicts(factor):
         right = f"that of the lnd_in of its run; {wood.description}"
-        yield Found("deadstemc", factor, expected=right, quantity="spinup_mortality_factor")
+        yield Fault("deadstemc", factor, expected=right, quantity="spinup_mortality_factor")

@@ -46,7 +46,7 @@ def explain(code: str) -> list[str]:
         raise InputError(None, f"no check of the audit has the code {code!r}", remedy=remedy)
     check = known[code]
     head = f"{code} ({check.rank}): {check.sentence}"
-    return [head, *_details(check), *check.explanation.splitlines()]
+    return [head, "", *check.explanation.splitlines(), "", *_details(check)]
 
 
 def _details(check: Check) -> list[str]:

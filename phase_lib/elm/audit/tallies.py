@@ -20,7 +20,7 @@ class Places:
     Attributes:
         count: how often.
         cell: 0-based cell of the first place.
-        value: what was found there.
+        value: that one.
     """
 
     count: int = 0
@@ -29,11 +29,11 @@ class Places:
 
     def add(self, met: np.ndarray, cell: np.ndarray, values: np.ndarray) -> None:
         """Adds the places of a block: where it was met, their cells and values, all (n)."""
-        found = int(np.count_nonzero(met))
-        if found and not self.count:
+        count = int(np.count_nonzero(met))
+        if count and not self.count:
             first = int(np.argmax(met))
             self.cell, self.value = int(cell[first]), float(values[first])
-        self.count += found
+        self.count += count
 
 
 @dataclass
