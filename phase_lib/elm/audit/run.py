@@ -38,7 +38,7 @@ def audit_restart(
         path: restart of any layout and flavour.
         surface: surface file; with it the cover is compared, and mineral P in a file flagged normal.
         params: parameter file or what was read from it; with it plant ratios and leaf area are checked too.
-        mortality_factor: `spinup_mortality_factor` of the AD run, to be compared with the wood of its restart.
+        mortality_factor: `spinup_mortality_factor` of the AD run, which the wood of its restart goes with.
         block_rows: rows of a block, where memory is short.
 
     Returns:
