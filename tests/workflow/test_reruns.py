@@ -19,8 +19,9 @@ VERDICT = {"judge_equilibrium", "write_report", "all"}
 INJECTED = {"inject_restart", "audit_injected", "run_injected_0061", *VERDICT}
 CONTROL = {"convert_control", "audit_control", "run_control_0061"}
 AUDITS = {"audit_injected", "audit_control", "write_report", "all"}
-SURROGATE = {"train_surrogate", "train_paper_surrogate", "predict_cells", "predict_test_cells", *INJECTED}
-NORMALIZED = {"normalize_features", "normalize_paper_features"}
+EXPERIMENTS = {"train_experiment", "predict_experiment", "compare_experiments"}
+SURROGATE = {"train_surrogate", "predict_cells", "predict_test_cells", *EXPERIMENTS, *INJECTED}
+NORMALIZED = {"normalize_features", "normalize_experiment_features"}
 JOINED = {"join_records", "split_cells", *NORMALIZED, *SURROGATE}
 DATASET = {"fuse_records", *JOINED}
 CHAIN = {"run_ad_0021", "run_ad_0061", "run_reference_0101"}
@@ -86,7 +87,8 @@ def test_a_changed_key_reruns_the_stages_that_use_it(
         ("fusion/cleaning.py", DATASET),
         ("dataset/joining.py", JOINED),
         ("preflight/disk.py", set()),
-        ("surrogate/model.py", SURROGATE),
+        ("surrogate/networks/phase/network.py", SURROGATE),
+        ("surrogate/networks/mlp.py", set()),
         ("elm/audit/soil.py", AUDITS),
         ("injection/inject.py", INJECTED | CONTROL),
         ("equilibrium/verdict.py", VERDICT),
