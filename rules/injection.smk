@@ -1,10 +1,6 @@
 # Restarts in normal mode from the 20-year restart: with the predicted pools, and without (the control).
 # `phase inject` writes none that fails its audit. The audit is a rule too, which the land model waits for: what
 # is changed in a check, or in its words, repeats the audit alone, unless it finds an error.
-AUDITED = {"injected": INJECTED, "control": CONTROL}
-AUDITS = {case: f"{restart}.audit.json" for case, restart in AUDITED.items()}
-
-
 rule inject_restart:
     input:
         restart=TARGET.restart,
@@ -71,7 +67,7 @@ for case in AUDITS:
         name:
             f"audit_{case}"
         input:
-            restart=AUDITED[case],
+            restart=FIRST_RESTART[case],
             surface=TARGET.surface,
             params=TARGET.params,
         output:

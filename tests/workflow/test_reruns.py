@@ -136,20 +136,21 @@ def test_an_error_in_the_audit_stops_the_run_before_the_land_model_and_leaves_no
     small_run: Workflow, tmp_path: Path
 ) -> None:
     workflow = small_run.clone(tmp_path / "clone")
-    # What every restart of the run has, so that no audit passes any more.
-    file = workflow.root / "phase_lib" / "elm" / "audit" / "values.py"
+    # A limit that no restart keeps.
+    file, limit = workflow.root / "phase_lib" / "elm" / "audit" / "soil.py", "= 1.0e-3, 1.0e-7\n"
     text = file.read_text(encoding="utf-8")
-    file.write_text(text.replace("data < -TRUNCATION", "data >= -TRUNCATION"), encoding="utf-8")
+    assert limit in text
+    file.write_text(text.replace(limit, "= -1.0e-3, -1.0\n"), encoding="utf-8")
     last = "landmodel/injected/injected.elm.r.0061-01-01-00000.nc"
     (workflow.results / last).unlink()
     before = workflow.times()
     result = workflow.snakemake(target=workflow.results / last)
     assert result.returncode == 1
-    assert "pool-negative" in result.stdout
+    assert "soil-cn" in result.stdout
     assert not (workflow.results / last).exists()
     after = workflow.times()
     made = {name for name in after if after[name] != before.get(name)}
-    assert {name.split("/")[0] for name in made} == {"preflight.json", "logs", "benchmarks"}
+    assert {name.split("/")[0] for name in made} == {"preflight.json", "logs"}
 
     output = tmp_path / "by_hand.nc"
     world = workflow.results / "world"
@@ -159,7 +160,7 @@ def test_an_error_in_the_audit_stops_the_run_before_the_land_model_and_leaves_no
         *("--soil-params", world / "CNP_parameters.nc", "--output", output),
     )
     assert injected.returncode == 2
-    assert "pool-negative" in injected.stdout
+    assert "soil-cn" in injected.stdout
     assert list(tmp_path.glob("by_hand*")) == []
 
 
