@@ -96,6 +96,8 @@ with one_line():
 TARGET = DOMAINS[CONFIG.target.domain]
 INJECTED = f"{RUN}/restart/{Path(TARGET.restart).name}"
 CONTROL = f"{RUN}/restart/control/{Path(TARGET.restart).name}"
+# What the audit found in them.
+AUDITS = {"injected": f"{INJECTED}.audit.json", "control": f"{CONTROL}.audit.json"}
 
 
 def of_domain(key):

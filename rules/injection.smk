@@ -1,4 +1,6 @@
 # Restarts in normal mode from the 20-year restart: with the predicted pools, and without (the control).
+# `phase inject` writes none that fails its audit. The audit is a rule too, which the land model waits for: what
+# is changed in a check, or in its words, repeats the audit alone, unless it finds an error.
 rule inject_restart:
     input:
         restart=TARGET.restart,
@@ -57,3 +59,30 @@ rule convert_control:
         " --soil-params {input.soil_params:q} --settings {params.settings:q}"
         " --mortality-factor {params.mortality_factor}"
         " --output {output.restart:q} --report {output.diff:q} --log {log:q}"
+
+
+for case in AUDITS:
+
+    rule:
+        name:
+            f"audit_{case}"
+        input:
+            restart=FIRST_RESTART[case],
+            surface=TARGET.surface,
+            params=TARGET.params,
+        output:
+            audit=AUDITS[case],
+        log:
+            log_file(f"audit_{case}"),
+        benchmark:
+            benchmark_file(f"audit_{case}", "verification")
+        priority: 60
+        conda:
+            "../envs/cpu.yaml"
+        params:
+            code=code_hash("elm/audit/run"),
+        message:
+            f"auditing the {case} restart"
+        shell:
+            "phase audit {input.restart:q} --surface {input.surface:q} --params {input.params:q}"
+            " --output {output.audit:q} --log {log:q}"

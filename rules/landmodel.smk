@@ -35,6 +35,8 @@ for case in ("ad", "reference", *(("control", "injected") if RUNS_TARGET else ()
                 f"run_{case}_{end:04d}"
             input:
                 restart=FIRST_RESTART[case] if start == boundaries[0] else restart_file(case, start),
+                # Has to be there, and sound; a newer one is no reason to run again.
+                audit=ancient(AUDITS[case]) if start == boundaries[0] and case in AUDITS else [],
                 domain=WORLD_FILES["domain"],
                 surface=WORLD_FILES["surface"],
                 params=WORLD_FILES["params"],

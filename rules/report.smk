@@ -10,6 +10,7 @@ rule write_report:
         predictions=PREDICTIONS,
         restart=rules.inject_restart.output.restart,
         diff=rules.inject_restart.output.diff,
+        audit=rules.audit_injected.output.audit,
         splits=expand(f"{DATASET}/split_{{split}}.nc", split=SPLITS),
         tests=expand(f"{RUN}/predictions/test_{{split}}.nc", split=SPLITS),
         experiment_tests=[file for _, file in SHOWN_BESIDE],
@@ -63,6 +64,7 @@ rule write_report:
     shell:
         "phase report {params.verdict:q} --dataset {params.dataset:q}"
         " --predictions {input.predictions:q} --restart {input.restart:q} --diff {input.diff:q}"
+        " --audit {input.audit:q}"
         " {params.splits:q} {params.tests:q} {params.training:q} {params.forcing:q} {params.experiments:q}"
         " --benchmarks {params.benchmarks:q}"
         " --stages {params.stages:q} --slurm-jobs {params.slurm_jobs:q}"

@@ -30,6 +30,7 @@ from phase_lib.bench import require_room
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.land_model import LandModelSettings
 from phase_lib.config.ood import OodSettings
+from phase_lib.elm.audit.run import audit_restart
 from phase_lib.elm.canopy import canopy_height, growth_form, leaf_area
 from phase_lib.elm.constants import (
     CASCADE_CTC,
@@ -596,6 +597,7 @@ def _injected(files: InjectionFiles, output: Path) -> dict[str, Any]:
         settings=InjectionSettings(),
         ood=OodSettings(),
         mortality_factor=LandModelSettings().spinup_mortality_factor,
+        audit=audit_restart,
         report=output.with_suffix(".json"),
         seconds=phases,
     )

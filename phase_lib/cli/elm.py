@@ -20,7 +20,7 @@ from phase_lib.cli.options import (
 
 
 @command()
-@click.argument("restart", type=FILE)
+@click.argument("restart", type=FILE, required=False)
 @click.option("--surface", type=FILE, help="Surface data: compare the cover too.")
 @click.option("--params", type=FILE, help="Parameter file: check plant ratios and leaf area too.")
 @click.option(
@@ -31,21 +31,37 @@ from phase_lib.cli.options import (
 @LND_IN
 @AS_JSON
 @click.option("--output", type=OUTPUT, help="Write the JSON to this file too.")
+@click.option("--list", "list_checks", is_flag=True, help="Print all checks, a line each, and end.")
+@click.option("--explain", metavar="CODE", help="Print what the check of a finding's code means, and end.")
+@click.option("--write-page", type=OUTPUT, help="Write all checks as docs/audit.md, and end.")
 @stage
 def audit(
-    restart: Path,
+    restart: Path | None,
     surface: Path | None,
     params: Path | None,
     mortality_factor: float | None,
     lnd_in: Path | None,
     as_json: bool,
     output: Path | None,
+    list_checks: bool,
+    explain: str | None,
+    write_page: Path | None,
 ) -> None:
-    """Checks a restart value by value for what ELM would swallow in silence; exit 3 on errors."""
+    """Checks a restart value by value for what ELM accepts without a message; exit 3 on errors."""
     from phase_lib.base.errors import CheckFailed
-    from phase_lib.base.files import write_json
-    from phase_lib.elm.audit import audit_restart
+    from phase_lib.base.files import write_json, writing
+    from phase_lib.elm.audit import table
+    from phase_lib.elm.audit.run import audit_restart
 
+    if write_page is not None:
+        with writing(write_page) as temporary:
+            temporary.write_text(table.page(), encoding="utf-8")
+    if list_checks or explain is not None:
+        click.echo("\n".join(table.listing() if explain is None else table.explain(explain)))
+    if list_checks or explain is not None or write_page is not None:
+        return
+    if restart is None:
+        raise click.UsageError("Missing argument 'RESTART'")
     report = audit_restart(restart, surface, params, stated_factor(mortality_factor, lnd_in, restart))
     if output is not None:
         write_json(output, report.to_dict())

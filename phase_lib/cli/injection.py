@@ -49,6 +49,7 @@ def inject(
     from phase_lib.config.injection import InjectionSettings
     from phase_lib.config.loading import load_settings
     from phase_lib.config.ood import OodSettings
+    from phase_lib.elm.audit.run import audit_restart
     from phase_lib.injection.inject import inject as run
 
     run(
@@ -57,6 +58,7 @@ def inject(
         settings=load_settings(settings, InjectionSettings, "injection"),
         ood=load_settings(ood, OodSettings, "ood", "--ood"),
         mortality_factor=stated_factor(mortality_factor, lnd_in, files["restart"]),
+        audit=audit_restart,
         report=report or Path(f"{output}.diff.json"),
         dry_run=dry_run,
     )

@@ -46,6 +46,7 @@ _BY_SPLIT = (click.Choice(["random", "block"]), FILE)
 @click.option("--predictions", type=FILE, required=True, help="predictions.nc.")
 @click.option("--restart", type=FILE, required=True, help="Injected restart.")
 @click.option("--diff", type=FILE, required=True, help="Its sidecar.")
+@click.option("--audit", type=FILE, required=True, help="JSON of its audit.")
 @click.option(
     "--split",
     "splits",

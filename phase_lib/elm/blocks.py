@@ -161,7 +161,7 @@ class Blocks:
             }
         self._check_cover(has_soil)
 
-    def of(self, rows: Mapping[str, Rows]) -> Blocks:
+    def reading(self, rows: Mapping[str, Rows]) -> Blocks:
         """The same blocks, read from a copy of the file."""
         other = copy.copy(self)
         other._rows = rows

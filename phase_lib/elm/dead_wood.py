@@ -29,7 +29,6 @@ from phase_lib.elm.netcdf import get_variable, open_dataset, open_with_rows
 from phase_lib.elm.parameters import Parameters
 from phase_lib.elm.pools import DEAD_WOOD, POOL_LIMIT
 from phase_lib.elm.restart import RestartHeader, restart_header
-from phase_lib.elm.tallies import Logarithms
 
 #: What many protocols set. It is assumed where no factor is given, and only if the wood shows it.
 USUAL_FACTOR = 10.0
@@ -61,6 +60,34 @@ def normal_dead_live(parameters: Parameters) -> np.ndarray:
     share = np.where(judged, live, 1.0)
     dead_live = ((1.0 - share) / share * (live_turnover + mortality) + live_turnover) / mortality
     return np.where(judged, dead_live, np.nan)
+
+
+class Logarithms:
+    """Positive values counted by the size of their logarithm, so that medians need no more room than this.
+
+    Attributes:
+        count: values.
+    """
+
+    _LOW, _HIGH, _STEP = -6.0, 6.0, 1.0e-3
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(round((self._HIGH - self._LOW) / self._STEP), dtype=np.int64)
+
+    def add(self, values: np.ndarray) -> None:
+        """Adds values above 0 (n); those beyond a millionth and a million count as that."""
+        place = ((np.log10(values) - self._LOW) / self._STEP).astype(np.int64)
+        self._counts += np.bincount(np.clip(place, 0, len(self._counts) - 1), minlength=len(self._counts))
+
+    @property
+    def count(self) -> int:
+        """Number of values."""
+        return int(self._counts.sum())
+
+    def quantile(self, share: float) -> float:
+        """The value that a share of all lies below, to 0.1 %."""
+        place = int(np.searchsorted(np.cumsum(self._counts), share * self.count, side="left"))
+        return float(10.0 ** (self._LOW + (place + 0.5) * self._STEP))
 
 
 @dataclass(frozen=True)

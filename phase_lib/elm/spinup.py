@@ -7,10 +7,14 @@ restart flagged 1 starts a run in normal mode. The functions here are that rule,
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 
 from phase_lib.elm.constants import FILL_THRESHOLD
 from phase_lib.elm.parameters import Parameters
+from phase_lib.elm.pools import SOIL_POOL_INDEX, SOIL_POOLS
 
 #: ELM averages the environmental scalar over these model years, first and one past the last.
 SCALARAVG_YEARS = (20, 40)
@@ -28,6 +32,34 @@ SURFACE_P = {
     "OCCLUDED_P": "occlp",
     "APATITE_P": "primp",
 }
+
+#: Soil3 (gC m-2) from which soil4 : soil3 of an AD file can be judged: a cold start has 38 gC m-2 of soil4.
+SOIL3_JUDGED = 100.0
+
+
+@dataclass(frozen=True)
+class SlowRatio:
+    """Soil4 : soil3 of an equilibrium, which tells AD from normal mode.
+
+    Attributes:
+        normal: in normal mode.
+        ad: in AD, which multiplies it by F3 / F4.
+    """
+
+    normal: float
+    ad: float
+
+    @property
+    def between(self) -> float:
+        """The ratio half way between AD and normal mode, on a logarithmic scale."""
+        return math.sqrt(self.normal * self.ad)
+
+
+def slow_ratio(parameters: Parameters) -> SlowRatio:
+    """Soil4 : soil3 that the rates of a parameter file lead to."""
+    f3, f4 = (parameters.ad_factor(SOIL_POOLS[SOIL_POOL_INDEX[name]]) for name in ("soil3", "soil4"))
+    normal = (1.0 - parameters.value("rf_s3s4")) * parameters.value("k_s3") / parameters.value("k_s4")
+    return SlowRatio(normal, normal * f3 / f4)
 
 
 def exit_multiplier(factor: float, scalaravg: np.ndarray) -> np.ndarray:

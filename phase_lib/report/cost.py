@@ -20,7 +20,8 @@ ROLES: dict[Role, str] = {
     "accelerated": "the accelerated spin-up: forcing and records of the target, surrogate, injection, and "
     "the land model before and after injection where it is run here",
     "labels": "what only training needs: the rest of the reference run, other domains' forcing and records",
-    "verification": "checks of the inputs, control, random split, test cells, experiments, verdict, report",
+    "verification": "checks of inputs and restarts, control, random split, test cells, experiments, verdict, "
+    "report",
 }
 
 

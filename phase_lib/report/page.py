@@ -116,6 +116,7 @@ def write_report(summary: str | Path, products: RunProducts, output_dir: str | P
         summary=content,
         verdict=verdict,
         diff=diff,
+        audit=read_json(products.audit),
         cleaning=read_json(products.dataset / "cleaning.json"),
         injected=injected,
         dead_wood={split: figures.dead_wood_note(data) for split, data in headline.items()},
@@ -256,8 +257,8 @@ def render(**context: Any) -> str:
     """The page's HTML.
 
     Args:
-        context: summary, verdict, diff, cleaning, injected, dead_wood, drawings, tables, flagged, cost and
-            inputs.
+        context: summary, verdict, diff, audit, cleaning, injected, dead_wood, drawings, tables, flagged, cost
+            and inputs.
     """
     environment = Environment(
         loader=PackageLoader("phase_lib.report", "templates"),

@@ -29,7 +29,8 @@ class RunProducts:
         dataset: directory of the dataset, with `cells.nc` and `cleaning.json`.
         predictions: `predictions/predictions.nc`: the cells of the target domain.
         restart: the injected restart.
-        diff: its sidecar, which holds the audit of the restart.
+        diff: its sidecar.
+        audit: what `phase audit` found in it.
         splits: split -> split file: the cells of all domains, in the order of the dataset.
         tests: split -> truth and predictions of its test cells: the run's own file, then others'.
         training: split -> `history.csv` of its training.
@@ -47,6 +48,7 @@ class RunProducts:
     predictions: Path
     restart: Path
     diff: Path
+    audit: Path
     benchmarks: Path
     stages: Path
     splits: Mapping[str, Path]

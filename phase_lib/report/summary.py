@@ -91,7 +91,7 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
         "experiments": {} if products.experiments is None else read_json(products.experiments)["experiments"],
         "restart": {
             **_stability(verdict, facts),
-            "audit_errors": diff["audit"]["errors"],
+            "audit_errors": read_json(products.audit)["errors"],
             "flagged_cells": int(np.count_nonzero(flags)),
             "ood_action": facts.ood_action,
         },

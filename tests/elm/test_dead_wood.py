@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.audit import audit_restart
+from phase_lib.elm.audit.run import audit_restart
 from phase_lib.elm.dead_wood import WoodEvidence, read_wood, settle_factor
 from phase_lib.elm.parameters import read_parameters
 from tests.helpers.restarts import World, copy_of, edit, make_world, raw
@@ -131,4 +131,4 @@ def test_the_audit_holds_a_given_factor_against_the_wood(
     world = make_world(tmp_path, cells=8)
     found = audit_restart(world.restart, world.surface, world.params, factor).errors
     assert len(found) == errors
-    assert all("spinup_mortality_factor 1" in finding.problem for finding in found)
+    assert all((f.code, f.value) == ("mortality-factor-other", factor) for f in found)

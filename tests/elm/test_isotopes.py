@@ -8,7 +8,8 @@ import netCDF4
 import numpy as np
 import pytest
 
-from phase_lib.elm.audit import AuditReport, audit_restart
+from phase_lib.elm.audit.findings import AuditReport
+from phase_lib.elm.audit.run import audit_restart
 from phase_lib.elm.pools import ISOTOPES, other_pools, twin_of, twins_among
 from tests.helpers.isotopes import TWINS, add_isotope, add_variable
 from tests.helpers.restarts import World, edit, make_world, raw
@@ -78,7 +79,7 @@ def test_plant_pools_that_no_rule_knows_are_noted_even_where_they_are_empty(
     add_variable(world.restart, name, ("pft",), np.zeros(len(raw(world.restart, "leafc"))))
     (note,) = [finding for finding in audit(world).findings if finding.variable == name]
     assert note.severity == "note"
-    assert "holds nothing" in note.line()
+    assert note.value == 0.0
 
 
 @pytest.mark.parametrize("name", ["grainc", "cropseedn_deficit", "prod10c", "seedp", "annsum_npp", "htop_pc"])
@@ -132,7 +133,7 @@ def test_14c_as_old_as_soil_gets_is_no_error(tmp_path: Path) -> None:
         (np.nan, "is not a finite number"),
         (1.0e36, "is fill in an active place"),
         (-3.0, "is negative"),
-        (1.0e6, "is more than soil4c_vr"),
+        (1.0e6, "is more than all carbon of its pool"),
     ],
 )
 def test_a_single_bad_value_of_an_isotope_is_an_error_that_names_it(
@@ -149,6 +150,5 @@ def test_a_single_bad_value_of_an_isotope_is_an_error_that_names_it(
 def test_a_pool_without_its_isotope_beside_others_that_have_it_is_noted_once(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     add_isotope(world.restart, "13", 0.0110, without=("cpool", "soil4c_vr"))
-    notes = [finding.line() for finding in audit(world).notes if "13C" in finding.line()]
-    assert len(notes) == 1
-    assert "2 of 30 pools have no 13C" in notes[0]
+    (note,) = [finding for finding in audit(world).notes if "_13" in finding.variable]
+    assert (note.code, note.variable, note.further) == ("isotope-missing", "cpool_13", 1)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.audit import audit_restart
+from phase_lib.elm.audit.run import audit_restart
 from phase_lib.elm.blocks import Blocks
 from phase_lib.elm.dead_wood import read_wood
 from phase_lib.elm.netcdf import open_dataset

@@ -101,6 +101,7 @@ def synthetic_run(
         predictions=_predictions(root / "predictions.nc", world, rng, _part(splits["block"])),
         restart=_restart(root / "restart" / "ad.elm.r.0021-01-01-00000.nc", world),
         diff=_diff(root / "diff.json"),
+        audit=_audit(root / "audit.json"),
         splits=splits,
         tests=_tests(root, world, splits, paper),
         training={split: _training(root / f"{split}.csv", rng) for split in splits},
@@ -134,6 +135,7 @@ def synthetic_archive_run(
         predictions=_predictions(root / "predictions.nc", sites, rng, none, complete, 1.0 - flagged),
         restart=_restart(root / "restart" / "ad20.elm.r.0021-01-01-00000.nc", sites, rng),
         diff=_diff(root / "diff.json"),
+        audit=_audit(root / "audit.json"),
         splits=splits,
         tests=_tests(root, world, splits, paper=True),
         training={split: _training(root / f"{split}.csv", rng) for split in splits},
@@ -424,9 +426,13 @@ def _diff(path: Path) -> Path:
             },
             "conversion": {"from_spinup_state": 1, "model_year": 21, "spinup_mortality_factor": 10.0},
             "clipped": {"leafc kept: evergreen or dead": 3},
-            "audit": {"errors": 0, "notes": 2, "findings": []},
         },
     )
+    return path
+
+
+def _audit(path: Path) -> Path:
+    write_json(path, {"errors": 0, "notes": 2, "findings": []})
     return path
 
 

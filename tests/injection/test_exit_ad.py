@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from phase_lib.base.errors import InputError
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
+from phase_lib.elm.audit.run import audit_restart
 from phase_lib.injection.inject import inject
 from tests.helpers.exit_ad import (
     ACCELERATED,
@@ -105,6 +106,7 @@ def run(world: World, predictions: Path | None, output: Path, factor: float) -> 
         output,
         InjectionSettings(),
         OodSettings(),
+        audit=audit_restart,
         mortality_factor=factor,
     )
     return output

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from phase_lib.base.errors import InputError
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
-from phase_lib.elm.audit import audit_restart
+from phase_lib.elm.audit.run import audit_restart
 from phase_lib.elm.compare import compare_restarts
 from phase_lib.injection.inject import inject
 from tests.helpers.layouts import permuted, squeezed
@@ -80,6 +80,7 @@ class Case:
             self.output,
             InjectionSettings(**changes),
             OodSettings(action=action),
+            audit=audit_restart,
             mortality_factor=mortality_factor,
             report=self.report,
             dry_run=dry_run,
@@ -308,6 +309,7 @@ def test_the_control_of_the_real_restart(elm_sample: Path, tmp_path: Path) -> No
         output,
         InjectionSettings(),
         OodSettings(),
+        audit=audit_restart,
         mortality_factor=MORTALITY,
     )
     assert output.read_bytes()[:4] == b"CDF\x05"
@@ -921,5 +923,6 @@ def test_base_and_output_may_not_be_one_file(case: Case) -> None:
             case.world.restart,
             InjectionSettings(),
             OodSettings(),
+            audit=audit_restart,
             mortality_factor=MORTALITY,
         )

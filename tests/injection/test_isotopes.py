@@ -11,6 +11,7 @@ import pytest
 
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
+from phase_lib.elm.audit.run import audit_restart
 from phase_lib.injection.inject import inject
 from tests.helpers.isotopes import TWINS, add_isotope, add_variable
 from tests.helpers.restarts import MORTALITY, F, World, edit, make_world, raw
@@ -31,6 +32,7 @@ def run(world: World, output: Path, predictions: Path | None = None) -> dict[str
         output,
         InjectionSettings(),
         OodSettings(),
+        audit=audit_restart,
         mortality_factor=MORTALITY,
     )
 

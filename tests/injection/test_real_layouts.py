@@ -16,7 +16,7 @@ import pytest
 from phase_lib.base.errors import InputError
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
-from phase_lib.elm.audit import audit_restart
+from phase_lib.elm.audit.run import audit_restart
 from phase_lib.injection.inject import inject
 from phase_lib.injection.predictions import LAYER_NAMES, PATCH_NAMES
 from tests.helpers.exit_ad import Cells, Layout, compare, leave_ad, mapped_p, put
@@ -67,6 +67,7 @@ class Base:
             output,
             InjectionSettings(),
             OodSettings(),
+            audit=audit_restart,
             mortality_factor=MORTALITY,
         )
 

@@ -26,11 +26,13 @@ from phase_lib.bench.inject import (
 )
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
-from phase_lib.elm.audit import audit_restart
+from phase_lib.elm.audit.audited import BlockRows
+from phase_lib.elm.audit.findings import AuditReport
+from phase_lib.elm.audit.run import audit_restart
 from phase_lib.elm.blocks import Blocks
 from phase_lib.elm.netcdf import open_dataset, open_with_rows
 from phase_lib.elm.surface import open_fields
-from phase_lib.injection.inject import inject
+from phase_lib.injection.inject import Audit, inject
 from phase_lib.injection.predictions import Predictions
 from tests.helpers.restarts import MORTALITY, copy_of, edit, make_world, raw
 
@@ -43,12 +45,24 @@ def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return make_files(tmp_path_factory.mktemp(request.param), CELLS, request.param)
 
 
-def run(files: InjectionFiles, output: Path, *, chunk: int = 8192, action: Any = "keep") -> dict[str, Any]:
+def audit_in_small_blocks(restart: Path, surface: Path, params: Any) -> AuditReport:
+    return audit_restart(restart, surface, params, block_rows=BlockRows(columns=100, patches=1700))
+
+
+def run(
+    files: InjectionFiles,
+    output: Path,
+    *,
+    chunk: int = 8192,
+    action: Any = "keep",
+    audit: Audit = audit_restart,
+) -> dict[str, Any]:
     return inject(
         **vars(files),
         output=output,
         settings=InjectionSettings(chunk_cells=chunk),
         ood=OodSettings(action=action),
+        audit=audit,
         mortality_factor=MORTALITY,
     )
 
@@ -140,18 +154,16 @@ def test_the_sidecar_names_its_inputs_by_their_checksums(files: InjectionFiles, 
 @pytest.mark.parametrize(
     "work",
     [
-        lambda files, folder: run(files, folder / "out.nc", chunk=100),
-        lambda files, _: audit_restart(files.restart, files.surface, files.params),
+        lambda files, folder: run(files, folder / "out.nc", chunk=100, audit=audit_in_small_blocks),
+        lambda files, _: audit_in_small_blocks(files.restart, files.surface, files.params),
     ],
     ids=["injection", "audit"],
 )
 def test_memory_does_not_grow_with_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: Callable[[InjectionFiles, Path], object]
 ) -> None:
-    monkeypatch.setattr("phase_lib.elm.audit._COLUMN_ROWS", 100)
-    monkeypatch.setattr("phase_lib.elm.audit._PATCH_ROWS", 1700)
     monkeypatch.setattr("phase_lib.elm.blocks.INDEX_ROWS", 1700)
-    monkeypatch.setattr("phase_lib.injection.inject._BLOCK_CELLS", 100)
+    monkeypatch.setattr("phase_lib.injection.base._BLOCK_CELLS", 100)
 
     def peak(files: InjectionFiles) -> int:
         tracemalloc.start()
@@ -269,6 +281,7 @@ def test_rows_that_contradict_each_other_are_refused_by_injection_and_audit(
             tmp_path / "out.nc",
             InjectionSettings(),
             OodSettings(),
+            audit=audit_restart,
             mortality_factor=MORTALITY,
         )
     assert not (tmp_path / "out.nc").exists()

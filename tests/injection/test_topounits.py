@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from phase_lib.base.errors import InputError
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
-from phase_lib.elm.audit import audit_restart
+from phase_lib.elm.audit.run import audit_restart
 from phase_lib.elm.blocks import Blocks
 from phase_lib.elm.netcdf import open_dataset
 from phase_lib.injection.inject import inject
@@ -55,6 +55,7 @@ def run(world: World, restart: Path, predictions: Path | None, output: Path, chu
         output,
         InjectionSettings(chunk_cells=chunk),
         OodSettings(),
+        audit=audit_restart,
         mortality_factor=MORTALITY,
     )
 

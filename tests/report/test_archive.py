@@ -285,7 +285,16 @@ def _command(products: RunProducts, output: Path) -> list[str]:
         },
     }
     words = ["report", "--dataset", products.dataset, "--predictions", products.predictions]
-    words += ["--restart", products.restart, "--diff", products.diff, "--config", json.dumps(config)]
+    words += [
+        "--restart",
+        products.restart,
+        "--diff",
+        products.diff,
+        "--audit",
+        products.audit,
+        "--config",
+        json.dumps(config),
+    ]
     words += ["--benchmarks", products.benchmarks, "--stages", products.stages]
     for split, path in products.splits.items():
         words += ["--split", split, path]

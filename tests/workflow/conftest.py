@@ -81,6 +81,11 @@ class Workflow:
         assert result.returncode == 0, result.stdout
         return set(re.findall(r"^(\w+) +\d+$", result.stdout, flags=re.MULTILINE)) - {"total"}
 
+    def times(self) -> dict[str, int]:
+        """Products of the run -> when they were written."""
+        files = [path for path in self.results.rglob("*") if path.is_file()]
+        return {path.relative_to(self.results).as_posix(): path.stat().st_mtime_ns for path in files}
+
     def clone(self, root: Path) -> Workflow:
         """A second copy with the same products; they are linked, as every stage replaces its files."""
         shutil.copytree(self.root, root, ignore=shutil.ignore_patterns("results"))

@@ -13,9 +13,12 @@ from tests.workflow.conftest import SMALL, Workflow
 
 pytestmark = pytest.mark.slow
 
+RESTART = "ad.elm.r.0021-01-01-00000.nc"
+
 VERDICT = {"judge_equilibrium", "write_report", "all"}
-INJECTED = {"inject_restart", "run_injected_0061", *VERDICT}
-CONTROL = {"convert_control", "run_control_0061"}
+INJECTED = {"inject_restart", "audit_injected", "run_injected_0061", *VERDICT}
+CONTROL = {"convert_control", "audit_control", "run_control_0061"}
+AUDITS = {"audit_injected", "audit_control", "write_report", "all"}
 EXPERIMENTS = {"train_experiment", "predict_experiment", "compare_experiments"}
 SURROGATE = {"train_surrogate", "predict_cells", "predict_test_cells", *EXPERIMENTS, *INJECTED}
 NORMALIZED = {"normalize_features", "normalize_experiment_features"}
@@ -86,6 +89,7 @@ def test_a_changed_key_reruns_the_stages_that_use_it(
         ("preflight/disk.py", set()),
         ("surrogate/networks/phase/network.py", SURROGATE),
         ("surrogate/networks/mlp.py", set()),
+        ("elm/audit/soil.py", AUDITS),
         ("injection/inject.py", INJECTED | CONTROL),
         ("equilibrium/verdict.py", VERDICT),
         ("report/closing.py", {"write_report", "all"}),
@@ -97,6 +101,67 @@ def test_a_changed_module_reruns_the_stages_that_import_it(
 ) -> None:
     with small_run.changed(small_run.root / "phase_lib" / module, "\n_CHANGED = True\n"):
         assert small_run.planned() == expected
+
+
+#: A sentence of the audit, and one in other words.
+SENTENCE = ("is below the active layers, unused", "lies below the active layers and is not used")
+
+
+def test_a_reworded_finding_really_repeats_the_audits_and_the_report_alone(
+    small_run: Workflow, tmp_path: Path
+) -> None:
+    workflow = small_run.clone(tmp_path / "clone")
+    assert workflow.planned() == set()
+    file = workflow.root / "phase_lib" / "elm" / "audit" / "values.py"
+    text = file.read_text(encoding="utf-8")
+    assert SENTENCE[0] in text
+    file.write_text(text.replace(*SENTENCE), encoding="utf-8")
+    assert workflow.planned() == AUDITS
+    before = workflow.times()
+    result = workflow.snakemake()
+    assert result.returncode == 0, result.stdout
+    made = {name for name, time in workflow.times().items() if time != before.get(name)}
+    restarts = {f"restart/{RESTART}", f"restart/control/{RESTART}"}
+    assert {f"{name}.audit.json" for name in restarts} <= made
+    assert not restarts & made
+    others = {name.split("/")[0] for name in made} - {"report", "logs", "benchmarks"}
+    assert others == {"restart", "summary.json", "preflight.json"}
+    assert {name for name in made if name.startswith("restart")} == {
+        f"{name}.audit.json" for name in restarts
+    }
+    assert workflow.planned() == set()
+
+
+def test_an_error_in_the_audit_stops_the_run_before_the_land_model_and_leaves_no_restart_by_hand(
+    small_run: Workflow, tmp_path: Path
+) -> None:
+    workflow = small_run.clone(tmp_path / "clone")
+    # A limit that no restart keeps.
+    file, limit = workflow.root / "phase_lib" / "elm" / "audit" / "soil.py", "= 1.0e-3, 1.0e-7\n"
+    text = file.read_text(encoding="utf-8")
+    assert limit in text
+    file.write_text(text.replace(limit, "= -1.0e-3, -1.0\n"), encoding="utf-8")
+    last = "landmodel/injected/injected.elm.r.0061-01-01-00000.nc"
+    (workflow.results / last).unlink()
+    before = workflow.times()
+    result = workflow.snakemake(target=workflow.results / last)
+    assert result.returncode == 1
+    assert "soil-cn" in result.stdout
+    assert not (workflow.results / last).exists()
+    after = workflow.times()
+    made = {name for name in after if after[name] != before.get(name)}
+    assert {name.split("/")[0] for name in made} == {"preflight.json", "logs"}
+
+    output = tmp_path / "by_hand.nc"
+    world = workflow.results / "world"
+    injected = workflow.phase(
+        *("inject", "--restart", workflow.results / "landmodel" / "ad" / RESTART),
+        *("--surface", world / "surfdata.nc", "--params", world / "clm_params.nc"),
+        *("--soil-params", world / "CNP_parameters.nc", "--output", output),
+    )
+    assert injected.returncode == 2
+    assert "soil-cn" in injected.stdout
+    assert list(tmp_path.glob("by_hand*")) == []
 
 
 def test_a_changed_comment_reruns_nothing(small_run: Workflow) -> None:
@@ -131,15 +196,11 @@ def stricter(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> S
     tables = workflow.results / "benchmarks"
     shutil.copy(tables / "fuse_records-embedded-1.tsv", tables / f"{LEFT_OVER}.tsv")
 
-    def times() -> dict[str, int]:
-        files = [path for path in workflow.results.rglob("*") if path.is_file()]
-        return {path.relative_to(workflow.results).as_posix(): path.stat().st_mtime_ns for path in files}
-
-    before = times()
+    before = workflow.times()
     configs = extra_config(workflow, "stricter", "equilibrium: {nbp_pgc_per_yr: 0.05}")
     result = workflow.snakemake(configs=configs)
     assert result.returncode == 0, result.stdout
-    after = times()
+    after = workflow.times()
     made = {name.split("/")[0] for name in after if after[name] != before.get(name)}
     return Stricter(workflow, configs, made)
 

@@ -1,0 +1,64 @@
+"""Values: what no pool, leaf area, height or isotope can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from phase_lib.elm.audit.audited import TRUNCATION, Values
+from phase_lib.elm.audit.check import RUN, SOURCE, Fault, check
+from phase_lib.elm.constants import FILL_THRESHOLD  # noqa: F401, in a docstring
+from phase_lib.elm.pools import POOL_LIMIT
+
+
+@check("below-active-layers", "values", "note", RUN, "is below the active layers, unused", "0")
+def below_active_layers(values: Values) -> Iterator[Fault]:
+    """ELM carries layers 11 to 15 along and never uses them. Nothing has to be done."""
+    if values.below is not None:
+        full = np.concatenate([np.zeros(values.data.shape), values.below], axis=1)
+        yield Fault(values.name, full, full != 0.0)
+
+
+@check("pool-not-finite", "values", "error", RUN, "is not a finite number", "a finite number")
+def pool_not_finite(values: Values) -> Iterator[Fault]:
+    """In a soil layer it spreads without a message; in leaves ELM aborts in step 1. Supply a value."""
+    yield Fault(values.name, values.data, ~values.finite)
+
+
+@check("pool-fill", "values", "error", RUN, "is fill in an active place", "an amount")
+def pool_fill(values: Values) -> Iterator[Fault]:
+    """ELM aborts in step 1 with a message that does not name the pool. Supply a value.
+
+    Limit: {FILL_THRESHOLD:g}.
+    """
+    yield Fault(values.name, values.data, values.fill)
+
+
+@check(
+    "pool-too-large", "values", "error", SOURCE, "is more than any ecosystem holds", f"{POOL_LIMIT:g} at most"
+)
+def pool_too_large(values: Values) -> Iterator[Fault]:
+    """Round-off alone then exceeds ELM's balance check of 1e-7 g m-2 in a step. Check units and space."""
+    yield Fault(values.name, values.data, values.good & (np.abs(values.data) > values.most))
+
+
+@check("pool-negative", "values", "error", RUN, "is negative", "0 or more")
+def pool_negative(values: Values) -> Iterator[Fault]:
+    """ELM runs on, and its fluxes carry the debt into other pools. Set it to 0, or correct what wrote it.
+
+    Limit: -{TRUNCATION:g} g.
+    """
+    if values.least == 0.0:
+        yield Fault(values.name, values.data, values.good & (values.data < -TRUNCATION))
+
+
+@check("pool-round-off", "values", "note", SOURCE, "is negative by less than ELM truncates", "0 or more")
+def pool_round_off(values: Values) -> Iterator[Fault]:
+    """ELM moves it to its truncation sinks in the first step. Nothing has to be done.
+
+    Limit: -{TRUNCATION:g} g.
+    """
+    if values.least == 0.0:
+        tiny = values.good & (values.data < 0.0) & (values.data >= -TRUNCATION)
+        yield Fault(values.name, values.data, tiny)
