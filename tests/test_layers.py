@@ -13,7 +13,8 @@ PACKAGE = Path(phase_lib.__file__).parent
 #: Rooms from the ground up; rooms of one floor do not import each other.
 FLOORS = (
     {"base"},
-    {"elm", "config"},
+    {"elm"},
+    {"config"},
     {"landmodel"},
     {"fusion"},
     {"dataset"},
