@@ -30,6 +30,7 @@ from phase_lib.elm.canopy import leaf_area
 from phase_lib.elm.constants import (
     CASCADE_CTC,
     COLUMN_SOIL,
+    EVERGREEN_PFTS,
     FILL_THRESHOLD,
     LANDUNIT_SOIL,
     NATPFT,
@@ -37,38 +38,36 @@ from phase_lib.elm.constants import (
     PFT_WEIGHT_TOLERANCE,
     SPINUP_AD,
     SPINUP_NORMAL,
+    TRUNCATION,
     WEIGHT_SUM_TOLERANCE,
+    WOODY_PFTS,
 )
 from phase_lib.elm.dead_wood import WOOD, WoodTally, normal_dead_live
 from phase_lib.elm.netcdf import Rows, get_variable, open_dataset, open_with_rows
+from phase_lib.elm.other_pools import ISOTOPES, Twin, other_pools, twin_of, twins_among
 from phase_lib.elm.parameters import Parameters, read_parameters
-from phase_lib.elm.pools import (
+from phase_lib.elm.restart import restart_header
+from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND, column_stock
+from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, SCALARAVG_YEARS, rates_were_divided
+from phase_lib.elm.surface import Fields, open_fields
+from phase_lib.elm.surface_content import check_phosphorus, refuse_fractions
+from phase_lib.elm.tallies import DeadWood, Majority, Places, SlowSoil
+from phase_lib.elm.variables import (
     COLUMN_TOTALS,
     DEAD_WOOD,
-    ISOTOPES,
-    MAY_BE_NEGATIVE,
     MINERAL_N,
     ORGANS,
-    POOL_LIMIT,
     POOL_VARIABLES,
     SOIL_POOL_INDEX,
     SOIL_POOLS,
     SOM,
     STAGES,
+    SURFACE_P,
     TOTVEGC_POOLS,
     TRUNCATION_LAYER,
     TRUNCATION_PATCH,
-    Twin,
-    other_pools,
-    twin_of,
-    twins_among,
+    VARIABLES,
 )
-from phase_lib.elm.restart import restart_header
-from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND, column_stock
-from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, SCALARAVG_YEARS, SURFACE_P, rates_were_divided
-from phase_lib.elm.surface import Fields, open_fields
-from phase_lib.elm.surface_content import check_phosphorus, refuse_fractions
-from phase_lib.elm.tallies import DeadWood, Majority, Places, SlowSoil
 
 Severity = Literal["error", "note"]
 Level = Literal["column", "layer", "patch", "cell"]
@@ -85,8 +84,6 @@ REQUIRED_DIMENSIONS = (
     "levurb",
     "levlak",
 )
-#: ELM moves pools smaller than this (g) to its truncation sinks, so a smaller negative is round-off.
-TRUNCATION = 1.0e-8
 #: Soil N off C/CN: relative and absolute (gN m-3) tolerance; real files keep 1e-12.
 _SOIL_N_RELATIVE, _SOIL_N_ABSOLUTE = 1.0e-3, 1.0e-7
 #: Soil P: noted when off by the first factor, far off at the next. ELM truncates C before P and leaving
@@ -141,8 +138,8 @@ _STANDARD_PARAMETERS = Parameters(
     Path("standard parameters"),
     pft={
         "flivewd": np.where(np.isin(np.arange(NATPFT), (9, 10)), 0.5, 0.1),
-        "woody": np.isin(np.arange(NATPFT), np.arange(1, 12)).astype(np.float64),
-        "evergreen": np.isin(np.arange(NATPFT), (1, 2, 4, 5, 9)).astype(np.float64),
+        "woody": np.isin(np.arange(NATPFT), WOODY_PFTS).astype(np.float64),
+        "evergreen": np.isin(np.arange(NATPFT), EVERGREEN_PFTS).astype(np.float64),
     },
     scalar={
         "k_s3": 0.001400980916,
@@ -523,9 +520,9 @@ class _Audit:
     @staticmethod
     def _sound_at_a_glance(name: str, values: np.ndarray) -> bool:
         """True if no value is fill, NaN, beyond all measure, or negative where it must not be."""
-        least = -POOL_LIMIT if name in MAY_BE_NEGATIVE else 0.0
+        entry = VARIABLES[name]
         # A comparison with NaN is false.
-        return bool(values.min() >= least and values.max() <= POOL_LIMIT)
+        return bool(values.min() >= entry.least and values.max() <= entry.most)
 
     def sound(
         self, name: str, values: np.ndarray, rows: Block, level: Level
@@ -537,6 +534,7 @@ class _Audit:
         """
         if self._sound_at_a_glance(name, values):
             return values, np.True_
+        entry = VARIABLES[name]
         finite = np.isfinite(values)
         fill = finite & (np.abs(values) >= FILL_THRESHOLD)
         self.add_where(
@@ -548,13 +546,13 @@ class _Audit:
             "error",
             name,
             "is more than any ecosystem holds",
-            good & (np.abs(values) > POOL_LIMIT),
+            good & ((values > entry.most) | (entry.signed & (values < entry.least))),
             rows,
             level,
             values,
-            f"{POOL_LIMIT:g} at most",
+            f"{entry.most:g} at most" + (f", {entry.least:g} at least" if entry.signed else ""),
         )
-        if name not in MAY_BE_NEGATIVE:
+        if not entry.signed:
             self.add_where(
                 "error", name, "is negative", good & (values < -TRUNCATION), rows, level, values, "0 or more"
             )
@@ -576,11 +574,12 @@ class _Audit:
                 )
         self._check_lengths({name: dimension.size for name, dimension in dims.items()})
         for name, entry in POOL_VARIABLES.items():
-            wanted = ("pft",) if entry.level == "patch" else ("column", "levgrnd")
             if name not in self.dataset.variables:
-                self.add("error", name, "pool is missing: ELM aborts or cold-starts it", f"{name}{wanted}")
-            elif self.dataset[name].dimensions != wanted:
-                self.add("error", name, f"has dimensions {self.dataset[name].dimensions}", str(wanted))
+                self.add(
+                    "error", name, "pool is missing: ELM aborts or cold-starts it", f"{name}{entry.dims}"
+                )
+            elif self.dataset[name].dimensions != entry.dims:
+                self.add("error", name, f"has dimensions {self.dataset[name].dimensions}", str(entry.dims))
         for name in (*_USUAL_TOTALS, "totvegc"):
             if name not in self.dataset.variables:
                 self.add("note", name, "total is missing; ELM computes it from the pools")
@@ -867,7 +866,7 @@ class _Audit:
             good = finite & ~fill
             judged = good & (np.abs(carbon) > _TWIN_CARBON)
             share = np.where(judged, values, 0.0) / np.where(judged, carbon, 1.0)
-            if pool not in MAY_BE_NEGATIVE:
+            if not VARIABLES[pool].signed:
                 negative = np.where(
                     judged, share < -_TWIN_ROUND_OFF * twin.isotope.start, values < -TRUNCATION
                 )
