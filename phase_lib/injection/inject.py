@@ -43,42 +43,37 @@ from phase_lib.elm.constants import (
 from phase_lib.elm.coordinates import refuse_more_land
 from phase_lib.elm.dead_wood import USUAL_FACTOR, WOOD, WoodTally, settle_factor
 from phase_lib.elm.netcdf import Rows, get_variable, open_dataset, open_rows, open_with_rows
+from phase_lib.elm.other_pools import ISOTOPES, Isotope, OtherPools, other_pools, twin_of, twins_among
 from phase_lib.elm.parameters import Parameters, read_parameters, read_soil_order_parameters
-from phase_lib.elm.pools import (
-    COLUMN_TOTALS,
-    DEAD_WOOD,
-    ELEMENTS,
-    ISOTOPES,
-    LITTER,
-    MINERAL_N,
-    MINERAL_P,
-    ORGANS,
-    PLANT_SINGLE,
-    POOL_VARIABLES,
-    SOIL_POOLS,
-    SOM,
-    STAGES,
-    TOTVEGC_POOLS,
-    Element,
-    Isotope,
-    OtherPools,
-    SoilPool,
-    other_pools,
-    twin_of,
-    twins_among,
-)
 from phase_lib.elm.restart import RestartHeader, refuse_other_soil, restart_header
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, NLEVGRND, column_stock
 from phase_lib.elm.spinup import (
     SCALARAVG_LAYER,
     SCALARAVG_YEARS,
-    SURFACE_P,
     design_multipliers,
     lift_ppool,
     rates_were_divided,
 )
 from phase_lib.elm.surface import LAND, Fields, open_fields
 from phase_lib.elm.surface_content import check_phosphorus
+from phase_lib.elm.variables import (
+    COLUMN_TOTALS,
+    DEAD_WOOD,
+    ELEMENTS,
+    LITTER,
+    MINERAL_N,
+    MINERAL_P,
+    ORGANS,
+    POOL_VARIABLES,
+    SOIL_POOLS,
+    SOM,
+    STAGES,
+    SURFACE_P,
+    TOTVEGC_POOLS,
+    VARIABLES,
+    Element,
+    SoilPool,
+)
 from phase_lib.injection.editor import Change, Editor
 from phase_lib.injection.predictions import Predictions
 from phase_lib.injection.rules import (
@@ -93,13 +88,22 @@ from phase_lib.injection.rules import (
 )
 
 _STOCK_UNITS = {"c": "PgC", "n": "PgN", "p": "PgP"}
-_TOTALS = {name: name[-1] for name in (*COLUMN_TOTALS, "totvegc")}
-#: Patch variables that follow from the pools, where the base holds them.
-_PLANT_RESULTS = {"tlai", "elai", "htop", "hbot", "totvegc"}
+#: Variables that follow from the pools, where the base holds them.
+_RESULTS = {
+    name: entry
+    for name, entry in VARIABLES.items()
+    if entry.kind == "total" or (entry.kind == "canopy" and entry.injected != "never")
+}
 #: Carbon pools of patches.
 _PLANT_CARBON = {
     name for name, entry in POOL_VARIABLES.items() if (entry.level, entry.element) == ("patch", "c")
 }
+#: Patch variables that take the predicted value and bear on no other; leaf area becomes leaf carbon.
+_PLANT_SINGLE = [
+    name
+    for name, entry in VARIABLES.items()
+    if (entry.level, entry.organ, entry.injected) == ("patch", None, "directly") and name != "tlai"
+]
 #: Values of one variable in a block at most; some eighty variables are in memory at a time.
 _BLOCK_VALUES = 1 << 17
 #: Cells whose surface data are looked at together.
@@ -178,9 +182,9 @@ def _read_base(
         get_variable(path, dataset, "scalaravg_col", dims=("column", "levgrnd"))
     for name in ("cols1d_wtxy", "pfts1d_wtxy"):
         get_variable(path, dataset, name)
-    for names, dimension in ((_PLANT_RESULTS, "pft"), (_TOTALS.keys() - {"totvegc"}, "column")):
-        for name in dataset.variables.keys() & names:
-            get_variable(path, dataset, name, dims=(dimension,))
+    for name, entry in _RESULTS.items():
+        if name in dataset.variables:
+            get_variable(path, dataset, name, dims=entry.dims)
     in_ad = header.spinup_state == SPINUP_AD
     wanted = [*LAND, *((*SURFACE_P, "SOIL_ORDER") if in_ad else ())]
     fields = stack.enter_context(open_fields(surface, wanted, blocks.lat, blocks.lon))
@@ -710,7 +714,7 @@ class _Injection:
     def _replace_plants(self, cell: np.ndarray, pft: np.ndarray, gets: np.ndarray) -> None:
         for organ in ORGANS:
             self._replace_organ(organ, cell, pft, gets)
-        for name in PLANT_SINGLE:
+        for name in _PLANT_SINGLE:
             if self._predicted(name):
                 values, where = self._predicted_patches(name, cell, pft, gets)
                 self.editor.set(name, values, where)
@@ -792,12 +796,12 @@ class _Injection:
 
 def _account(name: str, change: Change, isotopes: Collection[str]) -> dict[str, Any]:
     """One entry of `variables_changed`; `isotopes` are the twins of the restart."""
-    element = POOL_VARIABLES[name].element if name in POOL_VARIABLES else _TOTALS.get(name)
-    element = "c" if name in isotopes else element
+    entry = VARIABLES.get(name)
+    element = "c" if name in isotopes else entry.element if entry else None
     if element is not None:
         scale, units, kind = GRAMS_PER_PETAGRAM, _STOCK_UNITS[element], "global stock"
     else:
-        scale, units = change.weight, {"htop": "m", "hbot": "m"}.get(name, "1")
+        scale, units = change.weight, entry.units if entry else "1"
         kind = "mean weighted by area"
     return {
         "before": change.before / scale if scale else 0.0,
