@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -19,28 +18,24 @@ from phase_lib.dataset.loading import CellIndex, describe, iterate_batches, read
 from phase_lib.dataset.scaler import Scaler, Spec
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.forcing import FORCING
+from phase_lib.elm.parameters import SOIL_ORDERS
 from phase_lib.elm.soil_grid import NLEVDECOMP
-from phase_lib.elm.spinup import SURFACE_P
+from phase_lib.elm.variables import SURFACE_P, VARIABLES
+from phase_lib.fusion.schema import SCALAR_TARGETS, SCALARS
 
-#: Grid-level fluxes: inputs under these names, targets with the prefix `Y_`, gC m-2 yr-1.
-FLUX_INPUTS = ("GPP", "NPP", "AR", "HR")
-FLUX_TARGETS = ("GPP", "NPP", "AR")
+#: Grid-level fluxes: inputs under their names, targets with the prefix `Y_`, gC m-2 yr-1.
+FLUX_INPUTS, FLUX_TARGETS = tuple(SCALARS), SCALAR_TARGETS
 
-SOIL_ORDERS = 16
 _FIRST_CELL = np.array([0])
 _PATCH, _LAYER = ("gridcell", "natpft"), ("gridcell", "levdecomp")
 
-#: Where asinh turns from linear to logarithmic, in the units of the variable, by element.
-_POOL_FLOOR = {"c": 1.0e-1, "n": 1.0e-3, "p": 1.0e-4}
-_FLOORS = (
-    {"PRECTmms": 1.0e-5, "QBOT": 1.0e-3}
-    | dict.fromkeys(FLUX_INPUTS, 10.0)
-    | {
-        "tlai": 1.0e-2,
-        "tsai": 1.0e-2,
-        "annsum_npp": 10.0,
-    }
-)
+#: Where asinh turns from linear to logarithmic, in the units of the variable; states: see the registry.
+_FLOORS = {
+    "PRECTmms": 1.0e-5,
+    "QBOT": 1.0e-3,
+    **dict.fromkeys(FLUX_INPUTS, 10.0),
+    **dict.fromkeys(SURFACE_P, 0.1),
+}
 
 
 @dataclass(frozen=True)
@@ -195,28 +190,19 @@ def feature_specs(layout: Layout, preset: Preset) -> dict[str, Spec]:
     for name, dims in layout.static.items():
         if name == "SOIL_ORDER":
             continue
-        if name in FLUX_INPUTS or name in SURFACE_P:
-            specs[name] = Spec("asinh-standard", (), _FLOORS.get(name, 0.1))
+        if name in _FLOORS:
+            specs[name] = Spec("asinh-standard", (), _FLOORS[name])
         elif dims == ["natpft"] or name.startswith(("PCT_NAT", "LANDFRAC")):
             specs[name] = Spec("minmax")
         else:
             specs[name] = Spec("standard")
-    specs |= {name: Spec("asinh-standard", (), _floor(name)) for name in layout.state}
-    specs |= {name: Spec("standard") for name in layout.state if name == "annavg_t2m"}
-    return specs | {name: Spec("asinh-standard", ("levdecomp",), _floor(name)) for name in layout.soil}
+    specs |= {name: _state_spec(name, ()) for name in layout.state}
+    return specs | {name: _state_spec(name, ("levdecomp",)) for name in layout.soil}
 
 
-def _floor(name: str) -> float:
-    if name in _FLOORS:
-        return _FLOORS[name]
-    stem = re.sub(r"(_vr|_storage|_xfer)$", "", name)
-    if stem.startswith(("smin", "retransn", "npool")):
-        return _POOL_FLOOR["n"]
-    if stem in ("labilep", "secondp", "occlp", "primp", "solutionp", "retransp", "ppool"):
-        return _POOL_FLOOR["p"]
-    if name.startswith(("T_SCALAR", "scalaravg")):
-        return 1.0e-2
-    return _POOL_FLOOR.get(stem[-1], _POOL_FLOOR["c"])
+def _state_spec(name: str, per: tuple[str, ...]) -> Spec:
+    floor = VARIABLES[name].floor
+    return Spec("standard", per) if floor is None else Spec("asinh-standard", per, floor)
 
 
 @dataclass(frozen=True)

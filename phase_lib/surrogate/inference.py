@@ -15,8 +15,8 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.progress import LOGGER
 from phase_lib.dataset.loading import CellIndex, describe, load_dataset, read_cells
 from phase_lib.dataset.split import read_split
-from phase_lib.elm.pools import HEADLINE
 from phase_lib.elm.soil_grid import NLEVDECOMP
+from phase_lib.elm.variables import HEADLINE
 from phase_lib.surrogate.baselines import analogue, state20
 from phase_lib.surrogate.features import FLUX_TARGETS, Batch, Reader
 from phase_lib.surrogate.model import Phase

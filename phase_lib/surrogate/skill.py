@@ -11,13 +11,10 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.base.provenance import code_version
 from phase_lib.elm.netcdf import create_dataset, get_variable, open_dataset
+from phase_lib.elm.variables import HEADLINE, VARIABLES
 
 #: A PFT or layer counts in the mean R2 from this many test values on.
 LEAST_VALUES = 20
-#: The log ratio counts where truth and prediction both exceed this: g m-2, g m-3; leaf area for tlai.
-LOG_RATIO_FLOOR = 1.0
-LOG_RATIO_FLOOR_LAI = 0.01
-
 #: Models of a test file: the preset in use, the paper's preset beside it, and the two baselines.
 MODELS = ("phase", "paper", "state20", "analogue")
 BASELINES = ("state20", "analogue")
@@ -89,7 +86,10 @@ def skill_table(test_file: str | Path) -> dict[str, dict[str, Metrics]]:
                 return np.asarray(get_variable(test_file, dataset, f"{target}_{what}")[:])
 
             truth, mask = values("truth"), values("mask") == 1
-            floor = LOG_RATIO_FLOOR_LAI if target == "tlai" else LOG_RATIO_FLOOR
+            name = HEADLINE.get(target, target)
+            if name not in VARIABLES:
+                raise InputError(test_file, f"target {target} is no variable of an ELM restart")
+            floor = VARIABLES[name].ratio_floor
             for model in MODELS:
                 if f"{target}_{model}" in dataset.variables:
                     table.setdefault(model, {})[target] = score(truth, values(model), mask, floor)

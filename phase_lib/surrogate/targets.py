@@ -18,9 +18,9 @@ from phase_lib.dataset.loading import iterate_batches
 from phase_lib.dataset.normalization import fit_normalization as fit_scaler
 from phase_lib.dataset.scaler import Kind, Scaler, ScalerFit, Scaling, Spec
 from phase_lib.dataset.split import read_split
-from phase_lib.elm.constants import NATPFT
-from phase_lib.elm.pools import POOL_VARIABLES
+from phase_lib.elm.constants import NATPFT, TRUNCATION
 from phase_lib.elm.soil_grid import NLEVDECOMP
+from phase_lib.elm.variables import POOL_VARIABLES
 from phase_lib.surrogate.features import FLUX_TARGETS, Batch, Layout, feature_specs
 
 #: Below this share of a target's mean (of its PFT or layer) the logarithm turns linear.
@@ -29,8 +29,6 @@ FLOOR_SHARE = 1.0e-2
 LEAST_MEAN_SHARE = 1.0e-6
 #: Fewest training values of a PFT for statistics of its own.
 LEAST_VALUES = 10
-#: ELM counts what is below this as nothing, g m-2 or g m-3.
-CRUMB = 1.0e-8
 #: Corrections are held within so many standard deviations of their training values.
 CORRECTION_LIMIT = 6.0
 #: Largest factor by which the retransformation from the logarithm may correct a stock.
@@ -70,7 +68,7 @@ def fit_normalization(dataset_dir: str | Path, split_file: str | Path, settings:
     layout = Layout.read(dataset_dir, settings.leave_out)
     split = read_split(split_file, dataset_dir)
     specs = feature_specs(layout, settings.preset) | _target_specs(layout, settings.preset)
-    scaler = _without_crumbs(fit_scaler(dataset_dir, split, specs, least_values=LEAST_VALUES))
+    scaler = _without_residue(fit_scaler(dataset_dir, split, specs, least_values=LEAST_VALUES))
     if settings.preset == "paper":
         return scaler
     return Scaler(scaler.scalings | _fit_corrections(dataset_dir, split.train, layout, scaler).scalings)
@@ -83,7 +81,7 @@ def scaled_names(layout: Layout, preset: Preset) -> set[str]:
     return names if preset == "paper" else names | {f"correction_{name}" for name in targets}
 
 
-def _without_crumbs(scaler: Scaler) -> Scaler:
+def _without_residue(scaler: Scaler) -> Scaler:
     """Takes pools that vary by rounding alone as constant; scaled, one real value would dwarf all else."""
     return Scaler({name: _if_it_varies(name, scaling) for name, scaling in scaler.scalings.items()})
 
@@ -91,7 +89,7 @@ def _without_crumbs(scaler: Scaler) -> Scaler:
 def _if_it_varies(name: str, scaling: Scaling) -> Scaling:
     if name.removeprefix("Y_") not in POOL_VARIABLES:
         return scaling
-    least = CRUMB / scaling.spec.floor if scaling.spec.kind.startswith("asinh") else CRUMB
+    least = TRUNCATION / scaling.spec.floor if scaling.spec.kind.startswith("asinh") else TRUNCATION
     return replace(scaling, scale=np.where(scaling.scale > least, scaling.scale, 0.0))
 
 
