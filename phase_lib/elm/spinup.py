@@ -11,6 +11,7 @@ import numpy as np
 
 from phase_lib.elm.constants import FILL_THRESHOLD
 from phase_lib.elm.parameters import Parameters
+from phase_lib.elm.variables import SURFACE_P
 
 #: ELM averages the environmental scalar over these model years, first and one past the last.
 SCALARAVG_YEARS = (20, 40)
@@ -20,14 +21,6 @@ SCALARAVG_LAYER = 3
 SCALARAVG_SWITCH = 1.0e-3
 #: ELM's maps of mineral P hold stocks of the top half metre.
 MINERAL_P_DEPTH_M = 0.5
-
-#: Variables of the surface file -> mineral P pools of the restart.
-SURFACE_P = {
-    "LABILE_P": "labilep",
-    "SECONDARY_P": "secondp",
-    "OCCLUDED_P": "occlp",
-    "APATITE_P": "primp",
-}
 
 
 def exit_multiplier(factor: float, scalaravg: np.ndarray) -> np.ndarray:

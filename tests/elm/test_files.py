@@ -38,11 +38,11 @@ from phase_lib.elm.netcdf import (
     room_for_header,
 )
 from phase_lib.elm.parameters import read_parameters
-from phase_lib.elm.pools import HEADLINE, POOL_VARIABLES
 from phase_lib.elm.restart import read_header
 from phase_lib.elm.soil_grid import DZDECOMP, DZSOI, ZISOI, ZSOI
 from phase_lib.elm.subgrid import read_subgrid
 from phase_lib.elm.surface import LAND, UNITS, open_fields, read_surface
+from phase_lib.elm.variables import HEADLINE, POOL_VARIABLES
 from tests.helpers.restarts import DZ, EVERGREEN, SLATOP, copy_of, edit, make_world, raw, without
 
 RESTART = "ad20.elm.r.0021-01-01-00000.nc"
@@ -172,7 +172,7 @@ def test_every_registered_pool_is_in_the_real_restart_with_its_dimensions(elm_sa
 
 
 def test_pools_in_ad_space_are_those_that_leaving_ad_multiplies() -> None:
-    accelerated = {name for name, entry in POOL_VARIABLES.items() if entry.in_ad_space}
+    accelerated = {name for name, entry in POOL_VARIABLES.items() if entry.accelerated}
     slow = {f"{pool}{element}_vr" for pool in ("cwd", "soil3", "soil4") for element in "cnp"}
     assert accelerated == slow | {
         f"{organ}{element}" for organ in ("deadstem", "deadcroot") for element in "cnp"
