@@ -17,10 +17,10 @@ from phase_lib.config.surrogate import FeatureGroup, Preset
 from phase_lib.dataset.loading import CellIndex, describe, iterate_batches, read_cells
 from phase_lib.dataset.scaler import Scaler, Spec
 from phase_lib.elm.constants import NATPFT
-from phase_lib.elm.forcing import FORCING
 from phase_lib.elm.parameters import SOIL_ORDERS
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.variables import SURFACE_P, VARIABLES
+from phase_lib.forcing import FORCING
 from phase_lib.fusion.schema import SCALAR_TARGETS, SCALARS
 
 #: Grid-level fluxes: inputs under their names, targets with the prefix `Y_`, gC m-2 yr-1.

@@ -14,7 +14,7 @@ from phase_lib.base.provenance import code_version
 from phase_lib.config.loading import validate
 from phase_lib.config.world import WorldSettings
 from phase_lib.elm.domain import read_domain
-from phase_lib.elm.forcing import reduce_forcing
+from phase_lib.forcing import reduce_forcing
 from phase_lib.landmodel.embedded.segment import SegmentJob, run_segment
 from phase_lib.landmodel.embedded.world import count_cells, make_world
 
