@@ -80,7 +80,6 @@ SOIL_POOL_INDEX: dict[str, int] = {pool.name: i for i, pool in enumerate(SOIL_PO
 LITTER = ("litr1", "litr2", "litr3")
 SOM = ("soil1", "soil2", "soil3", "soil4")
 
-
 MINERAL_N = ("smin_no3", "smin_nh4")
 #: Mineral P -> map of the surface file that ELM sets it from on leaving AD; solution P follows from labile P.
 _MINERAL_P = {
@@ -296,7 +295,7 @@ TRUNCATION_PATCH, TRUNCATION_LAYER = (
 
 
 def parts_of(total: str) -> tuple[str, ...]:
-    """The pools that a total sums, in the order of the sum: by organ and cascade, others by name."""
+    """The pools that a total sums, in the order of the sum, on which its last bit depends."""
     parts = [entry for entry in VARIABLES.values() if entry.total == total]
     structured = [entry.name for entry in parts if entry.organ or entry.soil_pool]
     return (*structured, *sorted(entry.name for entry in parts if entry.name not in structured))

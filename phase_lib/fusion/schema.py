@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from phase_lib.elm.parameters import SOIL_ORDERS
 from phase_lib.elm.surface_content import PHOSPHORUS_BETWEEN
 from phase_lib.elm.variables import VARIABLES, Range
 from phase_lib.forcing import FORCING, PLAUSIBLE
@@ -12,7 +13,7 @@ STATIC: dict[str, tuple[str, Range]] = {
     "AREA": ("km^2", (0.0, 1.0e6)),
     "PCT_NATVEG": ("%", (0.0, 100.0)),
     "SOIL_COLOR": ("1", (0.0, 20.0)),
-    "SOIL_ORDER": ("1", (0.0, 15.0)),
+    "SOIL_ORDER": ("1", (0.0, SOIL_ORDERS - 1.0)),
     **{name: ("gP/m^2", (0.0, most)) for name, (_, most) in PHOSPHORUS_BETWEEN.items()},
     "PCT_NAT_PFT": ("%", (0.0, 100.0)),
     "PCT_SAND": ("%", (0.0, 100.0)),
@@ -26,51 +27,12 @@ SLACK = 1.0e-3
 
 #: PFT parameters, written as `pft_<name>`.
 TRAITS = (
-    "deadwdcn",
-    "frootcn",
-    "leafcn",
-    "lflitcn",
-    "livewdcn",
-    "c3psn",
-    "croot_stem",
-    "crop",
-    "dleaf",
-    "dsladlai",
-    "evergreen",
-    "fcur",
-    "flivewd",
-    "flnr",
-    "fr_fcel",
-    "fr_flab",
-    "fr_flig",
-    "froot_leaf",
-    "grperc",
-    "grpnow",
-    "leaf_long",
-    "lf_fcel",
-    "lf_flab",
-    "lf_flig",
-    "rholnir",
-    "rholvis",
-    "rhosnir",
-    "rhosvis",
-    "roota_par",
-    "rootb_par",
-    "rootprof_beta",
-    "season_decid",
-    "slatop",
-    "smpsc",
-    "smpso",
-    "stem_leaf",
-    "stress_decid",
-    "taulnir",
-    "taulvis",
-    "tausnir",
-    "tausvis",
-    "woody",
-    "xl",
-    "z0mr",
-)
+    "deadwdcn", "frootcn", "leafcn", "lflitcn", "livewdcn", "c3psn", "croot_stem", "crop", "dleaf",
+    "dsladlai", "evergreen", "fcur", "flivewd", "flnr", "fr_fcel", "fr_flab", "fr_flig", "froot_leaf",
+    "grperc", "grpnow", "leaf_long", "lf_fcel", "lf_flab", "lf_flig", "rholnir", "rholvis", "rhosnir",
+    "rhosvis", "roota_par", "rootb_par", "rootprof_beta", "season_decid", "slatop", "smpsc", "smpso",
+    "stem_leaf", "stress_decid", "taulnir", "taulvis", "tausnir", "tausvis", "woody", "xl", "z0mr",
+)  # fmt: skip
 
 #: Cell means of the history: name -> plausible range, gC m-2 yr-1.
 SCALARS: dict[str, Range] = {
