@@ -99,6 +99,8 @@ def test_the_real_restart_taken_to_normal_mode_by_hand_has_no_error(elm_sample: 
         ("deadstemc", AMAZON_TREE, 1.0e12),
         ("xsmrpool", AMAZON_TREE, -1.0e12),
         ("occlp_vr", (AMAZON_COLUMN, 3), 1.1e7),
+        ("tlai", AMAZON_TREE, 150.0),
+        ("htop", AMAZON_TREE, 500.0),
     ],
 )
 def test_a_single_bad_value_is_an_error_that_names_it(

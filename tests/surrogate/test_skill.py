@@ -137,3 +137,20 @@ def test_small_leaf_areas_count_in_the_log_ratio_small_pools_do_not() -> None:
         np.log(2.0)
     )
     assert score(truth, 2 * truth, everywhere(truth), 1.0)["median_abs_log_ratio"] is None
+
+
+def test_a_target_that_no_restart_holds_is_refused(tmp_path: Path) -> None:
+    path, values = tmp_path / "test_random.nc", np.ones((3, 10))
+    write_test_file(
+        path,
+        cell=np.arange(3),
+        lat=np.zeros(3),
+        lon=np.zeros(3),
+        truth={"sol3c": values},
+        mask={"sol3c": everywhere(values)},
+        predictions={"phase": {"sol3c": values}},
+        dims={"sol3c": "levdecomp"},
+        units={"sol3c": "gC/m^3"},
+    )
+    with pytest.raises(InputError, match="target sol3c is no variable of an ELM restart"):
+        skill_table(path)
