@@ -27,9 +27,9 @@ from phase_lib.elm.units import are_among, other_units, units_of
 from phase_lib.elm.variables import VARIABLES, WOODY_ORGANS
 
 #: Variables that are taken from a predictions file; the sidecar lists the others that it holds.
-_INJECTED = {name: entry for name, entry in VARIABLES.items() if entry.injected in ("directly", "maps")}
+INJECTED = {name: entry for name, entry in VARIABLES.items() if entry.injected in ("directly", "maps")}
 #: Carbon of the soil, of which there is less the deeper one digs.
-_SOIL_CARBON = {name for name, entry in _INJECTED.items() if (entry.level, entry.element) == ("layer", "c")}
+_SOIL_CARBON = {name for name, entry in INJECTED.items() if (entry.level, entry.element) == ("layer", "c")}
 #: Other masses than grams -> how many grams.
 _GRAMS = {"kg": 1000.0, "mg": 0.001}
 
@@ -93,8 +93,8 @@ class Predictions:
         )
         self._rows = Partners(row)
         known = [name for name in self._dataset.variables if name in VARIABLES]
-        self.names = tuple(name for name in known if name in _INJECTED)
-        self.ignored = tuple(name for name in known if name not in _INJECTED)
+        self.names = tuple(name for name in known if name in INJECTED)
+        self.ignored = tuple(name for name in known if name not in INJECTED)
         if not self.names:
             raise InputError(
                 self.path,
@@ -161,7 +161,7 @@ class Predictions:
         return np.asarray(variable[first:stop] if self._cell_dims else variable[...][None])
 
     def _check_variable(self, variable_name: str, name: str) -> None:
-        layered = _INJECTED[name].level == "layer"
+        layered = INJECTED[name].level == "layer"
         variable = self._variable(variable_name, "levdecomp" if layered else "natpft")
         wanted = NLEVDECOMP if layered else NATPFT
         if variable.shape[-1] != wanted:
@@ -174,7 +174,7 @@ class Predictions:
         self._check_units(variable, name)
 
     def _check_units(self, variable: Any, name: str) -> None:
-        accepted = _INJECTED[name].spellings
+        accepted = INJECTED[name].spellings
         found = units_of(variable)
         if not are_among(found, accepted):
             # Mg, a million grams, is not mg.
@@ -224,7 +224,7 @@ class Predictions:
             Values (n), and for which patches the variable is meant: wood is for woody PFTs alone, and
             elsewhere the file may hold anything.
         """
-        woody = _INJECTED[name].organ in WOODY_ORGANS
+        woody = INJECTED[name].organ in WOODY_ORGANS
         meant = (self._woody > 0)[pft] if woody else np.ones(len(pft), dtype=bool)
         values = np.zeros(len(pft))
         values[meant] = self._chosen(name, cell[meant], pft[meant])
@@ -261,7 +261,7 @@ class Predictions:
     def _check_values(
         self, source: str, name: str, values: np.ndarray, cell: np.ndarray, pft: np.ndarray | None
     ) -> None:
-        least, most = _INJECTED[name].least, _INJECTED[name].most
+        least, most = INJECTED[name].least, INJECTED[name].most
         fill = self._fill_within(source, least, most)
         # Comparisons with NaN are false, so this passes sound values alone.
         if values.min() >= least and values.max() <= most and not fill:

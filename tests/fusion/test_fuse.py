@@ -16,8 +16,8 @@ from phase_lib.base.errors import InputError
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.targets import TargetSettings
 from phase_lib.dataset.loading import describe, load_dataset, read_cells
+from phase_lib.elm import gather as gathering
 from phase_lib.elm.soil_grid import DZDECOMP
-from phase_lib.fusion import gather as gathering
 from phase_lib.fusion.fuse import FusionInputs, fuse
 from tests.helpers.dataset import (
     F_CWD,
