@@ -207,7 +207,7 @@ def _plants() -> Iterator[Variable]:
                 )
     reserve: dict[str, Any] = {"injected": "directly", "is_input": True}
     for stage in STAGES[1:]:
-        yield _mass(f"gresp{stage}", "patch", "c", stage=stage, total="totvegc", floor=1.0e-4, **reserve)
+        yield _mass(f"gresp{stage}", "patch", "c", stage=stage, total="totvegc", **reserve)
     for element in ELEMENTS:
         yield _mass(f"{element}pool", "patch", element, total=f"totveg{element}", **reserve)
     # A debt of maintenance respiration, which is in no total.
