@@ -43,7 +43,8 @@ from phase_lib.elm.constants import (
 )
 from phase_lib.elm.netcdf import create_dataset
 from phase_lib.elm.parameters import Parameters, read_parameters
-from phase_lib.elm.pools import (
+from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, NLEVGRND
+from phase_lib.elm.variables import (
     COLUMN_TOTALS,
     DEAD_WOOD,
     ELEMENTS,
@@ -53,12 +54,11 @@ from phase_lib.elm.pools import (
     SOIL_POOLS,
     SOM,
     STAGES,
+    SURFACE_P,
     TOTVEGC_POOLS,
     TRUNCATION_LAYER,
     TRUNCATION_PATCH,
 )
-from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, NLEVGRND
-from phase_lib.elm.spinup import SURFACE_P
 from phase_lib.injection.inject import Seconds, inject
 from phase_lib.injection.rules import plant_nutrient
 

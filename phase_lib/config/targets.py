@@ -2,59 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import difflib
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-#: The six headline targets of the PHASE paper.
-PAPER = ["deadcrootc", "deadstemc", "tlai", "soil3c_vr", "soil4c_vr", "cwdc_vr"]
+from phase_lib.elm.variables import HEADLINE, VARIABLES, Level
+
+_POSSIBLE = {name: entry for name, entry in VARIABLES.items() if entry.is_target}
+#: Why a variable of a restart is no target.
+_REASONS = {
+    "directly": "may be negative, which the networks do not predict",
+    "follows": "follows from other variables at injection",
+    "maps": "comes from the surface data on leaving AD",
+    "never": "is not injected",
+}
 
 #: What an injected restart needs. Beside the headline targets: leaves, fine roots and wood with its
 #: storage, which carbon-only AD years leave at what growth without nutrient limitation sustains; the
 #: plants' reserves of C, N and P and mineral N, which those years leave nearly empty; and all of the
 #: cascade, as in deep and cold layers even litter and the fast soil pools take decades to settle.
-SLOW = [
-    *PAPER,
-    "leafc",
-    "leafc_storage",
-    "frootc",
-    "frootc_storage",
-    "livestemc",
-    "livestemc_storage",
-    "deadstemc_storage",
-    "livecrootc",
-    "livecrootc_storage",
-    "deadcrootc_storage",
-    "gresp_storage",
-    "cpool",
-    "npool",
-    "ppool",
-    "retransn",
-    "retransp",
-    "smin_no3_vr",
-    "smin_nh4_vr",
-    "litr1c_vr",
-    "litr2c_vr",
-    "litr3c_vr",
-    "soil1c_vr",
-    "soil2c_vr",
-]
-
-_ORGANS = ("leaf", "froot", "livestem", "deadstem", "livecroot", "deadcroot")
-
+_SLOW = (
+    *HEADLINE.values(),
+    *(n for n, v in _POSSIBLE.items() if (v.level, v.kind) == ("patch", "pool") and v.stage != "_xfer"),
+    *(n for n, v in _POSSIBLE.items() if (v.kind, v.element) == ("mineral", "n")),
+    *(n for n, v in _POSSIBLE.items() if v.soil_pool and v.element == "c"),
+)
 #: Every carbon pool of plants and soil; `xsmrpool`, a debt, and the truncation sinks apart.
-FULL = [
-    *SLOW,
-    *(
-        name
-        for organ in _ORGANS
-        for name in (f"{organ}c", f"{organ}c_storage", f"{organ}c_xfer")
-        if name not in SLOW
-    ),
-    "gresp_xfer",
-]
+_FULL = (*_SLOW, *(n for n, v in _POSSIBLE.items() if (v.kind, v.element) == ("pool", "c")))
 
-PRESETS: dict[str, list[str]] = {"paper": PAPER, "slow": SLOW, "full": FULL}
+#: Restart names by preset, each once, in the order of the network's outputs.
+PRESETS: dict[str, tuple[str, ...]] = {
+    preset: tuple(dict.fromkeys(names))
+    for preset, names in {"paper": HEADLINE.values(), "slow": _SLOW, "full": _FULL}.items()
+}
 
 
 class TargetSettings(BaseModel):
@@ -69,8 +50,48 @@ class TargetSettings(BaseModel):
     add: list[str] = Field(default_factory=list, description="restart names to predict beside the preset")
     drop: list[str] = Field(default_factory=list, description="restart names of the preset to leave out")
 
+    @model_validator(mode="after")
+    def _can_be_predicted(self) -> Self:
+        for key, names, fault, right in (
+            ("drop", self.drop, self._not_dropped, PRESETS[self.preset]),
+            ("add", self.add, self._not_added, tuple(_POSSIBLE)),
+        ):
+            for i, name in enumerate(names):
+                problem = fault(name) or ("is there twice; expected each once" if name in names[:i] else "")
+                if problem:
+                    near = difflib.get_close_matches(name, right, n=1, cutoff=0.75)
+                    hint = f"; did you mean {near[0]}?" if near and near[0] != name else ""
+                    raise ValueError(f"{key} names {name!r}, which {problem}{hint}")
+        if not self.names:
+            raise ValueError("nothing is left to predict; expected at least one pool, so drop less")
+        return self
+
+    def _not_dropped(self, name: str) -> str:
+        """Why a name cannot be dropped; empty where it can."""
+        return "" if name in PRESETS[self.preset] else f"the preset {self.preset} does not have"
+
+    def _not_added(self, name: str) -> str:
+        """Why a name cannot be added; empty where it can."""
+        if name not in VARIABLES:
+            return "is no pool of an ELM restart"
+        if name not in _POSSIBLE:
+            return _REASONS[VARIABLES[name].injected]
+        return f"the preset {self.preset} has already" if name in PRESETS[self.preset] else ""
+
     @property
     def names(self) -> list[str]:
-        """Restart names in order: the preset without `drop`, then `add`; each once."""
-        kept = [name for name in PRESETS[self.preset] if name not in self.drop]
-        return list(dict.fromkeys([*kept, *self.add]))
+        """Restart names in order: the preset without `drop`, then `add`."""
+        return [*(name for name in PRESETS[self.preset] if name not in self.drop), *self.add]
+
+    @property
+    def patch(self) -> list[str]:
+        """Those per PFT."""
+        return self._on("patch")
+
+    @property
+    def layer(self) -> list[str]:
+        """Those per soil layer."""
+        return self._on("layer")
+
+    def _on(self, level: Level) -> list[str]:
+        return [name for name in self.names if VARIABLES[name].level == level]

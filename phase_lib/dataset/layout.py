@@ -16,10 +16,10 @@ from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.parameters import SOIL_ORDERS
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.forcing import FORCING
+from phase_lib.fusion.schema import SCALAR_TARGETS, SCALARS
 
-#: Grid-level fluxes: inputs under these names, targets with the prefix `Y_`, gC m-2 yr-1.
-FLUX_INPUTS = ("GPP", "NPP", "AR", "HR")
-FLUX_TARGETS = ("GPP", "NPP", "AR")
+#: Grid-level fluxes: inputs under their names, targets with the prefix `Y_`, gC m-2 yr-1.
+FLUX_INPUTS, FLUX_TARGETS = tuple(SCALARS), SCALAR_TARGETS
 
 _FIRST_CELL = np.array([0])
 _PATCH, _LAYER = ("gridcell", "natpft"), ("gridcell", "levdecomp")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +15,8 @@ from phase_lib.dataset.layout import FLUX_INPUTS, FLUX_TARGETS, Layout
 from phase_lib.dataset.loading import describe, iterate_batches
 from phase_lib.dataset.scaler import Kind, Scaler, ScalerFit, Scaling, Spec
 from phase_lib.dataset.split import read_split
-from phase_lib.elm.pools import POOL_VARIABLES
-from phase_lib.elm.spinup import SURFACE_P
+from phase_lib.elm.constants import TRUNCATION
+from phase_lib.elm.variables import POOL_VARIABLES, SURFACE_P, VARIABLES
 
 #: Below this share of a target's mean (of its PFT or layer) the logarithm turns linear.
 FLOOR_SHARE = 1.0e-2
@@ -25,20 +24,14 @@ FLOOR_SHARE = 1.0e-2
 LEAST_MEAN_SHARE = 1.0e-6
 #: Fewest training values of a PFT for statistics of its own.
 LEAST_VALUES = 10
-#: ELM counts what is below this as nothing, g m-2 or g m-3.
-RESIDUE = 1.0e-8
 
-#: Where asinh turns from linear to logarithmic, in the units of the variable, by element.
-_POOL_FLOOR = {"c": 1.0e-1, "n": 1.0e-3, "p": 1.0e-4}
-_FLOORS = (
-    {"PRECTmms": 1.0e-5, "QBOT": 1.0e-3}
-    | dict.fromkeys(FLUX_INPUTS, 10.0)
-    | {
-        "tlai": 1.0e-2,
-        "tsai": 1.0e-2,
-        "annsum_npp": 10.0,
-    }
-)
+#: Where asinh turns from linear to logarithmic, in the units of the variable; states: see the registry.
+_FLOORS = {
+    "PRECTmms": 1.0e-5,
+    "QBOT": 1.0e-3,
+    **dict.fromkeys(FLUX_INPUTS, 10.0),
+    **dict.fromkeys(SURFACE_P, 0.1),
+}
 
 
 def normalize(
@@ -148,35 +141,26 @@ def feature_specs(layout: Layout) -> dict[str, Spec]:
     for name, dims in layout.static.items():
         if name == "SOIL_ORDER":
             continue
-        if name in FLUX_INPUTS or name in SURFACE_P:
-            specs[name] = Spec("asinh-standard", (), _FLOORS.get(name, 0.1))
+        if name in _FLOORS:
+            specs[name] = Spec("asinh-standard", (), _FLOORS[name])
         elif dims == ["natpft"] or name.startswith(("PCT_NAT", "LANDFRAC")):
             specs[name] = Spec("minmax")
         else:
             specs[name] = Spec("standard")
-    specs |= {name: Spec("asinh-standard", (), _floor(name)) for name in layout.state}
-    specs |= {name: Spec("standard") for name in layout.state if name == "annavg_t2m"}
-    return specs | {name: Spec("asinh-standard", ("levdecomp",), _floor(name)) for name in layout.soil}
+    specs |= {name: _state_spec(name, ()) for name in layout.state}
+    return specs | {name: _state_spec(name, ("levdecomp",)) for name in layout.soil}
 
 
-def _floor(name: str) -> float:
-    if name in _FLOORS:
-        return _FLOORS[name]
-    stem = re.sub(r"(_vr|_storage|_xfer)$", "", name)
-    if stem.startswith(("smin", "retransn", "npool")):
-        return _POOL_FLOOR["n"]
-    if stem in ("labilep", "secondp", "occlp", "primp", "solutionp", "retransp", "ppool"):
-        return _POOL_FLOOR["p"]
-    if name.startswith(("T_SCALAR", "scalaravg")):
-        return 1.0e-2
-    return _POOL_FLOOR.get(stem[-1], _POOL_FLOOR["c"])
+def _state_spec(name: str, per: tuple[str, ...]) -> Spec:
+    floor = VARIABLES[name].floor
+    return Spec("standard", per) if floor is None else Spec("asinh-standard", per, floor)
 
 
 def _if_it_varies(name: str, scaling: Scaling) -> Scaling:
     """Takes a pool that varies by rounding alone as constant; scaled, one real value would dwarf all else."""
     if name.removeprefix("Y_") not in POOL_VARIABLES:
         return scaling
-    least = RESIDUE / scaling.spec.floor if scaling.spec.kind.startswith("asinh") else RESIDUE
+    least = TRUNCATION / scaling.spec.floor if scaling.spec.kind.startswith("asinh") else TRUNCATION
     return replace(scaling, scale=np.where(scaling.scale > least, scaling.scale, 0.0))
 
 

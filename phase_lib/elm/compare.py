@@ -12,7 +12,7 @@ import netCDF4
 import numpy as np
 
 from phase_lib.elm.netcdf import flavour, open_dataset
-from phase_lib.elm.pools import POOL_VARIABLES
+from phase_lib.elm.variables import VARIABLES
 
 #: Values compared at a time; bounds the memory.
 _BLOCK_VALUES = 1 << 22
@@ -45,7 +45,7 @@ class VariableDifference:
 
     def line(self) -> str:
         """The values that differ, in one line."""
-        units = f" {POOL_VARIABLES[self.name].units}" if self.name in POOL_VARIABLES else ""
+        units = f" {VARIABLES[self.name].units}" if self.name in VARIABLES else ""
         text = f"{self.name}: {self.differing} of {self.total} values differ"
         if self.first_values is None:
             return text

@@ -36,6 +36,9 @@ PFT_NAMES = (
 )
 NATPFT = len(PFT_NAMES)
 C4_GRASS = PFT_NAMES.index("c4_grass")
+#: Trees and shrubs; the others have no wood.
+WOODY_PFTS = tuple(pft for pft, name in enumerate(PFT_NAMES) if name.endswith(("_tree", "_shrub")))
+EVERGREEN_PFTS = tuple(pft for pft, name in enumerate(PFT_NAMES) if "_evergreen_" in name)
 
 LANDUNIT_SOIL = 1
 LANDUNIT_CROP = 2
@@ -52,6 +55,9 @@ LANDUNIT_NAMES = {
     9: "urban (medium density)",
 }
 COLUMN_SOIL = 1
+
+#: ELM moves pools smaller than this to its truncation sinks, g m-2 or g m-3: a smaller value is round-off.
+TRUNCATION = 1.0e-8
 
 SPINUP_NORMAL = 0
 SPINUP_AD = 1

@@ -27,8 +27,8 @@ from phase_lib.elm.constants import NATPFT, SPINUP_AD
 from phase_lib.elm.namelist import AdSettings
 from phase_lib.elm.netcdf import get_variable, open_dataset, open_with_rows
 from phase_lib.elm.parameters import Parameters
-from phase_lib.elm.pools import DEAD_WOOD, POOL_LIMIT
 from phase_lib.elm.restart import RestartHeader, restart_header
+from phase_lib.elm.variables import DEAD_WOOD, POOL_LIMIT
 
 #: What many protocols set. It is assumed where no factor is given, and only if the wood shows it.
 USUAL_FACTOR = 10.0

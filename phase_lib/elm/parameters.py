@@ -11,7 +11,7 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.netcdf import is_fill, open_dataset, open_with_rows
-from phase_lib.elm.pools import ORGANS, SOIL_POOLS, WOODY_ORGANS, SoilPool
+from phase_lib.elm.variables import ORGANS, SOIL_POOLS, WOODY_ORGANS, SoilPool
 
 #: Soil orders of a `CNP_parameters*.nc`, 0 (water) to 15 (ice); index = `SOIL_ORDER`.
 SOIL_ORDERS = 16

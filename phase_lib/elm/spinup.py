@@ -14,7 +14,7 @@ import numpy as np
 
 from phase_lib.elm.constants import FILL_THRESHOLD
 from phase_lib.elm.parameters import Parameters
-from phase_lib.elm.pools import SOIL_POOL_INDEX, SOIL_POOLS
+from phase_lib.elm.variables import SOIL_POOL_INDEX, SOIL_POOLS, SURFACE_P
 
 #: ELM averages the environmental scalar over these model years, first and one past the last.
 SCALARAVG_YEARS = (20, 40)
@@ -24,14 +24,6 @@ SCALARAVG_LAYER = 3
 SCALARAVG_SWITCH = 1.0e-3
 #: ELM's maps of mineral P hold stocks of the top half metre.
 MINERAL_P_DEPTH_M = 0.5
-
-#: Variables of the surface file -> mineral P pools of the restart.
-SURFACE_P = {
-    "LABILE_P": "labilep",
-    "SECONDARY_P": "secondp",
-    "OCCLUDED_P": "occlp",
-    "APATITE_P": "primp",
-}
 
 #: Soil3 (gC m-2) from which soil4 : soil3 of an AD file can be judged: a cold start has 38 gC m-2 of soil4.
 SOIL3_JUDGED = 100.0

@@ -18,8 +18,8 @@ from phase_lib.elm.levels import order_of_layers, order_of_pfts
 from phase_lib.elm.matching import Partners, match_cells
 from phase_lib.elm.netcdf import get_variable, is_fill, open_dataset
 from phase_lib.elm.soil_grid import NLEVDECOMP
-from phase_lib.elm.spinup import SURFACE_P
 from phase_lib.elm.units import FRACTIONS, PLAIN_NUMBERS, factor_of, units_of
+from phase_lib.elm.variables import SURFACE_P
 
 #: A file may have lost one of the two dimensions of a grid, and a single point both.
 _HORIZONTAL = (("lsmlat", "lsmlon"), ("gridcell",), ("lsmlat",), ("lsmlon",))

@@ -24,11 +24,11 @@ from phase_lib.elm.dead_wood import USUAL_FACTOR, read_wood, settle_factor
 from phase_lib.elm.history import History
 from phase_lib.elm.netcdf import create_dataset
 from phase_lib.elm.parameters import Parameters, read_parameters
-from phase_lib.elm.pools import DEAD_WOOD, POOL_VARIABLES
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import design_multipliers, rates_were_divided
 from phase_lib.elm.subgrid import SoilColumns
 from phase_lib.elm.surface_content import check_shares
+from phase_lib.elm.variables import POOL_VARIABLES, VARIABLES
 from phase_lib.forcing import FORCING
 from phase_lib.fusion.cleaning import Findings, just_above_switch
 from phase_lib.fusion.schema import (
@@ -41,11 +41,8 @@ from phase_lib.fusion.schema import (
     STATIC_LAYERS,
     STATIC_PFT,
     TRAITS,
-    Targets,
     dims_of,
-    level_of,
     plausible,
-    resolve_targets,
     units_of,
 )
 from phase_lib.fusion.sources import (
@@ -266,12 +263,12 @@ def fuse(
         InputError: a file is missing or damaged, variables are missing or have other units or
             dimensions, files lie on different grids, or spin-up states are not what they must be.
     """
-    resolved, part = resolve_targets(targets.names), part or Part()
+    part = part or Part()
     with (
         _open_sources(inputs, settings, history_years, part) as sources,
         directory_for(output_dir, output_dir) as directory,
     ):
-        _require_variables(sources, resolved)
+        _require_variables(sources, targets)
         factor = _settled_factor(inputs.restart, mortality_factor, sources.parameters)
         choices = {
             "fusion": settings.model_dump(mode="json"),
@@ -290,7 +287,7 @@ def fuse(
         ticker = Ticker("batch")
         for number, start in enumerate(starts):
             cells = slice(start, min(start + settings.batch_cells, sources.ncells))
-            _Batch(sources, settings, factor, resolved, findings, cells).write(
+            _Batch(sources, settings, factor, targets, findings, cells).write(
                 directory / files[number], provenance
             )
             ticker.tick(number + 1, len(starts))
@@ -318,7 +315,7 @@ def _settled_factor(restart: Path, given: float | None, parameters: Parameters) 
     return factor
 
 
-def _require_variables(sources: _Sources, targets: Targets) -> None:
+def _require_variables(sources: _Sources, targets: TargetSettings) -> None:
     for name in (*STATE_VARIABLES, *SOIL_VARIABLES, *targets.names):
         sources.restart.has(name)
     if sources.reference is not None:
@@ -356,7 +353,7 @@ class _Batch:
     sources: _Sources
     settings: FusionSettings
     mortality_factor: float
-    targets: Targets
+    targets: TargetSettings
     findings: Findings
     cells: slice
 
@@ -427,8 +424,8 @@ class _Batch:
             if not source.has(name) or (name == "scalaravg_col" and header.spinup_state == SPINUP_NORMAL):
                 continue
             values[name] = self._read(source, soil, name, soil.covered)
-            group = {"patch": "state", "layer": "soil"}[level_of(name)]
-            if name in STATE_VARIABLES or name in SOIL_VARIABLES:
+            if VARIABLES[name].is_input:
+                group = {"patch": "state", "layer": "soil"}[VARIABLES[name].level]
                 mean = _of_cells(soil, name, values[name])
                 _put(dataset, name, dims_of(name), mean, units_of(name), group, **attributes)
         return values
@@ -446,7 +443,7 @@ class _Batch:
             prefix: `label`, or empty for inputs.
         """
         below = "label_below_active_layers" if prefix else "below_active_layers"
-        if level_of(name) == "patch":
+        if VARIABLES[name].level == "patch":
             values, group, active = source.patch(name, soil), prefix or "state", covered
         else:
             values, deep = source.layers(name, soil)
@@ -466,14 +463,13 @@ class _Batch:
             if rates_were_divided(header.year):
                 scalaravg, _ = self.sources.restart.layers("scalaravg_col", soil)
             multipliers = design_multipliers(self.sources.parameters, header.year, scalaravg)
-        for name in self.targets.names:
+        for name in (*self.targets.patch, *self.targets.layer):
             values = states[name]
-            pool = POOL_VARIABLES.get(name)
-            if header.spinup_state == SPINUP_AD and pool is not None and pool.in_ad_space:
-                if pool.organ in DEAD_WOOD:
-                    values = values * self.mortality_factor
-                elif pool.soil_pool is not None:
-                    values = values * multipliers[pool.soil_pool]
+            pool = VARIABLES[name]
+            if header.spinup_state == SPINUP_AD and pool.accelerated == "mortality":
+                values = values * self.mortality_factor
+            elif header.spinup_state == SPINUP_AD and pool.accelerated == "decomposition":
+                values = values * multipliers[str(pool.soil_pool)]
             mean = _of_cells(soil, name, values)
             _put(dataset, f"state20_{name}", dims_of(name), mean, units_of(name), "state20", space="normal")
 
@@ -490,7 +486,7 @@ class _Batch:
         # What the inputs cover needs a label, also where the reference has no patch of it.
         lacking = soil.with_ground[:, None] & (cover <= 0.0)[soil.cell]
         covered = (wanted > 0.0)[soil.cell] & (soil.covered | lacking)
-        for name in self.targets.names:
+        for name in (*self.targets.patch, *self.targets.layer):
             mean = _of_cells(soil, name, self._read(reference, soil, name, covered, "label"))
             _put(dataset, f"Y_{name}", dims_of(name), mean, units_of(name), "target", **attributes)
         for name, values in self.sources.reference_scalars.items():
@@ -507,7 +503,7 @@ class _Batch:
 
 def _of_cells(soil: SoilColumns, name: str, values: np.ndarray) -> np.ndarray:
     """Means of the cells of a patch or layer variable of their soil columns."""
-    return soil.patch_mean(values) if level_of(name) == "patch" else soil.mean(values)
+    return soil.patch_mean(values) if VARIABLES[name].level == "patch" else soil.mean(values)
 
 
 def _put(

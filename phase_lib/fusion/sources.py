@@ -17,13 +17,13 @@ from phase_lib.elm.gather import gather
 from phase_lib.elm.history import History
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import get_variable, open_dataset
-from phase_lib.elm.pools import POOL_VARIABLES
 from phase_lib.elm.restart import RestartHeader, refuse_other_soil, restart_header
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.subgrid import SoilColumns, Subgrid, read_subgrid
 from phase_lib.elm.surface import horizontal_dims, surface_places, surface_variable
+from phase_lib.elm.variables import VARIABLES
 from phase_lib.forcing import MonthlyPieces, open_pieces
-from phase_lib.fusion.schema import REQUIRED, STATIC, STATIC_LAYERS, STATIC_PFT
+from phase_lib.fusion.schema import STATIC, STATIC_LAYERS, STATIC_PFT
 
 #: Spellings of the units of carbon fluxes in a history.
 FLUX_UNITS = ("gC/m^2/s",)
@@ -57,7 +57,7 @@ class RestartSource:
         Raises:
             InputError: it is one that every restart must hold.
         """
-        if name in REQUIRED:
+        if VARIABLES[name].is_required:
             get_variable(self.path, self._dataset, name)
         return name in self._dataset.variables
 
@@ -89,9 +89,8 @@ class RestartSource:
         return without_fill(values[:, :NLEVDECOMP]), values[:, NLEVDECOMP:]
 
     def _variable(self, name: str, dims: tuple[str, ...]) -> Any:
-        units: tuple[str, ...] | None = None
-        if name in POOL_VARIABLES:
-            units = (POOL_VARIABLES[name].units,)
+        entry = VARIABLES[name]
+        units = (entry.units,) if entry.element else None
         return get_variable(self.path, self._dataset, name, dims=dims, units=units)
 
 

@@ -10,14 +10,13 @@ import numpy as np
 
 from phase_lib.base.progress import LOGGER
 from phase_lib.elm.constants import GRAMS_PER_PETAGRAM, SPINUP_NORMAL
-from phase_lib.elm.pools import COLUMN_TOTALS, POOL_VARIABLES
+from phase_lib.elm.variables import VARIABLES
 from phase_lib.injection.base import Work
 from phase_lib.injection.editor import Change
 from phase_lib.injection.edits import Edits
 from phase_lib.injection.predictions import Predictions
 
 _STOCK_UNITS = {"c": "PgC", "n": "PgN", "p": "PgP"}
-_TOTALS = {name: name[-1] for name in (*COLUMN_TOTALS, "totvegc")}
 
 
 def account_of(edits: Edits, mortality_factor: float | None, rests_on: str | None) -> dict[str, Any]:
@@ -57,12 +56,12 @@ def account_of(edits: Edits, mortality_factor: float | None, rests_on: str | Non
 
 def _variable(name: str, change: Change, isotopes: Collection[str]) -> dict[str, Any]:
     """One entry of `variables_changed`; `isotopes` are the twins of the restart."""
-    element = POOL_VARIABLES[name].element if name in POOL_VARIABLES else _TOTALS.get(name)
-    element = "c" if name in isotopes else element
+    entry = VARIABLES.get(name)
+    element = "c" if name in isotopes else entry.element if entry else None
     if element is not None:
         scale, units, kind = GRAMS_PER_PETAGRAM, _STOCK_UNITS[element], "global stock"
     else:
-        scale, units = change.weight, {"htop": "m", "hbot": "m"}.get(name, "1")
+        scale, units = change.weight, entry.units if entry else "1"
         kind = "mean weighted by area"
     return {
         "before": change.before / scale if scale else 0.0,

@@ -18,18 +18,23 @@ from phase_lib.elm.blocks import Blocks, ranges
 from phase_lib.elm.constants import SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.coordinates import refuse_more_land
 from phase_lib.elm.netcdf import Rows, get_variable, open_dataset, open_with_rows
+from phase_lib.elm.other_pools import OtherPools, other_pools, twins_among
 from phase_lib.elm.parameters import Parameters, read_soil_order_parameters
-from phase_lib.elm.pools import COLUMN_TOTALS, POOL_VARIABLES, OtherPools, other_pools, twins_among
 from phase_lib.elm.restart import RestartHeader, refuse_other_soil, restart_header
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP
-from phase_lib.elm.spinup import SCALARAVG_YEARS, SURFACE_P, rates_were_divided
+from phase_lib.elm.spinup import SCALARAVG_YEARS, rates_were_divided
 from phase_lib.elm.surface import LAND, Fields, open_fields
 from phase_lib.elm.surface_content import check_phosphorus
+from phase_lib.elm.variables import POOL_VARIABLES, SURFACE_P, VARIABLES
 from phase_lib.injection.predictions import Predictions
 from phase_lib.injection.rules import supplied_mineral_p
 
-#: Patch variables that follow from the pools, where the base holds them.
-_PLANT_RESULTS = {"tlai", "elai", "htop", "hbot", "totvegc"}
+#: Variables that follow from the pools, where the base holds them.
+_RESULTS = {
+    name: entry
+    for name, entry in VARIABLES.items()
+    if entry.kind == "total" or (entry.kind == "canopy" and entry.injected != "never")
+}
 #: Cells whose surface data are looked at together.
 _BLOCK_CELLS = 1 << 16
 
@@ -184,9 +189,9 @@ def _check_variables(path: Path, dataset: netCDF4.Dataset, *, divided: bool) -> 
         get_variable(path, dataset, "scalaravg_col", dims=("column", "levgrnd"))
     for name in ("cols1d_wtxy", "pfts1d_wtxy"):
         get_variable(path, dataset, name)
-    for names, dimension in ((_PLANT_RESULTS, "pft"), (COLUMN_TOTALS.keys(), "column")):
-        for name in dataset.variables.keys() & names:
-            get_variable(path, dataset, name, dims=(dimension,))
+    for name, entry in _RESULTS.items():
+        if name in dataset.variables:
+            get_variable(path, dataset, name, dims=entry.dims)
 
 
 def _in_blocks(wanted: np.ndarray) -> Iterator[np.ndarray]:

@@ -13,8 +13,8 @@ from phase_lib.base.progress import Ticker
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.elm.blocks import Block
 from phase_lib.elm.netcdf import Rows
+from phase_lib.elm.other_pools import twins_among
 from phase_lib.elm.parameters import Parameters
-from phase_lib.elm.pools import twins_among
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.injection.base import Base, MineralP, Work
 from phase_lib.injection.editor import Editor

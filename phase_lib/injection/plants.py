@@ -8,18 +8,17 @@ from phase_lib.elm.blocks import Block
 from phase_lib.elm.canopy import canopy_height, growth_form, leaf_carbon
 from phase_lib.elm.constants import C4_GRASS, NATPFT
 from phase_lib.elm.dead_wood import WOOD, WoodTally
-from phase_lib.elm.pools import (
+from phase_lib.elm.other_pools import ISOTOPES, twin_of
+from phase_lib.elm.spinup import lift_ppool
+from phase_lib.elm.variables import (
     DEAD_WOOD,
     ELEMENTS,
-    ISOTOPES,
     ORGANS,
-    PLANT_SINGLE,
     POOL_VARIABLES,
     STAGES,
     TOTVEGC_POOLS,
-    twin_of,
+    VARIABLES,
 )
-from phase_lib.elm.spinup import lift_ppool
 from phase_lib.injection.edits import Edits
 from phase_lib.injection.rules import keep_leaves, leaf_area_of, plant_nutrient
 
@@ -27,6 +26,12 @@ from phase_lib.injection.rules import keep_leaves, leaf_area_of, plant_nutrient
 _PLANT_CARBON = {
     name for name, entry in POOL_VARIABLES.items() if (entry.level, entry.element) == ("patch", "c")
 }
+#: Variables that take the predicted value and bear on no other; leaf area becomes leaf carbon.
+_SINGLE = [
+    name
+    for name, entry in VARIABLES.items()
+    if (entry.level, entry.organ, entry.injected) == ("patch", None, "directly") and name != "tlai"
+]
 
 
 def edit_plants(edits: Edits) -> WoodTally:
@@ -122,7 +127,7 @@ class _Patches:
         for organ in ORGANS:
             if organ == "leaf" or any(self.edits.predicted(f"{organ}c{stage}") for stage in STAGES):
                 self._replace_organ(organ)
-        for name in PLANT_SINGLE:
+        for name in _SINGLE:
             if self.edits.predicted(name):
                 self.editor.set(name, *self._fetch(name))
 

@@ -22,37 +22,14 @@ from phase_lib.elm.coordinates import check_coordinates
 from phase_lib.elm.levels import order_of_layers, order_of_pfts
 from phase_lib.elm.matching import Partners, match_cells
 from phase_lib.elm.netcdf import get_variable
-from phase_lib.elm.pools import (
-    COLUMN_TOTALS,
-    LEAF_AREA_LIMIT,
-    LITTER,
-    MINERAL_N,
-    MINERAL_P,
-    ORGANS,
-    PLANT_SINGLE,
-    POOL_LIMIT,
-    POOL_VARIABLES,
-    SOM,
-    STAGES,
-    WOODY_ORGANS,
-)
 from phase_lib.elm.soil_grid import NLEVDECOMP
-from phase_lib.elm.units import LEAF_AREA, are_among, other_units, units_of
+from phase_lib.elm.units import are_among, other_units, units_of
+from phase_lib.elm.variables import VARIABLES, WOODY_ORGANS
 
-#: Patch variables that may be injected; N and P of organs follow from C.
-PATCH_NAMES = (*(f"{organ}c{stage}" for organ in ORGANS for stage in STAGES), *PLANT_SINGLE, "tlai")
-#: Layered variables that may be injected; N and P of SOM follow from C, the sum of mineral N from its parts.
-LAYER_NAMES = (
-    *(f"{pool}c_vr" for pool in (*LITTER, "cwd", *SOM)),
-    *(f"{pool}{element}_vr" for pool in (*LITTER, "cwd") for element in "np"),
-    *(f"{name}_vr" for name in (*MINERAL_N, *MINERAL_P)),
-)
-#: The state in a restart; the sidecar lists what of it is not injected.
-_STATE = frozenset({*POOL_VARIABLES, *COLUMN_TOTALS, "totvegc", "tlai"})
-#: Pools that are no stock but a debt.
-_SIGNED = frozenset({"xsmrpool"})
+#: Variables that are taken from a predictions file; the sidecar lists the others that it holds.
+INJECTED = {name: entry for name, entry in VARIABLES.items() if entry.injected in ("directly", "maps")}
 #: Carbon of the soil, of which there is less the deeper one digs.
-_SOIL_CARBON = tuple(name for name in LAYER_NAMES if name.endswith("c_vr"))
+_SOIL_CARBON = {name for name, entry in INJECTED.items() if (entry.level, entry.element) == ("layer", "c")}
 #: Other masses than grams -> how many grams.
 _GRAMS = {"kg": 1000.0, "mg": 0.001}
 
@@ -70,7 +47,7 @@ class Predictions:
     Attributes:
         path: file.
         names: variables to inject.
-        ignored: pools and totals on file that are not injected, as they follow from others.
+        ignored: variables of a restart on file that are not injected.
 
     Raises:
         InputError: the file covers fewer cells than the restart, is not in normal space or lacks what it
@@ -115,9 +92,9 @@ class Predictions:
             self._cells.lat, self._cells.lon, lat, lon, file=self.path, what="predicted cells"
         )
         self._rows = Partners(row)
-        pools = [name for name in self._dataset.variables if name in _STATE]
-        self.names = tuple(name for name in pools if name in PATCH_NAMES or name in LAYER_NAMES)
-        self.ignored = tuple(name for name in pools if name not in self.names)
+        known = [name for name in self._dataset.variables if name in VARIABLES]
+        self.names = tuple(name for name in known if name in INJECTED)
+        self.ignored = tuple(name for name in known if name not in INJECTED)
         if not self.names:
             raise InputError(
                 self.path,
@@ -184,7 +161,7 @@ class Predictions:
         return np.asarray(variable[first:stop] if self._cell_dims else variable[...][None])
 
     def _check_variable(self, variable_name: str, name: str) -> None:
-        layered = name in LAYER_NAMES
+        layered = INJECTED[name].level == "layer"
         variable = self._variable(variable_name, "levdecomp" if layered else "natpft")
         wanted = NLEVDECOMP if layered else NATPFT
         if variable.shape[-1] != wanted:
@@ -197,7 +174,7 @@ class Predictions:
         self._check_units(variable, name)
 
     def _check_units(self, variable: Any, name: str) -> None:
-        accepted = LEAF_AREA if name == "tlai" else (POOL_VARIABLES[name].units,)
+        accepted = INJECTED[name].spellings
         found = units_of(variable)
         if not are_among(found, accepted):
             # Mg, a million grams, is not mg.
@@ -247,7 +224,7 @@ class Predictions:
             Values (n), and for which patches the variable is meant: wood is for woody PFTs alone, and
             elsewhere the file may hold anything.
         """
-        woody = any(name.startswith(organ) for organ in WOODY_ORGANS)
+        woody = INJECTED[name].organ in WOODY_ORGANS
         meant = (self._woody > 0)[pft] if woody else np.ones(len(pft), dtype=bool)
         values = np.zeros(len(pft))
         values[meant] = self._chosen(name, cell[meant], pft[meant])
@@ -284,8 +261,7 @@ class Predictions:
     def _check_values(
         self, source: str, name: str, values: np.ndarray, cell: np.ndarray, pft: np.ndarray | None
     ) -> None:
-        most = LEAF_AREA_LIMIT if name == "tlai" else POOL_LIMIT
-        least = -most if name in _SIGNED else 0.0
+        least, most = INJECTED[name].least, INJECTED[name].most
         fill = self._fill_within(source, least, most)
         # Comparisons with NaN are false, so this passes sound values alone.
         if values.min() >= least and values.max() <= most and not fill:
@@ -293,8 +269,8 @@ class Predictions:
         for bad, problem in (
             (~np.isfinite(values), "is not a finite number"),
             ((np.abs(values) >= FILL_THRESHOLD) | np.isin(values, fill), "is fill"),
-            (np.abs(values) > most, "is more than any ecosystem holds"),
-            (values < least, "is negative"),
+            (values > most, "is more than any ecosystem holds"),
+            (values < least, "is negative" if least == 0.0 else "is less than any ecosystem holds"),
         ):
             if np.any(bad):
                 place = tuple(int(i) for i in np.argwhere(bad)[0])

@@ -9,10 +9,12 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.elm.blocks import Block
 from phase_lib.elm.constants import FILL_THRESHOLD
-from phase_lib.elm.pools import (
+from phase_lib.elm.other_pools import ISOTOPES, twin_of
+from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND, column_stock
+from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_YEARS, design_multipliers
+from phase_lib.elm.variables import (
     COLUMN_TOTALS,
     ELEMENTS,
-    ISOTOPES,
     LITTER,
     MINERAL_N,
     MINERAL_P,
@@ -20,10 +22,7 @@ from phase_lib.elm.pools import (
     SOM,
     Element,
     SoilPool,
-    twin_of,
 )
-from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND, column_stock
-from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_YEARS, design_multipliers
 from phase_lib.injection.edits import Edits
 from phase_lib.injection.rules import litter_nutrient, soil_nutrients
 

@@ -13,13 +13,11 @@ from phase_lib.elm.domain import Domain
 from phase_lib.elm.matching import SAME_CELL_KM, nearest, unit_vectors
 from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.elm.parameters import read_parameters, read_soil_order_parameters
-from phase_lib.elm.pools import ORGANS, POOL_VARIABLES, SOIL_POOLS
 from phase_lib.elm.soil_grid import NLEVGRND
-from phase_lib.elm.spinup import SURFACE_P
 from phase_lib.elm.subgrid import compare_cover
 from phase_lib.elm.surface import LAND, count_land, open_fields, read_surface
 from phase_lib.elm.surface_content import check_phosphorus, refuse_fractions
-from phase_lib.fusion.schema import REQUIRED
+from phase_lib.elm.variables import ORGANS, SOIL_POOLS, SURFACE_P, VARIABLES
 from phase_lib.fusion.sources import require_static
 from phase_lib.preflight.facts import Cells, Restart, SurfaceFacts
 from phase_lib.preflight.findings import Finding, finding
@@ -251,10 +249,9 @@ def require_state(restart: Restart) -> None:
         InputError: one is not.
     """
     with open_dataset(restart.path) as dataset:
-        for name, pool in POOL_VARIABLES.items():
-            get_variable(restart.path, dataset, name, pool.dims)
-        for name in REQUIRED - POOL_VARIABLES.keys():
-            get_variable(restart.path, dataset, name, ("pft",))
+        for name, entry in VARIABLES.items():
+            if entry.is_required:
+                get_variable(restart.path, dataset, name, entry.dims)
 
 
 def require_fields(surface: Path) -> tuple[str, ...]:

@@ -20,13 +20,13 @@ from phase_lib.elm.netcdf import (
     open_dataset,
     whole_attribute,
 )
-from phase_lib.elm.pools import POOL_VARIABLES, SOIL_POOLS
 from phase_lib.elm.restart import restart_header
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP
-from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_YEARS, SURFACE_P
+from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_YEARS
 from phase_lib.elm.subgrid import read_subgrid
 from phase_lib.elm.surface import horizontal_dims, surface_places, surface_variable
 from phase_lib.elm.units import units_of
+from phase_lib.elm.variables import POOL_VARIABLES, SOIL_POOLS, SURFACE_P, VARIABLES
 from phase_lib.forcing import FORCING, INPUTS, PLACES
 
 _CALLED = {
@@ -230,8 +230,7 @@ def _stocks(path: Path, dataset: netCDF4.Dataset) -> dict[str, dict[str, float |
             counted = (share > 0.0) & (np.abs(values) < FILL_THRESHOLD)
             total += float(values[counted] @ share[counted])
         key = entry.soil_pool or entry.organ or name
-        stage = name.removeprefix(f"{entry.organ}c") if entry.organ else ""
-        stocks[f"{key}c{stage}"] = {"value": total / cells, "units": "gC m-2"}
+        stocks[f"{key}c{entry.stage}"] = {"value": total / cells, "units": "gC m-2"}
     return stocks
 
 
@@ -397,7 +396,7 @@ def _predictions(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
         **_places(path, dataset),
         "label_space": str(dataset.label_space),
         "flagged_cells": None if flag is None else int(np.count_nonzero(np.asarray(flag[:]) == 1)),
-        "fields": [name for name in dataset.variables if name in POOL_VARIABLES or name == "tlai"],
+        "fields": [name for name in dataset.variables if name in VARIABLES],
     }
 
 

@@ -14,7 +14,7 @@ from phase_lib.base.files import write_json
 from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version
 from phase_lib.config.experiments import OWN, SHARED
-from phase_lib.elm.pools import HEADLINE
+from phase_lib.elm.variables import HEADLINE
 from phase_lib.report.tables import write_tables
 from phase_lib.surrogate.skill import Model, TestSet, read_tests
 

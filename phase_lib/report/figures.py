@@ -19,7 +19,7 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
 from phase_lib.base.files import writing
 from phase_lib.config.experiments import OWN
-from phase_lib.elm.constants import PFT_NAMES
+from phase_lib.elm.constants import PFT_NAMES, WOODY_PFTS
 from phase_lib.report.closing import wins_sentence
 from phase_lib.report.cost import compared
 from phase_lib.report.maps import CellMap
@@ -54,8 +54,6 @@ _MOST_POINTS = 20000
 _MOST_RINGS = 200
 #: Score over threshold at which a flagged cell without a score, or with one at the threshold, is drawn.
 _BEYOND = 1.001
-#: Trees and shrubs (natpft); the others have no dead wood.
-WOODY: np.ndarray = np.array(["tree" in name or "shrub" in name for name in PFT_NAMES])
 #: Samples above which a time series is drawn without markers.
 _MOST_MARKERS = 30
 
@@ -346,7 +344,7 @@ def scatter(cells: Sequence[TestCells], split: str, models: Mapping[str, Any]) -
 def dead_wood_note(cells: Sequence[TestCells]) -> str:
     """How many values of dead wood are of woody plants; empty where there is no such target."""
     counts = [
-        f"{int(data.mask[:, WOODY].sum())} of {int(data.mask.sum())} ({data.name})"
+        f"{int(data.mask[:, list(WOODY_PFTS)].sum())} of {int(data.mask.sum())} ({data.name})"
         for data in cells
         if data.patch and data.name.startswith("dead")
     ]

@@ -20,7 +20,7 @@ from phase_lib.dataset.split import PARTS
 from phase_lib.elm.constants import SPINUP_AD
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import get_attribute, open_dataset
-from phase_lib.elm.pools import HEADLINE
+from phase_lib.elm.variables import HEADLINE
 from phase_lib.equilibrium.verdict import ALL_CELLS, TEST_CELLS
 from phase_lib.report import figures, tables
 from phase_lib.report.closing import closing_page, nothing_predicted, wins_sentence

@@ -10,9 +10,9 @@ import numpy as np
 
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import get_variable, open_dataset
-from phase_lib.elm.pools import SOM
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, ZISOI
 from phase_lib.elm.subgrid import Subgrid, read_subgrid
+from phase_lib.elm.variables import SOM
 
 #: First of the deep layers, 1-based.
 DEEP_FROM = 9

@@ -16,7 +16,7 @@ from phase_lib.config.experiments import OWN
 from phase_lib.dataset.loading import CellIndex, read_cells
 from phase_lib.dataset.split import PARTS, TEST, TRAIN, VALIDATION
 from phase_lib.elm.netcdf import get_attribute, get_variable, open_dataset
-from phase_lib.elm.pools import HEADLINE
+from phase_lib.elm.variables import HEADLINE
 from phase_lib.equilibrium.verdict import ALL_CELLS
 from phase_lib.forcing.comparison import summary_line
 from phase_lib.report.accounting import SlurmJob, read_records, read_slurm_jobs

@@ -14,16 +14,12 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.provenance import code_version
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.netcdf import create_dataset, get_attribute, get_variable, open_dataset
-from phase_lib.elm.pools import POOL_VARIABLES
 from phase_lib.elm.soil_grid import NLEVDECOMP
+from phase_lib.elm.variables import VARIABLES
 from phase_lib.surrogate.predictor import Predictions
 
 #: A PFT or layer counts in the mean R2 from this many test values on.
 LEAST_VALUES = 20
-#: The log ratio counts where truth and prediction both exceed this, by element: g m-2, g m-3.
-_LOG_RATIO_FLOORS = {"c": 1.0, "n": 0.01, "p": 0.001}
-#: The same of what has no element: leaf area.
-_LOG_RATIO_FLOOR_LAI = 0.01
 
 Metrics = dict[str, float | int | None]
 
@@ -77,11 +73,6 @@ def _r2(truth: np.ndarray, error2: np.ndarray, mask: np.ndarray) -> np.ndarray:
     constant = np.where(mask, truth, -np.inf).max(axis=0) <= np.where(mask, truth, np.inf).min(axis=0)
     counts = (count >= LEAST_VALUES) & ~constant & (spread2 > 0.0)
     return np.where(counts, 1.0 - error2.sum(axis=0) / np.where(counts, spread2, 1.0), np.nan)
-
-
-def _log_ratio_floor(name: str) -> float:
-    pool = POOL_VARIABLES.get(name)
-    return _LOG_RATIO_FLOOR_LAI if pool is None else _LOG_RATIO_FLOORS[pool.element]
 
 
 @dataclass(frozen=True)
@@ -204,7 +195,7 @@ class TestSet:
                 patch, units = "natpft" in values.dimensions, str(values.units)
                 covered = np.asarray(get_variable(path, dataset, "covered")[:]) == 1
         mask = covered if patch else np.ones(truth.shape, dtype=bool)
-        short, floor = name.removesuffix("_vr"), _log_ratio_floor(name)
+        short, floor = name.removesuffix("_vr"), VARIABLES[name].ratio_floor
         return TestCells(short, units, patch, truth, mask, predictions, floor)
 
     def skill(self) -> dict[str, dict[str, Metrics]]:
@@ -247,6 +238,8 @@ def _read_test(path: Path) -> TestSet:
         names = tuple(name.removeprefix("Y_") for name in dataset.variables if name.startswith("Y_"))
         if not names:
             raise InputError(path, "holds no predictions", remedy="predict the test cells again")
+        if unknown := [name for name in names if name not in VARIABLES]:
+            raise InputError(path, f"{unknown[0]} is no variable of an ELM restart", remedy="predict again")
         cell = np.asarray(get_variable(path, dataset, "cell")[:])
         return TestSet(
             {path: tuple(models)},

@@ -14,7 +14,17 @@ from phase_lib.dataset.layout import Layout
 from phase_lib.dataset.loading import describe
 from phase_lib.dataset.normalization import feature_specs, fit_normalization, fit_scaler, scaled_names
 from phase_lib.dataset.split import split
+from phase_lib.fusion.schema import SOIL_VARIABLES, STATE_VARIABLES
 from tests.helpers.dataset import make_dataset, salt_of, shuffled_grid
+
+#: Where asinh turns linear: g m-2 and g m-3 for pools, m2 m-2 for leaf area, gC m-2 yr-1 for NPP.
+FLOORS = {
+    0.1: ("leafc", "deadcrootc_xfer", "cpool", "xsmrpool", "gresp_storage", "gresp_xfer", "soil4c_vr"),
+    1.0e-3: ("npool", "retransn", "smin_no3_vr", "litr1n_vr", "soil1n_vr"),
+    1.0e-4: ("ppool", "retransp", "cwdp_vr", "solutionp_vr", "labilep_vr", "primp_vr"),
+    1.0e-2: ("tlai", "tsai", "T_SCALAR", "scalaravg_col"),
+    10.0: ("annsum_npp",),
+}
 
 
 @pytest.mark.parametrize("preset", ["default", "paper"])
@@ -50,3 +60,15 @@ def test_minmax_of_the_paper_is_the_range_of_the_training_cells(tmp_path: Path) 
     # All months together, and traits across the PFTs.
     assert scaler.scalings["TBOT"].offset.shape == ()
     np.testing.assert_allclose(scaler.transform("pft_leafcn", 20.0 + np.arange(17)), np.arange(17) / 16.0)
+
+
+@pytest.mark.parametrize(("floor", "names"), FLOORS.items())
+def test_states_go_through_asinh_with_the_floor_of_their_element(
+    floor: float, names: tuple[str, ...]
+) -> None:
+    layout = Layout("default", [], {}, [], list(STATE_VARIABLES), list(SOIL_VARIABLES), [], [], 12)
+    specs = feature_specs(layout)
+    assert specs["annavg_t2m"].kind == "standard"
+    for name in names:
+        assert (specs[name].kind, specs[name].floor) == ("asinh-standard", floor), name
+        assert specs[name].per == (("levdecomp",) if name in SOIL_VARIABLES else ())

@@ -16,8 +16,8 @@ from phase_lib.elm.audit.findings import AuditReport, Finding
 from phase_lib.elm.audit.run import audit_restart
 from phase_lib.elm.dead_wood import normal_dead_live
 from phase_lib.elm.parameters import read_parameters
-from phase_lib.elm.pools import SOIL_POOLS
 from phase_lib.elm.spinup import slow_ratio
+from phase_lib.elm.variables import SOIL_POOLS
 from tests.helpers.restarts import FILL, MORTALITY, F, World, copy_of, edit, hide, make_world, raw
 
 RESTART, SURFACE, PARAMS = "ad20.elm.r.0021-01-01-00000.nc", "surfdata.biomes.1d.nc", "clm_params_c211124.nc"
@@ -103,6 +103,8 @@ def test_the_real_restart_taken_to_normal_mode_by_hand_has_no_error(elm_sample: 
         ("deadstemc", AMAZON_TREE, 1.0e12),
         ("xsmrpool", AMAZON_TREE, -1.0e12),
         ("occlp_vr", (AMAZON_COLUMN, 3), 1.1e7),
+        ("tlai", AMAZON_TREE, 150.0),
+        ("htop", AMAZON_TREE, 500.0),
     ],
 )
 def test_a_single_bad_value_is_an_error_that_names_it(

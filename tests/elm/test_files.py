@@ -35,7 +35,6 @@ from phase_lib.elm.netcdf import (
     room_for_header,
 )
 from phase_lib.elm.parameters import read_parameters
-from phase_lib.elm.pools import HEADLINE, POOL_VARIABLES
 from phase_lib.elm.restart import read_header
 from phase_lib.elm.soil_grid import DZDECOMP, DZSOI, ZISOI, ZSOI
 from phase_lib.elm.subgrid import read_subgrid
@@ -149,25 +148,6 @@ def test_a_restart_without_flag_has_no_state_and_a_strange_one_is_refused(tmp_pa
     edit(world.restart, "spinup_state", ..., 7)
     with pytest.raises(InputError, match="spinup_state is 7"):
         read_header(world.restart)
-
-
-# -- registry ---------------------------------------------------------------------------------------------
-
-
-def test_every_registered_pool_is_in_the_real_restart_with_its_dimensions(elm_sample: Path) -> None:
-    with netCDF4.Dataset(elm_sample / RESTART) as d:
-        for name, entry in POOL_VARIABLES.items():
-            assert d[name].dimensions == (("pft",) if entry.level == "patch" else ("column", "levgrnd"))
-    assert len(POOL_VARIABLES) == 6 * 9 + 8 + 8 * 3 + 3 + 5
-    assert set(HEADLINE.values()) - {"tlai"} <= set(POOL_VARIABLES)
-
-
-def test_pools_in_ad_space_are_those_that_leaving_ad_multiplies() -> None:
-    accelerated = {name for name, entry in POOL_VARIABLES.items() if entry.in_ad_space}
-    slow = {f"{pool}{element}_vr" for pool in ("cwd", "soil3", "soil4") for element in "cnp"}
-    assert accelerated == slow | {
-        f"{organ}{element}" for organ in ("deadstem", "deadcroot") for element in "cnp"
-    }
 
 
 # -- canopy -----------------------------------------------------------------------------------------------

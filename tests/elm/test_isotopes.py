@@ -10,7 +10,7 @@ import pytest
 
 from phase_lib.elm.audit.findings import AuditReport
 from phase_lib.elm.audit.run import audit_restart
-from phase_lib.elm.pools import ISOTOPES, other_pools, twin_of, twins_among
+from phase_lib.elm.other_pools import ISOTOPES, other_pools, twin_of, twins_among
 from tests.helpers.isotopes import TWINS, add_isotope, add_variable
 from tests.helpers.restarts import World, edit, make_world, raw
 

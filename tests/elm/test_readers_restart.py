@@ -17,11 +17,11 @@ from phase_lib.elm.blocks import Blocks
 from phase_lib.elm.dead_wood import read_wood
 from phase_lib.elm.netcdf import open_dataset
 from phase_lib.elm.parameters import read_parameters
-from phase_lib.elm.pools import COLUMN_TOTALS, TOTVEGC_POOLS
 from phase_lib.elm.restart import read_header
 from phase_lib.elm.soil_grid import DZDECOMP
 from phase_lib.elm.subgrid import Subgrid, compare_cover
 from phase_lib.elm.surface import read_surface
+from phase_lib.elm.variables import COLUMN_TOTALS, TOTVEGC_POOLS
 from phase_lib.preflight.inspection import inspect
 from tests.helpers.restarts import World, edit, hide, make_world, raw, shuffled, without
 

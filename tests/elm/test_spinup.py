@@ -10,7 +10,6 @@ import pytest
 from phase_lib.base.errors import InputError
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.elm.parameters import read_parameters, read_soil_order_parameters
-from phase_lib.elm.pools import SOIL_POOL_INDEX, SOIL_POOLS
 from phase_lib.elm.spinup import (
     ad_run,
     design_multipliers,
@@ -19,6 +18,7 @@ from phase_lib.elm.spinup import (
     mineral_p,
     solution_p,
 )
+from phase_lib.elm.variables import SOIL_POOL_INDEX, SOIL_POOLS
 from phase_lib.injection.rules import keep_leaves, langmuir_partition, litter_nutrient, supplied_mineral_p
 from tests.helpers.restarts import F, write_parameters, write_soil_parameters
 

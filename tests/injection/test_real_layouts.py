@@ -18,7 +18,7 @@ from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
 from phase_lib.elm.audit.run import audit_restart
 from phase_lib.injection.inject import inject
-from phase_lib.injection.predictions import LAYER_NAMES, PATCH_NAMES
+from phase_lib.injection.predictions import INJECTED
 from tests.helpers.exit_ad import Cells, Layout, compare, leave_ad, mapped_p, put
 from tests.helpers.layouts import (
     RESTART,
@@ -289,11 +289,11 @@ def own_pools(base: Base) -> Cells:
     """Predictions that are the file's own pools, all that can be injected."""
     layout, cells = Layout.of(base.held), len(base.held["grid1d_lat"])
     values = {}
-    for name in LAYER_NAMES:
+    for name in (name for name, entry in INJECTED.items() if entry.level == "layer"):
         source, values[name] = base.held[name], np.zeros((cells, 10))
         for c in layout.soil:
             values[name][layout.cell_of_column[c]] = source[c, :10]
-    for name in PATCH_NAMES:
+    for name in (name for name, entry in INJECTED.items() if entry.level == "patch"):
         source, values[name] = base.held[name], np.full((cells, 17), np.nan)
         for p in layout.covered:
             if layout.column_of_patch[p] in layout.soil:

@@ -15,7 +15,7 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.files import read_json, write_json
 from phase_lib.cli import main
 from phase_lib.config.surrogate import SurrogateSettings
-from phase_lib.elm.pools import HEADLINE
+from phase_lib.elm.variables import HEADLINE
 from phase_lib.report.experiments import compare_experiments
 from phase_lib.report.page import write_report
 from phase_lib.report.summary import write_summary

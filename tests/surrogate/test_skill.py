@@ -175,3 +175,11 @@ def test_small_leaf_areas_count_in_the_log_ratio_small_pools_do_not() -> None:
         np.log(2.0)
     )
     assert score(truth, 2 * truth, everywhere(truth), 1.0)["median_abs_log_ratio"] is None
+
+
+def test_a_variable_that_no_restart_holds_is_refused(tmp_path: Path) -> None:
+    values = {"sol3c_vr": np.ones((50, 10))}
+    changes = {"truth": values, "units": {"sol3c_vr": "gC/m^3"}, "predictions": [Predictions(values)]}
+    path = write(tmp_path / "test.nc", {"phase": 1.0}, **changes)
+    with pytest.raises(InputError, match="sol3c_vr is no variable of an ELM restart"):
+        read_tests([path])

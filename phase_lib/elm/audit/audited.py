@@ -15,26 +15,31 @@ import numpy as np
 
 from phase_lib.elm.audit.check import Stage
 from phase_lib.elm.blocks import Block, Blocks
-from phase_lib.elm.constants import FILL_THRESHOLD, NATPFT, SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.constants import (
+    EVERGREEN_PFTS,
+    FILL_THRESHOLD,
+    NATPFT,
+    SPINUP_AD,
+    SPINUP_NORMAL,
+    WOODY_PFTS,
+)
 from phase_lib.elm.netcdf import Rows, get_variable
+from phase_lib.elm.other_pools import Twin, twins_among
 from phase_lib.elm.parameters import Parameters
-from phase_lib.elm.pools import (
+from phase_lib.elm.restart import RestartHeader
+from phase_lib.elm.soil_grid import column_stock
+from phase_lib.elm.spinup import SlowRatio, slow_ratio
+from phase_lib.elm.surface import Fields, open_fields
+from phase_lib.elm.variables import (
     COLUMN_TOTALS,
     POOL_VARIABLES,
     SOIL_POOLS,
     TRUNCATION_LAYER,
     TRUNCATION_PATCH,
+    VARIABLES,
     Level,
-    Twin,
-    twins_among,
 )
-from phase_lib.elm.restart import RestartHeader
-from phase_lib.elm.soil_grid import column_stock
-from phase_lib.elm.spinup import SlowRatio, slow_ratio
-from phase_lib.elm.surface import Fields, open_fields
 
-#: ELM moves pools smaller than this (g) to its truncation sinks, so a smaller negative is round-off.
-TRUNCATION = 1.0e-8
 #: An isotope's share can be judged where the pool holds more (gC).
 LEAST_CARBON = 1.0e-3
 
@@ -43,8 +48,8 @@ STANDARD_PARAMETERS = Parameters(
     Path("standard parameters"),
     pft={
         "flivewd": np.where(np.isin(np.arange(NATPFT), (9, 10)), 0.5, 0.1),
-        "woody": np.isin(np.arange(NATPFT), np.arange(1, 12)).astype(np.float64),
-        "evergreen": np.isin(np.arange(NATPFT), (1, 2, 4, 5, 9)).astype(np.float64),
+        "woody": np.isin(np.arange(NATPFT), WOODY_PFTS).astype(np.float64),
+        "evergreen": np.isin(np.arange(NATPFT), EVERGREEN_PFTS).astype(np.float64),
     },
     scalar={
         "k_s3": 0.001400980916,
@@ -67,7 +72,7 @@ class Values:
     Attributes:
         name: variable on file.
         data: (row) or (row, levdecomp).
-        least, most: what a sound value is not below, and not above in size.
+        least, most: of a sound value; `least` is below 0 where negative values are right by design.
         below: the layers below the active ones (row, layer), where there are any.
     """
 
@@ -246,12 +251,11 @@ class Audited:
     def pools(self) -> dict[Level, list[str]]:
         """Pools and sinks on file, of patches and of layers."""
         sinks: dict[Level, tuple[str, ...]] = {"patch": TRUNCATION_PATCH, "layer": TRUNCATION_LAYER}
-        dims = {"patch": ("pft",), "layer": ("column", "levgrnd")}
         return {
             level: [
                 name
                 for name in (*(n for n, pool in POOL_VARIABLES.items() if pool.level == level), *more)
-                if self.has(name, *dims[level])
+                if self.has(name, *VARIABLES[name].dims)
             ]
             for level, more in sinks.items()
         }

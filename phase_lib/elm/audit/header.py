@@ -11,8 +11,9 @@ from phase_lib.elm.audit.check import LAYOUT, RUN, SOURCE, Fault, check
 from phase_lib.elm.blocks import ranges
 from phase_lib.elm.constants import CASCADE_CTC
 from phase_lib.elm.netcdf import get_variable
-from phase_lib.elm.pools import POOL_VARIABLES, twins_among
+from phase_lib.elm.other_pools import twins_among
 from phase_lib.elm.soil_grid import NLEVGRND
+from phase_lib.elm.variables import POOL_VARIABLES
 
 #: Dimensions whose lengths ELM compares with the run's.
 REQUIRED_DIMENSIONS = (

@@ -6,18 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from phase_lib.elm.audit.audited import LEAST_CARBON, TRUNCATION, Audited, Tally, TwinValues
+from phase_lib.elm.audit.audited import LEAST_CARBON, Audited, Tally, TwinValues
 from phase_lib.elm.audit.check import SOURCE, Fault, check
 from phase_lib.elm.audit.tallies import Majority, Places
-from phase_lib.elm.constants import FILL_THRESHOLD
-from phase_lib.elm.pools import (
-    DEAD_WOOD,
-    ISOTOPES,
-    MAY_BE_NEGATIVE,
-    POOL_VARIABLES,
-    other_pools,
-    twin_of,
-)
+from phase_lib.elm.constants import FILL_THRESHOLD, TRUNCATION
+from phase_lib.elm.other_pools import ISOTOPES, other_pools, twin_of
+from phase_lib.elm.variables import DEAD_WOOD, POOL_VARIABLES, VARIABLES
 
 #: A negative share of an isotope up to this part of its start is round-off.
 _ROUND_OFF = 1.0e-2
@@ -31,7 +25,7 @@ def isotope_negative(audited: Audited, isotope: TwinValues) -> Iterator[Fault]:
 
     Limit: {_ROUND_OFF:g} of the share in a cold start.
     """
-    if isotope.twin.pool not in MAY_BE_NEGATIVE:
+    if not VARIABLES[isotope.twin.pool].signed:
         least = -_ROUND_OFF * isotope.twin.isotope.start
         negative = np.where(isotope.judged, isotope.share < least, isotope.data < -TRUNCATION)
         yield Fault(isotope.name, isotope.data, isotope.good & negative)

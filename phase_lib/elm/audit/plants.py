@@ -11,7 +11,7 @@ from phase_lib.elm.audit.check import FILES, RUN, SOURCE, Fault, check
 from phase_lib.elm.audit.tallies import beyond
 from phase_lib.elm.canopy import leaf_area
 from phase_lib.elm.constants import NATPFT
-from phase_lib.elm.pools import ORGANS, POOL_VARIABLES, STAGES, TOTVEGC_POOLS
+from phase_lib.elm.variables import ORGANS, POOL_VARIABLES, STAGES, TOTVEGC_POOLS
 
 #: Plant C:N off its parameter: noted by the first factor, an error by the second; below this (gC) noise.
 _LOOSE, _FAR, _ABSOLUTE = 1.02, 2.0, 1.0e-3

@@ -18,11 +18,10 @@ from phase_lib.elm.audit.table import CHECKS, TALLIES
 from phase_lib.elm.blocks import Block, Blocks
 from phase_lib.elm.netcdf import open_dataset, open_with_rows
 from phase_lib.elm.parameters import Parameters, read_parameters
-from phase_lib.elm.pools import MAY_BE_NEGATIVE, POOL_LIMIT
 from phase_lib.elm.restart import restart_header
 from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND
-from phase_lib.elm.spinup import SURFACE_P
 from phase_lib.elm.surface_content import check_phosphorus
+from phase_lib.elm.variables import SURFACE_P, VARIABLES
 
 
 def audit_restart(
@@ -150,7 +149,8 @@ class _Run:
         """Values with 0 for those that are not usable, and a mask of the usable ones, or True for all."""
         if below is None and _sound_at_a_glance(name, data):
             return data, np.True_
-        values = Values(name, data, _least(name), POOL_LIMIT, below)
+        entry = VARIABLES[name]
+        values = Values(name, data, entry.least, entry.most, below)
         self._call("values", values, rows=rows)
         return np.where(values.good, data, 0.0), values.good
 
@@ -167,14 +167,11 @@ class _Run:
         check_phosphorus(audited.surface, fields, alive, audited.grid.lat, audited.grid.lon, names)
 
 
-def _least(name: str) -> float:
-    return -POOL_LIMIT if name in MAY_BE_NEGATIVE else 0.0
-
-
 def _sound_at_a_glance(name: str, values: np.ndarray) -> bool:
     """True if no value is fill, NaN, beyond all measure, or negative where it must not be."""
+    entry = VARIABLES[name]
     # A comparison with NaN is false.
-    return bool(values.min() >= _least(name) and values.max() <= POOL_LIMIT)
+    return bool(values.min() >= entry.least and values.max() <= entry.most)
 
 
 def _finding(check: Check, fault: Fault, audited: Audited, block: Block | None) -> Finding | None:

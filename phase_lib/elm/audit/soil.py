@@ -9,8 +9,8 @@ import numpy as np
 from phase_lib.elm.audit.audited import Audited, PoolBlock, Tally
 from phase_lib.elm.audit.check import FILES, RUN, SOURCE, Fault, check
 from phase_lib.elm.audit.tallies import Majority, Places, beyond
-from phase_lib.elm.pools import COLUMN_TOTALS, LITTER, MINERAL_N, SOIL_POOLS, SOM, TOTVEGC_POOLS
 from phase_lib.elm.spinup import MINERAL_P_DEPTH_M
+from phase_lib.elm.variables import COLUMN_TOTALS, LITTER, MINERAL_N, SOIL_POOLS, SOM, TOTVEGC_POOLS
 
 #: Soil N off C/CN: relative and absolute (gN m-3) tolerance; real files keep 1e-12.
 _N_RELATIVE, _N_ABSOLUTE = 1.0e-3, 1.0e-7

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from phase_lib.elm.audit.audited import TRUNCATION, Audited, PoolBlock, Tally
+from phase_lib.elm.audit.audited import Audited, PoolBlock, Tally
 from phase_lib.elm.audit.check import FILES, RUN, Fault, check
 from phase_lib.elm.audit.tallies import Majority, Places, Richest
-from phase_lib.elm.constants import NATPFT
+from phase_lib.elm.constants import NATPFT, TRUNCATION
 from phase_lib.elm.dead_wood import WOOD, WoodTally, normal_dead_live
-from phase_lib.elm.pools import DEAD_WOOD
 from phase_lib.elm.spinup import SOIL3_JUDGED
+from phase_lib.elm.variables import DEAD_WOOD
 
 #: Live wood (gC m-2) from which the share of dead wood can be judged.
 _LIVE_WOOD = 1.0

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from phase_lib.elm.audit.audited import TRUNCATION, Values
+from phase_lib.elm.audit.audited import Values
 from phase_lib.elm.audit.check import RUN, SOURCE, Fault, check
-from phase_lib.elm.constants import FILL_THRESHOLD  # noqa: F401, in a docstring
-from phase_lib.elm.pools import POOL_LIMIT
+from phase_lib.elm.constants import FILL_THRESHOLD, TRUNCATION  # noqa: F401, in a docstring
+from phase_lib.elm.variables import HEIGHT_LIMIT, LEAF_AREA_LIMIT, POOL_LIMIT  # noqa: F401, in a docstring
 
 
 @check("below-active-layers", "values", "note", RUN, "is below the active layers, unused", "0")
@@ -35,12 +35,16 @@ def pool_fill(values: Values) -> Iterator[Fault]:
     yield Fault(values.name, values.data, values.fill)
 
 
-@check(
-    "pool-too-large", "values", "error", SOURCE, "is more than any ecosystem holds", f"{POOL_LIMIT:g} at most"
-)
+@check("pool-too-large", "values", "error", SOURCE, "is more than any ecosystem holds")
 def pool_too_large(values: Values) -> Iterator[Fault]:
-    """Round-off alone then exceeds ELM's balance check of 1e-7 g m-2 in a step. Check units and space."""
-    yield Fault(values.name, values.data, values.good & (np.abs(values.data) > values.most))
+    """Round-off alone then exceeds ELM's balance check of 1e-7 g m-2 in a step. Check units and space.
+
+    Limits: {POOL_LIMIT:g} g; leaf area {LEAF_AREA_LIMIT:g} m2 m-2; heights {HEIGHT_LIMIT:g} m.
+    """
+    signed = values.least < 0.0
+    beyond = (values.data > values.most) | (signed & (values.data < values.least))
+    right = f"{values.most:g} at most" + (f", {values.least:g} at least" if signed else "")
+    yield Fault(values.name, values.data, values.good & beyond, expected=right)
 
 
 @check("pool-negative", "values", "error", RUN, "is negative", "0 or more")

@@ -11,8 +11,17 @@ from torch import Tensor
 
 from phase_lib.base.errors import ModelAbort
 from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR, FILL_THRESHOLD
-from phase_lib.elm.pools import LITTER, SOIL_POOLS, SOM
 from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_SWITCH, SCALARAVG_YEARS
+from phase_lib.elm.variables import (
+    ELEMENTS,
+    LITTER,
+    MINERAL_N,
+    MINERAL_P,
+    SOIL_POOLS,
+    SOM,
+    VARIABLES,
+    parts_of,
+)
 from phase_lib.landmodel.embedded import constants as k
 from phase_lib.landmodel.embedded.environment import Environment
 from phase_lib.landmodel.embedded.nutrients import (
@@ -25,7 +34,17 @@ from phase_lib.landmodel.embedded.nutrients import (
 )
 from phase_lib.landmodel.embedded.site import Site
 from phase_lib.landmodel.embedded.soil import Cascade, Mixing, PotentialDecomposition
-from phase_lib.landmodel.embedded.state import DISPLAY, LEAF, C, N, P, State, organ_variables, soil_variables
+from phase_lib.landmodel.embedded.state import (
+    DISPLAY,
+    LEAF,
+    PLANT_POOLS,
+    C,
+    N,
+    P,
+    State,
+    organ_variables,
+    soil_variables,
+)
 from phase_lib.landmodel.embedded.vegetation import CarbonFluxes, Litter, Vegetation, leaf_area
 
 Mode = Literal["ad", "normal"]
@@ -324,11 +343,11 @@ class EmbeddedModel:
         """All C, N and P of the soil column (element, cell), g m-2."""
         state = self.state
         plants = state.organs.sum((1, 2))
-        for element, names in enumerate(_PLANT_BY_ELEMENT):
+        for element, names in enumerate(PLANT_POOLS):
             plants[element] += sum(state.plant[name] for name in names)
         soil = (state.soil * self._dz).sum((0, 2))
         soil[N] += ((state.mineral["smin_nh4"] + state.mineral["smin_no3"]) * self._dz).sum(0)
-        soil[P] += (sum(state.mineral[name] for name in _MINERAL_P) * self._dz).sum(0)
+        soil[P] += (sum(state.mineral[name] for name in MINERAL_P) * self._dz).sum(0)
         return self._column(plants) + soil
 
     def _net_input(self) -> Tensor:
@@ -377,7 +396,7 @@ class EmbeddedModel:
 
     def _stop_on(self, name: str, values: Tensor, level: str, when: str) -> None:
         bad = ~(values.abs() < FILL_THRESHOLD)
-        if name not in _SIGNED:
+        if not VARIABLES[name].signed:
             bad |= values < -k.NEGATIVE_TOLERANCE
         if torch.any(bad):
             place, cell = (int(i) for i in torch.nonzero(bad)[0])
@@ -392,13 +411,6 @@ def _sound(pools: Tensor) -> bool:
     return bool(pools.amin() >= -k.NEGATIVE_TOLERANCE) and bool(pools.amax() < FILL_THRESHOLD)
 
 
-_SIGNED = ("xsmrpool", "annsum_npp")
-_PLANT_BY_ELEMENT = (
-    ("cpool", "xsmrpool", "gresp_storage", "gresp_xfer"),
-    ("npool", "retransn"),
-    ("ppool", "retransp"),
-)
-_MINERAL_P = ("solutionp", "labilep", "secondp", "occlp", "primp")
 _POOL = {pool.name: i for i, pool in enumerate(SOIL_POOLS)}
 
 
@@ -407,7 +419,9 @@ def _soil_sum(element: int, pools: tuple[str, ...]) -> Callable[[EmbeddedModel],
     return lambda model: (model.state.soil[first:last, element] * model._dz).sum((0, 1))
 
 
-def _plants(element: int, names: tuple[str, ...]) -> Callable[[EmbeddedModel], Tensor]:
+def _plants(element: int) -> Callable[[EmbeddedModel], Tensor]:
+    names = [name for name in parts_of(f"totveg{ELEMENTS[element]}") if name in PLANT_POOLS[element]]
+
     def total(model: EmbeddedModel) -> Tensor:
         patches = model.state.organs[element].sum((0, 1))
         for name in names:
@@ -421,11 +435,11 @@ def _mineral(names: tuple[str, ...]) -> Callable[[EmbeddedModel], Tensor]:
     return lambda model: (sum(model.state.mineral[name] for name in names) * model._dz).sum(0)
 
 
-#: Stocks averaged over time, by history name. TOTVEGC includes cpool and leaves out xsmrpool, as ELM's does.
+#: Stocks averaged over time, by history name.
 _STOCK_MEANS: dict[str, Callable[[EmbeddedModel], Tensor]] = {
-    "TOTVEGC": _plants(C, ("cpool", "gresp_storage", "gresp_xfer")),
-    "TOTVEGN": _plants(N, ("npool", "retransn")),
-    "TOTVEGP": _plants(P, ("ppool", "retransp")),
+    "TOTVEGC": _plants(C),
+    "TOTVEGN": _plants(N),
+    "TOTVEGP": _plants(P),
     "TOTLITC": _soil_sum(C, LITTER),
     "TOTLITN": _soil_sum(N, LITTER),
     "TOTLITP": _soil_sum(P, LITTER),
@@ -433,7 +447,7 @@ _STOCK_MEANS: dict[str, Callable[[EmbeddedModel], Tensor]] = {
     "TOTSOMN": _soil_sum(N, SOM),
     "TOTSOMP": _soil_sum(P, SOM),
     "CWDC": _soil_sum(C, ("cwd",)),
-    "SMINN": _mineral(("smin_nh4", "smin_no3")),
+    "SMINN": _mineral(MINERAL_N),
     "SMINP": _mineral(("solutionp", "labilep", "secondp")),
 }
 

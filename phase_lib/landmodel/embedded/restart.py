@@ -32,10 +32,10 @@ from phase_lib.elm.constants import (
     WEIGHT_SUM_TOLERANCE,
 )
 from phase_lib.elm.netcdf import create_dataset, get_variable, open_dataset, room_for_header
-from phase_lib.elm.pools import COLUMN_TOTALS, TOTVEGC_POOLS, TRUNCATION_LAYER, TRUNCATION_PATCH
 from phase_lib.elm.restart import restart_header
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, NLEVGRND
 from phase_lib.elm.subgrid import read_subgrid
+from phase_lib.elm.variables import COLUMN_TOTALS, TOTVEGC_POOLS, TRUNCATION_LAYER, TRUNCATION_PATCH
 from phase_lib.landmodel.embedded.inputs import RunInputs
 from phase_lib.landmodel.embedded.snapshot import Snapshot, change_mode, layer_names, patch_names
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from phase_lib.elm.parameters import Parameters
-from phase_lib.elm.pools import ORGANS, SOIL_POOLS
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, ZISOI, ZSOI
+from phase_lib.elm.variables import ORGANS, SOIL_POOLS
 from phase_lib.landmodel.embedded.constants import SURFACE_PROFILE_PER_M
 
 #: PFT parameters that the model uses, by ELM's names.

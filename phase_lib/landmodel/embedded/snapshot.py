@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from phase_lib.elm.constants import NATPFT
-from phase_lib.elm.pools import DEAD_WOOD, ELEMENTS, SOIL_POOLS
 from phase_lib.elm.soil_grid import NLEVDECOMP, ZSOI
 from phase_lib.elm.spinup import exit_multiplier, lift_ppool, mineral_p
+from phase_lib.elm.variables import DEAD_WOOD, ELEMENTS, SOIL_POOLS
 from phase_lib.landmodel.embedded import constants as k
 from phase_lib.landmodel.embedded.site import Site, SiteInputs
 from phase_lib.landmodel.embedded.state import (

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phase_lib.elm.pools import SOIL_POOL_INDEX, SOIL_POOLS
 from phase_lib.elm.soil_grid import DZSOI, NLEVDECOMP, ZSOI
+from phase_lib.elm.variables import SOIL_POOL_INDEX, SOIL_POOLS
 from phase_lib.landmodel.embedded.site import Site
 from phase_lib.landmodel.embedded.state import C, N, P
 

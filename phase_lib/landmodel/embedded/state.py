@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from phase_lib.elm.pools import ELEMENTS, MINERAL_P, ORGANS, SOIL_POOLS, STAGES
+from phase_lib.elm.variables import ELEMENTS, MINERAL_N, MINERAL_P, ORGANS, POOL_VARIABLES, SOIL_POOLS, STAGES
 
 #: Indices into the organ axis.
 LEAF, FROOT, LIVESTEM, DEADSTEM, LIVECROOT, DEADCROOT = range(6)
@@ -14,12 +15,21 @@ LEAF, FROOT, LIVESTEM, DEADSTEM, LIVECROOT, DEADCROOT = range(6)
 DISPLAY, STORAGE, XFER = range(3)
 C, N, P = range(3)
 
+#: Plant pools other than organs, by element.
+PLANT_POOLS = [
+    [
+        name
+        for name, entry in POOL_VARIABLES.items()
+        if (entry.level, entry.organ, entry.element) == ("patch", None, element)
+    ]
+    for element in ELEMENTS
+]
 #: Patch variables other than organs, under their restart names (slot, cell).
 PLANT_VARIABLES = (
-    "cpool", "xsmrpool", "gresp_storage", "gresp_xfer", "npool", "ppool", "retransn", "retransp",
-    "annsum_npp", "annsum_potential_gpp", "annmax_retransn", "annmax_retransp",
-)  # fmt: skip
-MINERAL = ("smin_nh4", "smin_no3", *MINERAL_P)
+    *itertools.chain(*PLANT_POOLS),
+    *("annsum_npp", "annsum_potential_gpp", "annmax_retransn", "annmax_retransp"),
+)
+MINERAL = (*MINERAL_N, *MINERAL_P)
 
 
 @dataclass

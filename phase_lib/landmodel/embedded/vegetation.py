@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from phase_lib.elm.constants import SECONDS_PER_DAY
+from phase_lib.elm.variables import VARIABLES
 from phase_lib.landmodel.embedded import constants as k
 from phase_lib.landmodel.embedded.environment import Environment
 from phase_lib.landmodel.embedded.nutrients import recovery_share, respiration_turnover
@@ -27,6 +28,7 @@ from phase_lib.landmodel.embedded.state import (
     LEAF,
     LIVECROOT,
     LIVESTEM,
+    PLANT_POOLS,
     STORAGE,
     XFER,
     C,
@@ -293,10 +295,10 @@ class Vegetation:
         by_organ = reserves.sum(2)
         above = by_organ[:, list(_ABOVE)].sum(1)
         below = by_organ[:, list(_BELOW)].sum(1)
-        for element, names in enumerate(
-            (("gresp_storage", "gresp_xfer", "cpool"), ("npool", "retransn"), ("ppool", "retransp"))
-        ):
+        for element, names in enumerate(PLANT_POOLS):
             for name in names:
+                if VARIABLES[name].kind == "debt":
+                    continue
                 lost = plant[name] * share
                 plant[name] = plant[name] - lost
                 above[element] += lost

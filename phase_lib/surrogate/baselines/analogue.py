@@ -14,12 +14,12 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.progress import LOGGER
 from phase_lib.dataset.loading import CellIndex, iterate_batches, load_dataset
 from phase_lib.elm.constants import NATPFT
+from phase_lib.elm.variables import SURFACE_P
 from phase_lib.forcing import FORCING
 from phase_lib.surrogate.baselines.state20 import State20
 from phase_lib.surrogate.predictor import Baseline, Predictions, Task
 
 _SOIL_LAYERS = ("PCT_SAND", "PCT_CLAY", "ORGANIC")
-_SOIL_STOCKS = ("LABILE_P", "SECONDARY_P", "OCCLUDED_P", "APATITE_P")
 
 
 def analogue_features(dataset_dir: str | Path, cells: np.ndarray, index: CellIndex) -> dict[str, np.ndarray]:
@@ -35,7 +35,7 @@ def analogue_features(dataset_dir: str | Path, cells: np.ndarray, index: CellInd
         cycle of the six forcing variables; `soil`, profile means of texture and organic matter, and
         log(1 + stock) of the P maps; `vegetation`, cover of the PFTs.
     """
-    names = [*FORCING, *_SOIL_LAYERS, *_SOIL_STOCKS, "cover"]
+    names = [*FORCING, *_SOIL_LAYERS, *SURFACE_P, "cover"]
     groups: dict[str, list[np.ndarray]] = {"climate": [], "soil": [], "vegetation": []}
     for _, values in iterate_batches(dataset_dir, names, cells, index):
         cycles = [
@@ -44,7 +44,7 @@ def analogue_features(dataset_dir: str | Path, cells: np.ndarray, index: CellInd
         ]
         climate = [statistic for cycle in cycles for statistic in (cycle.mean(axis=1), cycle.std(axis=1))]
         soil = [values[name].mean(axis=1) for name in _SOIL_LAYERS]
-        soil += [np.log1p(values[name]) for name in _SOIL_STOCKS]
+        soil += [np.log1p(values[name]) for name in SURFACE_P]
         groups["climate"].append(np.stack(climate, axis=1))
         groups["soil"].append(np.stack(soil, axis=1))
         groups["vegetation"].append(values["cover"])

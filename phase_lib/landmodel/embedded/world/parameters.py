@@ -15,11 +15,11 @@ import pandas as pd
 from phase_lib.base.provenance import code_version
 from phase_lib.elm.constants import NATPFT, PFT_NAMES
 from phase_lib.elm.netcdf import create_dataset
+from phase_lib.elm.parameters import SOIL_ORDERS
 from phase_lib.elm.soil_grid import NLEVGRND
 from phase_lib.landmodel.embedded.world.tables import read_table
 
 NPFT = 25
-SOIL_ORDERS = 16
 STRING_LENGTH = 40
 _REPEATED = 15
 #: Scalars that ELM's file holds without the dimension `allpfts`.

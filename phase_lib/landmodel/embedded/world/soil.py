@@ -13,12 +13,11 @@ import numpy as np
 from scipy.special import ndtr
 
 from phase_lib.elm.soil_grid import NLEVDECOMP, ZSOI
+from phase_lib.elm.spinup import MINERAL_P_DEPTH_M
+from phase_lib.elm.variables import SURFACE_P
 from phase_lib.landmodel.embedded.world.noise import smooth_field
 from phase_lib.landmodel.embedded.world.tables import by_class, mean_over_classes, read_table
 
-PHOSPHORUS = ("LABILE_P", "SECONDARY_P", "OCCLUDED_P", "APATITE_P")
-#: Depth over which ELM spreads the phosphorus maps, m.
-PHOSPHORUS_DEPTH = 0.5
 _ORGANIC_MAX = 130.0
 #: Largest share of the sorption maximum that labile P may take, so that solution P stays positive and finite.
 _SORPTION_LIMIT = 0.6
@@ -33,7 +32,7 @@ class Soil:
         sand, clay: (10, n), percent.
         organic: organic matter density (10, n), kg m-3.
         color: ELM's soil colour class, int.
-        phosphorus: name of `PHOSPHORUS` -> gP m-2 in the top 50 cm (n).
+        phosphorus: map of the surface file -> gP m-2 in the top 50 cm (n).
         fmax: largest saturated fraction (n).
     """
 
@@ -68,9 +67,9 @@ def make_soil(
     length = np.where(np.isin(order, (2, 3)), 0.8, 0.3)
     organic = np.where(depth < 1.2, top * np.exp(-depth / length), 0.0)
     phosphorus = {
-        name: table[name.lower()].to_numpy() * np.exp(0.25 * noise(name, 500.0)) for name in PHOSPHORUS
+        name: table[name.lower()].to_numpy() * np.exp(0.25 * noise(name, 500.0)) for name in SURFACE_P
     }
-    phosphorus["LABILE_P"] = np.minimum(phosphorus["LABILE_P"], _SORPTION_LIMIT * smax * PHOSPHORUS_DEPTH)
+    phosphorus["LABILE_P"] = np.minimum(phosphorus["LABILE_P"], _SORPTION_LIMIT * smax * MINERAL_P_DEPTH_M)
     return Soil(
         order=order,
         sand=np.maximum(sand - illuviation, 1.0),

@@ -13,7 +13,8 @@ import numpy as np
 from phase_lib.elm.constants import EARTH_RADIUS_KM, NATPFT
 from phase_lib.elm.netcdf import create_dataset
 from phase_lib.elm.soil_grid import NLEVDECOMP
-from phase_lib.landmodel.embedded.world.soil import PHOSPHORUS, Soil
+from phase_lib.elm.variables import SURFACE_P
+from phase_lib.landmodel.embedded.world.soil import Soil
 
 _NUMURBL = 3
 _MAX_SOIL_COLOR = 20
@@ -146,7 +147,7 @@ def write_surface(
             off_land=bare[:, None],
             level="natpft",
         )
-        for name in PHOSPHORUS:
+        for name in SURFACE_P:
             writer.add(name, soil.phosphorus[name], _PHOSPHORUS_NAMES[name], units="gP/m2")
         dataset.setncatts(dict(attributes))
 
