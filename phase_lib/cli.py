@@ -153,6 +153,17 @@ def default_of(key: str) -> dict[str, Any]:
     return {"default": look_up, "show_default": f"of {key}"}
 
 
+def default_of_domain(key: str) -> dict[str, Any]:
+    """Gives an option the default of a key of `domains.NAME.forcing`."""
+
+    def look_up() -> Any:
+        from phase_lib.config.domains import ForcingFiles
+
+        return ForcingFiles.model_fields[key].default
+
+    return {"default": look_up, "show_default": f"of domains.NAME.forcing.{key}"}
+
+
 class _Number(click.FloatRange):
     """A number within a range; click lets NaN and infinity pass."""
 
@@ -195,18 +206,55 @@ def settings_option(section: str) -> Callable[[_Function], _Function]:
     )
 
 
+_BACKEND = click.option(
+    "--backend", default="embedded", show_default=True, help="Land model, a name of `land_model.backend`."
+)
+
+
+def _land_model(backend: str, settings: str) -> Any:
+    """A land model of the table with its settings."""
+    from phase_lib.config.backends import backend_class, check_backend
+    from phase_lib.config.loading import load_settings
+
+    try:
+        check_backend(backend)
+    except ValueError as error:
+        raise click.UsageError(f"--backend: {error}") from error
+    model = backend_class(backend)
+    return model(None if model.Settings is None else load_settings(settings, model.Settings, backend))
+
+
+_WORLD_DIRECTORY = click.option(
+    "--output-dir", type=FILE, required=True, help="Directory for what is made."
+)
+_WORKERS = click.option(
+    "--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes."
+)
+
+
 @phase.command()
-@settings_option("world")
-@click.option("--output-dir", type=FILE, required=True, help="Directory for the files of the world.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@settings_option("embedded")
+@_WORLD_DIRECTORY
+@_WORKERS
 @stage
 def world(settings: str, output_dir: Path, workers: int) -> None:
     """Makes the embedded world: domain, surface, parameter and forcing files."""
-    from phase_lib.config.loading import load_settings
-    from phase_lib.config.world import WorldSettings
-    from phase_lib.landmodel.embedded.world.build import make_world
+    _land_model("embedded", settings).prepare("make_world", "embedded", output_dir, workers)
 
-    make_world(load_settings(settings, WorldSettings, "world"), output_dir, workers)
+
+@phase.command()
+@_BACKEND
+@settings_option("BACKEND")
+@click.option("--step", required=True, help="What to make, a step of the land model.")
+@click.option("--domain-name", required=True, help="Domain that it is for.")
+@_WORLD_DIRECTORY
+@_WORKERS
+@stage
+def prepare(
+    backend: str, settings: str, step: str, domain_name: str, output_dir: Path, workers: int
+) -> None:
+    """Makes what a land model needs before its first run: a world, a case, an executable."""
+    _land_model(backend, settings).prepare(step, domain_name, output_dir, workers)
 
 
 @phase.command()
@@ -235,7 +283,7 @@ def world(settings: str, output_dir: Path, workers: int) -> None:
 @click.option(
     "--limit-km",
     type=_Number(0.0, min_open=True),
-    **default_of("fusion.forcing_limit_km"),
+    **default_of_domain("limit_km"),
     help="Farthest forcing point of a cell, km.",
 )
 @click.option("--output", type=OUTPUT, required=True, help="NetCDF file of monthly means to write.")
@@ -305,15 +353,21 @@ def compare_forcing(
 @click.option("--start-year", type=click.IntRange(1), required=True, help="Model year of the first day.")
 @click.option("--years", type=click.IntRange(1), required=True, help="Length, whole forcing cycles.")
 @click.option("--finidat", type=FILE, help="Restart to start from; a cold start without it.")
-@click.option("--surface", type=FILE, required=True, help="Surface data.")
-@click.option("--domain", type=FILE, required=True, help="Domain file.")
-@click.option("--params", type=FILE, required=True, help="PFT and decomposition parameters.")
-@click.option("--soil-params", type=FILE, required=True, help="Soil-order parameters.")
+@click.option("--surface", type=FILE, help="Surface data.")
+@click.option("--domain", type=FILE, help="Domain file.")
+@click.option("--params", type=FILE, help="PFT and decomposition parameters.")
+@click.option("--soil-params", type=FILE, help="Soil-order parameters.")
 @click.option(
-    "--forcing", type=FILE, required=True, multiple=True, help="Monthly means made by `phase forcing`."
+    "--forcing", type=FILE, multiple=True, help="Monthly means made by `phase forcing`, for a land model that reads them."
 )
 @click.option("--output-dir", type=FILE, required=True, help="Directory for restart and history.")
-@settings_option("land_model")
+@click.option(
+    "--forcing-years", type=click.IntRange(1), **default_of_domain("years"), help="Forcing cycle, years."
+)
+@click.option("--domain-name", default="files", show_default=True, help="Name of the domain.")
+@click.option("--spinup", default="{}", metavar="JSON|FILE", help="The section `spinup`: the protocol.")
+@_BACKEND
+@settings_option("BACKEND")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @stage
 def run_segment(
@@ -322,42 +376,26 @@ def run_segment(
     start_year: int,
     years: int,
     finidat: Path | None,
-    surface: Path,
-    domain: Path,
-    params: Path,
-    soil_params: Path,
     forcing: tuple[Path, ...],
     output_dir: Path,
+    forcing_years: int,
+    domain_name: str,
+    spinup: str,
+    backend: str,
     settings: str,
     threads: int,
+    **files: Path | None,
 ) -> None:
     """Runs the land model from a restart (or a cold start) to the restart some years later."""
-    from phase_lib.config.land_model import LandModelSettings
     from phase_lib.config.loading import load_settings
-    from phase_lib.landmodel.embedded.segment import SegmentJob
-    from phase_lib.landmodel.embedded.segment import run_segment as run
+    from phase_lib.config.spinup import SpinupSettings
+    from phase_lib.landmodel.domain import Domain, Segment
+    from phase_lib.landmodel.planning import run_segment as run
 
-    choices = load_settings(settings, LandModelSettings, "land_model")
-    run(
-        SegmentJob(
-            case=case,
-            mode=mode,
-            start_year=start_year,
-            years=years,
-            finidat=finidat,
-            domain=domain,
-            surface=surface,
-            parameters=params,
-            soil_parameters=soil_params,
-            forcing=forcing,
-            output_directory=output_dir,
-            nyears_ad_carbon_only=choices.nyears_ad_carbon_only,
-            spinup_mortality_factor=choices.spinup_mortality_factor,
-            co2_ppm=choices.co2_ppm,
-            device=choices.device,
-            threads=threads,
-        )
-    )
+    domain = Domain(domain_name, forcing_years, backend, monthly=forcing, **files)
+    protocol = load_settings(spinup, SpinupSettings, "spinup", "--spinup")
+    segment = Segment(case, mode, start_year, years, finidat, domain, output_dir, protocol, threads)
+    run(_land_model(backend, settings), segment)
 
 
 class _Part(click.ParamType):
@@ -394,7 +432,7 @@ class _Part(click.ParamType):
 @click.option(
     "--history-years",
     type=click.IntRange(1),
-    **default_of("world.forcing_years"),
+    **default_of_domain("years"),
     help="Years that GPP, NPP, AR and HR are averaged over: one forcing cycle.",
 )
 @click.option("--domain-name", **default_of("target.domain"), help="Name of the domain, kept in the dataset.")
@@ -423,25 +461,22 @@ def fuse(
     from phase_lib.config.fusion import FusionSettings
     from phase_lib.config.loading import load_settings
     from phase_lib.config.targets import TargetSettings
-    from phase_lib.fusion.fuse import FusionInputs, Part
+    from phase_lib.fusion.fuse import Part
     from phase_lib.fusion.fuse import fuse as run
+    from phase_lib.landmodel.domain import Domain
 
     choices = load_settings(settings, FusionSettings, "fusion")
     chosen = load_settings(targets, TargetSettings, "dataset.targets", "--targets")
-    run(
-        FusionInputs(
-            history=tuple(matching_files(history)),
-            forcing=tuple(matching_files(forcing)),
-            reference_history=tuple(matching_files(reference_history)),
-            **files,
-        ),
-        choices,
-        chosen,
-        output_dir,
+    domain = Domain(
+        domain_name,
+        history_years,
+        monthly=tuple(matching_files(forcing)),
+        history=tuple(matching_files(history)),
         mortality_factor=_told_factor(mortality_factor, lnd_in, files["restart"]),
-        history_years=history_years,
-        part=Part(domain_name, *part),
+        reference_history=tuple(matching_files(reference_history)),
+        **files,
     )
+    run(domain, choices, chosen, output_dir, Part(*part))
 
 
 _ACCEPT_FORCING = click.option(
@@ -955,7 +990,7 @@ def report(
     help="How the forcing files are laid out; datm where not given.",
 )
 @click.option("--first-year", type=int, help="First year of the forcing cycle.")
-@click.option("--years", type=click.IntRange(1), **default_of("world.forcing_years"), help="Forcing cycle.")
+@click.option("--years", type=click.IntRange(1), **default_of_domain("years"), help="Forcing cycle.")
 @click.option("--align-year", type=int, help="Model year that sees the first year; 1 where not given.")
 @click.option("--limit-km", type=_Number(0.0, min_open=True), help="Farthest forcing point of a cell, km.")
 @click.option("--product", default="not named", help="Name of the forcing data set.")

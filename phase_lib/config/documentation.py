@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from phase_lib.config.backends import BUILT_IN, settings_class
 from phase_lib.config.root import WorkflowConfig, entry_models, section_models
 
 _WIDTH = 100
@@ -27,12 +28,26 @@ def default_yaml() -> str:
     sections, entries = section_models(WorkflowConfig), entry_models(WorkflowConfig)
     for name, field in WorkflowConfig.model_fields.items():
         if name in sections:
-            model = sections[name]
-            lines += [*_comment(_first_line(model), ""), f"{name}:", *_fields(model, "  "), ""]
+            lines += [*_section(name, sections[name]), ""]
         else:
             lines += [*_comment(f"{field.description}. An entry has these keys:", ""), *_entry(entries[name])]
             lines += [f"{name}: {{}}", ""]
+        if name == "land_model":
+            for backend in BUILT_IN:
+                if (model := settings_class(backend)) is not None:
+                    lines += [*_backend(backend, model), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(name: str, model: type[BaseModel]) -> list[str]:
+    return [*_comment(_first_line(model), ""), f"{name}:", *_fields(model, "  ")]
+
+
+def _backend(name: str, model: type[BaseModel]) -> list[str]:
+    """The section of a land model; in comments where it is not the default's, as it may have keys to fill in."""
+    if name == WorkflowConfig().land_model.backend:
+        return _section(name, model)
+    return [*_comment(_first_line(model), ""), f"# {name}:", *_entry_fields(model, "   ")]
 
 
 def _fields(model: type[BaseModel], indent: str) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from phase_lib.base.errors import ModelAbort
 from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR, FILL_THRESHOLD
 from phase_lib.elm.pools import LITTER, SOIL_POOLS, SOM
 from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_SWITCH, SCALARAVG_YEARS
+from phase_lib.landmodel.domain import Mode
 from phase_lib.landmodel.embedded import constants as k
 from phase_lib.landmodel.embedded.environment import Environment
 from phase_lib.landmodel.embedded.nutrients import (
@@ -28,7 +28,6 @@ from phase_lib.landmodel.embedded.soil import Cascade, Mixing, PotentialDecompos
 from phase_lib.landmodel.embedded.state import DISPLAY, LEAF, C, N, P, State, organ_variables, soil_variables
 from phase_lib.landmodel.embedded.vegetation import CarbonFluxes, Litter, Vegetation, leaf_area
 
-Mode = Literal["ad", "normal"]
 
 #: Column fluxes summed over a period, g m-2 of soil column.
 FLUXES = (
