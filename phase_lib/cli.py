@@ -224,12 +224,8 @@ def _land_model(backend: str, settings: str) -> Any:
     return model(None if model.Settings is None else load_settings(settings, model.Settings, backend))
 
 
-_WORLD_DIRECTORY = click.option(
-    "--output-dir", type=FILE, required=True, help="Directory for what is made."
-)
-_WORKERS = click.option(
-    "--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes."
-)
+_WORLD_DIRECTORY = click.option("--output-dir", type=FILE, required=True, help="Directory for what is made.")
+_WORKERS = click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 
 
 @phase.command()
@@ -250,9 +246,7 @@ def world(settings: str, output_dir: Path, workers: int) -> None:
 @_WORLD_DIRECTORY
 @_WORKERS
 @stage
-def prepare(
-    backend: str, settings: str, step: str, domain_name: str, output_dir: Path, workers: int
-) -> None:
+def prepare(backend: str, settings: str, step: str, domain_name: str, output_dir: Path, workers: int) -> None:
     """Makes what a land model needs before its first run: a world, a case, an executable."""
     _land_model(backend, settings).prepare(step, domain_name, output_dir, workers)
 
@@ -305,7 +299,7 @@ def forcing(
     """Reduces forcing files to monthly means on the land cells: one piece of variables and years."""
     from phase_lib.base.files import matching_files
     from phase_lib.elm.domain import read_domain
-    from phase_lib.elm.forcing import FORCING, reduce_forcing
+    from phase_lib.forcing import FORCING, reduce_forcing
 
     reduce_forcing(
         matching_files(files),
@@ -342,7 +336,7 @@ def compare_forcing(
 ) -> None:
     """Compares reduced forcing with the forcing fields of the history: with what the model saw."""
     from phase_lib.base.files import matching_files
-    from phase_lib.fusion.forcing_seen import compare_forcing as run
+    from phase_lib.forcing.comparison import compare_forcing as run
 
     run(restart, matching_files(history), matching_files(forcing), output, accept=accept)
 
@@ -358,7 +352,10 @@ def compare_forcing(
 @click.option("--params", type=FILE, help="PFT and decomposition parameters.")
 @click.option("--soil-params", type=FILE, help="Soil-order parameters.")
 @click.option(
-    "--forcing", type=FILE, multiple=True, help="Monthly means made by `phase forcing`, for a land model that reads them."
+    "--forcing",
+    type=FILE,
+    multiple=True,
+    help="Monthly means made by `phase forcing`, for a land model that reads them.",
 )
 @click.option("--output-dir", type=FILE, required=True, help="Directory for restart and history.")
 @click.option(
@@ -820,8 +817,8 @@ def inspect(file: Path, as_json: bool) -> None:
     """Says what a file is, ELM's or of a run, and what is in it."""
     import json
 
-    from phase_lib.elm.inspection import describe
-    from phase_lib.elm.inspection import inspect as run
+    from phase_lib.preflight.inspection import describe
+    from phase_lib.preflight.inspection import inspect as run
 
     content = run(file)
     click.echo(json.dumps(content, indent=2) if as_json else "\n".join(describe(content)))
@@ -1050,7 +1047,7 @@ def bench_landmodel(years: int, cells: int, threads: int, device: str) -> None:
     """Speed of the embedded land model."""
     import json
 
-    from phase_lib.landmodel.embedded.bench import bench_landmodel as run
+    from phase_lib.bench.landmodel import bench_landmodel as run
 
     click.echo(json.dumps(run(years=years, cells=cells, threads=threads, device=device), indent=2))
 
@@ -1068,7 +1065,7 @@ def bench_fuse(cells: int, months: int, workers: int, matching_cells: int, direc
     """Speed and memory of the reduction of 3-hourly forcing, beside `cdo monmean` on the same files."""
     import json
 
-    from phase_lib.fusion.bench import bench_fuse as run
+    from phase_lib.bench.fuse import bench_fuse as run
 
     result = run(
         cells=cells, months=months, workers=workers, matching_cells=matching_cells, directory=directory
@@ -1098,7 +1095,7 @@ def bench_inject(cells: int, grow: str, layout: Any, directory: Path | None) -> 
     """Speed and memory of the injection with its audit, beside `cp` of the same restart."""
     import json
 
-    from phase_lib.injection.bench import bench_inject as run
+    from phase_lib.bench.inject import bench_inject as run
 
     if grow != "none" and not grow.isdecimal():
         raise click.BadParameter(f"{grow!r} is no number of cells", param_hint="--grow")

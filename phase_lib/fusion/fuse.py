@@ -20,7 +20,6 @@ from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.targets import TargetSettings
 from phase_lib.elm.constants import NATPFT, PFT_WEIGHT_TOLERANCE, SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.dead_wood import USUAL_FACTOR, read_wood, settle_factor
-from phase_lib.elm.forcing import FORCING
 from phase_lib.elm.history import History
 from phase_lib.elm.netcdf import create_dataset
 from phase_lib.elm.parameters import Parameters, read_parameters
@@ -29,6 +28,7 @@ from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import design_multipliers, rates_were_divided
 from phase_lib.elm.subgrid import SoilColumns
 from phase_lib.elm.surface_content import check_shares
+from phase_lib.forcing import FORCING
 from phase_lib.fusion.cleaning import Findings, just_above_switch
 from phase_lib.fusion.schema import (
     FLUX_UNITS,
@@ -52,13 +52,11 @@ from phase_lib.fusion.sources import (
     RestartSource,
     SurfaceSource,
     history_fluxes,
-    history_rows,
     open_forcing,
     open_restart,
     open_surface,
 )
 from phase_lib.landmodel.domain import Domain
-
 
 #: Files that every record is made of.
 _REQUIRED = ("restart", "surface", "params")
@@ -154,9 +152,7 @@ def _require_files(domain: Domain) -> list[Path]:
 
 
 @contextmanager
-def _open_sources(
-    domain: Domain, part: Part
-) -> Iterator[_Sources]:
+def _open_sources(domain: Domain, part: Part) -> Iterator[_Sources]:
     restart_file, surface_file, params_file = _require_files(domain)
     with ExitStack() as stack:
         restart = stack.enter_context(open_restart(restart_file))
@@ -179,7 +175,7 @@ def _open_sources(
         history = History(domain.history)
         for remark in history.grid.remarks:
             LOGGER.warning("%s: %s", history.grid.path, remark)
-        row = history_rows(history, lat, lon)
+        row = history.rows(lat, lon)
         index = _Index(lat, lon, restart.row, history.grid.area[row], history.grid.landfrac[row])
         reference = reference_ad = None
         reference_scalars: dict[str, np.ndarray] = {}
@@ -300,7 +296,9 @@ def _require_variables(sources: _Sources, targets: Targets) -> None:
 
 
 def _provenance(domain: Domain, choices: dict[str, Any]) -> dict[str, str]:
-    files = {role: getattr(domain, role) for role in (*_REQUIRED, "reference_restart", "reference_ad_restart")}
+    files = {
+        role: getattr(domain, role) for role in (*_REQUIRED, "reference_restart", "reference_ad_restart")
+    }
     digests: dict[str, Any] = {role: fingerprint(path) for role, path in files.items() if path is not None}
     several = {
         "history": domain.history,

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from phase_lib.config.spinup import Role, SpinupSettings
 from phase_lib.elm.calendar import history_name, restart_name
-from phase_lib.elm.forcing import Kind
 from phase_lib.elm.namelist import AdSettings
+from phase_lib.forcing import Kind
 
 Mode = Literal["ad", "normal"]
 #: History tapes of every run, one file for each forcing cycle: the tape of its mean, and that of annual means.

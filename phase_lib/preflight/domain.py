@@ -17,7 +17,7 @@ from phase_lib.elm.domain import Domain as LandCells
 from phase_lib.elm.domain import read_domain
 from phase_lib.elm.netcdf import open_dataset
 from phase_lib.elm.surface_content import check_shares
-from phase_lib.fusion.forcing_seen import fields_seen
+from phase_lib.forcing.comparison import fields_seen
 from phase_lib.landmodel.domain import Domain
 from phase_lib.preflight.cells import (
     check_areas,

@@ -85,9 +85,7 @@ def protocol_of(summary: DomainSummary | None) -> Protocol | None:
     )
 
 
-def planned_protocol(
-    domain: Domain, spinup: SpinupSettings, summary: DomainSummary | None
-) -> Protocol:
+def planned_protocol(domain: Domain, spinup: SpinupSettings, summary: DomainSummary | None) -> Protocol:
     """The protocol of a domain whose AD run is yet to be done.
 
     Args:

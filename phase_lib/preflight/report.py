@@ -13,7 +13,7 @@ from phase_lib.config.root import WorkflowConfig
 from phase_lib.config.spinup import Role
 from phase_lib.elm.constants import DAYS_PER_MONTH, SPINUP_AD
 from phase_lib.elm.spinup import ad_run
-from phase_lib.fusion.forcing_seen import by_reason
+from phase_lib.forcing.comparison import by_reason
 from phase_lib.landmodel.domain import Domain
 from phase_lib.landmodel.planning import land_model_of
 from phase_lib.preflight.disk import Disk
@@ -21,7 +21,6 @@ from phase_lib.preflight.domain import DomainSummary
 from phase_lib.preflight.facts import RestartSummary
 from phase_lib.preflight.findings import Finding
 from phase_lib.preflight.forcing import ForcingSummary
-
 
 #: What the runs of the land model are called.
 _RUNS: dict[Role, str] = {

@@ -10,11 +10,11 @@ import numpy as np
 
 from phase_lib.elm.constants import CASCADE_CTC, SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.dead_wood import read_wood, settle_factor, told_factor
+from phase_lib.elm.gather import gather
 from phase_lib.elm.history_header import other_than_means
 from phase_lib.elm.netcdf import get_variable, is_fill, open_dataset
 from phase_lib.elm.parameters import read_parameters
 from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_YEARS, rates_were_divided
-from phase_lib.fusion.gather import gather
 from phase_lib.fusion.schema import SCALAR_TARGETS, SCALARS
 from phase_lib.fusion.sources import FLUX_UNITS
 from phase_lib.landmodel.domain import Domain

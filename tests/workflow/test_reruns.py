@@ -79,7 +79,7 @@ def test_a_changed_key_reruns_the_stages_that_use_it(
     [
         ("landmodel/embedded/world/climate.py", EVERYTHING),
         ("landmodel/embedded/vegetation.py", EVERYTHING - {"make_world", "reduce_forcing"}),
-        ("fusion/forcing_causes.py", {"compare_forcing", "write_report", "all"}),
+        ("forcing/causes.py", {"compare_forcing", "write_report", "all"}),
         ("fusion/cleaning.py", DATASET),
         ("dataset/joining.py", JOINED),
         ("preflight/disk.py", set()),

@@ -9,14 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.constants import FILL_THRESHOLD, NATPFT
 from phase_lib.elm import domain as land
-from phase_lib.elm.forcing import FORCING, PLAUSIBLE, MonthlyForcing, read_monthly_forcing
+from phase_lib.elm.constants import FILL_THRESHOLD, NATPFT
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.parameters import SOIL_ORDERS, Parameters, read_parameters, read_soil_order_parameters
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import SURFACE_P
 from phase_lib.elm.surface import read_surface
+from phase_lib.forcing import FORCING, PLAUSIBLE, MonthlyForcing, read_monthly_forcing
 from phase_lib.landmodel.domain import Domain
 from phase_lib.landmodel.embedded.site import PFT_PARAMETERS, SiteInputs
 

@@ -28,7 +28,6 @@ from phase_lib.landmodel.embedded.soil import Cascade, Mixing, PotentialDecompos
 from phase_lib.landmodel.embedded.state import DISPLAY, LEAF, C, N, P, State, organ_variables, soil_variables
 from phase_lib.landmodel.embedded.vegetation import CarbonFluxes, Litter, Vegetation, leaf_area
 
-
 #: Column fluxes summed over a period, g m-2 of soil column.
 FLUXES = (
     "GPP", "NPP", "AR", "MR", "GR", "XR", "HR", "LITFALL", "NDEP_TO_SMINN", "NFIX_TO_SMINN", "DENIT",

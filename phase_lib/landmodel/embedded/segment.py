@@ -7,7 +7,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,9 +14,9 @@ import torch
 from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.elm.constants import DAYS_PER_MONTH, SECONDS_PER_YEAR
-from phase_lib.elm.forcing import MonthlyForcing
 from phase_lib.elm.pools import ELEMENTS, SOIL_POOLS
 from phase_lib.elm.soil_grid import NLEVDECOMP
+from phase_lib.forcing import MonthlyForcing
 from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Segment
 from phase_lib.landmodel.embedded.environment import Environment, compute_environment
 from phase_lib.landmodel.embedded.history import ANNUAL_FIELDS, FIELDS, write_history
@@ -84,7 +83,9 @@ def _check(segment: Segment, inputs: RunInputs) -> None:
             expected="segments of whole forcing cycles",
             remedy="change segment_years, input_years or the forcing years",
         )
-    if unknown := [name for name in segment.spinup.history_fields if name not in LAYERED and name not in FIELDS]:
+    if unknown := [
+        name for name in segment.spinup.history_fields if name not in LAYERED and name not in FIELDS
+    ]:
         raise InputError(
             "spinup.history_fields",
             f"{unknown[0]} is no field of the embedded land model",
@@ -162,7 +163,9 @@ def _run_block(block: _Block) -> _BlockResult:
             site,
             environment,
             to_state(block.snapshot, site),
-            Protocol(segment.mode, segment.spinup.nyears_ad_carbon_only, segment.spinup.spinup_mortality_factor),
+            Protocol(
+                segment.mode, segment.spinup.nyears_ad_carbon_only, segment.spinup.spinup_mortality_factor
+            ),
             list(range(first + 1, block.cells.stop + 1)),
         )
     except ModelAbort as error:

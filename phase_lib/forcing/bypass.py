@@ -20,8 +20,10 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import DAYS_PER_YEAR, LATITUDE_UNITS, LONGITUDE_UNITS
 from phase_lib.elm.coordinates import check_coordinates
-from phase_lib.elm.forcing.points import Mapping, Part, bounding, month_label, month_start, years_label
-from phase_lib.elm.forcing.steps import (
+from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.units import units_of
+from phase_lib.forcing.points import Mapping, Part, bounding, month_label, month_start, years_label
+from phase_lib.forcing.steps import (
     Held,
     StepFiles,
     check_means,
@@ -30,10 +32,8 @@ from phase_lib.elm.forcing.steps import (
     refuse_gap,
     without_data,
 )
-from phase_lib.elm.forcing.variables import INPUTS, choose_recipe
-from phase_lib.elm.forcing.watch import Used
-from phase_lib.elm.netcdf import get_variable, open_dataset
-from phase_lib.elm.units import units_of
+from phase_lib.forcing.variables import INPUTS, choose_recipe
+from phase_lib.forcing.watch import Used
 
 _NAME = re.compile(r"_(?P<name>[A-Za-z0-9]+)_(?P<first>\d{4})-(?P<last>\d{4})_z(?P<zone>\d+)\.nc$")
 #: Bytes of file that one task reads.

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.forcing.humidity import from_dew_point, from_relative_humidity
 from phase_lib.elm.units import are_among
+from phase_lib.forcing.humidity import from_dew_point, from_relative_humidity
 
 _RADIATION = ("W/m2",)
 _RATE = ("mm/s", "mm H2O/s", "kg/m2/s", "kg/(m2 s)")

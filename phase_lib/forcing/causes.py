@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 
 from phase_lib.elm.calendar import forcing_year
-from phase_lib.elm.forcing import FORCING, MonthlyPieces
-from phase_lib.elm.forcing.points import month_label
-from phase_lib.fusion.forcing_tolerances import (
+from phase_lib.forcing import FORCING, MonthlyPieces
+from phase_lib.forcing.points import month_label
+from phase_lib.forcing.tolerances import (
     FEWEST_POINTS,
     LEAST_FACTOR,
     MISFIT,

@@ -17,13 +17,13 @@ from phase_lib.base.parallel import Runner, runner
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_version
 from phase_lib.elm.domain import Domain
-from phase_lib.elm.forcing.bypass import BypassRecord
-from phase_lib.elm.forcing.datm import DatmRecord
-from phase_lib.elm.forcing.history import HistoryRecord
-from phase_lib.elm.forcing.points import Mapping, Part, Record, Task, map_cells, months_of
-from phase_lib.elm.forcing.variables import FORCING, check_names
-from phase_lib.elm.forcing.years import check_years
 from phase_lib.elm.netcdf import create_dataset
+from phase_lib.forcing.bypass import BypassRecord
+from phase_lib.forcing.datm import DatmRecord
+from phase_lib.forcing.history import HistoryRecord
+from phase_lib.forcing.points import Mapping, Part, Record, Task, map_cells, months_of
+from phase_lib.forcing.variables import FORCING, check_names
+from phase_lib.forcing.years import check_years
 
 Kind = Literal["datm", "bypass", "history"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

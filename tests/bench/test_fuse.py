@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from phase_lib.base.errors import InputError
-from phase_lib.fusion.bench import bench_fuse
+from phase_lib.bench.fuse import bench_fuse
 
 needs_cdo = pytest.mark.skipif(shutil.which("cdo") is None, reason="cdo is not installed")
 

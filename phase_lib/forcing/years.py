@@ -10,8 +10,8 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.progress import LOGGER
 from phase_lib.elm.calendar import MONTH_STARTS
 from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR, SECONDS_PER_DAY
-from phase_lib.elm.forcing.points import Mapping, Record
-from phase_lib.elm.forcing.variables import FORCING
+from phase_lib.forcing.points import Mapping, Record
+from phase_lib.forcing.variables import FORCING
 
 #: W/m2 at the mean distance of the sun.
 _SOLAR_CONSTANT = 1361.0

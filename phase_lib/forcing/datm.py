@@ -20,12 +20,12 @@ from phase_lib.base.errors import InputError
 from phase_lib.elm.calendar import read_clock
 from phase_lib.elm.constants import DAYS_PER_MONTH, LATITUDE_UNITS, LONGITUDE_UNITS
 from phase_lib.elm.coordinates import check_coordinates
-from phase_lib.elm.forcing.points import Mapping, Part, bounding, month_label, month_start, years_label
-from phase_lib.elm.forcing.steps import Held, StepFiles, check_means, open_input, refuse_gap, without_data
-from phase_lib.elm.forcing.variables import INPUTS, Recipe, choose_recipe
-from phase_lib.elm.forcing.watch import Index, Used
 from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.elm.units import units_of
+from phase_lib.forcing.points import Mapping, Part, bounding, month_label, month_start, years_label
+from phase_lib.forcing.steps import Held, StepFiles, check_means, open_input, refuse_gap, without_data
+from phase_lib.forcing.variables import INPUTS, Recipe, choose_recipe
+from phase_lib.forcing.watch import Index, Used
 
 _MONTH = re.compile(r"\.(\d{4})-(\d{2})\.nc$")
 #: Spellings of the calendars; a file that says none is DATM's, noleap.

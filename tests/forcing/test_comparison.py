@@ -15,9 +15,8 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.domain import read_domain
-from phase_lib.elm.forcing import reduce_forcing
-from phase_lib.fusion import forcing_seen
-from phase_lib.fusion.forcing_seen import compare_forcing, fields_seen
+from phase_lib.forcing import comparison, reduce_forcing
+from phase_lib.forcing.comparison import compare_forcing, fields_seen
 from tests.helpers.forcing import DAYS, write_model_history, write_piece
 from tests.helpers.history import Entries, Grid, write_vectors
 
@@ -526,7 +525,7 @@ def test_blocks_of_any_size_find_the_same(case: Case, monkeypatch: pytest.Monkey
         case.forcing[name] = series * (1.0 + 1e-5 * rng.uniform(-1.0, 1.0, series.shape))
     whole = case.compare("monthly")["variables"]
     # One variable and five months of all cells at a time, of the forcing ten months of three cells.
-    monkeypatch.setattr(forcing_seen, "_HELD_BYTES", 8 * len(LAT) * 5)
+    monkeypatch.setattr(comparison, "_HELD_BYTES", 8 * len(LAT) * 5)
     for name, values in case.compare("monthly")["variables"].items():
         assert values["course"].pop("month") == whole[name]["course"].pop("month"), name
         for part in ("largest_difference", "course"):

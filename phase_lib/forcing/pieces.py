@@ -14,8 +14,8 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.elm.calendar import forcing_year
 from phase_lib.elm.coordinates import check_coordinates
-from phase_lib.elm.forcing.variables import FORCING
 from phase_lib.elm.netcdf import get_variable, open_dataset, whole_attribute
+from phase_lib.forcing.variables import FORCING
 
 _ATTRIBUTES = ("first_year", "years", "kind", "product", "align_year")
 _SAME_DEGREES, _SAME_KM = 1.0e-6, 1.0e-3

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.forcing import FORCING, open_record, reduce_forcing
 from phase_lib.elm.units import are_among
+from phase_lib.forcing import FORCING, open_record, reduce_forcing
 from tests.helpers.forcing import (
     DAYS,
     LAT,

@@ -5,11 +5,11 @@ itself wrote of its forcing. A cell takes the nearest forcing point that has dat
 pieces, of any variables and years, which are read together as one cycle.
 """
 
-from phase_lib.elm.forcing.datm import PLACES
-from phase_lib.elm.forcing.pieces import MonthlyForcing, MonthlyPieces, open_pieces, read_monthly_forcing
-from phase_lib.elm.forcing.points import Mapping, Record, map_cells
-from phase_lib.elm.forcing.reduce import KINDS, Kind, open_record, reduce_forcing
-from phase_lib.elm.forcing.variables import FORCING, INPUTS, PLAUSIBLE, RECIPES, Recipe, find_recipe
+from phase_lib.forcing.datm import PLACES
+from phase_lib.forcing.pieces import MonthlyForcing, MonthlyPieces, open_pieces, read_monthly_forcing
+from phase_lib.forcing.points import Mapping, Record, map_cells
+from phase_lib.forcing.reduce import KINDS, Kind, open_record, reduce_forcing
+from phase_lib.forcing.variables import FORCING, INPUTS, PLAUSIBLE, RECIPES, Recipe, find_recipe
 
 __all__ = [
     "FORCING",

@@ -13,7 +13,8 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import FILL_THRESHOLD
-from phase_lib.elm.forcing.variables import (
+from phase_lib.elm.netcdf import attribute_numbers, get_variable, open_dataset
+from phase_lib.forcing.variables import (
     FORCING,
     INPUTS,
     PLAUSIBLE,
@@ -21,8 +22,7 @@ from phase_lib.elm.forcing.variables import (
     Recipe,
     conversion,
 )
-from phase_lib.elm.forcing.watch import Index, Used, Watch
-from phase_lib.elm.netcdf import attribute_numbers, get_variable, open_dataset
+from phase_lib.forcing.watch import Index, Used, Watch
 
 #: Bytes of file that one process holds at a time; larger blocks fall out of the processor's cache.
 BLOCK_BYTES = 1 << 22

@@ -25,12 +25,12 @@ from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version
 from phase_lib.elm.constants import DAYS_PER_MONTH
 from phase_lib.elm.domain import Domain
-from phase_lib.elm.forcing import FORCING
-from phase_lib.elm.forcing.datm import DatmRecord
-from phase_lib.elm.forcing.points import Mapping, map_cells, months_of
-from phase_lib.elm.forcing.reduce import monthly_means
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import create_dataset, open_dataset
+from phase_lib.forcing import FORCING
+from phase_lib.forcing.datm import DatmRecord
+from phase_lib.forcing.points import Mapping, map_cells, months_of
+from phase_lib.forcing.reduce import monthly_means
 
 _YEAR, _STEPS_PER_DAY, _LIMIT_KM = 1980, 8, 50.0
 #: Streams of DATM: variables with units, mean and spread.

@@ -10,7 +10,6 @@ import netCDF4
 import numpy as np
 
 from phase_lib.elm.constants import CASCADE_CENTURY, CASCADE_CTC, FILL_THRESHOLD, LANDUNIT_NAMES, PFT_NAMES
-from phase_lib.elm.forcing import FORCING, INPUTS, PLACES
 from phase_lib.elm.history_cells import read_land_cells
 from phase_lib.elm.history_header import bounds_name, fields_of, kinds_of_fields, read_samples
 from phase_lib.elm.netcdf import (
@@ -28,6 +27,7 @@ from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_YEARS, SURFACE_P
 from phase_lib.elm.subgrid import read_subgrid
 from phase_lib.elm.surface import horizontal_dims, surface_places, surface_variable
 from phase_lib.elm.units import units_of
+from phase_lib.forcing import FORCING, INPUTS, PLACES
 
 _CALLED = {
     "restart": "restart",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from phase_lib.bench.landmodel import _world_of
 from phase_lib.cli import main
-from phase_lib.landmodel.embedded.bench import _world_of
 from phase_lib.landmodel.embedded.world import make_land
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.domain import read_domain
-from phase_lib.elm.forcing import FORCING, reduce_forcing
-from phase_lib.elm.forcing.history import HistoryRecord
+from phase_lib.forcing import FORCING, reduce_forcing
+from phase_lib.forcing.history import HistoryRecord
 from tests.helpers.forcing import DAYS, land, write_model_history
 
 LAT, LON = np.array([10.0, 20.0, 30.0]), np.array([5.0, 6.0, 7.0])

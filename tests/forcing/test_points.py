@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.forcing import FORCING, reduce_forcing
-from phase_lib.elm.inspection import inspect
+from phase_lib.forcing import FORCING, reduce_forcing
+from phase_lib.preflight.inspection import inspect
 from tests.helpers.forcing import (
     DAYS,
     STREAMS,

@@ -11,11 +11,11 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.elm.calendar import MONTH_STARTS
 from phase_lib.elm.constants import DAYS_PER_YEAR
-from phase_lib.elm.forcing.points import Mapping, Part, month_label, years_label
-from phase_lib.elm.forcing.steps import check_means
-from phase_lib.elm.forcing.variables import INPUTS, choose_recipe
-from phase_lib.elm.forcing.watch import Used, Watch
 from phase_lib.elm.history import History
+from phase_lib.forcing.points import Mapping, Part, month_label, years_label
+from phase_lib.forcing.steps import check_means
+from phase_lib.forcing.variables import INPUTS, choose_recipe
+from phase_lib.forcing.watch import Used, Watch
 
 #: ELM's first interval begins one model step early; samples may stick out of a month by this, days.
 _SLACK_DAYS = 0.1

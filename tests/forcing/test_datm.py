@@ -14,8 +14,8 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.parallel import Runner, runner
-from phase_lib.elm.forcing import FORCING, read_monthly_forcing, reduce_forcing
-from phase_lib.elm.forcing.humidity import vapour_pressure
+from phase_lib.forcing import FORCING, read_monthly_forcing, reduce_forcing
+from phase_lib.forcing.humidity import vapour_pressure
 from tests.helpers.forcing import (
     DAYS,
     LAT,
@@ -117,7 +117,7 @@ def test_blocks_smaller_than_a_file_change_nothing(
     year: tuple[list[Path], Values], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files, values = year
-    monkeypatch.setattr("phase_lib.elm.forcing.steps.StepVariable.blocks.__defaults__", (64,))
+    monkeypatch.setattr("phase_lib.forcing.steps.StepVariable.blocks.__defaults__", (64,))
     assert_means(reduced(files, tmp_path / "out.nc"), values)
 
 
@@ -137,8 +137,8 @@ def test_how_many_variables_are_computed_together_follows_from_their_size_and_ch
         with runner(workers) as run:
             yield lambda tasks, done: run(tasks, seen.append(len(tasks)) or done)
 
-    monkeypatch.setattr("phase_lib.elm.forcing.reduce.runner", counting)
-    monkeypatch.setattr("phase_lib.elm.forcing.reduce._HELD_BYTES", int(fitting * 4 * 12 * CELLS.ncells))
+    monkeypatch.setattr("phase_lib.forcing.reduce.runner", counting)
+    monkeypatch.setattr("phase_lib.forcing.reduce._HELD_BYTES", int(fitting * 4 * 12 * CELLS.ncells))
     assert_means(reduced(files, tmp_path / "out.nc"), values)
     assert seen == batches
 

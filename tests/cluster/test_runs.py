@@ -17,8 +17,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from phase_lib.base import batch
-from phase_lib.base.batch import (
+from phase_lib.base.errors import InputError, PhaseError
+from phase_lib.cluster import runs as batch
+from phase_lib.cluster.runs import (
     NOTES_VARIABLE,
     RUN_VARIABLE,
     Holder,
@@ -28,12 +29,11 @@ from phase_lib.base.batch import (
     clear_away,
     enter_stages,
 )
-from phase_lib.base.errors import InputError, PhaseError
 
 BEGIN = """
 import sys, time
 from pathlib import Path
-from phase_lib.base.batch import begin_run
+from phase_lib.cluster.runs import begin_run
 begin_run(Path(sys.argv[1]))
 print("begun", flush=True)
 time.sleep(float(sys.argv[2]))
@@ -42,7 +42,7 @@ time.sleep(float(sys.argv[2]))
 WITHOUT_LINKS = """
 import errno, os, sys, time
 from pathlib import Path
-import phase_lib.base.batch as batch
+import phase_lib.cluster.runs as batch
 def link(source, target, **options):
     raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(source), None, str(target))
 os.link = link
@@ -212,7 +212,7 @@ def test_a_place_that_cannot_be_written_ends_in_one_line(tmp_path: Path) -> None
 KILLED = """
 import os, subprocess, sys
 from pathlib import Path
-from phase_lib.base.batch import begin_run
+from phase_lib.cluster.runs import begin_run
 begin_run(Path(sys.argv[1]))
 deaf = "import signal as s, time; s.signal(s.SIGTERM, s.SIG_IGN); print(1, flush=True); time.sleep(60)"
 script = "echo 1; sleep 60; echo never > " + sys.argv[1] + "/late"

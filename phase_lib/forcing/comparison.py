@@ -19,13 +19,13 @@ from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version
 from phase_lib.elm.calendar import MONTH_STARTS
 from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR, FILL_THRESHOLD
-from phase_lib.elm.forcing import FORCING, INPUTS, RECIPES, MonthlyPieces, Recipe, find_recipe, open_pieces
-from phase_lib.elm.forcing.points import month_label
+from phase_lib.elm.gather import gather
 from phase_lib.elm.history import History
 from phase_lib.elm.matching import SAME_CELL_KM
 from phase_lib.elm.netcdf import open_dataset
 from phase_lib.elm.restart import RestartHeader, restart_header
-from phase_lib.fusion.forcing_causes import (
+from phase_lib.forcing import FORCING, INPUTS, RECIPES, MonthlyPieces, Recipe, find_recipe, open_pieces
+from phase_lib.forcing.causes import (
     Compared,
     Course,
     Difference,
@@ -33,9 +33,8 @@ from phase_lib.fusion.forcing_causes import (
     Worst,
     forcing_label,
 )
-from phase_lib.fusion.forcing_tolerances import Allowed
-from phase_lib.fusion.gather import gather
-from phase_lib.fusion.sources import history_rows
+from phase_lib.forcing.points import month_label
+from phase_lib.forcing.tolerances import Allowed
 
 #: Months and samples may stick out of each other by this, days: ELM's first sample holds the step before.
 _SLACK_DAYS = 0.1
@@ -330,7 +329,7 @@ def _sources(header: RestartHeader, history: History, pieces: MonthlyPieces) -> 
     # Where topounits divide cells, ELM takes the forcing to their heights.
     divided = header.dims.get("topounit", 0) > header.dims.get("gridcell", 0)
     at_point = (pieces.distance_km <= SAME_CELL_KM) & (not divided)
-    row = history_rows(history, pieces.lat, pieces.lon)
+    row = history.rows(pieces.lat, pieces.lon)
     intervals = _intervals(history, header.year - pieces.years, pieces.years)
     return _Sources(pieces, history, row, intervals, at_point)
 
