@@ -381,7 +381,7 @@ def run_segment(
     backend: str,
     settings: str,
     threads: int,
-    **files: Path | None,
+    **files: Any,
 ) -> None:
     """Runs the land model from a restart (or a cold start) to the restart some years later."""
     from phase_lib.config.loading import load_settings

@@ -1,10 +1,10 @@
 # Restarts in normal mode from the 20-year restart: with the predicted pools, and without (the control).
 rule inject_restart:
     input:
-        restart=TARGET.restart,
-        surface=TARGET.surface,
-        params=TARGET.params,
-        soil_params=TARGET.soil_params,
+        restart=placed(TARGET.restart),
+        surface=placed(TARGET.surface),
+        params=placed(TARGET.params),
+        soil_params=placed(TARGET.soil_params),
         predictions=PREDICTIONS,
     output:
         restart=INJECTED,
@@ -33,10 +33,10 @@ rule inject_restart:
 
 rule convert_control:
     input:
-        restart=TARGET.restart,
-        surface=TARGET.surface,
-        params=TARGET.params,
-        soil_params=TARGET.soil_params,
+        restart=placed(TARGET.restart),
+        surface=placed(TARGET.surface),
+        params=placed(TARGET.params),
+        soil_params=placed(TARGET.soil_params),
     output:
         restart=CONTROL,
         diff=f"{CONTROL}.diff.json",

@@ -29,8 +29,8 @@ from phase_lib.base.memory import keep_freed_memory
 from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version
 from phase_lib.config.injection import InjectionSettings
-from phase_lib.config.land_model import LandModelSettings
 from phase_lib.config.ood import OodSettings
+from phase_lib.config.spinup import SpinupSettings
 from phase_lib.elm.canopy import canopy_height, growth_form, leaf_area
 from phase_lib.elm.constants import (
     CASCADE_CTC,
@@ -604,7 +604,7 @@ def _injected(files: InjectionFiles, output: Path) -> dict[str, Any]:
         output=output,
         settings=InjectionSettings(),
         ood=OodSettings(),
-        mortality_factor=LandModelSettings().spinup_mortality_factor,
+        mortality_factor=SpinupSettings().spinup_mortality_factor,
         report=output.with_suffix(".json"),
         seconds=phases,
     )

@@ -71,7 +71,7 @@ def bench_landmodel(
             monthly=(monthly,),
         )
         first = Segment("ad", "ad", 1, ad_years, None, files, directory / "ad", threads=threads)
-        run = EmbeddedSettings(device=device)  # type: ignore[arg-type]
+        run = EmbeddedSettings(device=device)
         begin = time.perf_counter()
         run_segment(first, run)
         run_segment(

@@ -1,8 +1,8 @@
 """The table of land models: the names that `land_model.backend` may have, and where their code is.
 
-What a land model must offer stands in `phase_lib/landmodel/interface.py`. One that comes with the workflow has an
-entry here; an installed package enters its own in the group of entry points `phase_lib.land_models`. Nothing is
-imported before a name is used, so that reading a configuration stays fast.
+What a land model must offer stands in `phase_lib/landmodel/interface.py`. One that comes with the workflow
+has an entry here; an installed package enters its own in the group of entry points `phase_lib.land_models`.
+Nothing is imported before a name is used, so that reading a configuration stays fast.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def backend_class(name: str) -> Any:
 
 def settings_class(name: str) -> type[BaseModel] | None:
     """Model of the section of the configuration that is named like a land model; None where it has none."""
-    model: type[BaseModel] | None = backend_class(name).Settings
+    model: type[BaseModel] | None = backend_class(name).settings_model
     return model
 
 

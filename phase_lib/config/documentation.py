@@ -44,7 +44,7 @@ def _section(name: str, model: type[BaseModel]) -> list[str]:
 
 
 def _backend(name: str, model: type[BaseModel]) -> list[str]:
-    """The section of a land model; in comments where it is not the default's, as it may have keys to fill in."""
+    """The section of a land model; in comments where it is not the default one, with keys to fill in."""
     if name == WorkflowConfig().land_model.backend:
         return _section(name, model)
     return [*_comment(_first_line(model), ""), f"# {name}:", *_entry_fields(model, "   ")]

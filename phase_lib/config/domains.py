@@ -63,8 +63,8 @@ class DomainFiles(BaseModel):
     restart: str | None = Field(
         None,
         min_length=1,
-        description="restart at the end of the first forcing cycle; where it is not given, land_model.backend "
-        "runs the AD years up to it",
+        description="restart at the end of the first forcing cycle; where it is not given, "
+        "land_model.backend runs the AD years up to it",
     )
     history: list[str] = Field(
         default_factory=list,
@@ -108,8 +108,8 @@ class DomainFiles(BaseModel):
             ]
             if of_no_run:
                 raise ValueError(
-                    f"has {of_no_run[0]}, which is of the run that wrote the restart, and no restart; give it, "
-                    f"or leave {of_no_run[0]} out: spinup.spinup_mortality_factor holds for runs of this workflow"
+                    f"has {of_no_run[0]}, which is of the run that wrote the restart, and no restart; give "
+                    f"it, or leave {of_no_run[0]} out: for runs of this workflow spinup has the factor"
                 )
         elif self.lnd_in is None and self.spinup_mortality_factor is None:
             raise ValueError(

@@ -89,8 +89,8 @@ class WorkflowConfig(BaseModel):
         target, backend = self.target.domain, self.land_model.backend
         if target not in self.domains and target != backend:
             raise ValueError(
-                f"target.domain is {target!r} with land_model.backend {backend!r}; expected one of the section "
-                "domains, or the other backend"
+                f"target.domain is {target!r} with land_model.backend {backend!r}; expected one of the "
+                "section domains, or the other backend"
             )
         return self
 
@@ -121,7 +121,7 @@ def with_backends(names: tuple[str, ...]) -> type[WorkflowConfig]:
 
 
 def model_for(content: Mapping[str, Any]) -> tuple[type[WorkflowConfig], dict[str, Any]]:
-    """The model of a configuration, and its content without the sections of land models that it does not use."""
+    """The model of a configuration, and its content without the sections of unused land models."""
     used = tuple(dict.fromkeys(_used_backends(content)))
     unused = {name for name in content if name not in used and is_backend(name) and settings_class(name)}
     return with_backends(used), {name: value for name, value in content.items() if name not in unused}
@@ -154,9 +154,10 @@ def entry_models(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
 
 
 def section_models(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """Fields of a model that are models themselves: name -> model."""
+    """Fields of a model that are models themselves, or may be one: name -> model."""
     return {
-        name: field.annotation
+        name: kind
         for name, field in model.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        for kind in (field.annotation, *get_args(field.annotation))
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and get_origin(field.annotation) is not dict
     }

@@ -14,7 +14,7 @@ from phase_lib.elm.namelist import AdSettings
 from phase_lib.forcing import Kind
 
 Mode = Literal["ad", "normal"]
-#: History tapes of every run, one file for each forcing cycle: the tape of its mean, and that of annual means.
+#: History tapes of every run, one file for each forcing cycle: that of its mean, and that of annual means.
 CYCLE_TAPE, ANNUAL_TAPE = 0, 1
 
 
@@ -48,6 +48,11 @@ class Forcing:
         if self.kind != "datm":
             return list(self.files)
         return [path for path in self.files if any(f".{year:04d}-" in path.name for year in years)]
+
+
+def stage_name(case: str, end_year: int) -> str:
+    """Name of the stage that runs a segment."""
+    return f"run_{case}_{end_year:04d}"
 
 
 @dataclass(frozen=True)
@@ -134,8 +139,9 @@ class Domain:
         return replace(self, **absent)
 
     def words(self, role: str) -> list[str]:
-        """What a command line says for the files of a history: patterns, as it cannot take thousands of names."""
-        return list(self.patterns.get(role) or map(str, getattr(self, role)))
+        """Files for a command line: those of a history by patterns, as it cannot take thousands of names."""
+        files = getattr(self, role)
+        return list(self.patterns.get(role) or map(str, files if isinstance(files, tuple) else [files]))
 
     def has_run(self, role: Role) -> bool:
         """True where the land model runs it."""
@@ -195,6 +201,11 @@ class Segment:
     directory: Path
     spinup: SpinupSettings = field(default_factory=SpinupSettings)
     threads: int = 1
+
+    @property
+    def stage(self) -> str:
+        """Name of the stage that runs it."""
+        return stage_name(self.case, self.end_year)
 
     @property
     def end_year(self) -> int:

@@ -1,4 +1,4 @@
-"""Domains whose files are given: names and patterns of a configuration, or of a command line, become files."""
+"""Domains whose files are given: names and patterns become files."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def domain_from_files(name: str, files: DomainFiles, backend: str) -> Domain:
     """The files of a domain of the configuration.
 
     Raises:
-        InputError: one that every domain needs is not given, a name or pattern stands for no file, or `lnd_in`
-            cannot be read or has another factor than the configuration.
+        InputError: one that every domain needs is not given, a name or pattern stands for no file, or
+            `lnd_in` cannot be read or has another factor than the configuration.
     """
     missing = [key for key in REQUIRED if getattr(files, key) is None]
     if missing or files.forcing is None:
@@ -78,7 +78,7 @@ def forcing_from_files(forcing: ForcingFiles, history: Sequence[str]) -> Forcing
 
 
 def ad_run(lnd_in: str | Path | None, factor: float | None) -> tuple[float | None, AdSettings | None]:
-    """`spinup_mortality_factor` of an AD run, if it is known, and the settings of its `lnd_in`, if that is given.
+    """`spinup_mortality_factor` of an AD run, and what its `lnd_in` holds; None for what is not given.
 
     Raises:
         InputError: `lnd_in` cannot be read, or has another factor than is given beside it.

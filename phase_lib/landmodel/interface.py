@@ -1,9 +1,9 @@
 """What a land model must offer. One that does is entered in the table `config/backends.py`, and nowhere else.
 
-The workflow asks a land model, by the name of a domain, for the files of the domain (`describe`), for what has to be
-made before its first run (`steps`, `prepare`), and for its segments (`run`): each starts from a restart, or cold, and
-writes a restart and two history tapes under names that the `Segment` knows. Everything else, that is which runs a
-domain needs, forcing, fusion, injection and the verdict, is the workflow's.
+The workflow asks a land model for the files of a domain (`describe`), for what has to be made before its
+first run (`steps`, `prepare`), and for its segments (`run`): each starts from a restart, or cold, and writes
+a restart and two history tapes under names that the `Segment` knows. Everything else is the workflow's:
+which runs a domain needs, the reduced forcing, fusion, injection and the verdict.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from phase_lib.config.spinup import Role
 from phase_lib.landmodel.domain import Domain, Segment
 from phase_lib.landmodel.files import domain_from_files
 
-Settings = TypeVar("Settings", bound=BaseModel | None)
+_Settings = TypeVar("_Settings", bound=BaseModel | None)
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a job asks for: cores, and further resources by Snakemake's names, for example nodes, tasks, mpi."""
+    """What a job asks for: cores, and further resources by Snakemake's names, such as nodes, tasks, mpi."""
 
     threads: int = 1
     resources: Mapping[str, int | str] = field(default_factory=dict)
@@ -79,30 +79,32 @@ class World:
     description: str
 
 
-class LandModel(ABC, Generic[Settings]):
+class LandModel(ABC, Generic[_Settings]):
     """A land model of the workflow.
 
     Class attributes:
         name: in the table, and of its section of the configuration.
-        Settings: model of that section; None where it has none.
+        settings_model: model of that section; None where it has none.
         makes_domain: it makes a domain of its own, which has its name.
         runs: it can run; False for one that takes output that exists already.
         monthly_forcing: its segments read the monthly means that the workflow reduces.
         segment_settings: keys of its section that a segment depends on.
         segment_code: modules that a segment depends on (`base.provenance.code_hash`).
-        limits: a sentence for the report about what was learnt from its runs; empty for none.
+        limits: sentences for the report about its runs.
+        limits_of_learning: the same about a surrogate that learnt from its runs and predicts for others.
     """
 
     name: ClassVar[str]
-    Settings: ClassVar[type[BaseModel] | None] = None
+    settings_model: ClassVar[type[BaseModel] | None] = None
     makes_domain: ClassVar[bool] = False
     runs: ClassVar[bool] = True
     monthly_forcing: ClassVar[bool] = False
     segment_settings: ClassVar[tuple[str, ...]] = ()
     segment_code: ClassVar[tuple[str, ...]] = ()
-    limits: ClassVar[str] = ""
+    limits: ClassVar[tuple[str, ...]] = ()
+    limits_of_learning: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: _Settings) -> None:
         self.settings = settings
 
     def describe(self, name: str, files: DomainFiles | None, directory: Path) -> Domain:
@@ -121,7 +123,8 @@ class LandModel(ABC, Generic[Settings]):
 
     def cycle(self, files: DomainFiles | None) -> int:
         """Length of a domain's forcing cycle, years; no file is read for it if that can be."""
-        assert files is not None and files.forcing is not None
+        assert files is not None
+        assert files.forcing is not None
         return files.forcing.years
 
     def steps(self, domain: Domain) -> list[Step]:

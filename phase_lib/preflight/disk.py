@@ -15,8 +15,8 @@ from phase_lib.landmodel.planning import land_model_of
 from phase_lib.preflight.domain import DomainSummary
 from phase_lib.preflight.findings import Finding, finding
 
-#: Bytes per cell of records without forcing, predictions and reports together, and of a monthly mean, which is
-#: written twice, for the domain and in the records.
+#: Bytes per cell of records without forcing, predictions and reports together, and of a monthly mean, which
+#: is written twice, for the domain and in the records.
 _RECORD_BYTES, _MEAN_BYTES = 20_000, 2 * 4
 _MONTHS = 12
 

@@ -103,7 +103,8 @@ def _run(config: WorkflowConfig, report: Report) -> Iterator[str]:
             cost = "" if hours is None else f", about {sum(years.values()) * hours:.3g} core-hours"
             runs = ", ".join(f"{count} years {_RUNS[role]}" for role, count in years.items())
             yield f"{name}, by the land model {model.name}: {runs}{cost}"
-    yield f"trained on {', '.join(config.training.domains)}; the restart of {config.target.domain} is injected"
+    trained = ", ".join(config.training.domains)
+    yield f"trained on {trained}; the restart of {config.target.domain} is injected"
 
 
 def _domain(domain: DomainSummary) -> Iterator[str]:

@@ -66,6 +66,8 @@ def role_of(stage: str, target: str, input_year: int | None) -> Role:
         *(() if input_year is None else ((f"run_ad_{input_year:04d}", "accelerated"),)),
         ("run_ad_*", "labels"),
         ("run_reference_*", "labels"),
+        ("run_*_ad_*", "labels"),
+        ("run_*_reference_*", "labels"),
         ("*control*", "verification"),
         ("*paper*", "verification"),
         ("*[-_]random", "verification"),
@@ -166,6 +168,7 @@ def cost_summary(
     costs: Sequence[StageCost],
     *,
     conventional_years: int | None,
+    conventional_stages: Collection[str],
     input_years: int,
     stabilisation_years: int | None,
     label_years: int | None,
@@ -180,6 +183,7 @@ def cost_summary(
         costs: of the stages.
         conventional_years: AD and normal years of the target's conventional spin-up; None where the target
             was not run here.
+        conventional_stages: the segments of that spin-up where it was run here.
         input_years: years of its AD run before injection.
         stabilisation_years: normal years run after injection; None where none were.
         label_years: years of the runs that gave the labels; None where those were given.
@@ -189,9 +193,8 @@ def cost_summary(
     }
     accelerated = None if stabilisation_years is None else input_years + stabilisation_years
     conventional = None
-    if conventional_years is not None:
-        runs = ("run_ad_", "run_reference_")
-        conventional = sum(cost.core_seconds for cost in costs if cost.stage.startswith(runs))
+    if conventional_stages:
+        conventional = sum(cost.core_seconds for cost in costs if cost.stage in conventional_stages)
     return {
         "integration_years": {
             "conventional": conventional_years,

@@ -31,14 +31,22 @@ class EmbeddedBackend(LandModel[EmbeddedSettings]):
     """The reduced-complexity ELM that comes with the workflow, on a world of its own or on any domain."""
 
     name = "embedded"
-    Settings = EmbeddedSettings
+    settings_model = EmbeddedSettings
     makes_domain = True
     monthly_forcing = True
     segment_settings = SEGMENT_KEYS
     segment_code = ("landmodel/embedded/segment",)
     limits = (
-        "The surrogate learnt from the embedded land model, a reduced-complexity stand-in for ELM, and "
-        "predictions inherit its physiology."
+        "The embedded land model is a reduced-complexity stand-in for ELM: it has ELM's files, pools, units "
+        "and spin-up semantics, and a simpler physiology. Its numbers say how well the method works on such "
+        "a model, not what the Earth's soils hold.",
+        "Its soil temperature, water and snow follow from the forcing alone and do not respond to the carbon "
+        "that is injected: the physics of a coupled run is not tested here.",
+    )
+    limits_of_learning = (
+        "The surrogate learnt from the embedded land model, a reduced-complexity stand-in for ELM with "
+        "weather of its own. Predicted pools inherit its physiology. Labels from a reference run of ELM "
+        "(domains.NAME.reference_restart, training.domains) do not have this fault.",
     )
 
     def describe(self, name: str, files: DomainFiles | None, directory: Path) -> Domain:

@@ -139,7 +139,8 @@ def _integrate(
     ]
     LOGGER.info(
         "%s: %s mode, years %d to %d, %d cells in %d blocks",
-        segment.case, segment.mode, segment.start_year, segment.start_year + segment.years - 1, inputs.domain.ncells, len(blocks),
+        segment.case, segment.mode, segment.start_year, segment.end_year - 1, inputs.domain.ncells,
+        len(blocks),
     )  # fmt: skip
     workers = min(segment.threads, len(blocks))
     if workers == 1:
