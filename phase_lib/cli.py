@@ -213,15 +213,12 @@ _BACKEND = click.option(
 
 def _land_model(backend: str, settings: str) -> Any:
     """A land model of the table with its settings."""
-    from phase_lib.config.backends import backend_class, check_backend
+    from phase_lib.config.backends import backend_class
     from phase_lib.config.loading import load_settings
 
-    try:
-        check_backend(backend)
-    except ValueError as error:
-        raise click.UsageError(f"--backend: {error}") from error
     model = backend_class(backend)
-    return model(None if model.Settings is None else load_settings(settings, model.Settings, backend))
+    section = model.settings_model
+    return model(None if section is None else load_settings(settings, section, backend))
 
 
 _WORLD_DIRECTORY = click.option("--output-dir", type=FILE, required=True, help="Directory for what is made.")

@@ -57,8 +57,12 @@ def backend_class(name: str) -> Any:
         name: in the table.
 
     Raises:
-        InputError: the package that offers it cannot be imported.
+        InputError: it is not in the table, or the package that offers it cannot be imported.
     """
+    try:
+        check_backend(name)
+    except ValueError as error:
+        raise InputError(None, str(error)) from error
     place = BUILT_IN.get(name) or _installed()[name]
     try:
         return resolve_name(place)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from phase_lib.config.world import WorldSettings
 
 from phase_lib.base.errors import CheckFailed, InputError, ModelAbort
 from phase_lib.cli import main, phase
 from phase_lib.config.domains import TargetDomain
-from phase_lib.config.world import WorldSettings
 from phase_lib.fusion.fuse import Part
 
 COMMANDS = (

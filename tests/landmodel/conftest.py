@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
 from phase_lib.config.world import WorldSettings
+
 from phase_lib.elm.domain import read_domain
 from phase_lib.forcing import reduce_forcing
 from phase_lib.landmodel.embedded.inputs import RunInputs, read_run_inputs

@@ -8,10 +8,10 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 import pytest
+from phase_lib.config.world import WorldSettings
 from pydantic import ValidationError
 
 from phase_lib.base.errors import InputError
-from phase_lib.config.world import WorldSettings
 from phase_lib.elm.domain import read_domain
 from phase_lib.elm.parameters import read_parameters, read_soil_order_parameters
 from phase_lib.elm.surface import read_surface

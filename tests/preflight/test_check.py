@@ -12,9 +12,9 @@ from typing import Any
 import netCDF4
 import numpy as np
 import pytest
+from phase_lib.config.world import WorldSettings
 
 from phase_lib.cli import main
-from phase_lib.config.world import WorldSettings
 from phase_lib.elm.domain import read_domain
 from phase_lib.forcing import reduce_forcing
 from phase_lib.landmodel.embedded.segment import SegmentJob, run_segment
