@@ -37,7 +37,8 @@ def domains_of(config: WorkflowConfig) -> dict[str, Domain]:
 def chains_of(config: WorkflowConfig, name: str) -> tuple[Chain, ...]:
     """The runs that a domain needs, and no more: what its files give is not run again.
 
-    Runs of the target are named by their roles, those of other domains after these too.
+    Runs of the target are named by their roles, or those of the first training domain where the target is not
+    run here; the names of other runs begin with the name of their domain.
 
     Raises:
         InputError: its land model does not run, and something is not given that would have to be run.
@@ -71,9 +72,11 @@ def chains_of(config: WorkflowConfig, name: str) -> tuple[Chain, ...]:
     wanted: list[Role] = ["ad"] if last > first else []
     wanted += ["reference"] if labelled else []
     wanted += ["control", "injected"] if target and model.runs else []
+    target_runs = land_model_of(config, config.target.domain).runs
+    plain = name == (config.target.domain if target_runs else config.training.domains[0])
     return tuple(
         Chain(
-            role if target else f"{name}_{role}",
+            role if plain else f"{name}_{role}",
             role,
             tuple(year for year in spinup.boundaries(role) if role != "ad" or first <= year <= last),
         )

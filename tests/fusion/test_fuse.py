@@ -15,9 +15,9 @@ from phase_lib.base.errors import InputError
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.targets import PRESETS, TargetSettings
 from phase_lib.dataset.loading import describe, load_dataset, read_cells
+from phase_lib.elm import gather as gathering
 from phase_lib.elm.pools import HEADLINE, POOL_VARIABLES
 from phase_lib.elm.soil_grid import DZDECOMP
-from phase_lib.fusion import gather as gathering
 from phase_lib.fusion.fuse import fuse
 from phase_lib.fusion.schema import resolve_targets
 from phase_lib.landmodel.domain import Domain
@@ -346,8 +346,8 @@ def test_without_a_reference_no_cell_is_trainable(tmp_path: Path, grid: Grid) ->
 def test_a_shorter_dataset_leaves_no_batch_of_the_longer_one(tmp_path: Path, grid: Grid) -> None:
     inputs = write_inputs(tmp_path, grid)
     paper = TargetSettings(preset="paper")
-    fuse(inputs, FusionSettings(batch_cells=3), paper, tmp_path / "out", **AD_RUN)
-    fuse(inputs, FusionSettings(batch_cells=12), paper, tmp_path / "out", **AD_RUN)
+    fuse(inputs, FusionSettings(batch_cells=3), paper, tmp_path / "out")
+    fuse(inputs, FusionSettings(batch_cells=12), paper, tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").glob("batch_*")) == ["batch_00.nc", "batch_01.nc"]
 
 
@@ -361,7 +361,7 @@ def spoil_units(inputs: Domain) -> None:
 
 
 def spoil_forcing_units(inputs: Domain) -> None:
-    edit(inputs.forcing[0], lambda nc: nc["TBOT"].setncattr("units", "degC"))
+    edit(inputs.monthly[0], lambda nc: nc["TBOT"].setncattr("units", "degC"))
 
 
 def spoil_surface_units(inputs: Domain) -> None:
@@ -390,7 +390,7 @@ def spoil_variable(inputs: Domain) -> None:
         (spoil_surface_grid, "no partner"),
         (spoil_percentages, "PCT_NATVEG, summed, is at most 0.9 in all cells: these are fractions"),
         (spoil_variable, "soil4p_vr"),
-        (lambda inputs: inputs.forcing[0].unlink(), "does not exist"),
+        (lambda inputs: inputs.monthly[0].unlink(), "does not exist"),
         (lambda inputs: inputs.history[0].rename(inputs.history[0].with_name("gone")), "does not exist"),
     ],
 )
@@ -408,14 +408,7 @@ def test_bad_input_is_refused_in_one_line(
 def test_history_that_does_not_cover_the_years_is_refused(tmp_path: Path, grid: Grid) -> None:
     inputs = write_inputs(tmp_path, grid)
     with pytest.raises(InputError, match=r"covers 20\.00 years"):
-        fuse(
-            inputs,
-            FusionSettings(),
-            TargetSettings(preset="paper"),
-            tmp_path / "out",
-            mortality_factor=MORTALITY,
-            history_years=30,
-        )
+        fused(dataclasses.replace(inputs, cycle=30), tmp_path / "out", TargetSettings(preset="paper"))
 
 
 def test_the_mortality_factor_of_the_ad_run_scales_dead_wood_and_the_dataset_is_another(
@@ -424,7 +417,7 @@ def test_the_mortality_factor_of_the_ad_run_scales_dead_wood_and_the_dataset_is_
     inputs = write_inputs(tmp_path, grid)
     identities = set()
     for factor in (5.0, 20.0):
-        fuse(inputs, FusionSettings(), SLOW, tmp_path / "out", mortality_factor=factor, history_years=20)
+        fused(dataclasses.replace(inputs, mortality_factor=factor), tmp_path / "out")
         values = load_dataset(tmp_path / "out", ["deadstemc", "state20_deadstemc"])
         grown = values["deadstemc"] > 0.0
         np.testing.assert_allclose(

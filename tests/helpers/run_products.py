@@ -12,6 +12,7 @@ import numpy as np
 from phase_lib.base.files import write_json
 from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.equilibrium.verdict import verdict_of_runs
+from phase_lib.landmodel.embedded.backend import EmbeddedBackend
 from phase_lib.report.products import RunFacts, RunProducts
 from phase_lib.surrogate.skill import write_test_file
 from tests.helpers.history import Grid, write_history, years
@@ -135,6 +136,11 @@ def _facts(root: Path, target: str) -> RunFacts:
         stabilisation_years=100,
         conventional_years=1200,
         ood_action="keep",
+        segments={"run_ad_0021": 20, "run_ad_0401": 380, "run_reference_1201": 800}
+        if target == "embedded"
+        else {},
+        labelled_here=("embedded",),
+        limits=EmbeddedBackend.limits if target == "embedded" else EmbeddedBackend.limits_of_learning,
     )
 
 

@@ -438,7 +438,7 @@ def test_without_node_hours_core_hours_are_compared() -> None:
 
 
 def test_the_years_of_the_segments_are_those_of_the_configuration() -> None:
-    facts = RunFacts.of(WorkflowConfig.model_validate({"land_model": {"segment_years": 400}}), 2)
+    facts = RunFacts.of(WorkflowConfig.model_validate({"spinup": {"segment_years": 400}}), 2)
     assert facts.segments == {
         "run_ad_0021": 20,
         "run_ad_0401": 380,
