@@ -104,8 +104,9 @@ class WorkflowConfig(BaseModel):
         return self.land_model.backend if domain in self.domains else domain
 
     def settings_of(self, backend: str) -> BaseModel | None:
-        """The section of a land model that the configuration uses; None where it has none."""
-        section: BaseModel | None = getattr(self, backend, None)
+        """The section of a land model, with its defaults where it is left out; None where it has none."""
+        model = settings_class(backend)
+        section: BaseModel | None = getattr(self, backend, None if model is None else model())
         return section
 
 
