@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from phase_lib.elm.constants import CASCADE_CTC, SPINUP_AD, SPINUP_NORMAL
-from phase_lib.elm.dead_wood import read_wood, settle_factor, told_factor
+from phase_lib.elm.dead_wood import read_wood, settle_factor, stated_factor
 from phase_lib.elm.gather import gather
 from phase_lib.elm.history_header import other_than_means
 from phase_lib.elm.netcdf import get_variable, is_fill, open_dataset
@@ -51,7 +51,7 @@ def judge_wood(restart: Restart, files: Domain, parameters: Path | None) -> str:
     Raises:
         InputError: the wood contradicts the factor, or `lnd_in` is of another run.
     """
-    factor = told_factor(files.mortality_factor, files.ad_settings, restart.path)
+    factor = stated_factor(files.mortality_factor, files.ad_settings, restart.path)
     wood = None if parameters is None else read_wood(restart.path, read_parameters(parameters))
     if wood is None:
         return ""

@@ -1,0 +1,101 @@
+"""Running a land model, and what it makes before its first run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from phase_lib.cli.options import FILE, command, default_of, default_of_forcing, settings_option, stage
+
+_BACKEND = click.option(
+    "--backend", **default_of("land_model.backend"), help="Land model, a name of `land_model.backend`."
+)
+_DOMAIN_NAME = click.option("--domain-name", **default_of("target.domain"), help="Name of the domain.")
+_OUTPUT_DIR = click.option(
+    "--output-dir", type=FILE, required=True, help="Directory for what is made, or for restart and history."
+)
+_WORKERS = click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+
+
+def _land_model(backend: str, settings: str) -> Any:
+    """A land model of the table with its settings."""
+    from phase_lib.config.backends import backend_class
+    from phase_lib.config.loading import load_settings
+
+    model = backend_class(backend)
+    section = model.settings_model
+    return model(None if section is None else load_settings(settings, section, backend))
+
+
+@command()
+@settings_option("embedded")
+@_OUTPUT_DIR
+@_WORKERS
+@stage
+def world(settings: str, output_dir: Path, workers: int) -> None:
+    """Makes the embedded world: domain, surface, parameter and forcing files."""
+    _land_model("embedded", settings).prepare("make_world", "embedded", output_dir, workers)
+
+
+@command()
+@_BACKEND
+@settings_option("BACKEND")
+@click.option("--step", required=True, help="What to make: one of the land model's steps.")
+@_DOMAIN_NAME
+@_OUTPUT_DIR
+@_WORKERS
+@stage
+def prepare(backend: str, settings: str, step: str, domain_name: str, output_dir: Path, workers: int) -> None:
+    """Makes what a land model needs before its first run: a world, a case, an executable."""
+    _land_model(backend, settings).prepare(step, domain_name, output_dir, workers)
+
+
+@command("run-segment")
+@_BACKEND
+@settings_option("BACKEND")
+@click.option("--spinup", default="{}", metavar="JSON|FILE", help="The section `spinup`: the protocol.")
+@click.option("--case", required=True, help="Name of the run; restart and history are named after it.")
+@click.option("--mode", type=click.Choice(["ad", "normal"]), required=True, help="Spin-up mode.")
+@click.option("--start-year", type=click.IntRange(1), required=True, help="Model year of the first day.")
+@click.option("--years", type=click.IntRange(1), required=True, help="Length, whole forcing cycles.")
+@click.option(
+    "--forcing-years", type=click.IntRange(1), **default_of_forcing("years"), help="Forcing cycle, years."
+)
+@click.option("--finidat", type=FILE, help="Restart to start from; a cold start without it.")
+@_DOMAIN_NAME
+@click.option("--surface", type=FILE, help="Surface data.")
+@click.option("--domain", type=FILE, help="Domain file.")
+@click.option("--params", type=FILE, help="PFT and decomposition parameters.")
+@click.option("--soil-params", type=FILE, help="Soil-order parameters.")
+@click.option("--forcing", type=FILE, multiple=True, help="Monthly means made by `phase forcing`.")
+@_OUTPUT_DIR
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@stage
+def run_segment(
+    backend: str,
+    settings: str,
+    spinup: str,
+    case: str,
+    mode: Any,
+    start_year: int,
+    years: int,
+    forcing_years: int,
+    finidat: Path | None,
+    domain_name: str,
+    forcing: tuple[Path, ...],
+    output_dir: Path,
+    threads: int,
+    **files: Any,
+) -> None:
+    """Runs the land model from a restart (or a cold start) to the restart some years later."""
+    from phase_lib.config.loading import load_settings
+    from phase_lib.config.spinup import SpinupSettings
+    from phase_lib.landmodel.domain import Domain, Segment
+    from phase_lib.landmodel.planning import run_segment as run
+
+    domain = Domain(domain_name, forcing_years, backend, monthly=forcing, **files)
+    protocol = load_settings(spinup, SpinupSettings, "spinup", "--spinup")
+    segment = Segment(case, mode, start_year, years, finidat, domain, output_dir, protocol, threads)
+    run(_land_model(backend, settings), segment)
