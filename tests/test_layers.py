@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import phase_lib
+from phase_lib.config.backends import BUILT_IN
 
 PACKAGE = Path(phase_lib.__file__).parent
 #: Rooms from the ground up; rooms of one floor do not import each other.
@@ -65,3 +66,18 @@ def test_the_library_knows_nothing_of_snakemake() -> None:
         path for path in MODULES if any(name.split(".")[0] == "snakemake" for name in imported_names(path))
     ]
     assert users == []
+
+
+def test_nobody_but_the_land_models_and_the_benchmarks_knows_the_embedded_one() -> None:
+    users = {
+        room_of(path)
+        for path in MODULES
+        if any(name.startswith("phase_lib.landmodel.embedded") for name in imported_names(path))
+    }
+    assert users <= {"landmodel", "bench"}
+
+
+def test_a_land_model_is_named_in_the_table_and_nowhere_else_in_the_rules() -> None:
+    rules = PACKAGE.parent / "rules"
+    for name in BUILT_IN:
+        assert not [file for file in rules.glob("*.smk") if f'"{name}"' in file.read_text(encoding="utf-8")]

@@ -26,8 +26,8 @@ def code_hash(*parts: str) -> str:
     with its modules.
 
     Args:
-        parts: modules or sub-packages below `phase_lib`, for example `"fusion/fuse"`, `"surrogate"`; of another
-            package, which offers a land model for example, the dotted name of a module or of the whole.
+        parts: modules or sub-packages below `phase_lib`, for example `"fusion/fuse"`, `"surrogate"`; of
+            another package, for example one that offers a land model, the dotted name of a module or of all.
 
     Returns:
         The first 16 hexadecimal digits of a SHA-256 over file names, syntax trees and contents of data files.

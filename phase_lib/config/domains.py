@@ -6,6 +6,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+#: How forcing files are laid out.
+Kind = Literal["datm", "bypass", "history"]
 #: Name of the domain that the embedded land model makes.
 _EMBEDDED = "embedded"
 
@@ -15,7 +17,7 @@ class ForcingFiles(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["datm", "bypass", "history"] = Field(
+    kind: Kind = Field(
         "datm",
         description="datm: a file a month, as DATM reads them; bypass: a file for each variable and zone "
         "with the whole record; history: the forcing in the land model's own history",

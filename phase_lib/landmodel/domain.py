@@ -8,10 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+from phase_lib.config.domains import Kind
 from phase_lib.config.spinup import Role, SpinupSettings
 from phase_lib.elm.calendar import history_name, restart_name
 from phase_lib.elm.namelist import AdSettings
-from phase_lib.forcing import Kind
 
 Mode = Literal["ad", "normal"]
 #: History tapes of every run, one file for each forcing cycle: that of its mean, and that of annual means.
