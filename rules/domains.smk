@@ -17,15 +17,13 @@ def placed(value):
     return [without_wildcards(str(path)) for path in value]
 
 
-try:
+with one_line():
     DOMAINS = domains_of(CONFIG)
     MODELS = {name: land_model_of(CONFIG, name) for name in DOMAINS}
-    TARGET = DOMAINS[CONFIG.target.domain]
     for domain in DOMAINS.values():
         placed([*domain.paths, *domain.forcing.files])
-except PhaseError as error:
-    print(f"phase: {error}", file=sys.stderr)
-    sys.exit(error.exit_code)
+
+TARGET = DOMAINS[CONFIG.target.domain]
 
 USED = list(DOMAINS)
 INJECTED, CONTROL = str(TARGET.injected), str(TARGET.control)

@@ -9,10 +9,12 @@
 # Names of files follow from the domain and from a segment's years, so that there is one rule for each rather than a
 # wildcard. Restarts are kept: a chain resumes from the last good one.
 # A profile sets resources and threads of all segments as those of `run_segment`, of one chain as `run_ad`.
+from phase_lib.cluster.engine import set_by_profile
 from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE
 
 # The chain that everything waits for goes first.
 SEGMENT_PRIORITY = {"ad": 100, "reference": 100, "control": 10, "injected": 50}
+SEGMENT_COST = {"ad": "labels", "reference": "labels", "control": "verification", "injected": "accelerated"}
 
 
 def settings_of(model, *keys):
@@ -42,7 +44,7 @@ for domain, model, step in STEPS:
         log:
             log_file(step.name),
         benchmark:
-            benchmark_file(step.name)
+            benchmark_file(step.name, role="inputs")
         conda:
             "../envs/cpu.yaml"
         threads: step.job.threads
@@ -64,7 +66,9 @@ for domain, model, step in STEPS:
 
 for domain, model, role, segment in SEGMENTS:
     asked = model.job(role)
-    set_by_profile(segment.stage, f"run_{role}", "run_segment")
+    # The target's AD run up to the input year is a part of the accelerated spin-up.
+    accelerated = domain.target and role == "ad" and segment.end_year <= 1 + CONFIG.spinup.input_years
+    set_by_profile(workflow, segment.stage, f"run_{role}", "run_segment")
 
     rule:
         name:
@@ -84,7 +88,12 @@ for domain, model, role, segment in SEGMENTS:
         log:
             log_file(segment.stage),
         benchmark:
-            benchmark_file(segment.stage)
+            benchmark_file(
+                segment.stage,
+                role="accelerated" if accelerated else SEGMENT_COST[role],
+                rule=f"run_{role}",
+                conventional_years=segment.years if domain.is_conventional(role) else 0,
+            )
         priority: SEGMENT_PRIORITY[role]
         conda:
             "../envs/cpu.yaml"

@@ -147,6 +147,14 @@ class Domain:
         """True where the land model runs it."""
         return any(chain.role == role for chain in self.chains)
 
+    def is_conventional(self, role: Role) -> bool:
+        """True for a part of the target's conventional spin-up, where all of that is run."""
+        runs: tuple[Role, Role] = ("ad", "reference")
+        if not (self.target and role in runs and all(self.has_run(one) for one in runs)):
+            return False
+        ad, reference = (self.chain(one).boundaries for one in runs)
+        return ad[0] == 1 and ad[-1] == reference[0]
+
     def chain(self, role: Role) -> Chain:
         """A run of the land model."""
         return next(chain for chain in self.chains if chain.role == role)

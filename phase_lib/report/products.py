@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 from phase_lib.base.provenance import settings_hash
 from phase_lib.config.cost import CostSettings
 from phase_lib.config.root import WorkflowConfig
-from phase_lib.landmodel.domain import stage_name
 from phase_lib.landmodel.planning import chains_of, land_model_of
 
 #: The two ways of splitting cells, and what they are called in prose.
@@ -48,8 +46,8 @@ class RunProducts:
         experiments: `experiments/comparison.json`; None where there are no experiments.
         benchmarks: directory of the benchmark tables of the stages.
         slurm_jobs: directory of the notes of the run's SLURM jobs.
-        stages: JSON with the names of the run's stages; tables and notes of others are left over from
-            another configuration. None: all that are there count.
+        stages: JSON with the run's stages and their roles; tables and notes of others are left over from
+            another configuration.
         verdict: `equilibrium/verdict.json`; None where the run ends at the injected restart.
         drift: `equilibrium/drift.nc`, which comes with the verdict.
     """
@@ -58,14 +56,14 @@ class RunProducts:
     predictions: Path
     restart: Path
     diff: Path
+    benchmarks: Path
+    stages: Path
     splits: Mapping[str, Path]
     tests: Mapping[str, Path]
     training: Mapping[str, Path] = field(default_factory=dict)
     forcing: Mapping[str, Path] = field(default_factory=dict)
     experiments: Path | None = None
-    benchmarks: Path | None = None
     slurm_jobs: Path | None = None
-    stages: Path | None = None
     verdict: Path | None = None
     drift: Path | None = None
 
@@ -86,8 +84,6 @@ class RunFacts:
         stabilisation_years: normal years after injection.
         conventional_years: AD and normal years of a conventional spin-up.
         ood_action: what flagged cells get.
-        segments: stage -> model years of every segment of the target's conventional spin-up; empty where
-            that is not run here from its beginning to its end.
         input_here: the AD years before injection are run here.
         labelled_here: training domains whose reference is run here.
         limits: sentences about the land models whose runs the results rest on.
@@ -105,7 +101,6 @@ class RunFacts:
     stabilisation_years: int
     conventional_years: int
     ood_action: str
-    segments: Mapping[str, int] = field(default_factory=dict)
     input_here: bool = True
     labelled_here: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
@@ -116,8 +111,6 @@ class RunFacts:
         """What a configuration says, and on how many cores it ran."""
         spinup, target = config.spinup, config.target.domain
         chains = {name: chains_of(config, name) for name in config.used_domains}
-        conventional = [chain for chain in chains[target] if chain.role in ("ad", "reference")]
-        whole = [chain.boundaries[0] for chain in conventional] == [1, 1 + spinup.ad_years]
         labelled = [
             name
             for name in config.training.domains
@@ -136,12 +129,7 @@ class RunFacts:
             stabilisation_years=spinup.stabilisation_years,
             conventional_years=spinup.ad_years + spinup.normal_years,
             ood_action=config.ood.action,
-            segments={
-                stage_name(chain.case, end): end - start
-                for chain in (conventional if whole else [])
-                for start, end in pairwise(chain.boundaries)
-            },
-            input_here=chains[target][:1] != () and chains[target][0].boundaries[0] == 1,
+            input_here=bool(chains[target]) and chains[target][0].boundaries[0] == 1,
             labelled_here=tuple(labelled),
             limits=land_model_of(config, target).limits
             if "injected" in here
