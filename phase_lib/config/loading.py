@@ -179,7 +179,9 @@ def _nearest_key(model: type[BaseModel], location: _Location, content: Any) -> s
     A section with another name is known by its keys.
     """
     path = [str(part) for part in location]
-    known = list(_keys(with_backends(tuple(BUILT_IN)) if issubclass(model, WorkflowConfig) else model))
+    known = list(_keys(model))
+    if issubclass(model, WorkflowConfig):
+        known += [keys for keys in _keys(with_backends(tuple(BUILT_IN))) if keys not in known]
     parent, key = path[:-1], path[-1]
     siblings = [keys[-1] for keys in known if _lies_in(keys, parent)]
     near = difflib.get_close_matches(key, siblings, n=1)
