@@ -87,7 +87,8 @@ def check_config(merged: Mapping[str, Any], files: Sequence[str | Path]) -> Work
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        location = _first_fault(error.errors())["loc"]
+        fault = _first_fault(error.errors())
+        location = fault["loc"][:-1] if fault["type"] == "missing" else fault["loc"]
         holders = [file for file, content in contents.items() if _holds(content, location)]
         raise _input_error(model, error.errors(), holders[-1] if holders else "--config") from error
 
@@ -160,6 +161,8 @@ def _input_error(
         nearest = _nearest_key(model, location, fault["input"])
         remedy = f"did you mean {nearest}?" if nearest else "remove it"
         return InputError(file, f"unknown key {name}{more}", remedy=remedy)
+    if fault["type"] == "missing":
+        return InputError(file, f"{name} is missing{more}", remedy="give it, as it has no default")
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     message = message.replace("String should match pattern", "a text that matches")
     message = re.sub(r"^\w+ should have (.*?)(?: after validation, not \d+)?$", r"\1", message)

@@ -105,9 +105,9 @@ class WorkflowConfig(BaseModel):
 
     def settings_of(self, backend: str) -> BaseModel | None:
         """The section of a land model, with its defaults where it is left out; None where it has none."""
+        section: BaseModel | None = getattr(self, backend, None)
         model = settings_class(backend)
-        section: BaseModel | None = getattr(self, backend, None if model is None else model())
-        return section
+        return section if section is not None or model is None else model()
 
 
 @cache
@@ -125,7 +125,10 @@ def model_for(content: Mapping[str, Any]) -> tuple[type[WorkflowConfig], dict[st
     """The model of a configuration, and its content without the sections of unused land models."""
     used = tuple(dict.fromkeys(_used_backends(content)))
     unused = {name for name in content if name not in used and is_backend(name) and settings_class(name)}
-    return with_backends(used), {name: value for name, value in content.items() if name not in unused}
+    sections: dict[str, Any] = {name: {} for name in used if settings_class(name)}
+    return with_backends(used), {
+        name: value for name, value in (sections | dict(content)).items() if name not in unused
+    }
 
 
 def _used_backends(content: Mapping[str, Any]) -> Iterator[str]:

@@ -209,3 +209,13 @@ def test_a_field_that_the_embedded_model_does_not_have_is_refused(small_world: S
     segment = Segment("test", "ad", 1, 20, None, small_world.domain, Path("nowhere"), config.spinup)
     with pytest.raises(InputError, match=r"^spinup\.history_fields: QRUNOFF is no field of the embedded"):
         land_model_of(config, "embedded").run(segment)
+
+
+def test_a_restart_of_elm_that_the_embedded_model_would_have_to_go_on_from_is_found_before_anything_runs(
+    files: dict[str, Any], elm_sample: Path, tmp_path: Path
+) -> None:
+    given = files | at(tmp_path, INPUT) | {"restart": str(elm_sample / "ad20.elm.r.0021-01-01-00000.nc")}
+    content = {"domains": {"sites": given}, "target": {"domain": "sites"}, "training": {"domains": ["sites"]}}
+    config = validate(WorkflowConfig, content, None)
+    [found] = land_model_of(config, "sites").check(domains_of(config)["sites"].existing)
+    assert "has 100 landunits on 24 cells; expected one a cell" in str(found)

@@ -186,3 +186,5 @@ def test_a_wrong_key_of_its_section_is_refused_in_one_line(workflow: Workflow, f
     assert result.returncode == 2
     [line] = [line for line in result.stdout.splitlines() if line.startswith("phase: ")]
     assert line.endswith("wrong.yaml: unknown key toy.lik (and 1 more); did you mean toy.like?")
+    result = workflow.snakemake("--dry-run", configs=config(workflow, "without", "toy", files))
+    assert "phase: --config: toy.like is missing; give it, as it has no default" in result.stdout

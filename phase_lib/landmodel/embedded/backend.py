@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
+from phase_lib.base.errors import InputError
 from phase_lib.config.domains import DomainFiles
 from phase_lib.config.spinup import Role
 from phase_lib.landmodel.domain import Domain, Forcing, Segment
@@ -110,6 +112,21 @@ class EmbeddedBackend(LandModel[EmbeddedSettings]):
         from phase_lib.landmodel.embedded.world.build import make_world
 
         make_world(self.settings, directory, threads)
+
+    def check(self, domain: Domain) -> Iterator[InputError]:
+        """Restarts from files that it goes on from are of one soil landunit a cell, as its own are."""
+        from phase_lib.elm.restart import read_header
+
+        for path in (domain.restart, domain.reference_ad_restart) if domain.chains else ():
+            if path is not None:
+                dims = read_header(path)[0].dims
+                if dims["landunit"] != dims["gridcell"]:
+                    yield InputError(
+                        path,
+                        f"has {dims['landunit']} landunits on {dims['gridcell']} cells",
+                        expected="one a cell: the embedded land model runs natural vegetation alone",
+                        remedy="run it on with the model that wrote it, or set land_model.backend to archive",
+                    )
 
     def job(self, role: Role) -> Job:
         """Processes on one node."""
