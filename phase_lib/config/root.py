@@ -10,7 +10,7 @@ from typing import Any, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from phase_lib.config.backends import BUILT_IN, is_backend, makes_domain, settings_class
+from phase_lib.config.backends import BUILT_IN, backend_class, is_backend, makes_domain, settings_class
 from phase_lib.config.cost import CostSettings
 from phase_lib.config.dataset import DatasetSettings
 from phase_lib.config.domains import DomainFiles, TargetDomain, TrainingDomains
@@ -22,7 +22,7 @@ from phase_lib.config.land_model import LandModelSettings
 from phase_lib.config.ood import OodSettings
 from phase_lib.config.preflight import PreflightSettings
 from phase_lib.config.run import RunSettings
-from phase_lib.config.spinup import SpinupSettings
+from phase_lib.config.spinup import LENGTHS, SpinupSettings
 from phase_lib.config.surrogate import SurrogateSettings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -93,6 +93,40 @@ class WorkflowConfig(BaseModel):
                 "section domains, or the other backend"
             )
         return self
+
+    @model_validator(mode="after")
+    def _land_models_have_what_they_need(self) -> Self:
+        for name in self.used_domains:
+            files, model = self.domains.get(name), backend_class(self.backend_of(name))
+            trains = name in self.training.domains
+            if files is not None and files.reference_restart is None:
+                if trains and not model.runs:
+                    raise ValueError(
+                        f"domains.{name} has no reference_restart, but training.domains names it; give the "
+                        "final restart of its reference run, or choose a land model that runs"
+                    )
+                if files.reference_ad_restart is not None and not trains:
+                    raise ValueError(
+                        f"domains.{name} has a reference_ad_restart and no reference_restart; give the final "
+                        "restart of that run too, or leave it out"
+                    )
+            if files is not None and files.restart is None and not model.runs:
+                raise ValueError(
+                    f"domains.{name} has no restart, and land_model.backend {model.name} runs nothing; give "
+                    "restart and history, or choose a land model that runs"
+                )
+            if model.runs and (files is None or files.forcing is not None):
+                self._require_whole_cycles(name, model(self.settings_of(model.name)).cycle(files))
+        return self
+
+    def _require_whole_cycles(self, name: str, cycle: int) -> None:
+        for key in LENGTHS:
+            years = getattr(self.spinup, key)
+            if years % cycle:
+                raise ValueError(
+                    f"spinup.{key} is {years}; expected a multiple of {cycle}, the forcing cycle of {name}, "
+                    "as means are over whole cycles"
+                )
 
     @property
     def used_domains(self) -> list[str]:

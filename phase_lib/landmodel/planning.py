@@ -9,7 +9,7 @@ from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.config.backends import backend_class
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.root import WorkflowConfig
-from phase_lib.config.spinup import LENGTHS, Role
+from phase_lib.config.spinup import Role
 from phase_lib.elm.constants import SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.netcdf import open_dataset
 from phase_lib.elm.restart import restart_header
@@ -29,7 +29,7 @@ def domains_of(config: WorkflowConfig) -> dict[str, Domain]:
     """The domains that a configuration uses, by name.
 
     Raises:
-        InputError: a name or pattern stands for no file, or a domain lacks what its land model cannot make.
+        InputError: a file that every run reads is not given, or a name or pattern stands for no file.
     """
     return {name: _domain(config, name) for name in config.used_domains}
 
@@ -39,33 +39,11 @@ def chains_of(config: WorkflowConfig, name: str) -> tuple[Chain, ...]:
 
     Runs of the target are named by their roles, or those of the first training domain where the target is not
     run here; the names of other runs begin with the name of their domain.
-
-    Raises:
-        InputError: its land model does not run, and something is not given that would have to be run.
     """
     files, model, spinup = config.domains.get(name), land_model_of(config, name), config.spinup
     given = set() if files is None else {key for key, value in files if value}
     target, trains = name == config.target.domain, name in config.training.domains
     labelled = trains and "reference_restart" not in given
-    if labelled and not model.runs:
-        raise InputError(
-            f"domains.{name}",
-            "has no reference_restart, but training.domains names it",
-            remedy="give the final restart of its reference run, or choose a land model that runs it",
-        )
-    if "restart" not in given and not model.runs:
-        raise InputError(
-            f"domains.{name}",
-            "has no restart",
-            expected=f"one, as land_model.backend {model.name} runs nothing",
-            remedy="give restart and history, or choose a land model that runs",
-        )
-    if "reference_ad_restart" in given and not ("reference_restart" in given or labelled):
-        raise InputError(
-            f"domains.{name}",
-            "has a reference_ad_restart and no reference_restart",
-            remedy="give the final restart of that run too, or leave this out",
-        )
     after_input, after_ad = 1 + spinup.input_years, 1 + spinup.ad_years
     first = after_input if "restart" in given else 1
     last = after_ad if labelled and "reference_ad_restart" not in given else after_input
@@ -84,24 +62,10 @@ def chains_of(config: WorkflowConfig, name: str) -> tuple[Chain, ...]:
     )
 
 
-def _require_whole_cycles(config: WorkflowConfig, domain: Domain) -> None:
-    for key in LENGTHS:
-        years = getattr(config.spinup, key)
-        if years % domain.cycle:
-            raise InputError(
-                f"spinup.{key}",
-                f"is {years}",
-                expected=f"a multiple of {domain.cycle}, the forcing cycle of {domain.name}",
-                remedy="change it: means are over whole cycles",
-            )
-
-
 def _domain(config: WorkflowConfig, name: str) -> Domain:
     spinup, run = config.spinup, config.run.directory
     chains = chains_of(config, name)
     given = land_model_of(config, name).describe(name, config.domains.get(name), run)
-    if chains:
-        _require_whole_cycles(config, given)
     domain = replace(
         given,
         trains=name in config.training.domains,

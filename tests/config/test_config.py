@@ -112,6 +112,11 @@ def test_the_nearest_key_is_found_in_the_same_and_in_other_sections(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        (
+            "spinup: {ad_years: 410}",
+            ["spinup.ad_years is 410; expected a multiple of 20", "of embedded"],
+        ),
+        ("embedded: {forcing_years: 15}", ["spinup.ad_years is 400; expected a multiple of 15"]),
         ("spinup: {ad_years: many}", ["spinup.ad_years is 'many'", "expected a valid integer"]),
         (
             "land_model: {backend: embeded}",
@@ -219,7 +224,8 @@ def test_every_example_is_a_valid_configuration_named_like_its_file(example: Pat
 
 def test_the_section_of_a_land_model_counts_only_where_that_is_used(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    files = "domains: {sites: {restart: r.nc, history: [h.nc], spinup_mortality_factor: 10}}"
+    given = "restart: r.nc, history: [h.nc], reference_restart: r.nc, reference_history: [h.nc]"
+    files = f"domains: {{sites: {{{given}, spinup_mortality_factor: 10}}}}"
     text = f"land_model: {{backend: archive}}\ntarget: {{domain: sites}}\nembedded: {{cells: few}}\n{files}"
     path.write_text(f"{text}\ntraining: {{domains: [sites]}}")
     config = load_config(path)

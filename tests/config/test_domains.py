@@ -15,7 +15,6 @@ from phase_lib.config.documentation import default_yaml
 from phase_lib.config.domains import DomainFiles, ForcingFiles
 from phase_lib.config.loading import load_config
 from phase_lib.landmodel.files import ad_run
-from phase_lib.landmodel.planning import chains_of
 
 SITES: dict[str, Any] = {
     "domain": "domain.nc",
@@ -87,6 +86,12 @@ def test_training_on_some_sites_and_predicting_another_domain_is_a_configuration
         (archive(reference_restart="r.nc"), r"reference_restart and no reference_history"),
         ({"land_model": {"backend": "archive"}}, r"target\.domain is 'embedded' with .*'archive'"),
         ({**archive(), "target": {"domain": "site"}}, r"names 'site'; .*did you mean sites\?"),
+        ({**archive(), "training": {"domains": ["sites"]}}, r"domains\.sites has no reference_restart"),
+        (
+            {**archive(), "domains": {"sites": {}}},
+            r"domains\.sites has no restart, and land_model\.backend archive runs nothing",
+        ),
+        (archive(reference_ad_restart="r.nc"), r"has a reference_ad_restart and no reference_restart"),
         ({**archive(), "training": {"domains": []}}, r"training\.domains"),
         ({**archive(), "training": {"domains": ["embedded"] * 2}}, r"names a domain twice"),
         ({"domains": {"embedded": SITES}}, r"domains\.embedded: not a name for a domain"),
@@ -100,31 +105,6 @@ def test_what_cannot_be_meant_is_refused_in_one_line(
     with pytest.raises(InputError, match=message) as refused:
         load_config(written(tmp_path, content))
     assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (
-            {"training": {"domains": ["sites"]}},
-            r"^domains\.sites: has no reference_restart, but training\.domains names it",
-        ),
-        (
-            {"domains": {"sites": {}}},
-            r"^domains\.sites: has no restart; expected one, as .* runs nothing",
-        ),
-        (
-            {"domains": {"sites": {**SITES, "reference_ad_restart": "ad.nc"}}},
-            r"^domains\.sites: has a reference_ad_restart and no reference_restart",
-        ),
-    ],
-)
-def test_what_no_land_model_makes_has_to_be_given(
-    tmp_path: Path, changes: dict[str, Any], message: str
-) -> None:
-    config = load_config(written(tmp_path, archive() | changes))
-    with pytest.raises(InputError, match=message):
-        [chains_of(config, name) for name in config.used_domains]
 
 
 @pytest.mark.parametrize("model", [DomainFiles, ForcingFiles])

@@ -155,11 +155,6 @@ def test_a_target_that_is_not_run_leaves_the_names_to_the_domain_that_gives_the_
     ("content", "message"),
     [
         (
-            {"spinup": {"ad_years": 410}},
-            r"^spinup\.ad_years: is 410; expected a multiple of 20, the forcing cycle of embedded",
-        ),
-        ({"embedded": {"forcing_years": 15}}, r"^spinup\.ad_years: is 400; expected a multiple of 15"),
-        (
             {"domains": {"sites": {"restart": None}}, "target": {"domain": "sites"}},
             r"^domains\.sites: has no domain; expected domain, surface, params, soil_params, forcing",
         ),
