@@ -170,7 +170,8 @@ class Domain:
         directory = self.directory / chain.case
         start_from = {
             "ad": None if chain.boundaries[0] == 1 else self.restart,
-            "reference": self.reference_ad_restart,
+            # Where the AD run is no longer than the input, that is its end.
+            "reference": self.reference_ad_restart or self.restart,
             "control": self.control,
             "injected": self.injected,
         }[chain.role]

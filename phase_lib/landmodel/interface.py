@@ -38,7 +38,7 @@ class Step:
     """Something to make before the runs of a domain: its files, a case, an executable.
 
     Attributes:
-        name: of the rule that makes it.
+        name: of the rule that makes it, of which a run has one.
         inputs, outputs: files.
         settings: keys of the land model's section that it depends on.
         code: modules that it depends on (`base.provenance.code_hash`).

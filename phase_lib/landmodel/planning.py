@@ -78,8 +78,9 @@ def _domain(config: WorkflowConfig, name: str) -> Domain:
     for chain in chains:
         segments = domain.segments(chain, spinup)
         last = segments[-1]
-        if chain.role == "ad":
+        if chain.role in ("ad", "reference"):
             _require_one_factor(domain, spinup.spinup_mortality_factor)
+        if chain.role == "ad":
             if domain.restart is None:
                 to_input = [one for one in segments if one.end_year <= 1 + spinup.input_years]
                 domain = _with(
@@ -112,12 +113,12 @@ def _with(domain: Domain, **made: Path | tuple[Path, ...]) -> Domain:
 
 
 def _require_one_factor(domain: Domain, factor: float) -> None:
-    """An AD run that goes on from a given restart has the factor of the run that wrote it."""
+    """A run that goes on from a given AD restart has the factor of the run that wrote it."""
     if domain.restart is not None and domain.mortality_factor != factor:
         raise InputError(
             f"domains.{domain.name}",
             f"spinup_mortality_factor of the run that wrote {domain.restart} is {domain.mortality_factor:g}",
-            expected=f"spinup.spinup_mortality_factor ({factor:g}), as the AD run goes on from it",
+            expected=f"spinup.spinup_mortality_factor ({factor:g}), as a run goes on from it",
             remedy="set that to the factor of the run",
         )
 
