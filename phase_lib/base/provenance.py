@@ -21,9 +21,9 @@ def code_hash(*parts: str) -> str:
     """Content hash of the code that a stage runs, for a rule's params.
 
     Snakemake does not see changes in imported modules; a rule that carries this hash as a param
-    reruns when the code it uses changes, and only then: comments, docstrings and layout do not count.
-    Imports within the package are followed from module to module, and the data files of a package count
-    with its modules.
+    reruns when the code it uses changes, and only then: comments, docstrings, descriptions of settings and
+    layout do not count. Imports within the package are followed from module to module, and the data files of
+    a package count with its modules.
 
     Args:
         parts: modules or sub-packages below `phase_lib`, for example `"fusion/fuse"`, `"surrogate"`; of
@@ -61,7 +61,7 @@ def imported_modules(*parts: str) -> set[Path]:
 
 @cache
 def _tree(file: Path) -> ast.Module:
-    """What a module does: its syntax tree, which has no comments, without docstrings."""
+    """What a module does: its syntax tree, which has no comments, without docstrings and words about settings."""
     tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
     for node in ast.walk(tree):
         if (
@@ -69,6 +69,8 @@ def _tree(file: Path) -> ast.Module:
             and ast.get_docstring(node, clean=False) is not None
         ):
             node.body = node.body[1:]
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Field":
+            node.keywords = [word for word in node.keywords if word.arg != "description"]
     return tree
 
 
