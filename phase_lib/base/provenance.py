@@ -61,7 +61,7 @@ def imported_modules(*parts: str) -> set[Path]:
 
 @cache
 def _tree(file: Path) -> ast.Module:
-    """What a module does: its syntax tree, which has no comments, without docstrings and words about settings."""
+    """What a module does: its syntax tree, which has no comments, without docstrings and descriptions."""
     tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
     for node in ast.walk(tree):
         if (
