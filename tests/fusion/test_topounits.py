@@ -17,7 +17,7 @@ from phase_lib.config.targets import TargetSettings
 from phase_lib.dataset.loading import describe, load_dataset, read_cells
 from phase_lib.fusion.fuse import fuse
 from phase_lib.landmodel.domain import Domain
-from tests.helpers.dataset import F_SOIL4, Grid, shuffled_grid, write_inputs, write_restart
+from tests.helpers.dataset import F_SOIL4, MORTALITY, Grid, shuffled_grid, write_inputs, write_restart
 from tests.helpers.layouts import contents, divided, without_soil
 
 #: Share of the ground on the first topounit of some cells.
@@ -134,11 +134,12 @@ def test_pools_leave_ad_on_their_own_topounit_before_they_are_averaged(
         nc["scalaravg_col"][columns[1]] = 0.1
         held = np.asarray(nc["soil4c_vr"][columns[0], :10])
     inputs = Domain(
-        restart,
-        (history_of(tmp_path, grid, whole),),
-        whole.surface,
-        whole.params,
-        whole.forcing,
+        restart=restart,
+        history=(history_of(tmp_path, grid, whole),),
+        surface=whole.surface,
+        params=whole.params,
+        monthly=whole.monthly,
+        mortality_factor=MORTALITY,
     )
     made = fused(inputs, tmp_path / "out")
     found = load_dataset(made, ["state20_soil4c_vr"])["state20_soil4c_vr"][row_of(made, 3)]
