@@ -218,7 +218,7 @@ class EmbeddedModel:
         granted_n = positive[0].sum(0) * nitrogen.immobilised
         granted_p = positive[1].sum(0) * nitrogen.immobilised * phosphorus.immobilised
         used = (demand * scale).sum(1)
-        # Differences of equal numbers leave crumbs below zero, which no pool may hold.
+        # Differences of equal numbers leave residues below zero, which no pool may hold.
         unused = granted_n - used[0] + (1.0 - phosphorus.plant) * nitrogen.uptake
         mineral["smin_nh4"] = (mineral["smin_nh4"] + unused).clamp(min=0.0)
         mineral["solutionp"] = (mineral["solutionp"] + granted_p - used[1]).clamp(min=0.0)
