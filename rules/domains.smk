@@ -1,4 +1,5 @@
 # The domains of this run, with their files and what the run makes of these (phase_lib/landmodel/domain.py).
+from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE
 from phase_lib.landmodel.planning import domains_of, forcing_groups, land_model_of
 
 
@@ -35,6 +36,16 @@ FORCING_GROUPS = forcing_groups(CONFIG.fusion)
 def of_domain(key):
     """Input or params function: a file, or files, or a fact, of the domain in the wildcards."""
     return lambda wildcards: placed(getattr(DOMAINS[wildcards.domain], key))
+
+
+def of_forcing(key):
+    """Params function: a fact of the forcing of the domain in the wildcards."""
+    return lambda wildcards: getattr(DOMAINS[wildcards.domain].forcing, key)
+
+
+def settings_of(model, *keys):
+    """Keys of a land model's section as JSON."""
+    return settings(model.settings, *keys) if keys else "{}"
 
 
 def history_of(role):

@@ -6,11 +6,6 @@ wildcard_constraints:
     last=r"\d+",
 
 
-def of_forcing(key):
-    """Params function: a fact of the forcing of the domain in the wildcards."""
-    return lambda wildcards: getattr(DOMAINS[wildcards.domain].forcing, key)
-
-
 rule reduce_forcing:
     input:
         domain=of_domain("domain"),

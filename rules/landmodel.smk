@@ -10,16 +10,10 @@
 # wildcard. Restarts are kept: a chain resumes from the last good one.
 # A profile sets resources and threads of all segments as those of `run_segment`, of one chain as `run_ad`.
 from phase_lib.cluster.engine import set_by_profile
-from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE
 
 # The chain that everything waits for goes first.
 SEGMENT_PRIORITY = {"ad": 100, "reference": 100, "control": 10, "injected": 50}
 SEGMENT_COST = {"ad": "labels", "reference": "labels", "control": "verification", "injected": "accelerated"}
-
-
-def settings_of(model, *keys):
-    """Keys of a land model's section as JSON."""
-    return settings(model.settings, *keys) if keys else "{}"
 
 
 STEPS = [
