@@ -45,7 +45,7 @@ for domain, model, step in STEPS:
         resources:
             **step.job.resources,
         params:
-            backend=model.name,
+            backend=CONFIG.backend_of(domain.name),
             step=step.name,
             domain=domain.name,
             directory=step.outputs[0].parent,
@@ -102,7 +102,7 @@ for domain, model, role, segment in SEGMENTS:
             cycle=domain.cycle,
             name_of_domain=domain.name,
             directory=subpath(output.restart, parent=True),
-            backend=model.name,
+            backend=CONFIG.backend_of(domain.name),
             settings=settings_of(model, *model.segment_settings),
             spinup=settings(
                 CONFIG.spinup, "nyears_ad_carbon_only", "spinup_mortality_factor", "history_fields"

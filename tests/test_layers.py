@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import phase_lib
-from phase_lib.config.backends import BUILT_IN
+from phase_lib.config.backends import BACKENDS
 
 PACKAGE = Path(phase_lib.__file__).parent
 #: Rooms from the ground up; rooms of one floor do not import each other.
@@ -74,7 +74,7 @@ def test_the_rules_use_names_of_snakemake_only_that_it_documents_or_that_one_fil
     used = {
         name for path in rules for name in re.findall(r"\bworkflow\.(\w+)", path.read_text(encoding="utf-8"))
     }
-    assert used == {"basedir", "configfiles"}
+    assert used == {"basedir"}
 
 
 def test_nobody_but_the_land_models_and_the_benchmarks_knows_the_embedded_one() -> None:
@@ -88,5 +88,5 @@ def test_nobody_but_the_land_models_and_the_benchmarks_knows_the_embedded_one() 
 
 def test_a_land_model_is_named_in_the_table_and_nowhere_else_in_the_rules() -> None:
     rules = PACKAGE.parent / "rules"
-    for name in BUILT_IN:
+    for name in BACKENDS.names:
         assert not [file for file in rules.glob("*.smk") if f'"{name}"' in file.read_text(encoding="utf-8")]

@@ -6,7 +6,6 @@ import ast
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,8 +33,9 @@ def code_hash(*parts: str) -> str:
     """
     digest = hashlib.sha256()
     modules = imported_modules(*parts)
-    for file in sorted({*modules, *_data_of(modules)}):
-        digest.update((file.relative_to(PACKAGE).as_posix() if _is_ours(file) else file.name).encode())
+    for file in sorted({*modules, *(data for module in modules for data in _data_files(module.parent))}):
+        inside = file.is_relative_to(PACKAGE)
+        digest.update((file.relative_to(PACKAGE).as_posix() if inside else file.name).encode())
         digest.update(_meaning(file) if file.suffix == ".py" else file.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -99,10 +99,6 @@ def direct_imports(file: Path) -> list[Path]:
     return imported
 
 
-def _is_ours(file: Path) -> bool:
-    return file.is_relative_to(PACKAGE)
-
-
 def _sources(part: str) -> list[Path]:
     path = PACKAGE / part
     if path.is_dir():
@@ -115,15 +111,12 @@ def _sources(part: str) -> list[Path]:
     return sorted(Path(spec.origin).parent.rglob("*.py")) if spec.parent == part else [Path(spec.origin)]
 
 
-def _data_of(modules: Iterable[Path]) -> Iterator[Path]:
-    for module in filter(_is_ours, modules):
-        yield from _data_files(module.parent)
-
-
 @cache
 def _data_files(package: Path) -> list[Path]:
     """Files of a package that are no code, also in directories that are no packages themselves."""
     found: list[Path] = []
+    if not package.is_relative_to(PACKAGE):
+        return found
     for path in sorted(package.iterdir()):
         if path.name.startswith((".", "_")):
             continue

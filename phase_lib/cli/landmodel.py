@@ -26,7 +26,7 @@ def _land_model(backend: str, settings: str) -> Any:
 
     model = backend_class(backend)
     section = model.settings_model
-    return model(None if section is None else load_settings(settings, section, backend))
+    return model(None if section is None else load_settings(settings, section, model.name))
 
 
 @command()

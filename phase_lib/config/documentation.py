@@ -9,8 +9,11 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
-from phase_lib.config.backends import BUILT_IN, settings_class
+from phase_lib.base.plugins import Plugins
+from phase_lib.config.backends import BACKENDS, settings_class
+from phase_lib.config.kinds import Kinds
 from phase_lib.config.root import WorkflowConfig, entry_models, section_models
 
 _WIDTH = 100
@@ -28,58 +31,45 @@ def default_yaml() -> str:
     sections, entries = section_models(WorkflowConfig), entry_models(WorkflowConfig)
     for name, field in WorkflowConfig.model_fields.items():
         if name in sections:
-            lines += [*_section(name, sections[name]), ""]
+            lines += _section(name, sections[name])
         else:
             lines += [*_comment(f"{field.description}. An entry has these keys:", ""), *_entry(entries[name])]
             lines += [f"{name}: {{}}", ""]
         if name == "land_model":
-            for backend in BUILT_IN:
-                if (model := settings_class(backend)) is not None:
-                    lines += [*_backend(backend, model), ""]
+            lines += _backends()
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _section(name: str, model: type[BaseModel]) -> list[str]:
-    return [*_comment(_first_line(model), ""), f"{name}:", *_fields(model, "  ")]
+    return [*_comment(_first_line(model), ""), f"{name}:", *_fields(model, "  "), ""]
 
 
-def _backend(name: str, model: type[BaseModel]) -> list[str]:
-    """The section of a land model; in comments where it is not the default one, with keys to fill in."""
-    if name == WorkflowConfig().land_model.backend:
-        return _section(name, model)
-    return [*_comment(_first_line(model), ""), f"# {name}:", *_entry_fields(model, "   ")]
+def _backends() -> Iterator[str]:
+    """The sections of land models; those of others than the default are comments, with keys to fill in."""
+    for name in BACKENDS.names:
+        if (model := settings_class(name)) is not None:
+            default = name == WorkflowConfig().land_model.backend
+            yield from (line if default or not line else f"# {line}" for line in _section(name, model))
 
 
-def _fields(model: type[BaseModel], indent: str) -> Iterator[str]:
+def _fields(model: type[BaseModel], indent: str, kinds: Kinds | None = None) -> Iterator[str]:
+    """Keys of a model; `kinds` where it is one of several, which the comment on `kind` names."""
     sections = section_models(model)
     for name, field in model.model_fields.items():
-        yield from _comment(_documentation(field), indent)
+        text = _kinds(kinds) if kinds is not None and name == "kind" else _documentation(field)
+        yield from _comment(text, indent)
         if name in sections:
             yield f"{indent}{name}:"
-            yield from _fields(sections[name], indent + "  ")
+            marks = [mark for mark in field.metadata if isinstance(mark, Kinds)]
+            yield from _fields(sections[name], indent + "  ", *marks)
         else:
-            value = model.model_validate({}).model_dump(mode="json")[name]
-            yield f"{indent}{name}: {_flow(value)}"
+            default = field.get_default(call_default_factory=True)
+            yield f"{indent}{name}: {'...' if field.is_required() else _flow(to_jsonable_python(default))}"
 
 
-def _entry(model: type[BaseModel], indent: str = "   ") -> Iterator[str]:
+def _entry(model: type[BaseModel]) -> Iterator[str]:
     """The keys of an entry under a name of the user's choice, all in comments."""
-    yield f"#{indent}NAME:"
-    yield from _entry_fields(model, indent + "  ")
-
-
-def _entry_fields(model: type[BaseModel], indent: str) -> Iterator[str]:
-    sections = section_models(model)
-    for name, field in model.model_fields.items():
-        for line in _comment(_documentation(field), ""):
-            yield f"#{indent}{line}"
-        if name in sections:
-            yield f"#{indent}{name}:"
-            yield from _entry_fields(sections[name], indent + "  ")
-        elif field.is_required():
-            yield f"#{indent}{name}: ..."
-        else:
-            yield f"#{indent}{name}: {_flow(field.get_default(call_default_factory=True))}"
+    yield from (f"#{line}" for line in ("   NAME:", *_fields(model, "     ")))
 
 
 def _flow(value: Any) -> str:
@@ -122,3 +112,14 @@ def _documentation(field: FieldInfo) -> str:
     if len(choices) > 1 and not all(choice in text for choice in choices):
         bounds.append(" | ".join(choices))
     return text + (f" [{', '.join(bounds)}]" if bounds else "")
+
+
+def _kinds(kinds: Kinds) -> str:
+    """What the kinds of a section are, and the keys of those that are not the default."""
+    texts = []
+    for name in sorted(kinds.names, key=lambda name: name != kinds.default):
+        model = kinds.load(name)
+        others = [key for key in model.model_fields if key != "kind"]
+        keys = "the keys below" if name == kinds.default else ", ".join(others) or "no further keys"
+        texts.append(f"{name}: {_first_line(model).rstrip('.')} ({keys})")
+    return "; ".join(texts) + ("; or package.module:Class" if isinstance(kinds.classes, Plugins) else "")

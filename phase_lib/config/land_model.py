@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from phase_lib.config.backends import check_backend
+from phase_lib.config.backends import BACKENDS
 
 
 class LandModelSettings(BaseModel):
@@ -15,11 +15,13 @@ class LandModelSettings(BaseModel):
     backend: str = Field(
         "embedded",
         description="embedded: the reduced-complexity ELM that comes with the workflow; archive: runs "
-        "nothing and takes what exists already, up to the injected restart; or the name under which an "
-        "installed package offers a land model. Its settings are the section of that name",
+        "nothing and takes what exists already, up to the injected restart; or a land model of another "
+        "package, by its entry point in phase_lib.landmodel.backends or as package.module:Class. Its settings "
+        "are the section of its name",
     )
 
     @field_validator("backend")
     @classmethod
     def _known(cls, name: str) -> str:
-        return check_backend(name)
+        BACKENDS.load(name)
+        return name

@@ -16,7 +16,8 @@ from pydantic_core import ErrorDetails
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import require_file
-from phase_lib.config.backends import BUILT_IN, is_backend
+from phase_lib.config.backends import BACKENDS, is_backend
+from phase_lib.config.kinds import overlay
 from phase_lib.config.root import WorkflowConfig, entry_models, model_for, section_models, with_backends
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -72,24 +73,28 @@ def load_config(path: str | Path) -> WorkflowConfig:
     return validate(WorkflowConfig, read_mapping(path), path)
 
 
-def check_config(merged: Mapping[str, Any], files: Sequence[str | Path]) -> WorkflowConfig:
-    """Checks a configuration merged from several files; a message names the file that is at fault.
+def check_config(files: Sequence[str | Path], changes: Mapping[str, Any]) -> WorkflowConfig:
+    """Checks a configuration of several files; a message names the file that is at fault.
 
     Args:
-        merged: what the workflow engine made of the files and of its `--config` option.
-        files: the files, in the order of merging.
+        files: in the order of merging: a key of a later one replaces that of an earlier one.
+        changes: keys from the command line, which replace those of all files.
 
     Raises:
         InputError: as `load_config`.
     """
-    contents = {str(file): read_mapping(file) for file in files}
+    contents = {str(file): read_mapping(file) for file in files} | {"--config": changes}
+    merged: dict[str, Any] = {}
+    for content in contents.values():
+        merged = overlay(merged, content)
     model, content = model_for(merged)
     try:
         return model.model_validate(content)
     except ValidationError as error:
         fault = _first_fault(error.errors())
         location = fault["loc"][:-1] if fault["type"] == "missing" else fault["loc"]
-        holders = [file for file, content in contents.items() if _holds(content, location)]
+        named = {file: content for file, content in contents.items() if content}
+        holders = [file for file, content in named.items() if _holds(content, location)]
         raise _input_error(model, error.errors(), holders[-1] if holders else "--config") from error
 
 
@@ -184,7 +189,7 @@ def _nearest_key(model: type[BaseModel], location: _Location, content: Any) -> s
     path = [str(part) for part in location]
     known = list(_keys(model))
     if issubclass(model, WorkflowConfig):
-        known += [keys for keys in _keys(with_backends(tuple(BUILT_IN))) if keys not in known]
+        known += [keys for keys in _keys(with_backends(tuple(BACKENDS.names))) if keys not in known]
     parent, key = path[:-1], path[-1]
     siblings = [keys[-1] for keys in known if _lies_in(keys, parent)]
     near = difflib.get_close_matches(key, siblings, n=1)

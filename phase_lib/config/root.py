@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
-from typing import Any, Self, get_args, get_origin
+from types import UnionType
+from typing import Any, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
-from phase_lib.config.backends import BUILT_IN, backend_class, is_backend, makes_domain, settings_class
+from phase_lib.base.errors import InputError
+from phase_lib.base.plugins import did_you_mean
+from phase_lib.config.backends import BACKENDS, backend_class, is_backend, makes_domain, settings_class
 from phase_lib.config.cost import CostSettings
 from phase_lib.config.dataset import DatasetSettings
 from phase_lib.config.domains import DomainFiles, TargetDomain, TrainingDomains
@@ -18,6 +21,7 @@ from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.config.experiments import ExperimentSettings
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.injection import InjectionSettings
+from phase_lib.config.kinds import Kinds
 from phase_lib.config.land_model import LandModelSettings
 from phase_lib.config.ood import OodSettings
 from phase_lib.config.preflight import PreflightSettings
@@ -73,21 +77,20 @@ class WorkflowConfig(BaseModel):
                 raise ValueError(
                     f"domains.{name}.forcing.files is empty; expected files of kind {files.forcing.kind}"
                 )
-        made = [name for name in dict.fromkeys([*BUILT_IN, self.land_model.backend]) if makes_domain(name)]
-        known = [*made, *self.domains]
+        models = [backend_class(name) for name in dict.fromkeys([*BACKENDS.names, self.land_model.backend])]
+        known = [*(model.name for model in models if model.makes_domain), *self.domains]
         for key, wanted in (
             ("training.domains", self.training.domains),
             ("target.domain", [self.target.domain]),
         ):
             for name in wanted:
                 if name not in known and not makes_domain(name):
-                    near = difflib.get_close_matches(name, known, n=1)
-                    hint = f"; did you mean {near[0]}?" if near else ""
+                    hint = did_you_mean(name, known)
                     raise ValueError(f"{key} names {name!r}; expected one of {', '.join(known)}{hint}")
         if len(set(self.training.domains)) != len(self.training.domains):
             raise ValueError("training.domains names a domain twice; expected each once")
         target, backend = self.target.domain, self.land_model.backend
-        if target not in self.domains and target != backend:
+        if target not in self.domains and target != backend_class(backend).name:
             raise ValueError(
                 f"target.domain is {target!r} with land_model.backend {backend!r}; expected one of the "
                 "section domains, or the other backend"
@@ -135,11 +138,12 @@ class WorkflowConfig(BaseModel):
 
     def backend_of(self, domain: str) -> str:
         """Name of the land model of a domain: one that a land model makes has that land model."""
-        return self.land_model.backend if domain in self.domains else domain
+        backend = self.land_model.backend
+        return backend if domain in self.domains or domain == backend_class(backend).name else domain
 
     def settings_of(self, backend: str) -> BaseModel | None:
         """The section of a land model, with its defaults where it is left out; None where it has none."""
-        section: BaseModel | None = getattr(self, backend, None)
+        section: BaseModel | None = getattr(self, backend_class(backend).name, None)
         model = settings_class(backend)
         return section if section is not None or model is None else model()
 
@@ -148,7 +152,7 @@ class WorkflowConfig(BaseModel):
 def with_backends(names: tuple[str, ...]) -> type[WorkflowConfig]:
     """The model of a configuration with the sections of land models."""
     sections: dict[str, Any] = {
-        name: (model, Field(default_factory=model))
+        backend_class(name).name: (model, Field(default_factory=model))
         for name in names
         if (model := settings_class(name)) is not None
     }
@@ -158,8 +162,8 @@ def with_backends(names: tuple[str, ...]) -> type[WorkflowConfig]:
 def model_for(content: Mapping[str, Any]) -> tuple[type[WorkflowConfig], dict[str, Any]]:
     """The model of a configuration, and its content without the sections of unused land models."""
     used = tuple(dict.fromkeys(_used_backends(content)))
-    unused = {name for name in content if name not in used and is_backend(name) and settings_class(name)}
-    sections: dict[str, Any] = {name: {} for name in used if settings_class(name)}
+    sections: dict[str, Any] = {backend_class(name).name: {} for name in used if settings_class(name)}
+    unused = {name for name in content if name not in sections and is_backend(name) and settings_class(name)}
     return with_backends(used), {
         name: value for name, value in (sections | dict(content)).items() if name not in unused
     }
@@ -174,8 +178,9 @@ def _used_backends(content: Mapping[str, Any]) -> Iterator[str]:
         return given.get(key, default) if isinstance(given, Mapping) else default
 
     backend = value(LandModelSettings, "land_model", "backend")
-    if isinstance(backend, str) and is_backend(backend):
-        yield backend
+    with suppress(InputError):  # its own check refuses it
+        backend_class(str(backend))
+        yield str(backend)
     trained = value(TrainingDomains, "training", "domains")
     for name in [value(TargetDomain, "target", "domain"), *(trained if isinstance(trained, list) else [])]:
         if isinstance(name, str) and makes_domain(name):
@@ -185,17 +190,26 @@ def _used_backends(content: Mapping[str, Any]) -> Iterator[str]:
 def entry_models(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
     """Fields of a model that hold models under names of the user's choice: name -> model of an entry."""
     return {
-        name: get_args(field.annotation)[1]
+        name: entry
         for name, field in model.model_fields.items()
-        if get_origin(field.annotation) is dict and issubclass(get_args(field.annotation)[1], BaseModel)
+        if get_origin(field.annotation) is dict
+        for entry in _options(get_args(field.annotation)[1])
     }
 
 
 def section_models(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """Fields of a model that are models themselves, or may be one: name -> model."""
-    return {
-        name: kind
-        for name, field in model.model_fields.items()
-        for kind in (field.annotation, *get_args(field.annotation))
-        if isinstance(kind, type) and issubclass(kind, BaseModel) and get_origin(field.annotation) is not dict
-    }
+    """Fields of a model that are models themselves: name -> model, that of the default kind."""
+    sections: dict[str, type[BaseModel]] = {}
+    for name, field in model.model_fields.items():
+        kinds: list[type[BaseModel]] = [
+            mark.load(mark.default) for mark in field.metadata if isinstance(mark, Kinds)
+        ]
+        if models := kinds or _options(field.annotation):
+            sections[name] = models[0]
+    return sections
+
+
+def _options(annotation: Any) -> list[type[BaseModel]]:
+    """The model that an annotation names, alone or beside None."""
+    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]

@@ -1,4 +1,4 @@
-"""What a land model must offer. One that does is entered in the table `config/backends.py`, and nowhere else.
+"""What a land model must offer. One that does is a file in `backends/`, or a class of another package.
 
 The workflow asks a land model for the files of a domain (`describe`), for what has to be made before its
 first run (`steps`, `prepare`), and for its segments (`run`): each starts from a restart, or cold, and writes
@@ -83,7 +83,7 @@ class LandModel(ABC, Generic[_Settings]):
     """A land model of the workflow.
 
     Class attributes:
-        name: in the table, and of its section of the configuration.
+        name: of its section of the configuration, and of its file or entry point.
         settings_model: model of that section; None where it has none.
         makes_domain: it makes a domain of its own, which has its name.
         runs: it can run; False for one that takes output that exists already.

@@ -54,7 +54,9 @@ class Toy(LandModel[ToySettings]):
         return Cost(None, 1.0e5 * cells, 1.0e4 * cells)
 ''',
     "toy_land_model-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: toy-land-model\nVersion: 1.0\n",
-    "toy_land_model-1.0.dist-info/entry_points.txt": "[phase_lib.land_models]\ntoy = toy_land_model:Toy\n",
+    "toy_land_model-1.0.dist-info/entry_points.txt": (
+        "[phase_lib.landmodel.backends]\ntoy = toy_land_model:Toy\n"
+    ),
 }
 
 

@@ -29,7 +29,7 @@ _CELL_YEARS_PER_SECOND = 4000.0
 _THREADS: dict[Role, int] = {"ad": 2, "reference": 2, "control": 1, "injected": 1}
 
 
-class EmbeddedBackend(LandModel[EmbeddedSettings]):
+class Embedded(LandModel[EmbeddedSettings]):
     """The reduced-complexity ELM that comes with the workflow, on a world of its own or on any domain."""
 
     name = "embedded"

@@ -7,7 +7,7 @@ from phase_lib.landmodel.domain import Segment
 from phase_lib.landmodel.interface import Cost, LandModel
 
 
-class ArchiveBackend(LandModel[None]):
+class Archive(LandModel[None]):
     """Takes restart and history that a land model wrote somewhere else."""
 
     name = "archive"
