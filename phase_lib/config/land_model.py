@@ -16,7 +16,7 @@ class LandModelSettings(BaseModel):
         "embedded",
         description="embedded: the reduced-complexity ELM that comes with the workflow; archive: runs "
         "nothing and takes what exists already, up to the injected restart; or a land model of another "
-        "package, by its entry point in phase_lib.landmodel.backends or as package.module:Class. Its settings "
+        "package: its entry point in phase_lib.landmodel.backends, or package.module:Class. Its settings "
         "are the section of its name",
     )
 

@@ -288,3 +288,26 @@ def test_reading_a_configuration_imports_nothing_that_is_slow() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert result.stdout == "[]\n"
+
+
+def test_a_land_model_may_be_named_by_its_module_and_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "somebodys.py").write_text(
+        "from pydantic import BaseModel\n"
+        "from phase_lib.landmodel.interface import LandModel\n"
+        "class Choices(BaseModel, extra='forbid'):\n    depth: int = 3\n"
+        "class Deep(LandModel):\n    name = 'deep'\n    settings_model = Choices\n"
+        "    def run(self, segment): ...\n    def cost(self, cells): ...\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = tmp_path / "config.yaml"
+    text = "land_model: {backend: 'somebodys:Deep'}\ntarget: {domain: sites}\ndomains: {sites: {}}\n"
+    path.write_text(text + "deep: {depth: 5}")
+    config = load_config(path)
+    assert config.model_dump()["deep"] == {"depth": 5}
+    section = config.settings_of(config.backend_of("sites"))
+    assert section is not None
+    assert section.model_dump() == {"depth": 5}
+    assert "did you mean deep.depth?" in refusal(path, text + "deep: {depht: 5}")
+    assert "somebodys:Deeper cannot be imported" in refusal(path, text.replace("Deep'", "Deeper'"))
