@@ -15,7 +15,6 @@ configfile: "workflow_config.yaml"
 
 include: "rules/common.smk"
 include: "rules/cluster.smk"
-include: "rules/world.smk"
 include: "rules/domains.smk"
 include: "rules/forcing.smk"
 include: "rules/landmodel.smk"

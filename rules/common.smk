@@ -6,14 +6,12 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from phase_lib.base.errors import PhaseError
-from phase_lib.base.files import matching_file, matching_files, write_json
+from phase_lib.base.errors import InputError, PhaseError
+from phase_lib.base.files import write_json
 from phase_lib.base.provenance import code_hash
 from phase_lib.cluster.engine import benchmark_pattern, configuration_of, planned_jobs, rule_name
-from phase_lib.config.domains import EMBEDDED
 from phase_lib.config.experiments import BASELINES, OWN
 from phase_lib.config.loading import check_config
-from phase_lib.elm.calendar import history_name, restart_name
 
 
 @contextmanager
@@ -35,16 +33,10 @@ shell.executable("bash")
 shell.prefix(f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH"; ')
 
 RUN = CONFIG.run.directory.as_posix()
-WORLD = f"{RUN}/world"
 DATASET = f"{RUN}/dataset"
 CLOSING = f"{RUN}/report/closing.txt"
 STAGES = f"{RUN}/benchmarks/stages.json"
 SPLITS = ("random", "block")
-
-# Does the workflow run the target's land model, or does its output exist already?
-RUNS_TARGET = CONFIG.target.domain == EMBEDDED
-# Year of the embedded model's restart that is the surrogate's input.
-INPUT_YEAR = 1 + CONFIG.land_model.input_years
 
 
 def settings(section, *keys):
@@ -88,26 +80,6 @@ def by_domain(wildcards):
     return "accelerated" if wildcards.domain == CONFIG.target.domain else "labels"
 
 
-def restart_file(case, year):
-    """Restart that a run wrote at the start of a model year."""
-    return f"{RUN}/landmodel/{case}/{restart_name(case, year)}"
-
-
-def history_files(case, tape, first=None, last=None):
-    """History of a run (all of it, or between two restarts): a file for each forcing cycle and tape.
-
-    A file is named after the end of its first interval: the cycle on tape 0, a year on tape 1.
-    """
-    boundaries = CONFIG.land_model.boundaries(case)
-    cycle = CONFIG.world.forcing_years
-    first, last = first or boundaries[0], last or boundaries[-1]
-    interval = {0: cycle, 1: 1}[tape]
-    return [
-        f"{RUN}/landmodel/{case}/{history_name(case, tape, start + interval)}"
-        for start in range(first, last, cycle)
-    ]
-
-
 def check_inputs():
     """Ends the run, with the check's own lines and exit code, where its inputs cannot be right."""
     understood = f"{RUN}/preflight.json"
@@ -137,16 +109,6 @@ def write_plan(jobs):
     if writes_report(jobs):
         stages = {Path(job.benchmark).stem: planned_stage(job) for job in jobs if job.benchmark}
         write_json(STAGES, {"stages": dict(sorted(stages.items()))})
-
-
-def world_forcing(years):
-    """Forcing files of the embedded world."""
-    return [
-        f"{WORLD}/forcing/clmforc.embedded.{stream}.{year:04d}-{month:02d}.nc"
-        for stream in ("Solr", "Prec", "TPQWL")
-        for year in years
-        for month in range(1, 13)
-    ]
 
 
 def flat(files):

@@ -9,8 +9,8 @@ wildcard_constraints:
 rule reduce_forcing:
     input:
         domain=of_domain("domain"),
-        forcing=lambda wildcards: DOMAINS[wildcards.domain].forcing.files(
-            range(int(wildcards.first), int(wildcards.last) + 1)
+        forcing=lambda wildcards: placed(
+            DOMAINS[wildcards.domain].forcing.files_of(range(int(wildcards.first), int(wildcards.last) + 1))
         ),
     output:
         monthly=f"{RUN}/forcing/{{domain}}/{{variables}}.{{first}}-{{last}}.nc",
@@ -48,7 +48,7 @@ rule compare_forcing:
     input:
         restart=of_domain("restart"),
         history=of_domain("history"),
-        forcing=lambda wildcards: forcing_pieces(wildcards.domain),
+        forcing=of_domain("monthly"),
     output:
         comparison=FORCING_SEEN,
     log:
@@ -59,7 +59,7 @@ rule compare_forcing:
         "../envs/cpu.yaml"
     params:
         # Patterns: a shell takes no command line with thousands of names.
-        history=of_domain("history_patterns"),
+        history=lambda wildcards: DOMAINS[wildcards.domain].words("history"),
         accept="--accept" if "forcing_history" in CONFIG.preflight.accept else "",
         code=code_hash("forcing/comparison"),
     message:

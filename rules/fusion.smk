@@ -9,7 +9,7 @@ rule fuse_records:
         history=of_domain("history"),
         surface=of_domain("surface"),
         params=of_domain("params"),
-        forcing=lambda wildcards: forcing_pieces(wildcards.domain),
+        forcing=of_domain("monthly"),
         # Only that it holds: records are not made anew with it.
         comparison=ancient(FORCING_SEEN),
         reference_restart=of_domain("reference_restart"),
@@ -30,19 +30,19 @@ rule fuse_records:
         parts=CONFIG.fusion.jobs,
         settings=settings(CONFIG.fusion, "batch_cells", "label_min_scalaravg"),
         targets=settings(CONFIG.dataset.targets),
-        mortality_factor=of_domain("mortality_factor"),
-        history_years=of_forcing("years"),
+        mortality_factor=lambda wildcards: DOMAINS[wildcards.domain].mortality_factor,
+        history_years=lambda wildcards: DOMAINS[wildcards.domain].cycle,
         # Patterns: a shell takes no command line with thousands of names.
-        history=of_domain("history_patterns"),
+        history=lambda wildcards: DOMAINS[wildcards.domain].words("history"),
         reference=lambda wildcards: [
             word
             for option, key in (
                 ("--reference-restart", "reference_restart"),
-                ("--reference-history", "reference_history_patterns"),
+                ("--reference-history", "reference_history"),
                 ("--reference-ad-restart", "reference_ad_restart"),
             )
-            if (files := getattr(DOMAINS[wildcards.domain], key))
-            for word in (option, *flat(files))
+            if getattr(DOMAINS[wildcards.domain], key)
+            for word in (option, *flat(DOMAINS[wildcards.domain].words(key)))
         ],
         code=code_hash("fusion/fuse"),
     message:

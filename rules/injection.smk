@@ -3,10 +3,10 @@
 # is changed in a check, or in its words, repeats the audit alone, unless it finds an error.
 rule inject_restart:
     input:
-        restart=TARGET.restart,
-        surface=TARGET.surface,
-        params=TARGET.params,
-        soil_params=TARGET.soil_params,
+        restart=placed(TARGET.restart),
+        surface=placed(TARGET.surface),
+        params=placed(TARGET.params),
+        soil_params=placed(TARGET.soil_params),
         predictions=PREDICTIONS,
     output:
         restart=INJECTED,
@@ -35,10 +35,10 @@ rule inject_restart:
 
 rule convert_control:
     input:
-        restart=TARGET.restart,
-        surface=TARGET.surface,
-        params=TARGET.params,
-        soil_params=TARGET.soil_params,
+        restart=placed(TARGET.restart),
+        surface=placed(TARGET.surface),
+        params=placed(TARGET.params),
+        soil_params=placed(TARGET.soil_params),
     output:
         restart=CONTROL,
         diff=f"{CONTROL}.diff.json",
@@ -61,15 +61,15 @@ rule convert_control:
         " --output {output.restart:q} --report {output.diff:q} --log {log:q}"
 
 
-for case in AUDITS:
+for case, restart in (("injected", INJECTED), ("control", CONTROL)):
 
     rule:
         name:
             f"audit_{case}"
         input:
-            restart=FIRST_RESTART[case],
-            surface=TARGET.surface,
-            params=TARGET.params,
+            restart=restart,
+            surface=placed(TARGET.surface),
+            params=placed(TARGET.params),
         output:
             audit=AUDITS[case],
         log:

@@ -1,79 +1,133 @@
-# Land-model runs: chains of segments, each a job that starts from the restart of the one before.
+# What land models make before their runs, and the runs: chains of segments, each a job that starts from the restart
+# of the one before.
 #
 #   ad         year 1 (cold start) -> input year -> end of AD
 #   reference  end of AD -> the conventional spin-up's end, normal mode
 #   control    input year -> stabilisation, normal mode, from the converted restart
 #   injected   the same years from the injected restart
 #
-# A segment writes several history files whose names follow from its years, so that there is one rule
-# for each segment rather than a wildcard. Restarts are kept: a chain resumes from the last good one.
+# Names of files follow from the domain and from a segment's years, so that there is one rule for each rather than a
+# wildcard. Restarts are kept: a chain resumes from the last good one.
 # A profile sets resources and threads of all segments as those of `run_segment`, of one chain as `run_ad`.
 from phase_lib.cluster.engine import set_by_profile
 
-FIRST_RESTART = {
-    "ad": [],
-    "reference": restart_file("ad", CONFIG.land_model.boundaries("ad")[-1]),
-    "control": CONTROL,
-    "injected": INJECTED,
-}
-# The chain that everything waits for takes both cores; the two short runs go side by side.
-SEGMENT_THREADS = {"ad": 2, "reference": 2, "control": 1, "injected": 1}
+# The chain that everything waits for goes first.
 SEGMENT_PRIORITY = {"ad": 100, "reference": 100, "control": 10, "injected": 50}
-# The AD run up to the input year is a part of the accelerated spin-up, where the target is run here.
-SEGMENT_ROLE = {"ad": "labels", "reference": "labels", "control": "verification", "injected": "accelerated"}
-SEGMENT_SETTINGS = settings(
-    CONFIG.land_model, "nyears_ad_carbon_only", "spinup_mortality_factor", "co2_ppm", "device"
-)
+SEGMENT_COST = {"ad": "labels", "reference": "labels", "control": "verification", "injected": "accelerated"}
 
-for case in ("ad", "reference", *(("control", "injected") if RUNS_TARGET else ())):
-    boundaries = CONFIG.land_model.boundaries(case)
-    for start, end in zip(boundaries[:-1], boundaries[1:]):
-        set_by_profile(workflow, f"run_{case}_{end:04d}", f"run_{case}", "run_segment")
 
-        rule:
-            name:
-                f"run_{case}_{end:04d}"
-            input:
-                restart=FIRST_RESTART[case] if start == boundaries[0] else restart_file(case, start),
-                # Has to be there, and sound; a newer one is no reason to run again.
-                audit=ancient(AUDITS[case]) if start == boundaries[0] and case in AUDITS else [],
-                domain=WORLD_FILES["domain"],
-                surface=WORLD_FILES["surface"],
-                params=WORLD_FILES["params"],
-                soil_params=WORLD_FILES["soil_params"],
-                forcing=forcing_pieces(EMBEDDED) if EMBEDDED in USED else [],
-            output:
-                restart=restart_file(case, end),
-                cycles=history_files(case, 0, start, end),
-                annual=history_files(case, 1, start, end),
-            log:
-                log_file(f"run_{case}_{end:04d}"),
-            benchmark:
-                benchmark_file(
-                    f"run_{case}_{end:04d}",
-                    role=SEGMENT_ROLE[case] if end != INPUT_YEAR or not RUNS_TARGET else "accelerated",
-                    rule=f"run_{case}",
-                    conventional_years=end - start if RUNS_TARGET and case in ("ad", "reference") else 0,
+STEPS = [
+    (DOMAINS[name], model, step) for name, model in MODELS.items() for step in model.steps(DOMAINS[name])
+]
+SEGMENTS = [
+    (DOMAINS[name], model, part.role, segment)
+    for name, model in MODELS.items()
+    for part in DOMAINS[name].chains
+    for segment in DOMAINS[name].segments(part, CONFIG.spinup)
+]
+
+for domain, model, step in STEPS:
+
+    rule:
+        name:
+            step.name
+        input:
+            placed(step.inputs),
+        output:
+            placed(step.outputs),
+        log:
+            log_file(step.name),
+        benchmark:
+            benchmark_file(step.name, role="inputs")
+        conda:
+            "../envs/cpu.yaml"
+        threads: step.job.threads
+        resources:
+            **step.job.resources,
+        params:
+            backend=CONFIG.backend_of(domain.name),
+            step=step.name,
+            domain=domain.name,
+            directory=step.outputs[0].parent,
+            settings=settings_of(model, *step.settings),
+            code=code_hash(*step.code),
+        message:
+            step.message
+        shell:
+            "phase prepare --backend {params.backend} --step {params.step} --domain-name {params.domain}"
+            " --settings {params.settings:q} --output-dir {params.directory:q} --workers {threads} --log {log:q}"
+
+
+for domain, model, role, segment in SEGMENTS:
+    asked = model.job(role)
+    # The target's AD run up to the input year is a part of the accelerated spin-up.
+    accelerated = domain.target and role == "ad" and segment.end_year <= 1 + CONFIG.spinup.input_years
+    set_by_profile(workflow, segment.stage, f"run_{role}", "run_segment")
+
+    rule:
+        name:
+            segment.stage
+        input:
+            restart=placed(segment.finidat),
+            # Has to be there, and sound; a newer one is no reason to run again.
+            audit=ancient(AUDITS[role]) if str(segment.finidat) in (INJECTED, CONTROL) else [],
+            domain=placed(domain.domain),
+            surface=placed(domain.surface),
+            params=placed(domain.params),
+            soil_params=placed(domain.soil_params),
+            forcing=placed(domain.monthly) if model.monthly_forcing else [],
+            prepared=[placed(path) for step in model.steps(domain) for path in step.outputs[:1]],
+        output:
+            restart=placed(segment.restart),
+            cycles=placed(segment.history(CYCLE_TAPE)),
+            annual=placed(segment.history(ANNUAL_TAPE)),
+        log:
+            log_file(segment.stage),
+        benchmark:
+            benchmark_file(
+                segment.stage,
+                role="accelerated" if accelerated else SEGMENT_COST[role],
+                rule=f"run_{role}",
+                conventional_years=segment.years if domain.is_conventional(role) else 0,
+            )
+        priority: SEGMENT_PRIORITY[role]
+        conda:
+            "../envs/cpu.yaml"
+        threads: asked.threads
+        resources:
+            **asked.resources,
+        params:
+            case=segment.case,
+            mode=segment.mode,
+            start=segment.start_year,
+            years=segment.years,
+            cycle=domain.cycle,
+            name_of_domain=domain.name,
+            directory=subpath(output.restart, parent=True),
+            backend=CONFIG.backend_of(domain.name),
+            settings=settings_of(model, *model.segment_settings),
+            spinup=settings(
+                CONFIG.spinup, "nyears_ad_carbon_only", "spinup_mortality_factor", "history_fields"
+            ),
+            files=lambda wildcards, input: [
+                word
+                for option, key in (
+                    ("--finidat", "restart"),
+                    ("--surface", "surface"),
+                    ("--domain", "domain"),
+                    ("--params", "params"),
+                    ("--soil-params", "soil_params"),
+                    ("--forcing", "forcing"),
                 )
-            priority: SEGMENT_PRIORITY[case]
-            conda:
-                "../envs/cpu.yaml"
-            threads: SEGMENT_THREADS[case]
-            params:
-                case=case,
-                mode="ad" if case == "ad" else "normal",
-                start=start,
-                years=end - start,
-                directory=subpath(output.restart, parent=True),
-                settings=SEGMENT_SETTINGS,
-                finidat=lambda wildcards, input: ["--finidat", input.restart] if input.restart else [],
-                code=code_hash("landmodel/embedded/segment"),
-            message:
-                f"running the land model: {case}, years {start} to {end - 1}"
-            shell:
-                "phase run-segment --case {params.case} --mode {params.mode}"
-                " --start-year {params.start} --years {params.years} {params.finidat:q}"
-                " --surface {input.surface:q} --domain {input.domain:q} --params {input.params:q}"
-                " --soil-params {input.soil_params:q} --forcing {input.forcing:q}"
-                " --output-dir {params.directory:q} --settings {params.settings:q}"
-                " --threads {threads} --log {log:q}"
+                if (files := input.get(key))
+                for word in (option, *flat(files))
+            ],
+            code=code_hash(*model.segment_code),
+        message:
+            f"running the land model: {segment.case}, years {segment.start_year} to {segment.end_year - 1}"
+        shell:
+            "phase run-segment --backend {params.backend} --case {params.case} --mode {params.mode}"
+            " --start-year {params.start} --years {params.years} --forcing-years {params.cycle}"
+            " --domain-name {params.name_of_domain} {params.files:q} --spinup {params.spinup:q}"
+            " --settings {params.settings:q} --output-dir {params.directory:q}"
+            " --threads {threads} --log {log:q}"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import phase_lib
+from phase_lib.config.backends import BACKENDS
 
 PACKAGE = Path(phase_lib.__file__).parent
 #: Rooms from the ground up; rooms of one floor do not import each other.
@@ -74,3 +75,18 @@ def test_the_rules_use_names_of_snakemake_only_that_it_documents_or_that_one_fil
         name for path in rules for name in re.findall(r"\bworkflow\.(\w+)", path.read_text(encoding="utf-8"))
     }
     assert used == {"basedir"}
+
+
+def test_nobody_but_the_land_models_and_the_benchmarks_knows_the_embedded_one() -> None:
+    users = {
+        room_of(path)
+        for path in MODULES
+        if any(name.startswith("phase_lib.landmodel.embedded") for name in imported_names(path))
+    }
+    assert users <= {"landmodel", "bench"}
+
+
+def test_a_land_model_is_named_in_the_table_and_nowhere_else_in_the_rules() -> None:
+    rules = PACKAGE.parent / "rules"
+    for name in BACKENDS.names:
+        assert not [file for file in rules.glob("*.smk") if f'"{name}"' in file.read_text(encoding="utf-8")]

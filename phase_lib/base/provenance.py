@@ -20,13 +20,13 @@ def code_hash(*parts: str) -> str:
     """Content hash of the code that a stage runs, for a rule's params.
 
     Snakemake does not see changes in imported modules; a rule that carries this hash as a param
-    reruns when the code it uses changes, and only then: comments, docstrings and layout do not count.
-    Imports within the package are followed from module to module, and the data files of a package count
-    with its modules.
+    reruns when the code it uses changes, and only then: comments, docstrings, descriptions of settings and
+    layout do not count. Imports within the package are followed from module to module, and the data files of
+    a package count with its modules.
 
     Args:
-        parts: modules or sub-packages below `phase_lib`, for example `"fusion/fuse"`, `"surrogate"`; a
-            module that is plugged in by its dotted name.
+        parts: modules or sub-packages below `phase_lib`, for example `"fusion/fuse"`, `"surrogate"`; of
+            another package, for example one that offers a land model, the dotted name of a module or of all.
 
     Returns:
         The first 16 hexadecimal digits of a SHA-256 over file names, syntax trees and contents of data files.
@@ -61,7 +61,7 @@ def imported_modules(*parts: str) -> set[Path]:
 
 @cache
 def _tree(file: Path) -> ast.Module:
-    """What a module does: its syntax tree, which has no comments, without docstrings."""
+    """What a module does: its syntax tree, which has no comments, without docstrings and descriptions."""
     tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
     for node in ast.walk(tree):
         if (
@@ -69,6 +69,8 @@ def _tree(file: Path) -> ast.Module:
             and ast.get_docstring(node, clean=False) is not None
         ):
             node.body = node.body[1:]
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Field":
+            node.keywords = [word for word in node.keywords if word.arg != "description"]
     return tree
 
 
@@ -98,14 +100,15 @@ def direct_imports(file: Path) -> list[Path]:
 
 
 def _sources(part: str) -> list[Path]:
-    if "." in part and (spec := find_spec(part)) is not None and spec.origin:
-        return [Path(spec.origin)]
     path = PACKAGE / part
     if path.is_dir():
         return sorted(path.rglob("*.py"))
-    if not path.with_suffix(".py").is_file():
-        raise ValueError(f"{part} is no module of {PACKAGE.name}")
-    return [path.with_suffix(".py")]
+    if path.with_suffix(".py").is_file():
+        return [path.with_suffix(".py")]
+    spec = find_spec(part) if "/" not in part else None
+    if spec is None or spec.origin is None:
+        raise ValueError(f"{part} is no module of {PACKAGE.name} and no other that is installed")
+    return sorted(Path(spec.origin).parent.rglob("*.py")) if spec.parent == part else [Path(spec.origin)]
 
 
 @cache

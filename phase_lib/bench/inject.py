@@ -28,8 +28,8 @@ from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version
 from phase_lib.bench import require_room
 from phase_lib.config.injection import InjectionSettings
-from phase_lib.config.land_model import LandModelSettings
 from phase_lib.config.ood import OodSettings
+from phase_lib.config.spinup import SpinupSettings
 from phase_lib.elm.audit.run import audit_restart
 from phase_lib.elm.canopy import canopy_height, growth_form, leaf_area
 from phase_lib.elm.constants import (
@@ -596,7 +596,7 @@ def _injected(files: InjectionFiles, output: Path) -> dict[str, Any]:
         output=output,
         settings=InjectionSettings(),
         ood=OodSettings(),
-        mortality_factor=LandModelSettings().spinup_mortality_factor,
+        mortality_factor=SpinupSettings().spinup_mortality_factor,
         audit=audit_restart,
         report=output.with_suffix(".json"),
         seconds=phases,

@@ -12,10 +12,11 @@ from typing import Any
 from phase_lib.base.errors import InputError
 from phase_lib.base.provenance import code_version
 from phase_lib.config.loading import validate
-from phase_lib.config.world import WorldSettings
 from phase_lib.elm.domain import read_domain
 from phase_lib.forcing import reduce_forcing
-from phase_lib.landmodel.embedded.segment import SegmentJob, run_segment
+from phase_lib.landmodel.domain import Domain, Segment
+from phase_lib.landmodel.embedded.segment import run_segment
+from phase_lib.landmodel.embedded.settings import EmbeddedSettings
 from phase_lib.landmodel.embedded.world import count_cells, make_world
 
 #: Share of the years that the benchmark runs in AD mode, as in the conventional protocol.
@@ -60,33 +61,30 @@ def bench_landmodel(
         )
         ad_years = max(_CYCLE, round(years * _AD_SHARE / _CYCLE) * _CYCLE)
         normal_years = max(_CYCLE, round(years / _CYCLE) * _CYCLE - ad_years)
-        job = SegmentJob(
-            case="ad",
-            mode="ad",
-            start_year=1,
-            years=ad_years,
-            finidat=None,
+        files = Domain(
+            "bench",
+            _CYCLE,
             domain=directory / "domain.lnd.nc",
             surface=directory / "surfdata.nc",
-            parameters=directory / "clm_params.nc",
-            soil_parameters=directory / "CNP_parameters.nc",
-            forcing=monthly,
-            output_directory=directory / "ad",
-            device=device,
-            threads=threads,
+            params=directory / "clm_params.nc",
+            soil_params=directory / "CNP_parameters.nc",
+            monthly=(monthly,),
         )
+        first = Segment("ad", "ad", 1, ad_years, None, files, directory / "ad", threads=threads)
+        run = EmbeddedSettings(device=device)
         begin = time.perf_counter()
-        first = run_segment(job)
+        run_segment(first, run)
         run_segment(
             replace(
-                job,
+                first,
                 case="normal",
                 mode="normal",
                 start_year=1 + ad_years,
                 years=normal_years,
                 finidat=first.restart,
-                output_directory=directory / "normal",
-            )
+                directory=directory / "normal",
+            ),
+            run,
         )
         seconds = time.perf_counter() - begin
     total = ad_years + normal_years
@@ -105,11 +103,11 @@ def bench_landmodel(
     }
 
 
-def _world_of(cells: int) -> WorldSettings:
+def _world_of(cells: int) -> EmbeddedSettings:
     """The coarsest world that has so many land cells, and no more of them."""
     there = 0
     for degrees in _RESOLUTIONS:
-        settings = validate(WorldSettings, {"resolution_deg": degrees, "cells": cells}, "--cells")
+        settings = validate(EmbeddedSettings, {"resolution_deg": degrees, "cells": cells}, "--cells")
         there = count_cells(settings)
         if there == cells:
             return settings

@@ -12,7 +12,7 @@ from phase_lib.cli.options import (
     OUTPUT,
     POSITIVE,
     command,
-    default_of,
+    default_of_forcing,
     stage,
 )
 
@@ -43,7 +43,7 @@ from phase_lib.cli.options import (
 @click.option(
     "--limit-km",
     type=POSITIVE,
-    **default_of("fusion.forcing_limit_km"),
+    **default_of_forcing("limit_km"),
     help="Farthest forcing point of a cell, km.",
 )
 @click.option("--output", type=OUTPUT, required=True, help="NetCDF file of monthly means to write.")

@@ -14,6 +14,7 @@ from phase_lib.cli.options import (
     PART,
     command,
     default_of,
+    default_of_forcing,
     settings_option,
     stage,
     stated_factor,
@@ -40,7 +41,7 @@ from phase_lib.cli.options import (
 @click.option(
     "--history-years",
     type=click.IntRange(1),
-    **default_of("world.forcing_years"),
+    **default_of_forcing("years"),
     help="Years that GPP, NPP, AR and HR are averaged over: one forcing cycle.",
 )
 @click.option("--domain-name", **default_of("target.domain"), help="Name of the domain, kept in the dataset.")
@@ -69,22 +70,19 @@ def fuse(
     from phase_lib.config.fusion import FusionSettings
     from phase_lib.config.loading import load_settings
     from phase_lib.config.targets import TargetSettings
-    from phase_lib.fusion.fuse import FusionInputs, Part
+    from phase_lib.fusion.fuse import Part
     from phase_lib.fusion.fuse import fuse as run
+    from phase_lib.landmodel.domain import Domain
 
     choices = load_settings(settings, FusionSettings, "fusion")
     chosen = load_settings(targets, TargetSettings, "dataset.targets", "--targets")
-    run(
-        FusionInputs(
-            history=tuple(matching_files(history)),
-            forcing=tuple(matching_files(forcing)),
-            reference_history=tuple(matching_files(reference_history)),
-            **files,
-        ),
-        choices,
-        chosen,
-        output_dir,
+    domain = Domain(
+        domain_name,
+        history_years,
+        monthly=tuple(matching_files(forcing)),
+        history=tuple(matching_files(history)),
         mortality_factor=stated_factor(mortality_factor, lnd_in, files["restart"]),
-        history_years=history_years,
-        part=Part(domain_name, *part),
+        reference_history=tuple(matching_files(reference_history)),
+        **files,
     )
+    run(domain, choices, chosen, output_dir, Part(*part))

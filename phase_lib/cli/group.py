@@ -23,6 +23,7 @@ COMMANDS = {
     "config": "preflight",
     "check": "preflight",
     "world": "landmodel",
+    "prepare": "landmodel",
     "forcing": "forcing",
     "run-segment": "landmodel",
     "compare-forcing": "forcing",

@@ -1,4 +1,4 @@
-"""Running a land model, and the world of the embedded one."""
+"""Running a land model, and what it makes before its first run."""
 
 from __future__ import annotations
 
@@ -7,84 +7,95 @@ from typing import Any
 
 import click
 
-from phase_lib.cli.options import (
-    FILE,
-    command,
-    settings_option,
-    stage,
+from phase_lib.cli.options import FILE, command, default_of, default_of_forcing, settings_option, stage
+
+_BACKEND = click.option(
+    "--backend", **default_of("land_model.backend"), help="Land model, a name of `land_model.backend`."
 )
+_DOMAIN_NAME = click.option("--domain-name", **default_of("target.domain"), help="Name of the domain.")
+_OUTPUT_DIR = click.option(
+    "--output-dir", type=FILE, required=True, help="Directory for what is made, or for restart and history."
+)
+_WORKERS = click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+
+
+def _land_model(backend: str, settings: str) -> Any:
+    """A land model of the table with its settings."""
+    from phase_lib.config.backends import backend_class
+    from phase_lib.config.loading import load_settings
+
+    model = backend_class(backend)
+    section = model.settings_model
+    return model(None if section is None else load_settings(settings, section, model.name))
 
 
 @command()
-@settings_option("world")
-@click.option("--output-dir", type=FILE, required=True, help="Directory for the files of the world.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@settings_option("embedded")
+@_OUTPUT_DIR
+@_WORKERS
 @stage
 def world(settings: str, output_dir: Path, workers: int) -> None:
     """Makes the embedded world: domain, surface, parameter and forcing files."""
-    from phase_lib.config.loading import load_settings
-    from phase_lib.config.world import WorldSettings
-    from phase_lib.landmodel.embedded.world.build import make_world
+    _land_model("embedded", settings).prepare("make_world", "embedded", output_dir, workers)
 
-    make_world(load_settings(settings, WorldSettings, "world"), output_dir, workers)
+
+@command()
+@_BACKEND
+@settings_option("BACKEND")
+@click.option("--step", required=True, help="What to make: one of the land model's steps.")
+@_DOMAIN_NAME
+@_OUTPUT_DIR
+@_WORKERS
+@stage
+def prepare(backend: str, settings: str, step: str, domain_name: str, output_dir: Path, workers: int) -> None:
+    """Makes what a land model needs before its first run: a world, a case, an executable."""
+    _land_model(backend, settings).prepare(step, domain_name, output_dir, workers)
 
 
 @command("run-segment")
+@_BACKEND
+@settings_option("BACKEND")
+@click.option("--spinup", default="{}", metavar="JSON|FILE", help="The section `spinup`: the protocol.")
 @click.option("--case", required=True, help="Name of the run; restart and history are named after it.")
 @click.option("--mode", type=click.Choice(["ad", "normal"]), required=True, help="Spin-up mode.")
 @click.option("--start-year", type=click.IntRange(1), required=True, help="Model year of the first day.")
 @click.option("--years", type=click.IntRange(1), required=True, help="Length, whole forcing cycles.")
-@click.option("--finidat", type=FILE, help="Restart to start from; a cold start without it.")
-@click.option("--surface", type=FILE, required=True, help="Surface data.")
-@click.option("--domain", type=FILE, required=True, help="Domain file.")
-@click.option("--params", type=FILE, required=True, help="PFT and decomposition parameters.")
-@click.option("--soil-params", type=FILE, required=True, help="Soil-order parameters.")
 @click.option(
-    "--forcing", type=FILE, required=True, multiple=True, help="Monthly means made by `phase forcing`."
+    "--forcing-years", type=click.IntRange(1), **default_of_forcing("years"), help="Forcing cycle, years."
 )
-@click.option("--output-dir", type=FILE, required=True, help="Directory for restart and history.")
-@settings_option("land_model")
+@click.option("--finidat", type=FILE, help="Restart to start from; a cold start without it.")
+@_DOMAIN_NAME
+@click.option("--surface", type=FILE, help="Surface data.")
+@click.option("--domain", type=FILE, help="Domain file.")
+@click.option("--params", type=FILE, help="PFT and decomposition parameters.")
+@click.option("--soil-params", type=FILE, help="Soil-order parameters.")
+@click.option("--forcing", type=FILE, multiple=True, help="Monthly means made by `phase forcing`.")
+@_OUTPUT_DIR
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @stage
 def run_segment(
+    backend: str,
+    settings: str,
+    spinup: str,
     case: str,
     mode: Any,
     start_year: int,
     years: int,
+    forcing_years: int,
     finidat: Path | None,
-    surface: Path,
-    domain: Path,
-    params: Path,
-    soil_params: Path,
+    domain_name: str,
     forcing: tuple[Path, ...],
     output_dir: Path,
-    settings: str,
     threads: int,
+    **files: Any,
 ) -> None:
     """Runs the land model from a restart (or a cold start) to the restart some years later."""
-    from phase_lib.config.land_model import LandModelSettings
     from phase_lib.config.loading import load_settings
-    from phase_lib.landmodel.embedded.segment import SegmentJob
-    from phase_lib.landmodel.embedded.segment import run_segment as run
+    from phase_lib.config.spinup import SpinupSettings
+    from phase_lib.landmodel.domain import Domain, Segment
+    from phase_lib.landmodel.planning import run_segment as run
 
-    choices = load_settings(settings, LandModelSettings, "land_model")
-    run(
-        SegmentJob(
-            case=case,
-            mode=mode,
-            start_year=start_year,
-            years=years,
-            finidat=finidat,
-            domain=domain,
-            surface=surface,
-            parameters=params,
-            soil_parameters=soil_params,
-            forcing=forcing,
-            output_directory=output_dir,
-            nyears_ad_carbon_only=choices.nyears_ad_carbon_only,
-            spinup_mortality_factor=choices.spinup_mortality_factor,
-            co2_ppm=choices.co2_ppm,
-            device=choices.device,
-            threads=threads,
-        )
-    )
+    domain = Domain(domain_name, forcing_years, backend, monthly=forcing, **files)
+    protocol = load_settings(spinup, SpinupSettings, "spinup", "--spinup")
+    segment = Segment(case, mode, start_year, years, finidat, domain, output_dir, protocol, threads)
+    run(_land_model(backend, settings), segment)

@@ -102,6 +102,17 @@ def default_of(key: str) -> dict[str, Any]:
     return {"default": look_up, "show_default": f"of {key}"}
 
 
+def default_of_forcing(key: str) -> dict[str, Any]:
+    """Gives an option the default of a key of `domains.NAME.forcing`."""
+
+    def look_up() -> Any:
+        from phase_lib.config.domains import ForcingFiles
+
+        return ForcingFiles.model_fields[key].default
+
+    return {"default": look_up, "show_default": f"of domains.NAME.forcing.{key}"}
+
+
 class _Number(click.FloatRange):
     """A number within a range; click lets NaN and infinity pass."""
 

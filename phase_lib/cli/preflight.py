@@ -15,7 +15,7 @@ from phase_lib.cli.options import (
     OUTPUT,
     POSITIVE,
     command,
-    default_of,
+    default_of_forcing,
     print_result,
     stage,
 )
@@ -70,7 +70,7 @@ def inspect(file: Path, as_json: bool) -> None:
     help="How the forcing files are laid out; datm where not given.",
 )
 @click.option("--first-year", type=int, help="First year of the forcing cycle.")
-@click.option("--years", type=click.IntRange(1), **default_of("world.forcing_years"), help="Forcing cycle.")
+@click.option("--years", type=click.IntRange(1), **default_of_forcing("years"), help="Forcing cycle.")
 @click.option("--align-year", type=int, help="Model year that sees the first year; 1 where not given.")
 @click.option("--limit-km", type=POSITIVE, help="Farthest forcing point of a cell, km.")
 @click.option("--product", default="not named", help="Name of the forcing data set.")

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from phase_lib.base.plugins import Plugins
+from phase_lib.config.backends import BACKENDS, settings_class
 from phase_lib.config.kinds import Kinds
 from phase_lib.config.root import WorkflowConfig, entry_models, section_models
 
@@ -30,12 +31,25 @@ def default_yaml() -> str:
     sections, entries = section_models(WorkflowConfig), entry_models(WorkflowConfig)
     for name, field in WorkflowConfig.model_fields.items():
         if name in sections:
-            model = sections[name]
-            lines += [*_comment(_first_line(model), ""), f"{name}:", *_fields(model, "  "), ""]
+            lines += _section(name, sections[name])
         else:
             lines += [*_comment(f"{field.description}. An entry has these keys:", ""), *_entry(entries[name])]
             lines += [f"{name}: {{}}", ""]
+        if name == "land_model":
+            lines += _backends()
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(name: str, model: type[BaseModel]) -> list[str]:
+    return [*_comment(_first_line(model), ""), f"{name}:", *_fields(model, "  "), ""]
+
+
+def _backends() -> Iterator[str]:
+    """The sections of land models; those of others than the default are comments, with keys to fill in."""
+    for name in BACKENDS.names:
+        if (model := settings_class(name)) is not None:
+            default = name == WorkflowConfig().land_model.backend
+            yield from (line if default or not line else f"# {line}" for line in _section(name, model))
 
 
 def _fields(model: type[BaseModel], indent: str, kinds: Kinds | None = None) -> Iterator[str]:

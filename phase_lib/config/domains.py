@@ -6,8 +6,10 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-#: Name of the domain that the section `world` describes and the embedded land model runs.
-EMBEDDED = "embedded"
+#: How forcing files are laid out.
+Kind = Literal["datm", "bypass", "history"]
+#: Name of the domain that the embedded land model makes.
+_EMBEDDED = "embedded"
 
 
 class ForcingFiles(BaseModel):
@@ -15,7 +17,7 @@ class ForcingFiles(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["datm", "bypass", "history"] = Field(
+    kind: Kind = Field(
         "datm",
         description="datm: a file a month, as DATM reads them; bypass: a file for each variable and zone "
         "with the whole record; history: the forcing in the land model's own history",
@@ -51,34 +53,42 @@ class ForcingFiles(BaseModel):
 
 
 class DomainFiles(BaseModel):
-    """A domain whose land-model output exists already."""
+    """A domain from files; what its land model can make may be left out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    domain: str = Field(..., min_length=1, description="domain file")
-    surface: str = Field(..., min_length=1, description="surface data (fsurdat)")
-    params: str = Field(..., min_length=1, description="PFT and decomposition parameters (paramfile)")
-    soil_params: str = Field(..., min_length=1, description="soil-order parameters (fsoilordercon)")
-    restart: str = Field(..., min_length=1, description="restart at the end of the first forcing cycle")
-    history: list[str] = Field(
-        ..., min_length=1, description="history that covers that cycle: files, or patterns with * and ?"
+    domain: str | None = Field(None, min_length=1, description="domain file")
+    surface: str | None = Field(None, min_length=1, description="surface data (fsurdat)")
+    params: str | None = Field(None, min_length=1, description="PFT and decomposition parameters (paramfile)")
+    soil_params: str | None = Field(None, min_length=1, description="soil-order parameters (fsoilordercon)")
+    forcing: ForcingFiles | None = Field(None, description="atmospheric forcing")
+    restart: str | None = Field(
+        None,
+        min_length=1,
+        description="restart at the end of the first forcing cycle; where it is not given, "
+        "land_model.backend runs the AD years up to it",
     )
-    forcing: ForcingFiles = Field(..., description="atmospheric forcing")
+    history: list[str] = Field(
+        default_factory=list,
+        description="history that covers that cycle: files, or patterns with * and ?",
+    )
     lnd_in: str | None = Field(
         None,
-        description="lnd_in of the AD run, or its case directory: spinup_mortality_factor, "
-        "nyears_ad_carbon_only and suplphos are read from it, with ELM's defaults (1, 0, ALL) where it has "
-        "no line",
+        description="lnd_in of the AD run that wrote the restart, or its case directory: "
+        "spinup_mortality_factor, nyears_ad_carbon_only and suplphos are read from it, with ELM's defaults "
+        "(1, 0, ALL) where it has no line",
     )
     spinup_mortality_factor: float | None = Field(
         None,
         ge=1.0,
         allow_inf_nan=False,
-        description="factor on dead wood mortality in the AD run; required without lnd_in. ELM's default is "
-        "1, many protocols set 10",
+        description="factor on dead wood mortality in that AD run; required with a restart and without "
+        "lnd_in. ELM's default is 1, many protocols set 10",
     )
     reference_restart: str | None = Field(
-        None, description="final restart of the reference run: the labels; needed for training"
+        None,
+        description="final restart of the reference run: the labels; for training, where it is not given, "
+        "land_model.backend runs the reference",
     )
     reference_history: list[str] = Field(
         default_factory=list,
@@ -89,8 +99,21 @@ class DomainFiles(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _factor_is_told(self) -> Self:
-        if self.lnd_in is None and self.spinup_mortality_factor is None:
+    def _runs_are_whole(self) -> Self:
+        for restart, history in (("restart", "history"), ("reference_restart", "reference_history")):
+            there, absent = (restart, history) if getattr(self, restart) else (history, restart)
+            if bool(getattr(self, restart)) != bool(getattr(self, history)):
+                raise ValueError(f"has a {there} and no {absent}; give both, or neither")
+        if self.restart is None:
+            of_no_run = [
+                key for key in ("lnd_in", "spinup_mortality_factor") if getattr(self, key) is not None
+            ]
+            if of_no_run:
+                raise ValueError(
+                    f"has {of_no_run[0]}, which is of the run that wrote the restart, and no restart; give "
+                    f"it, or leave {of_no_run[0]} out: for runs of this workflow spinup has the factor"
+                )
+        elif self.lnd_in is None and self.spinup_mortality_factor is None:
             raise ValueError(
                 "spinup_mortality_factor is missing, and so is lnd_in; expected one of them: give lnd_in, "
                 "the file or its case directory, or the factor that stands in it, 1 where it has no line"
@@ -104,9 +127,10 @@ class TrainingDomains(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     domains: list[str] = Field(
-        default=[EMBEDDED],
+        default=[_EMBEDDED],
         min_length=1,
-        description="domains with a reference run: `embedded` or names of the section `domains`",
+        description="domains with a reference run, or with a land model that can run one: `embedded`, which "
+        "the embedded land model makes and runs, or names of the section `domains`",
     )
 
 
@@ -116,8 +140,8 @@ class TargetDomain(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     domain: str = Field(
-        EMBEDDED,
-        description="`embedded`, with land_model.backend embedded, or a name of the section `domains`",
+        _EMBEDDED,
+        description="a name of the section `domains`, or `embedded` with land_model.backend embedded",
     )
     prediction_jobs: int = Field(
         1,

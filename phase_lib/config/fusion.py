@@ -11,11 +11,6 @@ class FusionSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     batch_cells: int = Field(128, ge=1, description="cells in one dataset file; bounds the memory")
-    forcing_limit_km: float = Field(
-        500.0,
-        gt=0.0,
-        description="embedded domain: farthest that a cell may lie from its forcing point, km",
-    )
     jobs: int = Field(
         1, ge=1, description="jobs that the cells of a domain are divided among, side by side on a cluster"
     )

@@ -1,81 +1,27 @@
-"""The `land_model` section: how long the land model runs, and in which pieces."""
+"""The `land_model` section: which land model runs."""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-#: The four land-model runs of a workflow; each is a chain of segments.
-Case = Literal["ad", "reference", "control", "injected"]
+from phase_lib.config.backends import BACKENDS
 
 
 class LandModelSettings(BaseModel):
-    """What runs the land model, and the embedded one's run lengths, spin-up switches and device.
-
-    Model years count from 1; a restart at year Y holds the state at the start of year Y.
-    """
+    """What runs the land model of the target and of the section domains."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    backend: Literal["embedded", "archive"] = Field(
+    backend: str = Field(
         "embedded",
-        description="where the target's land-model output comes from: `embedded` runs the reduced-complexity "
-        "ELM that comes with the workflow; `archive` takes what exists already, up to the injected restart",
+        description="embedded: the reduced-complexity ELM that comes with the workflow; archive: runs "
+        "nothing and takes what exists already, up to the injected restart; or a land model of another "
+        "package: its entry point in phase_lib.landmodel.backends, or package.module:Class. Its settings "
+        "are the section of its name",
     )
-    ad_years: int = Field(
-        400, ge=40, description="years of accelerated decomposition (AD) from the cold start, years"
-    )
-    normal_years: int = Field(
-        800, ge=20, description="years in normal mode after AD; their last restart gives the labels, years"
-    )
-    input_years: int = Field(
-        20,
-        ge=20,
-        description="years of the AD run whose restart and history are the surrogate's input, years",
-    )
-    stabilisation_years: int = Field(
-        100, ge=40, description="years in normal mode of the injected and the control run, years"
-    )
-    segment_years: int = Field(
-        200,
-        ge=1,
-        description="longest piece of a run that one job does, a multiple of the forcing cycle, years",
-    )
-    nyears_ad_carbon_only: int = Field(
-        20, ge=0, description="first years of the AD run without limitation by N and P (ELM's name), years"
-    )
-    spinup_mortality_factor: float = Field(
-        10.0, ge=1.0, description="factor on the turnover of dead wood in AD mode (ELM's name)"
-    )
-    co2_ppm: float = Field(284.7, gt=0.0, le=5000.0, description="CO2 of the air, umol mol-1")
-    device: Literal["cpu", "cuda"] = Field("cpu", description="where the land model computes: cpu or cuda")
 
-    @model_validator(mode="after")
-    def _input_within_ad(self) -> Self:
-        if self.input_years > self.ad_years:
-            raise ValueError(
-                f"input_years is {self.input_years}, ad_years {self.ad_years}; "
-                "expected at most ad_years, as the input is a part of the AD run"
-            )
-        return self
-
-    def boundaries(self, case: Case) -> list[int]:
-        """Model years at which the segments of a run begin and end.
-
-        Args:
-            case: which run.
-
-        Returns:
-            Increasing years; the first is that of the restart it starts from (1: cold start).
-        """
-        first, last = {
-            "ad": (1, 1 + self.ad_years),
-            "reference": (1 + self.ad_years, 1 + self.ad_years + self.normal_years),
-            "control": (1 + self.input_years, 1 + self.input_years + self.stabilisation_years),
-            "injected": (1 + self.input_years, 1 + self.input_years + self.stabilisation_years),
-        }[case]
-        cuts = {first, last, *range(1 + self.segment_years, last, self.segment_years)}
-        if case == "ad":
-            cuts.add(1 + self.input_years)
-        return sorted(year for year in cuts if first <= year <= last)
+    @field_validator("backend")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        BACKENDS.load(name)
+        return name

@@ -8,7 +8,7 @@ import os.path
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -16,8 +16,9 @@ from pydantic_core import ErrorDetails
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import require_file
+from phase_lib.config.backends import BACKENDS, is_backend
 from phase_lib.config.kinds import overlay
-from phase_lib.config.root import WorkflowConfig, entry_models, section_models
+from phase_lib.config.root import WorkflowConfig, entry_models, model_for, section_models, with_backends
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _Location = tuple[int | str, ...]
@@ -86,13 +87,15 @@ def check_config(files: Sequence[str | Path], changes: Mapping[str, Any]) -> Wor
     merged: dict[str, Any] = {}
     for content in contents.values():
         merged = overlay(merged, content)
+    model, content = model_for(merged)
     try:
-        return WorkflowConfig.model_validate(merged)
+        return model.model_validate(content)
     except ValidationError as error:
-        location = _first_fault(error.errors())["loc"]
+        fault = _first_fault(error.errors())
+        location = fault["loc"][:-1] if fault["type"] == "missing" else fault["loc"]
         named = {file: content for file, content in contents.items() if content}
         holders = [file for file, content in named.items() if _holds(content, location)]
-        raise _input_error(WorkflowConfig, error.errors(), holders[-1] if holders else "--config") from error
+        raise _input_error(model, error.errors(), holders[-1] if holders else "--config") from error
 
 
 def _holds(content: Any, location: _Location) -> bool:
@@ -126,10 +129,13 @@ def load_settings(text: str, model: type[_Model], section: str, option: str = "-
     if not os.path.lexists(text):
         raise InputError(option, f"{text!r} is neither a JSON object nor a file", remedy="check the path")
     content = read_mapping(text)
-    if section and content and not set(content) - set(section_models(WorkflowConfig)):
+    sections = {*section_models(WorkflowConfig), *entry_models(WorkflowConfig)}
+    if section and content and all(name in sections or is_backend(name) for name in content):
         value: Any = load_config(text)
         for name in section.split("."):
-            value = getattr(value, name)
+            value = getattr(value, name, None)
+        if value is None:
+            raise InputError(text, f"does not use the land model {section}", remedy="give its settings alone")
         return validate(model, value.model_dump(mode="json"), text)
     return validate(model, content, text)
 
@@ -140,10 +146,13 @@ def validate(model: type[_Model], content: Mapping[str, Any], file: str | Path |
     Raises:
         InputError: the first fault, in one line that names the key, what was expected and the remedy.
     """
+    checked: type[BaseModel] = model
+    if model is WorkflowConfig:
+        checked, content = model_for(content)
     try:
-        return model.model_validate(content)
+        return cast(_Model, checked.model_validate(content))
     except ValidationError as error:
-        raise _input_error(model, error.errors(), file) from error
+        raise _input_error(checked, error.errors(), file) from error
 
 
 def _input_error(
@@ -154,9 +163,11 @@ def _input_error(
     location = fault["loc"]
     name = ".".join(str(part) for part in location)
     if fault["type"] == "extra_forbidden":
-        nearest = _nearest_key(model, location)
+        nearest = _nearest_key(model, location, fault["input"])
         remedy = f"did you mean {nearest}?" if nearest else "remove it"
         return InputError(file, f"unknown key {name}{more}", remedy=remedy)
+    if fault["type"] == "missing":
+        return InputError(file, f"{name} is missing{more}", remedy="give it, as it has no default")
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     message = message.replace("String should match pattern", "a text that matches")
     message = re.sub(r"^\w+ should have (.*?)(?: after validation, not \d+)?$", r"\1", message)
@@ -170,16 +181,24 @@ def _first_fault(faults: Sequence[ErrorDetails]) -> ErrorDetails:
     return min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
 
 
-def _nearest_key(model: type[BaseModel], location: _Location) -> str | None:
-    """The known key that the unknown one was most likely meant to be, dotted; None where none is near."""
+def _nearest_key(model: type[BaseModel], location: _Location, content: Any) -> str | None:
+    """The known key that the unknown one was most likely meant to be, dotted; None where none is near.
+
+    A section with another name is known by its keys.
+    """
     path = [str(part) for part in location]
     known = list(_keys(model))
+    if issubclass(model, WorkflowConfig):
+        known += [keys for keys in _keys(with_backends(tuple(BACKENDS.names))) if keys not in known]
     parent, key = path[:-1], path[-1]
     siblings = [keys[-1] for keys in known if _lies_in(keys, parent)]
     near = difflib.get_close_matches(key, siblings, n=1)
     if near:
         return ".".join([*parent, near[0]])
     elsewhere = [keys for keys in known if _ENTRY not in keys]
+    inside = set(content) if isinstance(content, Mapping) else set()
+    if holders := [".".join(keys[:-1]) for keys in elsewhere if keys[-1] in inside]:
+        return max(holders, key=holders.count)
     near = difflib.get_close_matches(key, [keys[-1] for keys in elsewhere], n=1, cutoff=0.75)
     return next((".".join(keys) for keys in elsewhere if near and keys[-1] == near[0]), None)
 

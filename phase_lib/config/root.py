@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cache
 from types import UnionType
 from typing import Any, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
+from phase_lib.base.errors import InputError
 from phase_lib.base.plugins import did_you_mean
+from phase_lib.config.backends import BACKENDS, backend_class, is_backend, makes_domain, settings_class
 from phase_lib.config.cost import CostSettings
 from phase_lib.config.dataset import DatasetSettings
-from phase_lib.config.domains import EMBEDDED, DomainFiles, TargetDomain, TrainingDomains
+from phase_lib.config.domains import DomainFiles, TargetDomain, TrainingDomains
 from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.config.experiments import ExperimentSettings
 from phase_lib.config.fusion import FusionSettings
@@ -21,24 +26,27 @@ from phase_lib.config.land_model import LandModelSettings
 from phase_lib.config.ood import OodSettings
 from phase_lib.config.preflight import PreflightSettings
 from phase_lib.config.run import RunSettings
+from phase_lib.config.spinup import LENGTHS, SpinupSettings
 from phase_lib.config.surrogate import SurrogateSettings
-from phase_lib.config.world import WorldSettings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 class WorkflowConfig(BaseModel):
-    """Every section in the order of the data."""
+    """Every section in the order of the data.
+
+    A configuration that is read also has the sections of the land models that it uses (`model_for`).
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     run: RunSettings = Field(default_factory=RunSettings)
-    world: WorldSettings = Field(default_factory=WorldSettings)
     land_model: LandModelSettings = Field(default_factory=LandModelSettings)
+    spinup: SpinupSettings = Field(default_factory=SpinupSettings)
     domains: dict[str, DomainFiles] = Field(
         default_factory=dict,
-        description="Domains whose land-model output exists already: name -> files; `~` and environment "
-        "variables in paths are expanded",
+        description="Domains from files: name -> files; `~` and environment variables in paths are expanded. "
+        "What is given is used; of restarts and history, what is not given land_model.backend makes",
     )
     training: TrainingDomains = Field(default_factory=TrainingDomains)
     target: TargetDomain = Field(default_factory=TargetDomain)
@@ -53,70 +61,130 @@ class WorkflowConfig(BaseModel):
     cost: CostSettings = Field(default_factory=CostSettings)
 
     @model_validator(mode="after")
-    def _sections_agree(self) -> Self:
-        cycle = self.world.forcing_years
-        for name in ("ad_years", "normal_years", "input_years", "stabilisation_years", "segment_years"):
-            years = getattr(self.land_model, name)
-            if years % cycle:
-                raise ValueError(
-                    f"land_model.{name} is {years}; expected a multiple of world.forcing_years ({cycle}), "
-                    "as the 20-year means are over whole forcing cycles"
-                )
-        return self
-
-    @model_validator(mode="after")
     def _experiments_differ(self) -> Self:
         self.experiments.settings(self.surrogate)
         return self
 
     @model_validator(mode="after")
     def _domains_agree(self) -> Self:
-        for name in self.domains:
-            if name == EMBEDDED or not _NAME.fullmatch(name):
+        for name, files in self.domains.items():
+            if makes_domain(name) or not _NAME.fullmatch(name):
                 raise ValueError(
                     f"domains.{name}: not a name for a domain; expected letters, digits, - and _, "
-                    f"and not `{EMBEDDED}`, which is the world's"
+                    "and not the name of a domain that a land model makes, as `embedded` is"
                 )
-        known = [EMBEDDED, *self.domains]
+            if files.forcing is not None and files.forcing.kind != "history" and not files.forcing.files:
+                raise ValueError(
+                    f"domains.{name}.forcing.files is empty; expected files of kind {files.forcing.kind}"
+                )
+        models = [backend_class(name) for name in dict.fromkeys([*BACKENDS.names, self.land_model.backend])]
+        known = [*(model.name for model in models if model.makes_domain), *self.domains]
         for key, wanted in (
             ("training.domains", self.training.domains),
             ("target.domain", [self.target.domain]),
         ):
             for name in wanted:
-                if name not in known:
+                if name not in known and not makes_domain(name):
                     hint = did_you_mean(name, known)
                     raise ValueError(f"{key} names {name!r}; expected one of {', '.join(known)}{hint}")
         if len(set(self.training.domains)) != len(self.training.domains):
             raise ValueError("training.domains names a domain twice; expected each once")
-        for name in self.training.domains:
-            if name != EMBEDDED and self.domains[name].reference_restart is None:
-                raise ValueError(
-                    f"domains.{name} has no reference_restart, but training.domains names it; "
-                    "give the final restart of its reference run"
-                )
-        for name, files in self.domains.items():
-            if files.reference_restart is not None and not files.reference_history:
-                raise ValueError(
-                    f"domains.{name} has a reference_restart and no reference_history; "
-                    "give the history of the reference's last forcing cycle"
-                )
-            if files.reference_restart is None and (files.reference_history or files.reference_ad_restart):
-                raise ValueError(
-                    f"domains.{name} has files of a reference run and no reference_restart; "
-                    "give the final restart of that run, or leave them out"
-                )
-            if files.forcing.kind != "history" and not files.forcing.files:
-                raise ValueError(
-                    f"domains.{name}.forcing.files is empty; expected files of kind {files.forcing.kind}"
-                )
-        embedded = self.target.domain == EMBEDDED
-        if embedded != (self.land_model.backend == "embedded"):
-            other = "one of the section domains" if embedded else f"`{EMBEDDED}`"
+        target, backend = self.target.domain, self.land_model.backend
+        if target not in self.domains and target != backend_class(backend).name:
             raise ValueError(
-                f"target.domain is {self.target.domain!r} with land_model.backend "
-                f"{self.land_model.backend!r}; expected {other}, or the other backend"
+                f"target.domain is {target!r} with land_model.backend {backend!r}; expected one of the "
+                "section domains, or the other backend"
             )
         return self
+
+    @model_validator(mode="after")
+    def _land_models_have_what_they_need(self) -> Self:
+        for name in self.used_domains:
+            files, model = self.domains.get(name), backend_class(self.backend_of(name))
+            trains = name in self.training.domains
+            if files is not None and files.reference_restart is None:
+                if trains and not model.runs:
+                    raise ValueError(
+                        f"domains.{name} has no reference_restart, but training.domains names it; give the "
+                        "final restart of its reference run, or choose a land model that runs"
+                    )
+                if files.reference_ad_restart is not None and not trains:
+                    raise ValueError(
+                        f"domains.{name} has a reference_ad_restart and no reference_restart; give the final "
+                        "restart of that run too, or leave it out"
+                    )
+            if files is not None and files.restart is None and not model.runs:
+                raise ValueError(
+                    f"domains.{name} has no restart, and land_model.backend {model.name} runs nothing; give "
+                    "restart and history, or choose a land model that runs"
+                )
+            if model.runs and (files is None or files.forcing is not None):
+                self._require_whole_cycles(name, model(self.settings_of(model.name)).cycle(files))
+        return self
+
+    def _require_whole_cycles(self, name: str, cycle: int) -> None:
+        for key in LENGTHS:
+            years = getattr(self.spinup, key)
+            if years % cycle:
+                raise ValueError(
+                    f"spinup.{key} is {years}; expected a multiple of {cycle}, the forcing cycle of {name}, "
+                    "as means are over whole cycles"
+                )
+
+    @property
+    def used_domains(self) -> list[str]:
+        """Names of the domains that the run has to do with, each once."""
+        return list(dict.fromkeys([*self.training.domains, self.target.domain]))
+
+    def backend_of(self, domain: str) -> str:
+        """Name of the land model of a domain: one that a land model makes has that land model."""
+        backend = self.land_model.backend
+        return backend if domain in self.domains or domain == backend_class(backend).name else domain
+
+    def settings_of(self, backend: str) -> BaseModel | None:
+        """The section of a land model, with its defaults where it is left out; None where it has none."""
+        section: BaseModel | None = getattr(self, backend_class(backend).name, None)
+        model = settings_class(backend)
+        return section if section is not None or model is None else model()
+
+
+@cache
+def with_backends(names: tuple[str, ...]) -> type[WorkflowConfig]:
+    """The model of a configuration with the sections of land models."""
+    sections: dict[str, Any] = {
+        backend_class(name).name: (model, Field(default_factory=model))
+        for name in names
+        if (model := settings_class(name)) is not None
+    }
+    return create_model("WorkflowConfig", __base__=WorkflowConfig, **sections) if sections else WorkflowConfig
+
+
+def model_for(content: Mapping[str, Any]) -> tuple[type[WorkflowConfig], dict[str, Any]]:
+    """The model of a configuration, and its content without the sections of unused land models."""
+    used = tuple(dict.fromkeys(_used_backends(content)))
+    sections: dict[str, Any] = {backend_class(name).name: {} for name in used if settings_class(name)}
+    unused = {name for name in content if name not in sections and is_backend(name) and settings_class(name)}
+    return with_backends(used), {
+        name: value for name, value in (sections | dict(content)).items() if name not in unused
+    }
+
+
+def _used_backends(content: Mapping[str, Any]) -> Iterator[str]:
+    """Names of the land models that a configuration uses which is not checked yet."""
+
+    def value(section: type[BaseModel], name: str, key: str) -> Any:
+        given = content.get(name)
+        default = section.model_fields[key].get_default(call_default_factory=True)
+        return given.get(key, default) if isinstance(given, Mapping) else default
+
+    backend = value(LandModelSettings, "land_model", "backend")
+    with suppress(InputError):  # its own check refuses it
+        backend_class(str(backend))
+        yield str(backend)
+    trained = value(TrainingDomains, "training", "domains")
+    for name in [value(TargetDomain, "target", "domain"), *(trained if isinstance(trained, list) else [])]:
+        if isinstance(name, str) and makes_domain(name):
+            yield name
 
 
 def entry_models(model: type[BaseModel]) -> dict[str, type[BaseModel]]:

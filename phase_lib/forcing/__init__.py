@@ -8,7 +8,7 @@ pieces, of any variables and years, which are read together as one cycle.
 from phase_lib.forcing.datm import PLACES
 from phase_lib.forcing.pieces import MonthlyForcing, MonthlyPieces, open_pieces, read_monthly_forcing
 from phase_lib.forcing.points import Mapping, Record, map_cells
-from phase_lib.forcing.reduce import KINDS, Kind, open_record, reduce_forcing
+from phase_lib.forcing.reduce import KINDS, open_record, reduce_forcing
 from phase_lib.forcing.variables import FORCING, INPUTS, PLAUSIBLE, RECIPES, Recipe, find_recipe
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "PLACES",
     "PLAUSIBLE",
     "RECIPES",
-    "Kind",
     "Mapping",
     "MonthlyForcing",
     "MonthlyPieces",

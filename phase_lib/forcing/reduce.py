@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, count, groupby
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import netCDF4
 import numpy as np
@@ -16,6 +16,7 @@ from phase_lib.base.files import header_hash
 from phase_lib.base.parallel import Runner, runner
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_version
+from phase_lib.config.domains import Kind
 from phase_lib.elm.domain import Domain
 from phase_lib.elm.netcdf import create_dataset
 from phase_lib.forcing.bypass import BypassRecord
@@ -25,7 +26,6 @@ from phase_lib.forcing.points import Mapping, Part, Record, Task, map_cells, mon
 from phase_lib.forcing.variables import FORCING, check_names
 from phase_lib.forcing.years import check_years
 
-Kind = Literal["datm", "bypass", "history"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _RECORDS: dict[Kind, Callable[[Sequence[str | Path], Sequence[str], range], Record]] = {
     "datm": DatmRecord,

@@ -16,7 +16,6 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.files import directory_for, fingerprint, refused_as_input, require_file, write_json
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_version, settings_hash
-from phase_lib.config.domains import EMBEDDED
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.targets import TargetSettings
 from phase_lib.elm.constants import NATPFT, PFT_WEIGHT_TOLERANCE, SPINUP_AD, SPINUP_NORMAL
@@ -54,51 +53,10 @@ from phase_lib.fusion.sources import (
     open_restart,
     open_surface,
 )
+from phase_lib.landmodel.domain import Domain
 
-
-@dataclass(frozen=True)
-class FusionInputs:
-    """Files that make a dataset.
-
-    Attributes:
-        restart: restart at the end of the first forcing cycle of the AD run.
-        history: history of the AD run that covers that cycle.
-        surface: surface data.
-        params: PFT and decomposition parameters.
-        forcing: monthly means on the land cells, in one piece or several.
-        reference_restart: final restart of the reference run in normal mode; None where there is no
-            reference: the dataset then has no labels and no cell is trainable.
-        reference_history: history that covers the reference's last forcing cycle.
-        reference_ad_restart: restart at the end of the reference's AD part, for its `scalaravg_col`.
-    """
-
-    restart: Path
-    history: tuple[Path, ...]
-    surface: Path
-    params: Path
-    forcing: tuple[Path, ...]
-    reference_restart: Path | None = None
-    reference_history: tuple[Path, ...] = ()
-    reference_ad_restart: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.reference_restart is not None and not self.reference_history:
-            raise InputError(
-                self.reference_restart, "comes without the history of its run", remedy="give the history too"
-            )
-        of_no_run = [*self.reference_history, *filter(None, [self.reference_ad_restart])]
-        if self.reference_restart is None and of_no_run:
-            raise InputError(
-                of_no_run[0],
-                "is of a reference run whose final restart is not given",
-                remedy="give that restart too, or leave this out",
-            )
-
-    @property
-    def single_files(self) -> dict[str, Path]:
-        """Files by role, without history and forcing."""
-        roles = ("restart", "surface", "params", "reference_restart", "reference_ad_restart")
-        return {role: getattr(self, role) for role in roles if getattr(self, role) is not None}
+#: Files that every record is made of.
+_REQUIRED = ("restart", "surface", "params")
 
 
 @dataclass(frozen=True)
@@ -106,12 +64,10 @@ class Part:
     """One of several jobs that share the cells of a domain.
 
     Attributes:
-        domain: name of the domain.
         number: which part, from 1.
         count: how many parts.
     """
 
-    domain: str = EMBEDDED
     number: int = 1
     count: int = 1
 
@@ -128,7 +84,7 @@ class Part:
         if self.count > len(cells):
             raise InputError(
                 None,
-                f"fusion.jobs is {self.count} for the {len(cells)} cells of {self.domain}",
+                f"fusion.jobs is {self.count} for the {len(cells)} cells",
                 expected="at least one cell for each job",
             )
         return np.array_split(cells, self.count)[self.number - 1]
@@ -171,60 +127,77 @@ class _Sources:
         return len(self.index.lat)
 
 
-@contextmanager
-def _open_sources(
-    inputs: FusionInputs, settings: FusionSettings, history_years: int, part: Part
-) -> Iterator[_Sources]:
-    several = (*inputs.history, *inputs.forcing, *inputs.reference_history)
-    for path in (*inputs.single_files.values(), *several):
+def _require_files(domain: Domain) -> list[Path]:
+    """Restart, surface and parameters of a domain all of whose files are there."""
+    files: dict[str, Path | None] = {role: getattr(domain, role) for role in _REQUIRED}
+    if missing := [role for role, path in files.items() if path is None]:
+        raise InputError(None, f"no {missing[0]} file is given", expected=", ".join(_REQUIRED))
+    if domain.reference_restart is not None and not domain.reference_history:
+        raise InputError(
+            domain.reference_restart, "comes without the history of its run", remedy="give the history too"
+        )
+    of_no_run = [*domain.reference_history, *filter(None, [domain.reference_ad_restart])]
+    if domain.reference_restart is None and of_no_run:
+        raise InputError(
+            of_no_run[0],
+            "is of a reference run whose final restart is not given",
+            remedy="give that restart too, or leave this out",
+        )
+    for path in domain.paths:
         require_file(path)
+    return [path for path in files.values() if path is not None]
+
+
+@contextmanager
+def _open_sources(domain: Domain, part: Part) -> Iterator[_Sources]:
+    restart_file, surface_file, params_file = _require_files(domain)
     with ExitStack() as stack:
-        restart = stack.enter_context(open_restart(inputs.restart))
+        restart = stack.enter_context(open_restart(restart_file))
         if restart.header.spinup_state is None:
-            raise InputError(inputs.restart, "variable spinup_state is missing", expected="0 or 1")
+            raise InputError(restart_file, "variable spinup_state is missing", expected="0 or 1")
         restart = replace(restart, row=part.of(restart.row))
         lat, lon = restart.subgrid.lat[restart.row], restart.subgrid.lon[restart.row]
-        surface = stack.enter_context(open_surface(inputs.surface, lat, lon))
+        surface = stack.enter_context(open_surface(surface_file, lat, lon))
         grown = restart.subgrid.soil_fraction[restart.row] > 0.0
         check_shares(surface.path, lat, lon, grown, compared=True)
-        forcing = stack.enter_context(open_forcing(inputs.forcing, lat, lon))
+        forcing = stack.enter_context(open_forcing(domain.monthly, lat, lon))
         scalars = history_fluxes(
-            inputs.history,
+            domain.history,
             list(SCALARS),
             lat,
             lon,
             end_year=restart.header.year,
-            years=history_years,
+            years=domain.cycle,
         )
-        history = History(inputs.history)
+        history = History(domain.history)
         for remark in history.grid.remarks:
             LOGGER.warning("%s: %s", history.grid.path, remark)
         row = history.rows(lat, lon)
         index = _Index(lat, lon, restart.row, history.grid.area[row], history.grid.landfrac[row])
         reference = reference_ad = None
         reference_scalars: dict[str, np.ndarray] = {}
-        if inputs.reference_restart is not None:
+        if domain.reference_restart is not None:
             reference = stack.enter_context(
-                open_restart(inputs.reference_restart, (lat, lon), spinup_state=SPINUP_NORMAL)
+                open_restart(domain.reference_restart, (lat, lon), spinup_state=SPINUP_NORMAL)
             )
             reference_scalars = history_fluxes(
-                inputs.reference_history,
+                domain.reference_history,
                 SCALAR_TARGETS,
                 lat,
                 lon,
                 end_year=reference.header.year,
-                years=history_years,
+                years=domain.cycle,
             )
-        if inputs.reference_ad_restart is not None:
+        if domain.reference_ad_restart is not None:
             reference_ad = stack.enter_context(
-                open_restart(inputs.reference_ad_restart, (lat, lon), spinup_state=SPINUP_AD)
+                open_restart(domain.reference_ad_restart, (lat, lon), spinup_state=SPINUP_AD)
             )
         yield _Sources(
             index,
             restart,
             surface,
             forcing,
-            read_parameters(inputs.params),
+            read_parameters(params_file),
             scalars,
             reference,
             reference_scalars,
@@ -233,13 +206,10 @@ def _open_sources(
 
 
 def fuse(
-    inputs: FusionInputs,
+    domain: Domain,
     settings: FusionSettings,
     targets: TargetSettings,
     output_dir: str | Path,
-    *,
-    mortality_factor: float | None,
-    history_years: int,
     part: Part | None = None,
 ) -> dict[str, Any]:
     """Writes `batch_NN.nc`, `cleaning.json` and, last, `cells.nc`.
@@ -247,13 +217,12 @@ def fuse(
     The directory is a dataset of its own; `join_records` makes one of several.
 
     Args:
-        inputs: files to read.
+        domain: files to read. GPP, NPP, AR and HR are averaged over its forcing cycle; where its
+            `mortality_factor` is not known, the usual one is assumed if the wood of the restart shows it.
+            Without a reference there are no labels, and no cell is trainable.
         settings: batch size and limits.
         targets: pools to predict.
         output_dir: the dataset's directory.
-        mortality_factor: `spinup_mortality_factor` of the AD run; None to assume the usual one, if
-            the wood of the restart shows it.
-        history_years: years of history that GPP, NPP, AR and HR are averaged over: one forcing cycle.
         part: which share of the cells; all of them if None.
 
     Returns:
@@ -265,19 +234,19 @@ def fuse(
     """
     part = part or Part()
     with (
-        _open_sources(inputs, settings, history_years, part) as sources,
+        _open_sources(domain, part) as sources,
         directory_for(output_dir, output_dir) as directory,
     ):
         _require_variables(sources, targets)
-        factor = _settled_factor(inputs.restart, mortality_factor, sources.parameters)
+        factor = _settled_factor(sources.restart.path, domain.mortality_factor, sources.parameters)
         choices = {
             "fusion": settings.model_dump(mode="json"),
             "targets": targets.names,
             "mortality_factor": factor,
-            "history_years": history_years,
-            "part": asdict(part),
+            "history_years": domain.cycle,
+            "part": {"domain": domain.name, **asdict(part)},
         }
-        provenance = _provenance(inputs, choices)
+        provenance = _provenance(domain, choices)
         # An index that does not belong to the batches must not survive an interrupted run.
         with refused_as_input(directory):
             (directory / "cells.nc").unlink(missing_ok=True)
@@ -295,12 +264,12 @@ def fuse(
         summary = findings.summary() | {"traits_absent": _absent_traits(sources.parameters)}
         write_json(directory / "cleaning.json", summary)
         listed = {
-            "domains": json.dumps([part.domain]),
-            "forcing": json.dumps({part.domain: sources.forcing.description}),
+            "domains": json.dumps([domain.name]),
+            "forcing": json.dumps({domain.name: sources.forcing.description}),
             "batches": json.dumps([(file, provenance["dataset_id"]) for file in files]),
         }
         _write_cells(directory / "cells.nc", sources, findings, settings.batch_cells, provenance | listed)
-    labels = "no labels" if inputs.reference_restart is None else f"{summary['trainable']} with usable labels"
+    labels = "no labels" if domain.reference_restart is None else f"{summary['trainable']} with usable labels"
     LOGGER.info("%d cells, %d with complete inputs, %s", summary["cells"], summary["complete"], labels)
     return summary
 
@@ -323,10 +292,17 @@ def _require_variables(sources: _Sources, targets: TargetSettings) -> None:
             sources.reference.has(name)
 
 
-def _provenance(inputs: FusionInputs, choices: dict[str, Any]) -> dict[str, str]:
-    digests: dict[str, Any] = {role: fingerprint(path) for role, path in inputs.single_files.items()}
-    for role in ("history", "forcing", "reference_history"):
-        digests[role] = [fingerprint(path) for path in getattr(inputs, role)]
+def _provenance(domain: Domain, choices: dict[str, Any]) -> dict[str, str]:
+    files = {
+        role: getattr(domain, role) for role in (*_REQUIRED, "reference_restart", "reference_ad_restart")
+    }
+    digests: dict[str, Any] = {role: fingerprint(path) for role, path in files.items() if path is not None}
+    several = {
+        "history": domain.history,
+        "forcing": domain.monthly,
+        "reference_history": domain.reference_history,
+    }
+    digests |= {role: [fingerprint(path) for path in paths] for role, paths in several.items()}
     return {
         "code_version": code_version(),
         "settings_hash": settings_hash(choices),

@@ -5,7 +5,7 @@ forcing, the drift of the targets, the protocols of training and target, and the
 """
 
 from phase_lib.preflight.check import check_inputs
-from phase_lib.preflight.inputs import InputFiles, files_by_hand
+from phase_lib.preflight.inputs import files_by_hand
 from phase_lib.preflight.report import Report
 
-__all__ = ["InputFiles", "Report", "check_inputs", "files_by_hand"]
+__all__ = ["Report", "check_inputs", "files_by_hand"]

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from phase_lib.config.domains import EMBEDDED
 from phase_lib.config.root import WorkflowConfig
 from phase_lib.forcing import FORCING
+from phase_lib.landmodel.domain import Domain
+from phase_lib.landmodel.planning import land_model_of
 from phase_lib.preflight.domain import DomainSummary
 from phase_lib.preflight.findings import Finding, finding
 
-#: Embedded world: land cells of the globe without Antarctica at 1 degree.
-_CELLS_AT_ONE_DEGREE = 17_500
-#: Bytes per cell of a restart (as real ones have) and of one 20-year history sample.
-_RESTART_BYTES, _HISTORY_BYTES = 150_000, 10_000
-#: Bytes per cell of its dataset, predictions and reports together.
-_DATASET_BYTES = 100_000
-#: Of a domain from files: bytes per cell of records without forcing, predictions and reports together,
-#: and of a monthly mean, which is written twice, for the domain and in the records.
+#: Bytes per cell of records without forcing, predictions and reports together, and of a monthly mean, which
+#: is written twice, for the domain and in the records.
 _RECORD_BYTES, _MEAN_BYTES = 20_000, 2 * 4
+_MONTHS = 12
 
 
 @dataclass(frozen=True)
@@ -54,54 +49,48 @@ class Disk:
         )
 
 
-def expected_cells(config: WorkflowConfig) -> int:
-    """Estimate of the embedded world's land cells; of a box, that of all its cells, land or not."""
-    world = config.world
-    cells = _CELLS_AT_ONE_DEGREE / world.resolution_deg**2
-    if world.bounds is not None:
-        south, north, west, east = world.bounds
-        cells = min(cells, (north - south) * ((east - west) % 360.0 or 360.0) / world.resolution_deg**2)
-    return min(math.ceil(cells), world.cells or math.ceil(cells))
-
-
-def bytes_written(config: WorkflowConfig, domains: Sequence[DomainSummary]) -> float:
+def bytes_written(
+    config: WorkflowConfig, planned: Mapping[str, Domain], summaries: Sequence[DomainSummary]
+) -> float:
     """Estimate of what a whole run writes.
 
     Args:
         config: of the run.
-        domains: what was understood of the domains from files.
+        planned: its domains.
+        summaries: what was understood of those that have files.
     """
-    total = sum(_bytes_of_domain(domain) for domain in domains)
-    if EMBEDDED in (*config.training.domains, config.target.domain):
-        total += _bytes_of_embedded(config)
+    read = {summary.name: summary for summary in summaries}
+    return sum(_bytes_of_domain(config, domain, read.get(name)) for name, domain in planned.items())
+
+
+def _bytes_of_domain(config: WorkflowConfig, domain: Domain, summary: DomainSummary | None) -> float:
+    """Files that its land model makes, its runs, monthly forcing, records, and the restarts of the target."""
+    model, total = land_model_of(config, domain.name), 0.0
+    if "domain" in domain.made:
+        world = model.world()
+        cells, total = world.cells, world.bytes
+    else:
+        cells = 0 if summary is None else summary.cells
+    cost = model.cost(cells)
+    total += cells * (len(FORCING) * _MONTHS * domain.cycle * _MEAN_BYTES + _RECORD_BYTES)
+    if domain.target:
+        given = None if summary is None else summary.restart
+        total += 2 * (cost.restart_bytes if given is None else given.bytes)
+    for chain in domain.chains:
+        years = chain.boundaries[-1] - chain.boundaries[0]
+        total += (len(chain.boundaries) - 1) * cost.restart_bytes
+        total += years / domain.cycle * cost.history_bytes
     return total
 
 
-def _bytes_of_domain(domain: DomainSummary) -> float:
-    """Monthly forcing and records; for the target the injected restart and that of the control too."""
-    months = 0 if domain.forcing is None else 12 * domain.forcing.years
-    per_cell = len(FORCING) * months * _MEAN_BYTES + _RECORD_BYTES
-    restarts = 2 * domain.restart.bytes if domain.target and domain.restart is not None else 0
-    return domain.cells * per_cell + restarts
-
-
-def _bytes_of_embedded(config: WorkflowConfig) -> float:
-    injected = config.target.domain == EMBEDDED
-    chains = [config.land_model.boundaries(case) for case in ("ad", "reference")]
-    if injected:
-        chains += [config.land_model.boundaries(case) for case in ("control", "injected")]
-    restarts = sum(len(chain) - 1 for chain in chains) + (2 if injected else 0)
-    samples = sum(chain[-1] - chain[0] for chain in chains) / config.world.forcing_years
-    per_cell = restarts * _RESTART_BYTES + samples * _HISTORY_BYTES + _DATASET_BYTES
-    return config.world.forcing_bytes() + expected_cells(config) * per_cell
-
-
-def room_for(config: WorkflowConfig, domains: Sequence[DomainSummary]) -> Disk:
+def room_for(
+    config: WorkflowConfig, planned: Mapping[str, Domain], summaries: Sequence[DomainSummary]
+) -> Disk:
     """What a run will write, and what room there is."""
     directory = config.run.directory
     there = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
     place = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    return Disk(bytes_written(config, domains), there, shutil.disk_usage(place).free, place)
+    return Disk(bytes_written(config, planned, summaries), there, shutil.disk_usage(place).free, place)
 
 
 def check_disk(config: WorkflowConfig, disk: Disk) -> Iterator[Finding]:

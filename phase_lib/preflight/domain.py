@@ -13,9 +13,12 @@ import numpy as np
 from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.elm.calendar import date_of
 from phase_lib.elm.constants import SPINUP_AD
-from phase_lib.elm.domain import Domain, read_domain
+from phase_lib.elm.domain import Domain as LandCells
+from phase_lib.elm.domain import read_domain
+from phase_lib.elm.netcdf import open_dataset
 from phase_lib.elm.surface_content import check_shares
 from phase_lib.forcing.comparison import fields_seen
+from phase_lib.landmodel.domain import Domain
 from phase_lib.preflight.cells import (
     check_areas,
     check_cover,
@@ -42,7 +45,6 @@ from phase_lib.preflight.facts import (
 )
 from phase_lib.preflight.findings import Finding, attempt, refusals
 from phase_lib.preflight.forcing import ForcingSummary, read_forcing
-from phase_lib.preflight.inputs import InputFiles
 from phase_lib.preflight.spinup import (
     INPUT_FIELDS,
     LABEL_FIELDS,
@@ -131,7 +133,7 @@ class DomainSummary:
         return asdict(self)
 
 
-def check_domain(files: InputFiles, settings: EquilibriumSettings) -> tuple[DomainSummary, list[Finding]]:
+def check_domain(files: Domain, settings: EquilibriumSettings) -> tuple[DomainSummary, list[Finding]]:
     """Reads the headers of a domain's files and holds them against each other.
 
     Args:
@@ -141,14 +143,26 @@ def check_domain(files: InputFiles, settings: EquilibriumSettings) -> tuple[Doma
     Raises:
         InputError: a file is missing, damaged or of another kind.
     """
-    files.require_readable()
+    _require_readable(files)
     return _DomainCheck(files, settings).run()
+
+
+def _require_readable(files: Domain) -> None:
+    """Opens every file.
+
+    Raises:
+        InputError: one is missing, no NetCDF file, truncated or unreadable.
+    """
+    forcing = () if files.forcing is None else files.forcing.files
+    for path in dict.fromkeys([*files.paths, *forcing]):
+        with open_dataset(path):
+            pass
 
 
 class _DomainCheck:
     """The checks of one domain, in the order of the data; findings gather on the way."""
 
-    def __init__(self, files: InputFiles, settings: EquilibriumSettings) -> None:
+    def __init__(self, files: Domain, settings: EquilibriumSettings) -> None:
         self.files, self.settings = files, settings
         self.findings: list[Finding] = []
         self.restart = None if files.restart is None else read_restart(files.restart)
@@ -178,7 +192,7 @@ class _DomainCheck:
             self._take(check_sizes(history))
         forcing = None
         if files.forcing is not None:
-            forcing = attempt(self.findings, partial(read_forcing, files, land))
+            forcing = attempt(self.findings, partial(read_forcing, files.forcing, land))
         seen, unseen = fields_seen(
             *(frozenset(), {}) if history is None else (history.fields, history.no_means)
         )
@@ -257,7 +271,7 @@ class _DomainCheck:
         if history is not None:
             self._take(check_fields(history, fields))
         if history is not None and restart is not None:
-            self._take(check_history(restart, history, self.files.years, fields))
+            self._take(check_history(restart, history, self.files.cycle, fields))
         return history
 
     def _other_restart(
@@ -276,7 +290,7 @@ class _DomainCheck:
 
     def _drift(self, history: HistoryFacts) -> str:
         """The drift of the targets, in words."""
-        judged = attempt(self.findings, partial(judge_drift, history, self.files.years, self.settings))
+        judged = attempt(self.findings, partial(judge_drift, history, self.files.cycle, self.settings))
         if judged is None:
             return "drift of the targets: could not be judged"
         self.findings += judged[1]
@@ -287,7 +301,7 @@ def _of(restart: Restart | None) -> RestartSummary | None:
     return None if restart is None else restart.summary
 
 
-def _land_cells(land: Domain) -> Cells:
+def _land_cells(land: LandCells) -> Cells:
     return Cells(land.path, land.lat, land.lon)
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from phase_lib.elm.calendar import forcing_year
-from phase_lib.elm.domain import Domain
+from phase_lib.elm.domain import Domain as LandCells
 from phase_lib.forcing import FORCING, map_cells, open_record
-from phase_lib.preflight.inputs import InputFiles
+from phase_lib.landmodel.domain import Forcing
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,14 @@ class ForcingSummary:
         return {name: getattr(self, name) for name in ("kind", "product", "step_hours", "years")}
 
 
-def read_forcing(files: InputFiles, domain: Domain | None) -> ForcingSummary:
+def read_forcing(given: Forcing, domain: LandCells | None) -> ForcingSummary:
     """Reads the headers of all forcing files and gives every cell its forcing point.
 
     Raises:
         InputError: months or variables are missing, twice there or out of order, files differ in grid,
             calendar or step, have other units, or a cell is too far from its forcing point.
     """
-    given = files.forcing
-    assert given is not None
-    record = open_record(given.kind, files.forcing_files, tuple(FORCING), given.first_year, given.years)
+    record = open_record(given.kind, given.files, tuple(FORCING), given.first_year, given.years)
     mapping = None if domain is None else map_cells(record, domain, given.limit_km)
     return ForcingSummary(
         kind=given.kind,

@@ -8,17 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from phase_lib.config.domains import EMBEDDED
-from phase_lib.config.root import WorkflowConfig
+from phase_lib.config.spinup import SpinupSettings
 from phase_lib.dataset.joining import forcing_difference
 from phase_lib.elm.constants import NATPFT, SPINUP_AD
 from phase_lib.elm.parameters import read_parameters
 from phase_lib.fusion.schema import TRAITS
-from phase_lib.landmodel.embedded.world.weather import STEPS_PER_DAY
+from phase_lib.landmodel.domain import Domain
 from phase_lib.preflight.domain import DomainSummary
 from phase_lib.preflight.facts import MODES
 from phase_lib.preflight.findings import Finding, finding
-from phase_lib.preflight.inputs import InputFiles
 
 
 @dataclass(frozen=True)
@@ -68,11 +66,11 @@ class Protocol:
         )
 
 
-def protocol_of(summary: DomainSummary) -> Protocol | None:
-    """The protocol of a domain from files; None without a restart."""
-    restart, forcing = summary.restart, summary.forcing
-    if restart is None:
+def protocol_of(summary: DomainSummary | None) -> Protocol | None:
+    """The protocol of a domain whose restart is given; None without one."""
+    if summary is None or summary.restart is None:
         return None
+    restart, forcing = summary.restart, summary.forcing
     return Protocol(
         summary.name,
         restart.file,
@@ -87,26 +85,64 @@ def protocol_of(summary: DomainSummary) -> Protocol | None:
     )
 
 
-def embedded_protocol(config: WorkflowConfig) -> Protocol:
-    """The protocol of the embedded world, whose files are yet to be made."""
-    world = config.world
+def planned_protocol(domain: Domain, spinup: SpinupSettings, summary: DomainSummary | None) -> Protocol:
+    """The protocol of a domain whose AD run is yet to be done.
+
+    Args:
+        domain: as it is planned.
+        spinup: what its land model will do.
+        summary: what was understood of its files; None where the run makes all of them.
+    """
+    forcing, read = domain.forcing, None if summary is None else summary.forcing
+    description = None if read is None else read.description
+    if read is None and forcing is not None and forcing.step_hours is not None:
+        description = {
+            "kind": forcing.kind,
+            "product": forcing.product,
+            "step_hours": [forcing.step_hours],
+            "years": forcing.years,
+        }
     return Protocol(
-        EMBEDDED,
-        f"domain {EMBEDDED}",
+        domain.name,
+        f"domain {domain.name}",
         SPINUP_AD,
-        1 + config.land_model.input_years,
+        1 + spinup.input_years,
         NATPFT,
         1,
-        config.land_model.spinup_mortality_factor,
-        config.land_model.nyears_ad_carbon_only,
+        spinup.spinup_mortality_factor,
+        spinup.nyears_ad_carbon_only,
         "ALL",
-        {
-            "kind": "datm",
-            "product": world.forcing_product,
-            "step_hours": [24.0 / STEPS_PER_DAY],
-            "years": world.forcing_years,
-        },
+        description,
     )
+
+
+def check_continued(
+    domain: Domain, spinup: SpinupSettings, summary: DomainSummary | None
+) -> Iterator[Finding]:
+    """Restarts from files that runs of this workflow go on from are of the dates that `spinup` gives them."""
+    if summary is None:
+        return
+    for chain in domain.chains:
+        begin = chain.boundaries[0]
+        restart = summary.reference_ad if chain.role == "reference" else summary.restart
+        if restart is None or begin == 1:
+            continue
+        key = "ad_years" if chain.role == "reference" else "input_years"
+        if restart.year != begin:
+            yield finding(
+                restart.file,
+                f"is of model year {restart.year}, but the {chain.role} run of {domain.name} goes on from it",
+                expected=f"{begin}, after spinup.{key}",
+                remedy=f"set spinup.{key} to {restart.year - 1}, or give another restart",
+            )
+            return
+        if chain.role == "ad" and restart.spinup_state != SPINUP_AD:
+            yield finding(
+                restart.file,
+                f"is in {MODES[restart.spinup_state]}, but the AD run of {domain.name} goes on from it",
+                expected=MODES[SPINUP_AD],
+                remedy="give the restart of an AD run, or the reference_restart",
+            )
 
 
 def check_protocols(trained: Sequence[Protocol], target: Protocol) -> Iterator[Finding]:
@@ -196,7 +232,7 @@ def _plain(value: float | str | None) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def check_parameters_alike(files: Sequence[InputFiles]) -> Iterator[Finding]:
+def check_parameters_alike(files: Sequence[Domain]) -> Iterator[Finding]:
     """The domains of a run have the parameters of the first that is trained on.
 
     PFT parameters are inputs of the surrogate, and the rates of decomposition are in what it learns; where

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from phase_lib.base.provenance import code_version, settings_hash
-from phase_lib.config.domains import EMBEDDED
 from phase_lib.config.preflight import Acceptable
 from phase_lib.config.root import WorkflowConfig
+from phase_lib.config.spinup import Role
 from phase_lib.elm.constants import DAYS_PER_MONTH, SPINUP_AD
 from phase_lib.elm.spinup import ad_run
 from phase_lib.forcing.comparison import by_reason
-from phase_lib.preflight.disk import Disk, expected_cells
+from phase_lib.landmodel.domain import Domain
+from phase_lib.landmodel.planning import land_model_of
+from phase_lib.preflight.disk import Disk
 from phase_lib.preflight.domain import DomainSummary
 from phase_lib.preflight.facts import RestartSummary
 from phase_lib.preflight.findings import Finding
 from phase_lib.preflight.forcing import ForcingSummary
+
+#: What the runs of the land model are called.
+_RUNS: dict[Role, str] = {
+    "ad": "of AD",
+    "reference": "in normal mode",
+    "control": "of control",
+    "injected": "of stabilisation",
+}
 
 
 @dataclass(frozen=True)
@@ -27,12 +37,14 @@ class Report:
 
     Attributes:
         config: of the run; None where only files were given.
+        planned: its domains.
         domains: those that files were given for.
         disk: room for the run; None without a configuration.
         found: all findings.
     """
 
     config: WorkflowConfig | None
+    planned: Mapping[str, Domain]
     domains: Sequence[DomainSummary]
     disk: Disk | None
     found: Sequence[Finding]
@@ -55,7 +67,7 @@ class Report:
 
     def lines(self) -> list[str]:
         """What was understood."""
-        lines = [] if self.config is None else [*_run(self.config)]
+        lines = [] if self.config is None else [*_run(self.config, self)]
         for domain in self.domains:
             lines += _domain(domain)
         lines += [] if self.disk is None else [str(self.disk)]
@@ -76,22 +88,23 @@ class Report:
         }
 
 
-def _run(config: WorkflowConfig) -> Iterator[str]:
-    world, model, training = config.world, config.land_model, config.training.domains
+def _run(config: WorkflowConfig, report: Report) -> Iterator[str]:
     yield f"run {config.run.name} in {config.run.directory}"
-    if EMBEDDED in (*training, config.target.domain):
-        yield (
-            f"about {expected_cells(config)} land cells of {world.resolution_deg:g} degrees, forcing of "
-            f"{world.forcing_years} years from {world.forcing_first_year:04d}"
-        )
-        tail = (
-            f", {model.stabilisation_years} of stabilisation from the restart after {model.input_years} years"
-        )
-        yield (
-            f"{model.ad_years} years of AD, {model.normal_years} in normal mode"
-            + (tail if config.target.domain == EMBEDDED else "")
-        )
-    yield f"trained on {', '.join(training)}; the restart of {config.target.domain} is injected"
+    cells = {summary.name: summary.cells for summary in report.domains}
+    for name, domain in report.planned.items():
+        model = land_model_of(config, name)
+        if "domain" in domain.made:
+            world = model.world()
+            cells[name] = world.cells
+            yield world.description
+        if domain.chains:
+            years = {chain.role: chain.boundaries[-1] - chain.boundaries[0] for chain in domain.chains}
+            hours = model.cost(cells[name]).core_hours
+            cost = "" if hours is None else f", about {sum(years.values()) * hours:.3g} core-hours"
+            runs = ", ".join(f"{count} years {_RUNS[role]}" for role, count in years.items())
+            yield f"{name}, by the land model {model.name}: {runs}{cost}"
+    trained = ", ".join(config.training.domains)
+    yield f"trained on {trained}; the restart of {config.target.domain} is injected"
 
 
 def _domain(domain: DomainSummary) -> Iterator[str]:

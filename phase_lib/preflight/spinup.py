@@ -17,9 +17,9 @@ from phase_lib.elm.parameters import read_parameters
 from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_YEARS, rates_were_divided
 from phase_lib.fusion.schema import SCALAR_TARGETS, SCALARS
 from phase_lib.fusion.sources import FLUX_UNITS
+from phase_lib.landmodel.domain import Domain
 from phase_lib.preflight.facts import HistoryFacts, Restart, RestartSummary
 from phase_lib.preflight.findings import Finding, finding
-from phase_lib.preflight.inputs import InputFiles
 
 
 def check_input(restart: Restart) -> Iterator[Finding]:
@@ -37,7 +37,7 @@ def check_input(restart: Restart) -> Iterator[Finding]:
         yield from check_scalaravg(restart)
 
 
-def judge_wood(restart: Restart, files: InputFiles, parameters: Path | None) -> str:
+def judge_wood(restart: Restart, files: Domain, parameters: Path | None) -> str:
     """Compares the mortality factor that is given for an AD run with the wood of its restart.
 
     Args:

@@ -165,8 +165,8 @@ def cost_summary(
     }
     accelerated = None if stabilisation_years is None else input_years + stabilisation_years
     conventional = None
-    if conventional_years is not None:
-        conventional = sum(cost.core_seconds for cost in costs if cost.stage.conventional_years)
+    if of_spin_up := [cost.core_seconds for cost in costs if cost.stage.conventional_years]:
+        conventional = sum(of_spin_up)
     return {
         "integration_years": {
             "conventional": conventional_years,

@@ -666,6 +666,8 @@ def cost_bars(cost: Mapping[str, Any], roles: Iterable[str]) -> Drawing:
         caption = (
             "The land model of the target was run elsewhere and is not counted, neither the years before "
             "injection nor those after it."
+            if cost["integration_years"]["conventional"] is None
+            else "No conventional spin-up of the target was run here to compare with."
         )
         return Drawing("cost", title, caption, figure)
     ratio = cost["ratio_core_seconds"]

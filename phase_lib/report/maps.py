@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
+from PIL import Image
 
-from phase_lib.landmodel.embedded.world.geography import PER_DEGREE, read_geography
-
-#: Spacing of the raster that the coastline is drawn from, degrees.
-_COAST_STEP = 0.5
+#: Percent of land on a raster of half a degree, rows from north to south, columns from 180 west: means of the
+#: GLOBE land mask of NOAA (1/120 degree), as the package `global_land_mask` has it; large lakes are water.
+_LAND = Path(__file__).with_name("land.png")
 #: A grid is drawn as a raster when its full box has at most this many boxes per cell.
 _SPARSEST = 12
 #: More cells off any regular grid are averaged in boxes, as dots would hide each other.
@@ -205,11 +206,9 @@ def _extent(lat: np.ndarray, lon: np.ndarray, least: float) -> tuple[float, floa
 @lru_cache(maxsize=1)
 def _coast() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Longitudes from -180 to 180, latitudes, and percent of land on a raster of half a degree."""
-    land = read_geography().land
-    block = round(_COAST_STEP * PER_DEGREE)
-    rows, columns = land.shape[0] // block, land.shape[1] // block
-    coarse = land.reshape(rows, block, columns, block).mean(axis=(1, 3))
-    coarse = np.roll(coarse, columns // 2, axis=1)
-    lon = -180.0 + _COAST_STEP * (np.arange(columns) + 0.5)
-    lat = -90.0 + _COAST_STEP * (np.arange(rows) + 0.5)
-    return lon, lat, coarse
+    with Image.open(_LAND) as image:
+        land = np.asarray(image)[::-1]
+    rows, columns = land.shape
+    lat = -90.0 + 180.0 / rows * (np.arange(rows) + 0.5)
+    lon = -180.0 + 360.0 / columns * (np.arange(columns) + 0.5)
+    return lon, lat, land

@@ -13,7 +13,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import read_json, require_file, sha256_file, writing
 from phase_lib.base.progress import LOGGER
-from phase_lib.config.domains import EMBEDDED
 from phase_lib.config.root import WorkflowConfig
 from phase_lib.dataset.loading import CellIndex, read_cells
 from phase_lib.dataset.split import PARTS
@@ -284,7 +283,6 @@ def render(**context: Any) -> str:
         compared=compared,
         deep_top=DEEP_TOP,
         ood_states=OOD_STATES,
-        embedded=EMBEDDED,
     )
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from phase_lib.base.provenance import settings_hash
 from phase_lib.config.cost import CostSettings
-from phase_lib.config.domains import EMBEDDED
 from phase_lib.config.root import WorkflowConfig
+from phase_lib.landmodel.planning import chains_of, land_model_of
 
 #: The two ways of splitting cells, and what they are called in prose.
 SPLITS = {"random": "random split", "block": "blocked split"}
@@ -75,8 +75,11 @@ class RunFacts:
         forcing_years: forcing cycle of the target.
         input_years: AD years before the surrogate.
         stabilisation_years: normal years after injection.
-        conventional_years: AD and normal years of the embedded model's conventional spin-up.
+        conventional_years: AD and normal years of a conventional spin-up.
         ood_action: what flagged cells get.
+        input_here: the AD years before injection are run here.
+        labelled_here: training domains whose reference is run here.
+        limits: sentences about the land models whose runs the results rest on.
         cost: how costs are counted.
     """
 
@@ -91,12 +94,22 @@ class RunFacts:
     stabilisation_years: int
     conventional_years: int
     ood_action: str
+    input_here: bool = True
+    labelled_here: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
     cost: CostSettings = field(default_factory=CostSettings)
 
     @classmethod
     def of(cls, config: WorkflowConfig, cores: int) -> RunFacts:
         """What a configuration says, and on how many cores it ran."""
-        run, target = config.land_model, config.target.domain
+        spinup, target = config.spinup, config.target.domain
+        chains = {name: chains_of(config, name) for name in config.used_domains}
+        labelled = [
+            name
+            for name in config.training.domains
+            if any(chain.role == "reference" for chain in chains[name])
+        ]
+        here = {chain.role for chain in chains[target]}
         return cls(
             name=config.run.name,
             config_hash=settings_hash(config.model_dump(mode="json")),
@@ -104,12 +117,17 @@ class RunFacts:
             cores=cores,
             target=target,
             training=tuple(config.training.domains),
-            forcing_years=config.world.forcing_years
-            if target == EMBEDDED
-            else config.domains[target].forcing.years,
-            input_years=run.input_years,
-            stabilisation_years=run.stabilisation_years,
-            conventional_years=run.ad_years + run.normal_years,
+            forcing_years=land_model_of(config, target).cycle(config.domains.get(target)),
+            input_years=spinup.input_years,
+            stabilisation_years=spinup.stabilisation_years,
+            conventional_years=spinup.ad_years + spinup.normal_years,
             ood_action=config.ood.action,
+            input_here=bool(chains[target]) and chains[target][0].boundaries[0] == 1,
+            labelled_here=tuple(labelled),
+            limits=land_model_of(config, target).limits
+            if "injected" in here
+            else tuple(
+                sentence for name in labelled for sentence in land_model_of(config, name).limits_of_learning
+            ),
             cost=config.cost,
         )

@@ -11,7 +11,6 @@ import numpy as np
 
 from phase_lib.base.files import read_json, write_json
 from phase_lib.base.provenance import code_version
-from phase_lib.config.domains import EMBEDDED
 from phase_lib.config.experiments import OWN
 from phase_lib.dataset.loading import CellIndex, read_cells
 from phase_lib.dataset.split import PARTS, TEST, TRAIN, VALIDATION
@@ -114,7 +113,12 @@ def _runs(verdict: dict[str, Any] | None) -> dict[str, Any]:
 
 def _target(products: RunProducts, facts: RunFacts, diff: dict[str, Any]) -> dict[str, Any]:
     """The target domain, and where it was not run here its base restart and what to do next."""
-    domains = {"domain": facts.target, "trained_on": list(facts.training)}
+    domains = {
+        "domain": facts.target,
+        "trained_on": list(facts.training),
+        "labelled_here": list(facts.labelled_here),
+        "limits": list(facts.limits),
+    }
     if products.verdict is not None:
         return domains | {"base": None, "next": None}
     base = base_of(diff, products.restart)
@@ -125,8 +129,8 @@ def _stability(verdict: dict[str, Any] | None, facts: RunFacts) -> dict[str, Any
     if verdict is None:
         return {"stable": None, "years_run": None}
     years = verdict["runs"]["injected"][ALL_CELLS]["years"]
-    # The embedded model stops on a negative pool, a NaN or an unclosed balance, so that a history over
-    # all the years means that it ran through.
+    # A land model stops on a pool or a balance that is not sound, so that a history over all the years means
+    # that it ran through.
     return {"stable": years >= facts.stabilisation_years - 0.01, "years_run": years}
 
 
@@ -137,7 +141,7 @@ def _trained_on(predictions: Path) -> str:
 
 
 def _cost(costs: list[StageCost], facts: RunFacts, target: dict[str, Any]) -> dict[str, Any]:
-    labels = facts.conventional_years if EMBEDDED in facts.training else None
+    labels = facts.conventional_years if facts.labelled_here else None
     if target["base"] is None:
         return cost_summary(
             costs,
@@ -183,8 +187,10 @@ def _hours(
             found,
             facts.cost,
             years=facts.conventional_years,
-            years_elsewhere=0 if ran else _base_years(target) + facts.stabilisation_years,
-            labels_made=set(facts.training) == {EMBEDDED},
+            years_elsewhere=(0 if facts.input_here else facts.input_years)
+            if ran
+            else _base_years(target) + facts.stabilisation_years,
+            labels_made=set(facts.training) == set(facts.labelled_here),
         ),
     }
 

@@ -1254,12 +1254,17 @@ def settings() -> Iterator[object]:
         ),
         ("no YAML", "run: [1, 2\n", "line 2:", "expected YAML"),
         ("a list", "- run\n", "holds a list", "expected sections with keys"),
-        ("an unknown section", "wrold: {cells: 3}\n", "unknown key wrold", "did you mean world?"),
-        ("an unknown key", "world: {sede: 4}\n", "unknown key world.sede", "did you mean world.seed?"),
+        ("an unknown section", "embeded: {cells: 3}\n", "unknown key embeded", "did you mean embedded?"),
+        (
+            "an unknown key",
+            "embedded: {sede: 4}\n",
+            "unknown key embedded.sede",
+            "did you mean embedded.seed?",
+        ),
         (
             "a number out of range",
-            "land_model: {ad_years: 3}\n",
-            "land_model.ad_years is 3",
+            "spinup: {ad_years: 3}\n",
+            "spinup.ad_years is 3",
             "expected greater",
         ),
     ):
@@ -1287,8 +1292,8 @@ def settings() -> Iterator[object]:
         ),
         (
             "a target that the embedded model runs",
-            {"land_model": {"backend": "embedded"}},
-            "target.domain is 'full' with land_model.backend 'embedded'",
+            {"target": {"domain": "embedded"}},
+            "target.domain is 'embedded' with land_model.backend 'archive'",
             "expected",
             "or the other backend",
         ),

@@ -253,6 +253,7 @@ def run_segment(at: Path, *, cold: bool = False, **changes: object) -> Words:
         "soil_params": folder / "CNP_parameters.nc",
         "forcing": folder / "monthly.nc",
         "output_dir": at / "out" / "segment",
+        "forcing_years": 1,
     }
     return options("run-segment", **given | changes)
 

@@ -274,7 +274,7 @@ def files_in_wrong_roles() -> Iterator[object]:
         (
             "a reference's history without its restart",
             {"reference_restart": None, "reference_ad_restart": None},
-            ("domains.full has files of a reference run and no reference_restart", "or leave them out"),
+            ("domains.full: has a reference_history and no reference_restart", "or neither"),
         ),
         (
             "an infinite mortality factor",

@@ -72,6 +72,11 @@ def test_the_hash_changes_with_code_far_down_and_with_data_and_not_with_comments
     (package / "ground.py").write_text("A = 2\n")
     changed = now()
     assert changed != before
+    for word in ("one", "another"):
+        text = f'from pydantic import Field\nA = Field(1, description="{word}")\n'
+        (package / "ground.py").write_text(text)
+        assert word == "one" or now() == changed
+        changed = now()
     (package / "room" / "data" / "table.csv").write_text("2\n")
     assert now() != changed
     now()

@@ -9,9 +9,9 @@ import pytest
 
 from phase_lib.base.errors import CheckFailed, InputError, ModelAbort
 from phase_lib.cli import main, phase
-from phase_lib.config.domains import TargetDomain
-from phase_lib.config.world import WorldSettings
+from phase_lib.config.domains import ForcingFiles, TargetDomain
 from phase_lib.fusion.fuse import Part
+from phase_lib.landmodel.domain import Domain
 
 COMMANDS = (
     "world",
@@ -185,6 +185,7 @@ def test_an_error_in_another_section_names_its_option(
 def test_no_stage_has_a_default_of_its_own() -> None:
     harmless: dict[str, object] = {
         "settings": "{}",
+        "spinup": "{}",
         "targets": "{}",
         "ood": "{}",
         "config": "{}",
@@ -209,19 +210,18 @@ def test_no_stage_has_a_default_of_its_own() -> None:
 def test_an_option_without_value_has_the_default_of_the_configuration(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    seen: dict[str, object] = {}
-    monkeypatch.setattr("phase_lib.fusion.fuse.fuse", lambda *_, **named: seen.update(named))
+    seen: list[tuple[Domain, Part]] = []
+    monkeypatch.setattr("phase_lib.fusion.fuse.fuse", lambda domain, *rest: seen.append((domain, rest[-1])))
     names = ("--restart", "--history", "--surface", "--params", "--forcing", "--output-dir")
     words = [word for name in names for word in (name, str(tmp_path))]
     assert run("fuse", *words) == 0
-    assert seen.pop("part") == Part(TargetDomain().domain, 1, 1)
-    assert seen == {
-        "mortality_factor": None,  # told by nobody: the stage holds the usual one against the restart
-        "history_years": WorldSettings().forcing_years,
-    }
     assert run("fuse", *words, "--mortality-factor", "8", "--history-years", "10", "--part", "2/3") == 0
-    assert seen.pop("part") == Part(TargetDomain().domain, 2, 3)
-    assert seen == {"mortality_factor": 8.0, "history_years": 10}
+    (domain, part), (changed, second) = seen
+    assert (part, second) == (Part(1, 1), Part(2, 3))
+    assert domain.name == TargetDomain().domain
+    # Not given: the stage holds the usual one against the restart.
+    assert (domain.mortality_factor, changed.mortality_factor) == (None, 8.0)
+    assert (domain.cycle, changed.cycle) == (ForcingFiles.model_fields["years"].default, 10)
 
 
 def test_an_output_that_cannot_be_written_exits_2_with_one_line(
@@ -239,12 +239,12 @@ def test_check_says_what_it_understood(capsys: pytest.CaptureFixture[str], tmp_p
     config = tmp_path / "config.yaml"
     config.write_text(
         f"run: {{name: mine, results_dir: {tmp_path}}}\n"
-        "world: {bounds: [40, 50, 0, 20]}\n"
-        "land_model: {normal_years: 600}"
+        "embedded: {bounds: [40, 50, 0, 20]}\n"
+        "spinup: {normal_years: 600}"
     )
     assert run("check", "--config", str(config)) == 0
     out = capsys.readouterr().out
-    for words in ("run mine", "about 8 land cells of 5 degrees", "600 in normal mode", "GB free"):
+    for words in ("run mine", "about 8 land cells of 5 degrees", "600 years in normal mode", "GB free"):
         assert words in out
     assert out.endswith(f"{config}: ok\n")
 

@@ -15,12 +15,13 @@ import yaml
 from pydantic import BaseModel
 
 from phase_lib.base.errors import InputError
+from phase_lib.config.backends import BACKENDS
 from phase_lib.config.documentation import default_yaml
 from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.config.kinds import Kinds
-from phase_lib.config.land_model import LandModelSettings
 from phase_lib.config.loading import check_config, load_config, load_settings
-from phase_lib.config.root import WorkflowConfig, section_models
+from phase_lib.config.root import section_models, with_backends
+from phase_lib.config.spinup import SpinupSettings
 from phase_lib.config.surrogate import NETWORKS
 from phase_lib.config.targets import TargetSettings
 from phase_lib.surrogate.networks.phase import Phase
@@ -56,13 +57,14 @@ def test_the_default_file_is_what_the_models_say() -> None:
 
 
 def test_the_default_file_gives_the_default_configuration() -> None:
-    assert load_config(ROOT / "workflow_config.yaml") == WorkflowConfig()
+    read = load_config(ROOT / "workflow_config.yaml")
+    assert read.model_dump() == with_backends(("embedded",))().model_dump()
 
 
 def test_every_key_is_in_the_default_file_under_a_comment() -> None:
     lines = (ROOT / "workflow_config.yaml").read_text(encoding="utf-8").splitlines()
     content = yaml.safe_load("\n".join(lines))
-    for path in keys(WorkflowConfig):
+    for path in keys(with_backends(tuple(BACKENDS.names))):
         value = content
         for part in path:
             assert part in value, ".".join(path)
@@ -83,10 +85,10 @@ def test_the_configurations_that_come_with_the_workflow_are_right(file: str, run
 
 
 def test_a_misspelt_key_names_the_nearest_right_one(config_file: Path) -> None:
-    line = refusal(config_file, "land_model: {ad_yeras: 40}")
+    line = refusal(config_file, "spinup: {ad_yeras: 40}")
     assert str(config_file) in line
-    assert "unknown key land_model.ad_yeras" in line
-    assert "did you mean land_model.ad_years?" in line
+    assert "unknown key spinup.ad_yeras" in line
+    assert "did you mean spinup.ad_years?" in line
     assert "\n" not in line
 
 
@@ -97,7 +99,13 @@ def test_a_misspelt_key_names_the_nearest_right_one(config_file: Path) -> None:
         ("landmodel: {}", "land_model"),
         ("surrogate: {learning_rat: 0.1}", "surrogate.learning_rate"),
         ("dataset: {targets: {prest: slow}}", "dataset.targets.preset"),
-        ("equilibrium: {stabilisation_years: 40}", "land_model.stabilisation_years"),
+        ("equilibrium: {stabilisation_years: 40}", "spinup.stabilisation_years"),
+        # Where a key was looked for, or a section that has another name.
+        ("land_model: {ad_years: 400}", "spinup.ad_years"),
+        ("land_model: {co2_ppm: 300}", "embedded.co2_ppm"),
+        ("fusion: {forcing_limit_km: 300}", "embedded.forcing_limit_km"),
+        ("world: {resolution_deg: 2.5, seed: 7}", "embedded"),
+        ("land_model: {backend: archive}\nworld: {cells: 54}", "embedded"),
     ],
 )
 def test_the_nearest_key_is_found_in_the_same_and_in_other_sections(
@@ -109,13 +117,20 @@ def test_the_nearest_key_is_found_in_the_same_and_in_other_sections(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("land_model: {ad_years: many}", ["land_model.ad_years is 'many'", "expected a valid integer"]),
         (
-            "land_model: {ad_years: 410}",
-            ["land_model.ad_years is 410", "multiple of world.forcing_years (20)"],
+            "spinup: {ad_years: 410}",
+            ["spinup.ad_years is 410; expected a multiple of 20", "of embedded"],
         ),
-        ("land_model: {backend: clm}", ["land_model.backend is 'clm'", "'embedded'"]),
-        ("land_model: {ad_years: 40, input_years: 60}", ["input_years is 60"]),
+        ("embedded: {forcing_years: 15}", ["spinup.ad_years is 400; expected a multiple of 15"]),
+        ("spinup: {ad_years: many}", ["spinup.ad_years is 'many'", "expected a valid integer"]),
+        (
+            "land_model: {backend: embeded}",
+            ["land_model.backend: no land model is called 'embeded'", "archive, embedded", "mean embedded?"],
+        ),
+        ("land_model: {backend: 3}", ["land_model.backend is 3"]),
+        ("land_model: 3", ["land_model is 3"]),
+        ("embedded: {cells: few}", ["embedded.cells is 'few'"]),
+        ("spinup: {ad_years: 40, input_years: 60}", ["input_years is 60"]),
         ("run: {name: a/b}", ["run.name is 'a/b'"]),
         ("run: {results_dir: 'a{b}'}", ["run.results_dir is 'a{b}'", "[^{}"]),
         (
@@ -152,7 +167,7 @@ def test_a_missing_file_is_named(config_file: Path) -> None:
 def test_a_fault_in_merged_files_names_the_file_that_holds_it(tmp_path: Path) -> None:
     base, own = tmp_path / "base.yaml", tmp_path / "own.yaml"
     base.write_text("run: {name: base}")
-    own.write_text("land_model: {ad_yeras: 40}")
+    own.write_text("spinup: {ad_yeras: 40}")
     with pytest.raises(InputError, match=re.escape(f"{own}: unknown key")):
         check_config([base, own], {})
     with pytest.raises(InputError, match=r"^--config: unknown key runs; did you mean run\?"):
@@ -225,12 +240,12 @@ def test_a_fault_names_the_option_that_it_came_with(text: str) -> None:
 def test_no_key_stands_in_two_sections() -> None:
     # These mean another thing in each section.
     own = {"kind", "seed", "device", "preset", "batch_cells", "domains"}
-    names = [path[-1] for path in keys(WorkflowConfig) if path[-1] not in own]
+    names = [path[-1] for path in keys(with_backends(tuple(BACKENDS.names))) if path[-1] not in own]
     assert sorted(names) == sorted(set(names))
 
 
 def test_the_chains_of_the_default_run_are_the_conventional_spin_up() -> None:
-    settings = LandModelSettings()
+    settings = SpinupSettings()
     assert settings.boundaries("ad") == [1, 21, 201, 401]
     assert settings.boundaries("reference") == [401, 601, 801, 1001, 1201]
     assert settings.boundaries("control") == settings.boundaries("injected") == [21, 121]
@@ -238,7 +253,7 @@ def test_the_chains_of_the_default_run_are_the_conventional_spin_up() -> None:
 
 @pytest.mark.parametrize("segment_years", [20, 60, 100, 200, 1000])
 def test_chains_join_without_gaps_whatever_the_length_of_a_segment(segment_years: int) -> None:
-    settings = LandModelSettings(segment_years=segment_years)
+    settings = SpinupSettings(segment_years=segment_years)
     assert settings.boundaries("ad")[-1] == settings.boundaries("reference")[0]
     assert 1 + settings.input_years in settings.boundaries("ad")
     for case in ("ad", "reference", "control", "injected"):
@@ -250,3 +265,51 @@ def test_chains_join_without_gaps_whatever_the_length_of_a_segment(segment_years
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_example_is_a_valid_configuration_named_like_its_file(example: Path) -> None:
     assert load_config(example).run.name == example.stem
+
+
+def test_the_section_of_a_land_model_counts_only_where_that_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    given = "restart: r.nc, history: [h.nc], reference_restart: r.nc, reference_history: [h.nc]"
+    files = f"domains: {{sites: {{{given}, spinup_mortality_factor: 10}}}}"
+    text = f"land_model: {{backend: archive}}\ntarget: {{domain: sites}}\nembedded: {{cells: few}}\n{files}"
+    path.write_text(f"{text}\ntraining: {{domains: [sites]}}")
+    config = load_config(path)
+    assert "embedded" not in config.model_dump()
+    # Trained on, the world that the land model makes is used.
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"embedded\.cells is 'few'"):
+        load_config(path)
+
+
+def test_reading_a_configuration_imports_nothing_that_is_slow() -> None:
+    code = (
+        "import sys; from phase_lib.config.loading import load_config; load_config('workflow_config.yaml'); "
+        "print([name for name in ('torch', 'scipy', 'matplotlib', 'pandas') if name in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "[]\n"
+
+
+def test_a_land_model_may_be_named_by_its_module_and_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "somebodys.py").write_text(
+        "from pydantic import BaseModel\n"
+        "from phase_lib.landmodel.interface import LandModel\n"
+        "class Choices(BaseModel, extra='forbid'):\n    depth: int = 3\n"
+        "class Deep(LandModel):\n    name = 'deep'\n    settings_model = Choices\n"
+        "    def run(self, segment): ...\n    def cost(self, cells): ...\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = tmp_path / "config.yaml"
+    text = "land_model: {backend: 'somebodys:Deep'}\ntarget: {domain: sites}\ndomains: {sites: {}}\n"
+    path.write_text(text + "deep: {depth: 5}")
+    config = load_config(path)
+    assert config.model_dump()["deep"] == {"depth": 5}
+    section = config.settings_of(config.backend_of("sites"))
+    assert section is not None
+    assert section.model_dump() == {"depth": 5}
+    assert "did you mean deep.depth?" in refusal(path, text + "deep: {depht: 5}")
+    assert "somebodys:Deeper cannot be imported" in refusal(path, text.replace("Deep'", "Deeper'"))

@@ -14,7 +14,7 @@ from phase_lib.base.files import fingerprint, matching_files, sha256_file
 from phase_lib.config.documentation import default_yaml
 from phase_lib.config.domains import DomainFiles, ForcingFiles
 from phase_lib.config.loading import load_config
-from phase_lib.preflight.inputs import ad_run_of
+from phase_lib.landmodel.files import ad_run
 
 SITES: dict[str, Any] = {
     "domain": "domain.nc",
@@ -47,7 +47,9 @@ def archive(**changes: Any) -> dict[str, Any]:
 def test_a_domain_from_files_can_be_the_target_of_a_training_on_the_embedded_world(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, archive()))
     assert config.training.domains == ["embedded"]
-    assert config.domains["sites"].forcing.years == 20
+    forcing = config.domains["sites"].forcing
+    assert forcing is not None
+    assert forcing.years == 20
 
 
 def test_training_on_some_sites_and_predicting_another_domain_is_a_configuration(tmp_path: Path) -> None:
@@ -75,15 +77,21 @@ def test_training_on_some_sites_and_predicting_another_domain_is_a_configuration
             archive(forcing={"kind": "history", "product": "x", "first_year": 5}),
             r"domains\.sites\.forcing: .*align_year is 1, .*expected align_year 5",
         ),
-        (archive(history=[]), r"domains\.sites\.history"),
-        (archive(reference_restart="r.nc"), r"reference_restart and no reference_history"),
+        (archive(history=[]), r"domains\.sites: has a restart and no history; give both"),
+        (archive(restart=None), r"domains\.sites: has a history and no restart; give both"),
         (
-            {**archive(), "land_model": {"backend": "embedded"}},
-            r"target\.domain is 'sites' with .*'embedded'",
+            archive(restart=None, history=[]),
+            r"has spinup_mortality_factor, .* no restart; .*for runs of this workflow spinup has the factor",
         ),
+        (archive(reference_restart="r.nc"), r"reference_restart and no reference_history"),
         ({"land_model": {"backend": "archive"}}, r"target\.domain is 'embedded' with .*'archive'"),
         ({**archive(), "target": {"domain": "site"}}, r"names 'site'; .*did you mean sites\?"),
         ({**archive(), "training": {"domains": ["sites"]}}, r"domains\.sites has no reference_restart"),
+        (
+            {**archive(), "domains": {"sites": {}}},
+            r"domains\.sites has no restart, and land_model\.backend archive runs nothing",
+        ),
+        (archive(reference_ad_restart="r.nc"), r"has a reference_ad_restart and no reference_restart"),
         ({**archive(), "training": {"domains": []}}, r"training\.domains"),
         ({**archive(), "training": {"domains": ["embedded"] * 2}}, r"names a domain twice"),
         ({"domains": {"embedded": SITES}}, r"domains\.embedded: not a name for a domain"),
@@ -163,11 +171,11 @@ def test_the_mortality_factor_is_read_from_the_namelist_of_the_run(
     namelist.write_text("&elm_inparm\n spinup_state = 1\n spinup_mortality_factor = 8\n/\n", encoding="utf-8")
     monkeypatch.setenv("CASE", str(case))
     files = load_config(written(tmp_path, without_factor(lnd_in="$CASE"))).domains["sites"]
-    assert ad_run_of(files)[0] == 8.0
+    assert ad_run(files.lnd_in, files.spinup_mortality_factor)[0] == 8.0
     namelist.write_text("&elm_inparm\n spinup_state = 1\n/\n", encoding="utf-8")
-    assert ad_run_of(files)[0] == 1.0
+    assert ad_run(files.lnd_in, files.spinup_mortality_factor)[0] == 1.0
     both = load_config(written(tmp_path, archive(lnd_in="$CASE"))).domains["sites"]
     with pytest.raises(
         InputError, match=f"{namelist}: spinup_mortality_factor is 1, but 10 is given beside it"
     ):
-        ad_run_of(both)
+        ad_run(both.lnd_in, both.spinup_mortality_factor)

@@ -15,41 +15,40 @@ from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.targets import TargetSettings
 from phase_lib.dataset.joining import join_records
 from phase_lib.dataset.loading import load_dataset, read_cells
-from phase_lib.fusion.fuse import FusionInputs, Part, fuse
-from tests.helpers.dataset import MORTALITY, Grid, shuffled_grid, write_inputs
+from phase_lib.fusion.fuse import Part, fuse
+from phase_lib.landmodel.domain import Domain
+from tests.helpers.dataset import Grid, shuffled_grid, write_inputs
 
 NAMES = ["lat", "lon", "TBOT", "deadstemc", "state20_soil3c_vr", "cell"]
 
 
-def fused(inputs: FusionInputs, directory: Path, part: Part) -> Path:
+def fused(inputs: Domain, directory: Path, name: str, part: Part | None = None) -> Path:
     fuse(
-        inputs,
+        replace(inputs, name=name),
         FusionSettings(batch_cells=4),
         TargetSettings(preset="paper"),
         directory,
-        mortality_factor=MORTALITY,
-        history_years=20,
-        part=part,
+        part,
     )
     return directory
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> FusionInputs:
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Domain:
     return write_inputs(tmp_path_factory.mktemp("inputs"), shuffled_grid())
 
 
 @pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> FusionInputs:
+def target(tmp_path_factory: pytest.TempPathFactory) -> Domain:
     """Another domain without a reference."""
     grid = Grid(np.array([12.5, -33.0, 47.0]), np.array([20.0, 250.0, 100.0]), seed=4)
     given = write_inputs(tmp_path_factory.mktemp("target"), grid)
     return replace(given, reference_restart=None, reference_history=(), reference_ad_restart=None)
 
 
-def test_jobs_side_by_side_give_the_records_of_one_job(inputs: FusionInputs, tmp_path: Path) -> None:
-    whole = fused(inputs, tmp_path / "whole", Part("a"))
-    parts = [fused(inputs, tmp_path / str(number), Part("a", number, 5)) for number in range(1, 6)]
+def test_jobs_side_by_side_give_the_records_of_one_job(inputs: Domain, tmp_path: Path) -> None:
+    whole = fused(inputs, tmp_path / "whole", "a")
+    parts = [fused(inputs, tmp_path / str(number), "a", Part(number, 5)) for number in range(1, 6)]
     joined = tmp_path / "joined"
     index = join_records({"a": parts}, ["a"], joined)
     assert index.ncells == 24
@@ -65,9 +64,9 @@ def test_jobs_side_by_side_give_the_records_of_one_job(inputs: FusionInputs, tmp
 
 
 def test_only_cells_of_training_domains_are_trained_on(
-    inputs: FusionInputs, target: FusionInputs, tmp_path: Path
+    inputs: Domain, target: Domain, tmp_path: Path
 ) -> None:
-    a, b = fused(inputs, tmp_path / "a", Part("a")), fused(target, tmp_path / "b", Part("b"))
+    a, b = fused(inputs, tmp_path / "a", "a"), fused(target, tmp_path / "b", "b")
     # Whatever their order: the first batch says which variables there are.
     index = join_records({"b": [b], "a": [a]}, ["a"], tmp_path / "joined")
     assert index.domains == ("a", "b")
@@ -75,7 +74,7 @@ def test_only_cells_of_training_domains_are_trained_on(
     assert not index.trainable[index.of_domain("b")].any()
     assert index.trainable[index.of_domain("a")].any()
     assert sorted(index.cell[index.of_domain("b")]) == [0, 1, 2]
-    other = join_records({"a": [a], "b": [fused(inputs, tmp_path / "c", Part("b"))]}, ["a"], tmp_path / "two")
+    other = join_records({"a": [a], "b": [fused(inputs, tmp_path / "c", "b")]}, ["a"], tmp_path / "two")
     assert not other.trainable[other.of_domain("b")].any()
     with pytest.raises(InputError, match=r"has no domain 'c'; expected one of a, b"):
         index.of_domain("c")
@@ -84,12 +83,12 @@ def test_only_cells_of_training_domains_are_trained_on(
 
 
 def test_other_forcing_is_refused_unless_it_is_accepted(
-    inputs: FusionInputs, target: FusionInputs, tmp_path: Path
+    inputs: Domain, target: Domain, tmp_path: Path
 ) -> None:
-    with netCDF4.Dataset(target.forcing[0], "r+") as dataset:
+    with netCDF4.Dataset(target.monthly[0], "r+") as dataset:
         dataset.product = "other weather"
-    a, b = fused(inputs, tmp_path / "a", Part("a")), fused(target, tmp_path / "b", Part("b"))
-    with netCDF4.Dataset(target.forcing[0], "r+") as dataset:
+    a, b = fused(inputs, tmp_path / "a", "a"), fused(target, tmp_path / "b", "b")
+    with netCDF4.Dataset(target.monthly[0], "r+") as dataset:
         dataset.product = "synthetic"
     with pytest.raises(
         InputError, match=r"forcing of b: product 'other weather'; expected product 'synthetic'"
@@ -100,26 +99,26 @@ def test_other_forcing_is_refused_unless_it_is_accepted(
 
 
 def test_domains_run_with_other_parameters_are_not_trained_on_together(
-    inputs: FusionInputs, tmp_path: Path
+    inputs: Domain, tmp_path: Path
 ) -> None:
     params = tmp_path / "params.nc"
     params.write_bytes(inputs.params.read_bytes())
     with netCDF4.Dataset(params, "r+") as dataset:
         dataset["leafcn"][4] = 31.0
-    a = fused(inputs, tmp_path / "a", Part("a"))
-    b = fused(replace(inputs, params=params), tmp_path / "b", Part("b"))
+    a = fused(inputs, tmp_path / "a", "a")
+    b = fused(replace(inputs, params=params), tmp_path / "b", "b")
     with pytest.raises(InputError, match="PFT parameter leafcn differs between training domains"):
         join_records({"a": [a], "b": [b]}, ["a", "b"], tmp_path / "joined")
     assert join_records({"a": [a], "b": [b]}, ["a"], tmp_path / "joined").ncells == 48
 
 
-def test_records_of_another_domain_are_refused(inputs: FusionInputs, tmp_path: Path) -> None:
-    a = fused(inputs, tmp_path / "a", Part("a"))
+def test_records_of_another_domain_are_refused(inputs: Domain, tmp_path: Path) -> None:
+    a = fused(inputs, tmp_path / "a", "a")
     with pytest.raises(InputError, match="holds records of a; expected b"):
         join_records({"b": [a]}, ["b"], tmp_path / "joined")
 
 
-def test_more_jobs_than_cells_are_refused(target: FusionInputs, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"fusion\.jobs is 4 for the 3 cells of b"):
-        fused(target, tmp_path / "b", Part("b", 1, 4))
+def test_more_jobs_than_cells_are_refused(target: Domain, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"fusion\.jobs is 4 for the 3 cells"):
+        fused(target, tmp_path / "b", "b", Part(1, 4))
     assert not (tmp_path / "b").exists()

@@ -4,7 +4,6 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import netCDF4
 import numpy as np
@@ -18,7 +17,8 @@ from phase_lib.config.targets import TargetSettings
 from phase_lib.dataset.loading import describe, load_dataset, read_cells
 from phase_lib.elm import gather as gathering
 from phase_lib.elm.soil_grid import DZDECOMP
-from phase_lib.fusion.fuse import FusionInputs, fuse
+from phase_lib.fusion.fuse import fuse
+from phase_lib.landmodel.domain import Domain
 from tests.helpers.dataset import (
     F_CWD,
     F_SOIL3,
@@ -35,7 +35,6 @@ from tests.helpers.dataset import (
 from tests.helpers.restarts import shuffled
 
 SLOW = TargetSettings(preset="slow")
-AD_RUN: dict[str, Any] = {"mortality_factor": MORTALITY, "history_years": 20}
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +47,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, grid: Grid) -> Path:
     return make_dataset(tmp_path_factory.mktemp("fused"), grid, "slow")
 
 
-def fused(inputs: FusionInputs, directory: Path, targets: TargetSettings = SLOW) -> dict:
-    return fuse(inputs, FusionSettings(batch_cells=7), targets, directory, **AD_RUN)
+def fused(inputs: Domain, directory: Path, targets: TargetSettings = SLOW) -> dict:
+    return fuse(inputs, FusionSettings(batch_cells=7), targets, directory)
 
 
 def edit(path: Path, change: Callable[[netCDF4.Dataset], None]) -> None:
@@ -345,37 +344,37 @@ def test_without_a_reference_no_cell_is_trainable(tmp_path: Path, grid: Grid) ->
 def test_a_shorter_dataset_leaves_no_batch_of_the_longer_one(tmp_path: Path, grid: Grid) -> None:
     inputs = write_inputs(tmp_path, grid)
     paper = TargetSettings(preset="paper")
-    fuse(inputs, FusionSettings(batch_cells=3), paper, tmp_path / "out", **AD_RUN)
-    fuse(inputs, FusionSettings(batch_cells=12), paper, tmp_path / "out", **AD_RUN)
+    fuse(inputs, FusionSettings(batch_cells=3), paper, tmp_path / "out")
+    fuse(inputs, FusionSettings(batch_cells=12), paper, tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").glob("batch_*")) == ["batch_00.nc", "batch_01.nc"]
 
 
-def spoil_reference_flag(inputs: FusionInputs) -> None:
+def spoil_reference_flag(inputs: Domain) -> None:
     assert inputs.reference_restart is not None
     edit(inputs.reference_restart, lambda nc: nc["spinup_state"].assignValue(1))
 
 
-def spoil_units(inputs: FusionInputs) -> None:
+def spoil_units(inputs: Domain) -> None:
     edit(inputs.restart, lambda nc: nc["leafc"].setncattr("units", "kg/m2"))
 
 
-def spoil_forcing_units(inputs: FusionInputs) -> None:
-    edit(inputs.forcing[0], lambda nc: nc["TBOT"].setncattr("units", "degC"))
+def spoil_forcing_units(inputs: Domain) -> None:
+    edit(inputs.monthly[0], lambda nc: nc["TBOT"].setncattr("units", "degC"))
 
 
-def spoil_surface_units(inputs: FusionInputs) -> None:
+def spoil_surface_units(inputs: Domain) -> None:
     edit(inputs.surface, lambda nc: nc["ORGANIC"].setncattr("units", "g/cm3"))
 
 
-def spoil_surface_grid(inputs: FusionInputs) -> None:
+def spoil_surface_grid(inputs: Domain) -> None:
     edit(inputs.surface, lambda nc: nc["LATIXY"].__setitem__(slice(None), nc["LATIXY"][:] + 1.0))
 
 
-def spoil_percentages(inputs: FusionInputs) -> None:
+def spoil_percentages(inputs: Domain) -> None:
     edit(inputs.surface, lambda nc: nc["PCT_NATVEG"].__setitem__(slice(None), nc["PCT_NATVEG"][:] / 100.0))
 
 
-def spoil_variable(inputs: FusionInputs) -> None:
+def spoil_variable(inputs: Domain) -> None:
     edit(inputs.restart, lambda nc: nc.renameVariable("soil4p_vr", "soil4p"))
 
 
@@ -389,12 +388,12 @@ def spoil_variable(inputs: FusionInputs) -> None:
         (spoil_surface_grid, "no partner"),
         (spoil_percentages, "PCT_NATVEG, summed, is at most 0.9 in all cells: these are fractions"),
         (spoil_variable, "soil4p_vr"),
-        (lambda inputs: inputs.forcing[0].unlink(), "does not exist"),
+        (lambda inputs: inputs.monthly[0].unlink(), "does not exist"),
         (lambda inputs: inputs.history[0].rename(inputs.history[0].with_name("gone")), "does not exist"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(
-    tmp_path: Path, grid: Grid, spoil: Callable[[FusionInputs], None], word: str
+    tmp_path: Path, grid: Grid, spoil: Callable[[Domain], None], word: str
 ) -> None:
     inputs = write_inputs(tmp_path, grid)
     spoil(inputs)
@@ -407,14 +406,7 @@ def test_bad_input_is_refused_in_one_line(
 def test_history_that_does_not_cover_the_years_is_refused(tmp_path: Path, grid: Grid) -> None:
     inputs = write_inputs(tmp_path, grid)
     with pytest.raises(InputError, match=r"covers 20\.00 years"):
-        fuse(
-            inputs,
-            FusionSettings(),
-            TargetSettings(preset="paper"),
-            tmp_path / "out",
-            mortality_factor=MORTALITY,
-            history_years=30,
-        )
+        fused(dataclasses.replace(inputs, cycle=30), tmp_path / "out", TargetSettings(preset="paper"))
 
 
 def test_the_mortality_factor_of_the_ad_run_scales_dead_wood_and_the_dataset_is_another(
@@ -423,7 +415,7 @@ def test_the_mortality_factor_of_the_ad_run_scales_dead_wood_and_the_dataset_is_
     inputs = write_inputs(tmp_path, grid)
     identities = set()
     for factor in (5.0, 20.0):
-        fuse(inputs, FusionSettings(), SLOW, tmp_path / "out", mortality_factor=factor, history_years=20)
+        fused(dataclasses.replace(inputs, mortality_factor=factor), tmp_path / "out")
         values = load_dataset(tmp_path / "out", ["deadstemc", "state20_deadstemc"])
         grown = values["deadstemc"] > 0.0
         np.testing.assert_allclose(
@@ -443,12 +435,13 @@ def test_real_restart_keeps_its_column_totals(tmp_path: Path, elm_sample: Path) 
         cells = nc["cols1d_gridcell_index"][soil] - 1
         totsomc = nc["totsomc"][soil]
         lat_of_cell = nc["grid1d_lat"][:]
-    inputs = FusionInputs(
+    inputs = Domain(
         restart=restart,
         history=(elm_sample / "history" / "ad20.elm.h1.0021-01-01-00000.nc",),
         surface=elm_sample / "surfdata.biomes.1d.nc",
         params=elm_sample / "clm_params_c211124.nc",
-        forcing=(write_forcing(tmp_path / "monthly.nc", grid),),
+        monthly=(write_forcing(tmp_path / "monthly.nc", grid),),
+        mortality_factor=MORTALITY,
     )
     summary = fused(inputs, tmp_path / "out")
     assert summary["complete"] == 24

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.targets import TargetSettings
 from phase_lib.dataset.loading import describe, load_dataset, read_cells
-from phase_lib.fusion.fuse import FusionInputs, fuse
+from phase_lib.fusion.fuse import fuse
+from phase_lib.landmodel.domain import Domain
 from tests.helpers.dataset import F_SOIL4, MORTALITY, Grid, shuffled_grid, write_inputs, write_restart
 from tests.helpers.layouts import contents, divided, without_soil
 
@@ -29,28 +30,26 @@ def grid() -> Grid:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, grid: Grid) -> FusionInputs:
+def whole(tmp_path_factory: pytest.TempPathFactory, grid: Grid) -> Domain:
     return write_inputs(tmp_path_factory.mktemp("whole"), grid)
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory, whole: FusionInputs) -> Path:
+def dataset(tmp_path_factory: pytest.TempPathFactory, whole: Domain) -> Path:
     return fused(whole, tmp_path_factory.mktemp("fused"))
 
 
-def fused(inputs: FusionInputs, directory: Path, targets: str = "slow") -> Path:
+def fused(inputs: Domain, directory: Path, targets: str = "slow") -> Path:
     fuse(
         inputs,
         FusionSettings(batch_cells=7),
         TargetSettings.model_validate({"preset": targets}),
         directory,
-        mortality_factor=MORTALITY,
-        history_years=20,
     )
     return directory
 
 
-def split(inputs: FusionInputs, folder: Path, shares: Mapping[int, float] = SHARES) -> FusionInputs:
+def split(inputs: Domain, folder: Path, shares: Mapping[int, float] = SHARES) -> Domain:
     """The same inputs with restarts in which topounits divide some cells."""
     roles = ("restart", "reference_restart", "reference_ad_restart")
     made = {role: divided(getattr(inputs, role), folder / f"{role}.nc", shares) for role in roles}
@@ -82,7 +81,7 @@ def row_of(dataset: Path, cell: int) -> int:
 
 
 def test_a_cell_whose_topounits_hold_the_same_is_the_undivided_cell(
-    tmp_path: Path, whole: FusionInputs, dataset: Path
+    tmp_path: Path, whole: Domain, dataset: Path
 ) -> None:
     other = fused(split(whole, tmp_path), tmp_path / "out")
     names = list(describe(dataset))
@@ -97,7 +96,7 @@ def test_a_cell_whose_topounits_hold_the_same_is_the_undivided_cell(
 @given(share=st.floats(0.05, 0.95), one=st.floats(0.1, 3.0), other=st.floats(0.1, 3.0))
 def test_states_and_labels_are_means_by_the_ground_of_the_topounits(
     tmp_path_factory: pytest.TempPathFactory,
-    whole: FusionInputs,
+    whole: Domain,
     dataset: Path,
     grid: Grid,
     share: float,
@@ -124,7 +123,7 @@ def test_states_and_labels_are_means_by_the_ground_of_the_topounits(
 
 
 def test_pools_leave_ad_on_their_own_topounit_before_they_are_averaged(
-    tmp_path: Path, grid: Grid, whole: FusionInputs
+    tmp_path: Path, grid: Grid, whole: Domain
 ) -> None:
     restart = divided(
         write_restart(tmp_path / "late.nc", grid, year=401, spinup_state=1), tmp_path / "parts.nc", {3: 0.25}
@@ -134,12 +133,13 @@ def test_pools_leave_ad_on_their_own_topounit_before_they_are_averaged(
         nc["scalaravg_col"][columns[0]] = 0.01
         nc["scalaravg_col"][columns[1]] = 0.1
         held = np.asarray(nc["soil4c_vr"][columns[0], :10])
-    inputs = FusionInputs(
-        restart,
-        (history_of(tmp_path, grid, whole),),
-        whole.surface,
-        whole.params,
-        whole.forcing,
+    inputs = Domain(
+        restart=restart,
+        history=(history_of(tmp_path, grid, whole),),
+        surface=whole.surface,
+        params=whole.params,
+        monthly=whole.monthly,
+        mortality_factor=MORTALITY,
     )
     made = fused(inputs, tmp_path / "out")
     found = load_dataset(made, ["state20_soil4c_vr"])["state20_soil4c_vr"][row_of(made, 3)]
@@ -148,7 +148,7 @@ def test_pools_leave_ad_on_their_own_topounit_before_they_are_averaged(
     np.testing.assert_allclose(found, expected, rtol=1e-8)
 
 
-def history_of(folder: Path, grid: Grid, inputs: FusionInputs) -> Path:
+def history_of(folder: Path, grid: Grid, inputs: Domain) -> Path:
     """The history of the run before year 401."""
     target = folder / "ad.elm.h0.0381-01-01-00000.nc"
     target.write_bytes(inputs.history[0].read_bytes())
@@ -168,7 +168,7 @@ def history_of(folder: Path, grid: Grid, inputs: FusionInputs) -> Path:
     ],
 )
 def test_a_fault_on_one_topounit_takes_out_the_cell_though_the_mean_would_pass(
-    tmp_path: Path, whole: FusionInputs, grid: Grid, reason: str, name: str, value: float
+    tmp_path: Path, whole: Domain, grid: Grid, reason: str, name: str, value: float
 ) -> None:
     inputs = split(whole, tmp_path)
     columns, patches = parts(inputs.restart, 3)
@@ -186,19 +186,17 @@ def test_a_fault_on_one_topounit_takes_out_the_cell_though_the_mean_would_pass(
     assert summary["inputs"][reason]["variables"] == {name: 1}
 
 
-def fuse_summary(inputs: FusionInputs, directory: Path) -> dict:
+def fuse_summary(inputs: Domain, directory: Path) -> dict:
     return fuse(
         inputs,
         FusionSettings(batch_cells=7),
         TargetSettings(preset="slow"),
         directory,
-        mortality_factor=MORTALITY,
-        history_years=20,
     )
 
 
 def test_a_topounit_without_natural_vegetation_does_not_count(
-    tmp_path: Path, whole: FusionInputs, dataset: Path
+    tmp_path: Path, whole: Domain, dataset: Path
 ) -> None:
     inputs = split(whole, tmp_path, {3: 1.0})
     columns, patches = parts(inputs.restart, 3)
@@ -214,9 +212,7 @@ def test_a_topounit_without_natural_vegetation_does_not_count(
 
 
 @pytest.mark.parametrize("role", ["reference_restart", "reference_ad_restart"])
-def test_a_reference_without_a_soil_column_gives_no_label(
-    tmp_path: Path, whole: FusionInputs, role: str
-) -> None:
+def test_a_reference_without_a_soil_column_gives_no_label(tmp_path: Path, whole: Domain, role: str) -> None:
     lacking = without_soil(getattr(whole, role), tmp_path / "ice.nc", 3, 8)
     summary = fuse_summary(dataclasses.replace(whole, **{role: lacking}), tmp_path / "out")
     assert not any(count["cells"] for count in summary["inputs"].values())
@@ -227,7 +223,7 @@ def test_a_reference_without_a_soil_column_gives_no_label(
 
 
 def test_cells_without_a_soil_column_are_counted_and_left_out_alone(
-    tmp_path: Path, whole: FusionInputs, dataset: Path
+    tmp_path: Path, whole: Domain, dataset: Path
 ) -> None:
     inputs = dataclasses.replace(whole, restart=without_soil(whole.restart, tmp_path / "ice.nc", 3, 8))
     summary = fuse_summary(inputs, tmp_path / "out")

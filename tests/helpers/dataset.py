@@ -12,7 +12,8 @@ from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.targets import TargetSettings
 from phase_lib.elm.variables import POOL_VARIABLES
 from phase_lib.forcing import FORCING
-from phase_lib.fusion.fuse import FusionInputs, fuse
+from phase_lib.fusion.fuse import fuse
+from phase_lib.landmodel.domain import Domain
 from tests.helpers.units import surface_units
 
 NPFT = 17
@@ -263,17 +264,18 @@ def write_forcing(path: Path, grid: Grid, years: int = 2) -> Path:
     return path
 
 
-def write_inputs(directory: Path, grid: Grid, reference_scale: float = 3.0) -> FusionInputs:
+def write_inputs(directory: Path, grid: Grid, reference_scale: float = 3.0) -> Domain:
     """All files that fusion takes: AD at year 21, the reference at year 1201."""
     directory.mkdir(parents=True, exist_ok=True)
-    return FusionInputs(
+    return Domain(
+        mortality_factor=MORTALITY,
         restart=write_restart(directory / "ad.elm.r.0021-01-01-00000.nc", grid, year=21, spinup_state=1),
         history=(
             write_history(directory / "ad.elm.h0.0002-01-01-00000.nc", grid, start=1, years=[0.0] * 20),
         ),
         surface=write_surface(directory / "surfdata.nc", grid),
         params=write_params(directory / "clm_params.nc"),
-        forcing=(write_forcing(directory / "monthly.nc", grid),),
+        monthly=(write_forcing(directory / "monthly.nc", grid),),
         reference_restart=write_restart(
             directory / "reference.elm.r.1201-01-01-00000.nc",
             grid,
@@ -304,7 +306,5 @@ def make_dataset(directory: Path, grid: Grid, preset: str = "paper", batch_cells
         FusionSettings(batch_cells=batch_cells),
         targets,
         directory / "dataset",
-        mortality_factor=MORTALITY,
-        history_years=20,
     )
     return directory / "dataset"

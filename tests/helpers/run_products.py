@@ -14,6 +14,7 @@ import numpy as np
 from phase_lib.base.files import write_json
 from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.equilibrium.verdict import verdict_of_runs
+from phase_lib.landmodel.backends.embedded import Embedded
 from phase_lib.report.products import RunFacts, RunProducts
 from phase_lib.surrogate.predictor import Predictions
 from phase_lib.surrogate.skill import Model, write_test_file
@@ -158,6 +159,8 @@ def _facts(root: Path, target: str) -> RunFacts:
         stabilisation_years=100,
         conventional_years=1200,
         ood_action="keep",
+        labelled_here=("embedded",),
+        limits=Embedded.limits if target == "embedded" else Embedded.limits_of_learning,
     )
 
 

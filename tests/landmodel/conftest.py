@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
-from phase_lib.config.world import WorldSettings
 from phase_lib.elm.domain import read_domain
 from phase_lib.forcing import reduce_forcing
+from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Domain, Segment
 from phase_lib.landmodel.embedded.inputs import RunInputs, read_run_inputs
-from phase_lib.landmodel.embedded.segment import SegmentJob
+from phase_lib.landmodel.embedded.segment import run_segment
+from phase_lib.landmodel.embedded.settings import EmbeddedSettings
 from phase_lib.landmodel.embedded.world import make_world
+
+
+class SegmentFiles(NamedTuple):
+    """What a segment wrote."""
+
+    restart: Path
+    cycles: list[Path]
+    annual: list[Path]
 
 
 @dataclass(frozen=True)
@@ -21,34 +31,36 @@ class SmallWorld:
 
     directory: Path
 
-    def job(self, output: Path, **changes: object) -> SegmentJob:
-        """A cold-start AD segment of one forcing cycle, with changes."""
-        choices: dict[str, object] = {
-            "case": "test",
-            "mode": "ad",
-            "start_year": 1,
-            "years": 20,
-            "finidat": None,
-            "domain": self.directory / "domain.lnd.nc",
-            "surface": self.directory / "surfdata.nc",
-            "parameters": self.directory / "clm_params.nc",
-            "soil_parameters": self.directory / "CNP_parameters.nc",
-            "forcing": self.directory / "monthly.nc",
-            "output_directory": output,
-        }
-        return SegmentJob(**(choices | changes))  # type: ignore[arg-type]
+    @property
+    def domain(self) -> Domain:
+        """What every run reads."""
+        return Domain(
+            "world",
+            20,
+            domain=self.directory / "domain.lnd.nc",
+            surface=self.directory / "surfdata.nc",
+            params=self.directory / "clm_params.nc",
+            soil_params=self.directory / "CNP_parameters.nc",
+            monthly=(self.directory / "monthly.nc",),
+        )
+
+    def run(self, output: Path, **changes: Any) -> SegmentFiles:
+        """Runs a cold-start AD segment of one forcing cycle, with changes."""
+        choices = {"case": "test", "mode": "ad", "start_year": 1, "years": 20, "finidat": None}
+        segment = Segment(**(choices | {"domain": self.domain, "directory": output} | changes))
+        run_segment(segment, EmbeddedSettings())
+        return SegmentFiles(segment.restart, segment.history(CYCLE_TAPE), segment.history(ANNUAL_TAPE))
 
     def inputs(self) -> RunInputs:
         """What a run reads."""
-        job = self.job(self.directory)
-        return read_run_inputs(job.domain, job.surface, job.parameters, job.soil_parameters, job.forcing)
+        return read_run_inputs(self.domain)
 
 
 @pytest.fixture(scope="session")
 def small_world(tmp_path_factory: pytest.TempPathFactory) -> SmallWorld:
     """A world of twelve cells from all biomes."""
     directory = tmp_path_factory.mktemp("world")
-    make_world(WorldSettings(cells=12, forcing_resolution_deg=12.0), directory)
+    make_world(EmbeddedSettings(cells=12, forcing_resolution_deg=12.0), directory)
     reduce_forcing(
         sorted((directory / "forcing").glob("*.nc")),
         read_domain(directory / "domain.lnd.nc"),

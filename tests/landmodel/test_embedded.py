@@ -23,7 +23,6 @@ from phase_lib.landmodel.embedded.environment import (
 from phase_lib.landmodel.embedded.model import EmbeddedModel, Protocol
 from phase_lib.landmodel.embedded.nutrients import leach_nitrate, share_met
 from phase_lib.landmodel.embedded.restart import read_restart
-from phase_lib.landmodel.embedded.segment import run_segment
 from phase_lib.landmodel.embedded.site import Site
 from phase_lib.landmodel.embedded.snapshot import cold_snapshot, to_state
 from tests.helpers.semi_analytic import DZ, NODE, mixing_matrix, steady_state
@@ -135,7 +134,7 @@ def test_carbon_nitrogen_and_phosphorus_balance_over_a_hundred_years_and_som_kee
 def test_accelerated_spinup_reaches_the_semi_analytic_steady_state(
     small_world: SmallWorld, tmp_path: Path
 ) -> None:
-    first = run_segment(small_world.job(tmp_path, years=400))
+    first = small_world.run(tmp_path, years=400)
     inputs = small_world.inputs()
     snapshot = read_restart(first.restart, inputs, spinup_state=0, mortality_factor=10.0)
     site = Site(inputs.site, CPU)
@@ -164,9 +163,9 @@ def test_accelerated_spinup_reaches_the_semi_analytic_steady_state(
 def test_a_run_in_two_segments_equals_the_unsplit_run_to_the_last_bit(
     small_world: SmallWorld, tmp_path: Path
 ) -> None:
-    whole = run_segment(small_world.job(tmp_path / "whole", years=60))
-    first = run_segment(small_world.job(tmp_path / "split", years=20))
-    second = run_segment(small_world.job(tmp_path / "split", start_year=21, years=40, finidat=first.restart))
+    whole = small_world.run(tmp_path / "whole", years=60)
+    first = small_world.run(tmp_path / "split", years=20)
+    second = small_world.run(tmp_path / "split", start_year=21, years=40, finidat=first.restart)
     with netCDF4.Dataset(whole.restart) as a, netCDF4.Dataset(second.restart) as b:
         for name in a.variables:
             if name not in ("timemgr_rst_start_ymd", "timemgr_rst_ref_ymd"):
@@ -181,15 +180,15 @@ def test_two_processes_give_the_same_bytes_as_one(
     small_world: SmallWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("phase_lib.landmodel.embedded.segment.BLOCK_CELLS", 6)
-    one = run_segment(small_world.job(tmp_path / "one", threads=1))
-    two = run_segment(small_world.job(tmp_path / "two", threads=2))
+    one = small_world.run(tmp_path / "one", threads=1)
+    two = small_world.run(tmp_path / "two", threads=2)
     assert one.restart.read_bytes() == two.restart.read_bytes()
 
 
 def test_the_year_21_restart_holds_a_twentieth_of_the_averaged_scalar(
     small_world: SmallWorld, tmp_path: Path
 ) -> None:
-    files = run_segment(small_world.job(tmp_path))
+    files = small_world.run(tmp_path)
     inputs = small_world.inputs()
     environment = compute_environment(Site(inputs.site, CPU), inputs.forcing, 284.7)
     days = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) / 365.0
@@ -202,7 +201,7 @@ def test_the_year_21_restart_holds_a_twentieth_of_the_averaged_scalar(
 def test_the_restart_is_cdf5_with_the_index_arrays_of_a_real_one(
     small_world: SmallWorld, tmp_path: Path
 ) -> None:
-    files = run_segment(small_world.job(tmp_path))
+    files = small_world.run(tmp_path)
     assert files.restart.read_bytes()[:4] == b"CDF\x05"
     header, subgrid = read_header(files.restart)
     assert (header.year, header.spinup_state, header.dims["pft"]) == (21, 1, 12 * 17)
@@ -212,7 +211,7 @@ def test_the_restart_is_cdf5_with_the_index_arrays_of_a_real_one(
 def test_every_variable_of_the_restart_also_stands_in_a_real_one(
     small_world: SmallWorld, tmp_path: Path, elm_sample: Path
 ) -> None:
-    files = run_segment(small_world.job(tmp_path))
+    files = small_world.run(tmp_path)
     with (
         netCDF4.Dataset(files.restart) as ours,
         netCDF4.Dataset(elm_sample / "ad20.elm.r.0021-01-01-00000.nc") as real,
@@ -226,7 +225,7 @@ def test_every_variable_of_the_restart_also_stands_in_a_real_one(
 def test_history_holds_the_mean_over_the_cycle_and_balances_with_the_restart(
     small_world: SmallWorld, tmp_path: Path
 ) -> None:
-    files = run_segment(small_world.job(tmp_path))
+    files = small_world.run(tmp_path)
     cycle, annual = History(files.cycles), History(files.annual)
     assert (cycle.start[0], cycle.end[0], len(annual.start)) == (0.0, 20.0, 20)
     for name in ("GPP", "TOTSOMC", "TOTVEGC"):
@@ -242,7 +241,7 @@ def test_history_holds_the_mean_over_the_cycle_and_balances_with_the_restart(
 
 
 def test_history_axes_are_complete_and_increase(small_world: SmallWorld, tmp_path: Path) -> None:
-    files = run_segment(small_world.job(tmp_path))
+    files = small_world.run(tmp_path)
     for axis, step in (("lat", 5.0), ("lon", 5.0)):
         assert np.diff(values(files.cycles[0], axis)) == pytest.approx(step)
 
@@ -277,7 +276,7 @@ def values(path: Path, name: str) -> np.ndarray:
 def test_leaving_ad_multiplies_by_f_over_the_averaged_scalar_and_resets_mineral_p(
     small_world: SmallWorld, tmp_path: Path
 ) -> None:
-    restart = run_segment(small_world.job(tmp_path, years=60)).restart
+    restart = small_world.run(tmp_path, years=60).restart
     inputs = small_world.inputs()
     after = read_restart(restart, inputs, spinup_state=0, mortality_factor=10.0)
     scalar = values(restart, "scalaravg_col")[:, :10]
@@ -305,13 +304,11 @@ def test_leaving_ad_multiplies_by_f_over_the_averaged_scalar_and_resets_mineral_
 def test_a_restart_of_the_same_mode_is_taken_as_it_is_and_entering_ad_undoes_leaving_it(
     small_world: SmallWorld, tmp_path: Path
 ) -> None:
-    restart = run_segment(small_world.job(tmp_path, years=60)).restart
+    restart = small_world.run(tmp_path, years=60).restart
     inputs = small_world.inputs()
     same = read_restart(restart, inputs, spinup_state=1, mortality_factor=10.0)
     assert same.layer["soil4c_vr"].tobytes() == values(restart, "soil4c_vr")[:, :10].tobytes()
-    normal = run_segment(
-        small_world.job(tmp_path, case="normal", mode="normal", start_year=61, finidat=restart)
-    ).restart
+    normal = small_world.run(tmp_path, case="normal", mode="normal", start_year=61, finidat=restart).restart
     back = read_restart(normal, inputs, spinup_state=1, mortality_factor=10.0)
     expected = values(normal, "soil4c_vr")[:, :10] / 27.39589039 * values(normal, "scalaravg_col")[:, :10]
     assert back.layer["soil4c_vr"] == pytest.approx(expected, rel=1e-8)
@@ -320,7 +317,7 @@ def test_a_restart_of_the_same_mode_is_taken_as_it_is_and_entering_ad_undoes_lea
 def test_taking_a_year_21_restart_out_of_ad_by_the_models_rule_inflates_soil_carbon(
     small_world: SmallWorld, tmp_path: Path
 ) -> None:
-    restart = run_segment(small_world.job(tmp_path)).restart
+    restart = small_world.run(tmp_path).restart
     after = read_restart(restart, small_world.inputs(), spinup_state=0, mortality_factor=10.0)
     grown = values(restart, "soil4c_vr")[:, :10] > 1.0
     ratio = after.layer["soil4c_vr"][grown] / values(restart, "soil4c_vr")[:, :10][grown]
@@ -328,14 +325,10 @@ def test_taking_a_year_21_restart_out_of_ad_by_the_models_rule_inflates_soil_car
 
 
 def test_a_run_from_its_own_equilibrium_does_not_drift(small_world: SmallWorld, tmp_path: Path) -> None:
-    ad = run_segment(small_world.job(tmp_path, years=300))
-    normal = run_segment(
-        small_world.job(tmp_path, case="n", mode="normal", start_year=301, years=300, finidat=ad.restart)
-    )
-    again = run_segment(
-        small_world.job(
-            tmp_path, case="again", mode="normal", start_year=601, years=40, finidat=normal.restart
-        )
+    ad = small_world.run(tmp_path, years=300)
+    normal = small_world.run(tmp_path, case="n", mode="normal", start_year=301, years=300, finidat=ad.restart)
+    again = small_world.run(
+        tmp_path, case="again", mode="normal", start_year=601, years=40, finidat=normal.restart
     )
     inputs = small_world.inputs()
     history = History(again.cycles)
@@ -361,11 +354,11 @@ def damaged(source: Path, target: Path, name: str, change: object) -> Path:
 
 @pytest.fixture(scope="module")
 def restart(small_world: SmallWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run_segment(small_world.job(tmp_path_factory.mktemp("restart"))).restart
+    return small_world.run(tmp_path_factory.mktemp("restart")).restart
 
 
 def start_from(world: SmallWorld, path: Path, output: Path) -> None:
-    run_segment(world.job(output, start_year=21, finidat=path))
+    world.run(output, start_year=21, finidat=path)
 
 
 def test_other_pft_weights_are_refused(small_world: SmallWorld, restart: Path, tmp_path: Path) -> None:
@@ -436,4 +429,4 @@ def test_a_negative_leaf_of_a_restart_is_refused_naming_the_pft(
 
 def test_a_segment_that_cuts_the_forcing_cycle_is_refused(small_world: SmallWorld, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="forcing cycle of 20 years does not divide"):
-        run_segment(small_world.job(tmp_path, years=30))
+        small_world.run(tmp_path, years=30)

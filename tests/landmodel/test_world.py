@@ -11,11 +11,11 @@ import pytest
 from pydantic import ValidationError
 
 from phase_lib.base.errors import InputError
-from phase_lib.config.world import WorldSettings
 from phase_lib.elm.domain import read_domain
 from phase_lib.elm.parameters import read_parameters, read_soil_order_parameters
 from phase_lib.elm.surface import read_surface
 from phase_lib.forcing import read_monthly_forcing, reduce_forcing
+from phase_lib.landmodel.embedded.settings import EmbeddedSettings
 from phase_lib.landmodel.embedded.world import Land, make_land, make_world, write_forcing
 from phase_lib.landmodel.embedded.world.climate import bioclimate
 from phase_lib.landmodel.embedded.world.noise import smooth_field
@@ -49,7 +49,7 @@ BIOMES = {
 
 @pytest.fixture(scope="module")
 def land() -> Land:
-    return make_land(WorldSettings())
+    return make_land(EmbeddedSettings())
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def cover(land: Land) -> np.ndarray:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A written world of 48 cells with two forcing years."""
     directory = tmp_path_factory.mktemp("world")
-    make_world(WorldSettings(cells=48, forcing_resolution_deg=12.0, forcing_years=2), directory)
+    make_world(EmbeddedSettings(cells=48, forcing_resolution_deg=12.0, forcing_years=2), directory)
     return directory
 
 
@@ -98,7 +98,7 @@ def test_all_cells_together_are_the_sphere_and_land_has_the_earths_land_area(lan
 
 
 def test_a_finer_grid_of_the_same_world_has_the_same_land_and_the_same_climate(land: Land) -> None:
-    fine = make_land(WorldSettings(resolution_deg=2.5))
+    fine = make_land(EmbeddedSettings(resolution_deg=2.5))
     areas = [(world.grid.area * world.grid.frac).sum() for world in (land, fine)]
     assert areas[1] == pytest.approx(areas[0], rel=0.03)
     assert np.array_equal(fine.weather.climate.mean, land.weather.climate.mean)
@@ -207,7 +207,7 @@ def test_noise_does_not_know_the_grid_and_has_unit_variance() -> None:
 
 
 def test_a_small_world_has_all_climates_and_the_number_of_cells_asked_for(land: Land) -> None:
-    few = make_land(WorldSettings(cells=48))
+    few = make_land(EmbeddedSettings(cells=48))
     assert len(few.lat) == 48
     mains = [{world.classes[zone][0] for zone in world.zones.argmax(axis=1)} for world in (land, few)]
     assert mains[0] == mains[1] == set("ABCDE")
@@ -216,7 +216,7 @@ def test_a_small_world_has_all_climates_and_the_number_of_cells_asked_for(land: 
 
 
 def test_a_box_is_a_part_of_the_same_world(land: Land) -> None:
-    box = make_land(WorldSettings(bounds=(30.0, 60.0, -20.0, 40.0)))
+    box = make_land(EmbeddedSettings(bounds=(30.0, 60.0, -20.0, 40.0)))
     assert box.grid.lon[0] == 342.5
     assert ((box.grid.lon + 180.0) % 360.0 - 180.0 <= 40.0).all()
     inside = (land.lat >= 30) & (land.lat <= 60) & ((land.lon >= 340) | (land.lon <= 40))
@@ -228,7 +228,7 @@ def test_a_box_is_a_part_of_the_same_world(land: Land) -> None:
 
 def test_a_box_at_sea_is_refused() -> None:
     with pytest.raises(InputError, match="no land cell"):
-        make_land(WorldSettings(bounds=(-20.0, 0.0, -140.0, -120.0)))
+        make_land(EmbeddedSettings(bounds=(-20.0, 0.0, -140.0, -120.0)))
 
 
 def test_domain_and_surface_are_read_as_elms(small: Path) -> None:
@@ -373,7 +373,7 @@ def test_forcing_is_reduced_to_the_cells_within_its_spacing(small: Path, tmp_pat
 def test_the_same_seed_gives_the_same_bytes_whatever_the_workers_and_another_seed_others(
     tmp_path: Path,
 ) -> None:
-    settings = WorldSettings(bounds=(40.0, 60.0, 0.0, 40.0), forcing_years=2, forcing_resolution_deg=12.0)
+    settings = EmbeddedSettings(bounds=(40.0, 60.0, 0.0, 40.0), forcing_years=2, forcing_resolution_deg=12.0)
     for name, seed, workers in (("one", 1, 1), ("two", 1, 2), ("other", 2, 1)):
         world = make_land(settings.model_copy(update={"seed": seed}))
         write_forcing(world.weather, tmp_path / name, workers)
@@ -395,4 +395,4 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_workers_and_another_see
 )
 def test_impossible_settings_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
-        WorldSettings.model_validate(settings)
+        EmbeddedSettings.model_validate(settings)

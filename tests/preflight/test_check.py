@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from phase_lib.cli import main
-from phase_lib.config.world import WorldSettings
 from phase_lib.elm.domain import read_domain
 from phase_lib.forcing import reduce_forcing
-from phase_lib.landmodel.embedded.segment import SegmentJob, run_segment
+from phase_lib.landmodel.domain import Domain, Segment
+from phase_lib.landmodel.embedded.segment import run_segment
+from phase_lib.landmodel.embedded.settings import EmbeddedSettings
 from phase_lib.landmodel.embedded.world import make_world
 from tests.helpers.dataset import Grid, shuffled_grid, write_restart
 from tests.helpers.domain_files import (
@@ -253,23 +254,23 @@ def test_the_cover_of_topounits_is_compared_by_its_mean(
 
 def test_output_of_the_embedded_land_model_given_as_files_is_sound(check: Check, tmp_path: Path) -> None:
     world = tmp_path / "world"
-    make_world(WorldSettings(cells=12, forcing_resolution_deg=12.0, forcing_years=2), world)
+    make_world(EmbeddedSettings(cells=12, forcing_resolution_deg=12.0, forcing_years=2), world)
     monthly = tmp_path / "monthly.nc"
     files = sorted((world / "forcing").glob("*.nc"))
     reduce_forcing(
         files, read_domain(world / "domain.lnd.nc"), monthly, first_year=1901, years=2, limit_km=2e3
     )
-    common: dict[str, Any] = {
-        "domain": world / "domain.lnd.nc",
-        "surface": world / "surfdata.nc",
-        "parameters": world / "clm_params.nc",
-        "soil_parameters": world / "CNP_parameters.nc",
-        "forcing": monthly,
-        "output_directory": tmp_path,
-        "years": 2,
-    }
+    domain = Domain(
+        "world",
+        2,
+        domain=world / "domain.lnd.nc",
+        surface=world / "surfdata.nc",
+        params=world / "clm_params.nc",
+        soil_params=world / "CNP_parameters.nc",
+        monthly=(monthly,),
+    )
     for case, mode in (("ad", "ad"), ("final", "normal")):
-        run_segment(SegmentJob(case=case, mode=mode, start_year=1, finidat=None, **common))
+        run_segment(Segment(case, mode, 1, 2, None, domain, tmp_path), EmbeddedSettings())
     section = {
         "domain": str(world / "domain.lnd.nc"),
         "surface": str(world / "surfdata.nc"),
@@ -763,7 +764,8 @@ def test_a_target_after_other_years_than_the_embedded_world_is_found(
 ) -> None:
     more = {
         "training": {"domains": ["embedded"]},
-        "land_model": {"backend": "archive", "input_years": 40},
+        "land_model": {"backend": "archive"},
+        "spinup": {"input_years": 40},
         "preflight": {"accept": ["forcing"]},
     }
     line = check("--config", config(tmp_path, sound.section(), **more)).only()

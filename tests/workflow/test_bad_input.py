@@ -98,11 +98,11 @@ def forcing_links(small_run: Workflow, tmp_path: Path) -> Path:
 
 def test_the_workflow_refuses_a_misspelt_key_before_anything_runs(fresh_workflow: Workflow) -> None:
     config = fresh_workflow.root / "misspelt.yaml"
-    config.write_text("land_model: {ad_yeras: 40}")
+    config.write_text("spinup: {ad_yeras: 40}")
     result = fresh_workflow.snakemake(configs=(str(config),))
     assert result.returncode == 2
     [line] = [line for line in result.stdout.splitlines() if line.startswith("phase: ")]
-    assert line == f"phase: {config}: unknown key land_model.ad_yeras; did you mean land_model.ad_years?"
+    assert line == f"phase: {config}: unknown key spinup.ad_yeras; did you mean spinup.ad_years?"
     assert "Traceback" not in result.stdout
     assert not (fresh_workflow.root / "results").exists()
 

@@ -68,8 +68,8 @@ def test_a_touched_forcing_file_reruns_all_but_the_world(small_run: Workflow) ->
         ("threshold", "equilibrium: {cell_drift_gc_m2_yr: 1.5}", VERDICT),
         ("ood", "ood: {action: predict}", {"predict_cells", *INJECTED}),
         ("split", "dataset: {block_degrees: 20.0}", JOINED - {"join_records"}),
-        ("co2", "land_model: {co2_ppm: 290.0}", EVERYTHING - {"make_world", "reduce_forcing"}),
-        ("seed", "world: {seed: 11}", EVERYTHING),
+        ("co2", "embedded: {co2_ppm: 290.0}", EVERYTHING - {"make_world", "reduce_forcing"}),
+        ("seed", "embedded: {seed: 11}", EVERYTHING),
     ],
 )
 def test_a_changed_key_reruns_the_stages_that_use_it(

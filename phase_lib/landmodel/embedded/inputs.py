@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,14 +9,15 @@ from typing import NamedTuple
 import numpy as np
 
 from phase_lib.base.errors import InputError
+from phase_lib.elm import domain as land
 from phase_lib.elm.constants import FILL_THRESHOLD, NATPFT
-from phase_lib.elm.domain import Domain, read_domain
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.parameters import SOIL_ORDERS, Parameters, read_parameters, read_soil_order_parameters
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.surface import read_surface
 from phase_lib.elm.variables import SURFACE_P
 from phase_lib.forcing import FORCING, PLAUSIBLE, MonthlyForcing, read_monthly_forcing
+from phase_lib.landmodel.domain import Domain
 from phase_lib.landmodel.embedded.site import PFT_PARAMETERS, SiteInputs
 
 _SURFACE = ("PCT_NAT_PFT", "PCT_SAND", "PCT_CLAY", "ORGANIC", "SOIL_ORDER", "AREA", *SURFACE_P)
@@ -69,33 +69,27 @@ class RunInputs:
         surface_path: surface file, named in restarts as ELM does.
     """
 
-    domain: Domain
+    domain: land.Domain
     area_km2: np.ndarray
     site: SiteInputs
     forcing: MonthlyForcing
     surface_path: Path
 
 
-def read_run_inputs(
-    domain_path: Path,
-    surface_path: Path,
-    parameter_path: Path,
-    soil_parameter_path: Path,
-    forcing_paths: Path | Sequence[Path],
-) -> RunInputs:
+def read_run_inputs(files: Domain) -> RunInputs:
     """Reads and cross-checks the files of a run.
 
     Args:
-        domain_path: land cells.
-        surface_path: surface data.
-        parameter_path: PFT and decomposition parameters.
-        soil_parameter_path: soil-order parameters.
-        forcing_paths: monthly means, in one piece or several.
+        files: of the domain: domain, surface and parameter files, and monthly means of its forcing.
 
     Raises:
         InputError: files of different grids, PFT weights that do not sum to 100 %, or parameters missing.
     """
-    domain = read_domain(domain_path)
+    domain_path, surface_path, parameter_path, soil_parameter_path = (
+        _require(files, role) for role in ("domain", "surface", "params", "soil_params")
+    )
+    forcing_paths = files.monthly
+    domain = land.read_domain(domain_path)
     surface = read_surface(surface_path, list(_SURFACE), domain.lat, domain.lon)
     for name, field in surface.items():
         _refuse_outside(
@@ -148,11 +142,10 @@ def read_run_inputs(
         domain.lat, domain.lon, forcing.lat, forcing.lon, file="the monthly forcing", what="forced cells"
     )
     values = {name: array[:, row] for name, array in forcing.values.items()}
-    first_piece = forcing_paths if isinstance(forcing_paths, Path) else forcing_paths[0]
     for name, array in values.items():
         low, high = PLAUSIBLE[name]
         limits = _Range(low, high, f"{low:g} to {high:g} {FORCING[name][0]}")
-        _refuse_outside(first_piece, name, array.T, limits, "reduce the forcing again")
+        _refuse_outside(forcing_paths[0], name, array.T, limits, "reduce the forcing again")
     site = SiteInputs(
         lat=domain.lat,
         cover=cover,
@@ -166,6 +159,13 @@ def read_run_inputs(
     )
     matched = MonthlyForcing(domain.lat, domain.lon, forcing.first_year, forcing.years, values)
     return RunInputs(domain, surface["AREA"].astype(np.float64), site, matched, surface_path)
+
+
+def _require(files: Domain, role: str) -> Path:
+    path: Path | None = getattr(files, role)
+    if path is None:
+        raise InputError(None, f"no {role} file is given", expected="one: every run reads it")
+    return path
 
 
 def _refuse_senseless(parameters: Parameters) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -22,6 +21,7 @@ from phase_lib.elm.variables import (
     VARIABLES,
     parts_of,
 )
+from phase_lib.landmodel.domain import Mode
 from phase_lib.landmodel.embedded import constants as k
 from phase_lib.landmodel.embedded.environment import Environment
 from phase_lib.landmodel.embedded.nutrients import (
@@ -46,8 +46,6 @@ from phase_lib.landmodel.embedded.state import (
     soil_variables,
 )
 from phase_lib.landmodel.embedded.vegetation import CarbonFluxes, Litter, Vegetation, leaf_area
-
-Mode = Literal["ad", "normal"]
 
 #: Column fluxes summed over a period, g m-2 of soil column.
 FLUXES = (

@@ -7,74 +7,30 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.base.progress import LOGGER, Ticker
-from phase_lib.elm.calendar import history_name, restart_name
 from phase_lib.elm.constants import DAYS_PER_MONTH, SECONDS_PER_YEAR
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.variables import ELEMENTS, SOIL_POOLS
 from phase_lib.forcing import MonthlyForcing
+from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Segment
 from phase_lib.landmodel.embedded.environment import Environment, compute_environment
 from phase_lib.landmodel.embedded.history import ANNUAL_FIELDS, FIELDS, write_history
 from phase_lib.landmodel.embedded.inputs import RunInputs, read_run_inputs
-from phase_lib.landmodel.embedded.model import FLUXES, EmbeddedModel, Mode, Protocol
+from phase_lib.landmodel.embedded.model import FLUXES, EmbeddedModel, Protocol
 from phase_lib.landmodel.embedded.restart import Physics, read_restart, spinup_flag, write_restart
+from phase_lib.landmodel.embedded.settings import EmbeddedSettings
 from phase_lib.landmodel.embedded.site import Site, SiteInputs
 from phase_lib.landmodel.embedded.snapshot import Snapshot, cold_snapshot, concatenate, from_state, to_state
 
 #: Cells that one process integrates at a time: a block's state then fits the processor's cache.
 BLOCK_CELLS = 350
-
-
-@dataclass(frozen=True)
-class SegmentJob:
-    """A segment to run.
-
-    Attributes:
-        case: name of the run; files are named after it.
-        mode: `ad` or `normal`.
-        start_year: model year at whose start the segment begins.
-        years: its length, a multiple of the forcing cycle.
-        finidat: restart to start from; None for a cold start.
-        domain, surface, parameters, soil_parameters, forcing: files of the run.
-        output_directory: where restart and history go.
-        nyears_ad_carbon_only: first AD years without limitation by N and P.
-        spinup_mortality_factor: on dead wood in AD.
-        co2_ppm: CO2 of the air, umol mol-1.
-        device: `cpu` or `cuda`.
-        threads: processes side by side.
-    """
-
-    case: str
-    mode: Mode
-    start_year: int
-    years: int
-    finidat: Path | None
-    domain: Path
-    surface: Path
-    parameters: Path
-    soil_parameters: Path
-    forcing: Path | tuple[Path, ...]
-    output_directory: Path
-    nyears_ad_carbon_only: int = 20
-    spinup_mortality_factor: float = 10.0
-    co2_ppm: float = 284.7
-    device: str = "cpu"
-    threads: int = 1
-
-
-@dataclass(frozen=True)
-class SegmentFiles:
-    """What a segment wrote."""
-
-    restart: Path
-    cycles: list[Path]
-    annual: list[Path]
+#: Fields by layer on the tape of the means over a cycle.
+LAYERED = tuple(f"{pool.name.upper()}{element.upper()}_vr" for pool in SOIL_POOLS for element in ELEMENTS)
 
 
 @dataclass(frozen=True)
@@ -86,7 +42,8 @@ class _Block:
     inputs: SiteInputs
     forcing: MonthlyForcing
     snapshot: Snapshot
-    job: SegmentJob
+    segment: Segment
+    settings: EmbeddedSettings
     quiet: bool
 
 
@@ -98,39 +55,53 @@ class _BlockResult:
     layered: dict[str, np.ndarray]
 
 
-def run_segment(job: SegmentJob) -> SegmentFiles:
-    """Runs a segment and writes its restart, 20-year means (h0) and annual means (h1).
+def run_segment(segment: Segment, settings: EmbeddedSettings) -> None:
+    """Runs a segment and writes its restart, its means over forcing cycles (h0) and annual means (h1).
 
     Raises:
-        InputError: files do not belong together, the restart holds a pool that is not sound, or the segment
-            does not cover whole forcing cycles.
+        InputError: files do not belong together, the restart holds a pool that is not sound, the segment does
+            not cover whole forcing cycles, or a field is asked for that the model does not have.
         ModelAbort: a pool or a balance is not sound.
     """
-    inputs = read_run_inputs(job.domain, job.surface, job.parameters, job.soil_parameters, job.forcing)
-    _check(job, inputs)
-    flag = spinup_flag(job.mode)
-    if job.finidat is None:
+    inputs = read_run_inputs(segment.domain)
+    _check(segment, inputs)
+    flag = spinup_flag(segment.mode)
+    if segment.finidat is None:
         snapshot = cold_snapshot(inputs.site)
     else:
-        snapshot = read_restart(
-            job.finidat, inputs, spinup_state=flag, mortality_factor=job.spinup_mortality_factor
-        )
-    results = _integrate(job, inputs, snapshot)
-    return _write(job, inputs, results, flag)
+        factor = segment.spinup.spinup_mortality_factor
+        snapshot = read_restart(segment.finidat, inputs, spinup_state=flag, mortality_factor=factor)
+    _write(segment, inputs, _integrate(segment, settings, inputs, snapshot), flag)
 
 
-def _check(job: SegmentJob, inputs: RunInputs) -> None:
+def _check(segment: Segment, inputs: RunInputs) -> None:
     cycle = inputs.forcing.years
-    if job.years % cycle:
+    if segment.years % cycle:
         raise InputError(
             None,
-            f"the forcing cycle of {cycle} years does not divide a segment of {job.years} years",
+            f"the forcing cycle of {cycle} years does not divide a segment of {segment.years} years",
             expected="segments of whole forcing cycles",
             remedy="change segment_years, input_years or the forcing years",
         )
-    if job.mode == "ad" and job.finidat is None and job.start_year != 1:
+    if unknown := [
+        name for name in segment.spinup.history_fields if name not in LAYERED and name not in FIELDS
+    ]:
         raise InputError(
-            None, f"a cold start in year {job.start_year}", expected="year 1: scalaravg_col counts years"
+            "spinup.history_fields",
+            f"{unknown[0]} is no field of the embedded land model",
+            expected=f"any of {', '.join([*FIELDS, *LAYERED])}",
+            remedy="leave it out",
+        )
+    if inputs.forcing.years != segment.domain.cycle:
+        raise InputError(
+            None,
+            f"the monthly forcing has {inputs.forcing.years} years",
+            expected=f"the forcing cycle of {segment.domain.cycle} years",
+            remedy="give all pieces of it, or another --forcing-years",
+        )
+    if segment.mode == "ad" and segment.finidat is None and segment.start_year != 1:
+        raise InputError(
+            None, f"a cold start in year {segment.start_year}", expected="year 1: scalaravg_col counts years"
         )
 
 
@@ -141,8 +112,12 @@ def blocks_of(ncells: int) -> list[slice]:
     return [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
 
-def _integrate(job: SegmentJob, inputs: RunInputs, snapshot: Snapshot) -> list[_BlockResult]:
-    slices = [slice(0, inputs.domain.ncells)] if job.device == "cuda" else blocks_of(inputs.domain.ncells)
+def _integrate(
+    segment: Segment, settings: EmbeddedSettings, inputs: RunInputs, snapshot: Snapshot
+) -> list[_BlockResult]:
+    slices = (
+        [slice(0, inputs.domain.ncells)] if settings.device == "cuda" else blocks_of(inputs.domain.ncells)
+    )
     blocks = [
         _Block(
             number,
@@ -156,16 +131,18 @@ def _integrate(job: SegmentJob, inputs: RunInputs, snapshot: Snapshot) -> list[_
                 {name: values[:, cells] for name, values in inputs.forcing.values.items()},
             ),
             snapshot.select(cells),
-            job,
+            segment,
+            settings,
             quiet=number > 0,
         )
         for number, cells in enumerate(slices)
     ]
     LOGGER.info(
         "%s: %s mode, years %d to %d, %d cells in %d blocks",
-        job.case, job.mode, job.start_year, job.start_year + job.years - 1, inputs.domain.ncells, len(blocks),
+        segment.case, segment.mode, segment.start_year, segment.end_year - 1, inputs.domain.ncells,
+        len(blocks),
     )  # fmt: skip
-    workers = min(job.threads, len(blocks))
+    workers = min(segment.threads, len(blocks))
     if workers == 1:
         return [_run_block(block) for block in blocks]
     # The first block stays in this process, which tells how far the run is.
@@ -177,42 +154,41 @@ def _integrate(job: SegmentJob, inputs: RunInputs, snapshot: Snapshot) -> list[_
 
 def _run_block(block: _Block) -> _BlockResult:
     torch.set_num_threads(1)
-    job = block.job
-    device = torch.device(job.device)
+    segment, settings = block.segment, block.settings
+    device = torch.device(settings.device)
     site = Site(block.inputs, device)
-    environment = compute_environment(site, block.forcing, job.co2_ppm)
+    environment = compute_environment(site, block.forcing, settings.co2_ppm)
     first = block.cells.start
     try:
         model = EmbeddedModel(
             site,
             environment,
             to_state(block.snapshot, site),
-            Protocol(job.mode, job.nyears_ad_carbon_only, job.spinup_mortality_factor),
+            Protocol(
+                segment.mode, segment.spinup.nyears_ad_carbon_only, segment.spinup.spinup_mortality_factor
+            ),
             list(range(first + 1, block.cells.stop + 1)),
         )
     except ModelAbort as error:
-        if job.finidat is None:
+        if segment.finidat is None:
             raise
-        raise InputError(job.finidat, str(error), remedy="use the restart as ELM wrote it") from error
+        raise InputError(segment.finidat, str(error), remedy="use the restart as ELM wrote it") from error
     ncells, cycle = site.ncells, environment.years
-    annual = {name: np.empty((job.years, ncells)) for name in FIELDS}
-    layered = np.zeros((job.years // cycle, len(SOIL_POOLS), len(ELEMENTS), NLEVDECOMP, ncells))
+    annual = {name: np.empty((segment.years, ncells)) for name in FIELDS}
+    layered = np.zeros((segment.years // cycle, len(SOIL_POOLS), len(ELEMENTS), NLEVDECOMP, ncells))
     ticker = Ticker("model year")
-    for index in range(job.years):
-        year = job.start_year + index
+    for index in range(segment.years):
+        year = segment.start_year + index
         model.reset_means()
         model.run_year(year)
         for name, values in _annual_fields(model, year).items():
             annual[name][index] = values
         layered[index // cycle] += model.soil_mean.cpu().numpy() / cycle
         if not block.quiet:
-            ticker.tick(year, job.start_year + job.years - 1)
-    names = {
-        f"{pool.name.upper()}{element.upper()}_vr": layered[:, p, e]
-        for p, pool in enumerate(SOIL_POOLS)
-        for e, element in enumerate(ELEMENTS)
-    }
-    end = job.start_year + job.years
+            ticker.tick(year, segment.start_year + segment.years - 1)
+    pools = layered.reshape(len(layered), -1, *layered.shape[3:])
+    names = {name: pools[:, row] for row, name in enumerate(LAYERED)}
+    end = segment.start_year + segment.years
     return _BlockResult(
         from_state(model.state, site, block.snapshot), _physics(environment, end), annual, names
     )
@@ -251,27 +227,23 @@ def _physics(env: Environment, year: int) -> Physics:
     )
 
 
-def _write(job: SegmentJob, inputs: RunInputs, results: list[_BlockResult], flag: int) -> SegmentFiles:
+def _write(segment: Segment, inputs: RunInputs, results: list[_BlockResult], flag: int) -> None:
     cycle = inputs.forcing.years
     annual = {name: np.concatenate([r.annual[name] for r in results], axis=-1) for name in FIELDS}
     layered = {
         name: np.concatenate([r.layered[name] for r in results], axis=-1) for name in results[0].layered
     }
-    cycles, years = [], []
-    for number in range(job.years // cycle):
-        start = job.start_year + number * cycle
+    files = zip(segment.history(CYCLE_TAPE), segment.history(ANNUAL_TAPE), strict=True)
+    for number, (of_cycle, of_years) in enumerate(files):
+        start = segment.start_year + number * cycle
         rows = slice(number * cycle, (number + 1) * cycle)
         means = {name: values[rows].mean(axis=0, keepdims=True) for name, values in annual.items()}
-        cycles.append(job.output_directory / history_name(job.case, 0, start + cycle))
         profile = {name: values[number : number + 1] for name, values in layered.items()}
-        write_history(cycles[-1], inputs, job.case, np.array([[start, start + cycle]]), means, profile)
+        write_history(of_cycle, inputs, segment.case, np.array([[start, start + cycle]]), means, profile)
         bounds = np.arange(start, start + cycle)[:, None] + np.array([0, 1])
-        years.append(job.output_directory / history_name(job.case, 1, start + 1))
         write_history(
-            years[-1], inputs, job.case, bounds, {name: annual[name][rows] for name in ANNUAL_FIELDS}, {}
+            of_years, inputs, segment.case, bounds, {name: annual[name][rows] for name in ANNUAL_FIELDS}, {}
         )
-    end = job.start_year + job.years
-    restart = job.output_directory / restart_name(job.case, end)
     physics = Physics(
         **{
             name: np.concatenate([getattr(r.physics, name) for r in results])
@@ -280,6 +252,13 @@ def _write(job: SegmentJob, inputs: RunInputs, results: list[_BlockResult], flag
     )
     snapshot = concatenate([r.snapshot for r in results])
     write_restart(
-        restart, job.case, end, job.start_year, flag, snapshot, physics, inputs, job.spinup_mortality_factor
+        segment.restart,
+        segment.case,
+        segment.end_year,
+        segment.start_year,
+        flag,
+        snapshot,
+        physics,
+        inputs,
+        segment.spinup.spinup_mortality_factor,
     )
-    return SegmentFiles(restart, cycles, years)

@@ -13,8 +13,8 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.parallel import runner
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_version, settings_hash
-from phase_lib.config.world import WorldSettings
 from phase_lib.elm.matching import nearest
+from phase_lib.landmodel.embedded.settings import EmbeddedSettings
 from phase_lib.landmodel.embedded.world.climate import Climatology, bioclimate, make_climatology
 from phase_lib.landmodel.embedded.world.geography import (
     CellGeography,
@@ -67,7 +67,7 @@ class Land:
         return self.weather.climate.take(self.forcing_point)
 
 
-def make_world(settings: WorldSettings, directory: Path, workers: int = 1) -> None:
+def make_world(settings: EmbeddedSettings, directory: Path, workers: int = 1) -> None:
     """Writes all input files of the embedded land model.
 
     Args:
@@ -104,7 +104,7 @@ def write_forcing(weather: WeatherGrid, directory: Path, workers: int = 1) -> No
         )
 
 
-def make_land(settings: WorldSettings) -> Land:
+def make_land(settings: EmbeddedSettings) -> Land:
     """The land cells of a world and their climate, without writing anything.
 
     Raises:
@@ -117,7 +117,7 @@ def make_land(settings: WorldSettings) -> Land:
     return Land(grid, lat, lon, zones, geography.classes, weather, point)
 
 
-def count_cells(settings: WorldSettings) -> int:
+def count_cells(settings: EmbeddedSettings) -> int:
     """How many land cells a world has: at most `settings.cells`.
 
     Raises:
@@ -126,7 +126,7 @@ def count_cells(settings: WorldSettings) -> int:
     return len(_model_grid(settings, read_geography())[1])
 
 
-def _model_grid(settings: WorldSettings, geography: Geography) -> tuple[ModelGrid, np.ndarray]:
+def _model_grid(settings: EmbeddedSettings, geography: Geography) -> tuple[ModelGrid, np.ndarray]:
     """The model grid and the class shares of its land cells (n, classes)."""
     globe = GlobalGrid(settings.resolution_deg)
     cells = sample_cells(geography, globe)
@@ -137,7 +137,7 @@ def _model_grid(settings: WorldSettings, geography: Geography) -> tuple[ModelGri
     land = np.flatnonzero(frac)
     if len(land) == 0:
         raise InputError(
-            None, "world: no land cell", remedy="widen world.bounds or lower world.min_land_fraction"
+            None, "embedded: no land cell", remedy="widen embedded.bounds or lower embedded.min_land_fraction"
         )
     zones = zones.reshape(-1, zones.shape[-1])
     if settings.cells is not None and settings.cells < len(land):
@@ -147,7 +147,7 @@ def _model_grid(settings: WorldSettings, geography: Geography) -> tuple[ModelGri
     return ModelGrid(globe.lat[rows], globe.lon[columns], settings.resolution_deg, frac), zones[land]
 
 
-def _box(settings: WorldSettings, globe: GlobalGrid, margin: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def _box(settings: EmbeddedSettings, globe: GlobalGrid, margin: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of a grid whose centres lie in the bounds, widened by a margin in degrees."""
     rows, columns = (np.arange(size) for size in globe.shape)
     if settings.bounds is None:
@@ -180,7 +180,7 @@ def _choose(zones: np.ndarray, count: int, classes: tuple[str, ...], seed: int) 
 
 
 def _weather_grid(
-    settings: WorldSettings, geography: Geography, lat: np.ndarray, lon: np.ndarray
+    settings: EmbeddedSettings, geography: Geography, lat: np.ndarray, lon: np.ndarray
 ) -> tuple[WeatherGrid, np.ndarray]:
     """The forcing grid around the land cells, its climatology, and each cell's nearest point."""
     globe = GlobalGrid(settings.forcing_resolution_deg, _FORCING_OFFSET)

@@ -20,28 +20,15 @@ from scipy.special import ndtr
 from phase_lib.elm.calendar import MONTH_STARTS
 from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR, SECONDS_PER_DAY, TFRZ
 from phase_lib.elm.netcdf import create_dataset
+from phase_lib.landmodel.embedded.settings import STEPS_PER_DAY, STREAMS
 from phase_lib.landmodel.embedded.world.climate import Climatology
 from phase_lib.landmodel.embedded.world.noise import daily_coefficients, daily_field, generator, waves
 
-STEPS_PER_DAY = 4
 _STEP_SECONDS = SECONDS_PER_DAY / STEPS_PER_DAY
 _SOLAR_CONSTANT = 1361.0
 _STEFAN_BOLTZMANN = 5.670374e-8
 _SEA_LEVEL_PRESSURE = 101325.0
 _SCALE_HEIGHT = 8000.0
-
-#: File group -> variables with long name and units.
-STREAMS: dict[str, dict[str, tuple[str, str]]] = {
-    "Solr": {"FSDS": ("incident shortwave radiation", "W/m2")},
-    "Prec": {"PRECTmms": ("PRECTmms total precipitation", "mm/s")},
-    "TPQWL": {
-        "TBOT": ("temperature at the lowest atm level (TBOT)", "K"),
-        "QBOT": ("specific humidity at the lowest atm level (QBOT)", "kg/kg"),
-        "PSRF": ("surface pressure at the lowest atm level (PSRF)", "Pa"),
-        "FLDS": ("incident longwave (FLDS)", "W/m2"),
-        "WIND": ("wind at the lowest atm level (WIND)", "m/s"),
-    },
-}
 
 #: Weather processes: correlation length (km) and memory (days).
 _PROCESSES = {

@@ -1,22 +1,36 @@
-"""Settings of the embedded world: which grid, which climate record, which seed."""
+"""The `embedded` section: the grid and weather of the embedded world, and how its model computes."""
 
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+#: Forcing steps a day.
+STEPS_PER_DAY = 4
+#: File group -> variables with long name and units.
+STREAMS: dict[str, dict[str, tuple[str, str]]] = {
+    "Solr": {"FSDS": ("incident shortwave radiation", "W/m2")},
+    "Prec": {"PRECTmms": ("PRECTmms total precipitation", "mm/s")},
+    "TPQWL": {
+        "TBOT": ("temperature at the lowest atm level (TBOT)", "K"),
+        "QBOT": ("specific humidity at the lowest atm level (QBOT)", "kg/kg"),
+        "PSRF": ("surface pressure at the lowest atm level (PSRF)", "Pa"),
+        "FLDS": ("incident longwave (FLDS)", "W/m2"),
+        "WIND": ("wind at the lowest atm level (WIND)", "m/s"),
+    },
+}
 #: Largest forcing record that a configuration may ask for.
 MAX_FORCING_BYTES = 2.5e9
 #: Four steps a day, seven float32 variables.
-_BYTES_PER_POINT_YEAR = 365 * 4 * 7 * 4
+_BYTES_PER_POINT_YEAR = 365 * STEPS_PER_DAY * 7 * 4
 #: Share of a global grid's rows that reach land outside Antarctica.
 _ROWS_WITH_LAND = 0.83
 
 
-class WorldSettings(BaseModel):
-    """Grid, forcing record and seed of the embedded world."""
+class EmbeddedSettings(BaseModel):
+    """Grid, forcing record and seed of the embedded world, CO2 and device of its land model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,6 +60,11 @@ class WorldSettings(BaseModel):
         "west may lie east of east across a meridian; null is the globe.",
     )
     seed: int = Field(2025, ge=0, lt=2**31, description="Seed of all noise: weather, soils, vegetation.")
+    forcing_limit_km: float = Field(
+        500.0, gt=0.0, description="Farthest that a cell may lie from its forcing point, km."
+    )
+    co2_ppm: float = Field(284.7, gt=0.0, le=5000.0, description="CO2 of the air, umol mol-1.")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="Where the land model computes: cpu or cuda.")
 
     @model_validator(mode="after")
     def _check_grids(self) -> Self:
@@ -80,3 +99,10 @@ class WorldSettings(BaseModel):
             rows = min(rows, (north - south) / step + 2.0)
             columns = min(columns, ((east - west) % 360.0 or 360.0) / step + 2.0)
         return rows * columns * self.forcing_years * _BYTES_PER_POINT_YEAR
+
+
+#: Keys that a segment depends on, and keys that the files of the world depend on.
+SEGMENT_KEYS = ("co2_ppm", "device")
+WORLD_KEYS = tuple(
+    name for name in EmbeddedSettings.model_fields if name not in (*SEGMENT_KEYS, "forcing_limit_km")
+)

@@ -1,0 +1,164 @@
+"""Which runs a configuration asks of its land models, and where their files are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from phase_lib.base.errors import InputError, ModelAbort
+from phase_lib.config.backends import backend_class
+from phase_lib.config.fusion import FusionSettings
+from phase_lib.config.root import WorkflowConfig
+from phase_lib.config.spinup import Role
+from phase_lib.elm.constants import SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.netcdf import open_dataset
+from phase_lib.elm.restart import restart_header
+from phase_lib.forcing import FORCING
+from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Chain, Domain, Segment
+from phase_lib.landmodel.interface import LandModel
+
+
+def land_model_of(config: WorkflowConfig, domain: str) -> LandModel:
+    """The land model of a domain, with its settings."""
+    backend = config.backend_of(domain)
+    model: LandModel = backend_class(backend)(config.settings_of(backend))
+    return model
+
+
+def domains_of(config: WorkflowConfig) -> dict[str, Domain]:
+    """The domains that a configuration uses, by name.
+
+    Raises:
+        InputError: a file that every run reads is not given, or a name or pattern stands for no file.
+    """
+    return {name: _domain(config, name) for name in config.used_domains}
+
+
+def chains_of(config: WorkflowConfig, name: str) -> tuple[Chain, ...]:
+    """The runs that a domain needs, and no more: what its files give is not run again.
+
+    Runs of the target are named by their roles, or those of the first training domain where the target is not
+    run here; the names of other runs begin with the name of their domain.
+    """
+    files, model, spinup = config.domains.get(name), land_model_of(config, name), config.spinup
+    given = set() if files is None else {key for key, value in files if value}
+    target, trains = name == config.target.domain, name in config.training.domains
+    labelled = trains and "reference_restart" not in given
+    after_input, after_ad = 1 + spinup.input_years, 1 + spinup.ad_years
+    first = after_input if "restart" in given else 1
+    last = after_ad if labelled and "reference_ad_restart" not in given else after_input
+    wanted: list[Role] = ["ad"] if last > first else []
+    wanted += ["reference"] if labelled else []
+    wanted += ["control", "injected"] if target and model.runs else []
+    target_runs = land_model_of(config, config.target.domain).runs
+    plain = name == (config.target.domain if target_runs else config.training.domains[0])
+    return tuple(
+        Chain(
+            role if plain else f"{name}_{role}",
+            role,
+            tuple(year for year in spinup.boundaries(role) if role != "ad" or first <= year <= last),
+        )
+        for role in wanted
+    )
+
+
+def _domain(config: WorkflowConfig, name: str) -> Domain:
+    spinup, run = config.spinup, config.run.directory
+    chains = chains_of(config, name)
+    given = land_model_of(config, name).describe(name, config.domains.get(name), run)
+    domain = replace(
+        given,
+        trains=name in config.training.domains,
+        target=name == config.target.domain,
+        monthly=_pieces(config, given),
+        directory=run / "landmodel",
+        chains=chains,
+        made=given.made | {"monthly", "injected", "control"},
+    )
+    for chain in chains:
+        segments = domain.segments(chain, spinup)
+        last = segments[-1]
+        if chain.role in ("ad", "reference"):
+            _require_one_factor(domain, spinup.spinup_mortality_factor)
+        if chain.role == "ad":
+            if domain.restart is None:
+                to_input = [one for one in segments if one.end_year <= 1 + spinup.input_years]
+                domain = _with(
+                    domain,
+                    restart=to_input[-1].restart,
+                    history=tuple(path for one in to_input for path in one.history(CYCLE_TAPE)),
+                )
+                domain = replace(domain, mortality_factor=spinup.spinup_mortality_factor)
+            if last.end_year == 1 + spinup.ad_years and domain.has_run("reference"):
+                domain = _with(domain, reference_ad_restart=last.restart)
+        elif chain.role == "reference":
+            domain = _with(
+                domain,
+                reference_restart=last.restart,
+                reference_history=tuple(last.history(CYCLE_TAPE)[-1:]),
+            )
+    if domain.target:
+        assert domain.restart is not None
+        domain = replace(
+            domain,
+            injected=run / "restart" / domain.restart.name,
+            control=run / "restart" / "control" / domain.restart.name,
+        )
+    return domain
+
+
+def _with(domain: Domain, **made: Path | tuple[Path, ...]) -> Domain:
+    """The domain with files that the run makes."""
+    return replace(domain, made=domain.made | set(made), **made)  # type: ignore[arg-type]
+
+
+def _require_one_factor(domain: Domain, factor: float) -> None:
+    """A run that goes on from a given AD restart has the factor of the run that wrote it."""
+    if domain.restart is not None and domain.mortality_factor != factor:
+        raise InputError(
+            f"domains.{domain.name}",
+            f"spinup_mortality_factor of the run that wrote {domain.restart} is {domain.mortality_factor:g}",
+            expected=f"spinup.spinup_mortality_factor ({factor:g}), as a run goes on from it",
+            remedy="set that to the factor of the run",
+        )
+
+
+def forcing_groups(settings: FusionSettings) -> dict[str, list[str]]:
+    """Forcing variables that one job reduces together, by the name of the group."""
+    return {name: [name] for name in FORCING} if settings.forcing_by_variable else {"all": [*FORCING]}
+
+
+def _pieces(config: WorkflowConfig, domain: Domain) -> tuple[Path, ...]:
+    """Monthly means of a domain's forcing, one file for each job."""
+    assert domain.forcing is not None
+    first, years = domain.forcing.first_year, domain.forcing.years
+    end, step = first + years, config.fusion.forcing_years_per_job or years
+    return tuple(
+        config.run.directory
+        / "forcing"
+        / domain.name
+        / f"{group}.{start:04d}-{min(start + step, end) - 1:04d}.nc"
+        for group in forcing_groups(config.fusion)
+        for start in range(first, end, step)
+    )
+
+
+def run_segment(model: LandModel, segment: Segment) -> None:
+    """Runs a segment and checks that it wrote what it was asked for.
+
+    Raises:
+        InputError: as `LandModel.run`.
+        ModelAbort: the model stopped, or a file is missing, or the restart is of another date or mode.
+    """
+    model.run(segment)
+    for path in (segment.restart, *segment.history(CYCLE_TAPE), *segment.history(ANNUAL_TAPE)):
+        if not path.is_file():
+            raise ModelAbort(f"{path}: was not written by the land model {model.name}")
+    with open_dataset(segment.restart) as dataset:
+        header = restart_header(segment.restart, dataset)
+    flag = SPINUP_AD if segment.mode == "ad" else SPINUP_NORMAL
+    if header.date != f"{segment.end_year:04d}-01-01" or header.spinup_state != flag:
+        raise ModelAbort(
+            f"{segment.restart}: is of {header.date} with spinup_state {header.spinup_state}; expected "
+            f"{segment.end_year:04d}-01-01 and {flag}"
+        )

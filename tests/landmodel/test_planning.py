@@ -1,0 +1,216 @@
+"""Which runs a configuration asks for: what is given is used, what is not given is run, and no more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phase_lib.base.errors import InputError, ModelAbort
+from phase_lib.config.loading import validate
+from phase_lib.config.root import WorkflowConfig
+from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Domain, Segment
+from phase_lib.landmodel.planning import domains_of, land_model_of, run_segment
+from tests.landmodel.conftest import SmallWorld
+
+INPUT = {"restart": "ad.r.nc", "history": ["ad.h0.nc"], "spinup_mortality_factor": 10.0}
+LABELS = {"reference_restart": "reference.r.nc", "reference_history": ["reference.h0.nc"]}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Any]:
+    """What every run reads, and all that may be given beside it."""
+    names = ["domain.nc", "surface.nc", "params.nc", "soil_params.nc", "forcing.1901-01.nc", "ad_end.r.nc"]
+    for name in [*names, "ad.r.nc", "ad.h0.nc", "reference.r.nc", "reference.h0.nc"]:
+        (tmp_path / name).touch()
+    return {
+        **{name: str(tmp_path / f"{name}.nc") for name in ("domain", "surface", "params", "soil_params")},
+        "forcing": {"files": [str(tmp_path / "forcing.*.nc")], "product": "any", "first_year": 1901},
+    }
+
+
+def at(directory: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """Names of files as their places."""
+    return {
+        key: [str(directory / name) for name in value]
+        if isinstance(value, list)
+        else str(directory / value)
+        if str(value).endswith(".nc")
+        else value
+        for key, value in given.items()
+    }
+
+
+def planned(content: dict[str, Any]) -> dict[str, Domain]:
+    return domains_of(validate(WorkflowConfig, content, None))
+
+
+def chains(domain: Domain) -> dict[str, tuple[int, ...]]:
+    return {chain.case: chain.boundaries for chain in domain.chains}
+
+
+def test_the_default_run_is_a_conventional_spin_up_and_two_short_runs_of_the_world_that_is_made() -> None:
+    domain = planned({})["embedded"]
+    assert chains(domain) == {
+        "ad": (1, 21, 201, 401),
+        "reference": (401, 601, 801, 1001, 1201),
+        "control": (21, 121),
+        "injected": (21, 121),
+    }
+    run = Path("results/default")
+    ad, reference = run / "landmodel" / "ad", run / "landmodel" / "reference"
+    assert domain.restart == ad / "ad.elm.r.0021-01-01-00000.nc"
+    assert domain.history == (ad / "ad.elm.h0.0021-01-01-00000.nc",)
+    assert domain.reference_ad_restart == ad / "ad.elm.r.0401-01-01-00000.nc"
+    assert domain.reference_restart == reference / "reference.elm.r.1201-01-01-00000.nc"
+    assert domain.reference_history == (reference / "reference.elm.h0.1201-01-01-00000.nc",)
+    assert domain.monthly == (run / "forcing" / "embedded" / "all.1901-1920.nc",)
+    assert domain.injected == run / "restart" / "ad.elm.r.0021-01-01-00000.nc"
+    assert domain.forcing is not None
+    assert len(domain.forcing.files) == 3 * 12 * 20
+    assert len(domain.forcing.files_of(range(1903, 1905))) == 3 * 12 * 2
+    assert list(domain.existing.paths) == []
+    assert all(domain.is_conventional(role) for role in ("ad", "reference"))
+
+
+def test_every_segment_starts_from_the_restart_of_the_one_before() -> None:
+    config = validate(WorkflowConfig, {"spinup": {"segment_years": 100}}, None)
+    domain = domains_of(config)["embedded"]
+    ends: set[Path] = set()
+    for chain in domain.chains:
+        for segment in domain.segments(chain, config.spinup):
+            assert segment.finidat in {*ends, None, domain.injected, domain.control}
+            assert (segment.finidat is None) == (segment.start_year == 1)
+            assert len(segment.history(CYCLE_TAPE)) == segment.years / 20
+            ends.add(segment.restart)
+    assert domain.restart in ends
+    annual = domain.segments(domain.chain("control"), config.spinup)[0].history(ANNUAL_TAPE)
+    assert [path.name[:18] for path in annual[:2]] == ["control.elm.h1.002", "control.elm.h1.004"]
+
+
+@pytest.mark.parametrize(
+    ("given", "trains", "runs"),
+    [
+        ({}, False, {"ad": (1, 21), "control": (21, 121), "injected": (21, 121)}),
+        (INPUT, False, {"control": (21, 121), "injected": (21, 121)}),
+        (INPUT | LABELS, True, {"control": (21, 121), "injected": (21, 121)}),
+        (
+            INPUT,
+            True,
+            {"ad": (21, 201, 401), "reference": (401, 601, 801, 1001, 1201)}
+            | {"control": (21, 121), "injected": (21, 121)},
+        ),
+        (
+            INPUT | {"reference_ad_restart": "ad_end.r.nc"},
+            True,
+            {"reference": (401, 601, 801, 1001, 1201), "control": (21, 121), "injected": (21, 121)},
+        ),
+        (
+            LABELS,
+            True,
+            {"ad": (1, 21), "control": (21, 121), "injected": (21, 121)},
+        ),
+    ],
+)
+def test_what_is_given_is_used_and_what_is_not_given_is_run(
+    tmp_path: Path, files: dict[str, Any], given: dict[str, Any], trains: bool, runs: dict[str, Any]
+) -> None:
+    here = at(tmp_path, given)
+    content = {"domains": {"sites": files | here}, "target": {"domain": "sites"}}
+    domain = planned(content | {"training": {"domains": ["sites" if trains else "embedded"]}})["sites"]
+    assert chains(domain) == runs
+    for key in ("restart", "reference_restart", "reference_ad_restart"):
+        assert (key not in domain.made) == (key in here or getattr(domain, key) is None)
+        if key in here:
+            assert str(getattr(domain, key)) == here[key]
+    first = domain.segments(domain.chains[0], validate(WorkflowConfig, {}, None).spinup)[0]
+    assert first.finidat in (None, domain.restart, domain.reference_ad_restart, domain.control)
+
+
+def test_runs_of_two_domains_have_names_of_their_own(files: dict[str, Any]) -> None:
+    both = planned({"domains": {"sites": files}, "target": {"domain": "sites"}})
+    assert list(chains(both["embedded"])) == ["embedded_ad", "embedded_reference"]
+    assert list(chains(both["sites"])) == ["ad", "control", "injected"]
+    assert not both["embedded"].is_conventional("ad")
+    stages = [
+        segment.stage
+        for domain in both.values()
+        for chain in domain.chains
+        for segment in domain.segments(chain, validate(WorkflowConfig, {}, None).spinup)
+    ]
+    assert len(set(stages)) == len(stages)
+
+
+def test_a_target_that_is_not_run_leaves_the_names_to_the_domain_that_gives_the_labels(
+    tmp_path: Path, files: dict[str, Any]
+) -> None:
+    content = {"land_model": {"backend": "archive"}, "target": {"domain": "sites"}}
+    both = planned(content | {"domains": {"sites": files | at(tmp_path, INPUT)}})
+    assert list(chains(both["embedded"])) == ["ad", "reference"]
+    assert chains(both["sites"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            {"domains": {"sites": {"restart": None}}, "target": {"domain": "sites"}},
+            r"^domains\.sites: has no domain; expected domain, surface, params, soil_params, forcing",
+        ),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_one_line(content: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        planned(content)
+
+
+def test_an_ad_run_that_goes_on_from_a_restart_has_its_mortality_factor(
+    tmp_path: Path, files: dict[str, Any]
+) -> None:
+    given = files | at(tmp_path, INPUT | {"spinup_mortality_factor": 5.0})
+    content = {"domains": {"sites": given}, "target": {"domain": "sites"}}
+    assert planned(content)["sites"].mortality_factor == 5.0
+    with pytest.raises(InputError, match=r"^domains\.sites: spinup_mortality_factor of the run .* is 5; exp"):
+        planned(content | {"training": {"domains": ["sites"]}})
+
+
+def test_forcing_is_divided_among_jobs(files: dict[str, Any]) -> None:
+    content = {"domains": {"sites": files}, "target": {"domain": "sites"}}
+    pieces = planned(content | {"fusion": {"forcing_by_variable": True, "forcing_years_per_job": 8}})["sites"]
+    names = [path.name for path in pieces.monthly]
+    assert len(names) == 6 * 3
+    assert {"TBOT.1901-1908.nc", "TBOT.1909-1916.nc", "TBOT.1917-1920.nc"} < set(names)
+
+
+def test_a_segment_whose_restart_is_of_another_date_or_mode_is_no_result(
+    small_world: SmallWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = land_model_of(validate(WorkflowConfig, {}, None), "embedded")
+    segment = Segment("test", "ad", 1, 20, None, small_world.domain, tmp_path)
+    run_segment(model, segment)
+    monkeypatch.setattr(type(model), "run", lambda *_: None)
+    run_segment(model, segment)
+    other = Segment("test", "normal", 1, 20, None, small_world.domain, tmp_path)
+    with pytest.raises(ModelAbort, match=r"is of 0021-01-01 with spinup_state 1; expected 0021-01-01 and 0"):
+        run_segment(model, other)
+    segment.history(ANNUAL_TAPE)[0].unlink()
+    with pytest.raises(ModelAbort, match=r"h1\..* was not written by the land model embedded"):
+        run_segment(model, segment)
+
+
+def test_a_field_that_the_embedded_model_does_not_have_is_refused(small_world: SmallWorld) -> None:
+    config = validate(WorkflowConfig, {"spinup": {"history_fields": ["GPP", "SOIL3C_vr", "QRUNOFF"]}}, None)
+    segment = Segment("test", "ad", 1, 20, None, small_world.domain, Path("nowhere"), config.spinup)
+    with pytest.raises(InputError, match=r"^spinup\.history_fields: QRUNOFF is no field of the embedded"):
+        land_model_of(config, "embedded").run(segment)
+
+
+def test_a_restart_of_elm_that_the_embedded_model_would_have_to_go_on_from_is_found_before_anything_runs(
+    files: dict[str, Any], elm_sample: Path, tmp_path: Path
+) -> None:
+    given = files | at(tmp_path, INPUT) | {"restart": str(elm_sample / "ad20.elm.r.0021-01-01-00000.nc")}
+    content = {"domains": {"sites": given}, "target": {"domain": "sites"}, "training": {"domains": ["sites"]}}
+    config = validate(WorkflowConfig, content, None)
+    [found] = land_model_of(config, "sites").check(domains_of(config)["sites"].existing)
+    assert "has 100 landunits on 24 cells; expected one a cell" in str(found)

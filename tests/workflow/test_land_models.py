@@ -1,0 +1,192 @@
+"""Any domain with files and a land model that runs: the embedded one, and one from another package."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.helpers.layouts import contents
+from tests.workflow.conftest import SMALL, Workflow
+
+pytestmark = pytest.mark.slow
+
+RESTART = "ad.elm.r.0021-01-01-00000.nc"
+#: A land model that copies what another run wrote, as a package offers one: a module and an entry point.
+TOY = {
+    "toy_land_model.py": '''
+"""A land model that writes again what another run wrote."""
+import shutil
+from pathlib import Path
+
+import netCDF4
+from pydantic import BaseModel
+
+from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE
+from phase_lib.landmodel.interface import Cost, LandModel
+
+
+class ToySettings(BaseModel, extra="forbid"):
+    """A model without physics: whose history it takes for its own."""
+
+    like: str
+
+
+class Toy(LandModel[ToySettings]):
+    name = "toy"
+    settings_model = ToySettings
+    segment_settings = ("like",)
+    segment_code = ("toy_land_model",)
+    limits = ("The toy only copies.",)
+
+    def run(self, segment):
+        segment.directory.mkdir(parents=True, exist_ok=True)
+        shutil.copy(segment.finidat, segment.restart)
+        with netCDF4.Dataset(segment.restart, "r+") as restart:
+            restart["timemgr_rst_curr_ymd"][...] = segment.end_year * 10000 + 101
+        for path in (*segment.history(CYCLE_TAPE), *segment.history(ANNUAL_TAPE)):
+            shutil.copy(Path(self.settings.like) / path.name.replace(segment.case, "injected", 1), path)
+
+    def cost(self, cells):
+        return Cost(None, 1.0e5 * cells, 1.0e4 * cells)
+''',
+    "toy_land_model-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: toy-land-model\nVersion: 1.0\n",
+    "toy_land_model-1.0.dist-info/entry_points.txt": (
+        "[phase_lib.landmodel.backends]\ntoy = toy_land_model:Toy\n"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def workflow(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """The small run with a package beside it that offers a land model."""
+    clone = small_run.clone(tmp_path_factory.mktemp("plugged") / "in")
+    for name, text in TOY.items():
+        (clone.root / name).parent.mkdir(exist_ok=True)
+        (clone.root / name).write_text(text, encoding="utf-8")
+    return clone
+
+
+@pytest.fixture(scope="module")
+def files(workflow: Workflow) -> dict[str, Any]:
+    """The world of the small run as files of a domain."""
+    world = workflow.results / "world"
+    return {
+        "domain": str(world / "domain.lnd.nc"),
+        "surface": str(world / "surfdata.nc"),
+        "params": str(world / "clm_params.nc"),
+        "soil_params": str(world / "CNP_parameters.nc"),
+        "forcing": {
+            "files": [str(world / "forcing" / "clmforc.embedded.*.nc")],
+            "product": "synthetic weather",
+            "first_year": 1901,
+            "limit_km": 1500.0,
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def given(workflow: Workflow) -> dict[str, Any]:
+    """Restarts and history of the small run."""
+    runs = workflow.results / "landmodel"
+    return {
+        "restart": str(runs / "ad" / RESTART),
+        "history": [str(runs / "ad" / "ad.elm.h0.0021-01-01-00000.nc")],
+        "spinup_mortality_factor": 10.0,
+        "reference_restart": str(runs / "reference" / "reference.elm.r.0101-01-01-00000.nc"),
+        "reference_history": [str(runs / "reference" / "reference.elm.h0.0101-01-01-00000.nc")],
+        "reference_ad_restart": str(runs / "ad" / "ad.elm.r.0061-01-01-00000.nc"),
+    }
+
+
+def config(
+    workflow: Workflow, name: str, backend: str, sites: dict[str, Any], **more: Any
+) -> tuple[str, ...]:
+    content = {
+        "run": {"name": name},
+        "land_model": {"backend": backend},
+        "training": {"domains": ["sites"]},
+        "target": {"domain": "sites"},
+        "domains": {"sites": sites},
+        **more,
+    }
+    path = workflow.root / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return SMALL, str(path)
+
+
+def equal(first: Path, second: Path) -> bool:
+    ours, theirs = contents(first), contents(second)
+    return ours.keys() == theirs.keys() and all(
+        ours[name].tobytes() == theirs[name].tobytes() for name in ours
+    )
+
+
+def test_the_embedded_model_runs_a_domain_from_files_as_it_runs_its_own_world(
+    workflow: Workflow, small_run: Workflow, files: dict[str, Any]
+) -> None:
+    configs = config(workflow, "from_files", "embedded", files)
+    runs = workflow.results.with_name("from_files") / "landmodel"
+    result = workflow.snakemake(configs=configs, target=runs / "ad" / RESTART)
+    assert result.returncode == 0, result.stdout
+    assert equal(runs / "ad" / RESTART, small_run.results / "landmodel" / "ad" / RESTART)
+    name = "ad.elm.h0.0021-01-01-00000.nc"
+    assert equal(runs / "ad" / name, small_run.results / "landmodel" / "ad" / name)
+    # The rest of the spin-up is planned, and no world is made.
+    planned = workflow.planned(configs)
+    assert {"run_ad_0061", "run_reference_0101", "run_injected_0061", "judge_equilibrium"} <= planned
+    assert "make_world" not in planned
+
+
+def test_what_is_given_is_not_run_again_and_the_control_is_that_of_the_run_that_made_it(
+    workflow: Workflow, small_run: Workflow, files: dict[str, Any], given: dict[str, Any]
+) -> None:
+    configs = config(workflow, "given", "embedded", files | given)
+    planned = workflow.planned(configs)
+    assert {name for name in planned if name.startswith("run_")} == {"run_control_0061", "run_injected_0061"}
+    assert "judge_equilibrium" in planned
+    runs = workflow.results.with_name("given") / "landmodel"
+    control = runs / "control" / "control.elm.r.0061-01-01-00000.nc"
+    result = workflow.snakemake(configs=configs, target=control)
+    assert result.returncode == 0, result.stdout
+    assert equal(control, small_run.results / "landmodel" / "control" / control.name)
+
+
+def test_a_land_model_of_another_package_brings_a_domain_to_its_verdict(
+    workflow: Workflow, files: dict[str, Any], given: dict[str, Any]
+) -> None:
+    like = workflow.results / "landmodel" / "injected"
+    more = {
+        "toy": {"like": str(like)},
+        "surrogate": {"preset": "paper", "epochs": 1},
+        "preflight": {"accept": ["target_drift"]},
+    }
+    configs = config(workflow, "toy", "toy", files | given, **more)
+    result = workflow.snakemake(configs=configs)
+    assert result.returncode == 0, result.stdout
+    results = workflow.results.with_name("toy")
+    assert "sites, by the land model toy: 40 years of control, 40 years of stabilisation" in result.stdout
+    assert (results / "landmodel" / "injected" / "injected.elm.r.0061-01-01-00000.nc").is_file()
+    verdict = json.loads((results / "equilibrium" / "verdict.json").read_text(encoding="utf-8"))
+    assert list(verdict["runs"]) == ["injected", "control"]
+    summary = json.loads((results / "summary.json").read_text(encoding="utf-8"))
+    assert summary["restart"]["stable"] is True
+    assert "The toy only copies." in (results / "report" / "index.html").read_text(encoding="utf-8")
+    # Its settings and its code count.
+    assert workflow.planned(configs) == set()
+    module = workflow.root / "toy_land_model.py"
+    with workflow.changed(module, "\nANOTHER = 1\n"):
+        assert {"run_control_0061", "run_injected_0061", "judge_equilibrium"} <= workflow.planned(configs)
+
+
+def test_a_wrong_key_of_its_section_is_refused_in_one_line(workflow: Workflow, files: dict[str, Any]) -> None:
+    configs = config(workflow, "wrong", "toy", files, toy={"lik": "there"})
+    result = workflow.snakemake("--dry-run", configs=configs)
+    assert result.returncode == 2
+    [line] = [line for line in result.stdout.splitlines() if line.startswith("phase: ")]
+    assert line.endswith("wrong.yaml: unknown key toy.lik (and 1 more); did you mean toy.like?")
+    result = workflow.snakemake("--dry-run", configs=config(workflow, "without", "toy", files))
+    assert "phase: --config: toy.like is missing; give it, as it has no default" in result.stdout
