@@ -355,7 +355,7 @@ def test_a_long_run_is_read_in_blocks_of_bounded_size(
         np.testing.assert_allclose(history.mean("TLAI", 1, 5), expected, rtol=1e-6)
         peaks[blocks] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        sizes = [len(samples) for samples, _ in history.blocks("TLAI")]
+        sizes = [len(samples) for _, samples, _ in history.fields({"TLAI": None})]
         assert max(sizes) <= blocks
         assert sum(sizes) == 48
     assert peaks[1] < 8 * sample
@@ -368,9 +368,9 @@ def test_only_the_wanted_samples_are_read(tmp_path: Path) -> None:
     path = write_history(tmp_path / "h0.nc", grid, years(0, 12), {"TLAI": values})
     change(path, "TLAI", (0, 2, 3), np.nan)
     history = History([path])
-    found = list(history.blocks("TLAI", wanted=np.isin(np.arange(12), [3, 4, 9])))
-    assert [list(samples) for samples, _ in found] == [[3, 4, 9]]
-    np.testing.assert_array_equal(found[0][1][:, 0], [3.0, 4.0, 9.0])
+    found = list(history.fields({"TLAI": None}, np.isin(np.arange(12), [3, 4, 9])))
+    assert [list(samples) for _, samples, _ in found] == [[3, 4, 9]]
+    np.testing.assert_array_equal(found[0][2][:, 0], [3.0, 4.0, 9.0])
     assert history.mean("TLAI", 6, 13)[0] == pytest.approx(8.0)
 
 
