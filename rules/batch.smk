@@ -3,7 +3,7 @@ from collections import ChainMap
 
 from snakemake.resources import Resources
 
-from phase_lib.base.batch import begin_run, begin_submission, clear_away
+from phase_lib.cluster.runs import begin_run, begin_submission, clear_away
 
 
 def begin_this_run():

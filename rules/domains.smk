@@ -2,7 +2,7 @@
 from types import SimpleNamespace
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.forcing import FORCING
+from phase_lib.forcing import FORCING
 from phase_lib.preflight.inputs import ad_run_of
 
 USED = list(dict.fromkeys([*CONFIG.training.domains, CONFIG.target.domain]))

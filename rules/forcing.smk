@@ -30,7 +30,7 @@ rule reduce_forcing:
         limit_km=of_forcing("limit_km"),
         variables=lambda wildcards: FORCING_GROUPS[wildcards.variables],
         years=lambda wildcards: int(wildcards.last) - int(wildcards.first) + 1,
-        code=code_hash("elm/forcing", "elm/domain"),
+        code=code_hash("forcing", "elm/domain"),
     message:
         "reducing the forcing of {wildcards.domain} to monthly means"
     shell:
@@ -61,7 +61,7 @@ rule compare_forcing:
         # Patterns: a shell takes no command line with thousands of names.
         history=of_domain("history_patterns"),
         accept="--accept" if "forcing_history" in CONFIG.preflight.accept else "",
-        code=code_hash("fusion/forcing_seen"),
+        code=code_hash("forcing/comparison"),
     message:
         "comparing the forcing of {wildcards.domain} with what the model saw"
     shell:

@@ -2,7 +2,7 @@
 # former outputs before it calls the command) it becomes the only one at work on its stages.
 from snakemake.cli import get_argument_parser
 
-from phase_lib.base.batch import enter_stages
+from phase_lib.cluster.runs import enter_stages
 
 
 def stage_of(target):

@@ -19,20 +19,21 @@ def code_hash(*parts: str) -> str:
     """Content hash of the code that a stage runs, for a rule's params.
 
     Snakemake does not see changes in imported modules; a rule that carries this hash as a param
-    reruns when the code it uses changes, and only then. Imports of ours are followed from module to
-    module, and the data files of a package count with its modules.
+    reruns when the code it uses changes, and only then: comments, docstrings and layout do not count.
+    Imports within the package are followed from module to module, and the data files of a package count
+    with its modules.
 
     Args:
         parts: modules or sub-packages below `phase_lib`, for example `"fusion/fuse"`, `"surrogate"`.
 
     Returns:
-        The first 16 hexadecimal digits of a SHA-256 over file names and contents.
+        The first 16 hexadecimal digits of a SHA-256 over file names, syntax trees and contents of data files.
     """
     digest = hashlib.sha256()
     modules = imported_modules(*parts)
     for file in sorted({*modules, *(data for module in modules for data in _data_files(module.parent))}):
         digest.update(file.relative_to(PACKAGE).as_posix().encode())
-        digest.update(file.read_bytes())
+        digest.update(_meaning(file) if file.suffix == ".py" else file.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -56,10 +57,28 @@ def imported_modules(*parts: str) -> set[Path]:
 
 
 @cache
+def _tree(file: Path) -> ast.Module:
+    """What a module does: its syntax tree, which has no comments, without docstrings."""
+    tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:]
+    return tree
+
+
+@cache
+def _meaning(file: Path) -> bytes:
+    return ast.dump(_tree(file)).encode()
+
+
+@cache
 def direct_imports(file: Path) -> list[Path]:
     """Source files of ours that a module imports, also inside functions, with the packages they lie in."""
     names: list[str] = []
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
+    for node in ast.walk(_tree(file)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:

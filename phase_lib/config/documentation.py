@@ -16,7 +16,7 @@ _WIDTH = 100
 _HEADER = """\
 The default configuration: the whole accelerated spin-up on a laptop.
 Every key is here, with its default; a configuration of your own needs only the keys that differ.
-An unknown key is an error. This file is written by `phase check --write-default`.
+An unknown key is an error. This file is written by `phase config`.
 """
 _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 

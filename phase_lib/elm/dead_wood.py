@@ -248,11 +248,11 @@ def settle_factor(path: str | Path, given: float | None, wood: WoodEvidence) -> 
     return factor, f"{source}; {wood.description}"
 
 
-def told_factor(given: float | None, settings: AdSettings | None, restart: str | Path) -> float | None:
-    """The factor that a person or `lnd_in` tells for a restart; None where neither does.
+def stated_factor(given: float | None, settings: AdSettings | None, restart: str | Path) -> float | None:
+    """The factor that a person or `lnd_in` states for a restart; None where neither does.
 
     Raises:
-        InputError: both tell one and they differ, or `lnd_in` is of a run in another mode than the restart's.
+        InputError: the two differ, or `lnd_in` is of a run in another mode than the restart's.
     """
     if settings is None:
         return given

@@ -29,6 +29,7 @@ from phase_lib.elm.constants import DAYS_PER_YEAR, FILL_DOUBLE
 from phase_lib.elm.history_cells import HistoryGrid, is_point, read_land_cells, same_cells
 from phase_lib.elm.history_header import case_of, fields_of, no_mean, other_than_means, read_samples
 from phase_lib.elm.levels import SOIL_LEVELS, order_of_layers
+from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import get_variable, is_fill, open_dataset
 from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND
 
@@ -419,6 +420,15 @@ class History:
             raise InputError(path, f"{prefix}_wtgcell: the weights of a cell sum to more than 1")
         self._means[dimension] = (weight, means)
         return means
+
+    def rows(self, lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
+        """Position of cells among the land cells of the history (gridcell).
+
+        Raises:
+            InputError: a cell is not among them.
+        """
+        row, _ = match_cells(lat, lon, self.grid.lat, self.grid.lon, file=self.paths[0], what="history cells")
+        return row
 
 
 def _read_files(paths: Sequence[str | Path]) -> tuple[list[_Piece], HistoryGrid]:

@@ -21,7 +21,6 @@ from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.targets import TargetSettings
 from phase_lib.elm.constants import NATPFT, PFT_WEIGHT_TOLERANCE, SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.dead_wood import USUAL_FACTOR, read_wood, settle_factor
-from phase_lib.elm.forcing import FORCING
 from phase_lib.elm.history import History
 from phase_lib.elm.netcdf import create_dataset
 from phase_lib.elm.parameters import Parameters, read_parameters
@@ -30,6 +29,7 @@ from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import design_multipliers, rates_were_divided
 from phase_lib.elm.subgrid import SoilColumns
 from phase_lib.elm.surface_content import check_shares
+from phase_lib.forcing import FORCING
 from phase_lib.fusion.cleaning import Findings, just_above_switch
 from phase_lib.fusion.schema import (
     FLUX_UNITS,
@@ -53,7 +53,6 @@ from phase_lib.fusion.sources import (
     RestartSource,
     SurfaceSource,
     history_fluxes,
-    history_rows,
     open_forcing,
     open_restart,
     open_surface,
@@ -203,7 +202,7 @@ def _open_sources(
         history = History(inputs.history)
         for remark in history.grid.remarks:
             LOGGER.warning("%s: %s", history.grid.path, remark)
-        row = history_rows(history, lat, lon)
+        row = history.rows(lat, lon)
         index = _Index(lat, lon, restart.row, history.grid.area[row], history.grid.landfrac[row])
         reference = reference_ad = None
         reference_scalars: dict[str, np.ndarray] = {}

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.forcing import FORCING, PLAUSIBLE
 from phase_lib.elm.pools import (
     ELEMENTS,
     MINERAL_N,
@@ -17,6 +16,7 @@ from phase_lib.elm.pools import (
     STAGES,
     Level,
 )
+from phase_lib.forcing import FORCING, PLAUSIBLE
 
 Range = tuple[float, float]
 

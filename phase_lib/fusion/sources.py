@@ -13,7 +13,7 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import FILL_THRESHOLD, NATPFT, SECONDS_PER_YEAR, SPINUP_AD, SPINUP_NORMAL
-from phase_lib.elm.forcing import MonthlyPieces, open_pieces
+from phase_lib.elm.gather import gather
 from phase_lib.elm.history import History
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import get_variable, open_dataset
@@ -22,7 +22,7 @@ from phase_lib.elm.restart import RestartHeader, refuse_other_soil, restart_head
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.subgrid import SoilColumns, Subgrid, read_subgrid
 from phase_lib.elm.surface import horizontal_dims, surface_places, surface_variable
-from phase_lib.fusion.gather import gather
+from phase_lib.forcing import MonthlyPieces, open_pieces
 from phase_lib.fusion.schema import REQUIRED, STATIC, STATIC_LAYERS, STATIC_PFT
 
 #: Spellings of the units of carbon fluxes in a history.
@@ -259,15 +259,8 @@ def history_fluxes(
             is not there.
     """
     history = History(paths)
-    row = history_rows(history, lat, lon)
+    row = history.rows(lat, lon)
     return {
         name: history.mean(name, end_year - years, end_year, units=FLUX_UNITS)[row] * SECONDS_PER_YEAR
         for name in names
     }
-
-
-def history_rows(history: History, lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
-    """Position of cells among the land cells of a history (gridcell)."""
-    grid = history.grid
-    row, _ = match_cells(lat, lon, grid.lat, grid.lon, file=history.paths[0], what="history cells")
-    return row

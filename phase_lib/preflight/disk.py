@@ -11,7 +11,7 @@ from pathlib import Path
 
 from phase_lib.config.domains import EMBEDDED
 from phase_lib.config.root import WorkflowConfig
-from phase_lib.elm.forcing import FORCING
+from phase_lib.forcing import FORCING
 from phase_lib.preflight.domain import DomainSummary
 from phase_lib.preflight.findings import Finding, finding
 

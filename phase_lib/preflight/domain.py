@@ -15,7 +15,7 @@ from phase_lib.elm.calendar import date_of
 from phase_lib.elm.constants import SPINUP_AD
 from phase_lib.elm.domain import Domain, read_domain
 from phase_lib.elm.surface_content import check_shares
-from phase_lib.fusion.forcing_seen import fields_seen
+from phase_lib.forcing.comparison import fields_seen
 from phase_lib.preflight.cells import (
     check_areas,
     check_cover,

@@ -7,7 +7,7 @@ from typing import Any
 
 from phase_lib.elm.calendar import forcing_year
 from phase_lib.elm.domain import Domain
-from phase_lib.elm.forcing import FORCING, map_cells, open_record
+from phase_lib.forcing import FORCING, map_cells, open_record
 from phase_lib.preflight.inputs import InputFiles
 
 

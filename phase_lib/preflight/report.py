@@ -13,7 +13,7 @@ from phase_lib.config.preflight import Acceptable
 from phase_lib.config.root import WorkflowConfig
 from phase_lib.elm.constants import DAYS_PER_MONTH, SPINUP_AD
 from phase_lib.elm.spinup import ad_run
-from phase_lib.fusion.forcing_seen import by_reason
+from phase_lib.forcing.comparison import by_reason
 from phase_lib.preflight.disk import Disk, expected_cells
 from phase_lib.preflight.domain import DomainSummary
 from phase_lib.preflight.facts import RestartSummary

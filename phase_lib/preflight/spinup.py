@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from phase_lib.elm.constants import CASCADE_CTC, SPINUP_AD, SPINUP_NORMAL
-from phase_lib.elm.dead_wood import read_wood, settle_factor, told_factor
+from phase_lib.elm.dead_wood import read_wood, settle_factor, stated_factor
+from phase_lib.elm.gather import gather
 from phase_lib.elm.history_header import other_than_means
 from phase_lib.elm.netcdf import get_variable, is_fill, open_dataset
 from phase_lib.elm.parameters import read_parameters
 from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_YEARS, rates_were_divided
-from phase_lib.fusion.gather import gather
 from phase_lib.fusion.schema import SCALAR_TARGETS, SCALARS
 from phase_lib.fusion.sources import FLUX_UNITS
 from phase_lib.preflight.facts import HistoryFacts, Restart, RestartSummary
@@ -51,7 +51,7 @@ def judge_wood(restart: Restart, files: InputFiles, parameters: Path | None) -> 
     Raises:
         InputError: the wood contradicts the factor, or `lnd_in` is of another run.
     """
-    factor = told_factor(files.mortality_factor, files.ad_settings, restart.path)
+    factor = stated_factor(files.mortality_factor, files.ad_settings, restart.path)
     wood = None if parameters is None else read_wood(restart.path, read_parameters(parameters))
     if wood is None:
         return ""

@@ -14,6 +14,7 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.files import read_json, require_file, sha256_file, writing
 from phase_lib.base.progress import LOGGER
 from phase_lib.config.domains import EMBEDDED
+from phase_lib.config.root import WorkflowConfig
 from phase_lib.dataset.loading import CellIndex, read_cells
 from phase_lib.dataset.split import PARTS
 from phase_lib.elm.constants import SPINUP_AD
@@ -27,8 +28,9 @@ from phase_lib.report.experiments import describe_changes
 from phase_lib.report.figures import Drawing, TestCells
 from phase_lib.report.hours import UNITS, hours_text
 from phase_lib.report.maps import CellMap
-from phase_lib.report.products import MODELS, OOD_STATES, SPLITS, RunProducts
+from phase_lib.report.products import MODELS, OOD_STATES, SPLITS, RunFacts, RunProducts
 from phase_lib.report.restart import DEEP_TOP, InjectedState, read_injected
+from phase_lib.report.summary import write_summary
 from phase_lib.report.target import flagged_cells
 from phase_lib.surrogate.skill import LEAST_VALUES
 
@@ -43,6 +45,26 @@ _ERRORS = ("nrmse", "median_abs_log_ratio")
 #: Flagged cells that the page lists; the table has all of them.
 _MOST_FLAGGED = 50
 _SUBSETS = {ALL_CELLS: "All cells", TEST_CELLS: "Blocked test cells alone"}
+
+
+def write_run_report(
+    config: WorkflowConfig, products: RunProducts, cores: int, summary: Path, output_dir: Path
+) -> None:
+    """Writes the summary of a run and its report; the summary is there when its report is.
+
+    Args:
+        config: of the run.
+        products: files of the run.
+        cores: of the machine, that the workflow used.
+        summary: `summary.json` to write.
+        output_dir: directory of the report.
+
+    Raises:
+        InputError: a product is missing or incomplete.
+    """
+    with writing(summary) as temporary:
+        write_summary(products, RunFacts.of(config, cores), temporary)
+        write_report(temporary, products, output_dir)
 
 
 def write_report(summary: str | Path, products: RunProducts, output_dir: str | Path) -> Path:

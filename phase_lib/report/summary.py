@@ -17,7 +17,7 @@ from phase_lib.dataset.loading import CellIndex, read_cells
 from phase_lib.dataset.split import PARTS, TEST, TRAIN, VALIDATION
 from phase_lib.elm.netcdf import get_attribute, get_variable, open_dataset
 from phase_lib.equilibrium.verdict import ALL_CELLS
-from phase_lib.fusion.forcing_seen import summary_line
+from phase_lib.forcing.comparison import summary_line
 from phase_lib.report.accounting import SlurmJob, read_records, read_slurm_jobs
 from phase_lib.report.cost import StageCost, cost_summary, read_costs, read_plan, role_of
 from phase_lib.report.hours import hours_summary, spin_up_summary, stage_hours

@@ -18,7 +18,7 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.progress import LOGGER
 from phase_lib.dataset.loading import CellIndex, iterate_batches, load_dataset, read_cells
 from phase_lib.elm.constants import NATPFT
-from phase_lib.elm.forcing import FORCING
+from phase_lib.forcing import FORCING
 
 _SOIL_LAYERS = ("PCT_SAND", "PCT_CLAY", "ORGANIC")
 _SOIL_STOCKS = ("LABILE_P", "SECONDARY_P", "OCCLUDED_P", "APATITE_P")

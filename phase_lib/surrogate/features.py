@@ -18,9 +18,9 @@ from phase_lib.config.surrogate import FeatureGroup, Preset
 from phase_lib.dataset.loading import CellIndex, describe, iterate_batches, read_cells
 from phase_lib.dataset.scaler import Scaler, Spec
 from phase_lib.elm.constants import NATPFT
-from phase_lib.elm.forcing import FORCING
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import SURFACE_P
+from phase_lib.forcing import FORCING
 
 #: Grid-level fluxes: inputs under these names, targets with the prefix `Y_`, gC m-2 yr-1.
 FLUX_INPUTS = ("GPP", "NPP", "AR", "HR")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from phase_lib.base.provenance import PACKAGE, code_hash, direct_imports, imported_modules
+from phase_lib.base import provenance
+from phase_lib.base.provenance import PACKAGE, code_hash, imported_modules
 
 
 def names(*parts: str) -> set[str]:
@@ -38,7 +39,7 @@ def test_an_unknown_module_is_refused() -> None:
         code_hash("fusion/fuze")
 
 
-def test_the_hash_changes_with_a_module_far_down_and_with_a_data_file(
+def test_the_hash_changes_with_code_far_down_and_with_data_and_not_with_comments_and_docstrings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "toy"
@@ -55,15 +56,22 @@ def test_the_hash_changes_with_a_module_far_down_and_with_a_data_file(
     monkeypatch.setattr("phase_lib.base.provenance.PACKAGE", package)
 
     def now() -> str:
-        direct_imports.cache_clear()
+        for cached in (provenance.direct_imports, provenance._tree, provenance._meaning):
+            cached.cache_clear()
         return code_hash("room/stage")
 
     before = now()
     (package / "other.py").write_text("B = 2\n")
+    assert now() == before
+    (package / "ground.py").write_text('"""The ground."""\n\n# Why it is one.\nA = (1)\n')
+    assert now() == before
+    (package / "room" / "stage.py").write_text(
+        'def run():\n    """Runs."""\n    from toy.ground import A  # here\n\n    return A\n'
+    )
     assert now() == before
     (package / "ground.py").write_text("A = 2\n")
     changed = now()
     assert changed != before
     (package / "room" / "data" / "table.csv").write_text("2\n")
     assert now() != changed
-    direct_imports.cache_clear()
+    now()

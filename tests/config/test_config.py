@@ -47,7 +47,7 @@ def keys(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[tuple
 
 def test_the_default_file_is_what_the_models_say() -> None:
     text = (ROOT / "workflow_config.yaml").read_text(encoding="utf-8")
-    assert text == default_yaml(), "run: phase check --write-default workflow_config.yaml"
+    assert text == default_yaml(), "run: phase config --output workflow_config.yaml"
 
 
 def test_the_default_file_gives_the_default_configuration() -> None:

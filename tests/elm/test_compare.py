@@ -12,7 +12,7 @@ import pytest
 from phase_lib.base.errors import InputError
 from phase_lib.elm import compare
 from phase_lib.elm.compare import compare_restarts
-from phase_lib.elm.inspection import describe, inspect
+from phase_lib.preflight.inspection import describe, inspect
 from tests.helpers.restarts import DZ, World, copy_of, edit, make_world, raw, without
 
 

@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm import inspection
 from phase_lib.elm.blocks import Blocks
 from phase_lib.elm.calendar import (
     days_since_year_one,
@@ -27,7 +26,6 @@ from phase_lib.elm.calendar import (
 )
 from phase_lib.elm.canopy import canopy_height, growth_form, leaf_area, leaf_carbon
 from phase_lib.elm.domain import read_domain
-from phase_lib.elm.inspection import describe, inspect
 from phase_lib.elm.matching import match_cells, nearest
 from phase_lib.elm.netcdf import (
     Flavour,
@@ -43,6 +41,8 @@ from phase_lib.elm.restart import read_header
 from phase_lib.elm.soil_grid import DZDECOMP, DZSOI, ZISOI, ZSOI
 from phase_lib.elm.subgrid import read_subgrid
 from phase_lib.elm.surface import LAND, UNITS, open_fields, read_surface
+from phase_lib.preflight import inspection
+from phase_lib.preflight.inspection import describe, inspect
 from tests.helpers.restarts import DZ, EVERGREEN, SLATOP, copy_of, edit, make_world, raw, without
 
 RESTART = "ad20.elm.r.0021-01-01-00000.nc"

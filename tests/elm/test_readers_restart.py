@@ -15,7 +15,6 @@ from phase_lib.base.errors import InputError
 from phase_lib.elm.audit import audit_restart
 from phase_lib.elm.blocks import Blocks
 from phase_lib.elm.dead_wood import read_wood
-from phase_lib.elm.inspection import inspect
 from phase_lib.elm.netcdf import open_dataset
 from phase_lib.elm.parameters import read_parameters
 from phase_lib.elm.pools import COLUMN_TOTALS, TOTVEGC_POOLS
@@ -23,6 +22,7 @@ from phase_lib.elm.restart import read_header
 from phase_lib.elm.soil_grid import DZDECOMP
 from phase_lib.elm.subgrid import Subgrid, compare_cover
 from phase_lib.elm.surface import read_surface
+from phase_lib.preflight.inspection import inspect
 from tests.helpers.restarts import World, edit, hide, make_world, raw, shuffled, without
 
 RESTART = "ad20.elm.r.0021-01-01-00000.nc"

@@ -14,7 +14,6 @@ import pytest
 from phase_lib.base.errors import InputError
 from phase_lib.elm.domain import read_domain
 from phase_lib.elm.history import History
-from phase_lib.elm.inspection import inspect
 from phase_lib.elm.netcdf import Flavour, flavour
 from phase_lib.elm.parameters import read_parameters, read_soil_order_parameters
 from phase_lib.elm.restart import read_header
@@ -22,6 +21,7 @@ from phase_lib.elm.subgrid import Subgrid
 from phase_lib.elm.surface import LAND, open_fields, read_surface
 from phase_lib.fusion.sources import open_surface
 from phase_lib.preflight.facts import read_surface_facts
+from phase_lib.preflight.inspection import inspect
 from tests.helpers.history import Grid, write_history, years
 from tests.helpers.layouts import permuted, squeezed
 from tests.helpers.restarts import (

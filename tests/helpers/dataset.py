@@ -10,8 +10,8 @@ import numpy as np
 
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.targets import TargetSettings
-from phase_lib.elm.forcing import FORCING
 from phase_lib.elm.pools import POOL_VARIABLES
+from phase_lib.forcing import FORCING
 from phase_lib.fusion.fuse import FusionInputs, fuse
 from tests.helpers.units import surface_units
 

@@ -16,13 +16,7 @@ import numpy as np
 import pytest
 
 from phase_lib.base.errors import InputError
-from phase_lib.config.injection import InjectionSettings
-from phase_lib.config.ood import OodSettings
-from phase_lib.elm.audit import audit_restart
-from phase_lib.elm.blocks import Blocks
-from phase_lib.elm.netcdf import open_dataset, open_with_rows
-from phase_lib.elm.surface import open_fields
-from phase_lib.injection.bench import (
+from phase_lib.bench.inject import (
     PREDICTED_LAYER,
     PREDICTED_PATCH,
     InjectionFiles,
@@ -30,6 +24,12 @@ from phase_lib.injection.bench import (
     bench_inject,
     make_files,
 )
+from phase_lib.config.injection import InjectionSettings
+from phase_lib.config.ood import OodSettings
+from phase_lib.elm.audit import audit_restart
+from phase_lib.elm.blocks import Blocks
+from phase_lib.elm.netcdf import open_dataset, open_with_rows
+from phase_lib.elm.surface import open_fields
 from phase_lib.injection.inject import inject
 from phase_lib.injection.predictions import Predictions
 from tests.helpers.restarts import MORTALITY, copy_of, edit, make_world, raw

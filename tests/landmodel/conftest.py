@@ -9,7 +9,7 @@ import pytest
 
 from phase_lib.config.world import WorldSettings
 from phase_lib.elm.domain import read_domain
-from phase_lib.elm.forcing import reduce_forcing
+from phase_lib.forcing import reduce_forcing
 from phase_lib.landmodel.embedded.inputs import RunInputs, read_run_inputs
 from phase_lib.landmodel.embedded.segment import SegmentJob
 from phase_lib.landmodel.embedded.world import make_world

@@ -16,7 +16,7 @@ import pytest
 from phase_lib.cli import main
 from phase_lib.config.world import WorldSettings
 from phase_lib.elm.domain import read_domain
-from phase_lib.elm.forcing import reduce_forcing
+from phase_lib.forcing import reduce_forcing
 from phase_lib.landmodel.embedded.segment import SegmentJob, run_segment
 from phase_lib.landmodel.embedded.world import make_world
 from tests.helpers.dataset import Grid, shuffled_grid, write_restart

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from phase_lib.base.batch import NOTES_VARIABLE, RUN_VARIABLE, begin_run, begin_submission
+from phase_lib.cluster.runs import NOTES_VARIABLE, RUN_VARIABLE, begin_run, begin_submission
 from tests.slurm.cluster import Cluster, wait_until
 from tests.slurm.conftest import ROOT
 
@@ -18,7 +18,7 @@ SBATCH = ROOT / "profiles" / "slurm" / "bin" / "sbatch"
 WORK = """
 import sys, time
 from pathlib import Path
-from phase_lib.base.batch import enter_stages
+from phase_lib.cluster.runs import enter_stages
 enter_stages(Path(sys.argv[1]), ["train_surrogate-block"], patience=1)
 Path(sys.argv[1], sys.argv[2]).touch()
 time.sleep(float(sys.argv[3]))

@@ -79,7 +79,7 @@ def test_a_changed_key_reruns_the_stages_that_use_it(
     [
         ("landmodel/embedded/world/climate.py", EVERYTHING),
         ("landmodel/embedded/vegetation.py", EVERYTHING - {"make_world", "reduce_forcing"}),
-        ("fusion/forcing_causes.py", {"compare_forcing", "write_report", "all"}),
+        ("forcing/causes.py", {"compare_forcing", "write_report", "all"}),
         ("fusion/cleaning.py", DATASET),
         ("dataset/joining.py", JOINED),
         ("preflight/disk.py", set()),
@@ -87,14 +87,19 @@ def test_a_changed_key_reruns_the_stages_that_use_it(
         ("injection/inject.py", INJECTED | CONTROL),
         ("equilibrium/verdict.py", VERDICT),
         ("report/closing.py", {"write_report", "all"}),
-        ("cli.py", set()),
+        ("cli/fusion.py", set()),
     ],
 )
 def test_a_changed_module_reruns_the_stages_that_import_it(
     small_run: Workflow, module: str, expected: set[str]
 ) -> None:
-    with small_run.changed(small_run.root / "phase_lib" / module, "\n# changed\n"):
+    with small_run.changed(small_run.root / "phase_lib" / module, "\n_CHANGED = True\n"):
         assert small_run.planned() == expected
+
+
+def test_a_changed_comment_reruns_nothing(small_run: Workflow) -> None:
+    with small_run.changed(small_run.root / "phase_lib" / "elm" / "netcdf.py", "\n# changed\n"):
+        assert small_run.planned() == set()
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import FILL_THRESHOLD, NATPFT
 from phase_lib.elm.domain import Domain, read_domain
-from phase_lib.elm.forcing import FORCING, PLAUSIBLE, MonthlyForcing, read_monthly_forcing
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.parameters import SOIL_ORDERS, Parameters, read_parameters, read_soil_order_parameters
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import SURFACE_P
 from phase_lib.elm.surface import read_surface
+from phase_lib.forcing import FORCING, PLAUSIBLE, MonthlyForcing, read_monthly_forcing
 from phase_lib.landmodel.embedded.site import PFT_PARAMETERS, SiteInputs
 
 _SURFACE = ("PCT_NAT_PFT", "PCT_SAND", "PCT_CLAY", "ORGANIC", "SOIL_ORDER", "AREA", *SURFACE_P)

@@ -16,9 +16,9 @@ from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.elm.calendar import history_name, restart_name
 from phase_lib.elm.constants import DAYS_PER_MONTH, SECONDS_PER_YEAR
-from phase_lib.elm.forcing import MonthlyForcing
 from phase_lib.elm.pools import ELEMENTS, SOIL_POOLS
 from phase_lib.elm.soil_grid import NLEVDECOMP
+from phase_lib.forcing import MonthlyForcing
 from phase_lib.landmodel.embedded.environment import Environment, compute_environment
 from phase_lib.landmodel.embedded.history import ANNUAL_FIELDS, FIELDS, write_history
 from phase_lib.landmodel.embedded.inputs import RunInputs, read_run_inputs

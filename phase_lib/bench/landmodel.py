@@ -1,0 +1,121 @@
+"""Speed of the embedded model, printed as JSON by `phase bench landmodel`."""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from phase_lib.base.errors import InputError
+from phase_lib.base.provenance import code_version
+from phase_lib.config.loading import validate
+from phase_lib.config.world import WorldSettings
+from phase_lib.elm.domain import read_domain
+from phase_lib.forcing import reduce_forcing
+from phase_lib.landmodel.embedded.segment import SegmentJob, run_segment
+from phase_lib.landmodel.embedded.world import count_cells, make_world
+
+#: Share of the years that the benchmark runs in AD mode, as in the conventional protocol.
+_AD_SHARE = 1.0 / 3.0
+_CYCLE = 20
+#: Cell sizes of the worlds, degrees.
+_RESOLUTIONS = (5.0, 4.0, 3.0, 2.5, 2.0, 1.5, 1.0, 0.5, 0.25)
+
+
+def bench_landmodel(
+    years: int, cells: int, threads: int, device: str, workdir: Path | None = None
+) -> dict[str, Any]:
+    """Runs the land model on a world of its own and measures it.
+
+    Args:
+        years: model years, rounded to whole forcing cycles; a third of them in AD mode.
+        cells: land cells; the world is the coarsest that has them.
+        threads: processes.
+        device: `cpu` or `cuda`.
+        workdir: where to put the world and the runs; a temporary directory where None.
+
+    Returns:
+        Seconds of the run with reading and writing, cell-years per second, peak memory in MiB.
+
+    Raises:
+        InputError: no world has so many cells, or one so few.
+    """
+    settings = _world_of(cells)
+    with tempfile.TemporaryDirectory(dir=workdir) as name:
+        directory = Path(name)
+        make_world(settings, directory, workers=threads)
+        domain = read_domain(directory / "domain.lnd.nc")
+        monthly = directory / "monthly.nc"
+        reduce_forcing(
+            sorted((directory / "forcing").glob("*.nc")),
+            domain,
+            monthly,
+            first_year=settings.forcing_first_year,
+            years=_CYCLE,
+            limit_km=2000.0,
+            workers=threads,
+        )
+        ad_years = max(_CYCLE, round(years * _AD_SHARE / _CYCLE) * _CYCLE)
+        normal_years = max(_CYCLE, round(years / _CYCLE) * _CYCLE - ad_years)
+        job = SegmentJob(
+            case="ad",
+            mode="ad",
+            start_year=1,
+            years=ad_years,
+            finidat=None,
+            domain=directory / "domain.lnd.nc",
+            surface=directory / "surfdata.nc",
+            parameters=directory / "clm_params.nc",
+            soil_parameters=directory / "CNP_parameters.nc",
+            forcing=monthly,
+            output_directory=directory / "ad",
+            device=device,
+            threads=threads,
+        )
+        begin = time.perf_counter()
+        first = run_segment(job)
+        run_segment(
+            replace(
+                job,
+                case="normal",
+                mode="normal",
+                start_year=1 + ad_years,
+                years=normal_years,
+                finidat=first.restart,
+                output_directory=directory / "normal",
+            )
+        )
+        seconds = time.perf_counter() - begin
+    total = ad_years + normal_years
+    usage = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return {
+        "benchmark": "landmodel",
+        "cells": domain.ncells,
+        "resolution_deg": settings.resolution_deg,
+        "years": total,
+        "threads": threads,
+        "device": device,
+        "seconds": round(seconds, 2),
+        "cell_years_per_second": round(domain.ncells * total / seconds, 1),
+        "peak_memory_mib": round(sum(usage) / 1024.0),
+        "code_version": code_version(),
+    }
+
+
+def _world_of(cells: int) -> WorldSettings:
+    """The coarsest world that has so many land cells, and no more of them."""
+    there = 0
+    for degrees in _RESOLUTIONS:
+        settings = validate(WorldSettings, {"resolution_deg": degrees, "cells": cells}, "--cells")
+        there = count_cells(settings)
+        if there == cells:
+            return settings
+    raise InputError(
+        "--cells",
+        f"{cells} cells",
+        expected=f"at most {there}, the land cells of the finest world ({_RESOLUTIONS[-1]:g} degrees)",
+        remedy="ask for fewer",
+    )

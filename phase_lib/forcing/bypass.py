@@ -1,0 +1,356 @@
+"""Coupler-bypass files: `SET_VARIABLE_YYYY-YYYY_zNN.nc`, one variable of one zone with its whole record.
+
+Dims (n, DTIME), noleap, values packed in shorts with `scale_factor` and `add_offset`. The points are those of
+all zones, at the LATIXY, LONGXY of the files. ELM chooses among the same points by `zone_mappings.txt`, where
+ocean points, which hold a constant instead of fill, may have been left in; here that constant tells them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+
+from phase_lib.base.errors import InputError
+from phase_lib.elm.constants import DAYS_PER_YEAR, LATITUDE_UNITS, LONGITUDE_UNITS
+from phase_lib.elm.coordinates import check_coordinates
+from phase_lib.elm.netcdf import get_variable, open_dataset
+from phase_lib.elm.units import units_of
+from phase_lib.forcing.points import Mapping, Part, bounding, month_label, month_start, years_label
+from phase_lib.forcing.steps import (
+    Held,
+    StepFiles,
+    check_means,
+    chunk_shape,
+    open_input,
+    refuse_gap,
+    without_data,
+)
+from phase_lib.forcing.variables import INPUTS, choose_recipe
+from phase_lib.forcing.watch import Used
+
+_NAME = re.compile(r"_(?P<name>[A-Za-z0-9]+)_(?P<first>\d{4})-(?P<last>\d{4})_z(?P<zone>\d+)\.nc$")
+#: Bytes of file that one task reads.
+_TASK_BYTES = 1 << 26
+_SAME_PLACE_DEGREES = 1.0e-3
+
+
+@dataclass(frozen=True)
+class _File:
+    path: str
+    first_year: int
+    per_day: int
+    lat: np.ndarray
+    lon: np.ndarray
+    bytes_per_value: int
+    chunk_points: int
+    labelled: bool
+
+
+@dataclass(frozen=True)
+class _ZoneTask:
+    """One variable in all wanted months at some points of one zone."""
+
+    files: StepFiles
+    label: str
+    points: slice
+    edges: tuple[int, ...]
+    cells: np.ndarray
+    point: np.ndarray
+    first_year: int
+    per_day: int
+
+    @property
+    def name(self) -> str:
+        return self.files.name
+
+    def __call__(self) -> Part:
+        steps = slice(self.edges[0], self.edges[-1])
+        used = Used(steps.stop - steps.start, self.point, self.cells, self._day)
+        means, quantum, watches = self.files.means((self.points, steps), self.edges, used)
+        values = means[:, self.point].T
+        cells, path = np.repeat(self.cells, values.shape[1]), self.files.paths[0]
+        checked = check_means(self.name, path, self.label, values.reshape(-1), quantum, cells, watches)
+        return Part(slice(0, values.shape[1]), self.cells, checked.reshape(values.shape))
+
+    def _day(self, step: int) -> float:
+        return DAYS_PER_YEAR * self.first_year + step / self.per_day
+
+
+class BypassRecord:
+    """Whole-record files of all zones, checked but for their values.
+
+    Args:
+        files: files of one set: every variable for every zone.
+        names: forcing variables.
+        months: wanted months, counted from January of the year 0.
+
+    Raises:
+        InputError: a name is not of this kind, a variable or zone is missing or twice there, or files
+            differ in their points, or do not hold the steps that their names say.
+    """
+
+    def __init__(self, files: Sequence[str | Path], names: Sequence[str], months: range) -> None:
+        self._months = months
+        named = _by_variable_and_zone(files)
+        folder = Path(next(iter(named.values()))[0]).parent
+        present = {name for name, _ in named}
+        recipes = {name: choose_recipe(name, present, folder) for name in names}
+        self._zones = sorted({zone for _, zone in named})
+        self._scanned: dict[str, _File] = {}
+        inputs = dict.fromkeys(source for recipe in recipes.values() for source in recipe.inputs)
+        for source, zone in product(inputs, self._zones):
+            if (source, zone) not in named:
+                raise InputError(
+                    folder,
+                    f"{source} of zone {zone} is missing",
+                    expected=f"a file of {source} for each of {len(self._zones)} zones",
+                    remedy="add the file, or leave the zone out",
+                )
+            self._scan(source, *named[source, zone])
+        self._files = {
+            name: [
+                StepFiles(
+                    name,
+                    recipe,
+                    tuple(named[source, zone][0] for source in recipe.inputs),
+                    time_axis=1,
+                    space=(len(self._scanned[named[recipe.inputs[0], zone][0]].lat),),
+                    labelled=False,
+                )
+                for zone in self._zones
+            ]
+            for name, recipe in recipes.items()
+        }
+        self._check_zones()
+        first = next(iter(self._files.values()))
+        zones = [self._scanned[zone.paths[0]] for zone in first]
+        self.lat, self.lon = (np.concatenate([getattr(z, axis) for z in zones]) for axis in ("lat", "lon"))
+        self._starts = np.cumsum([0, *(len(zone.lat) for zone in zones)])
+        self.step_hours = {
+            name: 24.0 / self._scanned[zones_of[0].paths[0]].per_day for name, zones_of in self._files.items()
+        }
+        read = {key: self._scanned[path] for key, (path, *_) in named.items() if path in self._scanned}
+        self.sources = {name: str(recipe) for name, recipe in recipes.items()}
+        self.assumed_units = {
+            source: INPUTS[source].units[0] for (source, _), file in read.items() if not file.labelled
+        }
+        self.files = sorted(self._scanned)
+        self.blank = ""
+
+    def _scan(self, source: str, path: str, first: int, last: int) -> None:
+        if first > self._months[0] // 12 or last < self._months[-1] // 12:
+            raise InputError(
+                path,
+                f"holds the years {first:04d} to {last:04d} by its name",
+                expected=years_label(self._months),
+                remedy="set the forcing years to what is there",
+            )
+        with open_dataset(path) as dataset:
+            variable = open_input(path, dataset, source, None, labelled=False)
+            if variable.dimensions[-1:] != ("DTIME",) or variable.ndim > 2:
+                raise InputError(
+                    path,
+                    f"variable {source} has dimensions {variable.dimensions}",
+                    expected="(n, DTIME), as ELM reads it",
+                )
+            lat, lon = (
+                _places(path, dataset, name, units, variable)
+                for name, units in (("LATIXY", LATITUDE_UNITS), ("LONGXY", LONGITUDE_UNITS))
+            )
+            self._scanned[path] = _File(
+                path,
+                first,
+                _steps_per_day(path, dataset, last - first + 1),
+                lat,
+                lon,
+                int(variable.dtype.itemsize),
+                chunk_shape(variable)[0] if variable.ndim == 2 else 1,
+                bool(units_of(variable)),
+            )
+        check_coordinates(path, lat, lon, ("LATIXY", "LONGXY"), distinct=False)
+
+    def _check_zones(self) -> None:
+        """Inputs must share points and steps: zone by zone, and steps over all zones of a variable."""
+        for number in range(len(self._zones)):
+            paths = [path for zones in self._files.values() for path in zones[number].paths]
+            first = self._scanned[paths[0]]
+            for path in paths[1:]:
+                other = self._scanned[path]
+                same = (
+                    len(other.lat) == len(first.lat)
+                    and max(
+                        np.abs(other.lat - first.lat).max(),
+                        np.abs((other.lon - first.lon + 180.0) % 360.0 - 180.0).max(),
+                    )
+                    < _SAME_PLACE_DEGREES
+                )
+                if not same:
+                    raise InputError(
+                        path,
+                        f"LATIXY, LONGXY: other points than {Path(first.path).name}",
+                        expected="one grid",
+                    )
+        for zones in self._files.values():
+            used = [self._scanned[path] for zone in zones for path in zone.paths]
+            for file in used[1:]:
+                if (file.per_day, file.first_year) != (used[0].per_day, used[0].first_year):
+                    raise InputError(
+                        file.path,
+                        f"starts in {file.first_year:04d} with {file.per_day} steps a day",
+                        expected=f"{used[0].first_year:04d} and {used[0].per_day} as in the other files",
+                        remedy="give files of one product",
+                    )
+
+    def _edges(self, file: _File) -> tuple[int, ...]:
+        """First step of each wanted month, and the end of the last."""
+        start = DAYS_PER_YEAR * file.first_year
+        months = (*self._months, self._months[-1] + 1)
+        return tuple((month_start(month) - start) * file.per_day for month in months)
+
+    def files_of(self, name: str, months: range) -> list[str]:
+        """Files that a variable is made of, in any months."""
+        return [path for zone in self._files[name] for path in zone.paths]
+
+    def has_data(self, near: np.ndarray) -> np.ndarray:
+        """Points near the domain that are neither fill nor a constant throughout the first month (point).
+
+        Raises:
+            InputError: the variables do not have data at the same points, or some only later.
+        """
+        data: np.ndarray = np.zeros(len(near), dtype=bool)
+        when = month_label(self._months[0])
+        for number, (start, stop) in enumerate(zip(self._starts[:-1], self._starts[1:], strict=True)):
+            points = np.flatnonzero(near[start:stop])
+            if len(points) == 0:
+                continue
+            span, first = bounding(points), None
+            place = points - span.start
+            for zones in self._files.values():
+                edges = self._edges(self._scanned[zones[number].paths[0]])
+                with ExitStack() as stack:
+                    for variable in zones[number].open(stack):
+                        blank, values = without_data(variable, (span, slice(*edges[:2])))
+                        found = Held(variable.name, ~blank[place], values[place], when)
+                        first = first or found
+                        found.refuse_other(variable.path, first)
+            assert first is not None
+            mask, self.blank = first.data, self.blank or first.blank
+            if not mask.all():
+                for zones in self._files.values():
+                    edges = self._edges(self._scanned[zones[number].paths[0]])
+                    with ExitStack() as stack:
+                        for variable in zones[number].open(stack):
+                            refuse_gap(variable, (span, slice(*edges[-2:])), place[~mask], when)
+            data[start + points] = mask
+        return data
+
+    def tasks(self, mapping: Mapping) -> Iterator[_ZoneTask]:
+        """Tasks of bounded size along the points of each zone."""
+        order = np.argsort(mapping.point, kind="stable")
+        point = mapping.point[order]
+        for zones in self._files.values():
+            for number, files in enumerate(zones):
+                file = self._scanned[files.paths[0]]
+                edges = self._edges(file)
+                bytes_per_point = (edges[-1] - edges[0]) * file.bytes_per_value
+                most = max(1, _TASK_BYTES // (bytes_per_point * file.chunk_points)) * file.chunk_points
+                start, stop = (int(edge) for edge in self._starts[number : number + 2])
+                for first in range(start, stop, most):
+                    end = min(first + most, stop)
+                    low, high = np.searchsorted(point, (first, end))
+                    if low == high:
+                        continue
+                    local = point[low:high] - start
+                    span = bounding(local)
+                    label = f"a month of {years_label(self._months)}"
+                    yield _ZoneTask(
+                        files,
+                        label,
+                        span,
+                        edges,
+                        order[low:high],
+                        local - span.start,
+                        file.first_year,
+                        file.per_day,
+                    )
+
+
+def _places(
+    path: str, dataset: netCDF4.Dataset, name: str, units: Sequence[str], variable: netCDF4.Variable
+) -> np.ndarray:
+    """A coordinate of the points (point); a single one may have lost its dimension."""
+    points = variable.dimensions[:-1]
+    single = not points or variable.shape[0] == 1
+    coordinate = get_variable(path, dataset, name, dims=None if single else points, units=units)
+    if single and coordinate.size != 1:
+        raise InputError(
+            path,
+            f"{name} has {coordinate.size} values, but variable {variable.name} is that of a single point",
+            expected=f"{variable.name}(n, DTIME) with {name}(n)",
+            remedy="use the file as it was written",
+        )
+    if coordinate.size == 0:
+        raise InputError(path, f"{name} holds no point", remedy="use the whole file")
+    return np.asarray(coordinate[...], dtype=np.float64).reshape(-1)
+
+
+def _by_variable_and_zone(files: Sequence[str | Path]) -> dict[tuple[str, int], tuple[str, int, int]]:
+    """Variable and zone -> file, first and last year, by the names of the files."""
+    named: dict[tuple[str, int], tuple[str, int, int]] = {}
+    for path in sorted({str(f) for f in files}):
+        match = _NAME.search(path)
+        if match is None:
+            raise InputError(
+                path,
+                "is not named like a coupler-bypass file",
+                expected="SET_VARIABLE_YYYY-YYYY_zNN.nc",
+                remedy="leave it out",
+            )
+        key = match["name"], int(match["zone"])
+        if key in named:
+            raise InputError(
+                path,
+                f"{key[0]} of zone {key[1]} is also in {Path(named[key][0]).name}",
+                expected="one file for each variable and zone",
+                remedy="leave one out",
+            )
+        named[key] = path, int(match["first"]), int(match["last"])
+    if not named:
+        raise InputError(None, "no coupler-bypass file given", remedy="check the forcing files")
+    return named
+
+
+def _apart(stamps: np.ndarray, per_day: int) -> bool:
+    """True if two stamps are a step apart, and no NaN."""
+    return bool(abs((stamps[1] - stamps[0]) * per_day - 1.0) <= 0.01)
+
+
+def _steps_per_day(path: str, dataset: netCDF4.Dataset, years: int) -> int:
+    """Steps a day, by their number and by the stamps.
+
+    Raises:
+        InputError: they do not fill the years of the file name in a noleap calendar.
+    """
+    time = get_variable(path, dataset, "DTIME", dims=("DTIME",))
+    calendar = str(getattr(time, "calendar", "noleap")).lower().replace("_", "")
+    if calendar not in ("noleap", "365day"):
+        raise InputError(path, f"DTIME has calendar {calendar!r}", expected="'noleap'")
+    steps, days = time.shape[0], years * DAYS_PER_YEAR
+    stamps = np.asarray(time[:2], dtype=np.float64)
+    per_day = steps // days
+    if steps == 0 or steps % days or len(stamps) < 2 or not _apart(stamps, per_day):
+        raise InputError(
+            path,
+            f"DTIME has {steps} steps"
+            + (f", {24.0 * (stamps[1] - stamps[0]):g} hours apart" if len(stamps) == 2 else ""),
+            expected=f"equally many on each of the {days} days of the {years} years in its name",
+            remedy="check that the file is whole and noleap",
+        )
+    return int(per_day)
