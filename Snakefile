@@ -14,7 +14,7 @@ configfile: "workflow_config.yaml"
 
 
 include: "rules/common.smk"
-include: "rules/batch.smk"
+include: "rules/cluster.smk"
 include: "rules/world.smk"
 include: "rules/domains.smk"
 include: "rules/forcing.smk"
@@ -55,12 +55,12 @@ onstart:
     # rule: what depends on a file that is made anew in each run would be made anew too.
     begin_this_run()
     check_inputs()
-    write_plan(workflow.dag.jobs)
+    write_plan(planned_jobs(workflow))
 
 
 onsuccess:
     # Not of another run's report; `--touch` succeeds without one.
-    if writes_report(workflow.dag.jobs) and Path(CLOSING).is_file():
+    if writes_report(planned_jobs(workflow)) and Path(CLOSING).is_file():
         print(Path(CLOSING).read_text(encoding="utf-8"))
 
 

@@ -3,22 +3,32 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from phase_lib.base.errors import PhaseError
 from phase_lib.base.files import matching_file, matching_files, write_json
 from phase_lib.base.provenance import code_hash
+from phase_lib.cluster.engine import benchmark_pattern, planned_jobs, rule_name
 from phase_lib.config.domains import EMBEDDED
 from phase_lib.config.experiments import BASELINES, OWN
 from phase_lib.config.loading import check_config
 from phase_lib.elm.calendar import history_name, restart_name
 
-# Before any rule: an unknown key or an impossible value ends here, in one line.
-try:
+
+@contextmanager
+def one_line():
+    """Ends the workflow with the one line that says what is wrong."""
+    try:
+        yield
+    except PhaseError as error:
+        print(f"phase: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+# Before any rule: an unknown key or an impossible value ends here.
+with one_line():
     CONFIG = check_config(config, list(reversed(workflow.configfiles)))
-except PhaseError as error:
-    print(f"phase: {error}", file=sys.stderr)
-    sys.exit(error.exit_code)
 
 # The rules call `phase` of this interpreter's environment, also where that is not activated.
 shell.executable("bash")
@@ -48,9 +58,29 @@ def log_file(name):
     return f"{RUN}/logs/{name}.log"
 
 
-def benchmark_file(name):
-    """Seconds and memory of a rule."""
-    return f"{RUN}/benchmarks/{name}.tsv"
+# What the cost of a stage counts as, by its benchmark: the report sorts costs by it.
+COSTS = {}
+
+
+def benchmark_file(name, role, rule=None, conventional_years=0):
+    """Seconds and memory of a rule, whose cost counts as `role`: a role, or a function of the wildcards.
+
+    Segments of one land-model run share the name `rule`; `conventional_years` are model years that a stage does
+    of the target's conventional spin-up.
+    """
+    file = f"{RUN}/benchmarks/{name}.tsv"
+    COSTS[file] = {"rule": rule, "role": role, "conventional_years": conventional_years}
+    return file
+
+
+def by_split(wildcards):
+    """Role of a stage of one split: the blocked split's model makes the injected state."""
+    return "accelerated" if wildcards.split == "block" else "verification"
+
+
+def by_domain(wildcards):
+    """Role of a stage of one domain: other domains than the target only serve training."""
+    return "accelerated" if wildcards.domain == CONFIG.target.domain else "labels"
 
 
 def restart_file(case, year):
@@ -84,14 +114,24 @@ def check_inputs():
 
 def writes_report(jobs):
     """Is the report wanted, or a part of the run alone?"""
-    return any(job.rule.name == "write_report" for job in jobs)
+    return any(rule_name(job) == "write_report" for job in jobs)
+
+
+def planned_stage(job):
+    """What the report has to know of a stage."""
+    facts = COSTS[benchmark_pattern(job)]
+    role = facts["role"]
+    return facts | {
+        "rule": facts["rule"] or rule_name(job),
+        "role": role(job.wildcards) if callable(role) else role,
+    }
 
 
 def write_plan(jobs):
-    """Names the stages of the run for its report: benchmarks of other ones may lie in its directory."""
+    """Describes the stages of the run for its report: benchmarks of other ones may lie in its directory."""
     if writes_report(jobs):
-        stages = {Path(job.benchmark).stem for job in jobs if job.benchmark}
-        write_json(STAGES, {"stages": sorted(stages)})
+        stages = {Path(job.benchmark).stem: planned_stage(job) for job in jobs if job.benchmark}
+        write_json(STAGES, {"stages": dict(sorted(stages.items()))})
 
 
 def world_forcing(years):
@@ -109,6 +149,6 @@ def flat(files):
     return [files] if isinstance(files, str) else list(files)
 
 
-def by_split(option, files):
+def words_by_split(option, files):
     """Words that hand one file of each split to a command."""
     return [word for split, file in zip(SPLITS, files) for word in (option, split, file)]

@@ -11,7 +11,7 @@ rule split_cells:
     log:
         log_file("split_cells-{split}"),
     benchmark:
-        benchmark_file("split_cells-{split}")
+        benchmark_file("split_cells-{split}", by_split)
     conda:
         "../envs/cpu.yaml"
     params:
@@ -39,7 +39,7 @@ rule normalize_features:
     log:
         log_file("normalize_features-{split}"),
     benchmark:
-        benchmark_file("normalize_features-{split}")
+        benchmark_file("normalize_features-{split}", by_split)
     conda:
         "../envs/cpu.yaml"
     params:

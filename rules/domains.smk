@@ -88,13 +88,10 @@ def given_domain(files):
     )
 
 
-try:
+with one_line():
     DOMAINS = {
         name: embedded_domain() if name == EMBEDDED else given_domain(CONFIG.domains[name]) for name in USED
     }
-except PhaseError as error:
-    print(f"phase: {error}", file=sys.stderr)
-    sys.exit(error.exit_code)
 
 TARGET = DOMAINS[CONFIG.target.domain]
 INJECTED = f"{RUN}/restart/{Path(TARGET.restart).name}"

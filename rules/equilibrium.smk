@@ -11,7 +11,7 @@ rule judge_equilibrium:
     log:
         log_file("judge_equilibrium"),
     benchmark:
-        benchmark_file("judge_equilibrium")
+        benchmark_file("judge_equilibrium", "verification")
     conda:
         "../envs/cpu.yaml"
     params:

@@ -1,13 +1,14 @@
 # Experiments of the surrogate: every name, seed and split trains in a job of its own, beside the run's own
 # training and never before it. An experiment that is added later makes its own jobs and the comparison.
+from phase_lib.cluster.engine import limit_resource
+
 EXPERIMENTS = CONFIG.experiments.settings(CONFIG.surrogate)
 SEEDS = CONFIG.experiments.seeds_of(CONFIG.surrogate)
 TRAINING = f"{RUN}/experiments/{{experiment}}/{{split}}/seed{{seed}}"
 COMPARISON = f"{RUN}/experiments/comparison.json" if EXPERIMENTS else []
 
 # How many train side by side; `--resources experiments=N` on the command line goes before.
-if "experiments" not in workflow.global_resources:
-    workflow.register_resource("experiments", CONFIG.experiments.limit)
+limit_resource(workflow, "experiments", CONFIG.experiments.limit)
 
 
 wildcard_constraints:
@@ -36,7 +37,7 @@ use rule normalize_features as normalize_experiment_features with:
     log:
         log_file("normalize_experiment_features-{experiment}-{split}"),
     benchmark:
-        benchmark_file("normalize_experiment_features-{experiment}-{split}")
+        benchmark_file("normalize_experiment_features-{experiment}-{split}", "verification")
     params:
         settings=lambda wildcards: NORMALIZATIONS[wildcards.experiment],
     message:
@@ -58,7 +59,7 @@ use rule train_surrogate as train_experiment with:
     log:
         log_file("train_experiment-{experiment}-{seed}-{split}"),
     benchmark:
-        benchmark_file("train_experiment-{experiment}-{seed}-{split}")
+        benchmark_file("train_experiment-{experiment}-{seed}-{split}", "verification")
     priority: 0
     resources:
         **TRAINING_JOB,
@@ -81,7 +82,7 @@ use rule predict_test_cells as predict_experiment with:
     log:
         log_file("predict_experiment-{experiment}-{seed}-{split}"),
     benchmark:
-        benchmark_file("predict_experiment-{experiment}-{seed}-{split}")
+        benchmark_file("predict_experiment-{experiment}-{seed}-{split}", "verification")
     params:
         # The 20-year state and the analogue stand in the run's own file.
         paper="--no-baselines",
@@ -104,7 +105,7 @@ rule compare_experiments:
     log:
         log_file("compare_experiments"),
     benchmark:
-        benchmark_file("compare_experiments")
+        benchmark_file("compare_experiments", "verification")
     conda:
         "../envs/cpu.yaml"
     params:

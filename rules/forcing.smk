@@ -17,7 +17,7 @@ rule reduce_forcing:
     log:
         log_file("reduce_forcing-{domain}-{variables}-{first}-{last}"),
     benchmark:
-        benchmark_file("reduce_forcing-{domain}-{variables}-{first}-{last}")
+        benchmark_file("reduce_forcing-{domain}-{variables}-{first}-{last}", by_domain)
     conda:
         "../envs/cpu.yaml"
     threads: 2
@@ -54,7 +54,7 @@ rule compare_forcing:
     log:
         log_file("compare_forcing-{domain}"),
     benchmark:
-        benchmark_file("compare_forcing-{domain}")
+        benchmark_file("compare_forcing-{domain}", "verification")
     conda:
         "../envs/cpu.yaml"
     params:

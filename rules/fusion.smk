@@ -22,7 +22,7 @@ rule fuse_records:
     log:
         log_file("fuse_records-{domain}-{part}"),
     benchmark:
-        benchmark_file("fuse_records-{domain}-{part}")
+        benchmark_file("fuse_records-{domain}-{part}", by_domain)
     conda:
         "../envs/cpu.yaml"
     params:
@@ -65,7 +65,7 @@ rule join_records:
     log:
         log_file("join_records"),
     benchmark:
-        benchmark_file("join_records")
+        benchmark_file("join_records", "accelerated")
     conda:
         "../envs/cpu.yaml"
     params:

@@ -12,7 +12,7 @@ rule inject_restart:
     log:
         log_file("inject_restart"),
     benchmark:
-        benchmark_file("inject_restart")
+        benchmark_file("inject_restart", "accelerated")
     priority: 60
     conda:
         "../envs/cpu.yaml"
@@ -43,7 +43,7 @@ rule convert_control:
     log:
         log_file("convert_control"),
     benchmark:
-        benchmark_file("convert_control")
+        benchmark_file("convert_control", "verification")
     conda:
         "../envs/cpu.yaml"
     params:

@@ -8,6 +8,8 @@
 # A segment writes several history files whose names follow from its years, so that there is one rule
 # for each segment rather than a wildcard. Restarts are kept: a chain resumes from the last good one.
 # A profile sets resources and threads of all segments as those of `run_segment`, of one chain as `run_ad`.
+from phase_lib.cluster.engine import set_by_profile
+
 FIRST_RESTART = {
     "ad": [],
     "reference": restart_file("ad", CONFIG.land_model.boundaries("ad")[-1]),
@@ -17,6 +19,8 @@ FIRST_RESTART = {
 # The chain that everything waits for takes both cores; the two short runs go side by side.
 SEGMENT_THREADS = {"ad": 2, "reference": 2, "control": 1, "injected": 1}
 SEGMENT_PRIORITY = {"ad": 100, "reference": 100, "control": 10, "injected": 50}
+# The AD run up to the input year is a part of the accelerated spin-up, where the target is run here.
+SEGMENT_ROLE = {"ad": "labels", "reference": "labels", "control": "verification", "injected": "accelerated"}
 SEGMENT_SETTINGS = settings(
     CONFIG.land_model, "nyears_ad_carbon_only", "spinup_mortality_factor", "co2_ppm", "device"
 )
@@ -24,7 +28,7 @@ SEGMENT_SETTINGS = settings(
 for case in ("ad", "reference", *(("control", "injected") if RUNS_TARGET else ())):
     boundaries = CONFIG.land_model.boundaries(case)
     for start, end in zip(boundaries[:-1], boundaries[1:]):
-        set_by_profile(f"run_{case}_{end:04d}", f"run_{case}", "run_segment")
+        set_by_profile(workflow, f"run_{case}_{end:04d}", f"run_{case}", "run_segment")
 
         rule:
             name:
@@ -43,7 +47,12 @@ for case in ("ad", "reference", *(("control", "injected") if RUNS_TARGET else ()
             log:
                 log_file(f"run_{case}_{end:04d}"),
             benchmark:
-                benchmark_file(f"run_{case}_{end:04d}")
+                benchmark_file(
+                    f"run_{case}_{end:04d}",
+                    role=SEGMENT_ROLE[case] if end != INPUT_YEAR or not RUNS_TARGET else "accelerated",
+                    rule=f"run_{case}",
+                    conventional_years=end - start if RUNS_TARGET and case in ("ad", "reference") else 0,
+                )
             priority: SEGMENT_PRIORITY[case]
             conda:
                 "../envs/cpu.yaml"

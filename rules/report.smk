@@ -1,4 +1,7 @@
 # The run in numbers (summary.json), the report, and the closing page of the terminal.
+from phase_lib.cluster.engine import cores_of
+
+
 rule write_report:
     input:
         # A target whose land-model output was given has no verdict: it is not run here.
@@ -23,20 +26,20 @@ rule write_report:
     log:
         log_file("write_report"),
     benchmark:
-        benchmark_file("write_report")
+        benchmark_file("write_report", "verification")
     conda:
         "../envs/cpu.yaml"
     resources:
         # Said in the summary; a resource, so that another number of cores reruns nothing.
-        cores_used=workflow.resource_settings.cores or 1,
+        cores_used=cores_of(workflow),
     params:
         verdict=lambda wildcards, input: [
             word for role in ("verdict", "drift") if input.get(role) for word in (f"--{role}", input[role])
         ],
         dataset=subpath(input.cells, parent=True),
-        splits=lambda wildcards, input: by_split("--split", input.splits),
-        tests=lambda wildcards, input: by_split("--test", input.tests),
-        training=lambda wildcards, input: by_split("--training", input.training),
+        splits=lambda wildcards, input: words_by_split("--split", input.splits),
+        tests=lambda wildcards, input: words_by_split("--test", input.tests),
+        training=lambda wildcards, input: words_by_split("--training", input.training),
         forcing=lambda wildcards, input: [
             word for domain, file in zip(USED, flat(input.forcing)) for word in ("--forcing", domain, file)
         ],

@@ -23,7 +23,7 @@ rule train_surrogate:
     log:
         log_file("train_surrogate-{split}"),
     benchmark:
-        benchmark_file("train_surrogate-{split}")
+        benchmark_file("train_surrogate-{split}", by_split)
     # The blocked model makes the injected state: everything after waits for it.
     priority: 60
     conda:
@@ -58,7 +58,7 @@ use rule normalize_features as normalize_paper_features with:
     log:
         log_file("normalize_paper_features-{split}"),
     benchmark:
-        benchmark_file("normalize_paper_features-{split}")
+        benchmark_file("normalize_paper_features-{split}", "verification")
     params:
         settings=settings(PAPER_SETTINGS, *NORMALIZED_BY),
 
@@ -74,7 +74,7 @@ use rule train_surrogate as train_paper_surrogate with:
     log:
         log_file("train_paper_surrogate-{split}"),
     benchmark:
-        benchmark_file("train_paper_surrogate-{split}")
+        benchmark_file("train_paper_surrogate-{split}", "verification")
     priority: 5
     params:
         settings=settings(PAPER_SETTINGS),
@@ -99,7 +99,7 @@ rule predict_cells:
     log:
         log_file(f"predict_cells{OF_PART}"),
     benchmark:
-        benchmark_file(f"predict_cells{OF_PART}")
+        benchmark_file(f"predict_cells{OF_PART}", "accelerated")
     priority: 60
     conda:
         DEVICE_ENV
@@ -132,7 +132,7 @@ if OF_PART:
         log:
             log_file("join_predictions"),
         benchmark:
-            benchmark_file("join_predictions")
+            benchmark_file("join_predictions", "accelerated")
         priority: 60
         conda:
             "../envs/cpu.yaml"
@@ -155,7 +155,7 @@ rule predict_test_cells:
     log:
         log_file("predict_test_cells-{split}"),
     benchmark:
-        benchmark_file("predict_test_cells-{split}")
+        benchmark_file("predict_test_cells-{split}", "verification")
     conda:
         DEVICE_ENV
     resources:

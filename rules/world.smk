@@ -19,7 +19,7 @@ rule make_world:
     log:
         log_file("make_world"),
     benchmark:
-        benchmark_file("make_world")
+        benchmark_file("make_world", "inputs")
     conda:
         "../envs/cpu.yaml"
     threads: 2

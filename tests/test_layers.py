@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -60,8 +61,16 @@ def test_a_lower_room_never_imports_an_upper_one(path: Path) -> None:
     assert upward == set()
 
 
-def test_the_library_knows_nothing_of_snakemake() -> None:
+def test_one_file_of_the_library_knows_snakemake() -> None:
     users = [
         path for path in MODULES if any(name.split(".")[0] == "snakemake" for name in imported_names(path))
     ]
-    assert users == []
+    assert users == [PACKAGE / "cluster" / "engine.py"]
+
+
+def test_the_rules_use_names_of_snakemake_only_that_it_documents_or_that_one_file_holds() -> None:
+    rules = [PACKAGE.parent / "Snakefile", *(PACKAGE.parent / "rules").glob("*.smk")]
+    used = {
+        name for path in rules for name in re.findall(r"\bworkflow\.(\w+)", path.read_text(encoding="utf-8"))
+    }
+    assert used == {"basedir", "configfiles"}

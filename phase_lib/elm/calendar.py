@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +13,6 @@ from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR
 
 #: Day of year (0-based) on which each month starts, and the year's length (13 values).
 MONTH_STARTS: np.ndarray = np.concatenate([[0], np.cumsum(DAYS_PER_MONTH)])
-
-_RESTART = re.compile(
-    r"^(?P<case>.+)\.(?:elm|clm2)(?:_\d{4})?\.r\.(?P<year>\d{4,})-(?P<month>\d\d)-(?P<day>\d\d)-\d{5}\.nc$"
-)
 
 
 @dataclass(frozen=True)
@@ -96,18 +91,6 @@ def restart_name(case: str, year: int) -> str:
 def history_name(case: str, tape: int, year: int) -> str:
     """Name of a history file whose first averaging interval ends at the start of `year`."""
     return f"{case}.elm.h{tape}.{year:04d}-01-01-00000.nc"
-
-
-def parse_restart_name(path: str | Path) -> tuple[str, int]:
-    """Case and year in the name of a restart.
-
-    Raises:
-        InputError: the name is not ELM's.
-    """
-    match = _RESTART.match(Path(path).name)
-    if match is None:
-        raise InputError(path, "is not named like an ELM restart", expected="CASE.elm.r.YYYY-MM-DD-SSSSS.nc")
-    return match["case"], int(match["year"])
 
 
 def forcing_year(model_year: int, first_year: int, years: int, align: int = 1) -> int:

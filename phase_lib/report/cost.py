@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,8 +24,21 @@ ROLES: dict[Role, str] = {
 }
 
 
-#: Stages of one domain: reduce_forcing-DOMAIN-VARIABLES-FIRST-LAST and fuse_records-DOMAIN-PART.
-_OF_DOMAIN = re.compile(r"reduce_forcing-(?P<forcing>.+)-[^-]+-\d+-\d+|fuse_records-(?P<records>.+)-\d+")
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the run, as its rule describes it.
+
+    Attributes:
+        name: of the rule, with its wildcards; its benchmark table is called after it.
+        rule: name of the rule; segments of a land-model run share one.
+        role: what its cost counts as.
+        conventional_years: model years that it did of the target's conventional spin-up.
+    """
+
+    name: str
+    rule: str
+    role: Role
+    conventional_years: int = 0
 
 
 @dataclass(frozen=True)
@@ -34,100 +46,63 @@ class StageCost:
     """Cost of one stage.
 
     Attributes:
-        stage: name of the rule, with its wildcards.
+        stage: which.
         seconds: wall-clock time.
         core_seconds: cores held x wall-clock time; where the table does not say how many cores were held,
             the larger of CPU time and wall-clock time.
-        role: what it counts as.
         gpus: GPUs held, where the table says.
     """
 
-    stage: str
+    stage: Stage
     seconds: float
     core_seconds: float
-    role: Role
     gpus: int = 0
 
 
-def role_of(stage: str, target: str, input_year: int | None) -> Role:
-    """Role of a stage.
-
-    Args:
-        stage: name of the rule, with its wildcards.
-        target: domain whose restart is injected; what is done for another one only serves training.
-        input_year: year of the AD run that the target's restart comes from: the run up to there is part of
-            the accelerated spin-up. None where the target was not run here, so that every run is for labels.
-    """
-    domain = _domain_of(stage)
-    if domain is not None and domain != target:
-        return "labels"
-    patterns: tuple[tuple[str, Role], ...] = (
-        ("make_world", "inputs"),
-        *(() if input_year is None else ((f"run_ad_{input_year:04d}", "accelerated"),)),
-        ("run_ad_*", "labels"),
-        ("run_reference_*", "labels"),
-        ("*control*", "verification"),
-        ("*paper*", "verification"),
-        ("*[-_]random", "verification"),
-        ("check_inputs", "verification"),
-        ("compare_forcing*", "verification"),
-        ("*_experiment*", "verification"),
-        ("predict_test_cells*", "verification"),
-        ("judge_equilibrium", "verification"),
-        ("write_report", "verification"),
-    )
-    return next((role for pattern, role in patterns if fnmatchcase(stage, pattern)), "accelerated")
-
-
-def _domain_of(stage: str) -> str | None:
-    """Domain in the name of a stage, or None where there is none; its own name may have hyphens."""
-    found = _OF_DOMAIN.fullmatch(stage)
-    return None if found is None else found["forcing"] or found["records"]
-
-
-def read_plan(path: Path) -> frozenset[str]:
-    """Reads the names of the stages of a run, `{"stages": [...]}`.
+def read_plan(path: Path) -> dict[str, Stage]:
+    """Reads the stages of a run by name: `{"stages": {NAME: {"rule": ..., "role": ...}, ...}}`.
 
     Raises:
-        InputError: the file is missing or holds no such list.
+        InputError: the file is missing, or does not describe stages so.
     """
     stages = read_json(path).get("stages")
-    if not isinstance(stages, list) or not all(isinstance(stage, str) for stage in stages):
+    try:
+        plan = {name: Stage(name, **facts) for name, facts in dict(stages or {}).items()}
+    except (TypeError, ValueError):
+        plan = {}
+    if not plan or not all(stage.role in ROLES for stage in plan.values()):
         raise InputError(
             path,
-            "does not name the stages of the run",
-            expected='{"stages": [...]}',
+            "does not name the stages of the run with their roles",
+            expected=f'{{"stages": {{NAME: {{"rule": ..., "role": one of {", ".join(ROLES)}}}}}}}',
             remedy="start the workflow again, which writes it",
         )
-    return frozenset(stages)
+    return plan
 
 
-def read_costs(
-    directory: Path, target: str, input_year: int | None, plan: Collection[str] | None = None
-) -> list[StageCost]:
+def read_costs(directory: Path, plan: Mapping[str, Stage]) -> list[StageCost]:
     """Reads the benchmark tables (`<stage>.tsv`) of a run, in the order in which they were finished.
 
     Args:
         directory: of the tables.
-        target, input_year: as `role_of` takes them.
-        plan: stages of the run; tables of others are left over from another configuration in the same
-            directory. None: all that are there.
+        plan: stages of the run by name; tables of others are left over from another configuration in the
+            same directory.
 
     Raises:
         InputError: a table has no column `s` or no row.
     """
-    files = [file for file in directory.glob("*.tsv") if plan is None or file.stem in plan]
+    files = [file for file in directory.glob("*.tsv") if file.stem in plan]
     files.sort(key=lambda file: (file.stat().st_mtime, file.name))
-    return [_read_cost(file, role_of(file.stem, target, input_year)) for file in files]
+    return [_read_cost(file, plan[file.stem]) for file in files]
 
 
-def _read_cost(path: Path, role: Role) -> StageCost:
+def _read_cost(path: Path, stage: Stage) -> StageCost:
     with require_file(path).open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
     if not rows or "s" not in rows[0]:
         raise InputError(path, "is no benchmark table", expected="a column s and one row per repeat")
     seconds, core_seconds = sum(float(row["s"]) for row in rows), sum(map(_core_seconds, rows))
-    return StageCost(path.stem, seconds, core_seconds, role, _asked(rows[0], "gpu", 0))
+    return StageCost(stage, seconds, core_seconds, _asked(rows[0], "gpu", 0))
 
 
 def compared(ratio: float, less: str = "less") -> str:
@@ -185,13 +160,12 @@ def cost_summary(
         label_years: years of the runs that gave the labels; None where those were given.
     """
     roles: dict[str, float] = {
-        role: sum(cost.core_seconds for cost in costs if cost.role == role) for role in ROLES
+        role: sum(cost.core_seconds for cost in costs if cost.stage.role == role) for role in ROLES
     }
     accelerated = None if stabilisation_years is None else input_years + stabilisation_years
     conventional = None
     if conventional_years is not None:
-        runs = ("run_ad_", "run_reference_")
-        conventional = sum(cost.core_seconds for cost in costs if cost.stage.startswith(runs))
+        conventional = sum(cost.core_seconds for cost in costs if cost.stage.conventional_years)
     return {
         "integration_years": {
             "conventional": conventional_years,
@@ -203,8 +177,8 @@ def cost_summary(
             "before_injection": ratio_of(conventional_years, input_years),
             "with_stabilisation": ratio_of(conventional_years, accelerated),
         },
-        "core_seconds": {cost.stage: cost.core_seconds for cost in costs},
-        "roles": {cost.stage: cost.role for cost in costs},
+        "core_seconds": {cost.stage.name: cost.core_seconds for cost in costs},
+        "roles": {cost.stage.name: cost.stage.role for cost in costs},
         "core_seconds_by_role": roles,
         "core_seconds_conventional": conventional,
         "core_seconds_total": sum(roles.values()),

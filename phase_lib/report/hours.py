@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from phase_lib.config.cost import CostSettings
 from phase_lib.report.accounting import Attempt, Records, SlurmJob
-from phase_lib.report.cost import ROLES, Role, StageCost, ratio_of
+from phase_lib.report.cost import ROLES, Role, Stage, StageCost, ratio_of
 
 _HOUR = 3600.0
 #: What is counted, and what its hours are of.
@@ -27,8 +26,7 @@ class StageHours:
     """Hours of one stage; None for what its source does not know.
 
     Attributes:
-        stage: name of the rule, with its wildcards.
-        role: what it counts as.
+        stage: which.
         source: SLURM's records, or the benchmark table where they have nothing.
         attempts: how often SLURM ran it.
         node_hours: hours x nodes that it was on, shared or not; of a benchmark core-hours / cores of a node.
@@ -38,8 +36,7 @@ class StageHours:
             cancelled or whose product was made anew.
     """
 
-    stage: str
-    role: Role
+    stage: Stage
     source: Literal["slurm", "benchmarks"]
     attempts: int | None
     node_hours: float | None
@@ -55,9 +52,8 @@ def stage_hours(
     jobs: Sequence[SlurmJob],
     records: Records,
     *,
-    role: Callable[[str], Role],
+    plan: Mapping[str, Stage],
     cores_per_node: int | None,
-    plan: Collection[str] | None = None,
 ) -> list[StageHours]:
     """Hours of every stage that has a benchmark table or SLURM's records.
 
@@ -65,20 +61,19 @@ def stage_hours(
         costs: of the stages that have a table.
         jobs: SLURM jobs of the run.
         records: what SLURM recorded of them.
-        role: of a stage.
+        plan: stages of the run by name; others do not count.
         cores_per_node: cores of a node; None where they are not known.
-        plan: stages that count; None: all.
     """
-    tables = {cost.stage: cost for cost in costs}
+    tables = {cost.stage.name: cost for cost in costs}
     runs = _runs_by_stage(jobs, records.attempts, tables)
     found = []
-    for stage in dict.fromkeys([*tables, *runs]):
-        if plan is not None and stage not in plan:
+    for name in dict.fromkeys([*tables, *runs]):
+        if name not in plan:
             continue
-        if stage in runs:
-            found.append(_recorded(stage, role(stage), runs[stage], tables.get(stage)))
+        if name in runs:
+            found.append(_recorded(plan[name], runs[name], tables.get(name)))
         else:
-            found.append(_benchmarked(tables[stage], role(stage), cores_per_node))
+            found.append(_benchmarked(tables[name], cores_per_node))
     return found
 
 
@@ -101,14 +96,14 @@ def _shares(job: SlurmJob, tables: Mapping[str, StageCost]) -> dict[str, float]:
     return {stage: weight / whole for stage, weight in weights.items()} if whole else {}
 
 
-def _recorded(stage: str, role: Role, runs: Sequence[_Run], table: StageCost | None) -> StageHours:
+def _recorded(stage: Stage, runs: Sequence[_Run], table: StageCost | None) -> StageHours:
     standing = [attempt for attempt, _ in runs if attempt.stands]
     # A group may fail after this stage of it was done.
     kept = standing[-1] if standing else (runs[-1][0] if table else None)
     gpus = table.gpus if table else 0
     hours = _hours(runs, gpus)
     lost = _hours([run for run in runs if run[0] is not kept], gpus)
-    return StageHours(stage, role, "slurm", len(runs), *hours, *lost)
+    return StageHours(stage, "slurm", len(runs), *hours, *lost)
 
 
 def _hours(runs: Iterable[_Run], gpus: int) -> tuple[float, float, float]:
@@ -127,11 +122,11 @@ def _hours(runs: Iterable[_Run], gpus: int) -> tuple[float, float, float]:
     return node, core, gpu
 
 
-def _benchmarked(cost: StageCost, role: Role, cores_per_node: int | None) -> StageHours:
+def _benchmarked(cost: StageCost, cores_per_node: int | None) -> StageHours:
     core = cost.core_seconds / _HOUR
     node = None if cores_per_node is None else core / cores_per_node
     gpu = cost.seconds / _HOUR * cost.gpus
-    return StageHours(cost.stage, role, "benchmarks", None, node, core, gpu, None, None, None)
+    return StageHours(cost.stage, "benchmarks", None, node, core, gpu, None, None, None)
 
 
 def hours_summary(found: Sequence[StageHours], jobs: Sequence[SlurmJob], records: Records) -> dict[str, Any]:
@@ -144,7 +139,7 @@ def hours_summary(found: Sequence[StageHours], jobs: Sequence[SlurmJob], records
     """
     rules: dict[tuple[str, Role], list[StageHours]] = {}
     for stage in found:
-        rules.setdefault((rule_of(stage.stage), stage.role), []).append(stage)
+        rules.setdefault((stage.stage.rule, stage.stage.role), []).append(stage)
     return {
         "source": "slurm" if any(stage.source == "slurm" for stage in found) else "benchmarks",
         "notes": _notes(found, jobs, records),
@@ -152,14 +147,9 @@ def hours_summary(found: Sequence[StageHours], jobs: Sequence[SlurmJob], records
             {"rule": rule, "counts_as": role, "jobs": len(stages), **_added(stages)}
             for (rule, role), stages in rules.items()
         ],
-        "by_role": {role: _added([stage for stage in found if stage.role == role]) for role in ROLES},
+        "by_role": {role: _added([stage for stage in found if stage.stage.role == role]) for role in ROLES},
         "total": _added(found),
     }
-
-
-def rule_of(stage: str) -> str:
-    """Rule of a stage, whose name goes on with wildcards, or with the year that a segment ends in."""
-    return re.sub(r"-.*|_\d+$", "", stage)
 
 
 def _added(stages: Sequence[StageHours]) -> dict[str, float | None]:
@@ -197,7 +187,6 @@ def spin_up_summary(
     settings: CostSettings,
     *,
     years: int,
-    segments: Mapping[str, int],
     years_elsewhere: int,
     labels_made: bool,
 ) -> dict[str, Any]:
@@ -207,22 +196,21 @@ def spin_up_summary(
     world and verification are part of neither. A number is None where something in it is not known.
 
     Args:
-        found: of every stage.
+        found: of every stage. Attempts that stand, of stages that did years of the target's conventional
+            spin-up, give the price of a year where none is configured.
         settings: with the price of a model year, where it is configured.
         years: of the conventional spin-up.
-        segments: stage -> model years of the segments of a conventional spin-up of the target that was run
-            here; their attempts that stand give the price of a year where none is configured.
         years_elsewhere: model years of PHASE's way that are run elsewhere, at the price of a year.
         labels_made: True where all labels were made in this run, so that their cost is known.
     """
     accelerated, labels = (
-        [stage for stage in found if stage.role == role] for role in ("accelerated", "labels")
+        [stage for stage in found if stage.stage.role == role] for role in ("accelerated", "labels")
     )
-    measured = [stage for stage in found if stage.stage in segments]
+    measured = [stage for stage in found if stage.stage.conventional_years]
     configured = settings.node_hours_per_model_year
     table: dict[str, dict[str, float | None]] = {}
     for unit in _OF_A_YEAR:
-        price = _measured(measured, segments, unit) if configured is None else _configured(settings, unit)
+        price = _measured(measured, unit) if configured is None else _configured(settings, unit)
         elsewhere = 0.0 if not years_elsewhere else _product(price, years_elsewhere)
         without = _sum([elsewhere, *(getattr(stage, unit) for stage in accelerated)])
         with_labels = _sum([without, *(getattr(stage, unit) for stage in labels)]) if labels_made else None
@@ -258,11 +246,12 @@ def _configured(settings: CostSettings, unit: str) -> float | None:
     return price if unit == "node_hours" else _product(price, settings.cores_per_node)
 
 
-def _measured(stages: Sequence[StageHours], segments: Mapping[str, int], unit: str) -> float | None:
+def _measured(stages: Sequence[StageHours], unit: str) -> float | None:
     """Hours per model year of the attempts that stand."""
     hours = _sum(getattr(stage, unit) for stage in stages)
     lost = sum(getattr(stage, f"lost_{unit}") or 0.0 for stage in stages)
-    return ratio_of(None if hours is None else hours - lost, sum(segments[stage.stage] for stage in stages))
+    years = sum(stage.stage.conventional_years for stage in stages)
+    return ratio_of(None if hours is None else hours - lost, years)
 
 
 def _product(price: float | None, count: int | None) -> float | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 from phase_lib.base.provenance import settings_hash
@@ -47,8 +46,8 @@ class RunProducts:
         experiments: `experiments/comparison.json`; None where there are no experiments.
         benchmarks: directory of the benchmark tables of the stages.
         slurm_jobs: directory of the notes of the run's SLURM jobs.
-        stages: JSON with the names of the run's stages; tables and notes of others are left over from
-            another configuration. None: all that are there count.
+        stages: JSON with the run's stages and their roles; tables and notes of others are left over from
+            another configuration.
         verdict: `equilibrium/verdict.json`; None where the run ends at the injected restart.
         drift: `equilibrium/drift.nc`, which comes with the verdict.
     """
@@ -57,14 +56,14 @@ class RunProducts:
     predictions: Path
     restart: Path
     diff: Path
+    benchmarks: Path
+    stages: Path
     splits: Mapping[str, Path]
     tests: Mapping[str, Path]
     training: Mapping[str, Path] = field(default_factory=dict)
     forcing: Mapping[str, Path] = field(default_factory=dict)
     experiments: Path | None = None
-    benchmarks: Path | None = None
     slurm_jobs: Path | None = None
-    stages: Path | None = None
     verdict: Path | None = None
     drift: Path | None = None
 
@@ -85,7 +84,6 @@ class RunFacts:
         stabilisation_years: normal years after injection.
         conventional_years: AD and normal years of the embedded model's conventional spin-up.
         ood_action: what flagged cells get.
-        segments: stage -> model years of every segment of the embedded model's conventional spin-up.
         cost: how costs are counted.
     """
 
@@ -100,7 +98,6 @@ class RunFacts:
     stabilisation_years: int
     conventional_years: int
     ood_action: str
-    segments: Mapping[str, int] = field(default_factory=dict)
     cost: CostSettings = field(default_factory=CostSettings)
 
     @classmethod
@@ -121,10 +118,5 @@ class RunFacts:
             stabilisation_years=run.stabilisation_years,
             conventional_years=run.ad_years + run.normal_years,
             ood_action=config.ood.action,
-            segments={
-                f"run_{case}_{end:04d}": end - start
-                for case in ("ad", "reference")
-                for start, end in pairwise(run.boundaries(case))
-            },
             cost=config.cost,
         )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from phase_lib.elm.products import open_product
 from phase_lib.equilibrium.verdict import ALL_CELLS
 from phase_lib.forcing.comparison import summary_line
 from phase_lib.report.accounting import SlurmJob, read_records, read_slurm_jobs
-from phase_lib.report.cost import StageCost, cost_summary, read_costs, read_plan, role_of
+from phase_lib.report.cost import Stage, StageCost, cost_summary, read_costs, read_plan
 from phase_lib.report.hours import hours_summary, spin_up_summary, stage_hours
 from phase_lib.report.products import RunFacts, RunProducts
 from phase_lib.report.target import STOCKS, base_of, domain_counts, next_steps, stocks_of_restart
@@ -47,9 +46,9 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
     verdict = None if products.verdict is None else read_json(products.verdict)
     flags = _read(products.predictions, "ood_flag")
     target = _target(products, facts, diff)
-    plan = None if products.stages is None else read_plan(products.stages)
+    plan = read_plan(products.stages)
     device = _trained_on(products.predictions)
-    costs = _costs(products, facts, plan)
+    costs = read_costs(products.benchmarks, plan)
     jobs = [] if products.slurm_jobs is None else read_slurm_jobs(products.slurm_jobs)
     if not jobs and "cuda" not in device:
         # Stages ask for a GPU where the device is `auto`, and do without where there is none. On a cluster a
@@ -61,7 +60,7 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
             "name": facts.name,
             "config_hash": facts.config_hash,
             "code_version": code_version(),
-            "seconds": {cost.stage: cost.seconds for cost in costs},
+            "seconds": {cost.stage.name: cost.seconds for cost in costs},
             # A cluster has no number of cores that says anything about the run.
             "cores": None if jobs else facts.cores,
             "device": device,
@@ -93,7 +92,7 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
         },
         "relation_to_reference": {} if verdict is None else verdict.get("relation_to_reference", {}),
         "injected_against_control": {} if verdict is None else verdict.get("injected_against_control", {}),
-        "cost": _cost(costs, facts, target) | _hours(costs, jobs, products, facts, target, plan),
+        "cost": _cost(costs, facts, target) | _hours(costs, jobs, facts, target, plan),
     }
 
 
@@ -125,16 +124,6 @@ def _trained_on(predictions: Path) -> str:
         return str(get_attribute(predictions, dataset, "trained_on"))
 
 
-def _costs(products: RunProducts, facts: RunFacts, plan: Collection[str] | None) -> list[StageCost]:
-    if products.benchmarks is None:
-        return []
-    return read_costs(products.benchmarks, facts.target, _input_year(products, facts), plan)
-
-
-def _input_year(products: RunProducts, facts: RunFacts) -> int | None:
-    return None if products.verdict is None else 1 + facts.input_years
-
-
 def _cost(costs: list[StageCost], facts: RunFacts, target: dict[str, Any]) -> dict[str, Any]:
     labels = facts.conventional_years if EMBEDDED in facts.training else None
     if target["base"] is None:
@@ -162,10 +151,9 @@ def _base_years(target: dict[str, Any]) -> int:
 def _hours(
     costs: list[StageCost],
     jobs: list[SlurmJob],
-    products: RunProducts,
     facts: RunFacts,
     target: dict[str, Any],
-    plan: Collection[str] | None,
+    plan: Mapping[str, Stage],
 ) -> dict[str, Any]:
     """Node-hours and GPU-hours, and what a spin-up of the target costs in them, either way."""
     records = read_records(jobs)
@@ -173,9 +161,8 @@ def _hours(
         costs,
         jobs,
         records,
-        role=partial(role_of, target=facts.target, input_year=_input_year(products, facts)),
-        cores_per_node=facts.cost.cores_per_node,
         plan=plan,
+        cores_per_node=facts.cost.cores_per_node,
     )
     ran = target["base"] is None
     return {
@@ -184,7 +171,6 @@ def _hours(
             found,
             facts.cost,
             years=facts.conventional_years,
-            segments=facts.segments if ran else {},
             years_elsewhere=0 if ran else _base_years(target) + facts.stabilisation_years,
             labels_made=set(facts.training) == {EMBEDDED},
         ),

@@ -21,7 +21,6 @@ from phase_lib.elm.calendar import (
     days_since_year_one,
     forcing_year,
     history_name,
-    parse_restart_name,
     restart_name,
 )
 from phase_lib.elm.canopy import canopy_height, growth_form, leaf_area, leaf_carbon
@@ -79,17 +78,9 @@ def test_a_year_has_365_days() -> None:
     assert days_since_year_one(5, 3) == 4 * 365 + 59
 
 
-@given(st.from_regex(r"[A-Za-z][A-Za-z0-9_.]{0,20}", fullmatch=True), st.integers(1, 12000))
-def test_restart_names_are_read_back(case: str, year: int) -> None:
-    assert parse_restart_name(Path("somewhere") / restart_name(case, year)) == (case, year)
-
-
 def test_names_are_the_models(elm_sample: Path) -> None:
-    assert parse_restart_name(elm_sample / RESTART) == ("ad20", 21)
+    assert restart_name("ad20", 21) == RESTART
     assert (elm_sample / "history" / history_name("ad20", 1, 21)).is_file()
-    assert parse_restart_name("c.elm_0003.r.0401-01-01-00000.nc") == ("c", 401)
-    with pytest.raises(InputError, match="not named"):
-        parse_restart_name("restart.nc")
 
 
 def test_forcing_is_cycled_from_the_aligned_year() -> None:

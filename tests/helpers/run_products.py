@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +51,21 @@ ARCHIVE_SECONDS = {
 del ARCHIVE_SECONDS["judge_equilibrium"]
 
 
+#: Stages that are no part of the accelerated spin-up.
+ROLES = {
+    "check_inputs": "verification",
+    "make_world": "inputs",
+    "run_ad_0401": "labels",
+    "run_reference_1201": "labels",
+    "train_surrogate-random": "verification",
+    "run_control_0121": "verification",
+    "judge_equilibrium": "verification",
+}
+#: Those that only serve training where the target is another domain.
+FOR_LABELS = ("reduce_forcing-embedded-all-1901-1920", "run_ad_0021", "fuse_records-embedded-1")
+#: Model years of the conventional spin-up.
+YEARS = {"run_ad_0021": 20, "run_ad_0401": 380, "run_reference_1201": 800}
+
 #: Carbon of the base and of the injected restart, PgC.
 STOCKS = {"totsomc": (0.012, 0.25), "totvegc": (0.05, 0.08), "cwdc_vr": (0.001, 0.009)}
 
@@ -86,6 +103,7 @@ def synthetic_run(
         tests=_tests(root, world, rng, splits, paper),
         training={split: _training(root / f"{split}.csv", rng) for split in splits},
         benchmarks=_benchmarks(root / "benchmarks", SECONDS),
+        stages=_stages(root / "stages.json", SECONDS, run_here=True),
     )
     return products, _facts(root, "embedded")
 
@@ -118,6 +136,7 @@ def synthetic_archive_run(
         tests=_tests(root, world, rng, splits, paper=True),
         training={split: _training(root / f"{split}.csv", rng) for split in splits},
         benchmarks=_benchmarks(root / "benchmarks", ARCHIVE_SECONDS),
+        stages=_stages(root / "stages.json", ARCHIVE_SECONDS, run_here=False),
     )
     return products, _facts(root, "my-sites")
 
@@ -426,3 +445,18 @@ def _benchmarks(directory: Path, stages: dict[str, float]) -> Path:
             head + f"{seconds}\t0:00:00\t1\t1\t1\t1\t0\t0\t100\t{cpu}\n", encoding="utf-8"
         )
     return directory
+
+
+def _stages(path: Path, names: Iterable[str], *, run_here: bool) -> Path:
+    """The plan of a run whose target is run here, or elsewhere."""
+    roles = ROLES if run_here else ROLES | dict.fromkeys(FOR_LABELS, "labels")
+    stages = {
+        name: {
+            "rule": re.sub(r"-.*|_\d+$", "", name),
+            "role": roles.get(name, "accelerated"),
+            "conventional_years": YEARS.get(name, 0) if run_here else 0,
+        }
+        for name in names
+    }
+    write_json(path, {"stages": stages})
+    return path

@@ -286,6 +286,7 @@ def _command(products: RunProducts, output: Path) -> list[str]:
     }
     words = ["report", "--dataset", products.dataset, "--predictions", products.predictions]
     words += ["--restart", products.restart, "--diff", products.diff, "--config", json.dumps(config)]
+    words += ["--benchmarks", products.benchmarks, "--stages", products.stages]
     for option, table in (("--split", products.splits), ("--test", products.tests)):
         for split, path in table.items():
             words += [option, split, path]

@@ -21,12 +21,11 @@ import pytest
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import read_json, write_json
 from phase_lib.config.cost import CostSettings
-from phase_lib.config.root import WorkflowConfig
 from phase_lib.report import accounting, page
 from phase_lib.report.accounting import Records, SlurmJob, parse_sacct, read_records, read_slurm_jobs
 from phase_lib.report.closing import closing_page
-from phase_lib.report.cost import Role, StageCost, read_costs
-from phase_lib.report.hours import StageHours, hours_summary, rule_of, spin_up_summary, stage_hours
+from phase_lib.report.cost import Role, Stage, StageCost, read_costs
+from phase_lib.report.hours import StageHours, hours_summary, spin_up_summary, stage_hours
 from phase_lib.report.products import RunFacts, RunProducts
 from phase_lib.report.summary import build_summary, write_summary
 from tests.helpers.run_products import (
@@ -79,17 +78,25 @@ def recorded(text: str) -> Records:
     return Records(attempts)
 
 
-def all_accelerated(stage: str) -> Role:
-    return "accelerated"
+class AllAccelerated(dict[str, Stage]):
+    """A plan that knows every stage, as a part of the accelerated spin-up."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> Stage:
+        return planned(name)
+
+
+def planned(name: str, role: Role = "accelerated", years: int = 0) -> Stage:
+    return Stage(name, name.rpartition("_")[0] if name.startswith("run") else name, role, years)
 
 
 def hours_of(
     jobs: Sequence[SlurmJob], text: str, costs: Sequence[StageCost] = (), cores_per_node: int | None = None
 ) -> dict[str, StageHours]:
-    found = stage_hours(
-        costs, jobs, recorded(text), role=all_accelerated, cores_per_node=cores_per_node, plan=None
-    )
-    return {stage.stage: stage for stage in found}
+    found = stage_hours(costs, jobs, recorded(text), plan=AllAccelerated(), cores_per_node=cores_per_node)
+    return {stage.stage.name: stage for stage in found}
 
 
 @pytest.fixture
@@ -164,7 +171,7 @@ def test_the_job_that_writes_the_report_still_runs_and_is_not_lost() -> None:
 
 
 def test_the_hours_of_a_group_are_divided_by_the_benchmarks_of_its_stages() -> None:
-    costs = [StageCost(name, s, s, "accelerated") for name, s in (("a", 3.0), ("b", 1.0))]
+    costs = [StageCost(planned(name), s, s) for name, s in (("a", 3.0), ("b", 1.0))]
     stages = hours_of([job(1, "a", "b")], SACCT, costs)
     assert stages["a"].core_hours == pytest.approx(0.75 * 40 / 3600)
     assert stages["b"].gpu_hours == pytest.approx(0.25 * 20 / 3600)
@@ -173,21 +180,21 @@ def test_the_hours_of_a_group_are_divided_by_the_benchmarks_of_its_stages() -> N
 
 
 def test_a_stage_that_was_done_before_its_group_failed_is_not_lost() -> None:
-    done = StageCost("a", 5.0, 5.0, "accelerated")
+    done = StageCost(planned("a"), 5.0, 5.0)
     stages = hours_of([job(2, "a", "b")], SACCT, [done])
     assert (stages["a"].lost_core_hours, stages["b"].lost_core_hours) == (0.0, pytest.approx(5 / 3600))
 
 
 def test_where_slurm_records_no_gpu_what_the_stage_asked_for_counts() -> None:
-    asked = StageCost("train_surrogate-block", 3.0, 6.0, "accelerated", gpus=2)
-    jobs, records = [job(15, asked.stage)], recorded(WITHOUT_GPUS)
-    found = stage_hours([asked], jobs, records, role=all_accelerated, cores_per_node=None)
+    asked = StageCost(planned("train_surrogate-block"), 3.0, 6.0, gpus=2)
+    jobs, records = [job(15, asked.stage.name)], recorded(WITHOUT_GPUS)
+    found = stage_hours([asked], jobs, records, plan=AllAccelerated(), cores_per_node=None)
     assert found[0].gpu_hours == pytest.approx(6 / 3600)
     assert "AccountingStorageTRES=gres/gpu" in " ".join(hours_summary(found, jobs, records)["notes"])
 
 
 def test_a_stage_without_a_record_takes_its_hours_from_its_benchmark() -> None:
-    cost = StageCost("split_cells-block", 1800.0, 3600.0, "accelerated", gpus=4)
+    cost = StageCost(planned("split_cells-block"), 1800.0, 3600.0, gpus=4)
     jobs = [job(1, "train_surrogate-block")]
     found = hours_of(jobs, SACCT, [cost], cores_per_node=8)
     stage = found["split_cells-block"]
@@ -202,7 +209,7 @@ def test_a_stage_without_a_record_takes_its_hours_from_its_benchmark() -> None:
 
 
 def test_without_the_cores_of_a_node_a_benchmark_knows_no_node_hours() -> None:
-    cost = StageCost("split_cells-block", 1800.0, 3600.0, "accelerated")
+    cost = StageCost(planned("split_cells-block"), 1800.0, 3600.0)
     found = hours_of([], "", [cost])
     assert found["split_cells-block"].node_hours is None
     section = hours_summary(list(found.values()), [], Records())
@@ -219,7 +226,9 @@ def test_gpus_and_nodes_of_a_stage_stand_in_the_resources_of_its_table(tmp_path:
         f"s\tthreads\tresources\n1800.0\t4\t{resources}\n", encoding="utf-8"
     )
     (tmp_path / "split_cells-block.tsv").write_text("s\tthreads\n1.0\t1\n", encoding="utf-8")
-    found = {cost.stage: (cost.gpus, cost.core_seconds) for cost in read_costs(tmp_path, "embedded", 21)}
+    found = {
+        cost.stage.name: (cost.gpus, cost.core_seconds) for cost in read_costs(tmp_path, AllAccelerated())
+    }
     assert found == {"train_surrogate-block": (8, 1800.0 * 4 * 2), "split_cells-block": (0, 1.0)}
 
 
@@ -251,31 +260,17 @@ def test_gpus_that_were_asked_for_and_not_there_cost_nothing(
     assert summary["cost"]["hours"]["total"]["gpu_hours"] == hours
 
 
-@pytest.mark.parametrize(
-    ("stage", "rule"),
-    [
-        ("run_ad_0021", "run_ad"),
-        ("train_surrogate-block", "train_surrogate"),
-        ("reduce_forcing-my-sites_2-all-1980-1999", "reduce_forcing"),
-        ("fuse_records-my_sites-1", "fuse_records"),
-        ("join_records", "join_records"),
-    ],
-)
-def test_the_rule_of_a_stage_has_no_wildcards(stage: str, rule: str) -> None:
-    assert rule_of(stage) == rule
-
-
 def test_stages_of_a_rule_are_one_row_for_each_thing_that_they_count_as() -> None:
     costs = [
-        StageCost(name, 3600.0, 3600.0, role)
+        StageCost(planned(name, role), 3600.0, 3600.0)
         for name, role in (
             ("run_ad_0021", "accelerated"),
             ("run_ad_0201", "labels"),
             ("run_ad_0401", "labels"),
         )
     ]
-    roles = {cost.stage: cost.role for cost in costs}
-    found = stage_hours(costs, [], Records(), role=roles.__getitem__, cores_per_node=4)
+    plan = {cost.stage.name: cost.stage for cost in costs}
+    found = stage_hours(costs, [], Records(), plan=plan, cores_per_node=4)
     rows = hours_summary(found, [], Records())["rules"]
     assert [(r["rule"], r["counts_as"], r["jobs"], r["core_hours"], r["node_hours"]) for r in rows] == [
         ("run_ad", "accelerated", 1, 1.0, 0.25),
@@ -364,26 +359,25 @@ def test_a_note_of_a_job_that_is_none_is_refused(tmp_path: Path, change: dict[st
         read_slurm_jobs(tmp_path)
 
 
-def stage(name: str, role: Role, node: float | None, core: float, lost: float = 0.0) -> StageHours:
-    return StageHours(name, role, "slurm", 1, node, core, 0.0, lost, lost, 0.0)
+def stage(
+    name: str, role: Role, node: float | None, core: float, lost: float = 0.0, years: int = 0
+) -> StageHours:
+    return StageHours(planned(name, role, years), "slurm", 1, node, core, 0.0, lost, lost, 0.0)
 
 
 #: 1,200 years at 2 node-hours each, of which 40 node-hours in 20 years and 240 in the 100 after injection.
 STAGES = [
-    stage("run_ad_0021", "accelerated", 45.0, 450.0, lost=5.0),
-    stage("run_ad_0401", "labels", 760.0, 7600.0),
-    stage("run_reference_1201", "labels", 1600.0, 16000.0),
+    stage("run_ad_0021", "accelerated", 45.0, 450.0, lost=5.0, years=20),
+    stage("run_ad_0401", "labels", 760.0, 7600.0, years=380),
+    stage("run_reference_1201", "labels", 1600.0, 16000.0, years=800),
     stage("train_surrogate-block", "accelerated", 15.0, 150.0),
     stage("run_injected_0121", "accelerated", 240.0, 2400.0),
     stage("run_control_0121", "verification", 240.0, 2400.0),
 ]
-SEGMENTS = {"run_ad_0021": 20, "run_ad_0401": 380, "run_reference_1201": 800}
 
 
 def test_the_conventional_cost_is_measured_from_the_attempts_that_stand() -> None:
-    found = spin_up_summary(
-        STAGES, CostSettings(), years=1200, segments=SEGMENTS, years_elsewhere=0, labels_made=True
-    )
+    found = spin_up_summary(STAGES, CostSettings(), years=1200, years_elsewhere=0, labels_made=True)
     assert found["price"] == "measured"
     assert found["node_hours"] == pytest.approx(
         {"per_model_year": 2.0, "conventional": 2400.0, "without_labels": 300.0, "with_labels": 2660.0}
@@ -402,7 +396,6 @@ def test_a_configured_price_stands_above_the_measured_one() -> None:
         STAGES,
         CostSettings(node_hours_per_model_year=3.0, cores_per_node=128),
         years=1200,
-        segments=SEGMENTS,
         years_elsewhere=0,
         labels_made=True,
     )
@@ -413,8 +406,8 @@ def test_a_configured_price_stands_above_the_measured_one() -> None:
 
 
 def test_years_that_are_run_elsewhere_cost_the_configured_price() -> None:
-    ours = [s for s in STAGES if s.stage.startswith("train")]
-    priced = partial(spin_up_summary, ours, years=1200, segments={}, years_elsewhere=120, labels_made=False)
+    ours = [s for s in STAGES if s.stage.name.startswith("train")]
+    priced = partial(spin_up_summary, ours, years=1200, years_elsewhere=120, labels_made=False)
     found = priced(CostSettings(node_hours_per_model_year=2.0))
     assert found["node_hours"]["without_labels"] == pytest.approx(240.0 + 15.0)
     assert found["node_hours"]["with_labels"] is None
@@ -429,7 +422,6 @@ def test_without_node_hours_core_hours_are_compared() -> None:
         [replace(s, node_hours=None) for s in STAGES],
         CostSettings(),
         years=1200,
-        segments=SEGMENTS,
         years_elsewhere=0,
         labels_made=True,
     )
@@ -437,20 +429,9 @@ def test_without_node_hours_core_hours_are_compared() -> None:
     assert found["ratio"]["without_labels"] == pytest.approx(24045 / 3000)
 
 
-def test_the_years_of_the_segments_are_those_of_the_configuration() -> None:
-    facts = RunFacts.of(WorkflowConfig.model_validate({"land_model": {"segment_years": 400}}), 2)
-    assert facts.segments == {
-        "run_ad_0021": 20,
-        "run_ad_0401": 380,
-        "run_reference_0801": 400,
-        "run_reference_1201": 400,
-    }
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunProducts, RunFacts]:
-    products, facts = synthetic_run(tmp_path_factory.mktemp("run"), GRID)
-    return products, replace(facts, segments=SEGMENTS)
+    return synthetic_run(tmp_path_factory.mktemp("run"), GRID)
 
 
 def test_the_summary_sets_the_measured_spin_up_beside_its_core_seconds(
@@ -566,7 +547,8 @@ def test_tables_and_jobs_of_another_configuration_do_not_count(
 ) -> None:
     sacct(SACCT)
     left_over = {"fuse_records-my-sites-1": "1", "make_world": "3"}
-    plan = [stage for stage in SECONDS if stage not in left_over]
+    stages = read_json(run[0].stages)["stages"]
+    plan = {name: facts for name, facts in stages.items() if name not in left_over}
     write_json(tmp_path / "stages.json", {"stages": plan})
     products = replace(
         run[0], stages=tmp_path / "stages.json", slurm_jobs=noted(tmp_path / "slurm_jobs", left_over)
@@ -577,7 +559,9 @@ def test_tables_and_jobs_of_another_configuration_do_not_count(
     assert sum(row["jobs"] for row in cost["hours"]["rules"]) == len(plan)
 
 
-@pytest.mark.parametrize("content", [{}, {"stages": "all"}, {"stages": [1]}])
+@pytest.mark.parametrize(
+    "content", [{}, {"stages": "all"}, {"stages": [1]}, {"stages": {"a": {"rule": "a", "role": "odd"}}}]
+)
 def test_a_plan_that_names_no_stages_is_refused(
     run: tuple[RunProducts, RunFacts], tmp_path: Path, content: dict[str, Any]
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import read_json
 from phase_lib.report.closing import closing_page, wins
-from phase_lib.report.cost import ROLES, compared, read_costs, role_of
+from phase_lib.report.cost import ROLES, Stage, compared, read_costs
 from phase_lib.report.products import RunFacts, RunProducts
 from phase_lib.report.summary import build_summary, write_summary
 from tests.helpers.run_products import ERROR, SECONDS, GlobalGrid, synthetic_run
@@ -123,8 +123,9 @@ def test_cores_held_count_where_the_benchmark_says_how_many(tmp_path: Path) -> N
     (tmp_path / "run_ad_0021.tsv").write_text(
         's\tcpu_time\tparams\tthreads\n10.0\t12.0\t{"a": "b"}\t2\n', encoding="utf-8"
     )
-    (cost,) = read_costs(tmp_path, "embedded", 21)
-    assert (cost.seconds, cost.core_seconds, cost.role) == (10.0, 20.0, "accelerated")
+    plan = {"run_ad_0021": Stage("run_ad_0021", "run_ad", "accelerated", 20)}
+    (cost,) = read_costs(tmp_path, plan)
+    assert (cost.seconds, cost.core_seconds, cost.stage) == (10.0, 20.0, plan["run_ad_0021"])
 
 
 @pytest.mark.parametrize(
@@ -170,51 +171,10 @@ def test_criteria_that_the_forcing_prescribes_are_not_counted(summary: dict[str,
     assert f"{failed} of 5" in closing_page(summary)
 
 
-@pytest.mark.parametrize(
-    ("stage", "role"),
-    [
-        ("run_ad_0021", "accelerated"),
-        ("run_ad_0201", "labels"),
-        ("run_reference_0601", "labels"),
-        ("convert_control", "verification"),
-        ("train_surrogate-random", "verification"),
-        ("train_surrogate-block", "accelerated"),
-        ("train_paper_surrogate-block", "verification"),
-        ("inject_restart", "accelerated"),
-        ("make_world", "inputs"),
-        ("check_inputs", "verification"),
-        ("reduce_forcing-embedded-all-1901-1920", "accelerated"),
-        ("reduce_forcing-embedded-2-all-1901-1920", "labels"),
-        ("compare_forcing-embedded", "verification"),
-        ("fuse_records-embedded-1", "accelerated"),
-        ("fuse_records-embedded-2-1", "labels"),
-        ("join_records", "accelerated"),
-    ],
-)
-def test_every_stage_counts_as_what_it_is_for(stage: str, role: str) -> None:
-    assert role_of(stage, "embedded", 21) == role
-
-
-@pytest.mark.parametrize(
-    ("stage", "role"),
-    [
-        ("run_ad_0021", "labels"),
-        ("run_reference_0601", "labels"),
-        ("reduce_forcing-embedded-FSDS-1901-1920", "labels"),
-        ("reduce_forcing-my-sites-FSDS-1980-1999", "accelerated"),
-        ("fuse_records-embedded-3", "labels"),
-        ("fuse_records-my-sites-3", "accelerated"),
-        ("train_surrogate-block", "accelerated"),
-    ],
-)
-def test_every_run_is_for_labels_where_the_target_was_run_elsewhere(stage: str, role: str) -> None:
-    assert role_of(stage, "my-sites", None) == role
-
-
 def test_a_file_that_is_no_benchmark_is_refused(run: tuple[RunProducts, RunFacts], tmp_path: Path) -> None:
-    (tmp_path / "stage.tsv").write_text("nothing\n", encoding="utf-8")
+    (tmp_path / "make_world.tsv").write_text("nothing\n", encoding="utf-8")
     products = replace(run[0], benchmarks=tmp_path)
-    with pytest.raises(InputError, match=r"stage\.tsv.*no benchmark table"):
+    with pytest.raises(InputError, match=r"make_world\.tsv.*no benchmark table"):
         build_summary(products, run[1])
 
 

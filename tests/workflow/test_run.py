@@ -68,6 +68,23 @@ def test_the_cost_counts_every_stage_that_was_run(small_run: Workflow) -> None:
     assert counted == tables - {"write_report"}
 
 
+def test_every_stage_counts_as_what_its_rule_says_it_is_for(small_run: Workflow) -> None:
+    cost = json.loads((small_run.results / "summary.json").read_text())["cost"]
+    spin_up = {
+        *("run_ad_0021", "reduce_forcing-embedded-all-1901-1920", "fuse_records-embedded-1", "join_records"),
+        *("split_cells-block", "normalize_features-block", "train_surrogate-block", "predict_cells"),
+        *("inject_restart", "run_injected_0061"),
+    }
+    labels = {"run_ad_0061", "run_reference_0101"}
+    assert {stage for stage, role in cost["roles"].items() if role == "accelerated"} == spin_up
+    assert {stage for stage, role in cost["roles"].items() if role == "labels"} == labels
+    assert {stage for stage, role in cost["roles"].items() if role == "inputs"} == {"make_world"}
+    conventional = {"run_ad_0021", "run_ad_0061", "run_reference_0101"}
+    assert cost["core_seconds_conventional"] == pytest.approx(
+        sum(cost["core_seconds"][stage] for stage in conventional)
+    )
+
+
 def test_the_injected_restart_is_cdf5_and_differs_only_where_it_says(small_run: Workflow) -> None:
     injected = small_run.results / "restart" / RESTART
     base = small_run.results / "landmodel" / "ad" / RESTART
