@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -21,6 +21,7 @@ from phase_lib.elm.units import are_among, other_units, units_of
 if TYPE_CHECKING:
     import xarray as xr
 
+_NETCDF4 = (netCDF4.Dataset, netCDF4.Variable)
 Opened: TypeAlias = "netCDF4.Dataset | xr.Dataset"
 Variable: TypeAlias = "netCDF4.Variable | xr.DataArray"
 Flavour = Literal["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA", "NETCDF4"]
@@ -251,10 +252,11 @@ def get_variable(
             expected="" if dims is None else f"{name}({', '.join(dims)})",
             remedy="use a file that holds it",
         )
-    variable: Any = dataset[name]
-    found_dims, attributes = _dimensions(variable), attributes_of(variable)
+    # netCDF4 takes a name in brackets for a path.
+    variable: Any = dataset.variables[name] if isinstance(dataset, netCDF4.Dataset) else dataset[name]
+    found_dims = dimensions_of(variable)
     _refuse_type(path, variable, "iu" if whole else "iuf")
-    packing = {"scale_factor", "add_offset"}.intersection(attributes)
+    packing = {"scale_factor", "add_offset"}.intersection(attribute_names(variable))
     if packing and not packed:
         raise InputError(
             path,
@@ -280,16 +282,15 @@ def get_variable(
     return variable
 
 
-def _dimensions(variable: Any) -> tuple[str, ...]:
+def dimensions_of(variable: Any) -> tuple[str, ...]:
+    """The dimensions of a variable, open with netCDF4 or xarray."""
     return tuple(variable.dimensions if isinstance(variable, netCDF4.Variable) else variable.dims)
 
 
-def attributes_of(owner: Any) -> Mapping[str, Any]:
-    """The attributes of a file or variable, open with netCDF4 or xarray."""
-    if isinstance(owner, (netCDF4.Dataset, netCDF4.Variable)):
-        return {name: owner.getncattr(name) for name in owner.ncattrs()}
-    attributes: Mapping[str, Any] = owner.attrs
-    return attributes
+def attribute_names(owner: Any) -> Collection[str]:
+    """The names of the attributes of a file or variable, open with netCDF4 or xarray."""
+    names: Collection[str] = owner.ncattrs() if isinstance(owner, _NETCDF4) else owner.attrs
+    return names
 
 
 def _refuse_type(path: str | Path, variable: Any, kinds: str) -> None:
@@ -310,16 +311,15 @@ def get_attribute(path: str | Path, owner: Opened | Variable, name: str) -> Any:
     Raises:
         InputError: it is missing.
     """
-    attributes = attributes_of(owner)
-    if name not in attributes:
-        whole = hasattr(owner, "variables")
+    if name not in attribute_names(owner):
+        whole = hasattr(type(owner), "variables")
         found = (
             f"global attribute {name} is missing"
             if whole
             else f"variable {owner.name} has no attribute {name}"
         )
         raise InputError(path, found, remedy="use the file as it was written")
-    return attributes[name]
+    return owner.getncattr(name) if isinstance(owner, _NETCDF4) else owner.attrs[name]
 
 
 def whole_attribute(path: str | Path, dataset: Opened, name: str) -> int:

@@ -20,7 +20,7 @@ from xarray.backends import NetCDF4DataStore
 from phase_lib.base.provenance import code_version
 from phase_lib.elm.calendar import MONTH_STARTS
 from phase_lib.elm.constants import DAYS_PER_YEAR, PFT_NAMES
-from phase_lib.elm.netcdf import attributes_of, create_dataset, open_dataset
+from phase_lib.elm.netcdf import create_dataset, open_dataset
 from phase_lib.elm.soil_grid import NLEVDECOMP, ZISOI, ZSOI
 
 #: Coordinates beside `lat` and `lon`.
@@ -138,16 +138,18 @@ def write_product(
 
 
 def _encoding(dataset: xr.Dataset, name: Any, compressed: bool, masked: bool) -> dict[str, Any]:
-    values, is_data = dataset[name], name not in dataset.coords
+    values, is_data = dataset.variables[name], name not in dataset.coords
     encoding: dict[str, Any] = {
         "_FillValue": np.nan if masked and is_data and values.dtype.kind == "f" else None
     }
+    if values.dtype.kind == "O":  # text, as ELM writes it
+        encoding |= {"dtype": "S1", "char_dim_name": "string_length"}
     if compressed and values.ndim and values.dtype.kind in "iuf":
         encoding |= {"zlib": True, "complevel": 1}
     named = [
         other
         for other in _NAMED_BY_VARIABLES
-        if other in dataset.coords and set(dataset[other].dims) <= set(values.dims)
+        if other in dataset.variables and set(dataset.variables[other].dims) <= set(values.dims)
     ]
     if named and is_data:
         encoding["coordinates"] = " ".join(named)
@@ -169,5 +171,6 @@ def open_product(path: str | Path, names: Iterable[str] | None = None) -> Iterat
         store = NetCDF4DataStore(file)
         wanted = file.variables if names is None else [name for name in names if name in file.variables]
         yield xr.Dataset(
-            {name: store.open_store_variable(name, file[name]) for name in wanted}, attrs=attributes_of(file)
+            {name: store.open_store_variable(name, file[name]) for name in wanted},
+            attrs={name: file.getncattr(name) for name in file.ncattrs()},
         )

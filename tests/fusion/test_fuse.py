@@ -16,9 +16,9 @@ from phase_lib.base.errors import InputError
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.targets import PRESETS, TargetSettings
 from phase_lib.dataset.loading import describe, load_dataset, read_cells
+from phase_lib.elm import gather as gathering
 from phase_lib.elm.pools import HEADLINE, POOL_VARIABLES
 from phase_lib.elm.soil_grid import DZDECOMP
-from phase_lib.fusion import gather as gathering
 from phase_lib.fusion.fuse import FusionInputs, fuse
 from phase_lib.fusion.schema import resolve_targets
 from tests.helpers.dataset import (
