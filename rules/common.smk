@@ -9,7 +9,7 @@ from pathlib import Path
 from phase_lib.base.errors import PhaseError
 from phase_lib.base.files import matching_file, matching_files, write_json
 from phase_lib.base.provenance import code_hash
-from phase_lib.cluster.engine import benchmark_pattern, planned_jobs, rule_name
+from phase_lib.cluster.engine import benchmark_pattern, configuration_of, planned_jobs, rule_name
 from phase_lib.config.domains import EMBEDDED
 from phase_lib.config.experiments import BASELINES, OWN
 from phase_lib.config.loading import check_config
@@ -28,7 +28,7 @@ def one_line():
 
 # Before any rule: an unknown key or an impossible value ends here.
 with one_line():
-    CONFIG = check_config(config, list(reversed(workflow.configfiles)))
+    CONFIG = check_config(*configuration_of(workflow))
 
 # The rules call `phase` of this interpreter's environment, also where that is not activated.
 shell.executable("bash")

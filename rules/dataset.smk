@@ -26,8 +26,9 @@ rule split_cells:
         " --seed {params.seed} --output {output.split:q} --log {log:q}"
 
 
-# What the normalisation depends on.
-NORMALIZED_BY = ("preset", "leave_out")
+def normalized_by(surrogate):
+    """What the normalisation depends on, as JSON for `--settings`."""
+    return json.dumps({"preset": surrogate.preset.kind, "leave_out": surrogate.leave_out})
 
 
 rule normalize_features:
@@ -44,8 +45,8 @@ rule normalize_features:
         "../envs/cpu.yaml"
     params:
         dataset=subpath(input.cells, parent=True),
-        settings=settings(CONFIG.surrogate, *NORMALIZED_BY),
-        code=code_hash("surrogate/targets"),
+        settings=normalized_by(CONFIG.surrogate),
+        code=code_hash("dataset/normalization"),
     message:
         "fitting the normalisation on the training cells ({wildcards.split})"
     shell:

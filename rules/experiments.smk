@@ -3,9 +3,9 @@
 from phase_lib.cluster.engine import limit_resource
 
 EXPERIMENTS = CONFIG.experiments.settings(CONFIG.surrogate)
-SEEDS = CONFIG.experiments.seeds_of(CONFIG.surrogate)
+TRAININGS = CONFIG.experiments.trainings(CONFIG.surrogate)
 TRAINING = f"{RUN}/experiments/{{experiment}}/{{split}}/seed{{seed}}"
-COMPARISON = f"{RUN}/experiments/comparison.json" if EXPERIMENTS else []
+COMPARISON = f"{RUN}/experiments/comparison.json" if TRAININGS else []
 
 # How many train side by side; `--resources experiments=N` on the command line goes before.
 limit_resource(workflow, "experiments", CONFIG.experiments.limit)
@@ -16,19 +16,8 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-# What the run trains with its own seed is not trained again.
-TRAINED_ANYWAY = {(OWN, CONFIG.surrogate.seed)} | (
-    {("paper", CONFIG.surrogate.seed)} if PAPER_MODELS else set()
-)
-TRAININGS = [
-    (experiment, seed, split)
-    for experiment in EXPERIMENTS
-    for seed in SEEDS
-    for split in CONFIG.experiments.splits
-    if (experiment, seed) not in TRAINED_ANYWAY
-]
 # What the normalisation of each depends on; where that is as in the run, so is the normalisation.
-NORMALIZATIONS = {name: settings(found, *NORMALIZED_BY) for name, found in EXPERIMENTS.items()}
+NORMALIZATIONS = {name: normalized_by(changed) for name, changed in EXPERIMENTS.items()}
 
 
 use rule normalize_features as normalize_experiment_features with:
@@ -50,7 +39,7 @@ use rule train_surrogate as train_experiment with:
         split=rules.split_cells.output.split,
         normalization=lambda wildcards: (
             rules.normalize_features.output.normalization
-            if NORMALIZATIONS[wildcards.experiment] == settings(CONFIG.surrogate, *NORMALIZED_BY)
+            if NORMALIZATIONS[wildcards.experiment] == NORMALIZATIONS[OWN]
             else rules.normalize_experiment_features.output.normalization
         ),
     output:
@@ -68,6 +57,9 @@ use rule train_surrogate as train_experiment with:
         settings=lambda wildcards: settings(
             EXPERIMENTS[wildcards.experiment].model_copy(update={"seed": int(wildcards.seed)})
         ),
+        code=lambda wildcards: code_hash(
+            "surrogate/training", EXPERIMENTS[wildcards.experiment].network.module
+        ),
     message:
         "training experiment {wildcards.experiment}, seed {wildcards.seed} ({wildcards.split} split)"
 
@@ -84,8 +76,13 @@ use rule predict_test_cells as predict_experiment with:
     benchmark:
         benchmark_file("predict_experiment-{experiment}-{seed}-{split}", "verification")
     params:
-        # The 20-year state and the analogue stand in the run's own file.
-        paper="--no-baselines",
+        name=lambda wildcards: wildcards.experiment,
+        label=lambda wildcards: LABELS[wildcards.experiment],
+        # They stand in the run's own file.
+        baselines=[],
+        code=lambda wildcards: code_hash(
+            "surrogate/evaluation", EXPERIMENTS[wildcards.experiment].network.module
+        ),
     message:
         "predicting the test cells, experiment {wildcards.experiment}, seed {wildcards.seed}"
         " ({wildcards.split} split)"
@@ -109,18 +106,21 @@ rule compare_experiments:
     conda:
         "../envs/cpu.yaml"
     params:
-        tests=lambda wildcards, input: [
-            word
-            for (experiment, _, _), file in zip(TRAININGS, flat(input.tests))
-            for word in ("--test", experiment, file)
-        ],
         directory=subpath(output.comparison, parent=True),
         code=code_hash("report/experiments"),
     message:
         "comparing the experiments"
     shell:
-        "phase compare-experiments --own {input.own:q} {params.tests:q}"
+        "phase compare-experiments --own {input.own:q} --test {input.tests:q}"
         " --output-dir {params.directory:q} --log {log:q}"
+
+
+# What the report shows beside the run's own models: the trainings with the run's seed.
+SHOWN_BESIDE = [
+    (split, rules.predict_experiment.output.test.format(experiment=experiment, seed=seed, split=split))
+    for experiment, seed, split in TRAININGS
+    if seed == CONFIG.surrogate.seed
+]
 
 
 rule experiments:

@@ -30,7 +30,7 @@ rule reduce_forcing:
         limit_km=of_forcing("limit_km"),
         variables=lambda wildcards: FORCING_GROUPS[wildcards.variables],
         years=lambda wildcards: int(wildcards.last) - int(wildcards.first) + 1,
-        code=code_hash("forcing", "elm/domain"),
+        code=code_hash("forcing/reduce", "elm/domain"),
     message:
         "reducing the forcing of {wildcards.domain} to monthly means"
     shell:

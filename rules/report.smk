@@ -12,6 +12,7 @@ rule write_report:
         diff=rules.inject_restart.output.diff,
         splits=expand(f"{DATASET}/split_{{split}}.nc", split=SPLITS),
         tests=expand(f"{RUN}/predictions/test_{{split}}.nc", split=SPLITS),
+        experiment_tests=[file for _, file in SHOWN_BESIDE],
         training=expand(f"{RUN}/surrogate/{{split}}/history.csv", split=SPLITS),
         forcing=expand(FORCING_SEEN, domain=USED),
         experiments=COMPARISON,
@@ -38,7 +39,10 @@ rule write_report:
         ],
         dataset=subpath(input.cells, parent=True),
         splits=lambda wildcards, input: words_by_split("--split", input.splits),
-        tests=lambda wildcards, input: words_by_split("--test", input.tests),
+        tests=lambda wildcards, input: [
+            *words_by_split("--test", input.tests),
+            *(word for split, file in SHOWN_BESIDE for word in ("--test", split, file)),
+        ],
         training=lambda wildcards, input: words_by_split("--training", input.training),
         forcing=lambda wildcards, input: [
             word for domain, file in zip(USED, flat(input.forcing)) for word in ("--forcing", domain, file)

@@ -1,4 +1,4 @@
-# The PHASE surrogate: two trainings side by side, then every cell and the test cells of both.
+# The surrogate: two trainings side by side, then every cell and the test cells of both.
 DEVICE_ENV = {"auto": "../envs/auto.yaml", "cpu": "../envs/cpu.yaml", "cuda": "../envs/gpu.yaml"}[
     CONFIG.surrogate.device
 ]
@@ -38,48 +38,13 @@ rule train_surrogate:
         # The checkpoint lies there too; it is no output, which Snakemake would remove before the job
         # that resumes from it.
         directory=subpath(output.model, parent=True),
-        code=code_hash("surrogate/training"),
+        code=code_hash("surrogate/training", CONFIG.surrogate.network.module),
     message:
         "training the surrogate ({wildcards.split} split)"
     shell:
         "phase train --dataset {params.dataset:q} --split {input.split:q}"
         " --normalization {input.normalization:q} --settings {params.settings:q}"
         " --output-dir {params.directory:q} --threads {threads} --log {log:q}"
-
-
-# The paper's preset beside the one in use, for the report; one network, as in the paper.
-PAPER_SETTINGS = CONFIG.surrogate.model_copy(update=BASELINES["paper"])
-PAPER_MODELS = [] if CONFIG.surrogate.preset == "paper" else f"{RUN}/surrogate/{{split}}/paper/model.pt"
-
-
-use rule normalize_features as normalize_paper_features with:
-    output:
-        normalization=f"{RUN}/surrogate/{{split}}/paper/normalization.nc",
-    log:
-        log_file("normalize_paper_features-{split}"),
-    benchmark:
-        benchmark_file("normalize_paper_features-{split}", "verification")
-    params:
-        settings=settings(PAPER_SETTINGS, *NORMALIZED_BY),
-
-
-use rule train_surrogate as train_paper_surrogate with:
-    input:
-        cells=rules.join_records.output.cells,
-        split=rules.split_cells.output.split,
-        normalization=rules.normalize_paper_features.output.normalization,
-    output:
-        model=f"{RUN}/surrogate/{{split}}/paper/model.pt",
-        history=f"{RUN}/surrogate/{{split}}/paper/history.csv",
-    log:
-        log_file("train_paper_surrogate-{split}"),
-    benchmark:
-        benchmark_file("train_paper_surrogate-{split}", "verification")
-    priority: 5
-    params:
-        settings=settings(PAPER_SETTINGS),
-    message:
-        "training the surrogate with the paper's preset ({wildcards.split} split)"
 
 
 # Every cell of the target: one job, or as many as configured and one that joins what they predict.
@@ -112,7 +77,7 @@ rule predict_cells:
         domain=CONFIG.target.domain,
         part=lambda wildcards: f"{wildcards.get('part', 1)}/{PREDICTION_JOBS}",
         accept="--accept-forcing" if "forcing" in CONFIG.preflight.accept else "",
-        code=code_hash("surrogate/predictions"),
+        code=code_hash("surrogate/predictions", CONFIG.surrogate.network.module),
     message:
         "predicting the slow state of the cells of the target"
     shell:
@@ -144,10 +109,13 @@ if OF_PART:
             "phase join-predictions --parts {input.parts:q} --output {output.predictions:q} --log {log:q}"
 
 
+LABELS = CONFIG.experiments.labels(CONFIG.surrogate)
+BASELINE_MODULES = [BASELINES.place(name)[0] for name in CONFIG.experiments.baselines]
+
+
 rule predict_test_cells:
     input:
         model=rules.train_surrogate.output.model,
-        paper=PAPER_MODELS,
         cells=rules.join_records.output.cells,
         split=rules.split_cells.output.split,
     output:
@@ -162,10 +130,13 @@ rule predict_test_cells:
         **GPUS,
     params:
         dataset=subpath(input.cells, parent=True),
-        paper=lambda wildcards, input: ["--paper", input.paper] if input.paper else [],
-        code=code_hash("surrogate/inference"),
+        name=OWN,
+        label=LABELS[OWN],
+        baselines=["--baseline", *CONFIG.experiments.baselines] if CONFIG.experiments.baselines else [],
+        code=code_hash("surrogate/evaluation", CONFIG.surrogate.network.module, *BASELINE_MODULES),
     message:
         "predicting the test cells ({wildcards.split} split)"
     shell:
-        "phase predict --test --model {input.model:q} --dataset {params.dataset:q} --split {input.split:q}"
-        " {params.paper:q} --output {output.test:q} --threads {threads} --log {log:q}"
+        "phase predict-test --model {input.model:q} --name {params.name:q} --label {params.label:q}"
+        " {params.baselines:q} --dataset {params.dataset:q} --split {input.split:q}"
+        " --output {output.test:q} --threads {threads} --log {log:q}"

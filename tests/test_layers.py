@@ -73,4 +73,4 @@ def test_the_rules_use_names_of_snakemake_only_that_it_documents_or_that_one_fil
     used = {
         name for path in rules for name in re.findall(r"\bworkflow\.(\w+)", path.read_text(encoding="utf-8"))
     }
-    assert used == {"basedir", "configfiles"}
+    assert used == {"basedir"}

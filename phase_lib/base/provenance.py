@@ -7,6 +7,7 @@ import hashlib
 import json
 import subprocess
 from functools import cache, lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ def code_hash(*parts: str) -> str:
     with its modules.
 
     Args:
-        parts: modules or sub-packages below `phase_lib`, for example `"fusion/fuse"`, `"surrogate"`.
+        parts: modules or sub-packages below `phase_lib`, for example `"fusion/fuse"`, `"surrogate"`; a
+            module that is plugged in by its dotted name.
 
     Returns:
         The first 16 hexadecimal digits of a SHA-256 over file names, syntax trees and contents of data files.
@@ -32,7 +34,8 @@ def code_hash(*parts: str) -> str:
     digest = hashlib.sha256()
     modules = imported_modules(*parts)
     for file in sorted({*modules, *(data for module in modules for data in _data_files(module.parent))}):
-        digest.update(file.relative_to(PACKAGE).as_posix().encode())
+        inside = file.is_relative_to(PACKAGE)
+        digest.update((file.relative_to(PACKAGE).as_posix() if inside else file.name).encode())
         digest.update(_meaning(file) if file.suffix == ".py" else file.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -95,6 +98,8 @@ def direct_imports(file: Path) -> list[Path]:
 
 
 def _sources(part: str) -> list[Path]:
+    if "." in part and (spec := find_spec(part)) is not None and spec.origin:
+        return [Path(spec.origin)]
     path = PACKAGE / part
     if path.is_dir():
         return sorted(path.rglob("*.py"))
@@ -107,6 +112,8 @@ def _sources(part: str) -> list[Path]:
 def _data_files(package: Path) -> list[Path]:
     """Files of a package that are no code, also in directories that are no packages themselves."""
     found: list[Path] = []
+    if not package.is_relative_to(PACKAGE):
+        return found
     for path in sorted(package.iterdir()):
         if path.name.startswith((".", "_")):
             continue

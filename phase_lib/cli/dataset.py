@@ -78,6 +78,6 @@ def normalize(dataset: Path, split: Path, settings: str, output: Path) -> None:
     """Fits the scaling of features and targets on the training cells."""
     from phase_lib.config.loading import load_settings
     from phase_lib.config.surrogate import SurrogateSettings
-    from phase_lib.surrogate.targets import normalize as run
+    from phase_lib.dataset.normalization import normalize as run
 
     run(dataset, split, load_settings(settings, SurrogateSettings, "surrogate"), output)

@@ -32,6 +32,7 @@ COMMANDS = {
     "normalize": "dataset",
     "train": "surrogate",
     "predict": "surrogate",
+    "predict-test": "surrogate",
     "join-predictions": "surrogate",
     "compare-experiments": "report",
     "inject": "injection",

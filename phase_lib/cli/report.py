@@ -22,14 +22,14 @@ from phase_lib.cli.options import (
 )
 @click.option(
     "--test",
-    type=(str, FILE),
+    type=FILE,
     multiple=True,
-    metavar="EXPERIMENT FILE",
-    help="Test file of one training of an experiment; split and seed stand in it.",
+    metavar="FILE...",
+    help="Test files of other trainings; experiment, split and seed stand in them.",
 )
 @click.option("--output-dir", type=FILE, required=True, help="Directory for comparison.json and tables.")
 @stage
-def compare_experiments(own: tuple[Path, ...], test: Sequence[tuple[str, Path]], output_dir: Path) -> None:
+def compare_experiments(own: tuple[Path, ...], test: tuple[Path, ...], output_dir: Path) -> None:
     """Sets the skill of experiments side by side: mean and spread over their seeds."""
     from phase_lib.report.experiments import compare_experiments as run
 
@@ -56,7 +56,7 @@ _BY_SPLIT = (click.Choice(["random", "block"]), FILE)
     help="Split file; that of the blocked split is needed.",
 )
 @click.option(
-    "--test", "tests", type=_BY_SPLIT, multiple=True, metavar="KIND FILE", help="Test cells of a split."
+    "--test", type=_BY_SPLIT, multiple=True, metavar="KIND FILE", help="Test file; the run's come first."
 )
 @click.option(
     "--training", type=_BY_SPLIT, multiple=True, metavar="KIND FILE", help="history.csv of a training."
@@ -82,16 +82,22 @@ _BY_SPLIT = (click.Choice(["random", "block"]), FILE)
     help="Directory for index.html, figures, tables and closing.txt.",
 )
 @stage
-def report(config: str, cores: int, summary: Path, output_dir: Path, **products: Any) -> None:
+def report(
+    config: str,
+    cores: int,
+    summary: Path,
+    output_dir: Path,
+    test: Sequence[tuple[str, Path]],
+    **products: Any,
+) -> None:
     """Writes summary.json and the report of a run."""
     from phase_lib.config.loading import load_settings
     from phase_lib.config.root import WorkflowConfig
     from phase_lib.report.page import write_run_report
     from phase_lib.report.products import RunProducts
 
-    by_name: dict[str, Any] = {
-        name: dict(products.pop(name)) for name in ("splits", "tests", "training", "forcing")
-    }
+    by_name: dict[str, Any] = {name: dict(products.pop(name)) for name in ("splits", "training", "forcing")}
+    by_name["tests"] = {kind: [path for other, path in test if other == kind] for kind in dict(test)}
     if "block" not in by_name["splits"]:
         raise click.UsageError("Missing option '--split block'")
     if (products["verdict"] is None) != (products["drift"] is None):

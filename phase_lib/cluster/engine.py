@@ -35,6 +35,14 @@ def _name(whole: Any, path: str, purpose: str) -> Any:
         ) from error
 
 
+def configuration_of(workflow: Any) -> tuple[list[Path], dict[str, Any]]:
+    """The configuration files in the order of merging, and the keys that the command line gave."""
+    purpose = "the configuration"
+    # The Snakefile's own, the default, is the last of the list.
+    *given, default = _name(workflow, "configfiles", purpose)
+    return [Path(default), *map(Path, given)], dict(_name(workflow, "config_settings.config", purpose))
+
+
 @dataclass(frozen=True)
 class Executor:
     """What runs the jobs: `local`, `slurm`, ...; for SLURM the command that asks for their state."""

@@ -9,7 +9,10 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
+from phase_lib.base.plugins import Plugins
+from phase_lib.config.kinds import Kinds
 from phase_lib.config.root import WorkflowConfig, entry_models, section_models
 
 _WIDTH = 100
@@ -35,36 +38,24 @@ def default_yaml() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _fields(model: type[BaseModel], indent: str) -> Iterator[str]:
+def _fields(model: type[BaseModel], indent: str, kinds: Kinds | None = None) -> Iterator[str]:
+    """Keys of a model; `kinds` where it is one of several, which the comment on `kind` names."""
     sections = section_models(model)
     for name, field in model.model_fields.items():
-        yield from _comment(_documentation(field), indent)
+        text = _kinds(kinds) if kinds is not None and name == "kind" else _documentation(field)
+        yield from _comment(text, indent)
         if name in sections:
             yield f"{indent}{name}:"
-            yield from _fields(sections[name], indent + "  ")
+            marks = [mark for mark in field.metadata if isinstance(mark, Kinds)]
+            yield from _fields(sections[name], indent + "  ", *marks)
         else:
-            value = model.model_validate({}).model_dump(mode="json")[name]
-            yield f"{indent}{name}: {_flow(value)}"
+            default = field.get_default(call_default_factory=True)
+            yield f"{indent}{name}: {'...' if field.is_required() else _flow(to_jsonable_python(default))}"
 
 
-def _entry(model: type[BaseModel], indent: str = "   ") -> Iterator[str]:
+def _entry(model: type[BaseModel]) -> Iterator[str]:
     """The keys of an entry under a name of the user's choice, all in comments."""
-    yield f"#{indent}NAME:"
-    yield from _entry_fields(model, indent + "  ")
-
-
-def _entry_fields(model: type[BaseModel], indent: str) -> Iterator[str]:
-    sections = section_models(model)
-    for name, field in model.model_fields.items():
-        for line in _comment(_documentation(field), ""):
-            yield f"#{indent}{line}"
-        if name in sections:
-            yield f"#{indent}{name}:"
-            yield from _entry_fields(sections[name], indent + "  ")
-        elif field.is_required():
-            yield f"#{indent}{name}: ..."
-        else:
-            yield f"#{indent}{name}: {_flow(field.get_default(call_default_factory=True))}"
+    yield from (f"#{line}" for line in ("   NAME:", *_fields(model, "     ")))
 
 
 def _flow(value: Any) -> str:
@@ -107,3 +98,14 @@ def _documentation(field: FieldInfo) -> str:
     if len(choices) > 1 and not all(choice in text for choice in choices):
         bounds.append(" | ".join(choices))
     return text + (f" [{', '.join(bounds)}]" if bounds else "")
+
+
+def _kinds(kinds: Kinds) -> str:
+    """What the kinds of a section are, and the keys of those that are not the default."""
+    texts = []
+    for name in sorted(kinds.names, key=lambda name: name != kinds.default):
+        model = kinds.load(name)
+        others = [key for key in model.model_fields if key != "kind"]
+        keys = "the keys below" if name == kinds.default else ", ".join(others) or "no further keys"
+        texts.append(f"{name}: {_first_line(model).rstrip('.')} ({keys})")
+    return "; ".join(texts) + ("; or package.module:Class" if isinstance(kinds.classes, Plugins) else "")

@@ -1,8 +1,9 @@
-"""The `experiments` section: trainings of the surrogate beside the run's own, to compare with it."""
+"""The `experiments` section: what is compared with the run's own surrogate."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
@@ -11,27 +12,24 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
+from phase_lib.base.plugins import Plugins
+from phase_lib.config.kinds import overlay
 from phase_lib.config.surrogate import SurrogateSettings
 
-Baseline = Literal["paper", "mlp"]
 Split = Literal["random", "block"]
 _Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 _SPLITS: tuple[Split, ...] = get_args(Split)
 
+#: Predictions without a network: each a module of `surrogate/baselines`, or a class of another package.
+BASELINES = Plugins("phase_lib.surrogate.baselines", "baseline")
 #: What the run's own settings are called among the experiments.
 OWN = "phase"
-#: Settings of a baseline where they differ from the run's own; the paper trains one network.
-BASELINES: dict[Baseline, dict[str, Any]] = {
-    "paper": {"preset": "paper", "members": 1},
-    "mlp": {"network": "mlp"},
-}
-#: Names that stand for something else in tables.
-_TAKEN = {OWN, *BASELINES, "state20", "analogue"}
 #: What an experiment cannot change, and what to do instead.
 SHARED = {
     "seed": "list the seeds in experiments.seeds",
@@ -41,32 +39,38 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 class Changes(SurrogateSettings):
-    """Keys of the section `surrogate` that an experiment changes; all others are the run's."""
+    """Keys of the section `surrogate` that an experiment changes, and its label; all others are the run's."""
 
-    @model_validator(mode="after")
-    def _heads_divide_model(self) -> Self:
-        # Judged together with the run's settings, in `ExperimentSettings.settings`.
-        return self
+    label: str = Field("", description="name of the experiment in tables and figures; its key if empty")
+    # Parts of a section, which are judged together with the run's settings.
+    preset: Any = None
+    network: Any = None
 
     @model_serializer(mode="wrap")
     def _only_what_is_set(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {key: value for key, value in handler(self).items() if key in self.model_fields_set}
 
 
+def _paper() -> dict[str, Any]:
+    return {"paper": Changes(label="PHASE, paper preset", preset="paper", members=1)}
+
+
 class ExperimentSettings(BaseModel):
-    """Further trainings of the surrogate for comparison, each a job of its own; none by default."""
+    """What the surrogate is compared with: further trainings, each a job of its own, and baselines."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    variants: dict[str, Changes] = Field(
-        default_factory=dict,
+    variants: dict[str, Changes | None] = Field(
+        default_factory=_paper,
+        validate_default=True,
         description="experiments by name, each with the keys of the section surrogate that differ: "
-        "{no_physics: {lambda_physics: 0}, no_climate: {leave_out: [forcing]}}",
+        "{no_physics: {lambda_physics: 0}, no_climate: {leave_out: [forcing]}, mlp: {network: mlp}}; "
+        "`paper`, the settings of the PHASE paper, is one of them unless it is null",
     )
-    baselines: list[Baseline] = Field(
-        default_factory=list,
-        description="networks to compare with: paper (the paper's preset, one network), mlp (one fully "
-        "connected network over all features)",
+    baselines: list[str] = Field(
+        default_factory=lambda: ["state20", "analogue"],
+        description="predictions without a network in the run's test files: state20 (the state after the AD "
+        "years), analogue (the nearest training cell), or package.module:Class",
     )
     seeds: int | list[_Seed] = Field(
         1,
@@ -84,15 +88,29 @@ class ExperimentSettings(BaseModel):
         description="experiments that train at the same time, at most; cores and GPUs may allow fewer",
     )
 
+    @field_validator("variants", mode="before")
+    @classmethod
+    def _with_paper(cls, variants: Any) -> Any:
+        return overlay(_paper(), variants) if isinstance(variants, Mapping) else variants
+
+    @field_validator("baselines")
+    @classmethod
+    def _baselines_exist(cls, baselines: list[str]) -> list[str]:
+        for name in baselines:
+            # A module of this library is slow to import, and right.
+            BASELINES.load(name) if ":" in name else BASELINES.place(name)
+        return baselines
+
     @model_validator(mode="after")
     def _names_and_seeds_are_right(self) -> Self:
+        taken = [OWN, *self.baselines]
         for name, changes in self.variants.items():
-            if name in _TAKEN or not _NAME.fullmatch(name):
+            if name in taken or not _NAME.fullmatch(name):
                 raise ValueError(
                     f"variants.{name}: not a name for an experiment; expected letters, digits, - and _, and "
-                    f"none of {', '.join(sorted(_TAKEN))}"
+                    f"none of {', '.join(taken)}"
                 )
-            for key in sorted(changes.model_fields_set & SHARED.keys()):
+            for key in sorted(changes.model_fields_set & SHARED.keys() if changes else ()):
                 raise ValueError(f"variants.{name}.{key} cannot differ; {SHARED[key]}")
         given = [self.seeds] if isinstance(self.seeds, int) else self.seeds
         least = 1 if isinstance(self.seeds, int) else 0
@@ -109,42 +127,47 @@ class ExperimentSettings(BaseModel):
             return [own.seed + i for i in range(self.seeds)]
         return self.seeds
 
-    def changes(self) -> dict[str, dict[str, Any]]:
-        """Experiment -> settings that differ from the run's: none in the first, the run's own.
-
-        Empty where nothing is configured.
-        """
-        named = {name: changes.model_dump(mode="json") for name, changes in self.variants.items()}
-        found = {name: BASELINES[name] for name in self.baselines} | named
-        return {OWN: {}, **found} if found or self.seeds != 1 else {}
+    def labels(self, own: SurrogateSettings) -> dict[str, str]:
+        """Experiment, or the run itself -> its name in tables and figures."""
+        labels = {name: changes.label or name for name, changes in self.variants.items() if changes}
+        return {OWN: own.network.label, **labels}
 
     def settings(self, own: SurrogateSettings) -> dict[str, SurrogateSettings]:
-        """Experiment -> settings of its trainings, with the run's own seed.
+        """Experiment -> settings of its trainings, with the run's own seed; the run's come first.
 
         Raises:
-            ValueError: an experiment's settings are impossible together with the run's, have no effect, or
-                are those of another experiment or of the run; the seeds lack the run's.
+            ValueError: an experiment's settings are impossible together with the run's, or are those of
+                another experiment or of the run; the seeds lack the run's.
         """
-        found: dict[str, SurrogateSettings] = {}
         if own.seed not in self.seeds_of(own):
             raise ValueError(
                 f"experiments.seeds is {self.seeds}; expected surrogate.seed, {own.seed}, among them, as the "
                 "run itself is compared too"
             )
-        for name, changes in self.changes().items():
+        known = {OWN: own}
+        for name, changes in self.variants.items():
+            if changes is None:
+                continue
+            different = changes.model_dump(mode="json", exclude={"label"})
             try:
-                settings = SurrogateSettings.model_validate(own.model_dump(mode="json") | changes)
+                settings = SurrogateSettings.model_validate(overlay(own.model_dump(mode="json"), different))
             except ValidationError as error:
-                message = error.errors()[0]["msg"].removeprefix("Value error, ")
-                raise ValueError(f"experiments.variants.{name}: {message}") from error
-            for key in changes.keys() & settings.without_effect.keys():
-                raise ValueError(
-                    f"experiments.variants.{name}.{key} does nothing with {settings.without_effect[key]}; "
-                    "leave it out"
-                )
-            for other, others in found.items():
+                fault = error.errors()[0]
+                place = ".".join(["experiments.variants", name, *map(str, fault["loc"])])
+                raise ValueError(f"{place}: {fault['msg'].removeprefix('Value error, ')}") from error
+            for other, others in known.items():
                 if settings == others:
-                    which = "the run" if other == OWN else other
-                    raise ValueError(f"experiments: {name} has the settings of {which}; leave it out")
-            found[name] = settings
-        return found
+                    which, remedy = (other, "leave it out") if other != OWN else ("the run", "set it to null")
+                    raise ValueError(f"experiments: {name} has the settings of {which}; {remedy}")
+            known[name] = settings
+        return known
+
+    def trainings(self, own: SurrogateSettings) -> list[tuple[str, int, Split]]:
+        """Experiment, seed and split of every training beside the run's own."""
+        return [
+            (name, seed, split)
+            for name in self.settings(own)
+            for seed in self.seeds_of(own)
+            for split in self.splits
+            if (name, seed) != (OWN, own.seed)
+        ]

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import require_file
+from phase_lib.config.kinds import overlay
 from phase_lib.config.root import WorkflowConfig, entry_models, section_models
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -71,22 +72,26 @@ def load_config(path: str | Path) -> WorkflowConfig:
     return validate(WorkflowConfig, read_mapping(path), path)
 
 
-def check_config(merged: Mapping[str, Any], files: Sequence[str | Path]) -> WorkflowConfig:
-    """Checks a configuration merged from several files; a message names the file that is at fault.
+def check_config(files: Sequence[str | Path], changes: Mapping[str, Any]) -> WorkflowConfig:
+    """Checks a configuration of several files; a message names the file that is at fault.
 
     Args:
-        merged: what the workflow engine made of the files and of its `--config` option.
-        files: the files, in the order of merging.
+        files: in the order of merging: a key of a later one replaces that of an earlier one.
+        changes: keys from the command line, which replace those of all files.
 
     Raises:
         InputError: as `load_config`.
     """
-    contents = {str(file): read_mapping(file) for file in files}
+    contents = {str(file): read_mapping(file) for file in files} | {"--config": changes}
+    merged: dict[str, Any] = {}
+    for content in contents.values():
+        merged = overlay(merged, content)
     try:
         return WorkflowConfig.model_validate(merged)
     except ValidationError as error:
         location = _first_fault(error.errors())["loc"]
-        holders = [file for file, content in contents.items() if _holds(content, location)]
+        named = {file: content for file, content in contents.items() if content}
+        holders = [file for file, content in named.items() if _holds(content, location)]
         raise _input_error(WorkflowConfig, error.errors(), holders[-1] if holders else "--config") from error
 
 

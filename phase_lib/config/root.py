@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from typing import Self, get_args, get_origin
+from types import UnionType
+from typing import Any, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from phase_lib.base.plugins import did_you_mean
 from phase_lib.config.cost import CostSettings
 from phase_lib.config.dataset import DatasetSettings
 from phase_lib.config.domains import EMBEDDED, DomainFiles, TargetDomain, TrainingDomains
@@ -15,6 +16,7 @@ from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.config.experiments import ExperimentSettings
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.injection import InjectionSettings
+from phase_lib.config.kinds import Kinds
 from phase_lib.config.land_model import LandModelSettings
 from phase_lib.config.ood import OodSettings
 from phase_lib.config.preflight import PreflightSettings
@@ -82,8 +84,7 @@ class WorkflowConfig(BaseModel):
         ):
             for name in wanted:
                 if name not in known:
-                    near = difflib.get_close_matches(name, known, n=1)
-                    hint = f"; did you mean {near[0]}?" if near else ""
+                    hint = did_you_mean(name, known)
                     raise ValueError(f"{key} names {name!r}; expected one of {', '.join(known)}{hint}")
         if len(set(self.training.domains)) != len(self.training.domains):
             raise ValueError("training.domains names a domain twice; expected each once")
@@ -121,16 +122,26 @@ class WorkflowConfig(BaseModel):
 def entry_models(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
     """Fields of a model that hold models under names of the user's choice: name -> model of an entry."""
     return {
-        name: get_args(field.annotation)[1]
+        name: entry
         for name, field in model.model_fields.items()
-        if get_origin(field.annotation) is dict and issubclass(get_args(field.annotation)[1], BaseModel)
+        if get_origin(field.annotation) is dict
+        for entry in _options(get_args(field.annotation)[1])
     }
 
 
 def section_models(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """Fields of a model that are models themselves: name -> model."""
-    return {
-        name: field.annotation
-        for name, field in model.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-    }
+    """Fields of a model that are models themselves: name -> model, that of the default kind."""
+    sections: dict[str, type[BaseModel]] = {}
+    for name, field in model.model_fields.items():
+        kinds: list[type[BaseModel]] = [
+            mark.load(mark.default) for mark in field.metadata if isinstance(mark, Kinds)
+        ]
+        if models := kinds or _options(field.annotation):
+            sections[name] = models[0]
+    return sections
+
+
+def _options(annotation: Any) -> list[type[BaseModel]]:
+    """The model that an annotation names, alone or beside None."""
+    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]

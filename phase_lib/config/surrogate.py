@@ -1,39 +1,55 @@
-"""The `surrogate` section: the PHASE network and its training."""
+"""The `surrogate` section: network, loss and training."""
 
 from __future__ import annotations
 
-from typing import Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
+
+from phase_lib.base.plugins import Plugins
+from phase_lib.config.kinds import Kinds, KindSettings, NetworkSettings
 
 Preset = Literal["default", "paper"]
 #: Groups of features, in the order of the network's tokens.
 FeatureGroup = Literal["forcing", "static", "traits", "state", "soil"]
 FEATURE_GROUPS: tuple[FeatureGroup, ...] = get_args(FeatureGroup)
 
+#: Networks: each a module of `surrogate/networks`, or a class of another package.
+NETWORKS = Plugins("phase_lib.surrogate.networks", "network")
 
-#: What has a choice -> the choice -> keys that then do nothing.
-_WITHOUT_EFFECT: dict[str, dict[str, tuple[str, ...]]] = {
-    "network": {"mlp": ("attention_heads", "fusion_layers", "lstm_hidden", "cnn_channels")},
-    "preset": {"paper": ("linear_weight", "balance")},
-}
+
+class DefaultPreset(KindSettings):
+    """Corrections of the 20-year state, scaled per PFT and per layer, by heads that PFTs and layers share."""
+
+    kind: Literal["default"] = "default"
+    linear_weight: float = Field(
+        4.0, ge=0.0, description="weight of the error in physical units beside that of the logarithm"
+    )
+    balance: float = Field(
+        0.5, ge=0.0, le=1.0, description="0 weighs every value alike, 1 every PFT, however rare"
+    )
+
+
+class PaperPreset(KindSettings):
+    """Targets scaled by their minimum and maximum, and one flat head for each task."""
+
+    kind: Literal["paper"] = "paper"
+
+
+_PRESETS = Kinds({"default": DefaultPreset, "paper": PaperPreset}, "default")
+_NETWORKS = Kinds(NETWORKS, "phase")
 
 
 class SurrogateSettings(BaseModel):
-    """Shape, loss and training of the PHASE surrogate."""
+    """Network, loss and training of the surrogate."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    preset: Preset = Field(
-        "default",
-        description="paper: min-max scaled targets and one flat head per task; default: corrections of the "
-        "20-year state, scaled per PFT and per layer, decoded by heads that PFTs and layers share",
+    preset: Annotated[DefaultPreset | PaperPreset, _PRESETS] = Field(
+        default_factory=DefaultPreset, description="what the network predicts, and how data are scaled"
     )
-    network: Literal["phase", "mlp"] = Field(
-        "phase",
-        description="phase: an encoder for each group of features, fused by attention; mlp: the baseline, "
-        "all features side by side into one fully connected network, which has no attention_heads, "
-        "fusion_layers, lstm_hidden and cnn_channels",
+    network: Annotated[SerializeAsAny[NetworkSettings], _NETWORKS] = Field(
+        default_factory=lambda: _NETWORKS.settings("phase"), description="what kind of network, and its sizes"
     )
     leave_out: list[FeatureGroup] = Field(
         default_factory=list,
@@ -41,16 +57,6 @@ class SurrogateSettings(BaseModel):
         "(surface data and the grid-level fluxes of the 20 years), traits (of PFTs), state (pools per PFT), "
         "soil (pools per layer); predictions do not start from a 20-year state that is left out",
     )
-    d_model: int = Field(64, ge=4, description="width of a token and of the fused latent")
-    attention_heads: int = Field(4, ge=1, description="attention heads of the fusion; divides d_model")
-    fusion_layers: int = Field(2, ge=1, description="layers of the Transformer encoder")
-    feedforward: int = Field(
-        128, ge=1, description="width of the encoder's feed-forward part; of the hidden layer of an mlp"
-    )
-    lstm_hidden: int = Field(32, ge=1, description="hidden units of the LSTM over monthly forcing")
-    cnn_channels: int = Field(32, ge=1, description="channels of the convolutions over soil layers")
-    decoder_width: int = Field(96, ge=1, description="hidden units of the task heads")
-    dropout: float = Field(0.2, ge=0.0, lt=1.0, description="dropout in encoders, fusion and heads")
     members: int = Field(
         3, ge=1, description="networks trained side by side from different initial weights and averaged"
     )
@@ -61,17 +67,6 @@ class SurrogateSettings(BaseModel):
     )
     flux_weight: float = Field(
         1.0, ge=0.0, description="weight of the error of GPP, NPP and AR beside that of the pools"
-    )
-    linear_weight: float = Field(
-        4.0,
-        ge=0.0,
-        description="default preset: weight of the error in physical units beside that of the logarithm",
-    )
-    balance: float = Field(
-        0.5,
-        ge=0.0,
-        le=1.0,
-        description="default preset: 0 weighs every value alike, 1 every PFT, however rare",
     )
     epochs: int = Field(80, ge=1, description="passes over the training cells, at most")
     batch_cells: int = Field(64, ge=1, description="cells in a mini-batch")
@@ -113,12 +108,6 @@ class SurrogateSettings(BaseModel):
         return [group for group in FEATURE_GROUPS if group in groups]
 
     @model_validator(mode="after")
-    def _heads_divide_model(self) -> Self:
-        if self.network == "phase" and self.d_model % self.attention_heads:
-            raise ValueError(f"attention_heads {self.attention_heads} does not divide d_model {self.d_model}")
-        return self
-
-    @model_validator(mode="after")
     def _every_process_has_cells(self) -> Self:
         if self.processes > self.batch_cells:
             raise ValueError(
@@ -126,17 +115,6 @@ class SurrogateSettings(BaseModel):
                 "expected at least a cell for each GPU"
             )
         return self
-
-    @property
-    def without_effect(self) -> dict[str, str]:
-        """Key that does nothing here -> the choice that makes it so."""
-        return {
-            key: f"{chooser}: {choice}"
-            for chooser, choices in _WITHOUT_EFFECT.items()
-            for choice, keys in choices.items()
-            if getattr(self, chooser) == choice
-            for key in keys
-        }
 
     @property
     def processes(self) -> int:

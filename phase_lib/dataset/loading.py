@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os.path
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -209,11 +209,6 @@ def _describe(path: Path, variable: netCDF4.Variable | xr.DataArray) -> Variable
 def _sized(sizes: Mapping[str, int | None]) -> str:
     """Dimensions, with their lengths where those are known."""
     return f"({', '.join(name if size is None else f'{name} = {size}' for name, size in sizes.items())})"
-
-
-def names_in_groups(dataset_dir: str | Path, groups: Collection[str]) -> list[str]:
-    """Names of the variables of some groups, in file order."""
-    return [name for name, info in describe(dataset_dir).items() if info.group in groups]
 
 
 def iterate_batches(

@@ -1,69 +1,213 @@
-"""Fitting the scaler on the training cells of a split, in one pass over the batches."""
+"""Normalisation: how each input and target is scaled, fitted on the training cells of a split."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from phase_lib.base.files import sha256_file
 from phase_lib.base.provenance import code_version
+from phase_lib.config.surrogate import SurrogateSettings
+from phase_lib.dataset.layout import FLUX_INPUTS, FLUX_TARGETS, Layout
 from phase_lib.dataset.loading import describe, iterate_batches
-from phase_lib.dataset.scaler import Scaler, ScalerFit, Spec
-from phase_lib.dataset.split import Split
+from phase_lib.dataset.scaler import Kind, Scaler, ScalerFit, Scaling, Spec
+from phase_lib.dataset.split import read_split
+from phase_lib.elm.pools import POOL_VARIABLES
+from phase_lib.elm.spinup import SURFACE_P
 
+#: Below this share of a target's mean (of its PFT or layer) the logarithm turns linear.
+FLOOR_SHARE = 1.0e-2
+#: A PFT or layer whose mean is below this share of the largest one takes its floor from that share.
+LEAST_MEAN_SHARE = 1.0e-6
+#: Fewest training values of a PFT for statistics of its own.
+LEAST_VALUES = 10
+#: ELM counts what is below this as nothing, g m-2 or g m-3.
+RESIDUE = 1.0e-8
 
-def minmax_specs(dataset_dir: str | Path, names: Sequence[str]) -> dict[str, Spec]:
-    """The paper's scaling: min-max of every feature, each PFT and layer for itself, all months together.
-
-    Traits, which are the same in every cell, are scaled across the PFTs: each for itself would not vary.
-    """
-    info = describe(dataset_dir)
-    shared = ("gridcell", "time")
-    return {
-        name: Spec(
-            "minmax",
-            tuple(dim for dim in info[name].dims if dim not in shared)
-            if info[name].group != "traits"
-            else (),
-        )
-        for name in names
+#: Where asinh turns from linear to logarithmic, in the units of the variable, by element.
+_POOL_FLOOR = {"c": 1.0e-1, "n": 1.0e-3, "p": 1.0e-4}
+_FLOORS = (
+    {"PRECTmms": 1.0e-5, "QBOT": 1.0e-3}
+    | dict.fromkeys(FLUX_INPUTS, 10.0)
+    | {
+        "tlai": 1.0e-2,
+        "tsai": 1.0e-2,
+        "annsum_npp": 10.0,
     }
+)
 
 
-def fit_normalization(
-    dataset_dir: str | Path,
-    split: Split,
-    specs: Mapping[str, Spec],
-    output: str | Path | None = None,
-    least_values: int = 2,
+def normalize(
+    dataset_dir: str | Path, split_file: str | Path, settings: SurrogateSettings, output: str | Path
+) -> None:
+    """Writes `normalization.nc`: scalings of inputs and targets from the training cells alone.
+
+    Args:
+        dataset_dir: directory of the dataset.
+        split_file: split; only its training cells (not those for validation) count.
+        settings: their preset decides the kind of scaling, and `leave_out` which inputs there are.
+        output: file to write.
+
+    Raises:
+        InputError: the files do not fit together, or a variable has no training value.
+    """
+    layout = Layout.read(dataset_dir, settings.preset.kind, settings.leave_out)
+    fit_normalization(dataset_dir, read_split(split_file, dataset_dir).train, layout).write(
+        output,
+        {
+            "preset": layout.preset,
+            "left_out": " ".join(settings.leave_out),
+            "split_sha256": sha256_file(split_file),
+            "code_version": code_version(),
+        },
+    )
+
+
+def fit_normalization(dataset_dir: str | Path, train: np.ndarray, layout: Layout) -> Scaler:
+    """Scalings of inputs and targets.
+
+    The default preset goes over the data twice: the logarithm of a target needs its mean.
+
+    Args:
+        dataset_dir: directory of the dataset.
+        train: True in training cells (gridcell, dataset order).
+        layout: variables; their preset decides the kind of scaling.
+
+    Returns:
+        Scalings under the names of the inputs, `Y_<target>` and, in the default preset,
+        `correction_<target>`: log1p(Y / floor) - log1p(state20 / floor), where a 20-year state that is
+        left out counts as 0.
+
+    Raises:
+        InputError: a variable is missing, or has no training value.
+    """
+    scaler = fit_scaler(dataset_dir, train, feature_specs(layout) | _target_specs(layout), LEAST_VALUES)
+    scaler = Scaler({name: _if_it_varies(name, scaling) for name, scaling in scaler.scalings.items()})
+    if layout.preset == "paper":
+        return scaler
+    return Scaler(scaler.scalings | _fit_corrections(dataset_dir, train, layout, scaler).scalings)
+
+
+def fit_scaler(
+    dataset_dir: str | Path, train: np.ndarray, specs: Mapping[str, Spec], least_values: int = 2
 ) -> Scaler:
-    """Fits a scaler on training cells only; masked values (NaN) do not count.
+    """Fits a scaler on training cells only, in one pass; masked values (NaN) do not count.
 
     Args:
         dataset_dir: the dataset's directory.
-        split: whose training cells count.
+        train: True in training cells (gridcell, dataset order).
         specs: name -> how to scale it.
-        output: `normalization.nc` to write, if any.
         least_values: a PFT or layer with fewer training values takes the statistics of all together.
 
     Raises:
-        InputError: a variable is missing, has no training value, or is negative under a logarithm.
+        InputError: a variable is missing or has no training value.
     """
     info = describe(dataset_dir)
-    names = list(specs)
-    fit = ScalerFit(specs, {name: info[name].dims for name in names if name in info}, least_values)
-    with_cells = [name for name in names if name not in info or info[name].dims[0] == "gridcell"]
-    whole = [name for name in names if name not in with_cells]
-    for number, (_, values) in enumerate(iterate_batches(dataset_dir, names, split.train)):
+    fit = ScalerFit(specs, {name: info[name].dims for name in specs if name in info}, least_values)
+    with_cells = [name for name in specs if name not in info or info[name].dims[0] == "gridcell"]
+    for number, (_, values) in enumerate(iterate_batches(dataset_dir, list(specs), train)):
         # What has no cells comes with every batch and counts once.
-        fit.update({name: values[name] for name in (with_cells if number else with_cells + whole)})
-    scaler = fit.finish()
-    if output is not None:
-        scaler.write(
-            output,
+        fit.update({name: values[name] for name in (with_cells if number else specs)})
+    return fit.finish()
+
+
+def scaled_names(layout: Layout) -> set[str]:
+    """Names of the scalings that `fit_normalization` gives."""
+    targets = [*layout.targets, *FLUX_TARGETS]
+    names = {*feature_specs(layout), *(f"Y_{name}" for name in targets)}
+    return names if layout.preset == "paper" else names | {f"correction_{name}" for name in targets}
+
+
+def floors(mean: np.ndarray) -> np.ndarray:
+    """Where the logarithm of a target turns linear, in its units, from its means per PFT or layer."""
+    largest = float(np.max(mean, initial=0.0))
+    if largest <= 0.0:
+        return np.ones_like(mean)
+    return np.asarray(FLOOR_SHARE * np.maximum(mean, LEAST_MEAN_SHARE * largest))
+
+
+def feature_specs(layout: Layout) -> dict[str, Spec]:
+    """How each input is scaled.
+
+    The paper's preset takes the minimum and maximum of every flattened feature. The default takes
+    pools and fluxes through asinh, as they span orders of magnitude, and then mean and standard
+    deviation; PFTs share them where their encoder is shared.
+    """
+    if layout.preset == "paper":
+        per = {name: tuple(d for d in dims if d != "gridcell") for name, dims in layout.dims().items()}
+        per |= dict.fromkeys((*layout.forcing, *layout.traits), ())
+        names = [n for n in layout.input_names() if not n.startswith("state20_")]
+        names += layout.places
+        return {name: Spec("minmax", per.get(name, ())) for name in names}
+    specs = {name: Spec("standard") for name in (*layout.forcing, *layout.traits)}
+    specs |= {n: Spec("asinh-standard", (), _FLOORS[n]) for n in ("PRECTmms", "QBOT") if n in specs}
+    for name, dims in layout.static.items():
+        if name == "SOIL_ORDER":
+            continue
+        if name in FLUX_INPUTS or name in SURFACE_P:
+            specs[name] = Spec("asinh-standard", (), _FLOORS.get(name, 0.1))
+        elif dims == ["natpft"] or name.startswith(("PCT_NAT", "LANDFRAC")):
+            specs[name] = Spec("minmax")
+        else:
+            specs[name] = Spec("standard")
+    specs |= {name: Spec("asinh-standard", (), _floor(name)) for name in layout.state}
+    specs |= {name: Spec("standard") for name in layout.state if name == "annavg_t2m"}
+    return specs | {name: Spec("asinh-standard", ("levdecomp",), _floor(name)) for name in layout.soil}
+
+
+def _floor(name: str) -> float:
+    if name in _FLOORS:
+        return _FLOORS[name]
+    stem = re.sub(r"(_vr|_storage|_xfer)$", "", name)
+    if stem.startswith(("smin", "retransn", "npool")):
+        return _POOL_FLOOR["n"]
+    if stem in ("labilep", "secondp", "occlp", "primp", "solutionp", "retransp", "ppool"):
+        return _POOL_FLOOR["p"]
+    if name.startswith(("T_SCALAR", "scalaravg")):
+        return 1.0e-2
+    return _POOL_FLOOR.get(stem[-1], _POOL_FLOOR["c"])
+
+
+def _if_it_varies(name: str, scaling: Scaling) -> Scaling:
+    """Takes a pool that varies by rounding alone as constant; scaled, one real value would dwarf all else."""
+    if name.removeprefix("Y_") not in POOL_VARIABLES:
+        return scaling
+    least = RESIDUE / scaling.spec.floor if scaling.spec.kind.startswith("asinh") else RESIDUE
+    return replace(scaling, scale=np.where(scaling.scale > least, scaling.scale, 0.0))
+
+
+def _entities(layout: Layout) -> dict[str, tuple[str, ...]]:
+    """Dimension that keeps statistics of its own, by target."""
+    per: dict[str, tuple[str, ...]] = dict.fromkeys(layout.patch_targets, ("natpft",))
+    return per | dict.fromkeys(layout.layer_targets, ("levdecomp",)) | dict.fromkeys(FLUX_TARGETS, ())
+
+
+def _target_specs(layout: Layout) -> dict[str, Spec]:
+    kind: Kind = "minmax" if layout.preset == "paper" else "standard"
+    return {f"Y_{name}": Spec(kind, per) for name, per in _entities(layout).items()}
+
+
+def _fit_corrections(dataset_dir: str | Path, train: np.ndarray, layout: Layout, scaler: Scaler) -> Scaler:
+    per = _entities(layout)
+    dims = {f"correction_{name}": layout.dims()[f"Y_{name}"] for name in per}
+    specs = {f"correction_{name}": Spec("standard", entity) for name, entity in per.items()}
+    fit = ScalerFit(specs, dims, LEAST_VALUES)
+    start = layout.starts()
+    floor = {name: floors(scaler.scalings[f"Y_{name}"].offset) for name in per}
+    for _, values in iterate_batches(dataset_dir, [*(f"Y_{name}" for name in per), *start.values()], train):
+        fit.update(
             {
-                "split": split.kind,
-                "training_cells": int(split.train.sum()),
-                "code_version": code_version(),
-            },
+                f"correction_{n}": _logarithm(values[f"Y_{n}"], floor[n])
+                - (_logarithm(values[start[n]], floor[n]) if n in start else 0.0)
+                for n in per
+            }
         )
-    return scaler
+    return fit.finish()
+
+
+def _logarithm(values: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log1p(np.maximum(values, 0.0) / floor))

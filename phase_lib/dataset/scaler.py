@@ -1,13 +1,15 @@
 """Scaling of features and targets, fitted on training values and kept with the model.
 
-A scaling is a pre-transform (identity, logarithm or inverse hyperbolic sine) and an affine map. Its
+A scaling is a pre-transform (identity or inverse hyperbolic sine) and an affine map. Its
 statistics gather in one pass over batches of any size, so that the data need not fit in memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import reduce
+from itertools import starmap
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,7 +18,7 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.elm.netcdf import create_dataset, open_dataset
 
-Kind = Literal["minmax", "standard", "log-minmax", "log-standard", "asinh-minmax", "asinh-standard"]
+Kind = Literal["minmax", "standard", "asinh-standard"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
 
@@ -25,9 +27,9 @@ class Spec:
     """How one variable is to be scaled.
 
     Attributes:
-        kind: pre-transform and affine map; `log` is log(1 + x/floor), `asinh` is asinh(x/floor).
+        kind: pre-transform and affine map; `asinh` is asinh(x/floor).
         per: dimensions that keep statistics of their own, for example `("natpft",)`; all others share.
-        floor: value, in the variable's units, where log and asinh turn from linear to logarithmic.
+        floor: value, in the variable's units, where asinh turns from linear to logarithmic.
     """
 
     kind: Kind = "minmax"
@@ -64,20 +66,12 @@ class Scaling:
 
         Args:
             values: (gridcell, *dims) or (*dims), in the variable's units.
-
-        Raises:
-            InputError: a value lies outside the domain of the logarithm.
         """
         forward = _forward(self.spec, np.asarray(values, dtype=np.float64))
         offset, scale = self._aligned(self.offset), self._aligned(self.scale)
         varies = scale > 0.0
         scaled = (forward - offset) / np.where(varies, scale, 1.0)
         return np.where(varies | np.isnan(scaled), scaled, 0.0)
-
-    def inverse(self, scaled: np.ndarray) -> np.ndarray:
-        """Values in the variable's units from scaled ones; the constant where training did not vary."""
-        values = np.asarray(scaled, dtype=np.float64)
-        return _backward(self.spec, values * self._aligned(self.scale) + self._aligned(self.offset))
 
     def _aligned(self, statistic: np.ndarray) -> np.ndarray:
         shape = [size if dim in self.spec.per else 1 for dim, size in self._sizes(statistic)]
@@ -118,22 +112,11 @@ class _Moments:
 
     def pooled(self) -> _Moments:
         """Moments of all entries as one sample."""
-        total = _Moments.empty(1)
-        for i in range(len(self.count)):
-            entry = slice(i, i + 1)
-            total = total.merge(
-                _Moments(
-                    self.count[entry],
-                    self.low[entry],
-                    self.high[entry],
-                    self.mean[entry],
-                    self.squares[entry],
-                )
-            )
-        return total
+        statistics = [getattr(self, statistic.name)[:, None] for statistic in fields(self)]
+        return reduce(_Moments.merge, starmap(_Moments, zip(*statistics, strict=True)), _Moments.empty(1))
 
     @classmethod
-    def of(cls, values: np.ndarray) -> _Moments:
+    def from_values(cls, values: np.ndarray) -> _Moments:
         """Moments over the first axis of (n, entries); NaN is left out."""
         present = ~np.isnan(values)
         count = present.sum(axis=0).astype(np.float64)
@@ -164,30 +147,25 @@ class ScalerFit:
     _moments: dict[str, _Moments] = field(default_factory=dict)
     _shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
-    def update(self, values: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray] | None = None) -> None:
+    def update(self, values: Mapping[str, np.ndarray]) -> None:
         """Adds training values.
 
         Args:
             values: name -> array of the dims given at the start; NaN is absent.
-            masks: name -> True where a value counts, shape of the values; variables without one count
-                wherever they are not NaN.
-
-        Raises:
-            InputError: a value lies outside the domain of the logarithm.
         """
         for name, spec in self.specs.items():
             if name not in values:
                 continue
             array = np.asarray(values[name], dtype=np.float64)
-            if masks is not None and name in masks:
-                array = np.where(masks[name], array, np.nan)
             dims = tuple(self.dims[name])
             keep = [axis for axis, dim in enumerate(dims) if dim in spec.per]
             shape = tuple(array.shape[axis] for axis in keep)
             moved = np.moveaxis(array, keep, range(-len(keep), 0)) if keep else array
-            found = _Moments.of(_forward(spec, moved.reshape(-1, int(np.prod(shape, dtype=np.int64))), name))
+            moments = _Moments.from_values(
+                _forward(spec, moved.reshape(-1, int(np.prod(shape, dtype=np.int64))))
+            )
             self._shapes[name] = shape
-            self._moments[name] = self._moments[name].merge(found) if name in self._moments else found
+            self._moments[name] = self._moments[name].merge(moments) if name in self._moments else moments
 
     def finish(self) -> Scaler:
         """The fitted scaler.
@@ -205,12 +183,12 @@ class ScalerFit:
             thin = moments.count < self.least_values
 
             def chosen(
-                own: np.ndarray, all_: np.ndarray, thin: np.ndarray = thin, name: str = name
+                each: np.ndarray, all_: np.ndarray, thin: np.ndarray = thin, name: str = name
             ) -> np.ndarray:
-                return np.where(thin, all_, own).reshape(self._shapes[name])
+                return np.where(thin, all_, each).reshape(self._shapes[name])
 
             low, high = chosen(moments.low, pooled.low), chosen(moments.high, pooled.high)
-            if spec.kind.endswith("minmax"):
+            if spec.kind == "minmax":
                 offset, scale = low, high - low
             else:
                 count = chosen(moments.count, pooled.count)
@@ -233,32 +211,11 @@ class Scaler:
 
     scalings: dict[str, Scaling]
 
-    @classmethod
-    def fit(
-        cls,
-        values: Mapping[str, np.ndarray],
-        specs: Mapping[str, Spec],
-        dims: Mapping[str, Sequence[str]],
-        masks: Mapping[str, np.ndarray] | None = None,
-        least_values: int = 2,
-    ) -> Scaler:
-        """Fits all variables at once; give training values only. Arguments as in `ScalerFit`."""
-        fit = ScalerFit(specs, dims, least_values)
-        fit.update(values, masks)
-        return fit.finish()
-
     def transform(self, name: str, values: np.ndarray) -> np.ndarray:
         """Scaled values of a variable, float64."""
-        return self._of(name).transform(values)
-
-    def inverse(self, name: str, scaled: np.ndarray) -> np.ndarray:
-        """Values in the variable's own units."""
-        return self._of(name).inverse(scaled)
-
-    def _of(self, name: str) -> Scaling:
         if name not in self.scalings:
             raise InputError(None, f"variable {name} was not scaled when the model was trained")
-        return self.scalings[name]
+        return self.scalings[name].transform(values)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Plain numbers, strings and lists: safe in JSON and in a model file."""
@@ -337,24 +294,5 @@ class Scaler:
         return cls(scalings)
 
 
-def _forward(spec: Spec, values: np.ndarray, name: str = "") -> np.ndarray:
-    if spec.kind.startswith("log"):
-        if np.any(values <= -spec.floor):
-            raise InputError(
-                None,
-                f"variable {name or 'to scale'}: {float(np.nanmin(values)):.4g} has no logarithm above its "
-                f"floor {spec.floor:g}",
-                remedy="scale it with asinh",
-            )
-        return np.log1p(values / spec.floor)
-    if spec.kind.startswith("asinh"):
-        return np.arcsinh(values / spec.floor)
-    return values
-
-
-def _backward(spec: Spec, values: np.ndarray) -> np.ndarray:
-    if spec.kind.startswith("log"):
-        return spec.floor * np.expm1(values)
-    if spec.kind.startswith("asinh"):
-        return spec.floor * np.sinh(values)
-    return values
+def _forward(spec: Spec, values: np.ndarray) -> np.ndarray:
+    return np.arcsinh(values / spec.floor) if spec.kind == "asinh-standard" else values

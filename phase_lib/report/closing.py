@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from phase_lib.config.experiments import OWN
 from phase_lib.report.cost import compared
 from phase_lib.report.hours import UNITS, hours_text
-from phase_lib.report.products import MODELS, OOD_STATES
-from phase_lib.surrogate.skill import BASELINES
+from phase_lib.report.products import OOD_STATES
 
 #: Columns of a line.
 _WIDTH = 100
@@ -91,46 +91,60 @@ def _next(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def wins(skill: Mapping[str, Mapping[str, Mapping[str, Any]]], metric: str) -> tuple[int, int]:
-    """On how many targets PHASE beats every baseline, and how many targets there are.
+def baselines_of(summary: Mapping[str, Any]) -> dict[str, str]:
+    """The models without a network: name -> label."""
+    return {name: model["label"] for name, model in summary["models"].items() if not model["trained"]}
+
+
+def wins(summary: Mapping[str, Any], split: str, metric: str) -> int:
+    """On how many headline variables the run's own model beats every baseline.
 
     Args:
-        skill: model -> target -> metric -> value.
+        summary: content of `summary.json`.
+        split: kind of the split.
         metric: `r2` (larger is better) or an error (smaller is better).
     """
+    skill, baselines = summary["skill"][split], baselines_of(summary)
     sign = 1.0 if metric.startswith("r2") else -1.0
 
     def rank(model: str, target: str) -> float:
         value = skill[model][target][metric]
         return float("-inf") if value is None else sign * value
 
-    targets = list(skill["phase"])
-    baselines = [model for model in BASELINES if model in skill]
-    won = sum(all(rank("phase", t) > rank(model, t) for model in baselines) for t in targets)
-    return won, len(targets)
+    return sum(
+        all(rank(OWN, target) > rank(model, target) for model in baselines) for target in summary["headline"]
+    )
+
+
+def wins_sentence(summary: Mapping[str, Any], split: str) -> str:
+    """On how many headline variables the run's own model beats the baselines; empty without any of them."""
+    baselines, total = baselines_of(summary), len(summary["headline"])
+    if not baselines or not total:
+        return ""
+    r2, ratio = (wins(summary, split, metric) for metric in ("r2", "median_abs_log_ratio"))
+    return (
+        f"{summary['models'][OWN]['label']} beats {' and '.join(baselines.values())} on {r2} of {total} "
+        f"targets in R² and on {ratio} of {total} in log ratio"
+    )
 
 
 def _skill(summary: Mapping[str, Any]) -> list[str]:
-    skill = summary["skill"]["block"]
-    models = ["phase", *(model for model in BASELINES if model in skill)]
-    target = summary["target"]
+    skill, target = summary["skill"]["block"], summary["target"]
+    models = {OWN: summary["models"][OWN]["label"]} | baselines_of(summary)
     where = "Skill on blocked test cells"
     if target["domain"] not in target["trained_on"]:
         where += f" of {' and '.join(target['trained_on'])}"[: _WIDTH - 30]
     lines = [
         f"{where}:",
         "  mean R2 per PFT or layer, and median |ln(prediction/truth)|",
-        "  " + f"{'':<12}" + "".join(f"{MODELS[model]:>22}" for model in models),
+        "  " + f"{'':<12}" + "".join(f"{label[:21]:>22}" for label in models.values()),
     ]
-    for target in skill["phase"]:
-        scores = (skill[model][target] for model in models)
+    for name in summary["headline"]:
+        scores = (skill[model][name] for model in models)
         cells = (f"{_number(s['r2'])}  {_number(s['median_abs_log_ratio'])}" for s in scores)
-        lines.append(f"  {target:<12}" + "".join(f"{cell:>22}" for cell in cells))
-    r2, total = wins(skill, "r2")
-    ratio, _ = wins(skill, "median_abs_log_ratio")
-    lines.append(
-        f"  PHASE beats both baselines on {r2} of {total} in R2 and on {ratio} of {total} in log ratio."
-    )
+        lines.append(f"  {name:<12}" + "".join(f"{cell:>22}" for cell in cells))
+    if sentence := wins_sentence(summary, "block"):
+        lines.append(f"  {sentence.replace('R²', 'R2')}.")
     return lines
 
 

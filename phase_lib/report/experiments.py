@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import netCDF4
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import write_json
 from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version
 from phase_lib.config.experiments import OWN, SHARED
-from phase_lib.config.surrogate import SurrogateSettings
-from phase_lib.elm.netcdf import get_attribute, get_variable, open_dataset
+from phase_lib.elm.pools import HEADLINE
 from phase_lib.report.tables import write_tables
-from phase_lib.surrogate.skill import BASELINES, Metrics, skill_table
+from phase_lib.surrogate.skill import Model, TestSet, read_tests
 
 #: Metrics that are averaged over seeds; the number of values is the same for all.
 METRICS = ("r2", "r2_pooled", "rmse", "nrmse", "median_abs_log_ratio")
@@ -28,63 +24,44 @@ IMBALANCE = "flux_imbalance_gc_m2_yr"
 _KEYS = ["experiment", "split", "target"]
 
 
-@dataclass(frozen=True)
-class _Training:
-    """What one network did on the test cells of a split.
-
-    Attributes:
-        experiment: its name.
-        settings: its settings; empty for what is not trained.
-        skill: target -> metrics.
-        imbalance: root mean square of NPP - (GPP - AR), gC m-2 yr-1; None for what is not trained.
-    """
-
-    experiment: str
-    settings: Mapping[str, Any]
-    skill: Mapping[str, Metrics]
-    imbalance: float | None
-
-
-@dataclass(frozen=True)
-class _TestFile:
-    """What a test file holds: which cells, and the trainings."""
-
-    path: Path
-    split: str
-    cells: tuple[str, bytes]
-    trainings: list[_Training]
-
-
 def compare_experiments(
-    own: Sequence[str | Path], tests: Sequence[tuple[str, str | Path]], output_dir: str | Path
+    own: Sequence[str | Path], tests: Sequence[str | Path], output_dir: str | Path
 ) -> dict[str, Any]:
     """Writes `comparison.json`, `skill.csv` (mean and spread over seeds) and `skill_by_seed.csv`.
 
     Args:
         own: the run's own test files, one for each split; all models in them take part.
-        tests: experiment and test file of one of its trainings, in the order of the tables. More seeds of
-            the run's own settings, or of a model in the run's files, come under its name.
+        tests: test files of further trainings, in the order of the tables, more seeds of the run among them.
         output_dir: where the files go.
 
     Returns:
-        Content of `comparison.json`: `experiments` -> name -> `changes` (settings that differ from the
-        run's), `seeds`, `skill` (split -> target -> metric -> mean and std) and the imbalance of the fluxes.
+        Content of `comparison.json`: `experiments` -> name -> `label`, `trained`, `changes` (settings that
+        differ from the run's), `seeds`, `skill` (split -> variable -> metric -> mean and std) and the
+        imbalance of the fluxes.
         The spread is the sample standard deviation, None for one seed.
 
     Raises:
         InputError: a file is unreadable, test files of one split have different cells, or trainings of one
             experiment differ in more than their seeds.
     """
-    files = [_read(path, None) for path in own] + [_read(path, name) for name, path in tests]
+    files = [read_tests([path]) for path in (*own, *tests)]
+    for file in files[: len(own)]:
+        if OWN not in file.models:
+            raise InputError(
+                file.path, f"holds no prediction of {OWN}", remedy="predict the test cells again"
+            )
     _require_same_cells(files)
+    models = [(file, model) for file in files for model in file.models.values()]
     by_seed = _by_seed(files)
     skill = _over_seeds(by_seed)
-    changes = _changes(files)
+    changes = _changes(models)
+    described = {model.name: {"label": model.label, "trained": model.trained} for _, model in models}
     content = {
         "spread": "sample standard deviation over seeds",
         "code_version": code_version(),
         "experiments": {
             str(name): {
+                **described[str(name)],
                 "changes": changes[str(name)],
                 "seeds": sorted({int(seed) for seed in by_seed[by_seed.experiment == name].seed.dropna()}),
                 **_nested(rows),
@@ -100,65 +77,26 @@ def compare_experiments(
     return content
 
 
-def _read(path: str | Path, experiment: str | None) -> _TestFile:
-    """A test file; without the name of an experiment it is the run's, and its models have their own names."""
-    with open_dataset(path) as dataset:
-        split = str(get_attribute(path, dataset, "split"))
-        cells = np.asarray(get_variable(path, dataset, "cell")[:])
-        identity = str(get_attribute(path, dataset, "dataset_id"))
-        trainings = [
-            _training(path, dataset, model, experiment or model, skill)
-            for model, skill in skill_table(path).items()
-        ]
-    if experiment is None and OWN not in {training.experiment for training in trainings}:
-        raise InputError(path, f"holds no prediction of {OWN}", remedy="predict the test cells again")
-    return _TestFile(Path(path), split, (identity, cells.tobytes()), trainings)
-
-
-def _training(
-    path: str | Path, dataset: netCDF4.Dataset, model: str, name: str, skill: Mapping[str, Metrics]
-) -> _Training:
-    if model in BASELINES:
-        return _Training(name, {}, skill, None)
-    try:
-        settings = SurrogateSettings.model_validate_json(
-            str(get_attribute(path, dataset, f"settings_{model}"))
-        )
-    except ValidationError as error:
-        raise InputError(
-            path, f"attribute settings_{model} is no settings of the surrogate", remedy="predict again"
-        ) from error
-    imbalance = float(get_attribute(path, dataset, f"flux_imbalance_{model}"))
-    return _Training(name, settings.model_dump(mode="json"), skill, imbalance)
-
-
-def _require_same_cells(files: Sequence[_TestFile]) -> None:
-    known: dict[str, _TestFile] = {}
+def _require_same_cells(files: Sequence[TestSet]) -> None:
+    known: dict[str, TestSet] = {}
     for file in files:
-        other = known.setdefault(file.split, file)
-        if file.cells != other.cells:
-            raise InputError(
-                file.path,
-                f"has other test cells than {other.path}",
-                expected="one dataset and one split",
-                remedy="predict the test cells of both again",
-            )
+        known.setdefault(file.split, file).require_same_cells(file)
 
 
-def _by_seed(files: Sequence[_TestFile]) -> pd.DataFrame:
-    """One row per experiment, split, target and seed."""
+def _by_seed(files: Sequence[TestSet]) -> pd.DataFrame:
+    """One row per experiment, split, variable and seed."""
     rows = [
         {
-            "experiment": training.experiment,
+            "experiment": name,
             "split": file.split,
             "target": target,
-            "seed": training.settings.get("seed"),
+            "seed": file.models[name].settings.get("seed"),
             **metrics,
-            IMBALANCE: training.imbalance,
+            IMBALANCE: file.models[name].imbalance,
         }
         for file in files
-        for training in file.trainings
-        for target, metrics in training.skill.items()
+        for name, variables in file.skill().items()
+        for target, metrics in variables.items()
     ]
     frame = pd.DataFrame(rows).astype({"seed": "Int64", **dict.fromkeys((*METRICS, IMBALANCE), float)})
     twice = frame[frame.duplicated([*_KEYS, "seed"])]
@@ -179,24 +117,29 @@ def _over_seeds(by_seed: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns).reset_index()
 
 
-def _changes(files: Sequence[_TestFile]) -> dict[str, dict[str, Any]]:
-    """Experiment -> settings that differ from the run's."""
+def _changes(models: Sequence[tuple[TestSet, Model]]) -> dict[str, dict[str, Any]]:
+    """Experiment -> settings that differ from the run's; a dot leads into a section."""
     settings: dict[str, dict[str, Any]] = {}
-    for file in files:
-        for training in file.trainings:
-            said = {key: value for key, value in training.settings.items() if key not in SHARED}
-            if settings.setdefault(training.experiment, said) != said:
-                raise InputError(
-                    file.path,
-                    f"has other settings than the other trainings of {training.experiment}",
-                    expected="one experiment, which differs in its seeds alone",
-                    remedy="train it again, or give it another name",
-                )
-    own = settings[OWN]
+    for file, model in models:
+        shared = _flat({key: value for key, value in model.settings.items() if key not in SHARED})
+        if settings.setdefault(model.name, shared) != shared:
+            raise InputError(
+                file.path,
+                f"has other settings than the other trainings of {model.name}",
+                expected="one experiment, which differs in its seeds alone",
+                remedy="train it again, or give it another name",
+            )
+    run = settings[OWN]
     return {
-        name: {key: value for key, value in said.items() if value != own[key]}
-        for name, said in settings.items()
+        name: {key: value for key, value in own.items() if run.get(key) != value}
+        for name, own in settings.items()
     }
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    sections = {key: value for key, value in settings.items() if isinstance(value, Mapping)}
+    inner = {f"{key}.{name}": value for key, section in sections.items() for name, value in section.items()}
+    return {key: value for key, value in settings.items() if key not in sections} | inner
 
 
 def _nested(rows: pd.DataFrame) -> dict[str, Any]:
@@ -218,7 +161,7 @@ def _mean_and_std(row: Mapping[Any, Any], metric: str) -> dict[str, float | None
 
 
 def _lines(content: Mapping[str, Any]) -> list[str]:
-    """Means over the targets, one line for each experiment and split."""
+    """Means over the headline targets, one line for each experiment and split."""
     return [
         f"{name}, {split}: R2 {_mean(targets, 'r2')}, |ln ratio| {_mean(targets, 'median_abs_log_ratio')}"
         for name, experiment in content["experiments"].items()
@@ -227,7 +170,8 @@ def _lines(content: Mapping[str, Any]) -> list[str]:
 
 
 def _mean(targets: Mapping[str, Any], metric: str) -> str:
-    known = [found[metric]["mean"] for found in targets.values() if found[metric]["mean"] is not None]
+    means = [targets[name][metric]["mean"] for name in HEADLINE if name in targets]
+    known = [mean for mean in means if mean is not None]
     return f"{np.mean(known):.3f}" if known else "-"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,12 +20,12 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from phase_lib.base.files import writing
 from phase_lib.config.experiments import OWN
 from phase_lib.elm.constants import PFT_NAMES
-from phase_lib.report.closing import wins
+from phase_lib.report.closing import wins_sentence
 from phase_lib.report.cost import compared
 from phase_lib.report.maps import CellMap
-from phase_lib.report.products import MODELS, SPLITS
+from phase_lib.report.products import SPLITS
 from phase_lib.report.restart import InjectedState
-from phase_lib.surrogate.skill import BASELINES, score
+from phase_lib.surrogate.skill import TestCells
 
 # Okabe and Ito's palette, distinct for every common colour vision.
 BLUE, ORANGE, GREEN, VERMILLION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7f7f7f"
@@ -33,12 +34,16 @@ RUN_STYLE: dict[str, dict[str, Any]] = {
     "control": {"color": VERMILLION, "marker": "s"},
     "reference": {"color": "black", "marker": "^", "linestyle": "--"},
 }
-MODEL_STYLE: dict[str, dict[str, Any]] = {
-    "phase": {"color": BLUE, "marker": "o"},
-    "paper": {"color": ORANGE, "marker": "D"},
-    "state20": {"color": VERMILLION, "marker": "s"},
-    "analogue": {"color": GREEN, "marker": "^"},
-}
+#: Of models in the order of the summary, the run's own first; more begin again.
+_MODEL_STYLES: tuple[dict[str, Any], ...] = (
+    {"color": BLUE, "marker": "o"},
+    {"color": VERMILLION, "marker": "s"},
+    {"color": GREEN, "marker": "^"},
+    {"color": ORANGE, "marker": "D"},
+    {"color": "#CC79A7", "marker": "v"},
+    {"color": "#56B4E9", "marker": "P"},
+    {"color": GREY, "marker": "X"},
+)
 PART_COLOURS = {"excluded": "#d9d9d9", "train": "#56B4E9", "validation": ORANGE, "test": "#5e3c99"}
 _DPI = 120
 #: Colour bars below maps, which are wide and low.
@@ -176,30 +181,33 @@ def criteria_over_time(verdict: Mapping[str, Any]) -> Drawing:
     return Drawing("criteria_over_time", title, caption, figure)
 
 
-def skill_overview(skill: Mapping[str, Any], input_years: int) -> Drawing:
-    """R2 and log-ratio error of the models on both splits.
+def _styles(models: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return dict(zip(models, cycle(_MODEL_STYLES), strict=False))
+
+
+def skill_overview(summary: Mapping[str, Any], input_years: int) -> Drawing:
+    """R2 and log-ratio error of the models on both splits, for the headline variables.
 
     Args:
-        skill: split -> model -> target -> metric -> value.
+        summary: content of `summary.json`.
         input_years: AD years of the input.
     """
-    splits = [split for split in SPLITS if split in skill]
-    models = [model for model in MODELS if any(model in skill[split] for split in splits)]
+    skill, models, targets = summary["skill"], summary["models"], summary["headline"]
+    splits, styles = [split for split in SPLITS if split in skill], _styles(models)
     apart = 0.6 / len(models)
-    figure, axes = _figure(len(splits), 2, 10.0, 0.6 + 2.5 * len(splits), sharey=True)
+    height = (1.3 + 0.3 * max(4, len(models))) * len(splits)
+    figure, axes = _figure(len(splits), 2, 10.0, 0.6 + height, sharey=True)
+    place = np.arange(len(targets))[::-1]
     for row, split in zip(axes, splits, strict=True):
-        targets = list(skill[split]["phase"])
-        place = np.arange(len(targets))[::-1]
         for ax, metric in zip(row, ("r2", "median_abs_log_ratio"), strict=True):
             for i, model in enumerate(models):
                 if model not in skill[split]:
                     continue
-                found = [skill[split][model][target][metric] for target in targets]
-                values = np.array([np.nan if value is None else value for value in found])
+                values = _values(skill[split][model], targets, metric)
                 # Below -1 a model is no model; the table has the number.
                 shown = np.clip(values, -1.0, None) if metric == "r2" else values
                 level = place + apart * (0.5 * (len(models) - 1) - i)
-                ax.plot(shown, level, ls="", ms=6, label=MODELS[model], **MODEL_STYLE[model])
+                ax.plot(shown, level, ls="", ms=6, label=models[model]["label"], **styles[model])
             ax.set_yticks(place, targets)
             ax.grid(alpha=0.25, axis="x")
         row[0].axvline(0.0, color=GREY, lw=0.8)
@@ -209,39 +217,74 @@ def skill_overview(skill: Mapping[str, Any], input_years: int) -> Drawing:
     axes[-1, 0].set_xlabel("mean R² per PFT or layer (1 is perfect; below −1 drawn at −1)")
     axes[-1, 1].set_xlabel("median |ln(prediction / truth)| (0 is perfect)")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9)
+    columns = min(5, len(labels))
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=9)
     split = "block" if "block" in skill else splits[0]
-    won, total = wins(skill[split], "r2")
-    ratio, _ = wins(skill[split], "median_abs_log_ratio")
-    title = (
-        f"PHASE beats both baselines on {won} of {total} targets in R² and on {ratio} of {total} in log "
-        f"ratio, {SPLITS[split]}"
-    )
+    title = wins_sentence(summary, split) or f"{models[OWN]['label']} alone"
     caption = (
         f"Test cells only. The input state is the state after {input_years} AD years, taken to normal mode; "
-        "the analogue is the nearest training cell in climate, soil and vegetation space."
+        "the analogue is the nearest training cell in climate, soil and vegetation space. All networks were "
+        "trained on the same cells."
     )
-    if "paper" in models:
-        caption += " The paper's preset was trained on the same cells."
-    return Drawing("skill_overview", title, caption, figure)
+    return Drawing("skill_overview", f"{title}, {SPLITS[split]}", caption, figure)
 
 
-@dataclass(frozen=True)
-class TestCells:
-    """Truth and predictions of one target on test cells, (gridcell, k)."""
-
-    __test__ = False  # not a test case, whatever its name says to pytest
-
-    target: str
-    units: str
-    truth: np.ndarray
-    mask: np.ndarray
-    predictions: Mapping[str, np.ndarray]
-    patch: bool
+def _values(skill: Mapping[str, Any], targets: Sequence[str], metric: str) -> np.ndarray:
+    """A metric of one model (target), NaN where it is absent."""
+    values = [skill[target][metric] for target in targets]
+    return np.array([np.nan if value is None else value for value in values])
 
 
-def scatter(cells: Sequence[TestCells], split: str) -> Drawing:
-    """Truth against prediction per target."""
+def skill_of_all(summary: Mapping[str, Any]) -> Drawing:
+    """R2 of every model for all predicted variables, a row each.
+
+    Args:
+        summary: content of `summary.json`.
+    """
+    skill, models = summary["skill"], summary["models"]
+    splits = [split for split in SPLITS if split in skill]
+    targets = list(skill[splits[0]][OWN])
+    figure, axes = _figure(1, len(splits), 10.0, 1.4 + 0.21 * len(targets), sharey=True)
+    drawn: Any = None
+    for ax, split in zip(axes[0], splits, strict=True):
+        shown = [model for model in models if model in skill[split]]
+        table = np.array([_values(skill[split][model], targets, "r2") for model in shown]).T
+        drawn = ax.imshow(table, cmap="viridis", norm=Normalize(0.0, 1.0), aspect="auto")
+        for (i, j), value in np.ndenumerate(table):
+            if np.isfinite(value):
+                text = "<−9" if value < -9.0 else f"{value:.2f}"
+                colour = "white" if value < 0.6 else "black"
+                ax.text(j, i, text, ha="center", va="center", fontsize=7, color=colour)
+        labels = [models[model]["label"].replace(", ", ",\n") for model in shown]
+        ax.set_xticks(range(len(shown)), labels, fontsize=7)
+        ax.set_yticks(range(len(targets)), targets, fontsize=7)
+        ax.set_title(SPLITS[split], fontsize=9)
+    bar = figure.colorbar(drawn, ax=axes[0].tolist(), shrink=0.5, aspect=30)
+    bar.set_label("mean R² per PFT or layer (below 0 in the colour of 0)", fontsize=8)
+    split = splits[-1]
+    r2 = _values(skill[split][OWN], targets, "r2")
+    known = np.flatnonzero(np.isfinite(r2))
+    title = "Test values are too few for an R²"
+    if len(known):
+        weakest = known[np.argmin(r2[known])]
+        title = (
+            f"R² of {models[OWN]['label']} is at least 0.8 for {int(np.sum(r2[known] >= 0.8))} of "
+            f"{len(targets)} variables, {SPLITS[split]}; lowest: {targets[weakest]} ({r2[weakest]:.2f})"
+        )
+    caption = "All predicted variables on test cells; blank where values are too few or do not vary."
+    return Drawing("skill_of_all_variables", title, caption, figure)
+
+
+def scatter(cells: Sequence[TestCells], split: str, models: Mapping[str, Any]) -> Drawing:
+    """Truth against prediction of the run's own model and the first baseline, per variable.
+
+    Args:
+        cells: variables.
+        split: kind of the split.
+        models: `models` of the summary.
+    """
+    styles = _styles(models)
+    baseline = [name for name, model in models.items() if not model["trained"]][:1]
     columns = 3
     rows = -(-len(cells) // columns)
     figure, axes = _figure(rows, columns, 10.0, 3.4 * rows)
@@ -251,31 +294,30 @@ def scatter(cells: Sequence[TestCells], split: str) -> Drawing:
         mask = data.mask & (data.truth > 0.0)
         truth = data.truth[mask]
         chosen = rng.permutation(len(truth))[:_MOST_POINTS]
-        pooled[data.target] = score(data.truth, data.predictions["phase"], data.mask, 0.0)["r2_pooled"]
+        pooled[data.name] = data.score(OWN)["r2_pooled"]
         every = truth if len(truth) else np.array([1.0])
         low, high = np.percentile(every, 2), float(every.max())
         low = max(float(low), high * 1e-5, 1e-6)
-        for model, alpha in (("state20", 0.25), ("phase", 0.5)):
-            if model in data.predictions:
-                predicted = np.clip(data.predictions[model][mask], low / 3.0, high * 3.0)
-                ax.plot(
-                    np.clip(truth, low / 3.0, None)[chosen],
-                    predicted[chosen],
-                    ls="",
-                    marker=".",
-                    ms=2.5,
-                    alpha=alpha,
-                    color=MODEL_STYLE[model]["color"],
-                    label=MODELS[model],
-                    rasterized=True,
-                )
+        for model in (*baseline, OWN):
+            predicted = np.clip(data.predictions[model][mask], low / 3.0, high * 3.0)
+            ax.plot(
+                np.clip(truth, low / 3.0, None)[chosen],
+                predicted[chosen],
+                ls="",
+                marker=".",
+                ms=2.5,
+                alpha=0.5 if model == OWN else 0.25,
+                color=styles[model]["color"],
+                label=models[model]["label"],
+                rasterized=True,
+            )
         ax.plot([low / 3.0, high * 3.0], [low / 3.0, high * 3.0], color="black", lw=0.8)
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_xlim(low / 3.0, high * 3.0)
         ax.set_ylim(low / 3.0, high * 3.0)
-        found = pooled[data.target]
-        ax.set_title(f"{data.target}: pooled R² {'-' if found is None else format(found, '.3f')}", fontsize=9)
+        r2 = pooled[data.name]
+        ax.set_title(f"{data.name}: pooled R² {'-' if r2 is None else format(r2, '.3f')}", fontsize=9)
         units = data.units.replace("^2", "²").replace("^3", "³")
         ax.set_xlabel(f"reference ({units})", fontsize=8)
         ax.set_ylabel(f"prediction ({units})", fontsize=8)
@@ -304,9 +346,9 @@ def scatter(cells: Sequence[TestCells], split: str) -> Drawing:
 def dead_wood_note(cells: Sequence[TestCells]) -> str:
     """How many values of dead wood are of woody plants; empty where there is no such target."""
     counts = [
-        f"{int(data.mask[:, WOODY].sum())} of {int(data.mask.sum())} ({data.target})"
+        f"{int(data.mask[:, WOODY].sum())} of {int(data.mask.sum())} ({data.name})"
         for data in cells
-        if data.patch and data.target.startswith("dead")
+        if data.patch and data.name.startswith("dead")
     ]
     if not counts:
         return ""
@@ -316,19 +358,8 @@ def dead_wood_note(cells: Sequence[TestCells]) -> str:
     )
 
 
-def r2_per_column(data: TestCells, model: str) -> np.ndarray:
-    """R2 of every PFT or layer (k); NaN where it has too few values or does not vary."""
-    found = [
-        score(data.truth[:, k : k + 1], data.predictions[model][:, k : k + 1], data.mask[:, k : k + 1], 0.0)[
-            "r2"
-        ]
-        for k in range(data.truth.shape[1])
-    ]
-    return np.array([np.nan if value is None else value for value in found])
-
-
-def r2_by_pft_and_layer(cells: Sequence[TestCells], split: str) -> Drawing:
-    """R2 of PHASE per PFT and per layer."""
+def r2_by_pft_and_layer(cells: Sequence[TestCells], split: str, models: Mapping[str, Any]) -> Drawing:
+    """R2 of the run's own model per PFT and per layer; arguments as `scatter`."""
     patch, layer = [c for c in cells if c.patch], [c for c in cells if not c.patch]
     figure, axes = _figure(1, 2, 10.0, 4.6, width_ratios=(1.15, 1.0))
     cmap, norm = "viridis", Normalize(0.0, 1.0)
@@ -339,7 +370,7 @@ def r2_by_pft_and_layer(cells: Sequence[TestCells], split: str) -> Drawing:
         (axes[0, 1], layer, [str(i + 1) for i in range(10)], "soil layer"),
     )
     for ax, group, names, what in groups:
-        table = np.array([r2_per_column(data, "phase") for data in group]).T.reshape(len(names), len(group))
+        table = np.array([data.r2_by_column(OWN) for data in group]).T.reshape(len(names), len(group))
         # PFTs without test values in any target would only be blank rows.
         rows = np.flatnonzero(np.isfinite(table).any(axis=1))
         drawn = ax.imshow(table[rows], cmap=cmap, norm=norm, aspect="auto")
@@ -347,13 +378,14 @@ def r2_by_pft_and_layer(cells: Sequence[TestCells], split: str) -> Drawing:
             for j, data in enumerate(group):
                 value = table[row, j]
                 if np.isfinite(value):
-                    every[f"{data.target}, {what} {names[row]}"] = float(value)
+                    every[f"{data.name}, {what} {names[row]}"] = float(value)
                     colour = "white" if value < 0.6 else "black"
                     ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
-        ax.set_xticks(range(len(group)), [data.target for data in group])
+        ax.set_xticks(range(len(group)), [data.name for data in group])
         ax.set_yticks(range(len(rows)), [names[row] for row in rows], fontsize=7)
         ax.set_ylabel(what)
-    figure.colorbar(drawn, ax=axes[0, 1], label="R² of PHASE (values below 0 in the colour of 0)", shrink=0.8)
+    label = f"R² of {models[OWN]['label']} (values below 0 in the colour of 0)"
+    figure.colorbar(drawn, ax=axes[0, 1], label=label, shrink=0.8)
     title = "Too few test values per PFT and layer for an R²"
     if every:
         weakest = min(every, key=lambda name: every[name])
@@ -556,15 +588,15 @@ def training_curves(training: Mapping[str, pd.DataFrame]) -> Drawing:
     return Drawing("training_curves", title, "Validation cells are taken from the training part.", figure)
 
 
-def experiments_overview(experiments: Mapping[str, Any]) -> Drawing:
-    """R2 and log-ratio error of the experiments, target by target: mean over seeds and their spread.
+def experiments_overview(experiments: Mapping[str, Any], targets: Sequence[str]) -> Drawing:
+    """R2 and log-ratio error of the experiments, variable by variable: mean over seeds and their spread.
 
     Args:
-        experiments: name -> `skill` (split -> target -> metric -> mean and std), the run's own among them.
+        experiments: name -> `skill` (split -> variable -> metric -> mean and std), the run's own among them.
+        targets: variables to draw.
     """
     split = next(split for split in ("block", *SPLITS) if split in experiments[OWN]["skill"])
     shown = {name: found["skill"][split] for name, found in experiments.items() if split in found["skill"]}
-    targets = list(shown[OWN])
     figure, axes = _figure(2, len(targets), 11.0, 1.6 + 0.5 * len(shown), sharey=True, sharex="row")
     place = np.arange(len(shown))[::-1]
     for row, metric in zip(axes, ("r2", "median_abs_log_ratio"), strict=True):
@@ -579,7 +611,7 @@ def experiments_overview(experiments: Mapping[str, Any]) -> Drawing:
             ax.errorbar(drawn, place, xerr=spread, ls="", ecolor=colours, elinewidth=1.5)
             ax.scatter(drawn, place, c=colours, s=28, zorder=3)
             ax.axvline(drawn[list(shown).index(OWN)], color=BLUE, lw=0.7, alpha=0.5)
-            ax.set_yticks(place, [MODELS.get(name, name) for name in shown])
+            ax.set_yticks(place, [experiments[name]["label"] for name in shown])
             ax.grid(alpha=0.25, axis="x")
     for ax, target in zip(axes[0], targets, strict=True):
         ax.set_title(target, fontsize=9)
@@ -591,21 +623,23 @@ def experiments_overview(experiments: Mapping[str, Any]) -> Drawing:
         f"Test cells, {SPLITS[split]}. Points are means over the seeds, bars one standard deviation to each "
         "side; no bar where there is one seed. The line is the run's own setting."
     )
-    return Drawing("experiments", _experiments_title(shown), caption, figure)
+    return Drawing("experiments", _experiments_title(experiments, shown, targets), caption, figure)
 
 
-def _experiments_title(skill: Mapping[str, Any]) -> str:
-    """How many targets each experiment does worse on than the run's own settings, in R2."""
+def _experiments_title(
+    experiments: Mapping[str, Any], skill: Mapping[str, Any], targets: Sequence[str]
+) -> str:
+    """On how many variables each experiment does worse than the run's own settings, in R2."""
 
     def worse(name: str) -> int:
-        pairs = [(skill[name][target]["r2"]["mean"], own["r2"]["mean"]) for target, own in skill[OWN].items()]
+        pairs = [(skill[name][target]["r2"]["mean"], skill[OWN][target]["r2"]["mean"]) for target in targets]
         return sum(own is not None and (other is None or other < own) for other, own in pairs)
 
-    others = [name for name in skill if name not in (OWN, *BASELINES)]
+    others = [name for name in skill if name != OWN and experiments[name]["trained"]]
     if not others:
         return "The run's own settings with several seeds"
-    counts = ", ".join(f"{MODELS.get(name, name)} {worse(name)}" for name in others)
-    return f"Targets with a lower R² than the run's settings, of {len(skill[OWN])}: {counts}"
+    counts = ", ".join(f"{experiments[name]['label']}: {worse(name)}" for name in others)
+    return f"Headline variables with a lower R² than the run's settings, of {len(targets)}: {counts}"
 
 
 def cost_bars(cost: Mapping[str, Any], roles: Iterable[str]) -> Drawing:

@@ -19,21 +19,22 @@ from phase_lib.dataset.loading import CellIndex, read_cells
 from phase_lib.dataset.split import PARTS
 from phase_lib.elm.constants import SPINUP_AD
 from phase_lib.elm.matching import match_cells
-from phase_lib.elm.netcdf import get_attribute, get_variable, open_dataset
+from phase_lib.elm.netcdf import get_attribute
+from phase_lib.elm.pools import HEADLINE
 from phase_lib.elm.products import open_product
 from phase_lib.equilibrium.verdict import ALL_CELLS, TEST_CELLS
 from phase_lib.report import figures, tables
-from phase_lib.report.closing import closing_page, nothing_predicted, wins
+from phase_lib.report.closing import closing_page, nothing_predicted, wins_sentence
 from phase_lib.report.cost import ROLES, compared
 from phase_lib.report.experiments import describe_changes
-from phase_lib.report.figures import Drawing, TestCells
+from phase_lib.report.figures import Drawing
 from phase_lib.report.hours import UNITS, hours_text
 from phase_lib.report.maps import CellMap
-from phase_lib.report.products import MODELS, OOD_STATES, SPLITS, RunFacts, RunProducts
+from phase_lib.report.products import OOD_STATES, SPLITS, RunFacts, RunProducts
 from phase_lib.report.restart import DEEP_TOP, InjectedState, read_injected
 from phase_lib.report.summary import write_summary
 from phase_lib.report.target import flagged_cells
-from phase_lib.surrogate.skill import LEAST_VALUES
+from phase_lib.surrogate.skill import LEAST_VALUES, TestCells, read_tests
 
 _METRICS = {
     "r2": "R²",
@@ -87,10 +88,12 @@ def write_report(summary: str | Path, products: RunProducts, output_dir: str | P
     directory = Path(output_dir)
     content, diff, index = read_json(summary), read_json(products.diff), read_cells(products.dataset)
     verdict = None if products.verdict is None else read_json(products.verdict)
-    tests = {split: load_tests(path) for split, path in products.tests.items()}
+    tests = {split: read_tests(paths) for split, paths in products.tests.items()}
+    names = [HEADLINE[name] for name in content["headline"]]
+    headline = {split: [test.variable(name) for name in names] for split, test in tests.items()}
     curves = {split: _read_curve(path) for split, path in products.training.items()}
     injected = _injected(products, index, content["target"]["domain"])
-    drawings = draw(content, verdict, products, index, tests, injected, curves)
+    drawings = draw(content, verdict, products, index, headline, injected, curves)
     for drawing in drawings.values():
         LOGGER.info("drawing %s", drawing.name)
         drawing.save(directory / "figures")
@@ -109,14 +112,14 @@ def write_report(summary: str | Path, products: RunProducts, output_dir: str | P
     with writing(directory / "closing.txt") as temporary:
         temporary.write_text(closing_page(content) + "\n", encoding="utf-8")
     page = directory / "index.html"
-    hashed = [products.predictions, *products.tests.values()]
+    hashed = [products.predictions, *(test.path for test in tests.values())]
     html = render(
         summary=content,
         verdict=verdict,
         diff=diff,
         cleaning=read_json(products.dataset / "cleaning.json"),
         injected=injected,
-        dead_wood={split: figures.dead_wood_note(data) for split, data in tests.items()},
+        dead_wood={split: figures.dead_wood_note(data) for split, data in headline.items()},
         drawings=drawings,
         tables=list(frames),
         flagged=frames["flagged_cells"].head(_MOST_FLAGGED).to_dict("records"),
@@ -140,30 +143,6 @@ def _injected(products: RunProducts, index: CellIndex, target: str) -> InjectedS
     return read_injected(products.restart, index.lat[ours], index.lon[ours], area)
 
 
-def load_tests(path: str | Path) -> list[TestCells]:
-    """Truth and predictions of every target in a test file."""
-    result = []
-    with open_dataset(path) as dataset:
-        for name in [variable for variable in dataset.variables if variable.endswith("_truth")]:
-            target = name.removesuffix("_truth")
-            truth = dataset[name]
-            result.append(
-                TestCells(
-                    target,
-                    str(truth.units),
-                    np.asarray(truth[:]),
-                    np.asarray(get_variable(path, dataset, f"{target}_mask")[:]) == 1,
-                    {
-                        model: np.asarray(dataset[f"{target}_{model}"][:])
-                        for model in MODELS
-                        if f"{target}_{model}" in dataset.variables
-                    },
-                    patch="natpft" in truth.dimensions,
-                )
-            )
-    return result
-
-
 def draw(
     summary: Mapping[str, Any],
     verdict: Mapping[str, Any] | None,
@@ -178,14 +157,15 @@ def draw(
     if verdict is None and injected is not None:
         drawings.append(figures.restart_maps(CellMap.of(injected.lat, injected.lon), injected))
     years = summary["cost"]["integration_years"]["before_injection"]
-    drawings.append(figures.skill_overview(summary["skill"], years))
+    drawings += [figures.skill_overview(summary, years), figures.skill_of_all(summary)]
     for split, data in tests.items():
-        drawings += [figures.scatter(data, split), figures.r2_by_pft_and_layer(data, split)]
+        models = summary["models"]
+        drawings += [figures.scatter(data, split, models), figures.r2_by_pft_and_layer(data, split, models)]
     drawings += [_out_of_distribution(products.predictions), _splits(products.splits, index)]
     if curves:
         drawings.append(figures.training_curves(curves))
     if summary["experiments"]:
-        drawings.append(figures.experiments_overview(summary["experiments"]))
+        drawings.append(figures.experiments_overview(summary["experiments"], summary["headline"]))
     if summary["cost"]["core_seconds"]:
         drawings.append(figures.cost_bars(summary["cost"], ROLES))
     return {drawing.name: drawing for drawing in drawings}
@@ -293,7 +273,6 @@ def render(**context: Any) -> str:
     return template.render(
         **context,
         headline=_headline(context["summary"], context["verdict"]),
-        models=MODELS,
         splits=SPLITS,
         metrics=_METRICS,
         subsets=_SUBSETS,
@@ -328,13 +307,9 @@ def _headline(summary: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> 
     """The answer, in sentences."""
     sentences = _restart_sentences(summary) if verdict is None else _run_sentences(summary, verdict)
     if "block" in summary["skill"]:
-        r2, total = wins(summary["skill"]["block"], "r2")
-        ratio, _ = wins(summary["skill"]["block"], "median_abs_log_ratio")
         where = "" if verdict is not None else f" of {' and '.join(summary['target']['trained_on'])}"
-        sentences.append(
-            f"On blocked test cells{where} PHASE beats the input state and the analogue on {r2} of {total} "
-            f"targets in R² and on {ratio} of {total} in log ratio."
-        )
+        if sentence := wins_sentence(summary, "block"):
+            sentences.append(f"On blocked test cells{where} {sentence}.")
     return sentences
 
 

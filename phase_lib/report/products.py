@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,15 +13,6 @@ from phase_lib.config.root import WorkflowConfig
 
 #: The two ways of splitting cells, and what they are called in prose.
 SPLITS = {"random": "random split", "block": "blocked split"}
-#: Models in the order of tables and figures, and what they are called in prose.
-MODELS = {
-    "phase": "PHASE",
-    "paper": "PHASE, paper preset",
-    "state20": "input state",
-    "analogue": "analogue",
-}
-
-
 #: What flagged cells hold in the injected restart, by `ood.action`.
 OOD_STATES = {
     "keep": "the base's own state, taken to normal mode",
@@ -40,7 +31,7 @@ class RunProducts:
         restart: the injected restart.
         diff: its sidecar, which holds the audit of the restart.
         splits: split -> split file: the cells of all domains, in the order of the dataset.
-        tests: split -> truth and predictions of its test cells.
+        tests: split -> truth and predictions of its test cells: the run's own file, then others'.
         training: split -> `history.csv` of its training.
         forcing: domain -> `forcing/<domain>/comparison.json`: its forcing against what the model saw.
         experiments: `experiments/comparison.json`; None where there are no experiments.
@@ -59,7 +50,7 @@ class RunProducts:
     benchmarks: Path
     stages: Path
     splits: Mapping[str, Path]
-    tests: Mapping[str, Path]
+    tests: Mapping[str, Sequence[Path]]
     training: Mapping[str, Path] = field(default_factory=dict)
     forcing: Mapping[str, Path] = field(default_factory=dict)
     experiments: Path | None = None

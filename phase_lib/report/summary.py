@@ -12,9 +12,11 @@ import numpy as np
 from phase_lib.base.files import read_json, write_json
 from phase_lib.base.provenance import code_version
 from phase_lib.config.domains import EMBEDDED
+from phase_lib.config.experiments import OWN
 from phase_lib.dataset.loading import CellIndex, read_cells
 from phase_lib.dataset.split import PARTS, TEST, TRAIN, VALIDATION
 from phase_lib.elm.netcdf import get_attribute, get_variable
+from phase_lib.elm.pools import HEADLINE
 from phase_lib.elm.products import open_product
 from phase_lib.equilibrium.verdict import ALL_CELLS
 from phase_lib.forcing.comparison import summary_line
@@ -23,7 +25,7 @@ from phase_lib.report.cost import Stage, StageCost, cost_summary, read_costs, re
 from phase_lib.report.hours import hours_summary, spin_up_summary, stage_hours
 from phase_lib.report.products import RunFacts, RunProducts
 from phase_lib.report.target import STOCKS, base_of, domain_counts, next_steps, stocks_of_restart
-from phase_lib.surrogate.skill import skill_table
+from phase_lib.surrogate.skill import read_tests
 
 _DRIFTS = ("drift_totsomc_pgc_per_yr", "drift_totvegc_pgc_per_yr", "area_out_of_equilibrium")
 
@@ -43,6 +45,8 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
         InputError: a product is missing or incomplete.
     """
     diff, index = read_json(products.diff), read_cells(products.dataset)
+    tests = {split: read_tests(paths) for split, paths in products.tests.items()}
+    skill = {split: test.skill() for split, test in tests.items()}
     verdict = None if products.verdict is None else read_json(products.verdict)
     flags = _read(products.predictions, "ood_flag")
     target = _target(products, facts, diff)
@@ -75,7 +79,14 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
             "domains": _domains(index, products, facts, flags),
             "forcing": {name: _forcing(path) for name, path in products.forcing.items()},
         },
-        "skill": {split: skill_table(path) for split, path in products.tests.items()},
+        "models": {
+            model.name: {"label": model.label, "trained": model.trained}
+            for test in tests.values()
+            for model in test.models.values()
+        },
+        # The paper's variables, of all that are predicted.
+        "headline": [name for name in HEADLINE if any(name in found[OWN] for found in skill.values())],
+        "skill": skill,
         "experiments": {} if products.experiments is None else read_json(products.experiments)["experiments"],
         "restart": {
             **_stability(verdict, facts),

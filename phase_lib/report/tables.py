@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,11 @@ import pandas as pd
 
 from phase_lib.base.files import writing
 from phase_lib.elm.constants import PFT_NAMES
-from phase_lib.report.figures import TestCells, r2_per_column
+from phase_lib.surrogate.skill import TestSet
 
 
 def skill_frame(skill: Mapping[str, Any]) -> pd.DataFrame:
-    """One row per split, target and model with all metrics."""
+    """One row per split, variable and model with all metrics."""
     return pd.DataFrame(
         [
             {"split": split, "target": target, "model": model, **metrics}
@@ -88,22 +88,16 @@ def changes_frame(diff: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame([{"variable": name, **change} for name, change in diff["variables_changed"].items()])
 
 
-def columns_frame(tests: Mapping[str, Sequence[TestCells]]) -> pd.DataFrame:
-    """R2 per PFT and per layer: one row per split, target and PFT or layer, one column per model."""
-    rows = []
-    for split, cells in tests.items():
-        for data in cells:
-            names = PFT_NAMES if data.patch else [f"layer {i + 1}" for i in range(data.truth.shape[1])]
-            scores = {f"r2_{model}": r2_per_column(data, model) for model in data.predictions}
-            for k in range(data.truth.shape[1]):
-                row = {
-                    "split": split,
-                    "target": data.target,
-                    "column": names[k],
-                    "n": int(data.mask[:, k].sum()),
-                }
-                rows.append({**row, **{name: values[k] for name, values in scores.items()}})
-    return pd.DataFrame(rows)
+def columns_frame(tests: Mapping[str, TestSet]) -> pd.DataFrame:
+    """R2 per PFT and per layer: one row per split, variable and PFT or layer, one column per model."""
+    frames = []
+    for split, test in tests.items():
+        for cells in map(test.variable, test.names):
+            columns = PFT_NAMES if cells.patch else [f"layer {i + 1}" for i in range(cells.truth.shape[1])]
+            scores = {f"r2_{model}": cells.r2_by_column(model) for model in cells.predictions}
+            first = {"split": split, "target": cells.name, "column": columns, "n": cells.mask.sum(axis=0)}
+            frames.append(pd.DataFrame(first | scores))
+    return pd.concat(frames, ignore_index=True)
 
 
 def write_tables(directory: Path, frames: Mapping[str, pd.DataFrame]) -> None:

@@ -1,222 +1,24 @@
-"""From dataset files to tensors: which variables, how they are scaled, and in what order cells come."""
+"""From dataset files to tensors: scaled inputs and targets, and in what order cells come."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from phase_lib.base.errors import InputError
-from phase_lib.config.surrogate import FeatureGroup, Preset
-from phase_lib.dataset.loading import CellIndex, describe, iterate_batches, read_cells
-from phase_lib.dataset.scaler import Scaler, Spec
+from phase_lib.dataset.layout import FLUX_TARGETS, Layout
+from phase_lib.dataset.loading import CellIndex, iterate_batches, read_cells
+from phase_lib.dataset.scaler import Scaler
 from phase_lib.elm.constants import NATPFT
+from phase_lib.elm.parameters import SOIL_ORDERS
 from phase_lib.elm.soil_grid import NLEVDECOMP
-from phase_lib.elm.spinup import SURFACE_P
-from phase_lib.forcing import FORCING
-
-#: Grid-level fluxes: inputs under these names, targets with the prefix `Y_`, gC m-2 yr-1.
-FLUX_INPUTS = ("GPP", "NPP", "AR", "HR")
-FLUX_TARGETS = ("GPP", "NPP", "AR")
-
-SOIL_ORDERS = 16
-_FIRST_CELL = np.array([0])
-_PATCH, _LAYER = ("gridcell", "natpft"), ("gridcell", "levdecomp")
-
-#: Where asinh turns from linear to logarithmic, in the units of the variable, by element.
-_POOL_FLOOR = {"c": 1.0e-1, "n": 1.0e-3, "p": 1.0e-4}
-_FLOORS = (
-    {"PRECTmms": 1.0e-5, "QBOT": 1.0e-3}
-    | dict.fromkeys(FLUX_INPUTS, 10.0)
-    | {
-        "tlai": 1.0e-2,
-        "tsai": 1.0e-2,
-        "annsum_npp": 10.0,
-    }
-)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Variables of a dataset by the part they play, in the order of the tensors' channels.
-
-    A group of features that is left out is empty: its variables are not read, and the targets do not
-    start from its part of the 20-year state.
-
-    Attributes:
-        forcing: forcing variables.
-        static: grid-level inputs with their dimensions beside `gridcell` (fluxes included).
-        traits: PFT parameters.
-        state: pools per PFT of the 20-year restart.
-        soil: pools per layer of the 20-year restart.
-        patch_targets: restart names of the targets per PFT.
-        layer_targets: restart names of the targets per layer.
-        months: length of the forcing series.
-    """
-
-    forcing: list[str]
-    static: dict[str, list[str]]
-    traits: list[str]
-    state: list[str]
-    soil: list[str]
-    patch_targets: list[str]
-    layer_targets: list[str]
-    months: int
-
-    @classmethod
-    def read(cls, dataset_dir: str | Path, leave_out: Sequence[FeatureGroup] = ()) -> Self:
-        """Reads the variables and their groups from a dataset.
-
-        Args:
-            dataset_dir: the dataset's directory.
-            leave_out: groups of features that the network does not see.
-
-        Raises:
-            InputError: a group is empty, a forcing variable or a flux is missing.
-        """
-        groups: dict[str, dict[str, tuple[str, ...]]] = {}
-        for name, info in describe(dataset_dir).items():
-            groups.setdefault(info.group, {})[name] = info.dims
-        for group in ("forcing", "static", "traits", "scalars", "state", "soil", "state20"):
-            if group not in groups:
-                raise InputError(dataset_dir, f"no variable of group {group}", remedy="fuse the data again")
-        missing = [name for name in FORCING if name not in groups["forcing"]]
-        missing += [name for name in FLUX_INPUTS if name not in groups["scalars"]]
-        if missing:
-            raise InputError(dataset_dir, f"variable {missing[0]} is missing", remedy="fuse the data again")
-        months = {
-            values["TBOT"].shape[1] for _, values in iterate_batches(dataset_dir, ["TBOT"], _FIRST_CELL)
-        }
-        start = {name.removeprefix("state20_"): dims for name, dims in groups["state20"].items()}
-        groups["static"] |= groups["scalars"]
-        groups |= {group: {} for group in leave_out}
-        return cls(
-            forcing=[name for name in FORCING if name in groups["forcing"]],
-            static={name: list(dims[1:]) for name, dims in groups["static"].items()},
-            traits=list(groups["traits"]),
-            state=list(groups["state"]),
-            soil=list(groups["soil"]),
-            patch_targets=[name for name, dims in start.items() if dims == _PATCH],
-            layer_targets=[name for name, dims in start.items() if dims == _LAYER],
-            months=months.pop(),
-        )
-
-    @property
-    def targets(self) -> list[str]:
-        """Restart names of all pool targets."""
-        return [*self.patch_targets, *self.layer_targets]
-
-    def starts(self) -> dict[str, str]:
-        """Target -> input that holds its 20-year state, for the targets whose group is not left out."""
-        pools = (self.patch_targets if self.state else []) + (self.layer_targets if self.soil else [])
-        fluxes = [name for name in FLUX_TARGETS if name in self.static]
-        return {name: f"state20_{name}" for name in pools} | {name: name for name in fluxes}
-
-    def dims(self) -> dict[str, tuple[str, ...]]:
-        """Dimensions of every input and target variable."""
-        found: dict[str, tuple[str, ...]] = dict.fromkeys(self.forcing, ("gridcell", "time"))
-        found |= {name: ("gridcell", *dims) for name, dims in self.static.items()}
-        found |= dict.fromkeys(self.traits, ("natpft",))
-        found |= dict.fromkeys(self.state, _PATCH) | dict.fromkeys(self.soil, _LAYER)
-        starts = self.starts()
-        for dims, targets in ((_PATCH, self.patch_targets), (_LAYER, self.layer_targets)):
-            for name in targets:
-                found |= dict.fromkeys([*([starts[name]] if name in starts else []), f"Y_{name}"], dims)
-        return found | {f"Y_{name}": ("gridcell",) for name in FLUX_TARGETS}
-
-    def input_names(self) -> list[str]:
-        """Variables that are read for a prediction."""
-        return [name for name in self.dims() if not name.startswith("Y_")]
-
-    def places(self, preset: Preset) -> list[str]:
-        """Coordinates among the static inputs; the paper's preset alone has them: they tell places apart."""
-        return ["lat", "lon"] if preset == "paper" and self.static else []
-
-    def static_width(self, preset: Preset) -> int:
-        """Channels of the static group."""
-        sizes = {"natpft": NATPFT, "levdecomp": NLEVDECOMP}
-        width = sum(int(np.prod([sizes[d] for d in dims], dtype=int)) for dims in self.static.values())
-        if preset == "paper":
-            return width + len(self.places(preset))
-        return width + (SOIL_ORDERS - 1 if "SOIL_ORDER" in self.static else 0)
-
-    def bytes_per_cell(self, preset: Preset) -> int:
-        """Size of one cell's tensors, float32."""
-        patch = len(self.state) + 3 * len(self.patch_targets) + 2
-        layer = len(self.soil) + 3 * len(self.layer_targets)
-        cell = self.months * len(self.forcing) + self.static_width(preset)
-        return 4 * (cell + NATPFT * patch + NLEVDECOMP * layer)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain lists and numbers."""
-        return asdict(self)
-
-    def require_in(self, dataset_dir: str | Path) -> None:
-        """Refuses a dataset that lacks what the model was trained with.
-
-        Raises:
-            InputError: an input variable is missing, or the forcing series has another length.
-        """
-        other = Layout.read(dataset_dir)
-        for name in self.input_names():
-            if other.dims().get(name) != self.dims()[name]:
-                raise InputError(
-                    dataset_dir,
-                    f"variable {name} is missing or has other dimensions",
-                    expected="every input that the model was trained with",
-                    remedy="fuse again with the same variables",
-                )
-        if other.months != self.months:
-            raise InputError(dataset_dir, f"the forcing has {other.months} months", expected=str(self.months))
-
-
-def feature_specs(layout: Layout, preset: Preset) -> dict[str, Spec]:
-    """How each input is scaled.
-
-    The paper's preset takes the minimum and maximum of every flattened feature. The default takes
-    pools and fluxes through asinh, as they span orders of magnitude, and then mean and standard
-    deviation; PFTs share them where their encoder is shared.
-    """
-    if preset == "paper":
-        per = {name: tuple(d for d in dims if d != "gridcell") for name, dims in layout.dims().items()}
-        per |= dict.fromkeys((*layout.forcing, *layout.traits), ())
-        names = [n for n in layout.input_names() if not n.startswith("state20_")]
-        names += layout.places(preset)
-        return {name: Spec("minmax", per.get(name, ())) for name in names}
-    specs = {name: Spec("standard") for name in (*layout.forcing, *layout.traits)}
-    specs |= {n: Spec("asinh-standard", (), _FLOORS[n]) for n in ("PRECTmms", "QBOT") if n in specs}
-    for name, dims in layout.static.items():
-        if name == "SOIL_ORDER":
-            continue
-        if name in FLUX_INPUTS or name in SURFACE_P:
-            specs[name] = Spec("asinh-standard", (), _FLOORS.get(name, 0.1))
-        elif dims == ["natpft"] or name.startswith(("PCT_NAT", "LANDFRAC")):
-            specs[name] = Spec("minmax")
-        else:
-            specs[name] = Spec("standard")
-    specs |= {name: Spec("asinh-standard", (), _floor(name)) for name in layout.state}
-    specs |= {name: Spec("standard") for name in layout.state if name == "annavg_t2m"}
-    return specs | {name: Spec("asinh-standard", ("levdecomp",), _floor(name)) for name in layout.soil}
-
-
-def _floor(name: str) -> float:
-    if name in _FLOORS:
-        return _FLOORS[name]
-    stem = re.sub(r"(_vr|_storage|_xfer)$", "", name)
-    if stem.startswith(("smin", "retransn", "npool")):
-        return _POOL_FLOOR["n"]
-    if stem in ("labilep", "secondp", "occlp", "primp", "solutionp", "retransp", "ppool"):
-        return _POOL_FLOOR["p"]
-    if name.startswith(("T_SCALAR", "scalaravg")):
-        return 1.0e-2
-    return _POOL_FLOOR.get(stem[-1], _POOL_FLOOR["c"])
 
 
 @dataclass(frozen=True)
@@ -292,14 +94,12 @@ class Reader:
         dataset_dir: the dataset's directory.
         layout: variables.
         scaler: fitted scalings.
-        preset: which inputs and scalings.
         labels: False where only inputs are wanted: masks are then False everywhere.
     """
 
     dataset_dir: Path
     layout: Layout
     scaler: Scaler
-    preset: Preset
     labels: bool = True
 
     @cached_property
@@ -318,8 +118,7 @@ class Reader:
 
     def numbered(self, cells: np.ndarray) -> Iterator[tuple[np.ndarray, Batch]]:
         """As `pieces`, each piece with the positions of its cells in dataset order."""
-        names = [*self.layout.input_names(), "cover"]
-        names += self.layout.places(self.preset)
+        names = [*self.layout.input_names(), "cover", *self.layout.places]
         if self.labels:
             names += [name for name in self.layout.dims() if name.startswith("Y_")]
         for positions, values in iterate_batches(self.dataset_dir, names, cells, self.index):
@@ -383,8 +182,8 @@ class Reader:
 
     def _static(self, values: dict[str, np.ndarray], cells: int) -> np.ndarray:
         columns = [np.empty((cells, 0))]
-        for name in (*self.layout.static, *self.layout.places(self.preset)):
-            if name == "SOIL_ORDER" and self.preset == "default":
+        for name in (*self.layout.static, *self.layout.places):
+            if name == "SOIL_ORDER" and self.layout.preset == "default":
                 columns.append(self._soil_order(values[name]))
             else:
                 columns.append(self.scaler.transform(name, values[name]).reshape(len(values[name]), -1))
@@ -396,7 +195,7 @@ class Reader:
     def _start(
         self, values: dict[str, np.ndarray], targets: Sequence[str], shape: tuple[int, ...]
     ) -> np.ndarray:
-        """The 20-year state, without the negative rounding crumbs that restarts may hold; 0 if left out."""
+        """The 20-year state, without the small negative residues that restarts may hold; 0 if left out."""
         starts, nothing = self.layout.starts(), np.zeros(shape)
         columns = [values[starts[name]] if name in starts else nothing for name in targets]
         return np.asarray(np.maximum(_stacked(columns, shape), 0.0))
@@ -455,7 +254,7 @@ class CellSource:
         self.cells = int(np.count_nonzero(chosen))
         file = reader.index.batch
         self._files = [np.flatnonzero(chosen & (file == number)) for number in np.unique(file[chosen])]
-        fits = self.cells * reader.layout.bytes_per_cell(reader.preset) <= cache_gib * 2**30
+        fits = self.cells * reader.layout.bytes_per_cell <= cache_gib * 2**30
         self._cached = Batch.join(list(reader.pieces(chosen))) if fits else None
 
     def count(self, size: int) -> int:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from phase_lib.config.surrogate import SurrogateSettings
-from phase_lib.surrogate.features import FLUX_TARGETS, Batch
-from phase_lib.surrogate.model import Answer, Phase
-from phase_lib.surrogate.targets import TargetCodec
+from phase_lib.dataset.layout import FLUX_TARGETS
+from phase_lib.surrogate.codec import Answer, TargetCodec
+from phase_lib.surrogate.ensemble import Ensemble
+from phase_lib.surrogate.features import Batch
 
 TASKS = ("patch", "layer", "flux")
 
@@ -21,8 +22,8 @@ def counts(codec: TargetCodec, batch: Batch) -> dict[str, Tensor]:
     Those of parts of a batch add up to those of the whole, and so do the parts' losses where each is
     divided by the counts of the whole.
     """
-    found = {task: (getattr(batch, f"{task}_mask") * codec.space(task).weight).sum() for task in TASKS}
-    return found | {"physics": codec.flux_scale.new_tensor(float(len(batch)))}
+    terms = {task: (getattr(batch, f"{task}_mask") * codec.space(task).weight).sum() for task in TASKS}
+    return terms | {"physics": codec.flux_scale.new_tensor(float(len(batch)))}
 
 
 def masked_mean(values: Tensor, mask: Tensor, weight: Tensor, counted: Tensor | None = None) -> Tensor:
@@ -63,29 +64,29 @@ def losses(
         batch: cells.
         whole: counts of the whole batch that these cells are a part of; their own if None.
     """
-    whole, found = counts(codec, batch) if whole is None else whole, {}
+    whole, terms = counts(codec, batch) if whole is None else whole, {}
     for task in TASKS:
         space = codec.space(task)
         start, truth = getattr(batch, f"{task}20"), getattr(batch, task)
         error = space.error(getattr(answer.raw, task), start, truth)
-        found[task] = masked_mean(error, getattr(batch, f"{task}_mask"), space.weight, whole[task])
+        terms[task] = masked_mean(error, getattr(batch, f"{task}_mask"), space.weight, whole[task])
     flux = codec.space("flux").decode(answer.raw.flux, batch.flux20)
-    found["physics"] = flux_imbalance(flux, codec.flux_scale, whole["physics"])
-    return found
+    terms["physics"] = flux_imbalance(flux, codec.flux_scale, whole["physics"])
+    return terms
 
 
-def total(found: Mapping[str, Tensor], settings: SurrogateSettings) -> Tensor:
+def total(terms: Mapping[str, Tensor], settings: SurrogateSettings) -> Tensor:
     """Errors of the pools, the fluxes and the carbon balance, each with its weight; 0 takes a term out."""
-    pools = found["patch"] + found["layer"]
-    return pools + settings.flux_weight * found["flux"] + settings.lambda_physics * found["physics"]
+    pools = terms["patch"] + terms["layer"]
+    return pools + settings.flux_weight * terms["flux"] + settings.lambda_physics * terms["physics"]
 
 
-def training_losses(model: Phase, batch: Batch, whole: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def training_losses(model: Ensemble, batch: Batch, whole: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Losses averaged over members, each judged on its own; `whole` as in `losses`."""
-    own = [losses(model.codec, answer, batch, whole) for answer in model(batch)]
-    return {name: torch.stack([found[name] for found in own]).mean() for name in own[0]}
+    by_member = [losses(model.codec, answer, batch, whole) for answer in model(batch)]
+    return {name: torch.stack([terms[name] for terms in by_member]).mean() for name in by_member[0]}
 
 
-def validation_losses(model: Phase, batch: Batch, whole: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def validation_losses(model: Ensemble, batch: Batch, whole: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Losses of the members' average answer, as it is used for predictions; `whole` as in `losses`."""
     return losses(model.codec, model.mean(model(batch)), batch, whole)

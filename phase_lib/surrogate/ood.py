@@ -63,8 +63,8 @@ class Reference:
         axes = (directions / (variance.clamp_min(0.0) + least).sqrt()).float()
         turned = (latents - mean.float()) @ axes
         names, group = np.unique(group, return_inverse=True)
-        own = torch.from_numpy(group if len(names) > 1 else np.arange(len(group)))
-        return cls(mean.float(), axes, turned, _nearest(turned, turned, own))
+        numbers = torch.from_numpy(group if len(names) > 1 else np.arange(len(group)))
+        return cls(mean.float(), axes, turned, _nearest(turned, turned, numbers))
 
     def score(self, latents: Tensor) -> np.ndarray:
         """Mean distance to the nearest training cells (cell), float64.
@@ -85,12 +85,12 @@ class Reference:
 
 def _nearest(cells: Tensor, reference: Tensor, group: Tensor | None = None) -> Tensor:
     """Mean distance of each cell to its nearest reference cells, those of its own group left out."""
-    found = []
+    distances = []
     for rows in torch.arange(len(cells)).split(_CHUNK):  # type: ignore[no-untyped-call]
         distance = torch.cdist(cells[rows], reference)
         if group is not None:
             distance = distance.masked_fill(group[rows, None] == group[None, :], torch.inf)
         least = distance.sort(dim=1).values[:, : min(NEIGHBOURS, len(reference))]
         within = least.isfinite()
-        found.append(torch.where(within, least, 0.0).sum(1) / within.sum(1))
-    return torch.cat(found)
+        distances.append(torch.where(within, least, 0.0).sum(1) / within.sum(1))
+    return torch.cat(distances)

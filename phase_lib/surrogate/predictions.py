@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,15 @@ from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_version
 from phase_lib.config.ood import OodSettings
 from phase_lib.dataset.joining import refuse_other_forcing
+from phase_lib.dataset.layout import FLUX_TARGETS
 from phase_lib.dataset.loading import CellIndex, describe, read_cells
 from phase_lib.dataset.split import PARTS, Split, read_split
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.netcdf import create_dataset, get_variable, open_dataset
 from phase_lib.elm.soil_grid import NLEVDECOMP
-from phase_lib.surrogate.baselines import Analogues
-from phase_lib.surrogate.features import FLUX_TARGETS
-from phase_lib.surrogate.inference import CellPredictions, predicting, reader_of
+from phase_lib.surrogate.baselines.analogue import Analogue
+from phase_lib.surrogate.inference import predicting, reader_of
+from phase_lib.surrogate.predictor import Predictions, Task
 from phase_lib.surrogate.training import TrainedModel, load_model
 
 #: What only a part has: the row of each cell in its restart, and how many rows there are.
@@ -97,7 +98,7 @@ def predict(
             "title": "PHASE predictions of the near-equilibrium state",
             "label_space": "normal",
             "run_name": run_name,
-            "preset": trained.settings.preset,
+            "preset": trained.layout.preset,
             "model_sha256": trained.sha256,
             "trained_on": trained.trained_on,
             "dataset_id": index.dataset_id,
@@ -171,17 +172,17 @@ class _Job:
                 dataset["split_part"][:] = self.split.part[cells]
             for batch, found, analogues in self._batches(threads):
                 place = np.searchsorted(positions, batch)
-                for name, values in (found.pools | found.fluxes).items():
+                for name, values in (*found.pools.items(), *found.fluxes.items()):
                     _put(dataset[name], place, values)
                 score[place], flag[place] = found.score, self._beyond(found)
                 for name, values in analogues.items():
                     _put(dataset[f"analogue_{name}"], place[self._beyond(found)], values)
             dataset["ood_score"][:], dataset["ood_flag"][:] = score, flag
 
-    def _beyond(self, found: CellPredictions) -> np.ndarray:
+    def _beyond(self, found: Predictions) -> np.ndarray:
         return np.asarray(found.score > self.attributes["ood_threshold"])
 
-    def _batches(self, threads: int) -> Iterator[tuple[np.ndarray, CellPredictions, dict[str, np.ndarray]]]:
+    def _batches(self, threads: int) -> Iterator[tuple[np.ndarray, Predictions, Mapping[str, np.ndarray]]]:
         """Positions, predictions, and analogues of the flagged cells, of one batch file after another."""
         reader = reader_of(self.trained, self.dataset_dir)
         complete = self.cells & self.index.complete
@@ -194,19 +195,20 @@ class _Job:
                 done += len(positions)
                 ticker.tick(done, count)
 
-    def _analogues(self) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-        library: list[Analogues] = []
+    def _analogues(self) -> Callable[[np.ndarray], Mapping[str, np.ndarray]]:
+        library: list[Analogue] = []
 
-        def of(cells: np.ndarray) -> dict[str, np.ndarray]:
+        def analogues(cells: np.ndarray) -> Mapping[str, np.ndarray]:
             if self.split is None or not len(cells):
                 return {}
             if not library:
-                # Not before a cell asks: all training cells are read for it.
+                # Not before a cell needs it: all training cells are read for it.
                 training = self.split.train | self.split.validation
-                library.append(Analogues(self.dataset_dir, self.trained.layout.targets, training))
-            return library[0].of(cells)
+                task = Task(self.dataset_dir, self.index, self.trained.layout.targets, training)
+                library.append(Analogue(task))
+            return library[0].predict(cells).pools
 
-        return of
+        return analogues
 
     def _define(self, dataset: netCDF4.Dataset) -> None:
         """Defines all variables, in the order of the final file."""

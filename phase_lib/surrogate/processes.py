@@ -20,7 +20,7 @@ from phase_lib.base.errors import PhaseError
 _Anything = TypeVar("_Anything")
 #: Longest wait for the other processes, which may still be reading.
 _PATIENCE = timedelta(minutes=30)
-#: What a process whose fellow has failed leaves that one to speak, s; the launcher ends it before.
+#: How long a process waits when another one has failed, s: that one reports, and the launcher ends both.
 _LAST_WORDS = 10.0
 
 
@@ -42,8 +42,8 @@ class Team:
         return self.rank == 0
 
     @contextmanager
-    def as_one(self) -> Iterator[None]:
-        """What one process refuses inside ends all of them, and one of them alone tells of it.
+    def all_or_none(self) -> Iterator[None]:
+        """Ends all processes when one of them refuses something inside; one alone reports it.
 
         Raises:
             PhaseError: in the first process that refused something.
@@ -144,7 +144,7 @@ def local_rank() -> int:
 
 
 @contextmanager
-def team(device: torch.device) -> Iterator[Team]:
+def process_team(device: torch.device) -> Iterator[Team]:
     """Joins the processes that torchrun started; they end together.
 
     Args:
@@ -157,8 +157,8 @@ def team(device: torch.device) -> Iterator[Team]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
-    us = Team(dist.get_rank(), size)
-    yield us
+    team = Team(dist.get_rank(), size)
+    yield team
     # The others stay until the first has written; where one has failed they do not get here.
-    us.gather(None)
+    team.gather(None)
     dist.destroy_process_group()

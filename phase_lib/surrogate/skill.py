@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +12,18 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.provenance import code_version
-from phase_lib.elm.netcdf import create_dataset, get_variable, open_dataset
+from phase_lib.elm.constants import NATPFT
+from phase_lib.elm.netcdf import create_dataset, get_attribute, get_variable, open_dataset
+from phase_lib.elm.pools import POOL_VARIABLES
+from phase_lib.elm.soil_grid import NLEVDECOMP
+from phase_lib.surrogate.predictor import Predictions
 
 #: A PFT or layer counts in the mean R2 from this many test values on.
 LEAST_VALUES = 20
-#: The log ratio counts where truth and prediction both exceed this: g m-2, g m-3; leaf area for tlai.
-LOG_RATIO_FLOOR = 1.0
-LOG_RATIO_FLOOR_LAI = 0.01
-
-#: Models of a test file: the preset in use, the paper's preset beside it, and the two baselines.
-MODELS = ("phase", "paper", "state20", "analogue")
-BASELINES = ("state20", "analogue")
+#: The log ratio counts where truth and prediction both exceed this, by element: g m-2, g m-3.
+_LOG_RATIO_FLOORS = {"c": 1.0, "n": 0.01, "p": 0.001}
+#: The same of what has no element: leaf area.
+_LOG_RATIO_FLOOR_LAI = 0.01
 
 Metrics = dict[str, float | int | None]
 
@@ -46,14 +49,8 @@ def score(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray, floor: fl
     if not np.all(np.isfinite(truth[mask]) & np.isfinite(prediction[mask])):
         raise InputError(None, "truth or prediction is not finite where the mask is set")
     error2 = np.where(mask, (prediction - truth) ** 2, 0.0)
-    count = mask.sum(axis=0)
-    safe = np.where(mask, truth, 0.0)
-    mean = safe.sum(axis=0) / np.maximum(count, 1)
-    spread2 = np.where(mask, (truth - mean) ** 2, 0.0).sum(axis=0)
-    constant = np.where(mask, truth, -np.inf).max(axis=0) <= np.where(mask, truth, np.inf).min(axis=0)
-    counts = (count >= LEAST_VALUES) & ~constant & (spread2 > 0.0)
-    each = 1.0 - error2.sum(axis=0)[counts] / spread2[counts]
-
+    each = _r2(truth, error2, mask)
+    each = each[np.isfinite(each)]
     n = int(mask.sum())
     values, predicted = truth[mask], prediction[mask]
     rmse = float(np.sqrt(error2.sum() / n)) if n else None
@@ -72,28 +69,178 @@ def score(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray, floor: fl
     }
 
 
-def skill_table(test_file: str | Path) -> dict[str, dict[str, Metrics]]:
-    """Model -> target -> metrics of `score`, for every target and model in a test file.
+def _r2(truth: np.ndarray, error2: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    count = mask.sum(axis=0)
+    safe = np.where(mask, truth, 0.0)
+    mean = safe.sum(axis=0) / np.maximum(count, 1)
+    spread2 = np.where(mask, (truth - mean) ** 2, 0.0).sum(axis=0)
+    constant = np.where(mask, truth, -np.inf).max(axis=0) <= np.where(mask, truth, np.inf).min(axis=0)
+    counts = (count >= LEAST_VALUES) & ~constant & (spread2 > 0.0)
+    return np.where(counts, 1.0 - error2.sum(axis=0) / np.where(counts, spread2, 1.0), np.nan)
+
+
+def _log_ratio_floor(name: str) -> float:
+    pool = POOL_VARIABLES.get(name)
+    return _LOG_RATIO_FLOOR_LAI if pool is None else _LOG_RATIO_FLOORS[pool.element]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A predictor in a test file.
+
+    Attributes:
+        name: in files and tables of numbers.
+        label: in figures and prose.
+        settings: of its training; empty for a baseline.
+        imbalance: root mean square of NPP - (GPP - AR) over the test cells, gC m-2 yr-1; None where no
+            fluxes are predicted.
+    """
+
+    name: str
+    label: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    imbalance: float | None = None
+
+    @property
+    def trained(self) -> bool:
+        """Whether it is no baseline."""
+        return bool(self.settings)
+
+
+@dataclass(frozen=True)
+class TestCells:
+    """Truth and predictions of one variable on test cells.
+
+    Attributes:
+        name: of the report: `soil3c` for `soil3c_vr`.
+        units: of all values.
+        patch: whether columns are PFTs; else soil layers.
+        truth, mask: values, and where they count (gridcell, k).
+        predictions: model -> values (gridcell, k).
+        floor: least value for the log ratio.
+    """
+
+    __test__ = False  # no test case of pytest
+
+    name: str
+    units: str
+    patch: bool
+    truth: np.ndarray
+    mask: np.ndarray
+    predictions: Mapping[str, np.ndarray]
+    floor: float
+
+    def score(self, model: str) -> Metrics:
+        """Skill of a model; see `score`."""
+        return score(self.truth, self.predictions[model], self.mask, self.floor)
+
+    def r2_by_column(self, model: str) -> np.ndarray:
+        """R2 of a model for every PFT or layer (k); NaN where values are too few or do not vary."""
+        error2 = np.where(self.mask, (self.predictions[model] - self.truth) ** 2, 0.0)
+        return _r2(self.truth, error2, self.mask)
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Test files of one split, which hold different models on the same cells.
+
+    Attributes:
+        files: file -> names of the models in it.
+        split: kind of the split.
+        identity: of the dataset and its test cells.
+        models: all models by name.
+        names: restart names of the predicted variables.
+    """
+
+    __test__ = False
+
+    files: Mapping[Path, tuple[str, ...]]
+    split: str
+    identity: tuple[str, bytes]
+    models: Mapping[str, Model]
+    names: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """The first file."""
+        return next(iter(self.files))
+
+    def require_same_cells(self, other: TestSet) -> None:
+        """Refuses another file of other cells.
+
+        Raises:
+            InputError: its split, dataset, test cells or variables are others.
+        """
+        if (other.split, other.identity, other.names) != (self.split, self.identity, self.names):
+            raise InputError(
+                other.path,
+                f"has other test cells or variables than {self.path}",
+                expected="one dataset and one split",
+                remedy="predict the test cells of both again",
+            )
+
+    def variable(self, name: str) -> TestCells:
+        """Truth and predictions of one variable, under its restart name."""
+        predictions: dict[str, np.ndarray] = {}
+        for path, models in self.files.items():
+            with open_dataset(path) as dataset:
+                values = get_variable(path, dataset, name)
+                predictions |= zip(models, np.asarray(values[:]), strict=True)
+                truth = np.asarray(get_variable(path, dataset, f"Y_{name}")[:])
+                patch, units = "natpft" in values.dimensions, str(values.units)
+                covered = np.asarray(get_variable(path, dataset, "covered")[:]) == 1
+        mask = covered if patch else np.ones(truth.shape, dtype=bool)
+        short, floor = name.removesuffix("_vr"), _log_ratio_floor(name)
+        return TestCells(short, units, patch, truth, mask, predictions, floor)
+
+    def skill(self) -> dict[str, dict[str, Metrics]]:
+        """Model -> variable of the report -> metrics of `score`, for all variables."""
+        table: dict[str, dict[str, Metrics]] = {model: {} for model in self.models}
+        for name in self.names:
+            cells = self.variable(name)
+            for model in self.models:
+                table[model][cells.name] = cells.score(model)
+        return table
+
+
+def read_tests(paths: Sequence[str | Path]) -> TestSet:
+    """Opens test files of one split, the run's own first.
 
     Raises:
-        InputError: the file is unreadable or holds no target.
+        InputError: a file is unreadable or no test file, the files have different cells, or hold one model
+            twice.
     """
-    table: dict[str, dict[str, Metrics]] = {}
-    with open_dataset(test_file) as dataset:
-        targets = [name.removesuffix("_truth") for name in dataset.variables if name.endswith("_truth")]
-        if not targets:
-            raise InputError(test_file, "holds no target", expected="variables <target>_truth")
-        for target in targets:
+    first, *others = [_read_test(Path(path)) for path in paths]
+    models = dict(first.models)
+    for other in others:
+        first.require_same_cells(other)
+        if twice := models.keys() & other.models.keys():
+            raise InputError(other.path, f"holds the model {min(twice)}, as another file does")
+        models |= other.models
+    files = {path: names for test in (first, *others) for path, names in test.files.items()}
+    return replace(first, files=files, models=models)
 
-            def values(what: str, target: str = target) -> np.ndarray:
-                return np.asarray(get_variable(test_file, dataset, f"{target}_{what}")[:])
 
-            truth, mask = values("truth"), values("mask") == 1
-            floor = LOG_RATIO_FLOOR_LAI if target == "tlai" else LOG_RATIO_FLOOR
-            for model in MODELS:
-                if f"{target}_{model}" in dataset.variables:
-                    table.setdefault(model, {})[target] = score(truth, values(model), mask, floor)
-    return table
+def _read_test(path: Path) -> TestSet:
+    with open_dataset(path) as dataset:
+        text = str(get_attribute(path, dataset, "models"))
+        try:
+            models = {entry["name"]: Model(**entry) for entry in json.loads(text)}
+        except (TypeError, KeyError, json.JSONDecodeError) as error:
+            raise InputError(
+                path, f"attribute models is {text[:80]!r}", remedy="predict the test cells again"
+            ) from error
+        names = tuple(name.removeprefix("Y_") for name in dataset.variables if name.startswith("Y_"))
+        if not names:
+            raise InputError(path, "holds no predictions", remedy="predict the test cells again")
+        cell = np.asarray(get_variable(path, dataset, "cell")[:])
+        return TestSet(
+            {path: tuple(models)},
+            str(get_attribute(path, dataset, "split")),
+            (str(get_attribute(path, dataset, "dataset_id")), cell.tobytes()),
+            models,
+            names,
+        )
 
 
 def write_test_file(
@@ -102,32 +249,38 @@ def write_test_file(
     cell: np.ndarray,
     lat: np.ndarray,
     lon: np.ndarray,
+    covered: np.ndarray,
     truth: Mapping[str, np.ndarray],
-    mask: Mapping[str, np.ndarray],
-    predictions: Mapping[str, Mapping[str, np.ndarray]],
-    dims: Mapping[str, str],
     units: Mapping[str, str],
-    attributes: Mapping[str, Any] | None = None,
+    models: Sequence[Model],
+    predictions: Iterable[Predictions],
+    attributes: Mapping[str, Any],
 ) -> None:
-    """Writes truth, mask and every model's prediction on the test cells.
+    """Writes truth and every model's predictions on the test cells, one model after the other.
 
     Args:
         path: file to write.
         cell: rows in the restart's `gridcell` dimension (n).
         lat: latitudes (n), degrees.
         lon: longitudes (n), degrees.
-        truth: target (report name) -> (n, k).
-        mask: target -> True where the value counts (n, k): covered patches, active layers.
-        predictions: model -> target -> (n, k).
-        dims: target -> `natpft` or `levdecomp`.
-        units: target -> units.
-        attributes: further global attributes, such as provenance.
+        covered: True where a PFT has cover (n, natpft).
+        truth: restart name -> (n, natpft) or (n, levdecomp).
+        units: restart name -> units.
+        models: what the file holds; their imbalance is that of the predicted fluxes.
+        predictions: of the models, in their order.
+        attributes: global attributes: `split`, `dataset_id` and provenance.
 
     Raises:
-        InputError: shapes differ.
+        InputError: a model does not predict a variable, or its values have another shape.
     """
+
+    def patch(values: np.ndarray) -> bool:
+        return bool(values.shape[1] == NATPFT)
+
     with create_dataset(path) as dataset:
-        dataset.createDimension("gridcell", len(cell))
+        sizes = {"model": len(models), "gridcell": len(cell), "natpft": NATPFT, "levdecomp": NLEVDECOMP}
+        for dim, size in sizes.items():
+            dataset.createDimension(dim, size)
         for name, values, unit in (
             ("cell", cell.astype(np.int64), "1"),
             ("lat", lat, "degrees_north"),
@@ -136,22 +289,31 @@ def write_test_file(
             variable = dataset.createVariable(name, values.dtype, ("gridcell",))
             variable.units = unit
             variable[:] = values
-        for target, values in truth.items():
-            if dims[target] not in dataset.dimensions:
-                dataset.createDimension(dims[target], values.shape[1])
-            flags = dataset.createVariable(f"{target}_mask", "i1", ("gridcell", dims[target]))
-            flags[:] = mask[target].astype(np.int8)
-            for what, array in {"truth": values, **{m: p[target] for m, p in predictions.items()}}.items():
+        dataset.createVariable("covered", "i1", ("gridcell", "natpft"))[:] = covered.astype(np.int8)
+        names = np.array([model.name for model in models], dtype=object)
+        dataset.createVariable("model", str, ("model",))[:] = names
+        for name, values in truth.items():
+            dims = ("gridcell", "natpft" if patch(values) else "levdecomp")
+            for target, target_dims in ((f"Y_{name}", dims), (name, ("model", *dims))):
+                dataset.createVariable(target, "f8", target_dims, fill_value=np.nan).units = units[name]
+            dataset[f"Y_{name}"][:] = np.where(covered, values, np.nan) if patch(values) else values
+        entries = []
+        for number, (model, predicted) in enumerate(zip(models, predictions, strict=True)):
+            entries.append(asdict(replace(model, imbalance=_imbalance(predicted.fluxes))))
+            for name, values in truth.items():
+                array = np.asarray(predicted.pools.get(name, []))
                 if array.shape != values.shape:
-                    raise InputError(
-                        None, f"{target}_{what} has shape {array.shape}", expected=str(values.shape)
-                    )
-                variable = dataset.createVariable(
-                    f"{target}_{what}", "f8", ("gridcell", dims[target]), fill_value=np.nan
-                )
-                variable.units = units[target]
-                variable[:] = np.where(mask[target], array, np.nan)
+                    what = f"{model.name} predicts {name} as an array of shape {array.shape}"
+                    raise InputError(None, what, expected=str(values.shape))
+                dataset[name][number] = np.where(covered, array, np.nan) if patch(values) else array
+        dataset.models = json.dumps(entries)
         dataset.nrmse_definition = "rmse / standard deviation of the truth"
         dataset.code_version = code_version()
-        for key, value in (attributes or {}).items():
-            dataset.setncattr(key, value)
+        dataset.setncatts(attributes)
+
+
+def _imbalance(fluxes: Mapping[str, np.ndarray]) -> float | None:
+    if not fluxes:
+        return None
+    gpp, npp, ar = (fluxes[name].astype(np.float64) for name in ("GPP", "NPP", "AR"))
+    return float(np.sqrt(np.mean((npp - (gpp - ar)) ** 2)))

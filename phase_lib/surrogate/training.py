@@ -1,4 +1,4 @@
-"""Training of PHASE: deterministic, resumable, best epoch by validation cells."""
+"""Training of an ensemble: deterministic, resumable, best epoch by validation cells."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ from phase_lib.base.files import sha256_file, writing
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import code_hash, code_version, settings_hash
 from phase_lib.config.surrogate import SurrogateSettings
+from phase_lib.dataset.layout import Layout
 from phase_lib.dataset.loading import read_cells
+from phase_lib.dataset.normalization import scaled_names
 from phase_lib.dataset.scaler import Scaler
 from phase_lib.dataset.split import Split, read_split, tiles
 from phase_lib.elm.netcdf import get_attribute
 from phase_lib.elm.products import open_product
-from phase_lib.surrogate.features import Batch, CellSource, Layout, Reader
+from phase_lib.surrogate.ensemble import Ensemble
+from phase_lib.surrogate.features import Batch, CellSource, Reader
 from phase_lib.surrogate.loss import TASKS, counts, total, training_losses, validation_losses
-from phase_lib.surrogate.model import Phase
 from phase_lib.surrogate.ood import Reference, drawn
-from phase_lib.surrogate.processes import Team, local_rank, team
-from phase_lib.surrogate.targets import TargetCodec, scaled_names
+from phase_lib.surrogate.processes import Team, local_rank, process_team
 
 MODEL, CHECKPOINT, HISTORY = "model.pt", "checkpoint.pt", "history.csv"
 TERMS = (*TASKS, "physics", "loss")
@@ -51,14 +52,14 @@ def train(
     output_dir: str | Path,
     threads: int = 1,
 ) -> Path:
-    """Trains PHASE and writes `model.pt` and `history.csv`.
+    """Trains the surrogate and writes `model.pt` and `history.csv`.
 
     A training that was killed goes on from `checkpoint.pt` in the same directory and ends in the same
     weights as one that was not: on the CPU with the same threads to the last bit, on a GPU up to rounding.
     The checkpoint is removed at the end. One of other data, settings, code, device or number of processes is
     not used.
 
-    Started by torchrun, each process reads and learns from its own run of the cells, a part of every
+    Started by torchrun, each process reads and learns from a run of cells of its own, a share of each
     batch; their gradients add up to that of the whole batch, and the first process writes.
 
     Args:
@@ -77,13 +78,13 @@ def train(
         PhaseError: the loss is no longer finite, or another process failed.
     """
     directory = Path(output_dir)
-    with computing(settings, threads) as device, team(device) as us:
-        with us.as_one():
+    with computing(settings, threads) as device, process_team(device) as team:
+        with team.all_or_none():
             split = read_split(split_file, dataset_dir)
-            _require_cells(split_file, split, us)
+            _require_cells(split_file, split, team)
             scaler = Scaler.read(normalization)
-            layout = Layout.read(dataset_dir, settings.leave_out)
-            _require_scaled(normalization, layout, scaler, settings)
+            layout = Layout.read(dataset_dir, settings.preset.kind, settings.leave_out)
+            _require_scaled(normalization, layout, scaler)
             index = read_cells(dataset_dir)
             provenance = {
                 "dataset_id": index.dataset_id,
@@ -92,25 +93,26 @@ def train(
                 "normalization_sha256": sha256_file(normalization),
                 "settings_hash": settings_hash(settings.model_dump(mode="json", exclude=_NEUTRAL)),
                 "device": device.type,
-                "processes": str(us.size),
+                "processes": str(team.size),
             }
-            reader = Reader(Path(dataset_dir), layout, scaler, settings.preset)
+            code = code_hash("surrogate/training", settings.network.module)
+            reader = Reader(Path(dataset_dir), layout, scaler)
             run = _Run(
                 settings=settings,
                 model=_new_model(layout, scaler, settings).to(device),
-                training=CellSource(reader, us.share(split.train), settings.cache_gib),
-                validation=CellSource(reader, us.share(split.validation), settings.cache_gib),
+                training=CellSource(reader, team.share(split.train), settings.cache_gib),
+                validation=CellSource(reader, team.share(split.validation), settings.cache_gib),
                 device=device,
-                team=us,
+                team=team,
                 checkpoint=directory / CHECKPOINT,
-                fingerprint=settings_hash([provenance, code_hash("surrogate/training"), torch.__version__]),
+                fingerprint=settings_hash([provenance, code, torch.__version__]),
             )
-        LOGGER.info("training on %s", _described(device, us))
-        run.go()
-        if settings.preset == "default":
-            _fit_smearing(run.model, reader, split, device, us)
-        kept, latents = _reference_latents(run.model, reader, split, settings, device, us)
-        if us.first:
+        LOGGER.info("training on %s", _described(device, team))
+        run.fit()
+        if settings.preset.kind == "default":
+            _fit_smearing(run.model, reader, split, device, team)
+        kept, latents = _reference_latents(run.model, reader, split, settings.seed, device, team)
+        if team.first:
             reference = Reference.fit(latents, _groups(split, split_file)[kept])
             content = {
                 "layout": layout.to_dict(),
@@ -172,9 +174,9 @@ def device_of(settings: SurrogateSettings, number: int) -> torch.device:
     return torch.device("cuda", number)
 
 
-def _described(device: torch.device, us: Team) -> str:
+def _described(device: torch.device, team: Team) -> str:
     name = f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
-    return name if us.size == 1 else f"{us.size} processes, each on {name}"
+    return name if team.size == 1 else f"{team.size} processes, each on {name}"
 
 
 def save(path: Path, content: Mapping[str, Any]) -> None:
@@ -186,29 +188,31 @@ def save(path: Path, content: Mapping[str, Any]) -> None:
         temporary.write_bytes(buffer.getbuffer())
 
 
-def _require_cells(path: str | Path, split: Split, us: Team) -> None:
+def _require_cells(path: str | Path, split: Split, team: Team) -> None:
     for part, cells in (("training", split.train), ("validation", split.validation)):
-        if cells.sum() < us.size:
+        if cells.sum() < team.size:
             raise InputError(
                 path,
                 f"holds {cells.sum()} {part} cells",
-                expected=f"one or more for each of {us.size} processes",
+                expected=f"one or more for each of {team.size} processes",
                 remedy="train on fewer GPUs",
             )
 
 
-def _require_scaled(path: str | Path, layout: Layout, scaler: Scaler, settings: SurrogateSettings) -> None:
+def _require_scaled(path: str | Path, layout: Layout, scaler: Scaler) -> None:
     remedy = "normalise again with this dataset, surrogate.preset and surrogate.leave_out"
-    wanted, held = scaled_names(layout, settings.preset), set(scaler.scalings)
-    if wanted - held:
-        raise InputError(path, f"holds no scaling of {min(wanted - held)}", remedy=remedy)
-    if held - wanted:
-        raise InputError(path, f"scales {min(held - wanted)}, which the network does not see", remedy=remedy)
+    wanted, scaled = scaled_names(layout), set(scaler.scalings)
+    if wanted - scaled:
+        raise InputError(path, f"holds no scaling of {min(wanted - scaled)}", remedy=remedy)
+    if scaled - wanted:
+        raise InputError(
+            path, f"scales {min(scaled - wanted)}, which the network does not see", remedy=remedy
+        )
 
 
-def _new_model(layout: Layout, scaler: Scaler, settings: SurrogateSettings) -> Phase:
+def _new_model(layout: Layout, scaler: Scaler, settings: SurrogateSettings) -> Ensemble:
     torch.manual_seed(_seed(settings.seed, 0))
-    return Phase(layout, TargetCodec(layout, scaler, settings), settings)
+    return Ensemble(layout, scaler, settings)
 
 
 def _seed(seed: int, epoch: int, rank: int = 0) -> int:
@@ -233,7 +237,7 @@ class _Run:
     """
 
     settings: SurrogateSettings
-    model: Phase
+    model: Ensemble
     training: CellSource
     validation: CellSource
     device: torch.device
@@ -254,11 +258,11 @@ class _Run:
             self.model.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay, fused=True
         )
 
-    def go(self) -> None:
+    def fit(self) -> None:
         """Trains to the end and leaves the best epoch's weights in the model."""
         self._resume()
         ticker = Ticker("epoch")
-        saved = time.monotonic()
+        written = time.monotonic()
         while not self._finished:
             self._one_epoch()
             last = self.history[-1]
@@ -267,9 +271,9 @@ class _Run:
                 self.settings.epochs,
                 f"validation loss {last['validation_loss']:.4f}, best {self.best_loss:.4f}",
             )
-            if self.team.first and time.monotonic() - saved >= self.settings.checkpoint_seconds:
+            if self.team.first and time.monotonic() - written >= self.settings.checkpoint_seconds:
                 self._write_checkpoint()
-                saved = time.monotonic()
+                written = time.monotonic()
         self.model.load_state_dict(self.best_state)
         self.model.eval()
         LOGGER.info("best epoch %d, validation loss %.4f", self.best_epoch, self.best_loss)
@@ -284,16 +288,16 @@ class _Run:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self.epoch += 1
-        found = {"epoch": float(self.epoch), "learning_rate": rate}
-        found |= {f"train_{name}": value for name, value in self._train().items()}
-        found |= {f"validation_{name}": value for name, value in self._validate().items()}
-        found["seconds"] = time.perf_counter() - begun
-        self.history.append(found)
-        with self.team.as_one():
-            if not math.isfinite(found["train_loss"] + found["validation_loss"]):
+        terms = {"epoch": float(self.epoch), "learning_rate": rate}
+        terms |= {f"train_{name}": value for name, value in self._train().items()}
+        terms |= {f"validation_{name}": value for name, value in self._validate().items()}
+        terms["seconds"] = time.perf_counter() - begun
+        self.history.append(terms)
+        with self.team.all_or_none():
+            if not math.isfinite(terms["train_loss"] + terms["validation_loss"]):
                 raise PhaseError(f"training diverged in epoch {self.epoch}: lower surrogate.learning_rate")
-        if found["validation_loss"] < self.best_loss:
-            self.best_loss, self.best_epoch = found["validation_loss"], self.epoch
+        if terms["validation_loss"] < self.best_loss:
+            self.best_loss, self.best_epoch = terms["validation_loss"], self.epoch
             self.best_state = {n: t.clone() for n, t in self._average.module.state_dict().items()}
 
     def _train(self) -> dict[str, float]:
@@ -306,10 +310,10 @@ class _Run:
             whole = self._counts(batch)
             self._optimizer.zero_grad()
             if batch is not None:
-                found = training_losses(self.model, batch, whole)
-                loss = total(found, self.settings)
+                terms = training_losses(self.model, batch, whole)
+                loss = total(terms, self.settings)
                 torch.autograd.backward(loss)
-                sums.add({**found, "loss": loss}, whole, len(batch))
+                sums.add({**terms, "loss": loss}, whole, len(batch))
             self.team.sum_gradients(self.model.parameters())
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
             self._optimizer.step()
@@ -318,14 +322,14 @@ class _Run:
 
     def _validate(self) -> dict[str, float]:
         self._average.eval()
-        model = cast(Phase, self._average.module)
+        model = cast(Ensemble, self._average.module)
         sums = _Sums()
         with torch.no_grad():
             for batch in self._shares(self.validation, _EVALUATION_CELLS):
                 whole = self._counts(batch)
                 if batch is not None:
-                    found = validation_losses(model, batch, whole)
-                    sums.add({**found, "loss": total(found, self.settings)}, whole, len(batch))
+                    terms = validation_losses(model, batch, whole)
+                    sums.add({**terms, "loss": total(terms, self.settings)}, whole, len(batch))
         return self._means(sums)
 
     def _shares(
@@ -333,9 +337,9 @@ class _Run:
     ) -> Iterator[Batch | None]:
         """This process's share of each batch; None where it has no cells left but others have."""
         portion = self.team.portion(size)
-        own = source.batches(portion, order)
+        batches = source.batches(portion, order)
         for _ in range(max(self.team.gather(source.count(portion)))):
-            batch = next(own, None)
+            batch = next(batches, None)
             yield None if batch is None else batch.to(self.device)
 
     def _counts(self, batch: Batch | None) -> dict[str, Tensor]:
@@ -347,10 +351,10 @@ class _Run:
 
     def _means(self, sums: _Sums) -> dict[str, float]:
         """Means over the cells of all processes."""
-        own = {n: torch.tensor(v, dtype=torch.float64, device=self.device) for n, v in sums.values.items()}
+        totals = {n: torch.tensor(v, dtype=torch.float64, device=self.device) for n, v in sums.values.items()}
         cells = torch.tensor(sums.cells, dtype=torch.float64, device=self.device)
-        *values, cells = self.team.sum({**own, "cells": cells}).values()
-        return {name: float(value) / float(cells) for name, value in zip(own, values, strict=True)}
+        *values, cells = self.team.sum({**totals, "cells": cells}).values()
+        return {name: float(value) / float(cells) for name, value in zip(totals, values, strict=True)}
 
     def _write_checkpoint(self) -> None:
         save(
@@ -370,22 +374,22 @@ class _Run:
 
     def _resume(self) -> None:
         # The first process alone reads and judges it: all begin at the same epoch.
-        held = self.team.gather(self._read_checkpoint() if self.team.first else None)[0]
-        if held is None:
+        saved = self.team.gather(self._read_checkpoint() if self.team.first else None)[0]
+        if saved is None:
             return
-        self.model.load_state_dict(held["model"])
-        self._average.load_state_dict(held["average"])
-        self._optimizer.load_state_dict(held["optimizer"])
+        self.model.load_state_dict(saved["model"])
+        self._average.load_state_dict(saved["average"])
+        self._optimizer.load_state_dict(saved["optimizer"])
         for name in ("epoch", "best_epoch", "best_loss", "best_state", "history"):
-            setattr(self, name, held[name])
+            setattr(self, name, saved[name])
         LOGGER.info("training goes on after epoch %d", self.epoch)
 
     def _read_checkpoint(self) -> dict[str, Any] | None:
         if not self.checkpoint.is_file():
             return None
-        held = cast(dict[str, Any], torch.load(self.checkpoint, map_location="cpu", weights_only=True))
-        if held["fingerprint"] == self.fingerprint:
-            return held
+        saved = cast(dict[str, Any], torch.load(self.checkpoint, map_location="cpu", weights_only=True))
+        if saved["fingerprint"] == self.fingerprint:
+            return saved
         LOGGER.info("%s is of other data, settings or code: training starts anew", self.checkpoint.name)
         return None
 
@@ -397,8 +401,8 @@ class _Sums:
         self.values: dict[str, float] = {}
         self.cells = 0
 
-    def add(self, found: Mapping[str, Tensor], whole: Mapping[str, Tensor], cells: int) -> None:
-        for name, value in found.items():
+    def add(self, terms: Mapping[str, Tensor], whole: Mapping[str, Tensor], cells: int) -> None:
+        for name, value in terms.items():
             self.values[name] = self.values.get(name, 0.0) + float(value.detach()) * float(whole["physics"])
         self.cells += cells
 
@@ -410,26 +414,26 @@ def _write_history(path: Path, history: list[dict[str, float]]) -> None:
         writer.writerows({**row, "epoch": int(row["epoch"])} for row in history)
 
 
-def _fit_smearing(model: Phase, reader: Reader, split: Split, device: torch.device, us: Team) -> None:
+def _fit_smearing(model: Ensemble, reader: Reader, split: Split, device: torch.device, team: Team) -> None:
     """Makes the stocks of the training part, validation cells included, right on average."""
     tasks = ("patch", "layer")
     truth: dict[str, Tensor] = {}
     predicted: dict[str, Tensor] = {}
     with torch.no_grad():
-        for batch in _evaluated(reader, us.share(split.train | split.validation), device):
+        for batch in _evaluated(reader, team.share(split.train | split.validation), device):
             outputs = model.predict(batch)[0]
             for task in tasks:
                 mask = getattr(batch, f"{task}_mask")
                 for sums, values in ((truth, getattr(batch, task)), (predicted, getattr(outputs, task))):
                     added = torch.where(mask, values, 0.0).sum(0)
                     sums[task] = sums[task] + added if task in sums else added
-        truth, predicted = us.sum(truth), us.sum(predicted)
+        truth, predicted = team.sum(truth), team.sum(predicted)
         for task in tasks:
             model.codec.space(task).fit_smearing(truth[task], predicted[task])
 
 
 def _reference_latents(
-    model: Phase, reader: Reader, split: Split, settings: SurrogateSettings, device: torch.device, us: Team
+    model: Ensemble, reader: Reader, split: Split, seed: int, device: torch.device, team: Team
 ) -> tuple[np.ndarray, Tensor]:
     """Cells of the training part, validation cells included, that new cells are compared with.
 
@@ -438,10 +442,10 @@ def _reference_latents(
     """
     part = np.flatnonzero(split.train | split.validation)
     kept = np.zeros(len(split.part), dtype=bool)
-    kept[part[drawn(len(part), settings.seed)]] = True
+    kept[part[drawn(len(part), seed)]] = True
     with torch.no_grad():
-        own = [model.predict(batch)[1].cpu() for batch in _evaluated(reader, us.share(kept), device)]
-    return kept, torch.cat(us.gather(torch.cat(own)))
+        latents = [model.predict(batch)[1].cpu() for batch in _evaluated(reader, team.share(kept), device)]
+    return kept, torch.cat(team.gather(torch.cat(latents)))
 
 
 def _evaluated(reader: Reader, cells: np.ndarray, device: torch.device) -> Iterator[Batch]:
@@ -476,7 +480,7 @@ class TrainedModel:
 
     path: Path
     sha256: str
-    model: Phase
+    model: Ensemble
     layout: Layout
     scaler: Scaler
     settings: SurrogateSettings
@@ -494,17 +498,17 @@ def load_model(path: str | Path) -> TrainedModel:
     """Reads `model.pt`; no code in the file is run.
 
     Raises:
-        InputError: it is missing or no model of ours.
+        InputError: it is missing or no trained model.
     """
     digest = sha256_file(path)
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
-        layout = Layout(**held["layout"])
-        scaler = Scaler.from_dict(held["scaler"])
-        settings = SurrogateSettings(**held["settings"])
-        model = Phase(layout, TargetCodec(layout, scaler, settings), settings)
-        model.load_state_dict(held["state"])
-        reference, provenance = Reference(**held["reference"]), held["provenance"]
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        layout = Layout(**saved["layout"])
+        scaler = Scaler.from_dict(saved["scaler"])
+        settings = SurrogateSettings(**saved["settings"])
+        model = Ensemble(layout, scaler, settings)
+        model.load_state_dict(saved["state"])
+        reference, provenance = Reference(**saved["reference"]), saved["provenance"]
     except (UnpicklingError, RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError) as error:
         raise InputError(
             path, f"is no trained model ({type(error).__name__})", remedy="train again"

@@ -189,6 +189,7 @@ def test_no_stage_has_a_default_of_its_own() -> None:
         "ood": "{}",
         "config": "{}",
         "run_name": "",
+        "label": "",
         "part": "1/1",
     }
     harmless |= {"threads": 1, "workers": 1, "cores": 1}
@@ -296,19 +297,3 @@ def test_check_compares_files_by_themselves_beside_a_configuration(
         dataset["yc"][:] = dataset["yc"][:] + 1.0
     assert run("check", "--config", str(config), *words[:-1], str(moved)) == 3
     assert str(moved) in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("words", "refused"),
-    [
-        (["--test", "--split", "s.nc", "--part", "1/4"], "--part has no meaning with --test"),
-        (["--test", "--split", "s.nc", "--settings", "{}"], "--settings has no meaning with --test"),
-        (["--no-baselines"], "--no-baselines has no meaning without --test"),
-        (["--test"], "--test needs --split"),
-    ],
-)
-def test_predict_refuses_what_it_would_not_look_at(
-    words: list[str], refused: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run("predict", "--model", "m.pt", "--dataset", "d", "--output", "o.nc", *words) == 2
-    assert refused in capsys.readouterr().err

@@ -18,6 +18,7 @@ SNAKEFILE = """
 import json
 from phase_lib.cluster import engine
 
+configfile: "default.yaml"
 engine.limit_resource(workflow, "seats", 3)
 engine.set_by_profile(workflow, "run_ad_0021", "run_ad", "run_segment")
 
@@ -50,6 +51,7 @@ onstart:
         "jobs": sorted([engine.rule_name(job), engine.benchmark_pattern(job)] for job in jobs),
         "seats": str(workflow.global_resources["seats"]),
         "remote": engine.remote_job(workflow),
+        "configuration": str(engine.configuration_of(workflow)),
     }
     with open("facts.json", "w") as file:
         json.dump(facts, file)
@@ -58,7 +60,11 @@ onstart:
 
 def test_snakemake_has_every_name_that_the_rules_need(tmp_path: Path) -> None:
     (tmp_path / "Snakefile").write_text(SNAKEFILE, encoding="utf-8")
-    words = ["--cores", "2", "--set-resources", "run_segment:mem_mb=500", "run_ad:mem_mb=700"]
+    files = [tmp_path / "first.yaml", tmp_path / "second.yaml"]
+    for file in (tmp_path / "default.yaml", *files):
+        file.write_text("{}")
+    words = ["--configfile", "first.yaml", "second.yaml", "--config", "seats=4"]
+    words += ["--cores", "2", "--set-resources", "run_segment:mem_mb=500", "run_ad:mem_mb=700"]
     words += ["run_segment:runtime=7", "--set-threads", "run_ad=2"]
     result = subprocess.run(
         [sys.executable, "-m", "snakemake", *words], cwd=tmp_path, capture_output=True, text=True
@@ -70,6 +76,9 @@ def test_snakemake_has_every_name_that_the_rules_need(tmp_path: Path) -> None:
         "jobs": [["all", ""], ["run_ad_0021", "tables/run_ad-{year}.tsv"]],
         "seats": 'Resource("seats", 3)',
         "remote": None,
+        "configuration": str(
+            ([Path("default.yaml"), tmp_path / "first.yaml", tmp_path / "second.yaml"], {"seats": 4})
+        ),
     }
     # The closest family goes before the others, key by key.
     assert (tmp_path / "done-21").read_text().split() == ["2", "700", "7"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -15,10 +17,13 @@ from pydantic import BaseModel
 from phase_lib.base.errors import InputError
 from phase_lib.config.documentation import default_yaml
 from phase_lib.config.equilibrium import EquilibriumSettings
+from phase_lib.config.kinds import Kinds
 from phase_lib.config.land_model import LandModelSettings
 from phase_lib.config.loading import check_config, load_config, load_settings
 from phase_lib.config.root import WorkflowConfig, section_models
+from phase_lib.config.surrogate import NETWORKS
 from phase_lib.config.targets import TargetSettings
+from phase_lib.surrogate.networks.phase import Phase
 
 ROOT = Path(__file__).parents[2]
 
@@ -147,9 +152,49 @@ def test_a_fault_in_merged_files_names_the_file_that_holds_it(tmp_path: Path) ->
     base.write_text("run: {name: base}")
     own.write_text("land_model: {ad_yeras: 40}")
     with pytest.raises(InputError, match=re.escape(f"{own}: unknown key")):
-        check_config({"run": {"name": "base"}, "land_model": {"ad_yeras": 40}}, [base, own])
+        check_config([base, own], {})
     with pytest.raises(InputError, match=r"^--config: unknown key runs; did you mean run\?"):
-        check_config({"run": {"name": "base"}, "runs": {}}, [base])
+        check_config([base], {"runs": {}})
+
+
+def test_a_later_file_changes_keys_and_another_kind_of_network_the_whole_section(tmp_path: Path) -> None:
+    first, second, third = (tmp_path / f"{name}.yaml" for name in ("first", "second", "third"))
+    first.write_text("surrogate: {epochs: 7, network: {kind: phase, d_model: 32, lstm_hidden: 8}}")
+    second.write_text("surrogate: {network: {d_model: 16}}")
+    found = check_config([first, second], {"surrogate": {"members": 2}}).surrogate
+    assert (found.epochs, found.members) == (7, 2)
+    assert found.network == Phase(d_model=16, lstm_hidden=8)
+    third.write_text("surrogate: {network: {kind: mlp, width: 9}}")
+    changed = check_config([first, second, third], {}).surrogate.network
+    assert changed.model_dump() == {**Kinds(NETWORKS, "mlp").settings("mlp").model_dump(), "width": 9}
+    assert check_config([third, first], {}).surrogate.network == Phase(d_model=32, lstm_hidden=8)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("network: {d_modl: 8}", ["surrogate.network: unknown key d_modl of kind phase", "d_model?"]),
+        ("d_model: 8", ["unknown key surrogate.d_model", "did you mean surrogate.network.d_model?"]),
+        ("network: {attention_heads: 3}", ["attention_heads 3 does not divide d_model 64"]),
+        ("network: {lstm_hidden: 0}", ["surrogate.network.lstm_hidden is 0"]),
+        ("network: {kind: mlp, attention_heads: 8}", ["unknown key attention_heads of kind mlp"]),
+        ("network: fmo", ["surrogate.network: no network is called 'fmo'", "mlp, phase"]),
+        ("network: mpl", ["did you mean mlp?"]),
+        ("network: 'os:getcwd'", ["os:getcwd is no network"]),
+        ("preset: {kind: paper, balance: 0.5}", ["surrogate.preset: unknown key balance of kind paper"]),
+        ("preset: papr", ["surrogate.preset: kind is 'papr'", "did you mean paper?"]),
+    ],
+)
+def test_a_key_that_does_nothing_cannot_be_written(config_file: Path, text: str, words: list[str]) -> None:
+    line = refusal(config_file, f"surrogate: {{{text}}}")
+    for word in [str(config_file), *words]:
+        assert word in line
+
+
+def test_the_default_network_is_checked_without_its_slow_libraries() -> None:
+    code = "import sys, phase_lib.config.root as r; r.WorkflowConfig(); print('torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "False\n"
 
 
 def test_settings_come_inline_from_a_section_and_from_a_whole_configuration(tmp_path: Path) -> None:
@@ -177,7 +222,7 @@ def test_a_fault_names_the_option_that_it_came_with(text: str) -> None:
 
 def test_no_key_stands_in_two_sections() -> None:
     # These mean another thing in each section.
-    own = {"seed", "device", "preset", "batch_cells", "domains"}
+    own = {"kind", "seed", "device", "preset", "batch_cells", "domains"}
     names = [path[-1] for path in keys(WorkflowConfig) if path[-1] not in own]
     assert sorted(names) == sorted(set(names))
 

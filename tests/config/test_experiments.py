@@ -17,24 +17,42 @@ def config(surrogate: dict[str, Any] | None = None, **experiments: Any) -> Workf
     return WorkflowConfig.model_validate({"surrogate": surrogate or {}, "experiments": experiments})
 
 
-def test_nothing_is_trained_beside_the_run_by_default() -> None:
-    assert config().experiments.settings(config().surrogate) == {}
+NO_PAPER = {"paper": None}
+
+
+def test_the_settings_of_the_paper_are_trained_beside_the_run_by_default() -> None:
+    found = config({"members": 5, "epochs": 7})
+    paper = found.experiments.settings(found.surrogate)["paper"]
+    assert (paper.preset.kind, paper.members, paper.epochs) == ("paper", 1, 7)
+    assert found.experiments.trainings(found.surrogate) == [("paper", 1, "random"), ("paper", 1, "block")]
+    assert found.experiments.labels(found.surrogate) == {"phase": "PHASE", "paper": "PHASE, paper preset"}
+
+
+def test_without_it_nothing_is_trained_beside_the_run() -> None:
+    found = config(variants=NO_PAPER)
+    assert found.experiments.trainings(found.surrogate) == []
+    # Also when it was written and read.
+    again = WorkflowConfig.model_validate(found.model_dump(mode="json"))
+    assert again.experiments.trainings(again.surrogate) == []
 
 
 def test_an_experiment_is_the_runs_settings_with_what_it_names() -> None:
-    found = config({"epochs": 7, "members": 2}, variants={"no_climate": {"leave_out": ["forcing"]}})
+    variants = {"no_climate": {"leave_out": ["forcing"], "label": "without climate"}}
+    found = config({"epochs": 7, "members": 2}, variants=variants)
     settings = found.experiments.settings(found.surrogate)
-    assert list(settings) == ["phase", "no_climate"]
+    assert list(settings) == ["phase", "paper", "no_climate"]
+    assert found.experiments.labels(found.surrogate)["no_climate"] == "without climate"
     assert settings["phase"] == found.surrogate
     assert settings["no_climate"].leave_out == ["forcing"]
     assert (settings["no_climate"].epochs, settings["no_climate"].members) == (7, 2)
 
 
-def test_baselines_are_the_papers_preset_and_a_plain_network() -> None:
-    found = config({"members": 5}, baselines=["paper", "mlp"])
+def test_an_experiment_may_have_another_network() -> None:
+    found = config({"members": 5}, variants={"mlp": {"network": "mlp"}, "thin": {"network": {"d_model": 32}}})
     settings = found.experiments.settings(found.surrogate)
-    assert (settings["paper"].preset, settings["paper"].members) == ("paper", 1)
-    assert (settings["mlp"].network, settings["mlp"].members) == ("mlp", 5)
+    assert (settings["mlp"].network.kind, settings["mlp"].members) == ("mlp", 5)
+    assert settings["thin"].network == found.surrogate.network.model_copy(update={"d_model": 32})
+    assert found.experiments.labels(config({"network": "mlp"}).surrogate)["phase"] == "MLP"
 
 
 @pytest.mark.parametrize(("seeds", "expected"), [(1, [4]), (3, [4, 5, 6]), ([9, 4], [9, 4])])
@@ -45,24 +63,33 @@ def test_seeds_are_counted_from_the_runs_or_listed(seeds: Any, expected: list[in
 
 def test_seeds_alone_repeat_the_run() -> None:
     found = config(seeds=3)
-    assert list(found.experiments.settings(found.surrogate)) == ["phase"]
+    trainings = found.experiments.trainings(found.surrogate)
+    assert [(seed, split) for name, seed, split in trainings if name == "phase"] == [
+        (2, "random"),
+        (2, "block"),
+        (3, "random"),
+        (3, "block"),
+    ]
 
 
 def test_an_experiment_says_only_what_it_names_also_when_it_is_written_and_read() -> None:
-    found = config(variants={"wide": {"d_model": 128}}, seeds=[1, 7])
+    found = config(variants={"wide": {"network": {"d_model": 128}}, **NO_PAPER}, seeds=[1, 7])
     plain = found.model_dump(mode="json")
-    assert plain["experiments"]["variants"] == {"wide": {"d_model": 128}}
+    assert plain["experiments"]["variants"] == {"paper": None, "wide": {"network": {"d_model": 128}}}
     assert WorkflowConfig.model_validate(plain) == found
 
 
 def test_a_plain_network_may_have_a_width_that_no_attention_heads_divide() -> None:
-    found = config(variants={"narrow": {"network": "mlp", "d_model": 30}})
-    assert found.experiments.settings(found.surrogate)["narrow"].d_model == 30
+    found = config(variants={"narrow": {"network": {"kind": "mlp", "d_model": 30}}})
+    network = found.experiments.settings(found.surrogate)["narrow"].network
+    assert network.model_dump()["d_model"] == 30
 
 
 def test_an_experiment_is_judged_together_with_the_runs_settings() -> None:
-    found = config({"d_model": 60, "attention_heads": 6}, variants={"wide": {"d_model": 66}})
-    assert found.experiments.settings(found.surrogate)["wide"].d_model == 66
+    own = {"network": {"d_model": 60, "attention_heads": 6}}
+    found = config(own, variants={"wide": {"network": {"d_model": 66}}})
+    network = found.experiments.settings(found.surrogate)["wide"].network
+    assert network.model_dump()["d_model"] == 66
 
 
 @pytest.mark.parametrize(
@@ -74,7 +101,9 @@ def test_an_experiment_is_judged_together_with_the_runs_settings() -> None:
         ),
         ("varaints: {}", ["unknown key experiments.varaints", "did you mean experiments.variants?"]),
         ("variants: {a: {epochs: 0}}", ["experiments.variants.a.epochs is 0"]),
-        ("variants: {a: {d_model: 65}}", ["experiments.variants.a", "does not divide d_model 65"]),
+        ("variants: {a: {network: {d_model: 65}}}", ["variants.a.network", "does not divide d_model 65"]),
+        ("variants: {a: {d_model: 65}}", ["unknown key experiments.variants.a.d_model"]),
+        ("variants: {a: {network: {d_modl: 65}}}", ["variants.a.network: unknown key d_modl", "d_model?"]),
         ("variants: {a: {leave_out: [climate]}}", ["leave_out.0 is 'climate'", "'forcing'"]),
         (
             "variants: {a: {leave_out: [forcing, static, traits, state, soil]}}",
@@ -82,21 +111,29 @@ def test_an_experiment_is_judged_together_with_the_runs_settings() -> None:
         ),
         ("variants: {a: {seed: 2}}", ["variants.a.seed", "experiments.seeds"]),
         ("variants: {a: {device: cuda}}", ["variants.a.device", "surrogate.device"]),
-        ("variants: {a: {}}", ["a has the settings of the run; leave it out"]),
-        ("variants: {a: {epochs: 80}}", ["a has the settings of the run; leave it out"]),
+        ("variants: {a: {}}", ["a has the settings of the run; set it to null"]),
+        ("variants: {a: {epochs: 80}}", ["a has the settings of the run; set it to null"]),
         ("variants: {a: {epochs: 3}, b: {epochs: 3}}", ["b has the settings of a; leave it out"]),
-        ("baselines: [mlp], variants: {a: {network: mlp}}", ["a has the settings of mlp"]),
+        ("variants: {b: {preset: paper, members: 1}}", ["b has the settings of paper; leave it out"]),
+        ("variants: {analogue: {epochs: 3}}", ["variants.analogue: not a name for an experiment"]),
         ("variants: {phase: {epochs: 3}}", ["variants.phase: not a name for an experiment"]),
         ("variants: {a/b: {epochs: 3}}", ["variants.a/b: not a name for an experiment"]),
-        ("baselines: [fno]", ["experiments.baselines.0 is 'fno'", "'paper' or 'mlp'"]),
-        ("baselines: [mlp, mlp]", ["baselines names one twice"]),
+        ("baselines: [analog]", ["no baseline is called 'analog'", "did you mean analogue?"]),
+        ("baselines: ['nowhere:Trees']", ["the baseline nowhere:Trees cannot be imported", "No module"]),
+        ("baselines: [state20, state20]", ["baselines names one twice"]),
         ("seeds: 0", ["seeds is 0"]),
         ("seeds: []", ["seeds is []"]),
         ("seeds: [3, 3]", ["seeds is [3, 3]", "different seeds"]),
         ("seeds: [7, 20]", ["experiments.seeds is [7, 20]", "surrogate.seed, 1, among them"]),
         ("limit: 0", ["experiments.limit is 0"]),
-        ("variants: {a: {network: mlp, lstm_hidden: 8}}", ["a.lstm_hidden does nothing with network: mlp"]),
-        ("variants: {a: {preset: paper, balance: 0}}", ["a.balance does nothing with preset: paper"]),
+        (
+            "variants: {a: {network: {kind: mlp, lstm_hidden: 8}}}",
+            ["variants.a.network: unknown key lstm_hidden of kind mlp; expected one of kind, width, d_model"],
+        ),
+        (
+            "variants: {a: {preset: {kind: paper, balance: 0}}}",
+            ["variants.a.preset: unknown key balance of kind paper"],
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(

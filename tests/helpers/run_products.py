@@ -15,13 +15,15 @@ from phase_lib.base.files import write_json
 from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.equilibrium.verdict import verdict_of_runs
 from phase_lib.report.products import RunFacts, RunProducts
-from phase_lib.surrogate.skill import write_test_file
+from phase_lib.surrogate.predictor import Predictions
+from phase_lib.surrogate.skill import Model, write_test_file
 from tests.helpers.history import Grid, write_history, years
 
-PATCH = {"deadcrootc": "gC/m^2", "deadstemc": "gC/m^2", "tlai": "m^2/m^2"}
-LAYER = {"soil3c": "gC/m^3", "soil4c": "gC/m^3", "cwdc": "gC/m^3"}
+PATCH = {"deadcrootc": "gC/m^2", "deadstemc": "gC/m^2", "tlai": "m^2/m^2", "leafc": "gC/m^2"}
+LAYER = {"soil3c_vr": "gC/m^3", "soil4c_vr": "gC/m^3", "cwdc_vr": "gC/m^3"}
 #: Scatter of the natural logarithm of each model's predictions.
 ERROR = {"phase": 0.1, "paper": 0.2, "state20": 0.9, "analogue": 0.5}
+LABEL = {"phase": "PHASE", "paper": "PHASE, paper preset", "state20": "input state", "analogue": "analogue"}
 SECONDS = {
     "check_inputs": 1.0,
     "make_world": 20.0,
@@ -100,7 +102,7 @@ def synthetic_run(
         restart=_restart(root / "restart" / "ad.elm.r.0021-01-01-00000.nc", world),
         diff=_diff(root / "diff.json"),
         splits=splits,
-        tests=_tests(root, world, rng, splits, paper),
+        tests=_tests(root, world, splits, paper),
         training={split: _training(root / f"{split}.csv", rng) for split in splits},
         benchmarks=_benchmarks(root / "benchmarks", SECONDS),
         stages=_stages(root / "stages.json", SECONDS, run_here=True),
@@ -133,7 +135,7 @@ def synthetic_archive_run(
         restart=_restart(root / "restart" / "ad20.elm.r.0021-01-01-00000.nc", sites, rng),
         diff=_diff(root / "diff.json"),
         splits=splits,
-        tests=_tests(root, world, rng, splits, paper=True),
+        tests=_tests(root, world, splits, paper=True),
         training={split: _training(root / f"{split}.csv", rng) for split in splits},
         benchmarks=_benchmarks(root / "benchmarks", ARCHIVE_SECONDS),
         stages=_stages(root / "stages.json", ARCHIVE_SECONDS, run_here=False),
@@ -355,38 +357,42 @@ def _predictions(
     return path
 
 
-def _tests(
-    root: Path, cells: _Cells, rng: np.random.Generator, splits: dict[str, Path], paper: bool
-) -> dict[str, Path]:
-    return {
-        split: _test(root / f"test_{split}.nc", cells, rng, path, paper) for split, path in splits.items()
-    }
+def _tests(root: Path, cells: _Cells, splits: dict[str, Path], paper: bool) -> dict[str, list[Path]]:
+    """The run's own test file of each split, and beside it that of the experiment `paper`."""
+    tests: dict[str, list[Path]] = {}
+    for seed, (split, path) in enumerate(splits.items()):
+        cell = np.flatnonzero(_part(path) == 3)
+        files = {f"test_{split}.nc": ["phase", "state20", "analogue"]}
+        files |= {f"paper_{split}.nc": ["paper"]} if paper else {}
+        tests[split] = [
+            _test(root / name, split, cell, cells, seed, models) for name, models in files.items()
+        ]
+    return tests
 
 
-def _test(path: Path, cells: _Cells, rng: np.random.Generator, split: Path, paper: bool) -> Path:
-    cell = np.flatnonzero(_part(split) == 3)
-    truth, mask, dims = {}, {}, {}
+def _test(path: Path, split: str, cell: np.ndarray, cells: _Cells, seed: int, names: list[str]) -> Path:
+    rng = np.random.default_rng(seed)
+    truth = {}
     for target in (*PATCH, *LAYER):
         width = 17 if target in PATCH else 10
         truth[target] = np.exp(rng.normal(0.5 if target == "tlai" else 6.0, 1.0, (len(cell), width)))
-        mask[target] = rng.random((len(cell), width)) < (0.4 if target in PATCH else 1.1)
-        dims[target] = "natpft" if target in PATCH else "levdecomp"
-        if target in PATCH:
-            mask[target][:, 0] = False
+    covered = rng.random((len(cell), 17)) < 0.4
+    covered[:, 0] = False
+    settings = {name: {} if name in ("state20", "analogue") else {"seed": 1} for name in names}
     write_test_file(
         path,
         cell=cell,
         lat=cells.lat[cell],
         lon=cells.lon[cell],
+        covered=covered,
         truth=truth,
-        mask=mask,
-        predictions={
-            model: {t: v * np.exp(error * rng.standard_normal(v.shape)) for t, v in truth.items()}
-            for model, error in ERROR.items()
-            if paper or model != "paper"
-        },
-        dims=dims,
         units={**PATCH, **LAYER},
+        models=[Model(name, LABEL[name], settings[name]) for name in names],
+        predictions=[
+            Predictions({t: v * np.exp(ERROR[name] * rng.standard_normal(v.shape)) for t, v in truth.items()})
+            for name in names
+        ],
+        attributes={"split": split, "dataset_id": "synthetic"},
     )
     return path
 

@@ -15,11 +15,12 @@ import netCDF4
 import numpy as np
 
 from phase_lib.config.dataset import DatasetSettings
+from phase_lib.config.kinds import overlay
 from phase_lib.config.surrogate import SurrogateSettings
+from phase_lib.dataset.normalization import normalize
 from phase_lib.dataset.split import SplitKind, split
 from phase_lib.elm.soil_grid import DZSOI, ZSOI
 from phase_lib.fusion.schema import SOIL_VARIABLES, STATE_VARIABLES, TRAITS, units_of
-from phase_lib.surrogate.targets import normalize
 from phase_lib.surrogate.training import train
 
 PATCH_TARGETS = ("deadcrootc", "deadstemc", "tlai", "leafc")
@@ -249,15 +250,21 @@ def write_split(dataset_dir: Path, kind: SplitKind = "random", seed: int = 3) ->
     return path
 
 
-#: A network small enough to train in a test.
+#: A network small enough to train in a test, and its training.
+SMALL_NETWORKS = {
+    "phase": {
+        "d_model": 16,
+        "attention_heads": 2,
+        "fusion_layers": 1,
+        "feedforward": 32,
+        "lstm_hidden": 8,
+        "cnn_channels": 8,
+        "decoder_width": 32,
+    },
+    "mlp": {"width": 32, "d_model": 16, "decoder_width": 32},
+}
 SMALL = {
-    "d_model": 16,
-    "attention_heads": 2,
-    "fusion_layers": 1,
-    "feedforward": 32,
-    "lstm_hidden": 8,
-    "cnn_channels": 8,
-    "decoder_width": 32,
+    "network": {"kind": "phase", **SMALL_NETWORKS["phase"]},
     "members": 1,
     "epochs": 4,
     "warmup_epochs": 1,
@@ -267,8 +274,15 @@ SMALL = {
 
 
 def small_settings(**changes: object) -> SurrogateSettings:
-    """Settings of the small network."""
-    return SurrogateSettings.model_validate(SMALL | changes)
+    """Settings of the small network; the name of a kind alone stands for a small one of it."""
+    network = changes.get("network")
+    if isinstance(network, str):
+        changes["network"] = {"kind": network, **SMALL_NETWORKS[network]}
+    return SurrogateSettings.model_validate(overlay(SMALL, changes))
+
+
+#: Baselines of a run's test file.
+BASELINES = ("state20", "analogue")
 
 
 @dataclass(frozen=True)
@@ -289,7 +303,7 @@ class Prepared:
 
     def train(self, output: Path, **changes: object) -> Path:
         """Trains with changed settings; returns the model file."""
-        settings = SurrogateSettings.model_validate(self.settings.model_dump() | changes)
+        settings = SurrogateSettings.model_validate(overlay(self.settings.model_dump(), changes))
         return train(self.dataset, self.split, self.normalization, settings, output)
 
 

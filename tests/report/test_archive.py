@@ -250,7 +250,7 @@ def test_the_closing_page_ends_with_what_to_do(summary: dict[str, Any]) -> None:
         "spinup_state = 0",
         "CONTINUE_RUN=FALSE",
         "phase equilibrium --history",
-        "PHASE beats both baselines on 6 of 6 in R2",
+        "PHASE beats input state and analogue on 6 of 6 targets in R2",
         "ad20.elm.r.0021-01-01-00000.nc",
     ):
         assert text in page
@@ -287,9 +287,9 @@ def _command(products: RunProducts, output: Path) -> list[str]:
     words = ["report", "--dataset", products.dataset, "--predictions", products.predictions]
     words += ["--restart", products.restart, "--diff", products.diff, "--config", json.dumps(config)]
     words += ["--benchmarks", products.benchmarks, "--stages", products.stages]
-    for option, table in (("--split", products.splits), ("--test", products.tests)):
-        for split, path in table.items():
-            words += [option, split, path]
+    for split, path in products.splits.items():
+        words += ["--split", split, path]
+        words += [word for test in products.tests[split] for word in ("--test", split, test)]
     return [str(word) for word in [*words, "--summary", output / "summary.json", "--output-dir", output]]
 
 

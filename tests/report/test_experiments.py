@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,21 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.files import read_json, write_json
 from phase_lib.cli import main
 from phase_lib.config.surrogate import SurrogateSettings
+from phase_lib.elm.pools import HEADLINE
 from phase_lib.report.experiments import compare_experiments
 from phase_lib.report.page import write_report
 from phase_lib.report.summary import write_summary
-from phase_lib.surrogate.skill import write_test_file
-from tests.helpers.run_products import synthetic_run
+from phase_lib.surrogate.predictor import Predictions
+from phase_lib.surrogate.skill import Model, write_test_file
+from tests.helpers.run_products import LABEL, PATCH, synthetic_run
 from tests.report.test_page import GRID
 
 pytestmark = pytest.mark.xdist_group("report")
 CELLS, LAYERS = 40, 10
-TRUTH = np.exp(np.random.default_rng(0).standard_normal((CELLS, LAYERS)) + 6.0)
+TRUTH = {
+    name: np.exp(np.random.default_rng(0).standard_normal((CELLS, 17 if name in PATCH else LAYERS)) + 6.0)
+    for name in HEADLINE.values()
+}
 
 
 def write_test(
@@ -36,25 +40,27 @@ def write_test(
     imbalance: float = 1.0,
     **settings: Any,
 ) -> Path:
-    """A test file with one target, whose models are wrong by a factor exp(error) everywhere."""
-    networks = [model for model in errors if model in ("phase", "paper")]
-    said = json.dumps(SurrogateSettings(**settings).model_dump(mode="json"))
+    """A test file of the headline variables, whose models are wrong by a factor exp(error) everywhere."""
+    trained = SurrogateSettings(**settings).model_dump(mode="json")
+    baselines = ("state20", "analogue")
+    zero, npp = np.zeros(CELLS), np.full(CELLS, imbalance)
     write_test_file(
         path,
         cell=np.arange(CELLS),
         lat=np.linspace(-50.0, 70.0, CELLS),
         lon=np.zeros(CELLS),
-        truth={"soil3c": TRUTH},
-        mask={"soil3c": np.ones_like(TRUTH, dtype=bool)},
-        predictions={model: {"soil3c": TRUTH * np.exp(error)} for model, error in errors.items()},
-        dims={"soil3c": "levdecomp"},
-        units={"soil3c": "gC/m^3"},
-        attributes={
-            "split": split,
-            "dataset_id": dataset,
-            **{f"settings_{model}": said for model in networks},
-            **{f"flux_imbalance_{model}": imbalance for model in networks},
-        },
+        covered=np.ones((CELLS, 17), dtype=bool),
+        truth=TRUTH,
+        units=dict.fromkeys(TRUTH, "1"),
+        models=[Model(name, LABEL.get(name, name), {} if name in baselines else trained) for name in errors],
+        predictions=[
+            Predictions(
+                {variable: values * np.exp(error) for variable, values in TRUTH.items()},
+                {} if name in baselines else {"GPP": zero, "AR": zero, "NPP": npp},
+            )
+            for name, error in errors.items()
+        ],
+        attributes={"split": split, "dataset_id": dataset},
     )
     return path
 
@@ -65,10 +71,10 @@ def own(tmp_path: Path) -> Path:
 
 
 def test_mean_and_spread_are_over_the_seeds_of_an_experiment(own: Path, tmp_path: Path) -> None:
-    tests = [("phase", write_test(tmp_path / "own2.nc", {"phase": 0.2}, seed=2, imbalance=3.0))]
+    tests = [write_test(tmp_path / "own2.nc", {"phase": 0.2}, seed=2, imbalance=3.0)]
     for seed, error in ((1, 0.4), (2, 0.5), (3, 0.9)):
         path = tmp_path / f"{seed}.nc"
-        tests.append(("no_soil", write_test(path, {"phase": error}, seed=seed, leave_out=["soil"])))
+        tests.append(write_test(path, {"no_soil": error}, seed=seed, leave_out=["soil"]))
     found = compare_experiments([own], tests, tmp_path / "out")["experiments"]
     assert list(found) == ["phase", "paper", "state20", "analogue", "no_soil"]
     ratio = {name: e["skill"]["block"]["soil3c"]["median_abs_log_ratio"] for name, e in found.items()}
@@ -86,20 +92,22 @@ def test_mean_and_spread_are_over_the_seeds_of_an_experiment(own: Path, tmp_path
         "no_soil": [1, 2, 3],
     }
     assert found["no_soil"]["changes"] == {"leave_out": ["soil"]}
+    assert (found["paper"]["label"], found["paper"]["trained"]) == ("PHASE, paper preset", True)
+    assert not found["analogue"]["trained"]
     assert found["phase"]["changes"] == found["analogue"]["changes"] == {}
 
 
 def test_the_tables_hold_every_training_and_every_mean(own: Path, tmp_path: Path) -> None:
     tests = [
-        ("wide", write_test(tmp_path / f"{seed}.nc", {"phase": error}, seed=seed, d_model=128))
+        write_test(tmp_path / f"{seed}.nc", {"wide": error}, seed=seed, network={"d_model": 128})
         for seed, error in ((4, 0.2), (5, 0.6))
     ]
     compare_experiments([own], tests, tmp_path / "out")
     by_seed = pd.read_csv(tmp_path / "out" / "skill_by_seed.csv")
-    wide = by_seed[by_seed.experiment == "wide"]
+    wide = by_seed[(by_seed.experiment == "wide") & (by_seed.target == "soil3c")]
     assert list(wide.seed) == [4, 5]
     np.testing.assert_allclose(wide.median_abs_log_ratio, [0.2, 0.6])
-    mean = pd.read_csv(tmp_path / "out" / "skill.csv").set_index("experiment")
+    mean = pd.read_csv(tmp_path / "out" / "skill.csv").query("target == 'soil3c'").set_index("experiment")
     assert mean.loc["wide", "seeds"] == 2
     assert mean.loc["wide", "median_abs_log_ratio_mean"] == pytest.approx(0.4)
     assert np.isnan(mean.loc["analogue", "median_abs_log_ratio_std"])
@@ -120,27 +128,25 @@ def damaged(path: Path, attribute: str, value: str | None) -> Path:
             lambda path: write_test(path, {"phase": 0.1}, seed=2, epochs=3),
             "has other settings than the other",
         ),
-        (lambda path: write_test(path, {"phase": 0.1}, dataset="d2", seed=2), "has other test cells than"),
+        (
+            lambda path: write_test(path, {"phase": 0.1}, dataset="d2", seed=2),
+            "has other test cells or variables than",
+        ),
         (lambda path: write_test(path, {"phase": 0.1}), "two test files are of phase, seed 1, block split"),
         (
-            lambda path: damaged(write_test(path, {"phase": 0.1}), "settings_phase", None),
-            "settings_phase is missing",
+            lambda path: damaged(write_test(path, {"phase": 0.1}), "models", None),
+            "attribute models is missing",
         ),
-        (
-            lambda path: damaged(write_test(path, {"phase": 0.1}), "settings_phase", "{"),
-            "no settings of the surrogate",
-        ),
+        (lambda path: damaged(write_test(path, {"phase": 0.1}), "models", "{"), "attribute models is '{'"),
     ],
-    ids=["other settings", "other cells", "twice", "no settings", "damaged settings"],
+    ids=["other settings", "other cells", "twice", "no models", "damaged models"],
 )
 def test_files_that_do_not_belong_together_are_refused(
     make: Any, words: str, own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, out = make(tmp_path / "other.nc"), tmp_path / "out"
     with pytest.raises(SystemExit) as stopped:
-        main(
-            ["compare-experiments", "--own", str(own), "--test", "phase", str(path), "--output-dir", str(out)]
-        )
+        main(["compare-experiments", "--own", str(own), "--test", str(path), "--output-dir", str(out)])
     assert stopped.value.code == 2
     assert words in capsys.readouterr().err
     assert not out.exists()
@@ -154,11 +160,11 @@ def test_the_runs_file_without_the_runs_model_is_refused(tmp_path: Path) -> None
 def test_the_report_shows_experiments_and_the_comparison_of_forcing_where_there_are_any(
     own: Path, tmp_path: Path
 ) -> None:
-    test = write_test(tmp_path / "2.nc", {"phase": 0.4}, leave_out=["forcing"], lambda_physics=0.0)
+    test = write_test(tmp_path / "2.nc", {"no_climate": 0.4}, leave_out=["forcing"], lambda_physics=0.0)
     root = tmp_path / "run"
     root.mkdir()
     products, facts = synthetic_run(root, GRID)
-    compare_experiments([own], [("no_climate", test)], root / "experiments")
+    compare_experiments([own], [test], root / "experiments")
     comparison = root / "experiments" / "comparison.json"
     seen = {
         "model_years": [1, 20],
@@ -186,8 +192,8 @@ def test_the_report_shows_experiments_and_the_comparison_of_forcing_where_there_
     assert "Accepted: TBOT is &lt;off&gt;." in page
     assert "leave_out: forcing; lambda_physics: 0.0" in page
     assert (
-        "Targets with a lower R² than the run&#39;s settings, of 1: PHASE, paper preset 1, no_climate 1"
-        in page
+        "Headline variables with a lower R² than the run&#39;s settings, of 6: PHASE, paper preset: 6, "
+        "no_climate: 6" in page
     )
     assert (root / "report" / "figures" / "experiments.png").stat().st_size > 0
     assert "../experiments/skill.csv" in page

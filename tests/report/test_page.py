@@ -21,10 +21,11 @@ from phase_lib.base.files import read_json
 from phase_lib.dataset.split import PARTS
 from phase_lib.report import figures, page
 from phase_lib.report.maps import CellMap
-from phase_lib.report.page import load_tests, write_report
+from phase_lib.report.page import write_report
 from phase_lib.report.products import RunProducts
 from phase_lib.report.restart import read_injected
 from phase_lib.report.summary import write_summary
+from phase_lib.surrogate.skill import read_tests
 from tests.helpers.restarts import DZ, edit, make_world
 from tests.helpers.run_products import GlobalGrid, synthetic_run
 
@@ -33,6 +34,7 @@ GRID = GlobalGrid(lat=np.arange(-52.5, 75.0, 7.5), lon=np.arange(3.75, 360.0, 7.
 #: Figures of a target that is not run here.
 SURROGATE_FIGURES = {
     "skill_overview",
+    "skill_of_all_variables",
     "scatter_random",
     "scatter_block",
     "r2_by_pft_and_layer_random",
@@ -100,7 +102,7 @@ def test_titles_say_the_finding(root: Path) -> None:
     page = (root / "report" / "index.html").read_text(encoding="utf-8")
     area = read_json(root / "summary.json")["equilibrium"]["control"]["area_out_of_equilibrium"]
     assert f"control {area:.1%}" in page
-    assert "PHASE beats both baselines on 6 of 6 targets" in page
+    assert "PHASE beats input state and analogue on 6 of 6 targets in R²" in page
     assert "None" not in re.sub(r"<[^>]*>", " ", page)
     assert not re.search(r"\bnan\b", re.sub(r"<[^>]*>", " ", page))
 
@@ -108,7 +110,7 @@ def test_titles_say_the_finding(root: Path) -> None:
 def test_tables_hold_the_numbers_of_the_summary(root: Path) -> None:
     summary = read_json(root / "summary.json")
     skill = pd.read_csv(root / "report" / "tables" / "skill.csv")
-    assert len(skill) == 2 * 4 * 6
+    assert len(skill) == 2 * 4 * 7
     for row in skill.itertuples():
         expected = summary["skill"][row.split][row.model][row.target]
         assert row.r2 == pytest.approx(expected["r2"])
@@ -124,7 +126,7 @@ def test_tables_hold_the_numbers_of_the_summary(root: Path) -> None:
 def test_r2_per_column_averages_to_the_r2_of_the_summary(root: Path) -> None:
     table = pd.read_csv(root / "report" / "tables" / "r2_by_pft_and_layer.csv")
     summary = read_json(root / "summary.json")
-    for target in ("deadstemc", "soil4c"):
+    for target in ("deadstemc", "soil4c", "leafc"):
         rows = table.query("split == 'block' and target == @target")
         expected = summary["skill"]["block"]["phase"][target]["r2"]
         assert rows["r2_phase"].mean() == pytest.approx(expected)
@@ -152,12 +154,6 @@ def test_no_page_is_written_when_a_product_lacks_a_variable(
     with pytest.raises(InputError, match=r"drift\.nc: variable ood_score is missing"):
         write_report(root / "summary.json", wrong, tmp_path / "report")
     assert not (tmp_path / "report" / "index.html").exists()
-
-
-def test_loaded_test_cells_know_patches_from_layers(products: RunProducts) -> None:
-    shapes = {data.target: (data.patch, data.truth.shape[1]) for data in load_tests(products.tests["block"])}
-    assert shapes["tlai"] == (True, 17)
-    assert shapes["cwdc"] == (False, 10)
 
 
 def test_maps_of_the_whole_globe_begin_without_an_empty_band(tmp_path: Path) -> None:
@@ -192,19 +188,31 @@ def test_the_threshold_is_named_where_no_run_ends(products: RunProducts) -> None
 
 
 def test_the_skill_figure_shows_the_models_that_were_scored(root: Path) -> None:
-    skill = read_json(root / "summary.json")["skill"]
+    summary = read_json(root / "summary.json")
 
     def names(drawing: figures.Drawing) -> list[str]:
         return [text.get_text() for text in drawing.figure.legends[0].get_texts()]
 
-    drawing = figures.skill_overview(skill, 30)
-    assert names(drawing) == ["PHASE", "PHASE, paper preset", "input state", "analogue"]
+    drawing = figures.skill_overview(summary, 30)
+    assert names(drawing) == ["PHASE", "input state", "analogue", "PHASE, paper preset"]
     assert "30 AD years" in drawing.caption
-    assert "paper" in drawing.caption
-    without = {split: {m: t for m, t in models.items() if m != "paper"} for split, models in skill.items()}
-    drawing = figures.skill_overview(without, 20)
+    targets = [text.get_text() for text in drawing.figure.axes[0].get_yticklabels()]
+    assert targets == ["deadcrootc", "deadstemc", "tlai", "soil3c", "soil4c", "cwdc"]
+    without = {name: model for name, model in summary["models"].items() if name != "paper"}
+    drawing = figures.skill_overview(summary | {"models": without}, 20)
     assert names(drawing) == ["PHASE", "input state", "analogue"]
-    assert "paper" not in drawing.caption
+
+
+def test_one_figure_has_every_predicted_variable_and_model(root: Path) -> None:
+    summary = read_json(root / "summary.json")
+    ax = figures.skill_of_all(summary).figure.axes[0]
+    rows, columns = (
+        [text.get_text() for text in labels] for labels in (ax.get_yticklabels(), ax.get_xticklabels())
+    )
+    assert set(rows) == set(summary["skill"]["block"]["phase"])
+    assert columns == ["PHASE", "input state", "analogue", "PHASE,\npaper preset"]
+    shown = ax.images[0].get_array()[rows.index("leafc"), columns.index("analogue")]
+    assert shown == pytest.approx(summary["skill"]["random"]["analogue"]["leafc"]["r2"])
 
 
 def test_the_score_map_spans_the_data_and_shows_their_distribution() -> None:
@@ -242,13 +250,12 @@ def test_many_flagged_cells_are_coloured_and_few_get_a_ring() -> None:
 
 
 def test_dead_wood_is_said_to_be_scored_on_herbaceous_patches_too(products: RunProducts, root: Path) -> None:
-    with netCDF4.Dataset(products.tests["block"]) as nc:
-        mask = nc["deadstemc_mask"][:] == 1
+    with netCDF4.Dataset(products.tests["block"][0]) as nc:
+        mask = nc["covered"][:] == 1
     # PFTs 1 to 8 are trees, 9 to 11 shrubs.
     expected = f"{mask[:, 1:12].sum()} of {mask.sum()} (deadstemc)"
     assert expected in (root / "report" / "index.html").read_text(encoding="utf-8")
-    layers = [data for data in load_tests(products.tests["block"]) if not data.patch]
-    assert figures.dead_wood_note(layers) == ""
+    assert figures.dead_wood_note([read_tests(products.tests["block"]).variable("cwdc_vr")]) == ""
 
 
 def test_cost_bars_that_overlap_are_said_to(root: Path) -> None:

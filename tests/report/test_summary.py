@@ -40,8 +40,11 @@ def test_every_promised_key_is_there(summary: dict[str, Any]) -> None:
     for split in ("random", "block"):
         assert set(summary["skill"][split]) == {"phase", "paper", "state20", "analogue"}
         for model in summary["skill"][split].values():
-            assert set(model) == TARGETS
+            assert set(model) == TARGETS | {"leafc"}
             assert all(set(metrics) == METRICS for metrics in model.values())
+    assert set(summary["headline"]) == TARGETS
+    assert summary["models"]["paper"] == {"label": "PHASE, paper preset", "trained": True}
+    assert not summary["models"]["analogue"]["trained"]
     for run in ("injected", "control", "reference"):
         assert {"drift_totsomc_pgc_per_yr", "drift_totvegc_pgc_per_yr", "area_out_of_equilibrium"} <= set(
             summary["equilibrium"][run]
@@ -159,7 +162,7 @@ def test_the_closing_page_leaves_the_paper_preset_to_the_report(
     assert "paper" not in closing_page(summary)
     without = build_summary(*synthetic_run(tmp_path / "run", GRID, paper=False))
     assert set(without["skill"]["block"]) == {"phase", "state20", "analogue"}
-    assert "PHASE beats both baselines on 6 of 6" in closing_page(without)
+    assert "PHASE beats input state and analogue on 6 of 6" in closing_page(without)
 
 
 def test_criteria_that_the_forcing_prescribes_are_not_counted(summary: dict[str, Any]) -> None:
@@ -192,7 +195,7 @@ def test_the_closing_page_fits_a_terminal_and_says_what_matters(summary: dict[st
     assert max(len(line) for line in lines if not line.startswith(("Report:", "Numbers:", "Restart:"))) <= 100
     skill = summary["skill"]["block"]["phase"]["soil4c"]["r2"]
     for text in (
-        "PHASE beats both baselines on 6 of 6 in R2 and on 6 of 6 in log ratio",
+        "PHASE beats input state and analogue on 6 of 6 targets in R2 and on 6 of 6 in log ratio",
         f"{skill:.3f}",
         f"{summary['equilibrium']['control']['drift_totsomc_pgc_per_yr']:+.3f}",
         "1200 model years",
@@ -203,12 +206,13 @@ def test_the_closing_page_fits_a_terminal_and_says_what_matters(summary: dict[st
 
 
 def test_wins_count_targets_where_phase_beats_every_baseline() -> None:
-    def skill(a: float | None, b: float | None, c: float | None) -> dict[str, Any]:
-        return {"phase": {"x": {"r2": a}}, "state20": {"x": {"r2": b}}, "analogue": {"x": {"r2": c}}}
+    def won(metric: str, **values: float | None) -> int:
+        skill = {model: {"x": {metric: value}} for model, value in values.items()}
+        models = {model: {"label": model, "trained": model in ("phase", "paper")} for model in values}
+        return wins({"skill": {"block": skill}, "models": models, "headline": ["x"]}, "block", metric)
 
-    assert wins(skill(0.9, 0.1, 0.8), "r2") == (1, 1)
-    assert wins(skill(0.7, 0.1, 0.8), "r2") == (0, 1)
-    assert wins(skill(None, 0.1, 0.8), "r2") == (0, 1)
-    assert wins(skill(0.7, None, 0.6), "r2") == (1, 1)
-    errors = {model: {"x": {"nrmse": value}} for model, value in (("phase", 0.1), ("state20", 0.3))}
-    assert wins(errors, "nrmse") == (1, 1)
+    assert won("r2", phase=0.9, state20=0.1, analogue=0.8) == 1
+    assert won("r2", phase=0.7, state20=0.1, analogue=0.8) == 0
+    assert won("r2", phase=None, state20=0.1, analogue=0.8) == 0
+    assert won("r2", phase=0.7, state20=None, analogue=0.6, paper=0.9) == 1
+    assert won("nrmse", phase=0.1, state20=0.3) == 1

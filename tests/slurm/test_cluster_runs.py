@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slurm
 
 RESTART = "ad.elm.r.0021-01-01-00000.nc"
 #: Stages that hold a GPU.
-ON_GPU = ("train_surrogate", "train_paper_surrogate", "predict_cells", "predict_test_cells")
+ON_GPU = ("train_surrogate", "train_experiment", "predict_cells", "predict_test_cells", "predict_experiment")
 
 
 def of_run(cluster: Cluster, printed: str) -> list[Job]:
@@ -133,7 +133,7 @@ def test_lost_jobs_nodes_and_controllers_leave_the_products_as_they_were(
 def test_after_a_kill_of_snakemake_the_same_command_goes_on_and_no_stage_runs_twice_at_once(
     cluster: Cluster, undisturbed: ClusterRun, copy: ClusterRun
 ) -> None:
-    stages = ("train_surrogate", "train_paper_surrogate")
+    stages = ("train_surrogate", "train_experiment")
     command = ("--forcerun", *stages, "--until", *stages)
     first = copy.begin(*command)
     # Two GPUs: two of the four trainings run, two wait in the queue.
@@ -149,19 +149,23 @@ def test_after_a_kill_of_snakemake_the_same_command_goes_on_and_no_stage_runs_tw
     assert jobs[orphans[0]].state == "CANCELLED" or jobs[orphans[1]].state == "CANCELLED"
     again = [job for job in jobs.values() if job.id not in orphans]
     assert sorted((job.stage, job.state) for job in again) == [
-        (f"rule_{stage}_wildcards_{split}", "COMPLETED")
-        for stage in sorted(stages)
-        for split in ("block", "random")
+        (f"rule_{stage}", "COMPLETED")
+        for stage in (
+            "train_experiment_wildcards_paper_block_1",
+            "train_experiment_wildcards_paper_random_1",
+            "train_surrogate_wildcards_block",
+            "train_surrogate_wildcards_random",
+        )
     ]
     # Whatever the killed run left had ended before the same stage began again.
     for job in again:
         for number in orphans:
             if jobs[number].stage == job.stage:
                 assert jobs[number].ended <= job.started
-    for name in ("block/model.pt", "block/paper/model.pt", "random/model.pt", "random/paper/model.pt"):
-        mine, theirs = (
-            torch.load(run.results / "surrogate" / name, weights_only=True) for run in (copy, undisturbed)
-        )
+    models = [path.relative_to(copy.results) for path in copy.results.rglob("model.pt")]
+    assert len(models) == 4
+    for name in models:
+        mine, theirs = (torch.load(run.results / name, weights_only=True) for run in (copy, undisturbed))
         torch.testing.assert_close(weights(mine), weights(theirs), rtol=0, atol=0)
     assert list(copy.results.rglob("*.part")) == []
 

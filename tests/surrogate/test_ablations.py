@@ -11,13 +11,15 @@ import torch
 
 from phase_lib.base.errors import InputError
 from phase_lib.config.surrogate import FEATURE_GROUPS
+from phase_lib.dataset.layout import Layout
+from phase_lib.dataset.normalization import normalize
 from phase_lib.dataset.scaler import Scaler
 from phase_lib.dataset.split import read_split
-from phase_lib.surrogate.features import Layout, Reader
-from phase_lib.surrogate.inference import predict_cells
+from phase_lib.surrogate.codec import Outputs
+from phase_lib.surrogate.ensemble import Ensemble
+from phase_lib.surrogate.features import Reader
+from phase_lib.surrogate.inference import Surrogate
 from phase_lib.surrogate.loss import losses, total
-from phase_lib.surrogate.model import Phase
-from phase_lib.surrogate.targets import Outputs, TargetCodec, normalize
 from phase_lib.surrogate.training import load_model, train
 from tests.helpers.surrogate import (
     LAYER_TARGETS,
@@ -83,10 +85,11 @@ def untrained_predictions(dataset: Path, normalization: Path, **changes: object)
     """Predictions of a network with given random weights, with a normalisation of this dataset."""
     settings = small_settings(**changes)
     normalize(dataset, dataset / "split_random.nc", settings, normalization)
-    layout, scaler = Layout.read(dataset, settings.leave_out), Scaler.read(normalization)
+    layout = Layout.read(dataset, settings.preset.kind, settings.leave_out)
+    scaler = Scaler.read(normalization)
     torch.manual_seed(0)
-    model = Phase(layout, TargetCodec(layout, scaler, settings), settings).eval()
-    batch = next(Reader(dataset, layout, scaler, settings.preset).pieces(np.ones(CELLS, dtype=bool)))
+    model = Ensemble(layout, scaler, settings).eval()
+    batch = next(Reader(dataset, layout, scaler).pieces(np.ones(CELLS, dtype=bool)))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -119,9 +122,9 @@ def test_without_the_20_year_state_an_untrained_network_gives_the_mean_logarithm
     tmp_path: Path,
 ) -> None:
     prepared = prepare(tmp_path, make_values(CELLS), leave_out=["soil"])
-    layout, scaler = Layout.read(prepared.dataset, ["soil"]), Scaler.read(prepared.normalization)
-    model = Phase(layout, TargetCodec(layout, scaler, prepared.settings), prepared.settings).eval()
-    batch = next(Reader(prepared.dataset, layout, scaler, "default").pieces(np.ones(CELLS, dtype=bool)))
+    layout, scaler = Layout.read(prepared.dataset, leave_out=["soil"]), Scaler.read(prepared.normalization)
+    model = Ensemble(layout, scaler, prepared.settings).eval()
+    batch = next(Reader(prepared.dataset, layout, scaler).pieces(np.ones(CELLS, dtype=bool)))
     train_cells = read_split(prepared.split).train
     values = make_values(CELLS)
     layer = model.predict(batch)[0].layer.detach().numpy()
@@ -139,7 +142,7 @@ def test_a_network_trains_without_a_group_and_predicts_from_its_file(tmp_path: P
     prepared = prepare(tmp_path, make_values(CELLS), leave_out=["forcing", "state"])
     trained = load_model(prepared.train(tmp_path / "model", epochs=2))
     assert set(trained.model.members[0].encoders) == {"static", "traits", "soil"}
-    found = predict_cells(trained, prepared.dataset, np.ones(CELLS, dtype=bool))
+    found = Surrogate(trained, prepared.dataset).predict(np.ones(CELLS, dtype=bool))
     assert np.isfinite(found.pools["soil4c_vr"]).all()
     assert np.isfinite(found.pools["deadstemc"][make_values(CELLS)["cover"] > 0.0]).all()
 
@@ -167,8 +170,8 @@ def test_the_mlp_learns_and_comes_back_from_its_file(mlp: Prepared, tmp_path: Pa
 
 def test_the_mlp_sees_nothing_of_absent_pfts(mlp: Prepared) -> None:
     layout, scaler = Layout.read(mlp.dataset), Scaler.read(mlp.normalization)
-    model = Phase(layout, TargetCodec(layout, scaler, mlp.settings), mlp.settings).eval()
-    batch = next(Reader(mlp.dataset, layout, scaler, "default").pieces(np.ones(CELLS, dtype=bool)))
+    model = Ensemble(layout, scaler, mlp.settings).eval()
+    batch = next(Reader(mlp.dataset, layout, scaler).pieces(np.ones(CELLS, dtype=bool)))
     filled = replace(batch, state=torch.where(batch.covered[..., None], batch.state, 7.0))
     with torch.no_grad():
         assert torch.equal(model.predict(batch)[0].layer, model.predict(filled)[0].layer)
@@ -188,8 +191,8 @@ def test_a_weight_of_0_takes_a_term_out_of_what_the_network_learns_from(
     settings = small_settings(network="mlp", **weights)
     layout, scaler = Layout.read(mlp.dataset), Scaler.read(mlp.normalization)
     torch.manual_seed(1)
-    model = Phase(layout, TargetCodec(layout, scaler, settings), settings).eval()
-    batch = next(Reader(mlp.dataset, layout, scaler, "default").pieces(np.ones(CELLS, dtype=bool)))
+    model = Ensemble(layout, scaler, settings).eval()
+    batch = next(Reader(mlp.dataset, layout, scaler).pieces(np.ones(CELLS, dtype=bool)))
     found = losses(model.codec, model.mean(model(batch)), batch)
     assert found["physics"] > 0.0
     total(found, settings).backward()
@@ -208,6 +211,6 @@ def test_the_carbon_balance_closes_better_with_the_physics_term_than_without(tmp
         path = train(
             prepared.dataset, prepared.split, prepared.normalization, settings, tmp_path / f"{weight}"
         )
-        fluxes = predict_cells(load_model(path), prepared.dataset, np.ones(CELLS, dtype=bool)).fluxes
+        fluxes = Surrogate(load_model(path), prepared.dataset).predict(np.ones(CELLS, dtype=bool)).fluxes
         imbalance[weight] = np.abs(fluxes["NPP"] - (fluxes["GPP"] - fluxes["AR"])).mean()
     assert imbalance[30.0] < 0.7 * imbalance[0.0]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import netCDF4
@@ -8,7 +9,9 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.dataset.loading import load_dataset, read_cells
-from phase_lib.surrogate.baselines import FeatureSpace, analogue, analogue_features, state20
+from phase_lib.surrogate.baselines.analogue import Analogue, FeatureSpace, analogue_features
+from phase_lib.surrogate.baselines.state20 import State20
+from phase_lib.surrogate.predictor import Task
 from tests.helpers.dataset import F_SOIL4, MORTALITY, make_dataset, shuffled_grid
 
 TARGETS = ["deadstemc", "tlai", "soil4c_vr"]
@@ -19,8 +22,26 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_dataset(tmp_path_factory.mktemp("baselines"), shuffled_grid(5, 8), batch_cells=9)
 
 
+def features(dataset: Path, cells: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    index = read_cells(dataset)
+    return analogue_features(dataset, np.arange(index.ncells) if cells is None else cells, index)
+
+
 def places(dataset: Path, training: np.ndarray) -> np.ndarray:
-    return FeatureSpace.fit(analogue_features(dataset, training)).place(analogue_features(dataset))
+    return FeatureSpace.fit(features(dataset, training)).place(features(dataset))
+
+
+def state20(dataset: Path, targets: list[str]) -> Mapping[str, np.ndarray]:
+    index = read_cells(dataset)
+    every = np.ones(index.ncells, dtype=bool)
+    return State20(Task(dataset, index, targets, every)).predict(every).pools
+
+
+def analogue(
+    dataset: Path, targets: list[str], training: np.ndarray, cells: np.ndarray | None = None
+) -> Mapping[str, np.ndarray]:
+    task = Task(dataset, read_cells(dataset), targets, training)
+    return Analogue(task).predict(np.arange(len(training)) if cells is None else cells).pools
 
 
 def half(n: int) -> np.ndarray:
@@ -100,19 +121,18 @@ def test_labels_outside_the_training_cells_are_never_looked_at(tmp_path: Path) -
 
 
 def test_climate_features_are_the_mean_and_spread_of_the_annual_cycle(dataset: Path) -> None:
-    features = analogue_features(dataset)["climate"]
+    climate = features(dataset)["climate"]
     tbot = load_dataset(dataset, ["TBOT"])["TBOT"].astype(float)
-    np.testing.assert_allclose(features[:, 10], tbot.mean(axis=1))
+    np.testing.assert_allclose(climate[:, 10], tbot.mean(axis=1))
     # the cycle is a sine of amplitude 10 K on 280 K: standard deviation is amplitude / sqrt(2)
-    np.testing.assert_allclose(features[:, 11] / features[:, 10], 10.0 / 280.0 / np.sqrt(2.0), rtol=1e-4)
+    np.testing.assert_allclose(climate[:, 11] / climate[:, 10], 10.0 / 280.0 / np.sqrt(2.0), rtol=1e-4)
 
 
 def test_groups_of_features_weigh_the_same(dataset: Path) -> None:
     training = half(read_cells(dataset).ncells)
-    features = analogue_features(dataset)
     space = places(dataset, training)
     start = 0
-    for values in features.values():
+    for values in features(dataset).values():
         block = space[training, start : start + values.shape[1]]
         start += values.shape[1]
         assert np.sum(block.var(axis=0)) == pytest.approx(1.0)

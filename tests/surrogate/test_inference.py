@@ -10,11 +10,21 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.config.ood import OodSettings
-from phase_lib.surrogate.inference import predict_cells, write_test_predictions
+from phase_lib.surrogate.evaluation import predict_test
+from phase_lib.surrogate.inference import Surrogate
 from phase_lib.surrogate.ood import Reference
 from phase_lib.surrogate.predictions import join_predictions, predict
+from phase_lib.surrogate.skill import read_tests
 from phase_lib.surrogate.training import load_model
-from tests.helpers.surrogate import Prepared, make_values, prepare, write_dataset
+from tests.helpers.surrogate import (
+    BASELINES,
+    LAYER_TARGETS,
+    PATCH_TARGETS,
+    Prepared,
+    make_values,
+    prepare,
+    write_dataset,
+)
 
 CELLS = 120
 BROKEN = 7
@@ -51,7 +61,7 @@ def predictions(prepared: Prepared, model: Path, tmp_path_factory: pytest.TempPa
 def test_cells_come_in_the_order_of_the_restart(prepared, model, predictions):
     values = shuffled_values()
     complete = values["complete"] == 1
-    found = predict_cells(load_model(model), prepared.dataset, complete)
+    found = Surrogate(load_model(model), prepared.dataset).predict(complete)
     with netCDF4.Dataset(predictions) as dataset:
         dataset.set_auto_mask(False)
         cell = values["cell"]
@@ -186,17 +196,23 @@ def test_analogues_for_a_domain_without_training_cells_are_refused(prepared, mod
         predict(model, prepared.dataset, tmp_path / "p.nc", OodSettings(action="analogue"), "x")
 
 
-def test_the_test_file_holds_truth_mask_and_three_models_on_test_cells(prepared, model, tmp_path):
-    write_test_predictions(model, prepared.dataset, prepared.split, tmp_path / "test.nc")
+def test_the_test_file_holds_the_truth_and_three_models_for_all_targets(prepared, model, tmp_path):
+    predict_test(model, prepared.dataset, prepared.split, tmp_path / "test.nc", baselines=BASELINES)
     values = shuffled_values()
     with netCDF4.Dataset(tmp_path / "test.nc") as dataset:
-        dataset.set_auto_mask(False)
-        cell = dataset["cell"][:]
-        place = np.argsort(values["cell"])[cell]
-        np.testing.assert_array_equal(dataset["soil3c_truth"][:], values["Y_soil3c_vr"][place])
-        np.testing.assert_array_equal(dataset["cwdc_state20"][:], values["state20_cwdc_vr"][place])
-        np.testing.assert_array_equal(dataset["tlai_mask"][:] == 1, values["cover"][place] > 0.0)
-        for target in ("deadcrootc", "deadstemc", "tlai", "soil3c", "soil4c", "cwdc"):
-            mask = dataset[f"{target}_mask"][:] == 1
-            for model_name in ("phase", "state20", "analogue"):
-                assert np.isfinite(dataset[f"{target}_{model_name}"][:][mask]).all()
+        place = np.argsort(values["cell"])[dataset["cell"][:]]
+    test = read_tests([tmp_path / "test.nc"])
+    assert [model.label for model in test.models.values()] == ["PHASE", "input state", "analogue"]
+    assert test.models["phase"].settings["network"]["kind"] == "phase"
+    assert test.models["phase"].imbalance > 0.0
+    assert test.models["state20"].imbalance is None
+    assert set(test.names) == {*PATCH_TARGETS, *LAYER_TARGETS}
+    for name in test.names:
+        cells = test.variable(name)
+        covered = values["cover"][place] > 0.0
+        np.testing.assert_array_equal(cells.mask, covered if cells.patch else True)
+        np.testing.assert_array_equal(cells.truth[cells.mask], values[f"Y_{name}"][place][cells.mask])
+        start = cells.predictions["state20"][cells.mask]
+        np.testing.assert_array_equal(start, values[f"state20_{name}"][place][cells.mask])
+        for prediction in cells.predictions.values():
+            assert np.isfinite(prediction[cells.mask]).all()

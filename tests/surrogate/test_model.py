@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from phase_lib.dataset.layout import Layout
+from phase_lib.dataset.normalization import normalize
 from phase_lib.dataset.scaler import Scaler
 from phase_lib.dataset.split import read_split
-from phase_lib.surrogate.features import CellSource, Layout, Reader
+from phase_lib.surrogate.codec import CorrectionSpace, MinMaxSpace
+from phase_lib.surrogate.ensemble import Ensemble
+from phase_lib.surrogate.features import CellSource, Reader
 from phase_lib.surrogate.loss import flux_imbalance, losses, masked_mean, total
-from phase_lib.surrogate.model import Phase
-from phase_lib.surrogate.targets import CorrectionSpace, MinMaxSpace, TargetCodec, normalize
 from tests.helpers.surrogate import Prepared, make_values, prepare, small_settings, write_dataset, write_split
 
 CELLS = 60
@@ -32,11 +34,12 @@ def paper(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     return prepare(tmp_path_factory.mktemp("paper"), make_values(CELLS), preset="paper")
 
 
-def new_model(prepared: Prepared) -> tuple[Phase, Reader]:
-    layout, scaler = Layout.read(prepared.dataset), Scaler.read(prepared.normalization)
+def new_model(prepared: Prepared) -> tuple[Ensemble, Reader]:
+    layout = Layout.read(prepared.dataset, prepared.settings.preset.kind)
+    scaler = Scaler.read(prepared.normalization)
     torch.manual_seed(0)
-    model = Phase(layout, TargetCodec(layout, scaler, prepared.settings), prepared.settings)
-    return model.eval(), Reader(prepared.dataset, layout, scaler, prepared.settings.preset)
+    model = Ensemble(layout, scaler, prepared.settings)
+    return model.eval(), Reader(prepared.dataset, layout, scaler)
 
 
 def all_cells(reader: Reader):
@@ -199,5 +202,5 @@ def test_a_pool_that_is_rounding_noise_in_training_does_not_dwarf_all_else_elsew
     write_dataset(dataset, values)
     settings = small_settings(preset=preset)
     normalize(dataset, dataset / "split_random.nc", settings, tmp_path / "n.nc")
-    reader = Reader(dataset, Layout.read(dataset), Scaler.read(tmp_path / "n.nc"), preset)
+    reader = Reader(dataset, Layout.read(dataset, preset), Scaler.read(tmp_path / "n.nc"))
     assert all_cells(reader).state.abs().max() < 100.0

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.spatial import KDTree
 
-from phase_lib.surrogate.inference import predict_cells
+from phase_lib.surrogate.inference import Surrogate
 from phase_lib.surrogate.ood import Reference
 from phase_lib.surrogate.training import load_model
 from tests.helpers.surrogate import make_values, prepare, write_dataset
@@ -70,7 +70,7 @@ def test_a_climate_far_from_the_training_cells_is_flagged_and_a_like_one_is_not(
     def flagged(warmer: float) -> float:
         values = make_values(100, warmer=warmer, coordinates=(lat, lon))
         dataset = write_dataset(tmp_path / f"warmer_{warmer:g}", values)
-        score = predict_cells(trained, dataset, np.ones(100, dtype=bool)).score
+        score = Surrogate(trained, dataset).predict(np.ones(100, dtype=bool)).score
         return float(np.mean(score > threshold))
 
     assert flagged(0.0) <= 0.06
@@ -84,8 +84,8 @@ def test_flags_need_no_labels(tmp_path: Path):
     values = {name: array for name, array in make_values().items() if not name.startswith("Y_")}
     unlabelled = write_dataset(tmp_path / "unlabelled", values)
     everywhere = np.ones(len(values["lat"]), dtype=bool)
-    same = predict_cells(trained, prepared.dataset, everywhere).score
-    np.testing.assert_array_equal(predict_cells(trained, unlabelled, everywhere).score, same)
+    same = Surrogate(trained, prepared.dataset).predict(everywhere).score
+    np.testing.assert_array_equal(Surrogate(trained, unlabelled).predict(everywhere).score, same)
 
 
 @pytest.mark.parametrize("cells", [1, 3])

@@ -17,18 +17,19 @@ import pytest
 import torch
 
 from phase_lib.base.errors import InputError
+from phase_lib.config.kinds import overlay
+from phase_lib.dataset.layout import Layout
 from phase_lib.dataset.scaler import Scaler
 from phase_lib.dataset.split import read_split
-from phase_lib.surrogate.features import CellSource, Layout, Reader
-from phase_lib.surrogate.inference import write_test_predictions
+from phase_lib.surrogate.ensemble import Ensemble
+from phase_lib.surrogate.evaluation import predict_test
+from phase_lib.surrogate.features import CellSource, Reader
 from phase_lib.surrogate.launching import is_launcher, launch
 from phase_lib.surrogate.loss import counts, total, training_losses
-from phase_lib.surrogate.model import Phase
 from phase_lib.surrogate.processes import Team
-from phase_lib.surrogate.skill import skill_table
-from phase_lib.surrogate.targets import TargetCodec
+from phase_lib.surrogate.skill import read_tests
 from phase_lib.surrogate.training import load_model
-from tests.helpers.surrogate import Prepared, make_values, prepare, small_settings
+from tests.helpers.surrogate import BASELINES, Prepared, make_values, prepare, small_settings
 
 pytestmark = pytest.mark.xdist_group("surrogate_processes")
 ROOT = Path(__file__).parents[2]
@@ -51,7 +52,7 @@ def start(
     prepared: Prepared, output: Path, log: Path | None = None, path: Path | None = None, **changes: object
 ) -> subprocess.Popen[str]:
     """Starts `phase train` on the CPU with changed settings."""
-    settings = prepared.settings.model_copy(update={"device": "cpu", **changes})
+    settings = small_settings(**overlay(prepared.settings.model_dump(), {"device": "cpu", **changes}))
     words = ["--dataset", prepared.dataset, "--split", prepared.split, "--output-dir", output]
     words += ["--normalization", prepared.normalization, "--settings", settings.model_dump_json()]
     words += [] if log is None else ["--log", log]
@@ -116,10 +117,10 @@ def test_the_shares_of_all_processes_are_the_whole_and_alike(count: int) -> None
 
 def test_gradients_of_the_parts_of_a_batch_add_up_to_that_of_the_whole(prepared: Prepared) -> None:
     layout, scaler = Layout.read(prepared.dataset), Scaler.read(prepared.normalization)
-    settings = small_settings(dropout=0.0, members=2)
+    settings = small_settings(network={"dropout": 0.0}, members=2)
     torch.manual_seed(0)
-    model = Phase(layout, TargetCodec(layout, scaler, settings), settings).double()
-    reader = Reader(prepared.dataset, layout, scaler, "default")
+    model = Ensemble(layout, scaler, settings).double()
+    reader = Reader(prepared.dataset, layout, scaler)
     cells = next(CellSource(reader, read_split(prepared.split).train, 1.0).batches(40))
     cells = cells._map(lambda _, tensor: tensor.double() if tensor.is_floating_point() else tensor)
     # A step away from the start, where raw outputs are 0 and gradients of most weights too.
@@ -145,7 +146,7 @@ def test_gradients_of_the_parts_of_a_batch_add_up_to_that_of_the_whole(prepared:
 
 def test_two_processes_make_the_same_steps_as_one(prepared: Prepared, tmp_path: Path) -> None:
     # One batch of all cells, and no dropout, which each process draws for itself.
-    same = {"dropout": 0.0, "batch_cells": 1000, "epochs": 4}
+    same = {"network": {"dropout": 0.0}, "batch_cells": 1000, "epochs": 4}
     status, said = finished(start(prepared, tmp_path / "two", gpus=2, **same))
     assert status == 0, said
     one = prepared.train(tmp_path / "one", **same)
@@ -254,10 +255,14 @@ def test_two_processes_learn_as_well_as_one(tmp_path: Path) -> None:
     prepared = prepare(tmp_path, make_values(200), epochs=30, learning_rate=1.0e-2)
     status, said = finished(start(prepared, tmp_path / "two", gpus=2))
     assert status == 0, said
-    write_test_predictions(
-        tmp_path / "two" / "model.pt", prepared.dataset, prepared.split, tmp_path / "test.nc"
+    predict_test(
+        tmp_path / "two" / "model.pt",
+        prepared.dataset,
+        prepared.split,
+        tmp_path / "test.nc",
+        baselines=BASELINES,
     )
-    table = skill_table(tmp_path / "test.nc")
+    table = read_tests([tmp_path / "test.nc"]).skill()
     for target in ("deadstemc", "soil4c", "cwdc"):
         skill = {name: table[name][target]["r2_pooled"] for name in ("phase", "state20", "analogue")}
         assert skill["phase"] > max(skill["state20"] + 0.2, skill["analogue"], 0.95)

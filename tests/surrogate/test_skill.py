@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from phase_lib.base.errors import InputError
-from phase_lib.surrogate.skill import score, skill_table, write_test_file
+from phase_lib.surrogate.predictor import Predictions
+from phase_lib.surrogate.skill import Model, read_tests, score, write_test_file
 
 
 def everywhere(array: np.ndarray) -> np.ndarray:
@@ -99,36 +101,72 @@ def test_a_prediction_that_is_missing_where_it_counts_is_refused() -> None:
         score(truth, np.full((5, 2), np.nan), everywhere(truth), 1.0)
 
 
-def test_the_table_follows_from_the_file_alone(tmp_path: Path) -> None:
+def write(path: Path, errors: dict[str, float], split: str = "random", **changes: Any) -> Path:
+    """A test file of 50 cells whose models are wrong by a factor everywhere."""
     rng = np.random.default_rng(4)
-    truth = {"tlai": rng.gamma(2.0, 1.0, (50, 17)), "soil3c": rng.gamma(2.0, 500.0, (50, 10))}
-    mask = {"tlai": rng.random((50, 17)) < 0.5, "soil3c": everywhere(truth["soil3c"])}
-    predictions = {
-        "phase": {name: values * 1.01 for name, values in truth.items()},
-        "state20": {name: values * 0.5 for name, values in truth.items()},
-        "analogue": {name: values + 1.0 for name, values in truth.items()},
+    covered = rng.random((50, 17)) < 0.5
+    truth = {
+        "tlai": rng.gamma(2.0, 1.0, (50, 17)),
+        "npool": rng.gamma(2.0, 0.1, (50, 17)),
+        "soil3c_vr": rng.gamma(2.0, 500.0, (50, 10)),
     }
-    path = tmp_path / "test_random.nc"
-    write_test_file(
-        path,
-        cell=np.arange(50),
-        lat=np.zeros(50),
-        lon=np.zeros(50),
-        truth=truth,
-        mask=mask,
-        predictions=predictions,
-        dims={"tlai": "natpft", "soil3c": "levdecomp"},
-        units={"tlai": "m^2/m^2", "soil3c": "gC/m^3"},
-    )
-    table = skill_table(path)
-    assert set(table) == {"phase", "state20", "analogue"}
-    assert set(table["phase"]) == {"tlai", "soil3c"}
+    given: dict[str, Any] = {
+        "cell": np.arange(50),
+        "lat": np.zeros(50),
+        "lon": np.zeros(50),
+        "covered": covered,
+        "truth": truth,
+        "units": dict.fromkeys(truth, "1"),
+        "models": [Model(name, name.upper(), {"seed": 1} if name == "phase" else {}) for name in errors],
+        "predictions": [Predictions({n: factor * v for n, v in truth.items()}) for factor in errors.values()],
+        "attributes": {"split": split, "dataset_id": "made up"},
+    }
+    write_test_file(path, **given | changes)
+    return path
+
+
+def test_the_table_follows_from_the_file_alone(tmp_path: Path) -> None:
+    test = read_tests([write(tmp_path / "test.nc", {"phase": 1.01, "state20": 0.5})])
+    assert {name: (model.label, model.trained) for name, model in test.models.items()} == {
+        "phase": ("PHASE", True),
+        "state20": ("STATE20", False),
+    }
+    table = test.skill()
+    assert list(table["phase"]) == ["tlai", "npool", "soil3c"]
     assert table["state20"]["tlai"]["median_abs_log_ratio"] == pytest.approx(np.log(2.0))
+    # Nitrogen, of which there is little, counts from a smaller amount on than carbon.
+    assert table["state20"]["npool"]["median_abs_log_ratio"] == pytest.approx(np.log(2.0))
     assert table["phase"]["soil3c"]["median_abs_log_ratio"] == pytest.approx(np.log(1.01))
-    assert table["phase"]["tlai"]["n"] == mask["tlai"].sum()
-    assert table["analogue"]["soil3c"]["rmse"] == pytest.approx(1.0)
-    assert table["phase"]["soil3c"]["r2"] > table["analogue"]["tlai"]["r2"]  # type: ignore[operator]
+    assert table["phase"]["tlai"]["n"] == test.variable("tlai").mask.sum()
+    assert table["phase"]["soil3c"]["n"] == 500
     json.dumps(table, allow_nan=False)
+
+
+def test_the_mean_r2_is_that_of_the_columns(tmp_path: Path) -> None:
+    cells = read_tests([write(tmp_path / "test.nc", {"phase": 1.1})]).variable("tlai")
+    columns = cells.r2_by_column("phase")
+    assert np.isnan(columns[cells.mask.sum(axis=0) < 20]).all()
+    assert cells.score("phase")["r2"] == pytest.approx(np.nanmean(columns))
+
+
+def test_files_of_one_split_are_read_as_one(tmp_path: Path) -> None:
+    first, other = write(tmp_path / "1.nc", {"phase": 1.0, "state20": 0.5}), tmp_path / "2.nc"
+    both = read_tests([first, write(other, {"paper": 2.0})])
+    assert list(both.models) == list(both.variable("tlai").predictions) == ["phase", "state20", "paper"]
+    assert both.skill()["paper"]["soil3c"]["median_abs_log_ratio"] == pytest.approx(np.log(2.0))
+    for write_other, message in (
+        ({"errors": {"phase": 2.0}}, "holds the model phase"),
+        ({"errors": {"paper": 2.0}, "split": "block"}, "other test cells or variables"),
+        ({"errors": {"paper": 2.0}, "cell": np.arange(50) + 1}, "other test cells or variables"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_tests([first, write(other, **write_other)])
+
+
+def test_a_model_that_does_not_predict_a_variable_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"phase predicts tlai as an array of shape \(0,\)"):
+        write(tmp_path / "test.nc", {"phase": 1.0}, predictions=[Predictions({})])
+    assert not (tmp_path / "test.nc").exists()
 
 
 def test_small_leaf_areas_count_in_the_log_ratio_small_pools_do_not() -> None:

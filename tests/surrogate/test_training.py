@@ -13,14 +13,16 @@ import pytest
 import torch
 
 from phase_lib.base.errors import InputError
+from phase_lib.dataset.layout import Layout
 from phase_lib.dataset.scaler import Scaler
 from phase_lib.dataset.split import read_split
 from phase_lib.surrogate import training
-from phase_lib.surrogate.features import CellSource, Layout, Reader
-from phase_lib.surrogate.inference import predict_cells, write_test_predictions
-from phase_lib.surrogate.skill import skill_table
+from phase_lib.surrogate.evaluation import predict_test
+from phase_lib.surrogate.features import CellSource, Reader
+from phase_lib.surrogate.inference import Surrogate
+from phase_lib.surrogate.skill import read_tests
 from phase_lib.surrogate.training import learning_rate, load_model
-from tests.helpers.surrogate import Prepared, make_values, prepare, small_settings, write_dataset
+from tests.helpers.surrogate import BASELINES, Prepared, make_values, prepare, small_settings, write_dataset
 
 pytestmark = pytest.mark.xdist_group("surrogate_training")
 
@@ -126,8 +128,8 @@ def test_the_learning_rate_rises_and_then_falls_to_a_hundredth():
 def test_training_beats_the_20_year_state_and_by_default_the_nearest_training_cell(preset, tmp_path):
     prepared = prepare(tmp_path, make_values(200), preset=preset, epochs=30, learning_rate=1.0e-2)
     model = prepared.train(tmp_path / "out")
-    write_test_predictions(model, prepared.dataset, prepared.split, tmp_path / "test.nc")
-    table = skill_table(tmp_path / "test.nc")
+    predict_test(model, prepared.dataset, prepared.split, tmp_path / "test.nc", baselines=BASELINES)
+    table = read_tests([tmp_path / "test.nc"]).skill()
     for target in ("deadstemc", "soil4c", "cwdc"):
         skill = {name: table[name][target]["r2_pooled"] for name in ("phase", "state20", "analogue")}
         assert skill["phase"] > skill["state20"] + 0.2
@@ -138,7 +140,7 @@ def test_training_beats_the_20_year_state_and_by_default_the_nearest_training_ce
 def test_data_larger_than_memory_are_read_file_by_file_with_each_cell_once(prepared, tmp_path):
     layout, scaler = Layout.read(prepared.dataset), Scaler.read(prepared.normalization)
     train = read_split(prepared.split).train
-    reader = Reader(prepared.dataset, layout, scaler, "default")
+    reader = Reader(prepared.dataset, layout, scaler)
     cached, streamed = CellSource(reader, train, 1.0), CellSource(reader, train, 0.0)
 
     def cells(source: CellSource, seed: int) -> np.ndarray:
@@ -154,11 +156,11 @@ def test_data_larger_than_memory_are_read_file_by_file_with_each_cell_once(prepa
 
 def test_the_model_file_is_plain_data_and_predicts_as_the_trained_network(prepared, trained):
     held = torch.load(trained, weights_only=True)
-    assert held["settings"]["preset"] == "default"
+    assert held["settings"]["preset"]["kind"] == "default"
     assert held["provenance"]["dataset_id"] == "synthetic"
     everywhere = np.ones(120, dtype=bool)
-    first = predict_cells(load_model(trained), prepared.dataset, everywhere)
-    second = predict_cells(load_model(trained), prepared.dataset, everywhere)
+    first = Surrogate(load_model(trained), prepared.dataset).predict(everywhere)
+    second = Surrogate(load_model(trained), prepared.dataset).predict(everywhere)
     for name, values in first.pools.items():
         np.testing.assert_array_equal(values, second.pools[name])
 

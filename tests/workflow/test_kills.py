@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 KILLS = (
     (r"\[make_world\] world", False),
     (r"\[run_ad_0061\] ", True),
-    (r"\[train_(paper_)?surrogate-\w+\] epoch", False),
+    (r"\[train_(surrogate|experiment-paper-1)-\w+\] epoch", False),
     (r"\[predict_cells\] ", False),
     (r"\[write_report\] drawing", True),
 )

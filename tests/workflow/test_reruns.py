@@ -16,8 +16,9 @@ pytestmark = pytest.mark.slow
 VERDICT = {"judge_equilibrium", "write_report", "all"}
 INJECTED = {"inject_restart", "run_injected_0061", *VERDICT}
 CONTROL = {"convert_control", "run_control_0061"}
-SURROGATE = {"train_surrogate", "train_paper_surrogate", "predict_cells", "predict_test_cells", *INJECTED}
-NORMALIZED = {"normalize_features", "normalize_paper_features"}
+EXPERIMENTS = {"train_experiment", "predict_experiment", "compare_experiments"}
+SURROGATE = {"train_surrogate", "predict_cells", "predict_test_cells", *EXPERIMENTS, *INJECTED}
+NORMALIZED = {"normalize_features", "normalize_experiment_features"}
 JOINED = {"join_records", "split_cells", *NORMALIZED, *SURROGATE}
 DATASET = {"fuse_records", *JOINED}
 CHAIN = {"run_ad_0021", "run_ad_0061", "run_reference_0101"}
@@ -83,7 +84,8 @@ def test_a_changed_key_reruns_the_stages_that_use_it(
         ("fusion/cleaning.py", DATASET),
         ("dataset/joining.py", JOINED),
         ("preflight/disk.py", set()),
-        ("surrogate/model.py", SURROGATE),
+        ("surrogate/networks/phase/network.py", SURROGATE),
+        ("surrogate/networks/mlp.py", set()),
         ("injection/inject.py", INJECTED | CONTROL),
         ("equilibrium/verdict.py", VERDICT),
         ("report/closing.py", {"write_report", "all"}),

@@ -1,53 +1,25 @@
-"""PHASE: encoders for five feature groups, fusion by a Transformer encoder, and task heads; an MLP beside it.
+"""PHASE: encoders for five feature groups, fusion by a Transformer encoder, and task heads.
 
 After "PHASE: Physics-Integrated, Heterogeneity-Aware Surrogates for Scientific Simulations",
 arXiv 2509.23453. Each group becomes one token; attention fuses them to a latent per cell; heads turn it
 into grid-level fluxes, vegetation pools per PFT and soil pools per layer. The presets differ in their
-heads, in the pooling of PFTs, and in what a raw output means (`targets.py`).
+heads, in the pooling of PFTs, and in what a raw output means (`codec.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
-from phase_lib.config.surrogate import SurrogateSettings
+from phase_lib.dataset.layout import FLUX_TARGETS, Layout
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.soil_grid import NLEVDECOMP
-from phase_lib.surrogate.features import FLUX_TARGETS, Batch, Layout
-from phase_lib.surrogate.targets import Outputs, TargetCodec
+from phase_lib.surrogate.codec import Answer, Outputs
+from phase_lib.surrogate.features import Batch
+from phase_lib.surrogate.layers import Dense, FlatHead
+from phase_lib.surrogate.networks.phase import Phase
 
 _ENTITY_EMBEDDING = 8
-
-
-class Dense(nn.Module):
-    """A fully connected network with one hidden layer.
-
-    Args:
-        inputs: channels in.
-        width: hidden units.
-        outputs: channels out.
-        dropout: of the hidden units.
-        start_at_zero: whether outputs are 0 before training.
-    """
-
-    def __init__(
-        self, inputs: int, width: int, outputs: int, dropout: float, start_at_zero: bool = False
-    ) -> None:
-        super().__init__()
-        self.enter = nn.Linear(inputs, width)
-        self.dropout = nn.Dropout(dropout)
-        self.leave = nn.Linear(width, outputs)
-        if start_at_zero:
-            nn.init.zeros_(self.leave.weight)
-            nn.init.zeros_(self.leave.bias)
-
-    def forward(self, values: Tensor) -> Tensor:
-        """(..., inputs) to (..., outputs)."""
-        outputs: Tensor = self.leave(self.dropout(nn.functional.gelu(self.enter(values))))
-        return outputs
 
 
 class ForcingEncoder(nn.Module):
@@ -57,7 +29,7 @@ class ForcingEncoder(nn.Module):
     visible in the latent.
     """
 
-    def __init__(self, variables: int, s: SurrogateSettings) -> None:
+    def __init__(self, variables: int, s: Phase) -> None:
         super().__init__()
         self.lstm = nn.LSTM(variables, s.lstm_hidden, batch_first=True)
         self.token = Dense(2 * s.lstm_hidden + 2 * variables, s.d_model, s.d_model, s.dropout)
@@ -73,7 +45,7 @@ class ForcingEncoder(nn.Module):
 class SoilProfile(nn.Module):
     """1-D convolutions over layers; channels are pools."""
 
-    def __init__(self, pools: int, s: SurrogateSettings) -> None:
+    def __init__(self, pools: int, s: Phase) -> None:
         super().__init__()
         width = s.cnn_channels
         self.convolutions = nn.Sequential(
@@ -89,7 +61,7 @@ class SoilProfile(nn.Module):
 class SoilEncoder(nn.Module):
     """The token of the soil, from the features of all layers."""
 
-    def __init__(self, layers: int, s: SurrogateSettings) -> None:
+    def __init__(self, layers: int, s: Phase) -> None:
         super().__init__()
         self.token = Dense(s.cnn_channels * layers, s.d_model, s.d_model, s.dropout)
 
@@ -102,7 +74,7 @@ class SoilEncoder(nn.Module):
 class FlatPftEncoder(nn.Module):
     """The paper's: all PFTs' values side by side into one fully connected encoder; absent PFTs are 0."""
 
-    def __init__(self, channels: int, pfts: int, s: SurrogateSettings) -> None:
+    def __init__(self, channels: int, pfts: int, s: Phase) -> None:
         super().__init__()
         self.token = Dense(channels * pfts, s.d_model, s.d_model, s.dropout)
 
@@ -116,7 +88,7 @@ class FlatPftEncoder(nn.Module):
 class SharedPftEncoder(nn.Module):
     """One encoder for every PFT, averaged with cover as weight: PFTs learn from each other's cells."""
 
-    def __init__(self, channels: int, pfts: int, s: SurrogateSettings) -> None:
+    def __init__(self, channels: int, pfts: int, s: Phase) -> None:
         super().__init__()
         self.encoder = Dense(channels, s.d_model, s.d_model, s.dropout)
         self.token = nn.Linear(s.d_model + pfts, s.d_model)
@@ -130,24 +102,10 @@ class SharedPftEncoder(nn.Module):
         return token
 
 
-class FlatHead(nn.Module):
-    """The paper's head: all entities' targets from the latent at once."""
-
-    def __init__(self, entities: int, targets: int, s: SurrogateSettings) -> None:
-        super().__init__()
-        self._shape = (entities, targets)
-        self.layers = Dense(s.d_model, s.decoder_width, entities * targets, s.dropout)
-
-    def forward(self, latent: Tensor) -> Tensor:
-        """(cell, d_model) to (cell, entity, target)."""
-        outputs: Tensor = self.layers(latent)
-        return outputs.reshape(-1, *self._shape)
-
-
 class SharedHead(nn.Module):
     """One head for all PFTs or all layers: the latent and the entity's own inputs give its targets."""
 
-    def __init__(self, entities: int, own: int, targets: int, s: SurrogateSettings) -> None:
+    def __init__(self, entities: int, own: int, targets: int, s: Phase) -> None:
         super().__init__()
         self.embedding = nn.Parameter(torch.randn(entities, _ENTITY_EMBEDDING) * 0.1)
         self.enter = nn.Linear(s.d_model + own + _ENTITY_EMBEDDING, s.decoder_width)
@@ -168,34 +126,26 @@ class SharedHead(nn.Module):
         return outputs.new_zeros(*present.shape, outputs.shape[-1]).index_put((cell, entity), outputs)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """Raw outputs of the tasks and the fused latent (cell, d_model)."""
-
-    raw: Outputs
-    latent: Tensor
-
-
 class PhaseNetwork(nn.Module):
     """One network; a group of features that the layout leaves out has no encoder and no token.
 
     Args:
-        layout: variables of the dataset.
-        settings: sizes and preset.
+        layout: variables of the dataset; their preset decides the heads and how PFTs are pooled.
+        settings: sizes.
     """
 
     position: Tensor
 
-    def __init__(self, layout: Layout, settings: SurrogateSettings) -> None:
+    def __init__(self, layout: Layout, settings: Phase) -> None:
         super().__init__()
         s = settings
-        paper = s.preset == "paper"
+        paper = layout.preset == "paper"
         pft_encoder = FlatPftEncoder if paper else SharedPftEncoder
         self.encoders = nn.ModuleDict()
         if layout.forcing:
             self.encoders["forcing"] = ForcingEncoder(len(layout.forcing), s)
         if layout.static:
-            self.encoders["static"] = Dense(layout.static_width(s.preset), s.d_model, s.d_model, s.dropout)
+            self.encoders["static"] = Dense(layout.static_width, s.d_model, s.d_model, s.dropout)
         if layout.traits:
             self.encoders["traits"] = pft_encoder(len(layout.traits), NATPFT, s)
         if layout.state:
@@ -225,8 +175,8 @@ class PhaseNetwork(nn.Module):
         self._shared = not paper
         patch, layers = len(layout.patch_targets), len(layout.layer_targets)
         if paper:
-            self.patch_head = FlatHead(NATPFT, patch, s)
-            self.layer_head = FlatHead(NLEVDECOMP, layers, s)
+            self.patch_head = FlatHead(s.d_model, s.decoder_width, NATPFT, patch, s.dropout)
+            self.layer_head = FlatHead(s.d_model, s.decoder_width, NLEVDECOMP, layers, s.dropout)
         else:
             self.patch_head = SharedHead(NATPFT, len(layout.state) + len(layout.traits) + 1, patch, s)
             own = len(layout.soil) + s.cnn_channels if layout.soil else 0
@@ -259,74 +209,6 @@ class PhaseNetwork(nn.Module):
             self.flux_head(hidden),
         )
         return Answer(raw, latent)
-
-
-class MlpNetwork(nn.Module):
-    """The baseline: all features side by side into one fully connected network, and the paper's heads.
-
-    It knows nothing of months, PFTs and layers: each value is an input of its own; absent PFTs are 0.
-
-    Args:
-        layout: variables of the dataset.
-        settings: sizes and preset.
-    """
-
-    def __init__(self, layout: Layout, settings: SurrogateSettings) -> None:
-        super().__init__()
-        s = settings
-        width = layout.months * len(layout.forcing) + layout.static_width(s.preset)
-        width += NATPFT * (len(layout.traits) + len(layout.state)) + NLEVDECOMP * len(layout.soil)
-        self.latent = Dense(width, s.feedforward, s.d_model, s.dropout)
-        self.patch_head = FlatHead(NATPFT, len(layout.patch_targets), s)
-        self.layer_head = FlatHead(NLEVDECOMP, len(layout.layer_targets), s)
-        self.flux_head = Dense(s.d_model, s.decoder_width, len(FLUX_TARGETS), s.dropout)
-
-    def forward(self, batch: Batch) -> Answer:
-        """Raw outputs and latent of the cells of a batch."""
-        pfts = torch.cat([batch.traits.expand(len(batch), -1, -1), batch.state], dim=-1)
-        present = torch.where(batch.covered[..., None], pfts, 0.0)
-        groups = (batch.forcing, batch.static, present, batch.soil)
-        latent = self.latent(torch.cat([values.flatten(1) for values in groups], dim=-1))
-        hidden = nn.functional.gelu(latent)
-        raw = Outputs(self.patch_head(hidden), self.layer_head(hidden), self.flux_head(hidden))
-        return Answer(raw, latent)
-
-
-_NETWORKS: dict[str, type[PhaseNetwork | MlpNetwork]] = {"phase": PhaseNetwork, "mlp": MlpNetwork}
-
-
-class Phase(nn.Module):
-    """Several networks side by side with one target codec; their raw outputs are averaged.
-
-    Args:
-        layout: variables of the dataset.
-        codec: what raw outputs mean.
-        settings: kind of network, sizes, preset and number of members.
-    """
-
-    def __init__(self, layout: Layout, codec: TargetCodec, settings: SurrogateSettings) -> None:
-        super().__init__()
-        self.codec = codec
-        network = _NETWORKS[settings.network]
-        self.members = nn.ModuleList([network(layout, settings) for _ in range(settings.members)])
-
-    def forward(self, batch: Batch) -> list[Answer]:
-        """Each member's answer."""
-        return [member(batch) for member in self.members]
-
-    def mean(self, answers: list[Answer]) -> Answer:
-        """The average answer; latents side by side (cell, members x d_model)."""
-        raw = Outputs(
-            torch.stack([a.raw.patch for a in answers]).mean(0),
-            torch.stack([a.raw.layer for a in answers]).mean(0),
-            torch.stack([a.raw.flux for a in answers]).mean(0),
-        )
-        return Answer(raw, torch.cat([a.latent for a in answers], dim=-1))
-
-    def predict(self, batch: Batch) -> tuple[Outputs, Tensor]:
-        """Pools and fluxes in physical units, and the fused latent; absent PFTs hold no meaning."""
-        answer = self.mean(self(batch))
-        return self.codec.decode(answer.raw, batch), answer.latent
 
 
 def _sinusoids(positions: int, width: int) -> Tensor:

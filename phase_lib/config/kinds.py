@@ -1,0 +1,119 @@
+"""Settings whose key `kind` decides which other keys there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from phase_lib.base.plugins import Plugins, did_you_mean
+
+
+class KindSettings(BaseModel):
+    """The keys of one kind."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str
+
+    @property
+    def module(self) -> str:
+        """Dotted name of the module that holds the class of this kind."""
+        return type(self).__module__
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Annotation of a field that holds the settings of one of several kinds.
+
+    The field takes a mapping with `kind`, or the name of a kind alone, which stands for its defaults.
+
+    Attributes:
+        classes: kind -> settings, a table or plug-ins.
+        default: kind where none is named.
+    """
+
+    classes: Mapping[str, type[KindSettings]] | Plugins
+    default: str
+
+    @property
+    def names(self) -> list[str]:
+        """Kinds of this library."""
+        return self.classes.names if isinstance(self.classes, Plugins) else list(self.classes)
+
+    def load(self, kind: str) -> type[KindSettings]:
+        """Settings of a kind.
+
+        Raises:
+            ValueError: there is no such kind.
+        """
+        if isinstance(self.classes, Plugins):
+            model = self.classes.load(kind)
+            if not (isinstance(model, type) and issubclass(model, KindSettings)):
+                raise ValueError(f"{kind} is no {self.classes.what}; expected a subclass of KindSettings")
+            return model
+        if kind not in self.classes:
+            hint = did_you_mean(kind, self.names)
+            raise ValueError(f"kind is {kind!r}; expected one of {', '.join(self.names)}{hint}")
+        return self.classes[kind]
+
+    def settings(self, content: Any) -> Any:
+        """Settings of the kind that a mapping or a name stands for; other things as they are.
+
+        Raises:
+            ValueError: there is no such kind, or it has no such key.
+        """
+        if isinstance(content, str):
+            content = {"kind": content}
+        if not isinstance(content, Mapping):
+            return content
+        kind = str(content.get("kind", self.default))
+        model = self.load(kind)
+        known = list(model.model_fields)
+        for key in content:
+            if key not in known:
+                near = did_you_mean(str(key), known) or f"; expected one of {', '.join(known)}"
+                raise ValueError(f"unknown key {key} of kind {kind}{near}")
+        return model.model_validate({**content, "kind": kind})
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Checks by the class of the kind before the field's own type."""
+        return core_schema.no_info_before_validator_function(self.settings, handler(source))
+
+
+class NetworkSettings(KindSettings):
+    """Keys of one kind of network: a class in the file of that network.
+
+    Attributes:
+        label: what the network is called in tables and figures.
+    """
+
+    label: ClassVar[str]
+
+    def build(self, layout: Any) -> Any:
+        """The network, a `torch.nn.Module` that takes a `surrogate.features.Batch` and gives an `Answer`.
+
+        Args:
+            layout: variables of the dataset, `dataset.layout.Layout`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no method build")
+
+
+def overlay(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with some of them changed, section by section.
+
+    A section that names another kind than before replaces the whole, as its keys are others.
+    """
+    merged = dict(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        if isinstance(old, Mapping):
+            if "kind" in old and isinstance(value, str):
+                value = {"kind": value}
+            if isinstance(value, Mapping) and value.get("kind", old.get("kind")) == old.get("kind"):
+                value = overlay(old, value)
+        merged[key] = value
+    return merged

@@ -1,0 +1,45 @@
+"""Several networks side by side, of any kind: what is trained and what predicts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from phase_lib.config.surrogate import SurrogateSettings
+from phase_lib.dataset.layout import Layout
+from phase_lib.dataset.scaler import Scaler
+from phase_lib.surrogate.codec import Answer, Outputs, TargetCodec
+from phase_lib.surrogate.features import Batch
+
+
+class Ensemble(nn.Module):
+    """Several networks side by side with one target codec; their raw outputs are averaged.
+
+    Args:
+        layout: variables of the dataset.
+        scaler: fitted on the same variables; gives the raw outputs their meaning.
+        settings: preset, network and number of members.
+    """
+
+    def __init__(self, layout: Layout, scaler: Scaler, settings: SurrogateSettings) -> None:
+        super().__init__()
+        self.codec = TargetCodec(layout, scaler, settings.preset)
+        self.members = nn.ModuleList([settings.network.build(layout) for _ in range(settings.members)])
+
+    def forward(self, batch: Batch) -> list[Answer]:
+        """Each member's answer."""
+        return [member(batch) for member in self.members]
+
+    def mean(self, answers: list[Answer]) -> Answer:
+        """The average answer; latents side by side (cell, members x d_model)."""
+        raw = Outputs(
+            torch.stack([a.raw.patch for a in answers]).mean(0),
+            torch.stack([a.raw.layer for a in answers]).mean(0),
+            torch.stack([a.raw.flux for a in answers]).mean(0),
+        )
+        return Answer(raw, torch.cat([a.latent for a in answers], dim=-1))
+
+    def predict(self, batch: Batch) -> tuple[Outputs, Tensor]:
+        """Pools and fluxes in physical units, and the fused latent; absent PFTs hold no meaning."""
+        answer = self.mean(self(batch))
+        return self.codec.decode(answer.raw, batch), answer.latent

@@ -1,0 +1,41 @@
+"""PHASE: encoders for five groups of features, fused by attention. Its settings, which need no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from phase_lib.config.kinds import NetworkSettings
+
+if TYPE_CHECKING:
+    from phase_lib.dataset.layout import Layout
+    from phase_lib.surrogate.networks.phase.network import PhaseNetwork
+
+
+class Phase(NetworkSettings):
+    """An encoder for each group of features, fused by attention."""
+
+    label: ClassVar[str] = "PHASE"
+
+    kind: Literal["phase"] = "phase"
+    d_model: int = Field(64, ge=4, description="width of a token and of the fused latent")
+    attention_heads: int = Field(4, ge=1, description="attention heads of the fusion; divides d_model")
+    fusion_layers: int = Field(2, ge=1, description="layers of the Transformer encoder")
+    feedforward: int = Field(128, ge=1, description="width of the encoder's feed-forward part")
+    lstm_hidden: int = Field(32, ge=1, description="hidden units of the LSTM over monthly forcing")
+    cnn_channels: int = Field(32, ge=1, description="channels of the convolutions over soil layers")
+    decoder_width: int = Field(96, ge=1, description="hidden units of the task heads")
+    dropout: float = Field(0.2, ge=0.0, lt=1.0, description="dropout in encoders, fusion and heads")
+
+    @model_validator(mode="after")
+    def _heads_divide_model(self) -> Self:
+        if self.d_model % self.attention_heads:
+            raise ValueError(f"attention_heads {self.attention_heads} does not divide d_model {self.d_model}")
+        return self
+
+    def build(self, layout: Layout) -> PhaseNetwork:
+        """See `NetworkSettings`."""
+        from phase_lib.surrogate.networks.phase.network import PhaseNetwork
+
+        return PhaseNetwork(layout, self)

@@ -1,0 +1,52 @@
+"""The normalisation: what each preset scales, from the training cells alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+
+from phase_lib.config.dataset import DatasetSettings
+from phase_lib.config.surrogate import Preset
+from phase_lib.dataset.layout import Layout
+from phase_lib.dataset.loading import describe
+from phase_lib.dataset.normalization import feature_specs, fit_normalization, fit_scaler, scaled_names
+from phase_lib.dataset.split import split
+from tests.helpers.dataset import make_dataset, salt_of, shuffled_grid
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_only_training_cells_shape_the_normalisation(preset: Preset, tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, shuffled_grid(6, 12), batch_cells=10)
+    parts = split(dataset, "random", DatasetSettings(), 0, tmp_path / "split.nc")
+    layout = Layout.read(dataset, preset)
+    before = fit_normalization(dataset, parts.train, layout)
+    assert set(before.scalings) == scaled_names(layout)
+    info = describe(dataset)
+    for number in range(8):
+        with netCDF4.Dataset(dataset / f"batch_{number:02d}.nc", "r+") as nc:
+            inside = ~parts.train[number * 10 : number * 10 + 10]
+            for name, variable in info.items():
+                if variable.dims[0] == "gridcell" and variable.group != "index":
+                    values = np.ma.filled(nc[name][:], np.nan)
+                    values[inside] *= 50.0
+                    nc[name][:] = values
+    assert fit_normalization(dataset, parts.train, layout).to_dict() == before.to_dict()
+    everything = fit_normalization(dataset, np.ones_like(parts.train), layout)
+    assert everything.scalings["TBOT"].scale > before.scalings["TBOT"].scale
+
+
+def test_minmax_of_the_paper_is_the_range_of_the_training_cells(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, shuffled_grid(6, 12), batch_cells=10)
+    parts = split(dataset, "block", DatasetSettings(), 0, tmp_path / "split.nc")
+    layout = Layout.read(dataset, "paper")
+    scaler = fit_scaler(dataset, parts.train, feature_specs(layout))
+    cell = parts.cell[parts.train].astype(float)
+    expected = salt_of("soil3c_vr") + 100.0 * cell.min() + np.arange(10)
+    np.testing.assert_allclose(scaler.scalings["soil3c_vr"].offset, expected)
+    np.testing.assert_allclose(scaler.scalings["soil3c_vr"].scale, 100.0 * np.ptp(cell))
+    # All months together, and traits across the PFTs.
+    assert scaler.scalings["TBOT"].offset.shape == ()
+    np.testing.assert_allclose(scaler.transform("pft_leafcn", 20.0 + np.arange(17)), np.arange(17) / 16.0)
