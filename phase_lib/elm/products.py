@@ -115,7 +115,7 @@ def creating(
         path: final path.
         dataset: all variables and attributes. Dask arrays are defined and left to the caller.
         compressed: whether to compress the variables.
-        masked: whether values may be absent, NaN; never those of coordinates.
+        masked: whether data may be absent: NaN, as is what is never written.
 
     Yields:
         The open file.
@@ -124,6 +124,8 @@ def creating(
     for name, values in described.variables.items():
         values.encoding = _encoding(described, name, compressed, masked)
     with create_dataset(path) as file:
+        if masked:
+            file.set_fill_on()
         described.dump_to_store(NetCDF4DataStore(file))
         file.set_auto_maskandscale(False)
         yield file
@@ -142,7 +144,7 @@ def _encoding(dataset: xr.Dataset, name: Any, compressed: bool, masked: bool) ->
     encoding: dict[str, Any] = {
         "_FillValue": np.nan if masked and is_data and values.dtype.kind == "f" else None
     }
-    if values.dtype.kind == "O":  # text, as ELM writes it
+    if values.dtype.kind == "O" and name not in dataset.dims:  # text, as ELM writes it
         encoding |= {"dtype": "S1", "char_dim_name": "string_length"}
     if compressed and values.ndim and values.dtype.kind in "iuf":
         encoding |= {"zlib": True, "complevel": 1}
