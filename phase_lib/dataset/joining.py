@@ -84,7 +84,6 @@ def join_records(
     write_json(directory / "cleaning.json", _cleaning(parts, columns["trainable"]))
     lat, lon = (np.concatenate([getattr(index, name) for _, index in parts]) for name in ("lat", "lon"))
     attributes = {
-        "title": "Cells of a dataset",
         "domains": json.dumps(domains),
         "training_domains": json.dumps([name for name in domains if name in training]),
         "batches": json.dumps(batches),

@@ -67,4 +67,7 @@ def write_index(
         first: number of the first cell in its domain.
     """
     coordinates = cell_coordinates(lat, lon, first) | pft_coordinates()
-    write_product(path, xr.Dataset(index_variables(columns), coordinates, attributes), compressed=True)
+    dataset = xr.Dataset(
+        index_variables(columns), coordinates, {"title": "Index of land cells", **attributes}
+    )
+    write_product(path, dataset, compressed=True)
