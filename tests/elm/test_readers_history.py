@@ -6,9 +6,11 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import dask
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -360,6 +362,43 @@ def test_a_long_run_is_read_in_blocks_of_bounded_size(
         assert sum(sizes) == 48
     assert peaks[1] < 8 * sample
     assert peaks[48] > 48 * sample
+
+
+def test_fields_are_lazy_and_each_block_is_read_once_for_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid, rng = Grid(), np.random.default_rng(0)
+    values = {name: rng.uniform(0.0, 1.0, (6, grid.cells)) for name in ("TLAI", "TWS", "GPP")}
+    paths = [
+        write_history(
+            tmp_path / f"{first}.nc",
+            grid,
+            years(first, first + 3),
+            {name: array[first : first + 3] for name, array in values.items()},
+        )
+        for first in (0, 3)
+    ]
+    history = History(paths)
+    opened: list[Path] = []
+    original = module.open_dataset
+
+    def counted(path: Path) -> object:
+        opened.append(path)
+        return original(path)
+
+    monkeypatch.setattr(module, "open_dataset", counted)
+    monkeypatch.setattr(module, "_BLOCK_BYTES", 8 * 3 * grid.cells * 2)
+    fields = history.lazy(dict.fromkeys(values))
+    assert opened == [paths[0]]  # its header
+    assert fields.dims == ("field", "time", "gridcell")
+    assert fields.chunks == ((3,), (2, 1, 2, 1), (grid.cells,))
+    found, mean = dask.compute(fields, fields.mean("time"), scheduler="synchronous")
+    assert sorted(opened[1:]) == [path for path in paths for _ in range(2)]
+    for name, expected in values.items():
+        np.testing.assert_array_equal(found.sel(field=name), expected)
+        np.testing.assert_allclose(mean.sel(field=name), expected.mean(axis=0), rtol=1e-12)
+    dates = xr.decode_cf(found.to_dataset("field")).time.values
+    assert [(date.year, date.dayofyr) for date in dates] == [(year, 183) for year in range(1, 7)]
 
 
 def test_only_the_wanted_samples_are_read(tmp_path: Path) -> None:
