@@ -305,25 +305,23 @@ class History:
             self._refuse_holes(piece, variable.name, part, values)
             yield part, values
 
-    def mean(
-        self, name: str, first_year: float, end_year: float, units: Sequence[str] | None = None
-    ) -> np.ndarray:
-        """Time mean of a field over model years, a few samples in memory at a time.
+    def means(
+        self, units: Mapping[str, Sequence[str] | None], first_year: float, end_year: float
+    ) -> dict[str, np.ndarray]:
+        """Time means of fields over model years, a few samples in memory at a time.
 
         Samples count by their overlap with the years, so annual, monthly and 20-year tapes all serve.
 
         Args:
-            name: field.
+            units: field -> accepted units, as in `fields`.
             first_year: model year at whose start the mean begins.
             end_year: model year at whose start it ends.
-            units: accepted units.
 
         Returns:
-            (gridcell) or (levels, gridcell), float64.
+            Field -> (gridcell) or (levels, gridcell), float64.
 
         Raises:
-            InputError: the samples do not cover the years, or the field is missing, has other units or
-                is fill on a land cell.
+            InputError: the samples do not cover the years, or as `fields`.
         """
         start, end = self.start + self.origin, self.end + self.origin
         overlap = np.clip(np.minimum(end, end_year) - np.maximum(start, first_year), 0.0, None)
@@ -334,10 +332,10 @@ class History:
                 expected=f"all {end_year - first_year:g}",
                 remedy="give all history files of these years",
             )
-        total: np.ndarray | float = 0.0
-        for _, samples, values in self.fields({name: units}, overlap > 0.0):
-            total = total + np.tensordot(overlap[samples], values, axes=1)
-        return np.asarray(total / overlap.sum())
+        totals: dict[str, Any] = dict.fromkeys(units, 0.0)
+        for name, samples, values in self.fields(units, overlap > 0.0):
+            totals[name] = totals[name] + np.tensordot(overlap[samples], values, axes=1)
+        return {name: total / overlap.sum() for name, total in totals.items()}
 
     def _on_cells(
         self,

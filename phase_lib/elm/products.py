@@ -120,9 +120,19 @@ def creating(
     Yields:
         The open file.
     """
-    described = dataset.copy().assign_attrs(Conventions="CF-1.11", code_version=code_version())
+    # Which coordinates a variable has is said here: xarray compares each of them with each variable.
+    described = dataset.copy().reset_coords().assign_attrs(Conventions="CF-1.11", code_version=code_version())
+    named = {
+        name: set(dataset.variables[name].dims) for name in _NAMED_BY_VARIABLES if name in dataset.coords
+    }
+    if others := [str(name) for name in dataset.coords if name not in (*named, *dataset.dims)]:
+        described.attrs["coordinates"] = " ".join(others)
     for name, values in described.variables.items():
-        values.encoding = _encoding(described, name, compressed, masked)
+        is_data = name not in dataset.coords
+        values.encoding = _encoding(values, compressed, masked and is_data, name in dataset.dims)
+        along = [other for other, dims in named.items() if is_data and dims <= set(values.dims)]
+        if along:
+            values.attrs["coordinates"] = " ".join(along)
     with create_dataset(path) as file:
         if masked:
             file.set_fill_on()
@@ -139,22 +149,12 @@ def write_product(
         pass
 
 
-def _encoding(dataset: xr.Dataset, name: Any, compressed: bool, masked: bool) -> dict[str, Any]:
-    values, is_data = dataset.variables[name], name not in dataset.coords
-    encoding: dict[str, Any] = {
-        "_FillValue": np.nan if masked and is_data and values.dtype.kind == "f" else None
-    }
-    if values.dtype.kind == "O" and name not in dataset.dims:  # text, as ELM writes it
+def _encoding(values: xr.Variable, compressed: bool, masked: bool, is_axis: bool) -> dict[str, Any]:
+    encoding: dict[str, Any] = {"_FillValue": np.nan if masked and values.dtype.kind == "f" else None}
+    if values.dtype.kind == "O" and not is_axis:  # text, as ELM writes it
         encoding |= {"dtype": "S1", "char_dim_name": "string_length"}
     if compressed and values.ndim and values.dtype.kind in "iuf":
         encoding |= {"zlib": True, "complevel": 1}
-    named = [
-        other
-        for other in _NAMED_BY_VARIABLES
-        if other in dataset.variables and set(dataset.variables[other].dims) <= set(values.dims)
-    ]
-    if named and is_data:
-        encoding["coordinates"] = " ".join(named)
     return encoding
 
 

@@ -213,18 +213,13 @@ def _open_sources(
         grown = restart.subgrid.soil_fraction[restart.row] > 0.0
         check_shares(surface.path, lat, lon, grown, compared=True)
         forcing = stack.enter_context(open_forcing(inputs.forcing, lat, lon))
-        scalars = history_fluxes(
-            inputs.history,
-            list(SCALARS),
-            lat,
-            lon,
-            end_year=restart.header.year,
-            years=history_years,
-        )
         history = History(inputs.history)
+        row = history.rows(lat, lon)
+        scalars = history_fluxes(
+            history, list(SCALARS), row, end_year=restart.header.year, years=history_years
+        )
         for remark in history.grid.remarks:
             LOGGER.warning("%s: %s", history.grid.path, remark)
-        row = history.rows(lat, lon)
         first = int(positions[0])
         index = _Index(first, lat, lon, restart.row, history.grid.area[row], history.grid.landfrac[row])
         reference = reference_ad = None
@@ -233,11 +228,11 @@ def _open_sources(
             reference = stack.enter_context(
                 open_restart(inputs.reference_restart, (lat, lon), spinup_state=SPINUP_NORMAL)
             )
+            history = History(inputs.reference_history)
             reference_scalars = history_fluxes(
-                inputs.reference_history,
+                history,
                 SCALAR_TARGETS,
-                lat,
-                lon,
+                history.rows(lat, lon),
                 end_year=reference.header.year,
                 years=history_years,
             )
