@@ -14,23 +14,13 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import read_json, require_file, write_json
 from phase_lib.base.progress import LOGGER
-from phase_lib.base.provenance import code_version, settings_hash
+from phase_lib.base.provenance import settings_hash
 from phase_lib.dataset.loading import CellIndex, describe, read_cells
-from phase_lib.elm.netcdf import create_dataset, open_dataset
+from phase_lib.elm.products import open_product
+from phase_lib.fusion.index import write_index
 
-#: Variables of the index, with their units.
-_COLUMNS = {
-    "lat": "degrees_north",
-    "lon": "degrees_east",
-    "cell": "1",
-    "area_km2": "km^2",
-    "landfrac": "1",
-    "cover": "1",
-    "complete": "1",
-    "trainable": "1",
-}
-
-
+#: Columns of the index that those of the records are joined in.
+_COLUMNS = ("cell", "area_km2", "landfrac", "cover", "complete", "trainable")
 #: What a cleaning report holds.
 _REPORTED = ("cells", "complete", "trainable", "inputs", "labels", "traits_absent")
 
@@ -92,21 +82,15 @@ def join_records(
         [index.batch + start for (_, index), start in zip(parts, starts[:-1], strict=True)]
     )
     write_json(directory / "cleaning.json", _cleaning(parts, columns["trainable"]))
-    with create_dataset(directory / "cells.nc") as dataset:
-        dataset.createDimension("gridcell", len(columns["cell"]))
-        dataset.createDimension("natpft", columns["cover"].shape[1])
-        for name, values in columns.items():
-            kind = "i1" if values.dtype == bool else values.dtype
-            dims = ("gridcell", "natpft")[: values.ndim]
-            variable = dataset.createVariable(name, kind, dims, compression="zlib", complevel=1)
-            variable.units = _COLUMNS.get(name, "1")
-            variable[...] = values
-        dataset.domains = json.dumps(domains)
-        dataset.training_domains = json.dumps([name for name in domains if name in training])
-        dataset.batches = json.dumps(batches)
-        dataset.dataset_id = settings_hash([[identity for _, identity in batches], sorted(training)])
-        dataset.forcing = json.dumps({name: index.forcing[name] for name, index in parts})
-        dataset.code_version = code_version()
+    lat, lon = (np.concatenate([getattr(index, name) for _, index in parts]) for name in ("lat", "lon"))
+    attributes = {
+        "domains": json.dumps(domains),
+        "training_domains": json.dumps([name for name in domains if name in training]),
+        "batches": json.dumps(batches),
+        "dataset_id": settings_hash([[identity for _, identity in batches], sorted(training)]),
+        "forcing": json.dumps({name: index.forcing[name] for name, index in parts}),
+    }
+    write_index(directory / "cells.nc", lat, lon, columns, attributes)
     for name in domains:
         ours = columns["domain"] == domains.index(name)
         LOGGER.info(
@@ -178,8 +162,8 @@ def _refuse_other_traits(indices: Sequence[CellIndex]) -> None:
 
 def _traits(index: CellIndex) -> dict[str, np.ndarray]:
     names = [name for name, info in describe(index.path.parent).items() if info.group == "traits"]
-    with open_dataset(index.batches[0][0]) as dataset:
-        return {name: np.asarray(dataset[name][:]) for name in names}
+    with open_product(index.batches[0][0], names) as dataset:
+        return {name: dataset[name].to_numpy() for name in names}
 
 
 def _report(path: Path) -> dict[str, Any]:

@@ -11,12 +11,15 @@ from typing import Any
 
 import netCDF4
 import numpy as np
+import xarray as xr
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.coordinates import check_coordinates
-from phase_lib.elm.netcdf import get_attribute, get_variable, open_dataset
+from phase_lib.elm.netcdf import dimensions_of, get_attribute, get_variable, open_dataset
+from phase_lib.elm.products import COORDINATES, open_product
 from phase_lib.elm.soil_grid import NLEVDECOMP
+from phase_lib.elm.units import units_of
 from phase_lib.fusion.schema import dims_in_group
 
 _LEVELS = {"natpft": NATPFT, "levdecomp": NLEVDECOMP}
@@ -106,11 +109,11 @@ def read_cells(dataset_dir: str | Path) -> CellIndex:
         InputError: `cells.nc` is missing or damaged.
     """
     path = Path(dataset_dir) / "cells.nc"
-    with open_dataset(path) as dataset:
+    with open_product(path) as dataset:
 
         def values(name: str) -> np.ndarray:
             dims = ("gridcell", "natpft") if name == "cover" else ("gridcell",)
-            return np.asarray(get_variable(path, dataset, name, dims)[:])
+            return get_variable(path, dataset, name, dims).to_numpy()
 
         def held(attribute: str) -> Any:
             return _json_attribute(path, dataset, attribute)
@@ -151,7 +154,7 @@ def read_cells(dataset_dir: str | Path) -> CellIndex:
     return index
 
 
-def _json_attribute(path: Path, dataset: netCDF4.Dataset, name: str) -> Any:
+def _json_attribute(path: Path, dataset: xr.Dataset, name: str) -> Any:
     """What a JSON attribute of the index holds: domains, batches with identities, or forcing by domain."""
     text = str(get_attribute(path, dataset, name))
     try:
@@ -183,22 +186,24 @@ def describe(dataset_dir: str | Path) -> dict[str, VariableInfo]:
         InputError: a variable is of no group, or has other dimensions than its group.
     """
     path, _ = read_cells(dataset_dir).batches[0]
-    with open_dataset(path) as dataset:
-        return {name: _describe(path, variable) for name, variable in dataset.variables.items()}
+    with open_product(path) as dataset:
+        return {
+            str(name): _describe(path, dataset[name]) for name in dataset.variables if name not in COORDINATES
+        }
 
 
-def _describe(path: Path, variable: netCDF4.Variable) -> VariableInfo:
-    group, dims = str(get_attribute(path, variable, "group")), tuple(variable.dimensions)
-    sizes = dict(zip(dims, variable.shape, strict=True))
-    possible = dims_in_group(variable.name, group)
+def _describe(path: Path, variable: netCDF4.Variable | xr.DataArray) -> VariableInfo:
+    name, group = str(variable.name), str(get_attribute(path, variable, "group"))
+    dims = dimensions_of(variable)
+    sizes, possible = dict(zip(dims, variable.shape, strict=True)), dims_in_group(name, group)
     if dims not in possible or any(sizes.get(level, size) != size for level, size in _LEVELS.items()):
         raise InputError(
             path,
-            f"variable {variable.name} has dimensions {_sized(sizes)}",
+            f"variable {name} has dimensions {_sized(sizes)}",
             expected=" or ".join(_sized({dim: _LEVELS.get(dim) for dim in dims}) for dims in possible),
             remedy="fuse again",
         )
-    return VariableInfo(group, dims, str(getattr(variable, "units", "")))
+    return VariableInfo(group, dims, units_of(variable))
 
 
 def _sized(sizes: Mapping[str, int | None]) -> str:
@@ -235,6 +240,7 @@ def iterate_batches(
         members = np.flatnonzero(index.batch == number)
         inside = wanted[members]
         path, identity = index.batches[number]
+        # Without xarray, whose arrays cost half as much again as reading itself where hundreds are small.
         with open_dataset(path) as dataset:
             if getattr(dataset, "dataset_id", None) != identity:
                 raise InputError(path, "belongs to another dataset than cells.nc", remedy="fuse again")

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from phase_lib.base.files import sha256_file
-from phase_lib.base.provenance import code_version
 from phase_lib.config.surrogate import SurrogateSettings
 from phase_lib.dataset.layout import FLUX_INPUTS, FLUX_TARGETS, Layout
 from phase_lib.dataset.loading import describe, iterate_batches
@@ -55,8 +54,8 @@ def normalize(
             "preset": layout.preset,
             "left_out": " ".join(settings.leave_out),
             "split_sha256": sha256_file(split_file),
-            "code_version": code_version(),
         },
+        {name: info.units for name, info in describe(dataset_dir).items()},
     )
 
 

@@ -14,12 +14,23 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+import xarray as xr
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.netcdf import create_dataset, open_dataset
+from phase_lib.elm.netcdf import get_variable
+from phase_lib.elm.products import (
+    Variables,
+    layer_coordinates,
+    open_product,
+    pft_coordinates,
+    variable,
+    write_product,
+)
 
 Kind = Literal["minmax", "standard", "asinh-standard"]
 KINDS: tuple[str, ...] = get_args(Kind)
+#: What is fitted.
+_STATISTICS = ("offset", "scale", "count")
 
 
 @dataclass(frozen=True)
@@ -240,35 +251,46 @@ class Scaler:
                 name: Scaling(
                     Spec(entry["kind"], tuple(entry["per"]), float(entry["floor"])),
                     tuple(entry["dims"]),
-                    *(np.asarray(entry[key], dtype=np.float64) for key in ("offset", "scale", "count")),
+                    *(np.asarray(entry[key], dtype=np.float64) for key in _STATISTICS),
                 )
                 for name, entry in content.items()
             }
         )
 
-    def write(self, path: str | Path, attributes: Mapping[str, Any] | None = None) -> None:
+    def write(
+        self, path: str | Path, attributes: Mapping[str, Any], units: Mapping[str, str] | None = None
+    ) -> None:
         """Writes `normalization.nc`: `<name>_offset`, `_scale`, `_count`, with the spec as attributes.
 
         Args:
             path: file to write.
             attributes: global attributes, such as provenance.
+            units: of the scaled variables by name; 1 where they are not named.
         """
-        with create_dataset(path) as dataset:
-            for key, value in (attributes or {}).items():
-                dataset.setncattr(key, value)
-            for name, scaling in self.scalings.items():
-                per = tuple(dim for dim in scaling.dims if dim in scaling.spec.per)
-                for dim, size in zip(per, scaling.offset.shape, strict=True):
-                    if dim not in dataset.dimensions:
-                        dataset.createDimension(dim, size)
-                for key in ("offset", "scale", "count"):
-                    variable = dataset.createVariable(f"{name}_{key}", "f8", per)
-                    variable[...] = getattr(scaling, key)
-                variable = dataset.variables[f"{name}_offset"]
-                variable.scaled_variable = name
-                variable.kind = scaling.spec.kind
-                variable.floor = scaling.spec.floor
-                variable.dims = " ".join(scaling.dims)
+        fields: Variables = {}
+        for name, scaling in self.scalings.items():
+            per = tuple(dim for dim in scaling.dims if dim in scaling.spec.per)
+            # In transformed space there are no units.
+            unit = "1" if scaling.spec.kind == "asinh-standard" else (units or {}).get(name, "1")
+            words = {
+                "scaled_variable": name,
+                "kind": scaling.spec.kind,
+                "floor": scaling.spec.floor,
+                "dims": " ".join(scaling.dims),
+            }
+            fields |= {
+                f"{name}_offset": variable(per, scaling.offset, unit, f"subtracted from {name}"),
+                f"{name}_scale": variable(per, scaling.scale, unit, f"{name} is divided by it"),
+                f"{name}_count": variable(per, scaling.count, "1", f"training values of {name}"),
+            }
+            fields[f"{name}_offset"].attrs.update(words)
+        along = {dim for field in fields.values() for dim in field.dims}
+        levels = {"natpft": pft_coordinates, "levdecomp": layer_coordinates}
+        coordinates = {
+            name: values for dim, make in levels.items() if dim in along for name, values in make().items()
+        }
+        title = {"title": "Scaling of the inputs and targets of a surrogate"}
+        write_product(path, xr.Dataset(fields, coordinates, title | dict(attributes)))
 
     @classmethod
     def read(cls, path: str | Path) -> Scaler:
@@ -278,17 +300,15 @@ class Scaler:
             InputError: the file is no normalisation.
         """
         scalings = {}
-        with open_dataset(path) as dataset:
-            for variable in dataset.variables.values():
-                name = getattr(variable, "scaled_variable", None)
-                if name is None:
-                    continue
-                spec = Spec(variable.kind, tuple(variable.dimensions), float(variable.floor))
-                scalings[name] = Scaling(
-                    spec,
-                    tuple(variable.dims.split()),
-                    *(np.asarray(dataset[f"{name}_{key}"][...]) for key in ("offset", "scale", "count")),
-                )
+        with open_product(path) as dataset:
+            for offset in dataset.variables.values():
+                name, words = str(offset.attrs.get("scaled_variable", "")), offset.attrs
+                if name:
+                    spec = Spec(words["kind"], tuple(map(str, offset.dims)), float(words["floor"]))
+                    statistics = (
+                        get_variable(path, dataset, f"{name}_{key}").to_numpy() for key in _STATISTICS
+                    )
+                    scalings[name] = Scaling(spec, tuple(words["dims"].split()), *statistics)
         if not scalings:
             raise InputError(path, "holds no scaled variable", expected="a normalization.nc")
         return cls(scalings)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import xarray as xr
 
 from phase_lib.base.errors import InputError
-from phase_lib.base.provenance import code_version, settings_hash
+from phase_lib.base.provenance import settings_hash
 from phase_lib.config.dataset import DatasetSettings
 from phase_lib.dataset.loading import CellIndex, read_cells
-from phase_lib.elm.netcdf import create_dataset, get_attribute, get_variable, open_dataset
+from phase_lib.elm.netcdf import get_attribute, get_variable
+from phase_lib.elm.products import cell_coordinates, flags, open_product, variable, write_product
 
 SplitKind = Literal["random", "block"]
 EXCLUDED, TRAIN, VALIDATION, TEST = 0, 1, 2, 3
@@ -142,26 +144,24 @@ def split(
     """
     index = read_cells(dataset_dir)
     result = split_cells(index, kind, settings, seed)
-    with create_dataset(output) as dataset:
-        dataset.createDimension("gridcell", index.ncells)
-        for name, values, units in (
-            ("cell", index.cell, "1"),
-            ("lat", index.lat, "degrees_north"),
-            ("lon", index.lon, "degrees_east"),
-        ):
-            variable = dataset.createVariable(name, values.dtype, ("gridcell",))
-            variable.units = units
-            variable[:] = values
-        part = dataset.createVariable("part", "i1", ("gridcell",))
-        part.flag_values = np.array(list(PARTS.values()), dtype=np.int8)
-        part.flag_meanings = " ".join(PARTS)
-        part[:] = result.part
-        dataset.kind = kind
-        dataset.seed = np.int64(seed)
-        dataset.block_degrees = settings.block_degrees
-        dataset.dataset_id = index.dataset_id
-        dataset.settings_hash = settings_hash(settings.model_dump(mode="json"))
-        dataset.code_version = code_version()
+    write_product(
+        output,
+        xr.Dataset(
+            {
+                "cell": variable("gridcell", index.cell, "1", "row of the cell in its restart, from 0"),
+                "part": flags("gridcell", result.part, "part of the split that the cell belongs to", PARTS),
+            },
+            cell_coordinates(index.lat, index.lon),
+            {
+                "title": f"Training, validation and test cells of a dataset, {kind} split",
+                "kind": kind,
+                "seed": np.int64(seed),
+                "block_degrees": settings.block_degrees,
+                "dataset_id": index.dataset_id,
+                "settings_hash": settings_hash(settings.model_dump(mode="json")),
+            },
+        ),
+    )
     return result
 
 
@@ -175,9 +175,9 @@ def read_split(path: str | Path, dataset_dir: str | Path | None = None) -> Split
     Raises:
         InputError: unreadable, or a split of another dataset.
     """
-    with open_dataset(path) as dataset:
-        names = ("part", "cell", "lat", "lon")
-        values = [np.asarray(get_variable(path, dataset, name, ("gridcell",))[:]) for name in names]
+    names = ("part", "cell", "lat", "lon")
+    with open_product(path, names) as dataset:
+        values = [get_variable(path, dataset, name, ("gridcell",)).to_numpy() for name in names]
         kind, identity = (str(get_attribute(path, dataset, name)) for name in ("kind", "dataset_id"))
     if dataset_dir is not None:
         index = read_cells(dataset_dir)

@@ -7,14 +7,17 @@ does not tell is the geometry of urban canyons, which ELM adds for fluxes of wat
 land has weight these differ a little from ELM's own means.
 
 Only means over time are used: a field of snapshots, maxima, minima or sums is refused when it is read.
+Fields are read lazily, some samples of one file at a time: as a dask array or as a stream.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 import netCDF4
 import numpy as np
@@ -30,14 +33,19 @@ from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import get_variable, is_fill, open_dataset
 from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 _GRIDS = (("lat", "lon"), ("lndgrid",))
 #: Dimension of a vector -> prefix of the index vectors that say where its entries lie.
 _VECTORS = {"pft": "pfts1d", "column": "cols1d", "landunit": "land1d", "gridcell": "grid1d"}
 _AS_WRITTEN = "use the history as ELM wrote it"
-#: Values of one field in memory at a time, bytes; at least one sample.
+#: Values of fields that are read together in memory at a time, bytes; at least one sample.
 _BLOCK_BYTES = 64 << 20
 #: ELM stops where the weights of a cell sum to more.
 _MOST_WEIGHT = 1.0 + 1.0e-6
+#: The NetCDF library serves one thread at a time.
+_ONE_READER = Lock()
 
 
 @dataclass(frozen=True)
@@ -156,19 +164,94 @@ class History:
     def read(self, name: str) -> np.ndarray:
         """A field on the land cells: (time, gridcell) or (time, levels, gridcell), float64.
 
-        All of it is in memory; `blocks` gives it piece by piece.
+        All of it is in memory; `lazy` gives it block by block.
 
         Raises:
             InputError: the field is missing, lies on no grid, or is fill or NaN on a land cell.
         """
-        return np.concatenate([values for _, values in self.blocks(name)])
+        return self.lazy({name: None})[0].compute(scheduler="synchronous").to_numpy()
 
-    def blocks(
-        self, name: str, units: Sequence[str] | None = None, wanted: np.ndarray | None = None
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """One field as by `fields`: numbers of the samples and their values."""
-        for _, samples, values in self.fields({name: units}, wanted):
-            yield samples, values
+    def lazy(self, units: Mapping[str, Sequence[str] | None]) -> xr.DataArray:
+        """Fields on the land cells as one dask array, whose blocks are some samples of one file.
+
+        Compute all that is wanted of it at once, so that each file is opened once, and with the scheduler
+        "synchronous": the NetCDF library serves one thread at a time.
+
+        Args:
+            units: field -> accepted units, as in `fields`; all fields have the same levels, most often none.
+
+        Returns:
+            (field, time, gridcell) or (field, time, levels, gridcell), float64; `time` is the middle of each
+            sample.
+
+        Raises:
+            InputError: the first file lacks a field; all other errors of `fields` come on computing.
+        """
+        import dask.array as da
+        import xarray as xr
+        from dask.delayed import delayed
+
+        with open_dataset(self.paths[0]) as dataset:
+            levels = self._levels(self.paths[0], dataset, next(iter(units)))
+        shape = (*levels.values(), len(self.grid.row))
+        step = max(1, _BLOCK_BYTES // (8 * len(units) * int(np.prod(shape))))
+        blocks = []
+        for piece, take, _ in self._wanted(None):
+            for part in np.array_split(take, -(-len(take) // step)):
+                of_block = (len(units), len(part), *shape)
+                read = delayed(partial(self._block, of_block, piece, part, units), pure=False)
+                blocks.append(da.from_delayed(read(), of_block, np.float64))
+        clock = {"units": f"days since {date_of(self.origin)}", "calendar": "noleap"}
+        middle = 0.5 * DAYS_PER_YEAR * (self.start + self.end)
+        return xr.DataArray(
+            da.concatenate(blocks, axis=1),
+            {
+                "field": list(units),
+                "time": ("time", middle, clock),
+                "lat": ("gridcell", self.grid.lat, {"units": "degrees_north"}),
+                "lon": ("gridcell", self.grid.lon, {"units": "degrees_east"}),
+            },
+            ("field", "time", *levels, "gridcell"),
+        )
+
+    def _levels(self, path: Path, dataset: netCDF4.Dataset, name: str) -> dict[str, int]:
+        """Dimensions of levels of a field and their sizes."""
+        variable = get_variable(path, dataset, name)
+        horizontal = _horizontal(path, dataset, variable)
+        timed = variable.dimensions[:1] == ("time",)
+        stop = variable.ndim - len(horizontal)
+        return dict(zip(variable.dimensions[timed:stop], variable.shape[timed:stop], strict=True))
+
+    def _wanted(self, wanted: np.ndarray | None) -> Iterator[tuple[_Piece, np.ndarray, np.ndarray]]:
+        """Files with wanted samples: which of the file's own those are, and the numbers of all of those."""
+        first = 0
+        for piece in self._pieces:
+            here = np.arange(first, first + len(piece.samples))
+            first += len(here)
+            take = np.arange(len(here)) if wanted is None else np.flatnonzero(wanted[here])
+            if len(take):
+                yield piece, take, here
+
+    def _block(
+        self,
+        shape: tuple[int, ...],
+        piece: _Piece,
+        take: np.ndarray,
+        units: Mapping[str, Sequence[str] | None],
+    ) -> np.ndarray:
+        """Some samples of a file, of a shape (field, n, ..., gridcell)."""
+        with _ONE_READER, open_dataset(piece.path) as dataset:
+            block = np.empty(shape)
+            for values, (name, accepted) in zip(block, units.items(), strict=True):
+                start = 0
+                for part, some in self._parts(piece, dataset, name, accepted, take):
+                    if some.shape[1:] != shape[2:]:
+                        raise InputError(
+                            piece.path, f"variable {name} has other levels than {next(iter(units))}"
+                        )
+                    values[start : start + len(part)] = some
+                    start += len(part)
+        return block
 
     def fields(
         self, units: Mapping[str, Sequence[str] | None], wanted: np.ndarray | None = None
@@ -187,27 +270,24 @@ class History:
             InputError: a field is missing, is no mean over time, has other units or none, lies on no grid
                 or on other layers than ELM's, or is fill or NaN on a land cell.
         """
-        first = 0
-        for piece in self._pieces:
-            here = np.arange(first, first + len(piece.samples))
-            first += len(piece.samples)
-            take = np.arange(len(here)) if wanted is None else np.flatnonzero(wanted[here])
-            if len(take) == 0:
-                continue
+        for piece, take, here in self._wanted(wanted):
             with open_dataset(piece.path) as dataset:
                 for name, accepted in units.items():
-                    if name in piece.no_means:
-                        raise other_than_means(piece.path, [name], piece.no_means[name])
-                    variable = get_variable(
-                        piece.path, dataset, name, units=accepted, labelled=accepted is not None
-                    )
-                    for part, values in self._parts(piece, dataset, variable, take):
+                    for part, values in self._parts(piece, dataset, name, accepted, take):
                         yield name, here[part], values
 
     def _parts(
-        self, piece: _Piece, dataset: netCDF4.Dataset, variable: netCDF4.Variable, take: np.ndarray
+        self,
+        piece: _Piece,
+        dataset: netCDF4.Dataset,
+        name: str,
+        units: Sequence[str] | None,
+        take: np.ndarray,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Some samples of an open file (n), a few at a time, with their values on the land cells."""
+        if name in piece.no_means:
+            raise other_than_means(piece.path, [name], piece.no_means[name])
+        variable = get_variable(piece.path, dataset, name, units=units, labelled=units is not None)
         horizontal = _horizontal(piece.path, dataset, variable)
         means = None
         if horizontal[:1] and horizontal[0] in _VECTORS:
@@ -225,25 +305,23 @@ class History:
             self._refuse_holes(piece, variable.name, part, values)
             yield part, values
 
-    def mean(
-        self, name: str, first_year: float, end_year: float, units: Sequence[str] | None = None
-    ) -> np.ndarray:
-        """Time mean of a field over model years, a few samples in memory at a time.
+    def means(
+        self, units: Mapping[str, Sequence[str] | None], first_year: float, end_year: float
+    ) -> dict[str, np.ndarray]:
+        """Time means of fields over model years, a few samples in memory at a time.
 
         Samples count by their overlap with the years, so annual, monthly and 20-year tapes all serve.
 
         Args:
-            name: field.
+            units: field -> accepted units, as in `fields`.
             first_year: model year at whose start the mean begins.
             end_year: model year at whose start it ends.
-            units: accepted units.
 
         Returns:
-            (gridcell) or (levels, gridcell), float64.
+            Field -> (gridcell) or (levels, gridcell), float64.
 
         Raises:
-            InputError: the samples do not cover the years, or the field is missing, has other units or
-                is fill on a land cell.
+            InputError: the samples do not cover the years, or as `fields`.
         """
         start, end = self.start + self.origin, self.end + self.origin
         overlap = np.clip(np.minimum(end, end_year) - np.maximum(start, first_year), 0.0, None)
@@ -254,10 +332,10 @@ class History:
                 expected=f"all {end_year - first_year:g}",
                 remedy="give all history files of these years",
             )
-        total: np.ndarray | float = 0.0
-        for samples, values in self.blocks(name, units, overlap > 0.0):
-            total = total + np.tensordot(overlap[samples], values, axes=1)
-        return np.asarray(total / overlap.sum())
+        totals: dict[str, Any] = dict.fromkeys(units, 0.0)
+        for name, samples, values in self.fields(units, overlap > 0.0):
+            totals[name] = totals[name] + np.tensordot(overlap[samples], values, axes=1)
+        return {name: total / overlap.sum() for name, total in totals.items()}
 
     def _on_cells(
         self,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import fcntl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import netCDF4
 import numpy as np
@@ -18,6 +18,12 @@ from phase_lib.elm.classic import ClassicHeader, ClassicRows
 from phase_lib.elm.constants import FILL_THRESHOLD
 from phase_lib.elm.units import are_among, other_units, units_of
 
+if TYPE_CHECKING:
+    import xarray as xr
+
+_NETCDF4 = (netCDF4.Dataset, netCDF4.Variable)
+Opened: TypeAlias = "netCDF4.Dataset | xr.Dataset"
+Variable: TypeAlias = "netCDF4.Variable | xr.DataArray"
 Flavour = Literal["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA", "NETCDF4"]
 
 _MAGIC: dict[bytes, Flavour] = {
@@ -210,7 +216,7 @@ def _unreadable_variable(dataset: netCDF4.Dataset) -> str | None:
 
 def get_variable(
     path: str | Path,
-    dataset: netCDF4.Dataset,
+    dataset: Opened,
     name: str,
     dims: Sequence[str] | None = None,
     units: Sequence[str] | None = None,
@@ -224,7 +230,7 @@ def get_variable(
 
     Args:
         path: for messages.
-        dataset: open file.
+        dataset: open file, of netCDF4 or xarray.
         name: variable.
         dims: dimension names it must have, in order; where not given, index vectors of restarts and
             histories (`cols1d_ityp`, ...) must lie along their own dimension, and others may have any.
@@ -246,9 +252,11 @@ def get_variable(
             expected="" if dims is None else f"{name}({', '.join(dims)})",
             remedy="use a file that holds it",
         )
-    variable = dataset.variables[name]
+    # netCDF4 takes a name in brackets for a path.
+    variable: Any = dataset.variables[name] if isinstance(dataset, netCDF4.Dataset) else dataset[name]
+    found_dims = dimensions_of(variable)
     _refuse_type(path, variable, "iu" if whole else "iuf")
-    packing = {"scale_factor", "add_offset"}.intersection(variable.ncattrs())
+    packing = {"scale_factor", "add_offset"}.intersection(attribute_names(variable))
     if packing and not packed:
         raise InputError(
             path,
@@ -259,11 +267,11 @@ def get_variable(
     vector = name.partition("_")[0]
     if dims is None and vector in _VECTORS:
         dims = (_VECTORS[vector],)
-    if dims is not None and tuple(variable.dimensions) != tuple(dims):
-        turned = sorted(dims) == sorted(variable.dimensions)
+    if dims is not None and found_dims != tuple(dims):
+        turned = sorted(dims) == sorted(found_dims)
         raise InputError(
             path,
-            f"variable {name} has dimensions ({', '.join(variable.dimensions)})",
+            f"variable {name} has dimensions ({', '.join(found_dims)})",
             expected=f"({', '.join(dims)})",
             remedy="put its dimensions in this order" if turned else "use the file as it was written",
         )
@@ -274,10 +282,21 @@ def get_variable(
     return variable
 
 
-def _refuse_type(path: str | Path, variable: netCDF4.Variable, kinds: str) -> None:
+def dimensions_of(variable: Any) -> tuple[str, ...]:
+    """The dimensions of a variable, open with netCDF4 or xarray."""
+    return tuple(variable.dimensions if isinstance(variable, netCDF4.Variable) else variable.dims)
+
+
+def attribute_names(owner: Any) -> Collection[str]:
+    """The names of the attributes of a file or variable, open with netCDF4 or xarray."""
+    names: Collection[str] = owner.ncattrs() if isinstance(owner, _NETCDF4) else owner.attrs
+    return names
+
+
+def _refuse_type(path: str | Path, variable: Any, kinds: str) -> None:
     kind = getattr(variable.dtype, "kind", "U")  # text of any length has no numpy type
     if kind not in kinds:
-        found = "holds text" if kind in "SU" else f"is of type {variable.dtype.name}"
+        found = "holds text" if kind in "OSU" else f"is of type {variable.dtype.name}"
         raise InputError(
             path,
             f"variable {variable.name} {found}",
@@ -286,24 +305,24 @@ def _refuse_type(path: str | Path, variable: netCDF4.Variable, kinds: str) -> No
         )
 
 
-def get_attribute(path: str | Path, owner: netCDF4.Dataset | netCDF4.Variable, name: str) -> Any:
+def get_attribute(path: str | Path, owner: Opened | Variable, name: str) -> Any:
     """The attribute `name` of an open file or of a variable of it.
 
     Raises:
         InputError: it is missing.
     """
-    if name not in owner.ncattrs():
-        whole = isinstance(owner, netCDF4.Dataset)
+    if name not in attribute_names(owner):
+        whole = hasattr(type(owner), "variables")
         found = (
             f"global attribute {name} is missing"
             if whole
             else f"variable {owner.name} has no attribute {name}"
         )
         raise InputError(path, found, remedy="use the file as it was written")
-    return owner.getncattr(name)
+    return owner.getncattr(name) if isinstance(owner, _NETCDF4) else owner.attrs[name]
 
 
-def whole_attribute(path: str | Path, dataset: netCDF4.Dataset, name: str) -> int:
+def whole_attribute(path: str | Path, dataset: Opened, name: str) -> int:
     """The global attribute `name`, a whole number.
 
     Raises:

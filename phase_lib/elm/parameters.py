@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,13 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.netcdf import is_fill, open_dataset, open_with_rows
+from phase_lib.elm.units import units_of
 from phase_lib.elm.variables import ORGANS, SOIL_POOLS, WOODY_ORGANS, SoilPool
 
 #: Soil orders of a `CNP_parameters*.nc`, 0 (water) to 15 (ice); index = `SOIL_ORDER`.
 SOIL_ORDERS = 16
+#: What parameter files say of numbers without units.
+_NO_UNITS = ("", "unitless", "fraction", "flag", "logical flag")
 _OF_THE_RUN = "give the clm_params file of the run (paramfile)"
 
 
@@ -26,11 +29,13 @@ class Parameters:
         path: file they came from.
         pft: name -> values (natpft), PFT 0 to 16; a parameter with a missing value holds NaN there.
         scalar: name -> value.
+        words: name of a PFT parameter -> its units, "1" for numbers without, and its long name, as on file.
     """
 
     path: Path
     pft: dict[str, np.ndarray]
     scalar: dict[str, float]
+    words: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def per_pft(self, name: str) -> np.ndarray:
         """Values (natpft) of a PFT parameter.
@@ -154,6 +159,7 @@ def read_parameters(path: str | Path) -> Parameters:
     """
     pft: dict[str, np.ndarray] = {}
     scalar: dict[str, float] = {}
+    words: dict[str, tuple[str, str]] = {}
     with open_with_rows(path) as (dataset, rows):
         if "pft" not in dataset.dimensions or dataset.dimensions["pft"].size < NATPFT:
             raise InputError(
@@ -168,9 +174,11 @@ def read_parameters(path: str | Path) -> Parameters:
             values = _without_fill(variable, rows[name][:])
             if variable.dimensions == ("pft",):
                 pft[name] = values[:NATPFT]
+                units = units_of(variable)
+                words[name] = "1" if units in _NO_UNITS else units, str(getattr(variable, "long_name", name))
             elif values.size == 1:
                 scalar[name] = float(values.reshape(-1)[0])
-    return Parameters(Path(path), pft, scalar)
+    return Parameters(Path(path), pft, scalar, words)
 
 
 def read_soil_order_parameters(path: str | Path) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import xarray as xr
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.progress import LOGGER
@@ -286,21 +287,28 @@ def assess_subsets(
     for name, subset in subsets.items():
         if len(subset) == 0:
             raise InputError(history.paths[0], f"no cell to judge in {name!r}", expected="at least one cell")
-    areas = np.stack([_areas(history.grid.land_area_m2, subset) for subset in subsets.values()], axis=1)
+    areas = xr.DataArray(
+        np.stack([_areas(history.grid.land_area_m2, subset) for subset in subsets.values()], axis=1),
+        dims=("gridcell", "subset"),
+        coords={"subset": list(subsets)},
+    )
     builders = {
-        name: _Builder(history, settings, subset, float(areas[:, i].sum()))
-        for i, (name, subset) in enumerate(subsets.items())
+        name: _Builder(history, settings, subset, float(areas.sel(subset=name).sum()))
+        for name, subset in subsets.items()
     }
     present = {field.name: field.units for field in FIELDS if field.required or history.has(field.name)}
-    read = history.read(present, areas)
+    means, series = history.read(present, areas)
+    totals = xr.dot(means, areas, dim="gridcell")
     for field in FIELDS:
-        if field.name not in read:
-            for builder in builders.values():
+        for name, builder in builders.items():
+            if field.name not in present:
                 builder.miss(field, f"the history has no {field.name}")
-            continue
-        means, totals = read[field.name]
-        for i, builder in enumerate(builders.values()):
-            builder.add(field, means, means @ areas[:, i], totals[:, i])
+                continue
+            cells, by_cycle, by_sample = (
+                values.sel(field=field.name).to_numpy()
+                for values in (means, totals.sel(subset=name), series.sel(subset=name))
+            )
+            builder.add(field, cells, by_cycle, by_sample)
     return {name: builder.finish() for name, builder in builders.items()}
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+import dask
+import dask.array as da
 import numpy as np
+import xarray as xr
+from dask.base import compute
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.progress import LOGGER
@@ -123,28 +128,40 @@ class CycleHistory:
         """True if every file of the run holds the field."""
         return name in self._whole.variables
 
-    def read(self, units: Mapping[str, str], weights: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def read(self, units: Mapping[str, str], weights: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
         """Cycle means per cell and weighted sums per sample; a few samples at a time are in memory.
 
         Args:
             units: fields without a vertical dimension -> the `units` attribute that each must have.
-            weights: weight of each cell in each sum (gridcell, sums).
+            weights: weight of each cell in each sum (gridcell, ...).
 
         Returns:
-            Field -> means over each cycle (cycles, gridcell) and sums of each sample (time, sums).
+            Means over each cycle (cycle, field, gridcell), and sums of each sample (field, time, ...).
 
         Raises:
             InputError: a field is missing, has other units, or has a vertical dimension.
         """
-        length = self.end - self.start
-        means = {name: np.zeros((self.cycles, len(self.grid.row))) for name in units}
-        totals = {name: np.zeros((len(length), weights.shape[1])) for name in units}
-        accepted = {name: LEAF_AREA if unit == "1" else (unit,) for name, unit in units.items()}
-        for name, samples, values in self._whole.fields(accepted):
-            if values.ndim != 2:
-                raise InputError(self.paths[0], f"variable {name} has levels", expected="one value per cell")
-            in_cycle = self._cycle[samples] == np.arange(self.cycles)[:, None]
-            means[name] += (in_cycle * length[samples]) @ values
-            totals[name][samples] = values @ weights
-        lengths = np.array([length[self._cycle == k].sum() for k in range(self.cycles)])
-        return {name: (means[name] / lengths[:, None], totals[name]) for name in units}
+        fields = self._whole.lazy(
+            {name: LEAF_AREA if unit == "1" else (unit,) for name, unit in units.items()}
+        )
+        if fields.dims != ("field", "time", "gridcell"):
+            raise InputError(
+                self.paths[0], f"variable {next(iter(units))} has levels", expected="one value per cell"
+            )
+        length = xr.DataArray(self.end - self.start, dims="time")
+        cycle = xr.DataArray(self._cycle, dims="time", name="cycle")
+        inside = np.flatnonzero(self._cycle >= 0)
+        with dask.config.set(
+            split_every=2
+        ):  # of many samples of a cell, few are in memory before they are added up
+            totals = (fields * length)[{"time": inside}].groupby(cycle[inside]).sum(skipna=False)
+        sums = xr.apply_ufunc(
+            partial(da.tensordot, axes=1),
+            fields,
+            weights,
+            input_core_dims=[["gridcell"], weights.dims],
+            output_core_dims=[weights.dims[1:]],
+            dask="allowed",
+        )
+        totals, sums = compute(totals, sums, scheduler="synchronous")
+        return totals / length[inside].groupby(cycle[inside]).sum(), sums

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from phase_lib.base.errors import CheckFailed, InputError
 from phase_lib.base.files import sha256_file, write_json
@@ -15,7 +16,8 @@ from phase_lib.base.provenance import code_version, settings_hash
 from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.elm.history_cells import HistoryGrid, same_cells
 from phase_lib.elm.matching import SAME_CELL_KM, nearest
-from phase_lib.elm.netcdf import create_dataset, get_variable, open_dataset
+from phase_lib.elm.netcdf import get_variable
+from phase_lib.elm.products import cell_coordinates, flags, open_product, variable, write_product
 from phase_lib.equilibrium.criteria import RunVerdict, assess, assess_subsets
 from phase_lib.equilibrium.cycles import CycleHistory
 
@@ -178,11 +180,9 @@ def blocked_test_cells(split: str | Path, grid: HistoryGrid) -> np.ndarray:
 
     Cells are matched on the sphere, so that the order of the files does not matter.
     """
-    with open_dataset(split) as dataset:
-        part, lat, lon = (
-            np.asarray(get_variable(split, dataset, name, dims=("gridcell",))[:])
-            for name in ("part", "lat", "lon")
-        )
+    names = ("part", "lat", "lon")
+    with open_product(split, names) as dataset:
+        part, lat, lon = (get_variable(split, dataset, name, ("gridcell",)).to_numpy() for name in names)
     chosen = part == _TEST
     if not chosen.any():
         raise InputError(split, "part: no test cell", expected=f"part = {_TEST} on the test cells")
@@ -226,31 +226,34 @@ def _write_drift(
     test: np.ndarray | None,
     settings: EquilibriumSettings,
 ) -> None:
-    with create_dataset(path) as dataset:
-        dataset.title = "Drift of ecosystem carbon and end stocks of every run, per land cell"
-        dataset.code_version = code_version()
-        dataset.settings_hash = settings_hash(settings.model_dump())
-        dataset.createDimension("gridcell", len(grid.row))
-
-        def put(name: str, values: np.ndarray, units: str, long_name: str, kind: str = "f8") -> None:
-            variable = dataset.createVariable(name, kind, ("gridcell",))
-            variable.units, variable.long_name = units, long_name
-            variable[:] = values
-
-        put("lat", grid.lat, "degrees_north", "latitude of the cell's centre")
-        put("lon", grid.lon, "degrees_east", "longitude of the cell's centre")
-        put("area", grid.area, "km^2", "area of the cell")
-        put("landfrac", grid.landfrac, "1", "land fraction")
-        if test is not None:
-            inside = np.zeros(len(grid.row), dtype=np.int8)
-            inside[test] = 1
-            put("test_cell", inside, "1", "1 where the cell is a blocked test cell", "i1")
-        for run, verdict in verdicts.items():
-            years = f"last {verdict.forcing_years} years minus the {verdict.forcing_years} before, per year"
-            put(f"drift_{run}", verdict.cell.drift, "gC/m^2/yr", f"TOTECOSYSC, {run} run: {years}")
-            for stock in ("totsomc", "totvegc"):
-                values = getattr(verdict.cell, stock)
-                put(f"{stock}_{run}", values, "gC/m^2", f"{stock.upper()}, {run} run: mean of the last cycle")
+    fields = {
+        "area": variable("gridcell", grid.area, "km^2", "area of the cell"),
+        "landfrac": variable("gridcell", grid.landfrac, "1", "land fraction"),
+    }
+    if test is not None:
+        inside = np.zeros(len(grid.row), dtype=np.int8)
+        inside[test] = 1
+        fields["test_cell"] = flags(
+            "gridcell", inside, "blocked test cells", {"other_cell": 0, "test_cell": 1}
+        )
+    for run, verdict in verdicts.items():
+        years = f"last {verdict.forcing_years} years minus the {verdict.forcing_years} before, per year"
+        fields[f"drift_{run}"] = variable(
+            "gridcell", verdict.cell.drift, "gC/m^2/yr", f"TOTECOSYSC, {run} run: {years}"
+        )
+        for stock in ("totsomc", "totvegc"):
+            fields[f"{stock}_{run}"] = variable(
+                "gridcell",
+                getattr(verdict.cell, stock),
+                "gC/m^2",
+                f"{stock.upper()}, {run} run: mean of the last cycle",
+                cell_methods="time: mean",
+            )
+    attributes = {
+        "title": "Drift of ecosystem carbon and end stocks of every run, per land cell",
+        "settings_hash": settings_hash(settings.model_dump()),
+    }
+    write_product(path, xr.Dataset(fields, cell_coordinates(grid.lat, grid.lon), attributes))
 
 
 def _provenance(

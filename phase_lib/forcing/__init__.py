@@ -9,12 +9,13 @@ from phase_lib.forcing.datm import PLACES
 from phase_lib.forcing.pieces import MonthlyForcing, MonthlyPieces, open_pieces, read_monthly_forcing
 from phase_lib.forcing.points import Mapping, Record, map_cells
 from phase_lib.forcing.reduce import KINDS, open_record, reduce_forcing
-from phase_lib.forcing.variables import FORCING, INPUTS, PLAUSIBLE, RECIPES, Recipe, find_recipe
+from phase_lib.forcing.variables import FORCING, INPUTS, LONG_NAMES, PLAUSIBLE, RECIPES, Recipe, find_recipe
 
 __all__ = [
     "FORCING",
     "INPUTS",
     "KINDS",
+    "LONG_NAMES",
     "PLACES",
     "PLAUSIBLE",
     "RECIPES",

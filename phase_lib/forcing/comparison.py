@@ -153,7 +153,7 @@ class _Sources:
 
     def allowed(self, name: str) -> Allowed:
         """The tolerance of a variable."""
-        made_of = str(getattr(self.pieces.on_file(name)[0], "made_of", name))
+        made_of = str(self.pieces.on_file(name)[0].attrs.get("made_of", name))
         sums = [str(recipe) for recipe in RECIPES[name] if recipe.combine is None]
         days = 0.0 if self.pieces.kind == "history" else self.pieces.step_hours[name] / 24.0
         return Allowed(name, self.at_point, days, derived=made_of not in sums)
@@ -220,7 +220,7 @@ class _Sources:
             row, month = (int(first) for first in np.argwhere(bad)[0])
             when = forcing_label(self.pieces, self.intervals.model_year, month)
             raise InputError(
-                self.pieces.on_file(name)[0].group().filepath(),
+                self.pieces.on_file(name)[0].encoding["source"],
                 f"variable {name} is {values[row, month]:g} in {when} of land cell "
                 f"{(cells.start or 0) + row + 1}",
                 expected="monthly means in every land cell",
@@ -474,7 +474,7 @@ def _line(sources: _Sources, difference: Difference) -> str:
 
 def _error(sources: _Sources, difference: Difference, remedy: str) -> InputError:
     pieces, cell, units = sources.pieces, difference.cell, FORCING[difference.name][0]
-    path = pieces.on_file(difference.name)[0].group().filepath()
+    path = pieces.on_file(difference.name)[0].encoding["source"]
     return InputError(
         path,
         f"variable {difference.name} of land cell {cell + 1} (lat {pieces.lat[cell]:.3f} lon "

@@ -6,16 +6,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.calendar import forcing_year
 from phase_lib.elm.coordinates import check_coordinates
-from phase_lib.elm.netcdf import get_variable, open_dataset, whole_attribute
+from phase_lib.elm.netcdf import get_variable, whole_attribute
 from phase_lib.forcing.variables import FORCING
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _ATTRIBUTES = ("first_year", "years", "kind", "product", "align_year")
 _SAME_DEGREES, _SAME_KM = 1.0e-6, 1.0e-3
@@ -25,7 +27,7 @@ _MORE = "give every piece of one reduction once"
 @dataclass(frozen=True)
 class _Piece:
     path: str
-    dataset: netCDF4.Dataset
+    dataset: xr.Dataset
     first_year: int
     years: int
     kind: str
@@ -59,7 +61,7 @@ class MonthlyPieces:
     kind: str
     product: str
     step_hours: dict[str, float]
-    _variables: dict[str, list[Any]]
+    _variables: dict[str, list[xr.DataArray]]
 
     @property
     def year_of_model_year_one(self) -> int:
@@ -76,8 +78,8 @@ class MonthlyPieces:
             "years": self.years,
         }
 
-    def on_file(self, name: str) -> list[Any]:
-        """The NetCDF variables (gridcell, time) that make up a series, in the order of the cycle."""
+    def on_file(self, name: str) -> list[xr.DataArray]:
+        """The arrays (gridcell, time), not read yet, that make up a series, in the order of the cycle."""
         return self._variables[name]
 
     def months(self, name: str, model_year: int, months: range, cells: slice) -> np.ndarray:
@@ -98,7 +100,7 @@ class MonthlyPieces:
             if len(here):
                 place = wanted[here] - start
                 low = int(place.min())
-                values[:, here] = variable[cells, low : int(place.max()) + 1][:, place - low]
+                values[:, here] = variable[cells, low : int(place.max()) + 1].to_numpy()[:, place - low]
             start += variable.shape[1]
         return values
 
@@ -150,9 +152,11 @@ def open_pieces(paths: str | Path | Sequence[str | Path]) -> Iterator[MonthlyPie
 
 
 def _open(path: str | Path, stack: ExitStack) -> _Piece:
-    dataset = stack.enter_context(open_dataset(path))
+    from phase_lib.elm.products import open_product  # processes that compute means need no xarray
+
+    dataset = stack.enter_context(open_product(path))
     for attribute in _ATTRIBUTES:
-        if attribute not in dataset.ncattrs():
+        if attribute not in dataset.attrs:
             raise InputError(
                 path,
                 f"attribute {attribute} is missing",
@@ -173,15 +177,14 @@ def _open(path: str | Path, stack: ExitStack) -> _Piece:
                 expected=f"{12 * years}, {years} whole years",
                 remedy="make it again",
             )
-    kind, product = str(dataset.kind), str(dataset.product)
+    kind, product = (str(dataset.attrs[name]) for name in ("kind", "product"))
     return _Piece(str(path), dataset, first_year, years, kind, product, align_year, names)
 
 
 def _places(piece: _Piece) -> dict[str, np.ndarray]:
     names = ("lat", "lon", "forcing_distance_km", "forcing_lat", "forcing_lon")
     places = {
-        name: np.asarray(get_variable(piece.path, piece.dataset, name, dims=("gridcell",))[:])
-        for name in names
+        name: get_variable(piece.path, piece.dataset, name, dims=("gridcell",)).to_numpy() for name in names
     }
     check_coordinates(piece.path, places["lat"], places["lon"], ("lat", "lon"))
     return places
@@ -232,7 +235,7 @@ def _in_order(name: str, pieces: Sequence[_Piece], first_year: int, years: int) 
 
 
 def _step_hours(name: str, pieces: Sequence[_Piece]) -> float:
-    hours = [float(getattr(piece.dataset[name], "step_hours", np.nan)) for piece in pieces]
+    hours = [float(piece.dataset[name].attrs.get("step_hours", np.nan)) for piece in pieces]
     for piece, step in zip(pieces, hours, strict=True):
         if not step == hours[0]:
             raise InputError(
@@ -274,7 +277,7 @@ def read_monthly_forcing(paths: str | Path | Sequence[str | Path]) -> MonthlyFor
     with open_pieces(paths) as pieces:
         values = {
             name: pieces.in_model_years(
-                np.concatenate([np.asarray(v[:], dtype=np.float64) for v in pieces.on_file(name)], axis=1)
+                np.concatenate([v.astype(np.float64).to_numpy() for v in pieces.on_file(name)], axis=1)
             ).T
             for name in FORCING
         }

@@ -6,25 +6,25 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, count, groupby
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import header_hash
 from phase_lib.base.parallel import Runner, runner
 from phase_lib.base.progress import LOGGER, Ticker
-from phase_lib.base.provenance import code_version
 from phase_lib.config.domains import Kind
 from phase_lib.elm.domain import Domain
-from phase_lib.elm.netcdf import create_dataset
 from phase_lib.forcing.bypass import BypassRecord
 from phase_lib.forcing.datm import DatmRecord
 from phase_lib.forcing.history import HistoryRecord
 from phase_lib.forcing.points import Mapping, Part, Record, Task, map_cells, months_of
-from phase_lib.forcing.variables import FORCING, check_names
+from phase_lib.forcing.variables import FORCING, LONG_NAMES, check_names
 from phase_lib.forcing.years import check_years
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _RECORDS: dict[Kind, Callable[[Sequence[str | Path], Sequence[str], range], Record]] = {
@@ -92,6 +92,8 @@ def reduce_forcing(
             with data within the limit, units or calendar differ, or a step, a mean or a year is not
             plausible.
     """
+    from phase_lib.elm.products import creating  # processes that compute means need no xarray
+
     names = check_names(variables)
     record = open_record(kind, files, names, first_year, years)
     mapping = map_cells(record, domain, limit_km)
@@ -99,18 +101,16 @@ def reduce_forcing(
         "%s of %04d to %04d from %d files; the farthest forcing point is %.1f km away",
         ", ".join(names), first_year, first_year + years - 1, len(record.files), mapping.distance_km.max(),
     )  # fmt: skip
-    with create_dataset(output) as dataset:
-        _describe(dataset, domain, mapping, first_year, years)
-        dataset.kind = kind
-        dataset.product = product
-        dataset.align_year = np.int32(align_year)
-        for key, value in _provenance(record.files).items():
-            dataset.setncattr(key, value)
-        with runner(workers) as run:
-            for name, values in monthly_means(record, mapping, 12 * years, run):
-                check_years(name, values, record, mapping, first_year)
-                _write(dataset, name, values, record)
-                del values  # before the next ones are computed
+    attributes = {"kind": kind, "product": product, "align_year": np.int32(align_year)}
+    template = _template(record, names, domain, mapping, first_year, years).assign_attrs(
+        attributes | _provenance(record.files)
+    )
+    with creating(output, template) as file, runner(workers) as run:
+        for name, values in monthly_means(record, mapping, 12 * years, run):
+            check_years(name, values, record, mapping, first_year)
+            for start in range(0, len(values), _BLOCK_CELLS):
+                file[name][start : start + _BLOCK_CELLS] = values[start : start + _BLOCK_CELLS]
+            del values  # before the next ones are computed
 
 
 def monthly_means(
@@ -153,41 +153,51 @@ def _held_together(tasks: Sequence[Task], size: int) -> Iterator[list[list[Task]
         yield variables[first : first + number]
 
 
-def _describe(
-    dataset: netCDF4.Dataset, domain: Domain, mapping: Mapping, first_year: int, years: int
-) -> None:
-    dataset.createDimension("gridcell", domain.ncells)
-    dataset.createDimension("time", 12 * years)
-    for name, values, units in (
-        ("lat", domain.lat, "degrees_north"),
-        ("lon", domain.lon, "degrees_east"),
-        ("forcing_lat", mapping.lat, "degrees_north"),
-        ("forcing_lon", mapping.lon, "degrees_east"),
-        ("forcing_distance_km", mapping.distance_km, "km"),
-    ):
-        variable = dataset.createVariable(name, "f8", ("gridcell",))
-        variable.units = units
-        variable[:] = values
-    dataset.first_year = np.int32(first_year)
-    dataset.years = np.int32(years)
-    dataset.mapping = "nearest"
-    dataset.max_distance_km = float(mapping.distance_km.max())
-    dataset.domain = str(domain.path.name)
-    dataset.code_version = code_version()
+def _template(
+    record: Record, names: Sequence[str], domain: Domain, mapping: Mapping, first_year: int, years: int
+) -> xr.Dataset:
+    """A piece as it will be, without the means."""
+    import dask.array as da
+    import xarray as xr
+
+    from phase_lib.elm.products import cell_coordinates, month_coordinates, variable
+
+    empty = da.empty((domain.ncells, 12 * years), dtype=np.float32, chunks=-1)
+    places = {
+        "forcing_lat": variable("gridcell", mapping.lat, "degrees_north", "latitude of the forcing point"),
+        "forcing_lon": variable("gridcell", mapping.lon, "degrees_east", "longitude of the forcing point"),
+        "forcing_distance_km": variable(
+            "gridcell", mapping.distance_km, "km", "distance of the forcing point from the cell's centre"
+        ),
+    }
+    return xr.Dataset(
+        {name: xr.Variable(("gridcell", "time"), empty, _described(name, record)) for name in names},
+        cell_coordinates(domain.lat, domain.lon) | month_coordinates(first_year, years) | places,
+        {
+            "title": "Monthly means of atmospheric forcing on land cells",
+            "first_year": np.int32(first_year),
+            "years": np.int32(years),
+            "mapping": "nearest",
+            "max_distance_km": float(mapping.distance_km.max()),
+            "domain": domain.path.name,
+        },
+    )
 
 
-def _write(dataset: netCDF4.Dataset, name: str, values: np.ndarray, record: Record) -> None:
-    variable = dataset.createVariable(name, "f4", ("gridcell", "time"))
-    variable.units = FORCING[name][0]
-    variable.cell_methods = "time: mean"
-    variable.step_hours = record.step_hours[name]
-    variable.made_of = record.sources[name]
-    made_of = variable.made_of.split()
-    assumed = [f"{source} in {units}" for source, units in record.assumed_units.items() if source in made_of]
-    if assumed:
-        variable.assumed_units = ", ".join(assumed)
-    for start in range(0, len(values), _BLOCK_CELLS):
-        variable[start : start + _BLOCK_CELLS] = values[start : start + _BLOCK_CELLS]
+def _described(name: str, record: Record) -> dict[str, Any]:
+    """Attributes of a variable of monthly means."""
+    made_of = record.sources[name]
+    attributes = {
+        "units": FORCING[name][0],
+        "long_name": LONG_NAMES[name],
+        "cell_methods": "time: mean",
+        "step_hours": record.step_hours[name],
+        "made_of": made_of,
+    }
+    assumed = [
+        f"{source} in {units}" for source, units in record.assumed_units.items() if source in made_of.split()
+    ]
+    return attributes | ({"assumed_units": ", ".join(assumed)} if assumed else {})
 
 
 def _provenance(files: Sequence[str]) -> dict[str, str | int]:

@@ -40,6 +40,14 @@ FORCING: dict[str, tuple[str, tuple[str, ...]]] = {
     "PRECTmms": ("mm/s", _RATE),
     "TBOT": ("K", _KELVIN),
 }
+LONG_NAMES = {
+    "FLDS": "incident longwave radiation",
+    "PSRF": "surface pressure",
+    "FSDS": "incident solar radiation",
+    "QBOT": "specific humidity",
+    "PRECTmms": "precipitation",
+    "TBOT": "air temperature",
+}
 #: Plausible range of a monthly mean, in the units above.
 PLAUSIBLE = {
     "FLDS": (20.0, 700.0),

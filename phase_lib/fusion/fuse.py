@@ -9,27 +9,36 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import netCDF4
 import numpy as np
+import xarray as xr
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import directory_for, fingerprint, refused_as_input, require_file, write_json
 from phase_lib.base.progress import LOGGER, Ticker
-from phase_lib.base.provenance import code_version, settings_hash
+from phase_lib.base.provenance import settings_hash
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.targets import TargetSettings
-from phase_lib.elm.constants import NATPFT, PFT_WEIGHT_TOLERANCE, SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.constants import PFT_WEIGHT_TOLERANCE, SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.dead_wood import USUAL_FACTOR, read_wood, settle_factor
 from phase_lib.elm.history import History
-from phase_lib.elm.netcdf import create_dataset
 from phase_lib.elm.parameters import Parameters, read_parameters
+from phase_lib.elm.products import (
+    Variables,
+    cell_coordinates,
+    layer_coordinates,
+    month_coordinates,
+    pft_coordinates,
+    variable,
+    write_product,
+)
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import design_multipliers, rates_were_divided
 from phase_lib.elm.subgrid import SoilColumns
 from phase_lib.elm.surface_content import check_shares
 from phase_lib.elm.variables import POOL_VARIABLES, VARIABLES
-from phase_lib.forcing import FORCING
+from phase_lib.forcing import FORCING, LONG_NAMES
 from phase_lib.fusion.cleaning import Findings, just_above_switch
+from phase_lib.fusion.index import index_variables, write_index
 from phase_lib.fusion.schema import (
     FLUX_UNITS,
     SCALAR_TARGETS,
@@ -92,20 +101,32 @@ class Part:
 
 @dataclass(frozen=True)
 class _Index:
-    """The index group: (gridcell) in dataset order."""
+    """The index group: (gridcell) in dataset order, and the number of the first cell in its domain."""
 
+    first: int
     lat: np.ndarray
     lon: np.ndarray
     cell: np.ndarray
     area_km2: np.ndarray
     landfrac: np.ndarray
 
-    def variables(self, cells: slice) -> Iterator[tuple[str, np.ndarray, str]]:
-        yield "lat", self.lat[cells], "degrees_north"
-        yield "lon", self.lon[cells], "degrees_east"
-        yield "cell", self.cell[cells], "1"
-        yield "area_km2", self.area_km2[cells], "km^2"
-        yield "landfrac", self.landfrac[cells], "1"
+    def coordinates(self, cells: slice) -> Variables:
+        coordinates = cell_coordinates(self.lat[cells], self.lon[cells], self.first + cells.start)
+        for name in ("lat", "lon"):
+            coordinates[name].attrs["group"] = "index"
+        return coordinates
+
+    def columns(self, cells: slice, cover: np.ndarray, findings: Findings) -> dict[str, np.ndarray]:
+        """What the index holds of some cells (n), with the cover of their PFTs (n, natpft)."""
+        return {
+            "cell": self.cell[cells],
+            "area_km2": self.area_km2[cells],
+            "landfrac": self.landfrac[cells],
+            "cover": cover,
+            "covered": cover > 0.0,
+            "complete": findings.complete[cells],
+            "trainable": findings.trainable[cells],
+        }
 
 
 @dataclass(frozen=True)
@@ -155,36 +176,33 @@ def _open_sources(domain: Domain, part: Part) -> Iterator[_Sources]:
         restart = stack.enter_context(open_restart(restart_file))
         if restart.header.spinup_state is None:
             raise InputError(restart_file, "variable spinup_state is missing", expected="0 or 1")
-        restart = replace(restart, row=part.of(restart.row))
+        positions = part.of(np.arange(len(restart.row)))
+        restart = replace(restart, row=restart.row[positions])
         lat, lon = restart.subgrid.lat[restart.row], restart.subgrid.lon[restart.row]
         surface = stack.enter_context(open_surface(surface_file, lat, lon))
         grown = restart.subgrid.soil_fraction[restart.row] > 0.0
         check_shares(surface.path, lat, lon, grown, compared=True)
         forcing = stack.enter_context(open_forcing(domain.monthly, lat, lon))
-        scalars = history_fluxes(
-            domain.history,
-            list(SCALARS),
-            lat,
-            lon,
-            end_year=restart.header.year,
-            years=domain.cycle,
-        )
         history = History(domain.history)
+        row = history.rows(lat, lon)
+        scalars = history_fluxes(
+            history, list(SCALARS), row, end_year=restart.header.year, years=domain.cycle
+        )
         for remark in history.grid.remarks:
             LOGGER.warning("%s: %s", history.grid.path, remark)
-        row = history.rows(lat, lon)
-        index = _Index(lat, lon, restart.row, history.grid.area[row], history.grid.landfrac[row])
+        first = int(positions[0])
+        index = _Index(first, lat, lon, restart.row, history.grid.area[row], history.grid.landfrac[row])
         reference = reference_ad = None
         reference_scalars: dict[str, np.ndarray] = {}
         if domain.reference_restart is not None:
             reference = stack.enter_context(
                 open_restart(domain.reference_restart, (lat, lon), spinup_state=SPINUP_NORMAL)
             )
+            history = History(domain.reference_history)
             reference_scalars = history_fluxes(
-                domain.reference_history,
+                history,
                 SCALAR_TARGETS,
-                lat,
-                lon,
+                history.rows(lat, lon),
                 end_year=reference.header.year,
                 years=domain.cycle,
             )
@@ -304,7 +322,6 @@ def _provenance(domain: Domain, choices: dict[str, Any]) -> dict[str, str]:
     }
     digests |= {role: [fingerprint(path) for path in paths] for role, paths in several.items()}
     return {
-        "code_version": code_version(),
         "settings_hash": settings_hash(choices),
         "input_sha256": json.dumps(digests),
         "dataset_id": settings_hash([digests, choices]),
@@ -335,76 +352,107 @@ class _Batch:
 
     def write(self, path: Path, provenance: dict[str, str]) -> None:
         """Reads, checks and writes the batch; the findings grow on the way."""
-        with create_dataset(path) as dataset:
-            dataset.createDimension("gridcell", self.cells.stop - self.cells.start)
-            dataset.createDimension("time", self.sources.forcing.months)
-            dataset.createDimension("natpft", NATPFT)
-            dataset.createDimension("levdecomp", NLEVDECOMP)
-            for key, value in provenance.items():
-                dataset.setncattr(key, value)
-            self._forcing(dataset)
-            self._static(dataset)
-            self._traits(dataset)
-            self._scalars(dataset)
-            soil = self.sources.restart.soil(self.cells)
-            self._state20(dataset, soil, self._states(dataset, soil))
-            self._labels(dataset)
-            self._index(dataset)
+        soil = self.sources.restart.soil(self.cells)
+        fields = self._forcing() | self._static() | self._scalars()
+        states = self._states(soil)
+        fields |= self._inputs(soil, states) | self._state20(soil, states) | self._labels()
+        coordinates = (
+            self.sources.index.coordinates(self.cells)
+            | month_coordinates(1, self.sources.forcing.months // 12)
+            | pft_coordinates()
+            | layer_coordinates()
+            | self._traits()
+        )
+        attributes = {"title": "Records of land cells: inputs and labels of the surrogate", **provenance}
+        write_product(
+            path, xr.Dataset(fields | self._index(), coordinates, attributes), compressed=True, masked=True
+        )
 
-    def _index(self, dataset: netCDF4.Dataset) -> None:
-        for name, values, units in self.sources.index.variables(self.cells):
-            _put(dataset, name, ("gridcell",), values, units, "index")
+    def _index(self) -> Variables:
         source, cells = self.sources.restart, self.cells
-        cover = source.cover(cells)
         weight = source.subgrid.soil_fraction[source.row[cells]]
         self.findings.add("no_soil_column", cells, ~(weight > 0.0))
         self.findings.add("invalid_pft", cells, source.subgrid.unknown_cover[source.row[cells]] > 0.0)
-        _put(dataset, "cover", ("gridcell", "natpft"), cover, "1", "index")
-        _put(dataset, "covered", ("gridcell", "natpft"), (cover > 0.0).astype(np.int8), "1", "index")
-        for name, flags in (("complete", self.findings.complete), ("trainable", self.findings.trainable)):
-            _put(dataset, name, ("gridcell",), flags[cells].astype(np.int8), "1", "index")
+        return index_variables(self.sources.index.columns(cells, source.cover(cells), self.findings))
 
-    def _forcing(self, dataset: netCDF4.Dataset) -> None:
-        for name in FORCING:
-            values = self.sources.forcing.read(name, self.cells)
-            values = self.findings.check("forcing", self.cells, name, values, plausible(name))
-            _put(dataset, name, ("gridcell", "time"), values.astype(np.float32), units_of(name), "forcing")
-
-    def _static(self, dataset: netCDF4.Dataset) -> None:
-        for name in STATIC:
-            level = ("natpft",) if name in STATIC_PFT else ("levdecomp",) if name in STATIC_LAYERS else ()
-            values = self.sources.surface.read(name, self.cells)
-            values = self.findings.check("static", self.cells, name, values, plausible(name))
-            _put(dataset, name, ("gridcell", *level), values, units_of(name), "static")
-
-    def _traits(self, dataset: netCDF4.Dataset) -> None:
-        for name in TRAITS:
-            if name in self.sources.parameters.pft:
-                _put(dataset, f"pft_{name}", ("natpft",), self.sources.parameters.pft[name], None, "traits")
-
-    def _scalars(self, dataset: netCDF4.Dataset) -> None:
-        for name, values in self.sources.scalars.items():
-            checked = self.findings.check("scalars", self.cells, name, values[self.cells], plausible(name))
-            _put(dataset, name, ("gridcell",), checked, FLUX_UNITS, "scalars")
-
-    def _states(self, dataset: netCDF4.Dataset, soil: SoilColumns) -> dict[str, np.ndarray]:
-        """Writes groups state and soil; returns them with whatever else the targets need, by soil column."""
-        source, header = self.sources.restart, self.sources.restart.header
-        attributes = {
-            "space": "ad" if header.spinup_state == SPINUP_AD else "normal",
-            "model_year": np.int32(header.year),
+    def _forcing(self) -> Variables:
+        return {
+            name: variable(
+                ("gridcell", "time"),
+                self._checked("forcing", name, self.sources.forcing.read(name, self.cells)).astype(
+                    np.float32
+                ),
+                units_of(name),
+                LONG_NAMES[name],
+                group="forcing",
+                cell_methods="time: mean",
+            )
+            for name in FORCING
         }
-        values: dict[str, np.ndarray] = {}
-        for name in dict.fromkeys((*STATE_VARIABLES, *SOIL_VARIABLES, *self.targets.names)):
+
+    def _static(self) -> Variables:
+        level = {**dict.fromkeys(STATIC_PFT, ("natpft",)), **dict.fromkeys(STATIC_LAYERS, ("levdecomp",))}
+        return {
+            name: variable(
+                ("gridcell", *level.get(name, ())),
+                self._checked("static", name, self.sources.surface.read(name, self.cells)),
+                units_of(name),
+                f"{name} of the surface data",
+                group="static",
+            )
+            for name in STATIC
+        }
+
+    def _traits(self) -> Variables:
+        parameters = self.sources.parameters
+        return {
+            f"pft_{name}": variable("natpft", parameters.pft[name], *parameters.words[name], group="traits")
+            for name in TRAITS
+            if name in parameters.pft
+        }
+
+    def _scalars(self) -> Variables:
+        return {
+            name: variable(
+                "gridcell",
+                self._checked("scalars", name, values[self.cells]),
+                FLUX_UNITS,
+                f"{name} of the history, mean of the last forcing cycle",
+                group="scalars",
+                cell_methods="time: mean",
+            )
+            for name, values in self.sources.scalars.items()
+        }
+
+    def _checked(self, group: str, name: str, values: np.ndarray) -> np.ndarray:
+        return self.findings.check(group, self.cells, name, values, plausible(name))
+
+    def _states(self, soil: SoilColumns) -> dict[str, np.ndarray]:
+        """What the restart holds of inputs and targets, by soil column."""
+        source, normal = self.sources.restart, self.sources.restart.header.spinup_state == SPINUP_NORMAL
+        return {
+            name: self._read(source, soil, name, soil.covered)
+            for name in dict.fromkeys((*STATE_VARIABLES, *SOIL_VARIABLES, *self.targets.names))
             # Outside of AD nothing averages the scalar, and a run that never was in AD holds fill.
-            if not source.has(name) or (name == "scalaravg_col" and header.spinup_state == SPINUP_NORMAL):
-                continue
-            values[name] = self._read(source, soil, name, soil.covered)
-            if VARIABLES[name].is_input:
-                group = {"patch": "state", "layer": "soil"}[VARIABLES[name].level]
-                mean = _of_cells(soil, name, values[name])
-                _put(dataset, name, dims_of(name), mean, units_of(name), group, **attributes)
-        return values
+            if source.has(name) and not (name == "scalaravg_col" and normal)
+        }
+
+    def _inputs(self, soil: SoilColumns, states: dict[str, np.ndarray]) -> Variables:
+        """Groups state and soil."""
+        header = self.sources.restart.header
+        return {
+            name: variable(
+                dims_of(name),
+                _of_cells(soil, name, values),
+                units_of(name),
+                f"{name} of the restart",
+                group={"patch": "state", "layer": "soil"}[VARIABLES[name].level],
+                space="ad" if header.spinup_state == SPINUP_AD else "normal",
+                model_year=np.int32(header.year),
+            )
+            for name, values in states.items()
+            if VARIABLES[name].is_input
+        }
 
     def _read(
         self, source: RestartSource, soil: SoilColumns, name: str, covered: np.ndarray, prefix: str = ""
@@ -430,7 +478,7 @@ class _Batch:
                 )
         return self.findings.check(group, self.cells, name, values, plausible(name), active, soil.cell)
 
-    def _state20(self, dataset: netCDF4.Dataset, soil: SoilColumns, states: dict[str, np.ndarray]) -> None:
+    def _state20(self, soil: SoilColumns, states: dict[str, np.ndarray]) -> Variables:
         """The 20-year values in normal mode: the state that knows nothing of the following centuries."""
         header = self.sources.restart.header
         multipliers: dict[str, np.ndarray] = {}
@@ -439,6 +487,7 @@ class _Batch:
             if rates_were_divided(header.year):
                 scalaravg, _ = self.sources.restart.layers("scalaravg_col", soil)
             multipliers = design_multipliers(self.sources.parameters, header.year, scalaravg)
+        fields: Variables = {}
         for name in (*self.targets.patch, *self.targets.layer):
             values = states[name]
             pool = VARIABLES[name]
@@ -446,28 +495,48 @@ class _Batch:
                 values = values * self.mortality_factor
             elif header.spinup_state == SPINUP_AD and pool.accelerated == "decomposition":
                 values = values * multipliers[str(pool.soil_pool)]
-            mean = _of_cells(soil, name, values)
-            _put(dataset, f"state20_{name}", dims_of(name), mean, units_of(name), "state20", space="normal")
+            fields[f"state20_{name}"] = variable(
+                dims_of(name),
+                _of_cells(soil, name, values),
+                units_of(name),
+                f"{name} of the restart, taken to normal mode",
+                group="state20",
+                space="normal",
+            )
+        return fields
 
-    def _labels(self, dataset: netCDF4.Dataset) -> None:
+    def _labels(self) -> Variables:
         reference, cells = self.sources.reference, self.cells
         if reference is None:
-            return
+            return {}
         cover, wanted = reference.cover(cells), self.sources.restart.cover(cells)
         natural = self.sources.restart.has_soil(cells)
         differs = np.abs(cover - wanted) > PFT_WEIGHT_TOLERANCE
         self.findings.add("label_cover_differs", cells, differs & natural[:, None])
-        attributes = {"space": "normal", "model_year": np.int32(reference.header.year)}
+        attributes = {"group": "target", "space": "normal", "model_year": np.int32(reference.header.year)}
         soil = reference.soil(cells)
         # What the inputs cover needs a label, also where the reference has no patch of it.
         lacking = soil.with_ground[:, None] & (cover <= 0.0)[soil.cell]
         covered = (wanted > 0.0)[soil.cell] & (soil.covered | lacking)
-        for name in (*self.targets.patch, *self.targets.layer):
-            mean = _of_cells(soil, name, self._read(reference, soil, name, covered, "label"))
-            _put(dataset, f"Y_{name}", dims_of(name), mean, units_of(name), "target", **attributes)
+        fields = {
+            f"Y_{name}": variable(
+                dims_of(name),
+                _of_cells(soil, name, self._read(reference, soil, name, covered, "label")),
+                units_of(name),
+                f"{name} of the reference",
+                **attributes,
+            )
+            for name in (*self.targets.patch, *self.targets.layer)
+        }
         for name, values in self.sources.reference_scalars.items():
-            checked = self.findings.check("label", cells, name, values[cells], plausible(name))
-            _put(dataset, f"Y_{name}", ("gridcell",), checked, FLUX_UNITS, "target", **attributes)
+            fields[f"Y_{name}"] = variable(
+                "gridcell",
+                self._checked("label", name, values[cells]),
+                FLUX_UNITS,
+                f"{name} of the reference, mean of its last forcing cycle",
+                cell_methods="time: mean",
+                **attributes,
+            )
         if self.sources.reference_ad is not None:
             lacking = natural & ~self.sources.reference_ad.has_soil(cells)
             self.findings.add("label_cover_differs", cells, lacking)
@@ -475,6 +544,7 @@ class _Batch:
             scalaravg, _ = self.sources.reference_ad.layers("scalaravg_col", soil)
             tiny = just_above_switch(scalaravg, self.settings.label_min_scalaravg)
             self.findings.add("label_scalaravg", cells, tiny & soil.with_ground, cell=soil.cell)
+        return fields
 
 
 def _of_cells(soil: SoilColumns, name: str, values: np.ndarray) -> np.ndarray:
@@ -482,44 +552,12 @@ def _of_cells(soil: SoilColumns, name: str, values: np.ndarray) -> np.ndarray:
     return soil.patch_mean(values) if VARIABLES[name].level == "patch" else soil.mean(values)
 
 
-def _put(
-    dataset: netCDF4.Dataset,
-    name: str,
-    dims: tuple[str, ...],
-    values: np.ndarray,
-    units: str | None,
-    group: str,
-    **attributes: Any,
-) -> None:
-    fill = np.nan if values.dtype.kind == "f" else None
-    variable = dataset.createVariable(
-        name, values.dtype, dims, fill_value=fill, compression="zlib", complevel=1
-    )
-    if units is not None:
-        variable.units = units
-    variable.setncattr("group", group)
-    for key, value in attributes.items():
-        variable.setncattr(key, value)
-    variable[...] = values
-
-
 def _write_cells(
-    path: Path, sources: _Sources, findings: Findings, batch_cells: int, provenance: dict[str, str]
+    path: Path, sources: _Sources, findings: Findings, batch_cells: int, attributes: dict[str, str]
 ) -> None:
     """Writes the index of all cells, in dataset order."""
-    everything = slice(0, sources.ncells)
-    with create_dataset(path) as dataset:
-        dataset.createDimension("gridcell", sources.ncells)
-        dataset.createDimension("natpft", NATPFT)
-        for key, value in provenance.items():
-            dataset.setncattr(key, value)
-        for name, values, units in sources.index.variables(everything):
-            _put(dataset, name, ("gridcell",), values, units, "index")
-        cover = sources.restart.cover(everything)
-        _put(dataset, "cover", ("gridcell", "natpft"), cover, "1", "index")
-        _put(dataset, "covered", ("gridcell", "natpft"), (cover > 0.0).astype(np.int8), "1", "index")
-        for name, flags in (("complete", findings.complete), ("trainable", findings.trainable)):
-            _put(dataset, name, ("gridcell",), flags.astype(np.int8), "1", "index")
-        batch = np.arange(sources.ncells, dtype=np.int32) // batch_cells
-        _put(dataset, "batch", ("gridcell",), batch, "1", "index")
-        _put(dataset, "domain", ("gridcell",), np.zeros_like(batch), "1", "index")
+    index, everything = sources.index, slice(0, sources.ncells)
+    batch = np.arange(sources.ncells, dtype=np.int32) // batch_cells
+    columns = index.columns(everything, sources.restart.cover(everything), findings)
+    columns |= {"batch": batch, "domain": np.zeros_like(batch)}
+    write_index(path, index.lat, index.lon, columns, attributes, index.first)

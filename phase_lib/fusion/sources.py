@@ -232,21 +232,14 @@ def open_surface(path: str | Path, lat: np.ndarray, lon: np.ndarray) -> Iterator
 
 
 def history_fluxes(
-    paths: Sequence[str | Path],
-    names: Sequence[str],
-    lat: np.ndarray,
-    lon: np.ndarray,
-    *,
-    end_year: int,
-    years: int,
+    history: History, names: Sequence[str], row: np.ndarray, *, end_year: int, years: int
 ) -> dict[str, np.ndarray]:
     """Means of carbon fluxes over the years before a date.
 
     Args:
-        paths: history files of one run.
+        history: of one run.
         names: fields, in gC m-2 s-1 on file.
-        lat: cell latitudes (gridcell), degrees.
-        lon: cell longitudes (gridcell), degrees.
+        row: position of each cell among the history's land cells (gridcell).
         end_year: model year at whose start the average ends.
         years: years to average over.
 
@@ -254,12 +247,7 @@ def history_fluxes(
         Name -> gC m-2 yr-1 (gridcell).
 
     Raises:
-        InputError: a field is missing or has other units, the files do not cover the years, or a cell
-            is not there.
+        InputError: a field is missing or has other units, or the files do not cover the years.
     """
-    history = History(paths)
-    row = history.rows(lat, lon)
-    return {
-        name: history.mean(name, end_year - years, end_year, units=FLUX_UNITS)[row] * SECONDS_PER_YEAR
-        for name in names
-    }
+    means = history.means(dict.fromkeys(names, FLUX_UNITS), end_year - years, end_year)
+    return {name: mean[row] * SECONDS_PER_YEAR for name, mean in means.items()}

@@ -40,6 +40,9 @@ _CALLED = {
     "monthly_forcing": "monthly means of the forcing on land cells",
     "predictions": "predicted pools",
     "test_predictions": "predicted pools of test cells, beside truth and baselines",
+    "records": "records of land cells, or their index",
+    "split": "training, validation and test cells",
+    "drift": "drift and end stocks of runs",
     "unknown": "no file known here",
 }
 _ATTRIBUTES = (
@@ -77,6 +80,16 @@ _COLUMN_ROWS, _PATCH_ROWS = 1 << 15, 1 << 18
 _VALUES = 1 << 22
 
 
+#: Files of our own -> variables that only they have.
+_OURS = {
+    "monthly_forcing": {"forcing_distance_km"},
+    "test_predictions": {"covered", "model"},
+    "records": {"complete", "trainable"},
+    "split": {"cell", "part"},
+    "drift": {"drift_injected"},
+}
+
+
 def kind_of(dataset: netCDF4.Dataset) -> str:
     """What kind of file this is, judged by the variables that only that kind has."""
     names = dataset.variables.keys()
@@ -84,6 +97,9 @@ def kind_of(dataset: netCDF4.Dataset) -> str:
         return "restart"
     if bounds_name(dataset) in names and any(name in names for name in _HISTORY):
         return "history"
+    for kind, variables in _OURS.items():
+        if variables <= names:
+            return kind
     if "PCT_NAT_PFT" in names:
         return "surface"
     if {"xc", "yc", "mask"} <= names:
@@ -92,12 +108,8 @@ def kind_of(dataset: netCDF4.Dataset) -> str:
         return "parameters"
     if {"smax", "ks_sorption"} <= names:
         return "soil_parameters"
-    if "forcing_distance_km" in names:
-        return "monthly_forcing"
     if "label_space" in dataset.ncattrs() and {"lat", "lon"} <= names:
         return "predictions"
-    if {"cell", "lat", "lon"} <= names and any(name.endswith("_phase") for name in names):
-        return "test_predictions"
     if {"time", "DTIME"} & names and any(name in names for name in _FORCING):
         return "forcing"
     return "unknown"
@@ -139,6 +151,7 @@ def inspect(path: str | Path) -> dict[str, Any]:
             "monthly_forcing": _monthly_forcing,
             "predictions": _predictions,
             "test_predictions": _test_predictions,
+            **dict.fromkeys(("records", "split", "drift"), _fields_of_cells),
         }.get(kind)
         if describe is not None:
             content.update(describe(Path(path), dataset))
@@ -401,8 +414,13 @@ def _predictions(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
 
 
 def _test_predictions(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
-    fields = [name.removesuffix("_phase") for name in dataset.variables if name.endswith("_phase")]
+    fields = [name.removeprefix("Y_") for name in dataset.variables if name.startswith("Y_")]
     return {**_places(path, dataset), "split": str(getattr(dataset, "split", "")), "fields": fields}
+
+
+def _fields_of_cells(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
+    fields = [name for name, v in dataset.variables.items() if v.dimensions[:1] == ("gridcell",)]
+    return {**_places(path, dataset), "fields": fields}
 
 
 #: Keys of `inspect` that a person does not read as they are -> what they read, and units.

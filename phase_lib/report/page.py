@@ -18,7 +18,8 @@ from phase_lib.dataset.loading import CellIndex, read_cells
 from phase_lib.dataset.split import PARTS
 from phase_lib.elm.constants import SPINUP_AD
 from phase_lib.elm.matching import match_cells
-from phase_lib.elm.netcdf import get_attribute, open_dataset
+from phase_lib.elm.netcdf import get_attribute
+from phase_lib.elm.products import open_product
 from phase_lib.elm.variables import HEADLINE
 from phase_lib.equilibrium.verdict import ALL_CELLS, TEST_CELLS
 from phase_lib.report import figures, tables
@@ -208,11 +209,11 @@ def _verdict_drawings(verdict: Mapping[str, Any] | None, products: RunProducts) 
 
 def _columns(path: Path) -> dict[str, np.ndarray]:
     """All variables along `gridcell` alone."""
-    with open_dataset(path) as dataset:
+    with open_product(path) as dataset:
         return {
-            name: np.asarray(variable[:])
-            for name, variable in dataset.variables.items()
-            if variable.dimensions == ("gridcell",)
+            str(name): values.to_numpy()
+            for name, values in dataset.variables.items()
+            if values.dims == ("gridcell",)
         }
 
 
@@ -221,7 +222,7 @@ def _out_of_distribution(predictions: Path) -> Drawing:
     for name in ("lat", "lon", "ood_score", "ood_flag"):
         if name not in cells:
             raise InputError(predictions, f"variable {name} is missing", expected="dims (gridcell)")
-    with open_dataset(predictions) as dataset:
+    with open_product(predictions, ()) as dataset:
         threshold = float(get_attribute(predictions, dataset, "ood_threshold"))
     flag = cells["ood_flag"]
     # Predictions made without a split know no test cells, and a target that is not trained on has none.

@@ -14,7 +14,8 @@ from phase_lib.base.provenance import code_version
 from phase_lib.config.experiments import OWN
 from phase_lib.dataset.loading import CellIndex, read_cells
 from phase_lib.dataset.split import PARTS, TEST, TRAIN, VALIDATION
-from phase_lib.elm.netcdf import get_attribute, get_variable, open_dataset
+from phase_lib.elm.netcdf import get_attribute, get_variable
+from phase_lib.elm.products import open_product
 from phase_lib.elm.variables import HEADLINE
 from phase_lib.equilibrium.verdict import ALL_CELLS
 from phase_lib.forcing.comparison import summary_line
@@ -136,7 +137,7 @@ def _stability(verdict: dict[str, Any] | None, facts: RunFacts) -> dict[str, Any
 
 def _trained_on(predictions: Path) -> str:
     """Device that the surrogate was trained on, and how many: `4 x cuda`."""
-    with open_dataset(predictions) as dataset:
+    with open_product(predictions, ()) as dataset:
         return str(get_attribute(predictions, dataset, "trained_on"))
 
 
@@ -218,8 +219,8 @@ def write_summary(products: RunProducts, facts: RunFacts, output: str | Path) ->
 
 
 def _read(path: Path, name: str) -> np.ndarray:
-    with open_dataset(path) as dataset:
-        return np.asarray(get_variable(path, dataset, name)[:])
+    with open_product(path, [name]) as dataset:
+        return get_variable(path, dataset, name).to_numpy()
 
 
 def _parts(split: Path) -> dict[str, int]:

@@ -12,6 +12,7 @@ import pandas as pd
 from phase_lib.dataset.loading import CellIndex
 from phase_lib.elm.constants import SPINUP_NORMAL
 from phase_lib.elm.netcdf import get_attribute, get_variable, open_dataset
+from phase_lib.elm.products import open_product
 from phase_lib.elm.restart import restart_header
 from phase_lib.equilibrium.criteria import FIELDS
 from phase_lib.report.products import RunFacts
@@ -112,11 +113,9 @@ def flagged_cells(predictions: Path) -> pd.DataFrame:
     Raises:
         InputError: the file lacks a variable.
     """
-    with open_dataset(predictions) as dataset:
-        flag, lat, lon, score = (
-            np.asarray(get_variable(predictions, dataset, name)[:])
-            for name in ("ood_flag", "lat", "lon", "ood_score")
-        )
+    names = ("ood_flag", "lat", "lon", "ood_score")
+    with open_product(predictions, names) as dataset:
+        flag, lat, lon, score = (get_variable(predictions, dataset, name).to_numpy() for name in names)
         threshold = float(get_attribute(predictions, dataset, "ood_threshold"))
     cell = np.flatnonzero(flag)
     known = np.isfinite(score[cell])

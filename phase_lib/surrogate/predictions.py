@@ -10,20 +10,32 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import dask.array as da
 import netCDF4
 import numpy as np
+import xarray as xr
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import UNFINISHED, directory_for, refused_as_input
 from phase_lib.base.progress import LOGGER, Ticker
-from phase_lib.base.provenance import code_version
 from phase_lib.config.ood import OodSettings
 from phase_lib.dataset.joining import refuse_other_forcing
 from phase_lib.dataset.layout import FLUX_TARGETS
 from phase_lib.dataset.loading import CellIndex, describe, read_cells
 from phase_lib.dataset.split import PARTS, Split, read_split
 from phase_lib.elm.constants import NATPFT
-from phase_lib.elm.netcdf import create_dataset, get_variable, open_dataset
+from phase_lib.elm.netcdf import get_variable
+from phase_lib.elm.products import (
+    COORDINATES,
+    Variables,
+    cell_coordinates,
+    creating,
+    flags,
+    layer_coordinates,
+    open_product,
+    pft_coordinates,
+    variable,
+)
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.surrogate.baselines.analogue import Analogue
 from phase_lib.surrogate.inference import predicting, reader_of
@@ -32,6 +44,8 @@ from phase_lib.surrogate.training import TrainedModel, load_model
 
 #: What only a part has: the row of each cell in its restart, and how many rows there are.
 _ROW, _ROWS = "row", "restart_rows"
+#: Attributes that are made in writing.
+_ENCODED = ("_FillValue", "coordinates")
 
 
 def predict(
@@ -157,27 +171,19 @@ class _Job:
 
     def write(self, output: str | Path, threads: int) -> None:
         """Writes the cells in dataset order, each batch as soon as it is predicted."""
-        index, cells = self.index, self.cells
-        positions = np.flatnonzero(cells)
+        positions = np.flatnonzero(self.cells)
         score = np.full(len(positions), np.nan)
         flag = np.ones(len(positions), dtype=np.int8)
-        with create_dataset(output) as dataset:
-            # What no batch writes, cells without complete inputs, keeps the fill value, NaN.
-            dataset.set_fill_on()
-            self._define(dataset)
-            dataset["lat"][:], dataset["lon"][:] = index.lat[cells], index.lon[cells]
-            dataset[_ROW][:] = index.cell[cells]
-            dataset["predicted"][:] = index.complete[cells]
-            if self.split is not None:
-                dataset["split_part"][:] = self.split.part[cells]
+        # What no batch writes, cells without complete inputs, keeps the fill value, NaN.
+        with creating(output, self._template(), masked=True) as file:
             for batch, found, analogues in self._batches(threads):
                 place = np.searchsorted(positions, batch)
                 for name, values in (*found.pools.items(), *found.fluxes.items()):
-                    _put(dataset[name], place, values)
+                    _put(file[name], place, values)
                 score[place], flag[place] = found.score, self._beyond(found)
                 for name, values in analogues.items():
-                    _put(dataset[f"analogue_{name}"], place[self._beyond(found)], values)
-            dataset["ood_score"][:], dataset["ood_flag"][:] = score, flag
+                    _put(file[f"analogue_{name}"], place[self._beyond(found)], values)
+            file["ood_score"][:], file["ood_flag"][:] = score, flag
 
     def _beyond(self, found: Predictions) -> np.ndarray:
         return np.asarray(found.score > self.attributes["ood_threshold"])
@@ -210,42 +216,49 @@ class _Job:
 
         return analogues
 
-    def _define(self, dataset: netCDF4.Dataset) -> None:
-        """Defines all variables, in the order of the final file."""
-        dataset.setncatts(self.attributes)
-        sizes = {"gridcell": int(self.cells.sum()), "natpft": NATPFT, "levdecomp": NLEVDECOMP}
-        for dim, size in sizes.items():
-            dataset.createDimension(dim, size)
-        layout, info = self.trained.layout, describe(self.dataset_dir)
-        pools = dict.fromkeys(layout.patch_targets, "natpft") | dict.fromkeys(
+    def _template(self) -> xr.Dataset:
+        """The file as it will be, without what is predicted; variables in the order of the final file."""
+        index, cells, layout = self.index, self.cells, self.trained.layout
+        info, count = describe(self.dataset_dir), int(self.cells.sum())
+        sizes = {"natpft": NATPFT, "levdecomp": NLEVDECOMP}
+        levels = dict.fromkeys(layout.patch_targets, "natpft") | dict.fromkeys(
             layout.layer_targets, "levdecomp"
         )
 
-        def define(name: str, units: str, *level: str) -> None:
-            variable = dataset.createVariable(name, np.float64, ("gridcell", *level), fill_value=np.nan)
-            variable.units = units
+        def pools(prefix: str, words: str) -> Variables:
+            return {
+                f"{prefix}{name}": variable(
+                    ("gridcell", level),
+                    da.empty((count, sizes[level]), chunks=-1),
+                    info[f"state20_{name}"].units,
+                    f"{name} {words}, normal mode",
+                )
+                for name, level in levels.items()
+            }
 
-        define("lat", "degrees_north")
-        define("lon", "degrees_east")
-        for name, level in pools.items():
-            define(name, info[f"state20_{name}"].units, level)
-        for name in FLUX_TARGETS:
-            define(name, info[name].units)
-        if self.split is not None:
-            for name, level in pools.items():
-                define(f"analogue_{name}", info[f"state20_{name}"].units, level)
-        define("ood_score", "1")
-        flags = {
-            "ood_flag": {"in_distribution": 0, "out_of_distribution": 1},
-            "predicted": {"inputs_incomplete": 0, "predicted": 1},
-            **({} if self.split is None else {"split_part": PARTS}),
+        empty, codes = da.empty(count, chunks=-1), da.empty(count, dtype=np.int8, chunks=-1)
+        fluxes = {
+            name: variable("gridcell", empty, info[name].units, f"{name} as predicted")
+            for name in FLUX_TARGETS
         }
-        for name, meanings in flags.items():
-            variable = dataset.createVariable(name, np.int8, ("gridcell",))
-            variable.units = "1"
-            variable.flag_values = np.array(list(meanings.values()), dtype=np.int8)
-            variable.flag_meanings = " ".join(meanings)
-        dataset.createVariable(_ROW, np.int64, ("gridcell",))
+        flagged = {"in_distribution": 0, "out_of_distribution": 1}
+        predicted = {"inputs_incomplete": 0, "predicted": 1}
+        fields = pools("", "as predicted") | fluxes
+        if self.split is not None:
+            fields |= pools("analogue_", "of the nearest training cell")
+        fields |= {
+            "ood_score": variable("gridcell", empty, "1", "distance to the training cells in latent space"),
+            "ood_flag": flags("gridcell", codes, "out-of-distribution flag", flagged),
+            "predicted": flags("gridcell", index.complete[cells], "whether the cell is predicted", predicted),
+        }
+        if self.split is not None:
+            fields["split_part"] = flags("gridcell", self.split.part[cells], "part of the split", PARTS)
+        fields[_ROW] = variable("gridcell", index.cell[cells], "1", "row of the cell in its restart, from 0")
+        return xr.Dataset(fields, _coordinates(index.lat[cells], index.lon[cells]), self.attributes)
+
+
+def _coordinates(lat: np.ndarray, lon: np.ndarray) -> Variables:
+    return cell_coordinates(lat, lon) | pft_coordinates() | layer_coordinates()
 
 
 def _put(variable: netCDF4.Variable, place: np.ndarray, values: np.ndarray) -> None:
@@ -268,36 +281,39 @@ def join_predictions(parts: Sequence[str | Path], output: str | Path) -> None:
         InputError: a part is missing or is of another prediction, or cells are missing or there twice.
     """
     with ExitStack() as stack:
-        held = [stack.enter_context(open_dataset(path)) for path in parts]
+        held = [stack.enter_context(open_product(path)) for path in parts]
         first = held[0]
         for path, part in zip(parts, held, strict=True):
             _require_like(first, part, parts[0], path)
-        rows = [np.asarray(part[_ROW][:]) for part in held]
+        rows = [part[_ROW].to_numpy() for part in held]
         count = sum(map(len, rows))
-        found, expected = np.concatenate(rows), int(first.getncattr(_ROWS))
+        found, expected = np.concatenate(rows), int(first.attrs[_ROWS])
         _require_all_rows(parts[0], found, expected, "give all parts of a target, each once")
 
         def ordered(name: str) -> np.ndarray:
             values = np.empty((count, *first[name].shape[1:]), dtype=first[name].dtype)
             for row, part in zip(rows, held, strict=True):
-                values[row] = part[name][:]
+                values[row] = part[name].to_numpy()
             return values
 
         flag, predicted = ordered("ood_flag"), ordered("predicted")
         analogues = bool(np.any((flag == 1) & (predicted == 1)))
-        with create_dataset(output) as dataset:
-            attributes = {name: value for name, value in first.__dict__.items() if name != _ROWS}
-            dataset.setncatts(attributes | {"code_version": code_version()})
-            for dim, dimension in first.dimensions.items():
-                dataset.createDimension(dim, count if dim == "gridcell" else len(dimension))
-            for name, like in first.variables.items():
-                if name == _ROW or (name.startswith("analogue_") and not analogues):
-                    continue
-                attributes = dict(like.__dict__)
-                fill = attributes.pop("_FillValue", None)
-                variable = dataset.createVariable(name, like.dtype, like.dimensions, fill_value=fill)
-                variable.setncatts(attributes)
-                variable[:] = ordered(name)
+        fields = {
+            name: xr.Variable(
+                like.dims,
+                da.empty((count, *like.shape[1:]), dtype=like.dtype, chunks=-1),
+                {key: value for key, value in like.attrs.items() if key not in _ENCODED},
+            )
+            for name, like in ((str(name), first[name]) for name in first.variables)
+            if like.dims[:1] == ("gridcell",)
+            and name not in (*COORDINATES, "lat", "lon", _ROW)
+            and (analogues or not name.startswith("analogue_"))
+        }
+        attributes = {name: value for name, value in first.attrs.items() if name not in (*_ENCODED, _ROWS)}
+        template = xr.Dataset(fields, _coordinates(ordered("lat"), ordered("lon")), attributes)
+        with creating(output, template, masked=True) as file:
+            for name in fields:
+                file[name][:] = ordered(name)
     LOGGER.info(
         "%d of %d cells are out of distribution, %d of them for want of complete inputs",
         flag.sum(),
@@ -306,21 +322,20 @@ def join_predictions(parts: Sequence[str | Path], output: str | Path) -> None:
     )
 
 
-def _require_like(
-    first: netCDF4.Dataset, part: netCDF4.Dataset, first_path: str | Path, path: str | Path
-) -> None:
+def _require_like(first: xr.Dataset, part: xr.Dataset, first_path: str | Path, path: str | Path) -> None:
     get_variable(path, part, _ROW, dims=("gridcell",))
-    if _ROWS not in part.ncattrs():
+    if _ROWS not in part.attrs:
         raise InputError(
             path, f"global attribute {_ROWS} is missing", expected="a part", remedy="predict with --part"
         )
-    for name, value in first.__dict__.items():
-        if part.__dict__.get(name) != value:
+    for name, value in first.attrs.items():
+        if name != "code_version" and part.attrs.get(name) != value:
             raise InputError(
                 path,
-                f"global attribute {name} is {part.__dict__.get(name)!r}",
+                f"global attribute {name} is {part.attrs.get(name)!r}",
                 expected=f"{value!r}, as in {first_path}",
                 remedy="predict all parts with the same model, dataset and settings",
             )
-    for name in first.variables:
-        get_variable(path, part, name, dims=first[name].dimensions)
+    for name, values in first.variables.items():
+        if name not in COORDINATES:
+            get_variable(path, part, str(name), dims=tuple(map(str, values.dims)))

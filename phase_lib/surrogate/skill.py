@@ -8,13 +8,22 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import numpy as np
+import xarray as xr
 
 from phase_lib.base.errors import InputError
-from phase_lib.base.provenance import code_version
 from phase_lib.elm.constants import NATPFT
-from phase_lib.elm.netcdf import create_dataset, get_attribute, get_variable, open_dataset
-from phase_lib.elm.soil_grid import NLEVDECOMP
+from phase_lib.elm.netcdf import get_attribute, get_variable
+from phase_lib.elm.products import (
+    cell_coordinates,
+    creating,
+    flags,
+    layer_coordinates,
+    open_product,
+    pft_coordinates,
+    variable,
+)
 from phase_lib.elm.variables import VARIABLES
 from phase_lib.surrogate.predictor import Predictions
 
@@ -188,12 +197,12 @@ class TestSet:
         """Truth and predictions of one variable, under its restart name."""
         predictions: dict[str, np.ndarray] = {}
         for path, models in self.files.items():
-            with open_dataset(path) as dataset:
+            with open_product(path, (name, f"Y_{name}", "covered")) as dataset:
                 values = get_variable(path, dataset, name)
-                predictions |= zip(models, np.asarray(values[:]), strict=True)
-                truth = np.asarray(get_variable(path, dataset, f"Y_{name}")[:])
-                patch, units = "natpft" in values.dimensions, str(values.units)
-                covered = np.asarray(get_variable(path, dataset, "covered")[:]) == 1
+                predictions |= zip(models, values.to_numpy(), strict=True)
+                truth = get_variable(path, dataset, f"Y_{name}").to_numpy()
+                patch, units = "natpft" in values.dims, str(values.attrs["units"])
+                covered = get_variable(path, dataset, "covered").to_numpy() == 1
         mask = covered if patch else np.ones(truth.shape, dtype=bool)
         short, floor = name.removesuffix("_vr"), VARIABLES[name].ratio_floor
         return TestCells(short, units, patch, truth, mask, predictions, floor)
@@ -227,7 +236,7 @@ def read_tests(paths: Sequence[str | Path]) -> TestSet:
 
 
 def _read_test(path: Path) -> TestSet:
-    with open_dataset(path) as dataset:
+    with open_product(path) as dataset:
         text = str(get_attribute(path, dataset, "models"))
         try:
             models = {entry["name"]: Model(**entry) for entry in json.loads(text)}
@@ -235,12 +244,12 @@ def _read_test(path: Path) -> TestSet:
             raise InputError(
                 path, f"attribute models is {text[:80]!r}", remedy="predict the test cells again"
             ) from error
-        names = tuple(name.removeprefix("Y_") for name in dataset.variables if name.startswith("Y_"))
+        names = tuple(name.removeprefix("Y_") for name in map(str, dataset) if name.startswith("Y_"))
         if not names:
             raise InputError(path, "holds no predictions", remedy="predict the test cells again")
         if unknown := [name for name in names if name not in VARIABLES]:
             raise InputError(path, f"{unknown[0]} is no variable of an ELM restart", remedy="predict again")
-        cell = np.asarray(get_variable(path, dataset, "cell")[:])
+        cell = get_variable(path, dataset, "cell").to_numpy()
         return TestSet(
             {path: tuple(models)},
             str(get_attribute(path, dataset, "split")),
@@ -281,29 +290,31 @@ def write_test_file(
         InputError: a model does not predict a variable, or its values have another shape.
     """
 
-    def patch(values: np.ndarray) -> bool:
-        return bool(values.shape[1] == NATPFT)
+    def known(values: np.ndarray) -> np.ndarray:
+        return np.where(covered, values, np.nan) if values.shape[1] == NATPFT else values
 
-    with create_dataset(path) as dataset:
-        sizes = {"model": len(models), "gridcell": len(cell), "natpft": NATPFT, "levdecomp": NLEVDECOMP}
-        for dim, size in sizes.items():
-            dataset.createDimension(dim, size)
-        for name, values, unit in (
-            ("cell", cell.astype(np.int64), "1"),
-            ("lat", lat, "degrees_north"),
-            ("lon", lon, "degrees_east"),
-        ):
-            variable = dataset.createVariable(name, values.dtype, ("gridcell",))
-            variable.units = unit
-            variable[:] = values
-        dataset.createVariable("covered", "i1", ("gridcell", "natpft"))[:] = covered.astype(np.int8)
-        names = np.array([model.name for model in models], dtype=object)
-        dataset.createVariable("model", str, ("model",))[:] = names
-        for name, values in truth.items():
-            dims = ("gridcell", "natpft" if patch(values) else "levdecomp")
-            for target, target_dims in ((f"Y_{name}", dims), (name, ("model", *dims))):
-                dataset.createVariable(target, "f8", target_dims, fill_value=np.nan).units = units[name]
-            dataset[f"Y_{name}"][:] = np.where(covered, values, np.nan) if patch(values) else values
+    dims = {
+        name: ("gridcell", "natpft" if values.shape[1] == NATPFT else "levdecomp")
+        for name, values in truth.items()
+    }
+    fields = {
+        "cell": variable("gridcell", cell.astype(np.int64), "1", "row of the cell in its restart, from 0"),
+        "covered": flags(
+            ("gridcell", "natpft"), covered, "whether the PFT covers ground", {"no": 0, "yes": 1}
+        ),
+    }
+    for name, values in truth.items():
+        empty = da.empty((len(models), *values.shape), chunks=-1)
+        fields[f"Y_{name}"] = variable(dims[name], known(values), units[name], f"{name} of the reference")
+        fields[name] = variable(("model", *dims[name]), empty, units[name], f"{name} as predicted")
+    names = np.array([model.name for model in models], dtype=object)
+    coordinates = {"model": xr.Variable("model", names, {"long_name": "predictor"})}
+    coordinates |= cell_coordinates(lat, lon) | pft_coordinates() | layer_coordinates()
+    title = {
+        "title": "Truth and predictions on test cells",
+        "nrmse_definition": "rmse / standard deviation of the truth",
+    }
+    with creating(path, xr.Dataset(fields, coordinates, title | dict(attributes)), masked=True) as file:
         entries = []
         for number, (model, predicted) in enumerate(zip(models, predictions, strict=True)):
             entries.append(asdict(replace(model, imbalance=_imbalance(predicted.fluxes))))
@@ -312,11 +323,8 @@ def write_test_file(
                 if array.shape != values.shape:
                     what = f"{model.name} predicts {name} as an array of shape {array.shape}"
                     raise InputError(None, what, expected=str(values.shape))
-                dataset[name][number] = np.where(covered, array, np.nan) if patch(values) else array
-        dataset.models = json.dumps(entries)
-        dataset.nrmse_definition = "rmse / standard deviation of the truth"
-        dataset.code_version = code_version()
-        dataset.setncatts(attributes)
+                file[name][number] = known(array)
+        file.models = json.dumps(entries)
 
 
 def _imbalance(fluxes: Mapping[str, np.ndarray]) -> float | None:

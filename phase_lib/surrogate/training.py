@@ -29,7 +29,8 @@ from phase_lib.dataset.loading import read_cells
 from phase_lib.dataset.normalization import scaled_names
 from phase_lib.dataset.scaler import Scaler
 from phase_lib.dataset.split import Split, read_split, tiles
-from phase_lib.elm.netcdf import open_dataset
+from phase_lib.elm.netcdf import get_attribute
+from phase_lib.elm.products import open_product
 from phase_lib.surrogate.ensemble import Ensemble
 from phase_lib.surrogate.features import Batch, CellSource, Reader
 from phase_lib.surrogate.loss import TASKS, counts, total, training_losses, validation_losses
@@ -458,8 +459,8 @@ def _groups(split: Split, split_file: str | Path) -> np.ndarray:
     """Which cells are held out together (gridcell): tiles of a blocked split, else each by itself."""
     if split.kind != "block":
         return np.arange(len(split.part))
-    with open_dataset(split_file) as dataset:
-        return tiles(split.lat, split.lon, float(dataset.block_degrees))
+    with open_product(split_file, ()) as dataset:
+        return tiles(split.lat, split.lon, float(get_attribute(split_file, dataset, "block_degrees")))
 
 
 @dataclass(frozen=True)

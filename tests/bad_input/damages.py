@@ -123,6 +123,7 @@ def remade(file: str, change: Change) -> Spoil:
         old, new = at / file, at / f"{file}.new"
         with netCDF4.Dataset(old) as source, netCDF4.Dataset(new, "w", format=source.data_model) as nc:
             source.set_auto_maskandscale(False)
+            source.set_auto_chartostring(False)
             nc.setncatts(source.__dict__)
             changed = {
                 name: change(name, variable.dimensions, np.asarray(variable[...]))
@@ -140,6 +141,7 @@ def remade(file: str, change: Change) -> Spoil:
                     name, array.dtype, dims, fill_value=None if array.dtype.kind == "S" else fill
                 )
                 made.set_auto_maskandscale(False)
+                made.set_auto_chartostring(False)
                 made.setncatts(attributes)
                 made[...] = array
         new.replace(old)

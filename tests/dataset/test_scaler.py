@@ -92,7 +92,7 @@ def test_statistics_may_belong_to_a_dimension_in_the_middle() -> None:
 
 def test_a_scaler_survives_its_file_and_its_plain_form(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
-    values = {"x": rng.random((9, 4)), "s": rng.random(9), "t": rng.random((9, 24))}
+    values = {"x": rng.random((9, 17)), "s": rng.random(9), "t": rng.random((9, 24))}
     specs = {"x": Spec("asinh-standard", ("natpft",), 0.25), "s": Spec("minmax"), "t": Spec("standard")}
     dims = {"x": ("gridcell", "natpft"), "s": ("gridcell",), "t": ("gridcell", "time")}
     scaler = fit(values, specs, dims)

@@ -369,7 +369,10 @@ def test_files_of_a_run_are_recognised(tmp_path: Path, monkeypatch: pytest.Monke
             d.createVariable(name, "f8", ("gridcell",))[:] = 5.0
         for name in ("FLDS", "PSRF", "FSDS", "QBOT", "PRECTmms", "TBOT"):
             d.createVariable(name, "f4", ("gridcell", "time"))[:] = [[270.0], [290.0]]
-    for path, fields in ((predicted, ("soil3c_vr", "ood_flag")), (test, ("cell", "soil3c_phase"))):
+    for path, fields in (
+        (predicted, ("soil3c_vr", "ood_flag")),
+        (test, ("covered", "model", "soil3c_vr", "Y_soil3c_vr")),
+    ):
         with create_dataset(path) as d:
             d.createDimension("gridcell", 2)
             if path == predicted:
@@ -385,7 +388,7 @@ def test_files_of_a_run_are_recognised(tmp_path: Path, monkeypatch: pytest.Monke
     assert content["monthly"]["forcing_years"] == "1901 to 1902"
     assert content["monthly"]["means"]["TBOT"] == {"min": 270.0, "mean": 280.0, "max": 290.0, "units": ""}
     assert (content["predictions"]["fields"], content["predictions"]["flagged_cells"]) == (["soil3c_vr"], 1)
-    assert content["test"]["fields"] == ["soil3c"]
+    assert content["test"]["fields"] == ["soil3c_vr"]
     for item in content.values():
         assert "no file known here" not in describe(item)[0]
 

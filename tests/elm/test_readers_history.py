@@ -6,9 +6,11 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import dask
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +30,12 @@ def months(first_year: int, count: int) -> np.ndarray:
     start = np.concatenate([[0.0], ends[:-1]])
     year = np.repeat(np.arange(first_year - 1, first_year - 1 + count), 12)
     return np.stack([np.tile(start, count) + year, np.tile(ends, count) + year], axis=1)
+
+
+def mean_of(
+    history: History, name: str, first_year: int, end_year: int, units: tuple[str, ...] | None = None
+) -> np.ndarray:
+    return history.means({name: units}, first_year, end_year)[name]
 
 
 def by_hand(grid: Grid, entries: Entries, values: np.ndarray) -> np.ndarray:
@@ -242,7 +250,7 @@ def test_years_that_no_calendar_library_knows_are_plain_arithmetic(tmp_path: Pat
     path = write_history(tmp_path / "h0.nc", grid, years(0, 30000, 10000), {"TLAI": np.ones((3, grid.cells))})
     history = History([path])
     assert history.end.tolist() == [10000.0, 20000.0, 30000.0]
-    assert history.mean("TLAI", 10001, 20001) == pytest.approx(np.ones(grid.cells))
+    assert mean_of(history, "TLAI", 10001, 20001) == pytest.approx(np.ones(grid.cells))
     with netCDF4.Dataset(path, "r+") as nc:
         nc["time"].units = "days since 0850-03-01 00:00:00"
     assert History([path]).origin == pytest.approx(850.0 + 59.0 / 365.0)
@@ -277,9 +285,9 @@ def test_monthly_means_are_weighted_by_the_length_of_the_month(tmp_path: Path) -
     bounds[0, 0] = -1.0 / 8760.0
     path = write_history(tmp_path / "h0.nc", grid, bounds, {"TLAI": values})
     expected = np.average(values[12:], axis=0, weights=MONTHS)
-    np.testing.assert_allclose(History([path]).mean("TLAI", 2, 3), expected, rtol=1e-12)
+    np.testing.assert_allclose(mean_of(History([path]), "TLAI", 2, 3), expected, rtol=1e-12)
     whole = np.average(values, axis=0, weights=np.tile(MONTHS, 2))
-    np.testing.assert_allclose(History([path]).mean("TLAI", 1, 3), whole, rtol=1e-12)
+    np.testing.assert_allclose(mean_of(History([path]), "TLAI", 1, 3), whole, rtol=1e-12)
 
 
 def edit_time(path: Path, **attributes: str) -> None:
@@ -352,14 +360,51 @@ def test_a_long_run_is_read_in_blocks_of_bounded_size(
         monkeypatch.setattr(module, "_BLOCK_BYTES", blocks * sample)
         history = History([path])
         tracemalloc.start()
-        np.testing.assert_allclose(history.mean("TLAI", 1, 5), expected, rtol=1e-6)
+        np.testing.assert_allclose(mean_of(history, "TLAI", 1, 5), expected, rtol=1e-6)
         peaks[blocks] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        sizes = [len(samples) for samples, _ in history.blocks("TLAI")]
+        sizes = [len(samples) for _, samples, _ in history.fields({"TLAI": None})]
         assert max(sizes) <= blocks
         assert sum(sizes) == 48
     assert peaks[1] < 8 * sample
     assert peaks[48] > 48 * sample
+
+
+def test_fields_are_lazy_and_each_block_is_read_once_for_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid, rng = Grid(), np.random.default_rng(0)
+    values = {name: rng.uniform(0.0, 1.0, (6, grid.cells)) for name in ("TLAI", "TWS", "GPP")}
+    paths = [
+        write_history(
+            tmp_path / f"{first}.nc",
+            grid,
+            years(first, first + 3),
+            {name: array[first : first + 3] for name, array in values.items()},
+        )
+        for first in (0, 3)
+    ]
+    history = History(paths)
+    opened: list[Path] = []
+    original = module.open_dataset
+
+    def counted(path: Path) -> object:
+        opened.append(path)
+        return original(path)
+
+    monkeypatch.setattr(module, "open_dataset", counted)
+    monkeypatch.setattr(module, "_BLOCK_BYTES", 8 * 3 * grid.cells * 2)
+    fields = history.lazy(dict.fromkeys(values))
+    assert opened == [paths[0]]  # its header
+    assert fields.dims == ("field", "time", "gridcell")
+    assert fields.chunks == ((3,), (2, 1, 2, 1), (grid.cells,))
+    found, mean = dask.compute(fields, fields.mean("time"), scheduler="synchronous")
+    assert sorted(opened[1:]) == [path for path in paths for _ in range(2)]
+    for name, expected in values.items():
+        np.testing.assert_array_equal(found.sel(field=name), expected)
+        np.testing.assert_allclose(mean.sel(field=name), expected.mean(axis=0), rtol=1e-12)
+    dates = xr.decode_cf(found.to_dataset("field")).time.values
+    assert [(date.year, date.dayofyr) for date in dates] == [(year, 183) for year in range(1, 7)]
 
 
 def test_only_the_wanted_samples_are_read(tmp_path: Path) -> None:
@@ -368,10 +413,10 @@ def test_only_the_wanted_samples_are_read(tmp_path: Path) -> None:
     path = write_history(tmp_path / "h0.nc", grid, years(0, 12), {"TLAI": values})
     change(path, "TLAI", (0, 2, 3), np.nan)
     history = History([path])
-    found = list(history.blocks("TLAI", wanted=np.isin(np.arange(12), [3, 4, 9])))
-    assert [list(samples) for samples, _ in found] == [[3, 4, 9]]
-    np.testing.assert_array_equal(found[0][1][:, 0], [3.0, 4.0, 9.0])
-    assert history.mean("TLAI", 6, 13)[0] == pytest.approx(8.0)
+    found = list(history.fields({"TLAI": None}, np.isin(np.arange(12), [3, 4, 9])))
+    assert [list(samples) for _, samples, _ in found] == [[3, 4, 9]]
+    np.testing.assert_array_equal(found[0][2][:, 0], [3.0, 4.0, 9.0])
+    assert mean_of(history, "TLAI", 6, 13)[0] == pytest.approx(8.0)
 
 
 # -- the real sample --------------------------------------------------------------------------------------
@@ -391,7 +436,7 @@ def test_monthly_means_of_the_sample_are_read_as_they_are(monthly: list[Path]) -
         expected = np.concatenate([raw(path, name) for path in monthly])
         np.testing.assert_array_equal(history.read(name), expected)
         year = np.average(expected[24:36].astype(float), axis=0, weights=MONTHS)
-        np.testing.assert_allclose(history.mean(name, 3, 4), year, rtol=1e-12)
+        np.testing.assert_allclose(mean_of(history, name, 3, 4), year, rtol=1e-12)
 
 
 def test_the_twenty_year_mean_of_the_sample_is_the_mean_of_its_months(
@@ -401,18 +446,18 @@ def test_the_twenty_year_mean_of_the_sample_is_the_mean_of_its_months(
     assert (twenty.start.tolist(), twenty.end.tolist()) == ([0.0], [20.0])
     history = History(monthly)
     for name in ("GPP", "NPP", "HR", "TOTVEGC", "TLAI"):
-        mean = twenty.mean(name, 1, 21)
+        mean = mean_of(twenty, name, 1, 21)
         np.testing.assert_allclose(
-            history.mean(name, 1, 21), mean, rtol=3e-6, atol=2e-6 * np.abs(mean).max(), err_msg=name
+            mean_of(history, name, 1, 21), mean, rtol=3e-6, atol=2e-6 * np.abs(mean).max(), err_msg=name
         )
 
 
 def test_layers_of_the_sample_sum_to_its_column_stocks(monthly: list[Path]) -> None:
     history = History(monthly[-1:])
     for name in ("SOIL3C", "LITR2C", "CWDC"):
-        layers = history.mean(f"{name}_vr", 20, 21)
+        layers = mean_of(history, f"{name}_vr", 20, 21)
         assert layers.shape == (15, 24)
-        stock = history.mean(name, 20, 21)
+        stock = mean_of(history, name, 20, 21)
         np.testing.assert_allclose(DZ @ layers[:10], stock, rtol=1e-5, atol=1e-6 * stock.max(), err_msg=name)
 
 
@@ -420,15 +465,15 @@ def test_layers_of_the_sample_sum_to_its_column_stocks(monthly: list[Path]) -> N
 def test_units_are_known_however_they_are_written(annual: Path, units: str) -> None:
     spoil(annual, attributes(TLAI={"units": units}))
     history = History([annual])
-    assert history.mean("TLAI", 1, 4, units=("gC/m^2/s",)).shape == (Grid().cells,)
+    assert mean_of(history, "TLAI", 1, 4, units=("gC/m^2/s",)).shape == (Grid().cells,)
     for other in ("gC/m^2", "gC/m^2/day", "kgC/m^2/s", "gC/m^3/s", "gN/m^2/s"):
         with pytest.raises(InputError, match="TLAI has units"):
-            history.mean("TLAI", 1, 4, units=(other,))
+            mean_of(history, "TLAI", 1, 4, units=(other,))
 
 
 def test_units_are_checked(monthly: list[Path]) -> None:
     with pytest.raises(InputError, match=r"GPP has units 'gC/m\^2/s'"):
-        History(monthly[:1]).mean("GPP", 1, 2, units=("gC/m2/yr",))
+        mean_of(History(monthly[:1]), "GPP", 1, 2, units=("gC/m2/yr",))
 
 
 # -- files as tools leave them ----------------------------------------------------------------------------
@@ -679,7 +724,7 @@ def test_each_file_may_count_from_a_date_of_its_own(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.stack([history.start, history.end], axis=1), months(1, 2), atol=1e-9)
     assert history.origin == 1.0
     expected = np.average(values[12:], axis=0, weights=MONTHS)
-    np.testing.assert_allclose(history.mean("TLAI", 2, 3), expected, rtol=1e-12)
+    np.testing.assert_allclose(mean_of(history, "TLAI", 2, 3), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("attribute", ["time_bnds", "time_bounds", ""])
@@ -935,7 +980,7 @@ def test_a_field_without_units_is_refused_where_they_matter(annual: Path) -> Non
     spoil(annual, lambda nc: nc["TLAI"].delncattr("units"))
     history = History([annual])
     for read in (
-        lambda: history.mean("TLAI", 1, 4, units=("1",)),
+        lambda: mean_of(history, "TLAI", 1, 4, units=("1",)),
         lambda: history.check({"TLAI": ("1",)}),
     ):
         with pytest.raises(InputError, match="variable TLAI has no attribute units; expected '1'"):
@@ -955,7 +1000,7 @@ def test_a_sample_whose_dimension_of_time_is_lost_is_one_sample(elm_sample: Path
             copy = new.createVariable(name, variable.dtype, variable.dimensions[timed:])
             copy.setncatts({key: value for key, value in variable.__dict__.items() if key != "_FillValue"})
             copy[...] = variable[0] if timed else variable[:]
-    np.testing.assert_array_equal(History([lost]).mean("GPP", 1, 21), raw(whole, "GPP")[0])
+    np.testing.assert_array_equal(mean_of(History([lost]), "GPP", 1, 21), raw(whole, "GPP")[0])
     spoil(lost, attributes(GPP={"cell_methods": "time: point"}))
     with pytest.raises(InputError, match="GPP holds snapshots"):
         History([lost]).read("GPP")
