@@ -22,7 +22,7 @@ WORDS = {
     r"crumbs?": "residue, round-off",
     r"fellows?": "the other processes",
     r"thrice": "three times",
-    r"thereof|whereof|therein|wherein|hereby|herein|hitherto|whence|thence|henceforth|lest|nay|upon": "plain words",
+    r"(there|where)(of|in|by)|here(by|in)|hitherto|w?hence|thence|lest|nay|upon": "plain words",
     r"(at|by) its (names' )?word": "believed without a check",
     r"beyond all measure": "too large",
     r"as_one|of_old": "all_or_none",
