@@ -163,8 +163,8 @@ def test_a_variable_of_the_registry_is_one_entry() -> None:
 def test_a_criterion_is_a_line_with_a_threshold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = dict(vars(criteria))
     for table_name in ("FIELDS", "RULES"):
-        added = eval(f"({walks.example(f'phase_lib/equilibrium/criteria.py: in {table_name}')})", here)
-        monkeypatch.setattr(criteria, table_name, (*here[table_name], *added))
+        added = eval(walks.example(f"phase_lib/equilibrium/criteria.py: in {table_name}"), here)
+        monkeypatch.setattr(criteria, table_name, (*here[table_name], added))
     settings = indent(walks.example("phase_lib/config/equilibrium.py: in EquilibriumSettings"), "    ")
     in_config: dict[str, Any] = {"EquilibriumSettings": EquilibriumSettings}
     exec(f"from pydantic import Field\nclass More(EquilibriumSettings):\n{settings}", in_config)
