@@ -57,9 +57,8 @@ def join_records(
     parts.sort(key=lambda part: part[0] not in training)
     for name, index in parts:
         if index.domains != (name,):
-            raise InputError(
-                index.path, f"holds records of {', '.join(index.domains)}", expected=name, remedy="fuse again"
-            )
+            what = f"holds records of {', '.join(index.domains)}"
+            raise InputError(index.path, what, expected=name, remedy="fuse again")
     first = parts[0][0]
     for name, index in parts[1:]:
         # Jobs of one domain must agree in any case.
@@ -139,12 +138,9 @@ def refuse_other_forcing(
     """
     difference = forcing_difference(wanted, found)
     if difference is not None:
-        raise InputError(
-            file,
-            f"forcing of {names[1]}: {difference[0]}",
-            expected=f"{difference[1]}, as that of {names[0]}",
-            remedy="reduce the same forcing for both, or put forcing into preflight.accept",
-        )
+        what = f"forcing of {names[1]}: {difference[0]}"
+        remedy = "reduce the same forcing for both, or put forcing into preflight.accept"
+        raise InputError(file, what, expected=f"{difference[1]}, as that of {names[0]}", remedy=remedy)
 
 
 def _refuse_other_traits(indices: Sequence[CellIndex]) -> None:
@@ -152,12 +148,9 @@ def _refuse_other_traits(indices: Sequence[CellIndex]) -> None:
     for index, table in zip(indices, tables, strict=True):
         for name, values in tables[0].items():
             if name not in table or not np.array_equal(values, table[name], equal_nan=True):
-                raise InputError(
-                    index.path,
-                    f"PFT parameter {name.removeprefix('pft_')} differs between training domains",
-                    expected="runs with one parameter file",
-                    remedy="train on domains that were run with the same parameters",
-                )
+                what = f"PFT parameter {name.removeprefix('pft_')} differs between training domains"
+                remedy = "train on domains that were run with the same parameters"
+                raise InputError(index.path, what, expected="runs with one parameter file", remedy=remedy)
 
 
 def _traits(index: CellIndex) -> dict[str, np.ndarray]:
@@ -171,9 +164,8 @@ def _report(path: Path) -> dict[str, Any]:
     report = read_json(path)
     missing = [name for name in _REPORTED if name not in report]
     if missing:
-        raise InputError(
-            path, f"has no {missing[0]}", expected="the report that `phase fuse` wrote", remedy="fuse again"
-        )
+        what = f"has no {missing[0]}"
+        raise InputError(path, what, expected="the report that `phase fuse` wrote", remedy="fuse again")
     return report
 
 

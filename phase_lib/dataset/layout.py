@@ -158,11 +158,9 @@ class Layout:
         other = Layout.read(dataset_dir)
         for name in self.input_names():
             if other.dims().get(name) != self.dims()[name]:
-                raise InputError(
-                    dataset_dir,
-                    f"variable {name} is missing or has other dimensions",
-                    expected="every input that the model was trained with",
-                    remedy="fuse again with the same variables",
-                )
+                what = f"variable {name} is missing or has other dimensions"
+                expected = "every input that the model was trained with"
+                remedy = "fuse again with the same variables"
+                raise InputError(dataset_dir, what, expected=expected, remedy=remedy)
         if other.months != self.months:
             raise InputError(dataset_dir, f"the forcing has {other.months} months", expected=str(self.months))

@@ -187,9 +187,8 @@ class ScalerFit:
         scalings = {}
         for name, spec in self.specs.items():
             if name not in self._moments or not self._moments[name].count.any():
-                raise InputError(
-                    None, f"variable {name} has no training value", remedy="drop it or add cells"
-                )
+                what = f"variable {name} has no training value"
+                raise InputError(None, what, remedy="drop it or add cells")
             moments, pooled = self._moments[name], self._moments[name].pooled()
             thin = moments.count < self.least_values
 

@@ -119,11 +119,8 @@ def split_cells(index: CellIndex, kind: SplitKind, settings: DatasetSettings, se
     part[draw(group, part == TRAIN, settings.validation_fraction, rng)] = VALIDATION
     for name, value in PARTS.items():
         if value != EXCLUDED and not np.any(part == value):
-            raise InputError(
-                index.path,
-                f"the {kind} split of {int(index.trainable.sum())} cells with labels has no {name} cell",
-                remedy="use more cells, smaller blocks or other fractions",
-            )
+            what = f"the {kind} split of {int(index.trainable.sum())} cells with labels has no {name} cell"
+            raise InputError(index.path, what, remedy="use more cells, smaller blocks or other fractions")
     return Split(kind, part, index.cell, index.lat, index.lon)
 
 
@@ -182,10 +179,7 @@ def read_split(path: str | Path, dataset_dir: str | Path | None = None) -> Split
     if dataset_dir is not None:
         index = read_cells(dataset_dir)
         if (identity, len(values[0])) != (index.dataset_id, index.ncells):
-            raise InputError(
-                path,
-                f"is the split of another dataset, of {len(values[0])} cells",
-                expected=f"that of {index.path}, of {index.ncells} cells",
-                remedy="split again",
-            )
+            what = f"is the split of another dataset, of {len(values[0])} cells"
+            expected = f"that of {index.path}, of {index.ncells} cells"
+            raise InputError(path, what, expected=expected, remedy="split again")
     return Split(kind, *values)

@@ -107,12 +107,10 @@ class BypassRecord:
         inputs = dict.fromkeys(source for recipe in recipes.values() for source in recipe.inputs)
         for source, zone in product(inputs, self._zones):
             if (source, zone) not in named:
-                raise InputError(
-                    folder,
-                    f"{source} of zone {zone} is missing",
-                    expected=f"a file of {source} for each of {len(self._zones)} zones",
-                    remedy="add the file, or leave the zone out",
-                )
+                what = f"{source} of zone {zone} is missing"
+                expected = f"a file of {source} for each of {len(self._zones)} zones"
+                remedy = "add the file, or leave the zone out"
+                raise InputError(folder, what, expected=expected, remedy=remedy)
             self._scan(source, *named[source, zone])
         self._files = {
             name: [
@@ -155,11 +153,8 @@ class BypassRecord:
         with open_dataset(path) as dataset:
             variable = open_input(path, dataset, source, None, labelled=False)
             if variable.dimensions[-1:] != ("DTIME",) or variable.ndim > 2:
-                raise InputError(
-                    path,
-                    f"variable {source} has dimensions {variable.dimensions}",
-                    expected="(n, DTIME), as ELM reads it",
-                )
+                what = f"variable {source} has dimensions {variable.dimensions}"
+                raise InputError(path, what, expected="(n, DTIME), as ELM reads it")
             lat, lon = (
                 _places(path, dataset, name, units, variable)
                 for name, units in (("LATIXY", LATITUDE_UNITS), ("LONGXY", LONGITUDE_UNITS))
@@ -192,21 +187,15 @@ class BypassRecord:
                     < _SAME_PLACE_DEGREES
                 )
                 if not same:
-                    raise InputError(
-                        path,
-                        f"LATIXY, LONGXY: other points than {Path(first.path).name}",
-                        expected="one grid",
-                    )
+                    what = f"LATIXY, LONGXY: other points than {Path(first.path).name}"
+                    raise InputError(path, what, expected="one grid")
         for zones in self._files.values():
             used = [self._scanned[path] for zone in zones for path in zone.paths]
             for file in used[1:]:
                 if (file.per_day, file.first_year) != (used[0].per_day, used[0].first_year):
-                    raise InputError(
-                        file.path,
-                        f"starts in {file.first_year:04d} with {file.per_day} steps a day",
-                        expected=f"{used[0].first_year:04d} and {used[0].per_day} as in the other files",
-                        remedy="give files of one product",
-                    )
+                    what = f"starts in {file.first_year:04d} with {file.per_day} steps a day"
+                    expected = f"{used[0].first_year:04d} and {used[0].per_day} as in the other files"
+                    raise InputError(file.path, what, expected=expected, remedy="give files of one product")
 
     def _edges(self, file: _File) -> tuple[int, ...]:
         """First step of each wanted month, and the end of the last."""
@@ -290,12 +279,9 @@ def _places(
     single = not points or variable.shape[0] == 1
     coordinate = get_variable(path, dataset, name, dims=None if single else points, units=units)
     if single and coordinate.size != 1:
-        raise InputError(
-            path,
-            f"{name} has {coordinate.size} values, but variable {variable.name} is that of a single point",
-            expected=f"{variable.name}(n, DTIME) with {name}(n)",
-            remedy="use the file as it was written",
-        )
+        what = f"{name} has {coordinate.size} values, but variable {variable.name} is that of a single point"
+        expected = f"{variable.name}(n, DTIME) with {name}(n)"
+        raise InputError(path, what, expected=expected, remedy="use the file as it was written")
     if coordinate.size == 0:
         raise InputError(path, f"{name} holds no point", remedy="use the whole file")
     return np.asarray(coordinate[...], dtype=np.float64).reshape(-1)
@@ -307,20 +293,13 @@ def _by_variable_and_zone(files: Sequence[str | Path]) -> dict[tuple[str, int], 
     for path in sorted({str(f) for f in files}):
         match = _NAME.search(path)
         if match is None:
-            raise InputError(
-                path,
-                "is not named like a coupler-bypass file",
-                expected="SET_VARIABLE_YYYY-YYYY_zNN.nc",
-                remedy="leave it out",
-            )
+            what = "is not named like a coupler-bypass file"
+            raise InputError(path, what, expected="SET_VARIABLE_YYYY-YYYY_zNN.nc", remedy="leave it out")
         key = match["name"], int(match["zone"])
         if key in named:
-            raise InputError(
-                path,
-                f"{key[0]} of zone {key[1]} is also in {Path(named[key][0]).name}",
-                expected="one file for each variable and zone",
-                remedy="leave one out",
-            )
+            what = f"{key[0]} of zone {key[1]} is also in {Path(named[key][0]).name}"
+            expected = "one file for each variable and zone"
+            raise InputError(path, what, expected=expected, remedy="leave one out")
         named[key] = path, int(match["first"]), int(match["last"])
     if not named:
         raise InputError(None, "no coupler-bypass file given", remedy="check the forcing files")

@@ -149,12 +149,9 @@ class DatmRecord:
                     open_input(path, dataset, name, _dims_of(dataset, name, grid), labelled=True)
             calendar = calendar or scanned[path].calendar
             if scanned[path].calendar != calendar:
-                raise InputError(
-                    path,
-                    f"time has a {scanned[path].calendar} calendar",
-                    expected=f"{calendar} as in the other files",
-                    remedy="give files of one product",
-                )
+                what = f"time has a {scanned[path].calendar} calendar"
+                expected = f"{calendar} as in the other files"
+                raise InputError(path, what, expected=expected, remedy="give files of one product")
         assert first is not None
         return first, scanned
 
@@ -162,12 +159,9 @@ class DatmRecord:
         hours = {24.0 / self._scanned[path].per_day: path for files in months for path in files.paths}
         if len(hours) > 1:
             (one, _), (other, path) = list(hours.items())[:2]
-            raise InputError(
-                path,
-                f"{months[0].name} comes in steps of {other:g} hours",
-                expected=f"{one:g} hours as in the other files",
-                remedy="give files of one product",
-            )
+            what = f"{months[0].name} comes in steps of {other:g} hours"
+            expected = f"{one:g} hours as in the other files"
+            raise InputError(path, what, expected=expected, remedy="give files of one product")
         return next(iter(hours))
 
     def files_of(self, name: str, months: range) -> list[str]:
@@ -230,12 +224,8 @@ def _wanted(files: Sequence[str | Path], months: range) -> dict[str, int]:
     for file in sorted({str(f) for f in files}):
         match = _MONTH.search(file)
         if match is None or not 1 <= int(match[2]) <= 12:
-            raise InputError(
-                file,
-                "is not named like a monthly forcing file",
-                expected="NAME.YYYY-MM.nc",
-                remedy="leave it out",
-            )
+            what = "is not named like a monthly forcing file"
+            raise InputError(file, what, expected="NAME.YYYY-MM.nc", remedy="leave it out")
         month = 12 * int(match[1]) + int(match[2]) - 1
         if month in months:
             found[file] = month
@@ -263,12 +253,9 @@ def _by_input(
         for source in sorted(inputs & names):
             other = paths[source].setdefault(dates[path], path)
             if other != path:
-                raise InputError(
-                    path,
-                    f"{source} of {month_label(dates[path])} is also in {Path(other).name}",
-                    expected="one file for each variable and month",
-                    remedy="leave one out",
-                )
+                what = f"{source} of {month_label(dates[path])} is also in {Path(other).name}"
+                expected = "one file for each variable and month"
+                raise InputError(path, what, expected=expected, remedy="leave one out")
     for source, by_month in paths.items():
         missing = next((month for month in months if month not in by_month), None)
         if missing is not None:
@@ -293,11 +280,8 @@ def _read_grid(path: str, dataset: netCDF4.Dataset) -> _Grid:
         values = [v.reshape(v.shape or (1,)) for v in (values[0], values[1].reshape(values[0].shape))]
     elif dims != tuple(lon.dimensions):
         if len(dims) > 1 or len(lon.dimensions) > 1:
-            raise InputError(
-                path,
-                f"{names[0]}{dims} and {names[1]}{lon.dimensions} have other dimensions",
-                expected="one grid",
-            )
+            what = f"{names[0]}{dims} and {names[1]}{lon.dimensions} have other dimensions"
+            raise InputError(path, what, expected="one grid")
         dims = (*dims, *lon.dimensions)
         values = list(np.meshgrid(*values, indexing="ij"))
     flat = [v.reshape(-1) for v in values]
@@ -325,12 +309,8 @@ def _refuse_other_grid(path: str, grid: _Grid, first: _Grid) -> None:
         east = (grid.lon - first.lon + 180.0) % 360.0 - 180.0
         same = max(np.abs(grid.lat - first.lat).max(), np.abs(east).max()) < _SAME_PLACE_DEGREES
     if not same:
-        raise InputError(
-            path,
-            "latitudes and longitudes: another grid than the other forcing files",
-            expected="one grid",
-            remedy="give files of one product",
-        )
+        what = "latitudes and longitudes: another grid than the other forcing files"
+        raise InputError(path, what, expected="one grid", remedy="give files of one product")
 
 
 def _check_time(path: str, dataset: netCDF4.Dataset, month: int) -> _File:
@@ -344,23 +324,18 @@ def _check_time(path: str, dataset: netCDF4.Dataset, month: int) -> _File:
     said = str(getattr(time, "calendar", ""))
     calendar = _CALENDARS.get(said.lower().replace("_", ""))
     if calendar is None:
-        raise InputError(
-            path, f"time has calendar {said!r}", expected="'noleap' or 'gregorian'", remedy=_ONE_CALENDAR
-        )
+        what = f"time has calendar {said!r}"
+        raise InputError(path, what, expected="'noleap' or 'gregorian'", remedy=_ONE_CALENDAR)
     days = DAYS_PER_MONTH[month % 12]
     stamps = _days_of_month(path, time, calendar, month)
     steps = len(stamps)
     if not np.all(np.isfinite(stamps)):
-        raise InputError(
-            path, "time holds NaN", expected="a stamp for each step", remedy="set the stamps right"
-        )
+        what = "time holds NaN"
+        raise InputError(path, what, expected="a stamp for each step", remedy="set the stamps right")
     if steps == 0 or steps % days:
-        raise InputError(
-            path,
-            f"time has {steps} steps",
-            expected=f"the same number on each of {days} days",
-            remedy="drop 29 February" if month % 12 == 1 else "",
-        )
+        what = f"time has {steps} steps"
+        expected = f"the same number on each of {days} days"
+        raise InputError(path, what, expected=expected, remedy="drop 29 February" if month % 12 == 1 else "")
     if np.any(np.diff(stamps) <= 0.0):
         raise InputError(path, "time does not increase", remedy="put the steps in order")
     step = days / steps

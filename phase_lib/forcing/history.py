@@ -117,23 +117,20 @@ class HistoryRecord:
         length = self._end - self._start
         spans = used & (length - overlap.max(axis=1) > _SLACK_DAYS)
         if np.any(spans):
-            raise InputError(
-                history.paths[0],
+            what = (
                 f"time_bounds: a sample is a mean over {length[np.argmax(spans)]:.1f} days that do not lie "
-                "in one month",
-                expected="monthly means, or shorter ones that nest in months",
-                remedy="give the monthly tape",
+                "in one month"
             )
+            expected = "monthly means, or shorter ones that nest in months"
+            raise InputError(history.paths[0], what, expected=expected, remedy="give the monthly tape")
         covered = overlap.sum(axis=0)
         missing = np.abs(covered - np.diff(edges)) > _SLACK_DAYS
         if np.any(missing):
             month = int(np.argmax(missing))
-            raise InputError(
-                history.paths[0],
-                f"the history covers {covered[month]:.1f} days of {month_label(self._months[month])}",
-                expected=f"every month of {years_label(self._months)}",
-                remedy="give all history files of these years",
-            )
+            what = f"the history covers {covered[month]:.1f} days of {month_label(self._months[month])}"
+            expected = f"every month of {years_label(self._months)}"
+            remedy = "give all history files of these years"
+            raise InputError(history.paths[0], what, expected=expected, remedy=remedy)
         return overlap / covered
 
     def _by_year(self) -> Iterator[tuple[slice, tuple[Path, ...], np.ndarray]]:

@@ -124,12 +124,11 @@ def map_cells(record: Record, domain: Domain, limit_km: float) -> Mapping:
     near = _within_reach(domain, record.lat, record.lon, limit_km)
     points = np.flatnonzero(record.has_data(near))
     if len(points) == 0:
-        raise InputError(
-            record.files[0],
+        what = (
             f"no forcing point with data lies within {limit_km:g} km of the domain {domain.path.name}"
-            f"{record.blank and f': {record.blank}'}",
-            remedy="use forcing that covers the domain",
+            f"{record.blank and f': {record.blank}'}"
         )
+        raise InputError(record.files[0], what, remedy="use forcing that covers the domain")
     index, distance = match_cells(
         domain.lat,
         domain.lon,

@@ -77,12 +77,9 @@ class StepVariable:
             for name, default in (("scale_factor", 1.0), ("add_offset", 0.0))
         )
         if self.scale == 0.0 or not np.isfinite([self.scale, self.offset]).all():
-            raise InputError(
-                path,
-                f"variable {self.name} has scale_factor {self.scale:g} and add_offset {self.offset:g}",
-                expected="finite numbers, the first not 0",
-                remedy="use the file as it was written",
-            )
+            what = f"variable {self.name} has scale_factor {self.scale:g} and add_offset {self.offset:g}"
+            expected = "finite numbers, the first not 0"
+            raise InputError(path, what, expected=expected, remedy="use the file as it was written")
         said = (attribute_numbers(path, variable, name, np.nan) for name in ("_FillValue", "missing_value"))
         fills = map(self._as_on_file, chain.from_iterable(said))
         self.declared = sorted({fill for fill in fills if not np.isnan(fill)})
@@ -430,13 +427,12 @@ class Held:
         if np.any(differs):
             point = int(np.argmax(differs))
             blank = first if self.data[point] else self
-            raise InputError(
-                path,
+            what = (
                 f"{self.name} and {first.name} have data at different points, {int(differs.sum())} of "
-                f"{len(differs)} near the domain, as {blank._throughout(point)}",
-                expected="variables of one product, with one land mask",
-                remedy="give files of one product",
+                f"{len(differs)} near the domain, as {blank._throughout(point)}"
             )
+            expected = "variables of one product, with one land mask"
+            raise InputError(path, what, expected=expected, remedy="give files of one product")
 
     def _throughout(self, point: int) -> str:
         return f"{self.name} is {self.values[point]:g} throughout {self.when}"
@@ -457,13 +453,12 @@ def refuse_gap(variable: StepVariable, ranges: Index, place: np.ndarray, when: s
     found = _first_step(variable, ranges)
     held = _plausible(variable, found).reshape(-1)[place]
     if held.any():
-        raise InputError(
-            variable.path,
+        what = (
             f"variable {variable.name} has data at {int(held.sum())} points near the domain that have none "
-            f"in {when}",
-            expected="data in every month, or none",
-            remedy="fill the gap, or use files that are whole",
+            f"in {when}"
         )
+        remedy = "fill the gap, or use files that are whole"
+        raise InputError(variable.path, what, expected="data in every month, or none", remedy=remedy)
 
 
 def _first_step(variable: StepVariable, ranges: Index) -> np.ndarray:
@@ -519,13 +514,12 @@ def check_means(
         value = float(means[worst])
         found = "fill" if np.isnan(value) else f"{value:.4g}"
         missing = next((watch.missing for watch in watches if watch.missing), "") if np.isnan(value) else ""
-        raise InputError(
-            path,
+        what = (
             f"variable {name} has a monthly mean of {found} in {when} at the point of land cell "
-            f"{int(cells[worst]) + 1} ({int(bad.sum())} cells in all){missing}",
-            expected=f"{low:g} to {high:g} {FORCING[name][0]}",
-            remedy="check units and fill values",
+            f"{int(cells[worst]) + 1} ({int(bad.sum())} cells in all){missing}"
         )
+        expected = f"{low:g} to {high:g} {FORCING[name][0]}"
+        raise InputError(path, what, expected=expected, remedy="check units and fill values")
     _refuse_steps(watches)
     for watch in watches:
         watch.refuse_small(when)

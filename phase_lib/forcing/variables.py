@@ -177,9 +177,8 @@ def check_names(names: Collection[str]) -> tuple[str, ...]:
     """
     for name in names:
         if name not in FORCING:
-            raise InputError(
-                None, f"{name!r} is no forcing variable", expected=f"one of {', '.join(FORCING)}"
-            )
+            what = f"{name!r} is no forcing variable"
+            raise InputError(None, what, expected=f"one of {', '.join(FORCING)}")
     if not names:
         raise InputError(None, "no forcing variable is wanted", expected=f"some of {', '.join(FORCING)}")
     return tuple(name for name in FORCING if name in names)
@@ -215,9 +214,5 @@ def choose_recipe(name: str, present: Collection[str], where: object, *, step_by
     if name == "FLDS" and step_by_step:
         # Nothing is derived here: ELM has its own formulas, and the surrogate must see what ELM saw.
         remedy = "give its files too, or, where ELM derived it, take the forcing from the history of the run"
-    raise InputError(
-        str(where),
-        f"{name} is in none of the files",
-        expected="; or ".join(str(r) for r in possible[:4]),
-        remedy=remedy,
-    )
+    what = f"{name} is in none of the files"
+    raise InputError(str(where), what, expected="; or ".join(str(r) for r in possible[:4]), remedy=remedy)

@@ -184,13 +184,12 @@ class Watch:
         if self._first_outside is None:
             return
         low, high = self._bounds
-        raise InputError(
-            self.path,
+        what = (
             f"variable {self._described(self._first_outside)} at the point of land cell "
-            f"{self._first_outside.cell + 1} ({self._outside} such values in all)",
-            expected=f"{low:g} to {high:g} {self.units} at every step",
-            remedy="check units and fill values",
+            f"{self._first_outside.cell + 1} ({self._outside} such values in all)"
         )
+        expected = f"{low:g} to {high:g} {self.units} at every step"
+        raise InputError(self.path, what, expected=expected, remedy="check units and fill values")
 
     def refuse_small(self, when: str) -> None:
         """Refuses points none of whose values is as large as one has to be.

@@ -91,11 +91,8 @@ class Part:
             InputError: there are fewer cells than parts.
         """
         if self.count > len(cells):
-            raise InputError(
-                None,
-                f"fusion.jobs is {self.count} for the {len(cells)} cells",
-                expected="at least one cell for each job",
-            )
+            what = f"fusion.jobs is {self.count} for the {len(cells)} cells"
+            raise InputError(None, what, expected="at least one cell for each job")
         return np.array_split(cells, self.count)[self.number - 1]
 
 
@@ -154,16 +151,12 @@ def _require_files(domain: Domain) -> list[Path]:
     if missing := [role for role, path in files.items() if path is None]:
         raise InputError(None, f"no {missing[0]} file is given", expected=", ".join(_REQUIRED))
     if domain.reference_restart is not None and not domain.reference_history:
-        raise InputError(
-            domain.reference_restart, "comes without the history of its run", remedy="give the history too"
-        )
+        what = "comes without the history of its run"
+        raise InputError(domain.reference_restart, what, remedy="give the history too")
     of_no_run = [*domain.reference_history, *filter(None, [domain.reference_ad_restart])]
     if domain.reference_restart is None and of_no_run:
-        raise InputError(
-            of_no_run[0],
-            "is of a reference run whose final restart is not given",
-            remedy="give that restart too, or leave this out",
-        )
+        what = "is of a reference run whose final restart is not given"
+        raise InputError(of_no_run[0], what, remedy="give that restart too, or leave this out")
     for path in domain.paths:
         require_file(path)
     return [path for path in files.values() if path is not None]

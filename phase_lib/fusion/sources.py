@@ -116,12 +116,9 @@ def open_restart(
         header = restart_header(path, dataset)
         if spinup_state is not None and header.spinup_state != spinup_state:
             names = {SPINUP_NORMAL: "0 (normal mode)", SPINUP_AD: "1 (accelerated decomposition)"}
-            raise InputError(
-                path,
-                f"spinup_state is {header.spinup_state}",
-                expected=names[spinup_state],
-                remedy="give the restart of the other run",
-            )
+            what = f"spinup_state is {header.spinup_state}"
+            remedy = "give the restart of the other run"
+            raise InputError(path, what, expected=names[spinup_state], remedy=remedy)
         refuse_other_soil(header)
         subgrid = read_subgrid(path, dataset)
         if cells is None:
