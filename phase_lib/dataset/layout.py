@@ -15,7 +15,7 @@ from phase_lib.dataset.loading import describe, iterate_batches
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.parameters import SOIL_ORDERS
 from phase_lib.elm.soil_grid import NLEVDECOMP
-from phase_lib.forcing import FORCING
+from phase_lib.forcing.variables import FORCING
 from phase_lib.fusion.schema import SCALAR_TARGETS, SCALARS
 
 #: Grid-level fluxes: inputs under their names, targets with the prefix `Y_`, gC m-2 yr-1.

@@ -80,9 +80,9 @@ class CellIndex:
         if name is None and len(self.domains) == 1:
             return np.ones(self.ncells, dtype=bool)
         if name not in self.domains:
-            found = "names no domain" if name is None else f"has no domain {name!r}"
+            what = "names no domain" if name is None else f"has no domain {name!r}"
             expected = f"one of {', '.join(self.domains)}"
-            raise InputError(self.path, found, expected=expected, remedy="name one of these")
+            raise InputError(self.path, what, expected=expected, remedy="name one of these")
         return self.domain == self.domains.index(name)
 
 
@@ -114,9 +114,7 @@ def read_cells(dataset_dir: str | Path) -> CellIndex:
             dims = ("gridcell", "natpft") if name == "cover" else ("gridcell",)
             return get_variable(path, dataset, name, dims).to_numpy()
 
-        def held(attribute: str) -> Any:
-            return _json_attribute(path, dataset, attribute)
-
+        listed = _json_attribute(path, dataset, "batches")
         index = CellIndex(
             path=path,
             cell=values("cell"),
@@ -129,11 +127,9 @@ def read_cells(dataset_dir: str | Path) -> CellIndex:
             trainable=values("trainable") == 1,
             domain=values("domain").astype(np.int64),
             batch=values("batch").astype(np.int64),
-            domains=tuple(held("domains")),
-            forcing=held("forcing"),
-            batches=tuple(
-                (Path(os.path.normpath(path.parent / file)), identity) for file, identity in held("batches")
-            ),
+            domains=tuple(_json_attribute(path, dataset, "domains")),
+            forcing=_json_attribute(path, dataset, "forcing"),
+            batches=tuple((Path(os.path.normpath(path.parent / file)), entry) for file, entry in listed),
             dataset_id=str(get_attribute(path, dataset, "dataset_id")),
         )
     check_coordinates(path, index.lat, index.lon, ("lat", "lon"), distinct=False)

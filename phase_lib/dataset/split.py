@@ -92,12 +92,12 @@ def draw(group: np.ndarray, candidates: np.ndarray, fraction: float, rng: np.ran
         True where drawn (gridcell).
     """
     names, place, sizes = np.unique(group[candidates], return_inverse=True, return_counts=True)
-    goal, held = fraction * candidates.sum(), 0
+    goal, drawn_cells = fraction * candidates.sum(), 0
     taken = np.zeros(len(names), dtype=bool)
     for i in rng.permutation(len(names)):
-        if abs(held + sizes[i] - goal) < abs(held - goal):
+        if abs(drawn_cells + sizes[i] - goal) < abs(drawn_cells - goal):
             taken[i] = True
-            held += int(sizes[i])
+            drawn_cells += int(sizes[i])
     drawn = np.zeros(len(group), dtype=bool)
     drawn[candidates] = taken[place]
     return drawn
@@ -141,24 +141,19 @@ def split(
     """
     index = read_cells(dataset_dir)
     result = split_cells(index, kind, settings, seed)
-    write_product(
-        output,
-        xr.Dataset(
-            {
-                "cell": variable("gridcell", index.cell, "1", "row of the cell in its restart, from 0"),
-                "part": flags("gridcell", result.part, "part of the split that the cell belongs to", PARTS),
-            },
-            cell_coordinates(index.lat, index.lon),
-            {
-                "title": f"Training, validation and test cells of a dataset, {kind} split",
-                "kind": kind,
-                "seed": np.int64(seed),
-                "block_degrees": settings.block_degrees,
-                "dataset_id": index.dataset_id,
-                "settings_hash": settings_hash(settings.model_dump(mode="json")),
-            },
-        ),
-    )
+    fields = {
+        "cell": variable("gridcell", index.cell, "1", "row of the cell in its restart, from 0"),
+        "part": flags("gridcell", result.part, "part of the split that the cell belongs to", PARTS),
+    }
+    attributes = {
+        "title": f"Training, validation and test cells of a dataset, {kind} split",
+        "kind": kind,
+        "seed": np.int64(seed),
+        "block_degrees": settings.block_degrees,
+        "dataset_id": index.dataset_id,
+        "settings_hash": settings_hash(settings.model_dump(mode="json")),
+    }
+    write_product(output, xr.Dataset(fields, cell_coordinates(index.lat, index.lon), attributes))
     return result
 
 

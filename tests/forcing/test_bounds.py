@@ -13,7 +13,8 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.units import are_among
-from phase_lib.forcing import FORCING, open_record, reduce_forcing
+from phase_lib.forcing.reduce import open_record, reduce_forcing
+from phase_lib.forcing.variables import FORCING
 from tests.helpers.forcing import (
     DAYS,
     LAT,

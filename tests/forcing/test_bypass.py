@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from phase_lib.base.errors import InputError
-from phase_lib.forcing import read_monthly_forcing, reduce_forcing
+from phase_lib.forcing.pieces import read_monthly_forcing
+from phase_lib.forcing.reduce import reduce_forcing
 from tests.helpers.forcing import DAYS, WEATHER, land, write_zone
 
 #: Two zones; 0 to 360 as these sets are.
@@ -97,7 +98,7 @@ def test_chunks_of_the_files_change_nothing(tmp_path: Path, chunks: tuple[int, i
 
 def test_tasks_along_the_points_fill_every_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files, values = write_record(tmp_path / "in")
-    monkeypatch.setattr("phase_lib.forcing.bypass._TASK_BYTES", 1)
+    monkeypatch.setattr("phase_lib.forcing.layouts.bypass._TASK_BYTES", 1)
     domain, point = land([41.0, 40.0, 40.0, 40.0], [0.5, 358.0, 359.0, 358.1]), [3, 0, 2, 0]
     with reduced(files, tmp_path / "out.nc", domain) as nc:
         assert np.allclose(nc["FSDS"][:, :12], monthly(values["FSDS"], point, 0), rtol=1e-6)

@@ -15,8 +15,9 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.domain import read_domain
-from phase_lib.forcing import comparison, reduce_forcing
+from phase_lib.forcing import comparison
 from phase_lib.forcing.comparison import compare_forcing, fields_seen
+from phase_lib.forcing.reduce import reduce_forcing
 from tests.helpers.forcing import DAYS, write_model_history, write_piece
 from tests.helpers.history import Entries, Grid, write_vectors
 

@@ -14,8 +14,10 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.parallel import Runner, runner
-from phase_lib.forcing import FORCING, read_monthly_forcing, reduce_forcing
 from phase_lib.forcing.humidity import vapour_pressure
+from phase_lib.forcing.pieces import read_monthly_forcing
+from phase_lib.forcing.reduce import reduce_forcing
+from phase_lib.forcing.variables import FORCING
 from tests.helpers.forcing import (
     DAYS,
     LAT,

@@ -10,8 +10,9 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.domain import read_domain
-from phase_lib.forcing import FORCING, reduce_forcing
-from phase_lib.forcing.history import HistoryRecord
+from phase_lib.forcing.layouts.history import History
+from phase_lib.forcing.reduce import reduce_forcing
+from phase_lib.forcing.variables import FORCING
 from tests.helpers.forcing import DAYS, land, write_model_history
 
 LAT, LON = np.array([10.0, 20.0, 30.0]), np.array([5.0, 6.0, 7.0])
@@ -148,8 +149,8 @@ def test_a_tape_that_holds_no_means_is_refused_before_values_are_read(tmp_path: 
     with netCDF4.Dataset(path, "r+") as nc:
         nc["FSDS"].cell_methods = text
     with pytest.raises(InputError, match=r"h1\.nc: variable FSDS holds (snapshots|maxima)"):
-        HistoryRecord([path], ("FSDS",), range(12, 36))
-    HistoryRecord([path], ("TBOT",), range(12, 36))
+        History([path], ("FSDS",), range(12, 36))
+    History([path], ("TBOT",), range(12, 36))
 
 
 def test_a_field_without_units_is_refused(tmp_path: Path) -> None:

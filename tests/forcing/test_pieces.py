@@ -11,7 +11,9 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.calendar import forcing_year
-from phase_lib.forcing import FORCING, open_pieces, read_monthly_forcing, reduce_forcing
+from phase_lib.forcing.pieces import open_pieces, read_monthly_forcing
+from phase_lib.forcing.reduce import reduce_forcing
+from phase_lib.forcing.variables import FORCING
 from phase_lib.fusion.sources import open_forcing
 from tests.helpers.forcing import LAT, LON, Values, land, monthly, write_year
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from phase_lib.base.errors import InputError
-from phase_lib.forcing import FORCING, reduce_forcing
+from phase_lib.forcing.reduce import reduce_forcing
+from phase_lib.forcing.variables import FORCING
 from phase_lib.preflight.inspection import inspect
 from tests.helpers.forcing import (
     DAYS,
