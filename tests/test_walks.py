@@ -14,7 +14,9 @@ from typing import Any
 
 import netCDF4
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 import yaml
 
 from phase_lib.base.provenance import code_hash
@@ -24,7 +26,9 @@ from phase_lib.config.surrogate import NETWORKS
 from phase_lib.dataset.split import read_split
 from phase_lib.elm import variables
 from phase_lib.elm.audit import cover, run, table
+from phase_lib.elm.domain import read_domain
 from phase_lib.equilibrium import criteria
+from phase_lib.forcing.reduce import reduce_forcing
 from phase_lib.surrogate.skill import read_tests
 from tests.helpers import walks
 from tests.helpers.dataset import shuffled_grid
@@ -149,6 +153,24 @@ def test_the_spin_up_with_a_land_model_of_another_package_is_planned_and_begun(
     with netCDF4.Dataset(cycles[-1]) as means, netCDF4.Dataset(years[-1]) as annual:
         np.testing.assert_array_equal(means["time_bounds"][:], [[18 * 365, 20 * 365]])
         np.testing.assert_array_equal(annual["time"][:], [19 * 365, 20 * 365])
+
+
+def test_a_forcing_layout_of_another_package_is_reduced_to_what_it_holds(toys: Path, tmp_path: Path) -> None:
+    files = make_domain(tmp_path / "files", shuffled_grid())
+    cells = read_domain(files.domain)
+    months = pd.date_range("1900-01-01", periods=36, freq="MS") + pd.Timedelta(days=14)
+    warmth = 280.0 + np.arange(36.0)[:, None] % 12 + 0.1 * np.arange(cells.ncells)
+    means = xr.Dataset(
+        {"TBOT": (("time", "point"), warmth[:, ::-1])},
+        {"time": months, "lat": ("point", cells.lat[::-1]), "lon": ("point", cells.lon[::-1])},
+    )
+    means.to_netcdf(tmp_path / "means.nc")
+    kind = walks.settings("forcing.yaml")["kind"]
+    years = {"first_year": 1901, "years": 2, "limit_km": 1.0, "variables": ["TBOT"]}
+    reduce_forcing([tmp_path / "means.nc"], cells, tmp_path / "monthly.nc", kind=kind, **years)
+    with xr.open_dataset(tmp_path / "monthly.nc") as piece:
+        np.testing.assert_allclose(piece.TBOT, warmth[12:].T, rtol=1e-6)
+        assert piece.attrs["kind"] == kind
 
 
 def test_a_variable_of_the_registry_is_one_entry() -> None:

@@ -37,7 +37,7 @@ def install(site: Path) -> None:
         "toys-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: toys\nVersion: 1.0\n",
         "toys-1.0.dist-info/entry_points.txt": "\n".join(lines),
     }
-    modules = ("network", "baseline", "land_model")
+    modules = ("network", "baseline", "land_model", "forcing")
     for name, text in (files | {f"toys/{name}.py": example(f"toys/{name}.py") for name in modules}).items():
         (site / name).parent.mkdir(parents=True, exist_ok=True)
         (site / name).write_text(text, encoding="utf-8")
