@@ -91,7 +91,7 @@ class ClassicHeader:
         """Byte after the last value, padding left out."""
         records = self._records
         if records == 2 ** (8 * self._count_format.size) - 1:
-            records = 0  # written as a stream: the header does not say how many there are
+            records = 0  # written as a stream: their number is not in the header
         variables = self.variables.values()
         ends = [self._at, *(whole.begin + whole.nbytes for whole in variables if not whole.on_records)]
         recorded = [variable for variable in variables if variable.on_records]

@@ -18,7 +18,7 @@ from phase_lib.elm.units import factor_of, units_of
 _SAME_DEGREES = 1.0e-6
 #: No cell is as small as this in km2 (100 m by 100 m) nor as large in steradian.
 _LEAST_AREA_KM2 = 0.01
-#: Areas labelled m2 that come to less are probably in km2: a cell of 3 by 3 degrees has 1e5 km2.
+#: Areas labelled m2 that are smaller are probably in km2: a cell of 3 by 3 degrees has 1e5 km2.
 _LEAST_FROM_M2 = 0.1
 #: No cell of a model's grid is as large: a box of ten by fifteen degrees has 1.9e6 km2.
 _MOST_AREA_KM2 = 5.0e6

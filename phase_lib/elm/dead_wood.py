@@ -5,7 +5,7 @@ No variable holds the factor, but two things follow from it:
 - canopy height: in AD, ELM computes `htop` from dead stem carbon times the factor, so height and carbon of a
   tree give the factor to a few digits;
 - dead : live wood: live wood dies at the normal rate and feeds dead wood, which dies faster by the factor, so
-  that dead wood comes to its normal equilibrium divided by the factor, from below after a cold start.
+  that dead wood approaches its normal equilibrium divided by the factor, from below after a cold start.
 
 The first decides where patches agree on one factor, as in every file that ELM wrote. With few trees, or
 heights that were edited, the second distinguishes factors that differ several times.
@@ -32,7 +32,7 @@ from phase_lib.elm.variables import DEAD_WOOD, POOL_LIMIT
 
 #: The factor of many protocols. It is assumed where no factor is given, and only if the wood shows it.
 USUAL_FACTOR = 10.0
-#: Live wood, or dead stems beside their height (gC m-2), from which a patch is judged.
+#: Least live wood, or dead stems (gC m-2), by which a patch is judged.
 _WOOD = 1.0
 #: Height (m) above what ELM gives patches without stems.
 _LOWEST_TREE = 0.1

@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _GRIDS = (("lat", "lon"), ("lndgrid",))
-#: Dimension of a vector -> prefix of the index vectors that say where its entries lie.
+#: Dimension of a vector -> prefix of the index vectors that give the place of its entries.
 _VECTORS = {"pft": "pfts1d", "column": "cols1d", "landunit": "land1d", "gridcell": "grid1d"}
 
 #: Values of fields that are read together in memory at a time, bytes; at least one sample.
-_BLOCK_BYTES = 64 << 20
+_CHUNK_BYTES = 64 << 20
 #: ELM stops where the weights of a cell sum to more.
 _MOST_WEIGHT = 1.0 + 1.0e-6
 #: The NetCDF library serves one thread at a time.
@@ -126,7 +126,7 @@ class History:
         """Refuses fields by their headers, before any of their values is read.
 
         Args:
-            units: field -> accepted units; those of the first file are looked at.
+            units: field -> accepted units; only the first file is checked.
 
         Raises:
             InputError: a field is missing, is no mean over time, or has other units or none.
@@ -170,7 +170,7 @@ class History:
     def read(self, name: str) -> np.ndarray:
         """A field on the land cells: (time, gridcell) or (time, levels, gridcell), float64.
 
-        All of it is in memory; `lazy` gives it block by block.
+        All of it is in memory; `lazy` gives it chunk by chunk.
 
         Raises:
             InputError: the field is missing, lies on no grid, or is fill or NaN on a land cell.
@@ -178,7 +178,7 @@ class History:
         return self.lazy({name: None})[0].compute(scheduler="synchronous").to_numpy()
 
     def lazy(self, units: _Units) -> xr.DataArray:
-        """Fields on the land cells as one dask array, whose blocks are some samples of one file.
+        """Fields on the land cells as one dask array, whose chunks are some samples of one file.
 
         Compute all that is wanted of it at once, so that each file is opened once, and with the scheduler
         "synchronous": the NetCDF library serves one thread at a time.
@@ -200,17 +200,17 @@ class History:
         with open_dataset(self.paths[0]) as dataset:
             levels = self._levels(self.paths[0], dataset, next(iter(units)))
         shape = (*levels.values(), len(self.grid.row))
-        step = max(1, _BLOCK_BYTES // (8 * len(units) * int(np.prod(shape))))
-        blocks = []
+        step = max(1, _CHUNK_BYTES // (8 * len(units) * int(np.prod(shape))))
+        chunks = []
         for piece, take, _ in self._wanted(None):
             for some in np.array_split(take, -(-len(take) // step)):
-                of_block = (len(units), len(some), *shape)
-                read = delayed(partial(self._block, of_block, piece, some, units), pure=False)
-                blocks.append(da.from_delayed(read(), of_block, np.float64))
+                of_chunk = (len(units), len(some), *shape)
+                read = delayed(partial(self._chunk, of_chunk, piece, some, units), pure=False)
+                chunks.append(da.from_delayed(read(), of_chunk, np.float64))
         clock = {"units": f"days since {date_of(self.origin)}", "calendar": "noleap"}
         middle = 0.5 * DAYS_PER_YEAR * (self.start + self.end)
         return xr.DataArray(
-            da.concatenate(blocks, axis=1),
+            da.concatenate(chunks, axis=1),
             {
                 "field": list(units),
                 "time": ("time", middle, clock),
@@ -236,11 +236,11 @@ class History:
             if len(take):
                 yield piece, take, here
 
-    def _block(self, shape: tuple[int, ...], piece: _Piece, take: np.ndarray, units: _Units) -> np.ndarray:
+    def _chunk(self, shape: tuple[int, ...], piece: _Piece, take: np.ndarray, units: _Units) -> np.ndarray:
         """Some samples of a file, of a shape (field, n, ..., gridcell)."""
         with _ONE_READER, open_dataset(piece.path) as dataset:
-            block = np.empty(shape)
-            for values, (name, accepted) in zip(block, units.items(), strict=True):
+            chunk = np.empty(shape)
+            for values, (name, accepted) in zip(chunk, units.items(), strict=True):
                 start = 0
                 for some, read in self._samples(piece, dataset, name, accepted, take):
                     if read.shape[1:] != shape[2:]:
@@ -248,7 +248,7 @@ class History:
                         raise InputError(piece.path, what)
                     values[start : start + len(some)] = read
                     start += len(some)
-        return block
+        return chunk
 
     def fields(
         self, units: _Units, wanted: np.ndarray | None = None
@@ -295,7 +295,7 @@ class History:
             for level, size in zip(variable.dimensions[timed:stop], variable.shape[timed:stop], strict=True)
         ]
         on_cells = int(np.prod([len(layer) for layer in layers])) * len(self.grid.row)
-        step = max(1, _BLOCK_BYTES // (8 * max(int(np.prod(variable.shape[stop:])), on_cells)))
+        step = max(1, _CHUNK_BYTES // (8 * max(int(np.prod(variable.shape[stop:])), on_cells)))
         for some in np.array_split(take, -(-len(take) // step)):
             values = self._on_cells(variable, piece.samples[some] if timed else None, layers, means)
             self._refuse_holes(piece, variable.name, some, values)

@@ -1,4 +1,4 @@
-"""The land cells of a history file: where they lie and how large they are.
+"""The land cells of a history file, with places and sizes.
 
 ELM marks them with `landmask` 1. A tool that takes a history to another grid leaves fractions there, and
 a cell counts as soon as it has data and a land fraction. The log names how many cells are left out, and why.
@@ -27,8 +27,8 @@ history_fault = partial(InputError, remedy="use the history as ELM wrote it")
 _SAME_DEGREES = 1.0e-3
 #: Fractions may exceed 1 by this: sums of a regridder's float32 weights.
 _ROUNDING = 1.0e-3
-#: Fields that are looked at for data: some are fill where there is no lake or city, some, of the air, are not
-#: at sea. Where this share of them has numbers there is land.
+#: Fields that are searched for data: fields of lakes or cities are fill on some land, fields of the air have
+#: numbers at sea. Where this share of them has numbers there is land.
 _LOOKED_AT, _ENOUGH = 12, 0.5
 
 
@@ -128,10 +128,10 @@ def read_land_cells(path: Path, dataset: netCDF4.Dataset, like: HistoryGrid | No
     Args:
         path: for messages.
         dataset: the file.
-        like: those of another file of the run, which are taken over where the land mask allows it.
+        like: those of another file of the run, which are kept where the land mask allows it.
 
     Raises:
-        InputError: no land cell, a grid of another layout than ELM's, or variables that cannot be.
+        InputError: no land cell, another grid than ELM's, or variables that cannot be.
     """
     # A tape of vectors that another tool cut down may have lost the grid; its cells are listed too.
     listed = "landmask" not in dataset.variables and "grid1d_lat" in dataset.variables
@@ -230,7 +230,7 @@ def _land(
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Positions of the land cells (gridcell), and remarks on those that the land mask does not decide.
 
-    A mask of 1 is land. Between 0 and 1, or 0 beside a land fraction, the data decide.
+    A mask of 1 is land. Between 0 and 1, or 0 with a land fraction, the data decide.
     """
     variable = get_variable(path, dataset, "landmask")
     mask = _constant(path, dataset, "landmask", dims)
@@ -238,7 +238,7 @@ def _land(
     if np.any(mask < 0.0):
         raise history_fault(path, f"landmask is {mask.min():g} in a cell", expected="0 to 1")
     units = units_of(variable)
-    # Units that are no share's say that the mask is a flag.
+    # With units of other things than shares the mask is a flag.
     mask = _fraction(path, "landmask", mask, units if are_among(units, FRACTIONS) else "")
     certain, positive = mask >= 1.0, np.ones(len(mask), dtype=bool)
     open_to_doubt = (mask > 0.0) & ~certain

@@ -66,7 +66,7 @@ class Samples:
 def read_samples(path: Path, dataset: netCDF4.Dataset) -> Samples:
     """Averaging intervals of an open history file.
 
-    `time_bounds` has the units of `time` where its own attribute does not say otherwise.
+    `time_bounds` has the units of `time` unless it has an attribute `units`.
 
     Raises:
         InputError: no sample, no bounds, another calendar than noleap, units that are no time since a

@@ -1,6 +1,6 @@
 """`lnd_in`, the namelist that ELM was started with: settings of a run that its restart does not hold.
 
-Where `lnd_in` has no line for a setting ELM takes the default of its source, which is not what protocols use:
+Where `lnd_in` has no line for a setting, ELM uses the default of its source, which protocols do not use:
 `spinup_mortality_factor` 1 and `nyears_ad_carbon_only` 0. The build script knows 10 and 20 as defaults, but
 writes neither into `lnd_in` unless `user_nl_elm` has a line for it.
 """

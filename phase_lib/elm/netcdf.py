@@ -90,7 +90,7 @@ def open_dataset(path: str | Path, mode: Literal["r", "r+"] = "r") -> Iterator[n
 
 @contextmanager
 def open_rows(path: str | Path, mode: Literal["r", "r+"] = "r") -> Iterator[Mapping[str, Rows]]:
-    """Opens a NetCDF file for the values of its variables alone, read, or written in place, by rows.
+    """Opens a NetCDF file only for the values of its variables, to read or write in place by rows.
 
     Yields:
         Its variables by name.
@@ -127,7 +127,7 @@ def open_with_rows(path: str | Path) -> Iterator[tuple[netCDF4.Dataset, Mapping[
 
 
 def _header_of_rows(path: str | Path) -> ClassicHeader | None:
-    """Header of a classic file whose rows lie where it says; None where the library has to find them."""
+    """Header of a classic file that gives the place of all rows; None where the library has to find them."""
     header = _classic_header(path)
     return None if header is None or header.has_records else header
 
@@ -220,7 +220,7 @@ def get_variable(
         dataset: open file, of netCDF4 or xarray.
         name: variable.
         dims: dimension names it must have, in order; where not given, index vectors of restarts and
-            histories (`cols1d_ityp`, ...) must lie along their own dimension, and others may have any.
+            histories (`cols1d_ityp`, ...) must lie along the dimension of their name; others may have any.
         units: accepted `units` attributes, in any usual spelling; an absent or blank attribute is accepted
             too, as real restarts have none.
         whole: whether it must be of a type of whole numbers.
@@ -236,7 +236,7 @@ def get_variable(
         expected = "" if dims is None else f"{name}({', '.join(dims)})"
         remedy = "use a file that holds it"
         raise InputError(path, f"variable {name} is missing", expected=expected, remedy=remedy)
-    # netCDF4 takes a name in brackets for a path.
+    # netCDF4 reads a name in brackets as a path.
     variable: Any = dataset.variables[name] if isinstance(dataset, netCDF4.Dataset) else dataset[name]
     dims_on_file = dimensions_of(variable)
     kind = getattr(variable.dtype, "kind", "U")  # text of any length has no numpy type
@@ -346,9 +346,9 @@ def create_dataset(path: str | Path, format: Flavour = "NETCDF4") -> Iterator[ne
 def room_for_header(dataset: netCDF4.Dataset) -> Iterator[None]:
     """Surrounds the definition of the first variables of a large classic file with many.
 
-    Values follow the header, and whatever makes it longer moves them all: hundreds of definitions copy the
-    file hundreds of times, written or not. An attribute that is there for the first variables alone leaves
-    the room that the others need; it stays empty where they need less.
+    Values follow the header, and a longer header moves them all: hundreds of definitions copy the file
+    hundreds of times, written or not. An attribute that exists only for the first variables leaves the room
+    that the others need; it stays empty where they need less.
 
     Args:
         dataset: new file.

@@ -1,9 +1,9 @@
-"""Pools that a restart holds beside the registry: isotope twins, and those that no rule here touches.
+"""Pools of a restart that are not in the registry: isotope twins, and those that no rule here touches.
 
 Carbon pools may have isotope twins. What ELM does with them was read in its source (E3SM, August 2026,
 `ColumnDataType.F90`, `VegetationDataType.F90`, `C14DecayMod.F90`): a run with `use_c13` or `use_c14` writes
 each carbon pool a second time under a name with 13 or 14 (`soil3c_13_vr`, `deadstemc_14`, `totvegc_13`,
-`col_ctrunc_c13_vr`); the pool itself is all carbon, its twin the isotope's part of it. On leaving AD the
+`col_ctrunc_c13_vr`); the pool itself is all carbon, its twin the isotope's share of it. On leaving AD the
 layered twins are multiplied exactly as their pool is, and in AD 14C decays faster by the same factor, so the
 ratio of a twin to its pool is that of normal mode throughout. Dead wood of 14C is multiplied by
 `spinup_mortality_factor` too; that of 13C is left out, which no rule of decomposition or mortality explains
@@ -73,7 +73,7 @@ def twin_of(pool: str, isotope: Isotope) -> Twin:
     return Twin(f"{stem}_{mark}{pool.removeprefix(stem)}", pool, isotope)
 
 
-#: Carbon beside the registry that has twins as the pools, sums and sinks have.
+#: Carbon that has twins, as pools, sums and sinks have, but is not in the registry.
 _OTHER_CARBON = ("totcolc", "seedc", "prod1c", "prod10c", "prod100c")
 
 
@@ -118,7 +118,7 @@ class OtherPools:
 
 
 def other_pools(variables: Mapping[str, tuple[str, ...]]) -> OtherPools:
-    """Pools of a restart beside the registry.
+    """Pools of a restart that are not in the registry.
 
     Args:
         variables: its variables of floating-point numbers -> their dimensions.

@@ -17,7 +17,7 @@ from phase_lib.elm.variables import ORGANS, SOIL_POOLS, WOODY_ORGANS, SoilPool
 
 #: Soil orders of a `CNP_parameters*.nc`, 0 (water) to 15 (ice); index = `SOIL_ORDER`.
 SOIL_ORDERS = 16
-#: What parameter files say of numbers without units.
+#: Units of numbers without units in parameter files.
 _NO_UNITS = ("", "unitless", "fraction", "flag", "logical flag")
 _fault = partial(InputError, remedy="give the clm_params file of the run (paramfile)")
 
@@ -85,7 +85,7 @@ class Parameters:
         return self._positive_for("slatop", None), self.per_pft("dsladlai")
 
     def _positive_for(self, name: str, has: np.ndarray | None) -> np.ndarray:
-        """A PFT parameter (natpft), above 0 for plants that have what it belongs to; for all if None."""
+        """A PFT parameter (natpft), above 0 for plants with the organ, or for all if `has` is None."""
         values = self.per_pft(name)
         plant = np.arange(NATPFT) > 0
         wrong = (values < 0.0) | ((values == 0.0) & (plant if has is None else plant & has))

@@ -22,7 +22,7 @@ from phase_lib.elm.constants import DAYS_PER_YEAR, PFT_NAMES
 from phase_lib.elm.netcdf import create_dataset, open_dataset
 from phase_lib.elm.soil_grid import NLEVDECOMP, ZISOI, ZSOI
 
-#: Coordinates beside `lat` and `lon`.
+#: Coordinates other than `lat` and `lon`.
 COORDINATES = frozenset(
     ["gridcell", "natpft", "pft_name", "levdecomp", "levdecomp_bounds", "time", "time_bounds"]
 )

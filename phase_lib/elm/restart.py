@@ -25,11 +25,11 @@ class RestartHeader:
         path: file.
         flavour: NetCDF flavour, `NETCDF3_64BIT_DATA` is CDF-5.
         year, month, day: date on the model's clock.
-        start_year: year on that clock in which the run began that wrote it; None where it does not say.
-        spinup_state: 0 normal, 1 AD; None where the file does not say.
-        decomp_cascade_state: 10 CTC, 11 Century, each with nitrification; None where it does not say.
-        case_id: name of the case that wrote it, empty where it does not say.
-        surface_dataset: surface file of that case, with its path; empty where it does not say.
+        start_year: year on that clock in which its run began; None where it is missing.
+        spinup_state: 0 normal, 1 AD; None where it is missing.
+        decomp_cascade_state: 10 CTC, 11 Century, each with nitrification; None where it is missing.
+        case_id: name of the case that wrote it, empty where it is missing.
+        surface_dataset: surface file of that case, with its path; empty where it is missing.
         dims: dimension sizes.
     """
 

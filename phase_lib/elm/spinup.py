@@ -81,7 +81,7 @@ def ad_run(start_year: int | None, year: int) -> str:
     are divided by fill are nearly 0, and nothing undoes that.
 
     Args:
-        start_year: in which it began, by `timemgr_rst_start_ymd`; None where the file does not say.
+        start_year: in which it began, by `timemgr_rst_start_ymd`; None where it is missing.
         year: of its restart's date.
     """
     first, last = SCALARAVG_YEARS

@@ -27,7 +27,7 @@ _HORIZONTAL = (("lsmlat", "lsmlon"), ("gridcell",), ("lsmlat",), ("lsmlon",))
 _TOPOUNIT, _TOPOUNIT_AREA = "topounit", "TopounitFracArea"
 #: Fields that give the land area of a cell.
 LAND = ("AREA", "LANDFRAC_PFT")
-#: Classes, of which a mean makes no sense: a cell has that of its largest topounit.
+#: Classes have no mean: a cell has the class of its largest topounit.
 _CLASSES = ("SOIL_COLOR", "SOIL_ORDER")
 #: Fields in shares of the natural vegetation's ground -> its share of a topounit, %.
 _OF_GROUND = {"PCT_NAT_PFT": "PCT_NATVEG"}
@@ -40,7 +40,7 @@ _STANDARD = {
     "nlevsoi": ("layers", (NLEVDECOMP,), _BGC_LAYERS, "on ELM's standard soil layers"),
     "natpft": ("PFTs", (15, NATPFT), f"{NATPFT}, or 15 beside a crop landunit", "with ELM's standard PFTs"),
 }
-#: Landunits, of which the shares of a cell's land make up 100 %.
+#: Landunits; their shares of a cell's land make up 100 %.
 LANDUNITS = ("PCT_NATVEG", "PCT_CROP", "PCT_LAKE", "PCT_WETLAND", "PCT_GLACIER", "PCT_URBAN")
 #: Spellings of the units of coordinates and classes, which a file may leave out.
 _OPTIONAL_UNITS = {
@@ -106,12 +106,12 @@ class _AsInElm:
 
 
 def _full_key(key: Any, ndim: int) -> tuple[Any, ...]:
-    """A key with one part for each dimension."""
-    parts = key if isinstance(key, tuple) else (key,)
-    if Ellipsis not in parts:
-        parts = (*parts, Ellipsis)
-    at = parts.index(Ellipsis)
-    return (*parts[:at], *[slice(None)] * (ndim - len(parts) + 1), *parts[at + 1 :])
+    """A key with one entry for each dimension."""
+    entries = key if isinstance(key, tuple) else (key,)
+    if Ellipsis not in entries:
+        entries = (*entries, Ellipsis)
+    at = entries.index(Ellipsis)
+    return (*entries[:at], *[slice(None)] * (ndim - len(entries) + 1), *entries[at + 1 :])
 
 
 class TopounitMean:
@@ -141,7 +141,7 @@ class TopounitMean:
         full = _full_key(key, self.ndim)
         all_units = (*full[: self._axis], slice(None), *full[self._axis :])
         values = np.asarray(self._variable[all_units], dtype=np.float64)
-        kept = sum(isinstance(part, slice) for part in full[: self._axis])
+        kept = sum(isinstance(entry, slice) for entry in full[: self._axis])
         # Fill in a mean would not be known as such any more.
         values = np.moveaxis(np.where(is_fill(self._variable, values), np.nan, values), kept, 0)
         if len(values) == 1:

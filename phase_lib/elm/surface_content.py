@@ -19,7 +19,7 @@ from phase_lib.elm.surface import LAND, LANDUNITS, Fields, open_fields
 _CELLS = 1 << 16
 #: Accepted rounding of percentages, of plants as in ELM, and of sand and clay one by one.
 _ROUNDING, _PLANTS_ROUNDING, _TEXTURE_ROUNDING = 0.1, 100.0 * PFT_WEIGHT_TOLERANCE, 1.0
-#: Fractions sum to this at most, with rounding; percentages do so nowhere, let alone in all cells.
+#: Fractions sum to this at most, with rounding; percentages never do so in all cells.
 _FRACTIONS = 1.01
 #: The richest soil of a file has at least the first, and no soil more than the second amount of a form of
 #: mineral P, gP m-2 of the top half metre. All forms together make up 20 to 1,000 in most soils, the labile
@@ -106,7 +106,7 @@ class _Sums:
 
 
 def refuse_fractions(path: str | Path, names: Sequence[str], most: float) -> None:
-    """Refuses percentages of which the largest sum of a cell is that of fractions."""
+    """Refuses percentages whose largest sum in a cell is that of fractions."""
     if 0.0 < most <= _FRACTIONS:
         raise InputError(
             path,
@@ -184,7 +184,7 @@ def check_phosphorus(
         complete: whether each cell has to have an amount.
 
     Raises:
-        InputError: a map holds no amounts, more than any soil has, or next to nothing in all cells.
+        InputError: a map holds no amounts, more than any soil has, or nearly nothing in all cells.
     """
     for name in names:
         least, most = PHOSPHORUS_BETWEEN[name]

@@ -35,7 +35,7 @@ def plain(units: str) -> str:
 
 
 def are_among(units: str, accepted: Iterable[str]) -> bool:
-    """True if units are some of the accepted ones, in whatever spelling."""
+    """True if units are accepted ones, in any spelling."""
     return plain(units) in map(plain, accepted)
 
 

@@ -99,12 +99,12 @@ SURFACE_P = {field: stem for stem, field in _MINERAL_P.items() if field is not N
 POOL_LIMIT = 1.0e7
 #: The same of leaf area, m2 m-2; grasses in AD have been seen with 18.
 LEAF_AREA_LIMIT = 100.0
-#: And of height, m: three times the tallest tree, as height in AD is that of ten times the wood.
+#: And of height, m: three times the tallest tree, as ELM computes it in AD from ten times the wood.
 HEIGHT_LIMIT = 300.0
 
 #: Where asinh turns from linear to logarithmic for the network, g m-2 or g m-3.
 _FLOOR: dict[Element, float] = {"c": 1.0e-1, "n": 1.0e-3, "p": 1.0e-4}
-#: Less is no stock whose ratio to another says anything, g m-2 or g m-3.
+#: The ratio of a smaller stock to another means nothing, g m-2 or g m-3.
 _RATIO_FLOOR: dict[Element, float] = {"c": 1.0, "n": 1.0e-2, "p": 1.0e-3}
 
 

@@ -137,7 +137,7 @@ def test_fields_of_cells_need_no_weights(tmp_path: Path) -> None:
 def test_weights_are_those_of_each_file(tmp_path: Path) -> None:
     """In a transient run the cover changes from file to file."""
     grid = Grid()
-    first, second = Entries.of(grid, 4, 1), Entries.by_variable(grid, 4, 1)
+    first, second = Entries.of(grid, 4, 1), Entries.of(grid, 4, 1)
     second.weight = second.weight**2 / np.bincount(second.cell, second.weight**2)[second.cell]
     values = np.random.default_rng(5).uniform(1.0, 9.0, (1, len(first.cell)))
     paths = [
@@ -357,7 +357,7 @@ def test_a_long_run_is_read_in_blocks_of_bounded_size(
     sample = 8 * lat.size * lon.size
     peaks = {}
     for blocks in (1, 6, 48):
-        monkeypatch.setattr(module, "_BLOCK_BYTES", blocks * sample)
+        monkeypatch.setattr(module, "_CHUNK_BYTES", blocks * sample)
         history = History([path])
         tracemalloc.start()
         np.testing.assert_allclose(mean_of(history, "TLAI", 1, 5), expected, rtol=1e-6)
@@ -393,7 +393,7 @@ def test_fields_are_lazy_and_each_block_is_read_once_for_all_of_them(
         return original(path)
 
     monkeypatch.setattr(module, "open_dataset", counted)
-    monkeypatch.setattr(module, "_BLOCK_BYTES", 8 * 3 * grid.cells * 2)
+    monkeypatch.setattr(module, "_CHUNK_BYTES", 8 * 3 * grid.cells * 2)
     fields = history.lazy(dict.fromkeys(values))
     assert opened == [paths[0]]  # its header
     assert fields.dims == ("field", "time", "gridcell")
