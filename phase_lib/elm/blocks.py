@@ -1,8 +1,8 @@
 """Where biogeochemistry runs in a restart, a block of rows at a time.
 
 A restart of 260,000 cells has up to 5 million columns and 9 million patches, so nothing as long as these
-dimensions, or as the cells, is held here: indices and coordinates are read where they are needed. Rows may
-lie in any order; where those of a cell lie far apart, more is read along, and again for each block.
+dimensions, or as the cells, stays in memory: indices and coordinates are read where they are needed. Rows
+may lie in any order; where those of a cell lie far apart, more is read along, and again for each block.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import netCDF4
@@ -20,7 +21,7 @@ from phase_lib.elm.constants import COLUMN_SOIL, LANDUNIT_CROP, LANDUNIT_SOIL, N
 from phase_lib.elm.coordinates import check_coordinates
 from phase_lib.elm.netcdf import Rows, get_variable
 
-#: Patches looked at a time where only their index variables are read.
+#: Rows at a time where only index variables are read.
 INDEX_ROWS = 1 << 16
 _PLACES = ("grid1d_lat", "grid1d_lon")
 _KINDS = ("cols1d_ityplun", "cols1d_ityp")
@@ -30,10 +31,15 @@ _WHOLE = (
     *("pfts1d_column_index", "pfts1d_itypveg", "pfts1d_gridcell_index"),
     *("cols1d_gridcell_index", "cols1d_topounit_index", *_KINDS),
 )
-#: A restart whose patch weights miss 1 by more is not read. ELM asks for much less, which an audit tells.
+#: A restart whose patch weights miss 1 by more is not read. ELM's own limit, for the audit, is far smaller.
 _READABLE_WEIGHT_SUM = 1.0e-6
 #: One bit for each natural PFT.
 _BIT = 2.0 ** np.arange(NATPFT)
+#: Refusals of a restart: of one that was changed, and of one that is damaged.
+restart_fault = partial(InputError, remedy="use the restart as ELM wrote it")
+_damage = partial(InputError, remedy="the restart is damaged: use another copy")
+#: 0-based cells of a range of rows.
+_CellOf = Callable[[slice], np.ndarray]
 
 
 def ranges(length: int, step: int) -> Iterator[slice]:
@@ -140,18 +146,18 @@ class Blocks:
     ) -> None:
         self._path, self._dataset = Path(path), dataset
         self._rows = dataset.variables if rows is None else rows
-        for name in (*_OF_PATCHES, *_PLACES, "cols1d_gridcell_index", *_KINDS):
+        optional = ("cols1d_active",) if "cols1d_active" in self._rows else ()
+        for name in (*_OF_PATCHES, *_PLACES, "cols1d_gridcell_index", *_KINDS, *optional):
             self._variable(name)
-        if "cols1d_active" in self._rows:
-            self._variable("cols1d_active")
         self.npatches = int(dataset.dimensions["pft"].size)
         self.ncells = int(dataset.dimensions["gridcell"].size)
         self.ncolumns = int(dataset["cols1d_gridcell_index"].size)
         check_coordinates(path, self.lat, self.lon, _PLACES)
         has_soil = self._check_columns()
-        self.divided = self._is_divided(has_soil)
-        for span in ranges(self.npatches, INDEX_ROWS):
-            self._refuse_patches_of_other_cells(span)
+        soil = sum(np.count_nonzero(self.columns(rows).soil) for rows in ranges(self.ncolumns, INDEX_ROWS))
+        self.divided = int(soil) > int(np.count_nonzero(has_soil))
+        for rows_of_patches in ranges(self.npatches, INDEX_ROWS):
+            self._refuse_patches_of_other_cells(rows_of_patches)
         self._scattered: dict[str, bool] = {}
         if self.divided:
             self._refuse_shared_topounits()
@@ -226,15 +232,9 @@ class Blocks:
 
     def has_biogeochemistry(self) -> np.ndarray:
         """True for cells that have a column with biogeochemistry (gridcell)."""
-        found = np.zeros(self.ncells, dtype=bool)
-        for rows in ranges(self.ncolumns, INDEX_ROWS):
-            columns = self.columns(rows)
-            found[columns.cell[columns.counts]] = True
-        return found
+        return self._cells_where(lambda columns: columns.counts)
 
-    def _spans(
-        self, dimension: str, length: int, step: int, cell_of: Callable[[slice], np.ndarray]
-    ) -> Iterator[tuple[int, int]]:
+    def _spans(self, dimension: str, length: int, step: int, cell_of: _CellOf) -> Iterator[tuple[int, int]]:
         """Ranges of about `step` rows, of whole cells where topounits divide them."""
         if self._scattered.get(dimension, False):
             step = length
@@ -247,11 +247,11 @@ class Blocks:
             start = stop
 
     @staticmethod
-    def _end_of_cell(start: int, stop: int, length: int, cell_of: Callable[[slice], np.ndarray]) -> int:
+    def _end_of_cell(start: int, stop: int, length: int, cell_of: _CellOf) -> int:
         """The last row from `start` to `stop` at which a cell ends, or else the first one after it."""
         last = -1
         while True:
-            # One row more tells whether the last one ends its cell.
+            # One row more shows whether the last one ends its cell.
             ends = np.flatnonzero(np.diff(cell_of(slice(start, stop + 1))))
             if len(ends):
                 return start + int(ends[last]) + 1
@@ -259,7 +259,7 @@ class Blocks:
                 return length
             stop, last = min(2 * stop - start, length), 0
 
-    def _is_scattered(self, length: int, cell_of: Callable[[slice], np.ndarray]) -> bool:
+    def _is_scattered(self, length: int, cell_of: _CellOf) -> bool:
         """True if the rows of a cell do not follow each other."""
         seen, runs, last = np.zeros(self.ncells, dtype=bool), 0, -1
         for rows in ranges(length, INDEX_ROWS):
@@ -287,26 +287,27 @@ class Blocks:
     def _index(self, name: str, dimension: str, rows: slice) -> np.ndarray:
         """A 1-based index variable as 0-based rows of the dimension that it points into."""
         if dimension not in self._dataset.dimensions:
-            raise InputError(
-                self._path,
-                f"dimension {dimension} is missing",
-                expected=f"the one that {name} points into",
-                remedy="use the restart as ELM wrote it",
-            )
+            expected = f"the one that {name} points into"
+            raise restart_fault(self._path, f"dimension {dimension} is missing", expected=expected)
         index, size = np.asarray(self._variable(name)[rows]), self._dataset.dimensions[dimension].size
-        wrong = (index < 1) | (index > size)
-        if np.any(wrong):
+        if np.any((index < 1) | (index > size)):
             index = np.asarray(self._variable(name)[:])
-            wrong = (index < 1) | (index > size)
-            first = int(np.argmax(wrong))
-            raise InputError(
+            wrong = np.flatnonzero((index < 1) | (index > size))
+            first = wrong[0]
+            raise _damage(
                 self._path,
-                f"{name}: {np.count_nonzero(wrong)} entries point nowhere, first entry {first + 1} "
-                f"with {index[first]}",
+                f"{name}: {len(wrong)} entries point nowhere, first entry {first + 1} with {index[first]}",
                 expected=f"1 to {size}, the rows of dimension {dimension}",
-                remedy="the restart is damaged: use another copy",
             )
         return index - 1
+
+    def _cells_where(self, chosen: Callable[[Columns], np.ndarray]) -> np.ndarray:
+        """True for cells in which a column is chosen (gridcell)."""
+        cells = np.zeros(self.ncells, dtype=bool)
+        for rows in ranges(self.ncolumns, INDEX_ROWS):
+            columns = self.columns(rows)
+            cells[columns.cell[chosen(columns)]] = True
+        return cells
 
     def _check_columns(self) -> np.ndarray:
         """Refuses columns that point nowhere, and files without natural vegetation.
@@ -314,23 +315,13 @@ class Blocks:
         Returns:
             True for cells that have a soil column (gridcell).
         """
-        has_soil = np.zeros(self.ncells, dtype=bool)
         for rows in ranges(self.ncolumns, INDEX_ROWS):
             self._index("cols1d_gridcell_index", "gridcell", rows)
-            columns = self.columns(rows)
-            has_soil[columns.cell[columns.soil]] = True
+        has_soil = self._cells_where(lambda columns: columns.soil)
         if not np.any(has_soil):
-            raise InputError(
-                self._path,
-                "cols1d_ityplun, cols1d_ityp: no column is of natural vegetation",
-                expected="landunit and column type 1",
-                remedy="use the restart as ELM wrote it",
-            )
+            what = "cols1d_ityplun, cols1d_ityp: no column is of natural vegetation"
+            raise restart_fault(self._path, what, expected="landunit and column type 1")
         return has_soil
-
-    def _is_divided(self, has_soil: np.ndarray) -> bool:
-        soil = sum(np.count_nonzero(self.columns(rows).soil) for rows in ranges(self.ncolumns, INDEX_ROWS))
-        return int(soil) > int(np.count_nonzero(has_soil))
 
     def _refuse_shared_topounits(self) -> None:
         """Refuses several soil columns in one topounit, or in one cell where the file has no topounits."""
@@ -357,12 +348,11 @@ class Blocks:
         strange = columns.soil & (cell != columns.cell)
         if np.any(strange):
             first = int(np.argmax(strange))
-            raise InputError(
+            raise _damage(
                 self._path,
                 f"cols1d_topounit_index: column {first + 1} of cell {columns.cell[first] + 1} lies on "
                 f"topounit {unit[first] + 1} of cell {cell[first] + 1}",
                 expected="a topounit of its cell",
-                remedy="the restart is damaged: use another copy",
             )
 
     def _check_cover(self, has_soil: np.ndarray) -> None:
@@ -383,9 +373,8 @@ class Blocks:
         self._refuse_partial_cover(total, soil)
         # Bits that are added twice carry, which leaves fewer of them.
         if np.bitwise_count(bits.astype(np.int64)).sum() != known:
-            raise InputError(
-                self._path, "pfts1d_itypveg: a PFT appears twice on one soil column", expected="once"
-            )
+            what = "pfts1d_itypveg: a PFT appears twice on one soil column"
+            raise InputError(self._path, what, expected="once")
 
     def _refuse_patches_of_other_cells(self, rows: slice) -> None:
         """Refuses patches that point nowhere, or whose column lies in another cell than they do."""
@@ -396,24 +385,22 @@ class Blocks:
         strange = other != cell
         if np.any(strange):
             first = int(np.argmax(strange))
-            raise InputError(
+            raise _damage(
                 self._path,
                 f"pfts1d_column_index: patch {rows.start + first + 1} of cell {cell[first] + 1} lies on "
                 f"column {column[first] + 1} of cell {other[first] + 1}",
                 expected="the cell of pfts1d_gridcell_index",
-                remedy="the restart is damaged: use another copy",
             )
 
     def _refuse_partial_cover(self, total: np.ndarray, soil: np.ndarray) -> None:
         """Refuses sums of weights other than 1 on soil, by cell or, where cells are divided, by column."""
-        wrong = soil & ~(np.abs(total - 1.0) <= _READABLE_WEIGHT_SUM)
-        if np.any(wrong):
-            first = int(np.argmax(wrong))
+        wrong = np.flatnonzero(soil & ~(np.abs(total - 1.0) <= _READABLE_WEIGHT_SUM))
+        if len(wrong):
+            first = int(wrong[0])
             cell = self._cell_of_columns(slice(first, first + 1))[0] if self.divided else first
-            raise InputError(
+            raise restart_fault(
                 self._path,
                 f"pfts1d_wtcol: the patches on the soil column of cell {cell + 1} sum to {total[first]:.9g}; "
-                f"{np.count_nonzero(wrong)} such columns",
+                f"{len(wrong)} such columns",
                 expected=f"1 within {_READABLE_WEIGHT_SUM:g}",
-                remedy="use the restart as ELM wrote it",
             )

@@ -17,11 +17,11 @@ MONTH_STARTS: np.ndarray = np.concatenate([[0], np.cumsum(DAYS_PER_MONTH)])
 
 @dataclass(frozen=True)
 class Clock:
-    """What the numbers of a time variable mean.
+    """Reference date and unit of a time variable.
 
     Attributes:
         reference: reference date, days since 0001-01-01, or since another origin.
-        per_day: numbers in a day: 24 where they are hours.
+        per_day: units in a day: 24 where they are hours.
     """
 
     reference: float
@@ -56,12 +56,9 @@ def read_clock(
             for day in (1, 2)
         )
     except (ValueError, OverflowError) as error:
-        raise InputError(
-            path,
-            f"{name} has units {units!r}" if units else f"{name} has no attribute units",
-            expected="'days since YYYY-MM-DD hh:mm:ss', or hours, minutes or seconds",
-            remedy="set the attribute right",
-        ) from error
+        what = f"{name} has units {units!r}" if units else f"{name} has no attribute units"
+        expected = "'days since YYYY-MM-DD hh:mm:ss', or hours, minutes or seconds"
+        raise InputError(path, what, expected=expected, remedy="set the attribute right") from error
     per_day = second - first
     return Clock(-first / per_day, per_day)
 
@@ -94,7 +91,7 @@ def history_name(case: str, tape: int, year: int) -> str:
 
 
 def forcing_year(model_year: int, first_year: int, years: int, align: int = 1) -> int:
-    """Forcing year that a model year sees when the forcing is cycled.
+    """Forcing year of a model year when the forcing is cycled.
 
     Args:
         model_year: year on the model's clock.

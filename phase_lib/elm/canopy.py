@@ -10,7 +10,7 @@ from phase_lib.elm.parameters import Parameters
 _STOCKING = 0.1  # stems m-2
 _WOOD_DENSITY = 2.5e5  # gC m-3
 _TAPER_TREE, _TAPER_SHRUB = 200.0, 10.0
-#: PFTs that ELM takes for shrubs by their number, whatever the parameter file's `woody` says.
+#: PFTs that are shrubs in ELM by their number, whatever `woody` is in the parameter file.
 SHRUBS = (9, 10, 11)
 
 
@@ -18,7 +18,7 @@ def growth_form(woody: np.ndarray) -> np.ndarray:
     """Growth form by PFT (natpft): 0 herbaceous, 1 tree, 2 shrub.
 
     Args:
-        woody: `woody` of the parameter file (natpft); some files say 1 for shrubs, some 2.
+        woody: `woody` of the parameter file (natpft); some files have 1 for shrubs, some 2.
     """
     shrub = np.isin(np.arange(len(woody)), SHRUBS)
     return np.where(woody > 0, np.where(shrub, 2, 1), 0)
@@ -76,9 +76,7 @@ def stem_carbon_of(height: np.ndarray, stocking: np.ndarray, taper: np.ndarray) 
 
 def stems(parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
     """Stocking (stems m-2) and taper by PFT (natpft): the parameter file's, which few have, or ELM's."""
-    form = growth_form(parameters.per_pft("woody"))
-    stocking = (
-        parameters.pft["stocking"] / 1.0e4 if "stocking" in parameters.pft else np.full(NATPFT, _STOCKING)
-    )
-    taper = parameters.pft.get("taper", np.where(form == 2, _TAPER_SHRUB, _TAPER_TREE))
-    return stocking, taper
+    shrub = growth_form(parameters.per_pft("woody")) == 2
+    given = parameters.pft.get("stocking")
+    stocking = np.full(NATPFT, _STOCKING) if given is None else given / 1.0e4  # on file by hectare
+    return stocking, parameters.pft.get("taper", np.where(shrub, _TAPER_SHRUB, _TAPER_TREE))

@@ -1,4 +1,4 @@
-"""Classic NetCDF files (CDF-1, CDF-2, CDF-5) as bytes: what the header says, and rows of variables.
+"""Classic NetCDF files (CDF-1, CDF-2, CDF-5) as bytes: the header, and rows of variables.
 
 By the NetCDF classic format specification: big-endian numbers, counts of 8 bytes in CDF-5 and of 4 before
 it, names and values padded to 4 bytes.
@@ -10,6 +10,7 @@ import mmap
 import os
 import struct
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 
@@ -26,6 +27,7 @@ _TYPES = {
 }
 _DIMENSIONS, _VARIABLES, _ATTRIBUTES = 10, 11, 12
 _TAG = struct.Struct(">I")
+_damage = partial(InputError, expected="a whole NetCDF file", remedy="copy it again")
 
 
 def _padded(nbytes: int) -> int:
@@ -37,7 +39,7 @@ class ClassicVariable:
     """Where a variable lies in a classic file.
 
     Attributes:
-        begin: first byte of its values, or of its part of the first record.
+        begin: first byte of its values, or of those in the first record.
         dtype: of its values, as they are on file.
         shape: lengths of its dimensions, without that of records.
         on_records: whether its values are divided among records.
@@ -55,7 +57,7 @@ class ClassicVariable:
 
 
 class ClassicHeader:
-    """What the header of a classic file says of where its values lie.
+    """The header of a classic file: where the values lie.
 
     Args:
         path: of the file.
@@ -89,26 +91,23 @@ class ClassicHeader:
         """Byte after the last value, padding left out."""
         records = self._records
         if records == 2 ** (8 * self._count_format.size) - 1:
-            records = 0  # written as a stream: the header does not say how many there are
+            records = 0  # written as a stream: their number is not in the header
         variables = self.variables.values()
         ends = [self._at, *(whole.begin + whole.nbytes for whole in variables if not whole.on_records)]
-        parts = [part for part in variables if part.on_records]
+        recorded = [variable for variable in variables if variable.on_records]
         if records:
-            # Records follow each other; each variable's part of one is padded unless it is the only one.
-            step = parts[0].nbytes if len(parts) == 1 else sum(_padded(part.nbytes) for part in parts)
-            ends += [part.begin + (records - 1) * step + part.nbytes for part in parts]
+            # Records follow each other; the values of a variable in one are padded unless it is the only one.
+            sizes = [variable.nbytes for variable in recorded]
+            step = sizes[0] if len(sizes) == 1 else sum(map(_padded, sizes))
+            ends += [variable.begin + (records - 1) * step + variable.nbytes for variable in recorded]
         return max(ends)
 
     def _pass(self, nbytes: int) -> int:
-        """Goes on over bytes, and says where they began."""
+        """Passes bytes, and returns where they began."""
         begin, self._at = self._at, self._at + nbytes
         if self._at > self.size:
-            raise InputError(
-                self._path,
-                f"is truncated: {self.size} bytes, while its header goes on to byte {self._at}",
-                expected="a whole NetCDF file",
-                remedy="copy it again",
-            )
+            what = f"is truncated: {self.size} bytes, while its header goes on to byte {self._at}"
+            raise _damage(self._path, what)
         return begin
 
     def _number(self, form: struct.Struct) -> int:
@@ -120,19 +119,14 @@ class ClassicHeader:
     def _tag(self) -> int:
         return self._number(_TAG)
 
-    def _known(self, known: bool) -> None:
-        if not known:
-            raise InputError(
-                self._path,
-                f"its header is damaged before byte {self._at}",
-                expected="a whole NetCDF file",
-                remedy="copy it again",
-            )
+    def _require(self, sound: bool) -> None:
+        if not sound:
+            raise _damage(self._path, f"its header is damaged before byte {self._at}")
 
     def _list(self, tag: int) -> int:
         """Length of a list of dimensions, variables or attributes, by the tag at its start."""
-        found, length = self._tag(), self._count()
-        self._known(found == tag or found == length == 0)
+        on_file, length = self._tag(), self._count()
+        self._require(on_file == tag or on_file == length == 0)
         return length
 
     def _name(self) -> str:
@@ -146,7 +140,7 @@ class ClassicHeader:
 
     def _type(self) -> np.dtype:
         number = self._tag()
-        self._known(number in _TYPES)
+        self._require(number in _TYPES)
         return _TYPES[number]
 
     def _pass_attributes(self) -> None:
@@ -158,7 +152,7 @@ class ClassicHeader:
     def _variable(self, lengths: list[int]) -> tuple[str, ClassicVariable]:
         name = self._name()
         dimensions = [self._count() for _ in range(self._count())]
-        self._known(all(number < len(lengths) for number in dimensions))
+        self._require(all(number < len(lengths) for number in dimensions))
         shape = tuple(lengths[number] for number in dimensions)
         self._pass_attributes()
         dtype = self._type()
@@ -171,8 +165,8 @@ class ClassicHeader:
 class ClassicRows:
     """Rows of a variable that does not lie on records, read and written where they lie on file.
 
-    On most disks libnetcdf takes a classic file in pieces of 8 KiB, with a seek and a call for each, which is
-    four times as long as the values themselves take.
+    On most disks libnetcdf reads a classic file in pieces of 8 KiB, with a seek and a call for each, which
+    takes four times as long as the values themselves.
 
     Args:
         descriptor: of the open file.
@@ -202,7 +196,7 @@ class ClassicRows:
             left, begin = left[done:], begin + done
 
     def _place(self, rows: slice) -> tuple[int, tuple[int, ...]]:
-        """First byte of rows, and their shape; a scalar has but itself."""
+        """First byte of rows, and their shape; a scalar has no rows."""
         begin, shape = self._variable.begin, self._variable.shape
         if not shape:
             return begin, ()

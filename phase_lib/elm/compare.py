@@ -1,9 +1,8 @@
-"""What differs between two restarts (or any two NetCDF files): header, attributes, values."""
+"""Differences between two restarts (or any two NetCDF files): header, attributes, values."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,12 @@ from typing import Any
 import netCDF4
 import numpy as np
 
+from phase_lib.elm.blocks import ranges
 from phase_lib.elm.netcdf import flavour, open_dataset
 from phase_lib.elm.variables import VARIABLES
 
 #: Values compared at a time; bounds the memory.
-_BLOCK_VALUES = 1 << 22
+_VALUES = 1 << 22
 
 
 @dataclass
@@ -24,13 +24,13 @@ class VariableDifference:
 
     Attributes:
         name: variable.
-        problem: what differs beside values (type, dimensions, shape), or empty.
+        problem: differences beside values (type, dimensions, shape), or empty.
         differing: values that differ; NaN equals NaN.
         total: values compared.
         max_absolute, max_relative: largest differences, the latter relative to the larger magnitude.
         first: 0-based index of the first difference.
-        place: where that is in a restart: cell, PFT, layer; empty elsewhere.
         first_values: values there, in the first and the second file.
+        place: where that is in a restart: cell, PFT, layer; empty elsewhere.
     """
 
     name: str
@@ -44,16 +44,16 @@ class VariableDifference:
     place: str = ""
 
     def line(self) -> str:
-        """The values that differ, in one line."""
+        """The differences in one line."""
+        if self.problem:
+            return f"{self.name}: {self.problem}"
         units = f" {VARIABLES[self.name].units}" if self.name in VARIABLES else ""
         text = f"{self.name}: {self.differing} of {self.total} values differ"
         if self.first_values is None:
             return text
-        first = self.place or f"index {self.first}"
-        return (
-            f"{text}, at most {self.max_absolute:.6g}{units} ({self.max_relative:.3g} relative); "
-            f"first at {first}: {self.first_values[0]:.9g} and {self.first_values[1]:.9g}{units}"
-        )
+        first, (left, right) = self.place or f"index {self.first}", self.first_values
+        most = f"at most {self.max_absolute:.6g}{units} ({self.max_relative:.3g} relative)"
+        return f"{text}, {most}; first at {first}: {left:.9g} and {right:.9g}{units}"
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Comparison:
         a, b: the files.
         header: flavour and dimensions that differ.
         attributes: global and variable attributes that differ in value, type or order.
-        only_a, only_b: variables that one file has alone.
+        only_a, only_b: variables that only one file has.
         variables: variables whose values or dimensions differ.
         compared: variables that both files have.
     """
@@ -88,11 +88,7 @@ class Comparison:
         lines = [*self.header, *self.attributes]
         lines += [f"{name}: only in {self.a}" for name in self.only_a]
         lines += [f"{name}: only in {self.b}" for name in self.only_b]
-        for item in self.variables:
-            if item.problem:
-                lines.append(f"{item.name}: {item.problem}")
-            elif item.differing:
-                lines.append(item.line())
+        lines += [item.line() for item in self.variables]
         verdict = "equal" if self.equal else f"{len(self.variables)} of {self.compared} variables differ"
         return [*lines, f"{self.a} and {self.b}: {verdict}"]
 
@@ -114,10 +110,7 @@ def _plain(value: float) -> float | str:
 def _attributes(item: netCDF4.Dataset | netCDF4.Variable) -> list[tuple[str, str, str]]:
     """Name, type and value of the attributes, in order."""
     values = [(name, np.asarray(item.getncattr(name))) for name in item.ncattrs()]
-    return [
-        (name, str(value.dtype.kind + str(value.dtype.itemsize)), repr(value.tolist()))
-        for name, value in values
-    ]
+    return [(name, value.dtype.str, repr(value.tolist())) for name, value in values]
 
 
 def _compare_attributes(
@@ -127,30 +120,19 @@ def _compare_attributes(
     if first == second:
         return []
     left, right = {x[0]: x[1:] for x in first}, {x[0]: x[1:] for x in second}
-    found = [f"{owner}:{name}: only in the first file" for name in left if name not in right]
-    found += [f"{owner}:{name}: only in the second file" for name in right if name not in left]
-    found += [
-        f"{owner}:{name}: {left[name][1]} and {right[name][1]}"
-        for name in left
-        if name in right and left[name] != right[name]
-    ]
-    return found or [f"{owner}: attributes are in another order"]
-
-
-def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[int, Any]]:
-    if not shape:
-        yield 0, ...
-        return
-    step = max(1, _BLOCK_VALUES // max(1, math.prod(shape[1:])))
-    for start in range(0, shape[0], step):
-        yield start, slice(start, start + step)
+    lines = [f"{owner}:{name}: only in the first file" for name in left if name not in right]
+    lines += [f"{owner}:{name}: only in the second file" for name in right if name not in left]
+    both = [name for name in left if name in right]
+    lines += [f"{owner}:{n}: {left[n][1]} and {right[n][1]}" for n in both if left[n] != right[n]]
+    return lines or [f"{owner}: attributes are in another order"]
 
 
 def _compare_values(a: netCDF4.Variable, b: netCDF4.Variable) -> VariableDifference:
     result = VariableDifference(a.name, total=math.prod(a.shape))
     numeric = a.dtype != str and a.dtype.kind in "fiu"
-    for start, block in _blocks(a.shape):
-        left, right = np.asarray(a[block]), np.asarray(b[block])
+    step = max(1, _VALUES // max(1, math.prod(a.shape[1:])))
+    for rows in ranges(a.shape[0], step) if a.shape else [slice(0, 1)]:
+        left, right = (np.asarray(variable[rows if a.shape else ...]) for variable in (a, b))
         different = left != right
         if numeric:
             different &= ~((left != left) & (right != right))
@@ -171,18 +153,14 @@ def _compare_values(a: netCDF4.Variable, b: netCDF4.Variable) -> VariableDiffere
             if numeric:
                 result.first_values = (float(left[tuple(place)]), float(right[tuple(place)]))
             if place:
-                place[0] += start
+                place[0] += rows.start
             result.first = place
     return result
 
 
-#: Dimensions of a restart's state -> prefix of their index variables.
-_PREFIXES = {"column": "cols1d", "pft": "pfts1d"}
-
-
 def _place(dataset: netCDF4.Dataset, variable: netCDF4.Variable, first: list[int] | None) -> str:
-    """Cell, PFT and layer of a value of a restart; empty where the file does not tell."""
-    prefix = _PREFIXES.get(variable.dimensions[0]) if variable.dimensions else None
+    """Cell, PFT and layer of a value of a restart; empty where the file has no index variables for it."""
+    prefix = {"column": "cols1d", "pft": "pfts1d"}.get((*variable.dimensions, "")[0])
     names = (f"{prefix}_gridcell_index", "grid1d_lat", "grid1d_lon", "pfts1d_itypveg")
     if not first or prefix is None or any(name not in dataset.variables for name in names):
         return ""
@@ -198,14 +176,7 @@ def _place(dataset: netCDF4.Dataset, variable: netCDF4.Variable, first: list[int
 
 
 def compare_restarts(a: str | Path, b: str | Path) -> Comparison:
-    """Compares two files variable by variable, a block at a time.
-
-    Args:
-        a: first file.
-        b: second file.
-
-    Returns:
-        The differences.
+    """Compares two files variable by variable, some values at a time.
 
     Raises:
         InputError: a file cannot be read.

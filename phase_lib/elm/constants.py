@@ -4,7 +4,7 @@ from __future__ import annotations
 
 FILL_DOUBLE = 1.0e36
 FILL_INT = -9999
-#: Values at or above this are fill, whatever the file's attribute says.
+#: Values at or above this are fill, with or without an attribute of the file.
 FILL_THRESHOLD = 1.0e35
 
 SECONDS_PER_DAY = 86400.0

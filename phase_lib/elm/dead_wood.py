@@ -1,14 +1,14 @@
-"""Which `spinup_mortality_factor` an AD restart was run with, by what its wood shows.
+"""The `spinup_mortality_factor` of the run that wrote an AD restart, inferred from its wood.
 
 No variable holds the factor, but two things follow from it:
 
 - canopy height: in AD, ELM computes `htop` from dead stem carbon times the factor, so height and carbon of a
   tree give the factor to a few digits;
 - dead : live wood: live wood dies at the normal rate and feeds dead wood, which dies faster by the factor, so
-  that dead wood comes to its normal equilibrium divided by the factor, from below after a cold start.
+  that dead wood approaches its normal equilibrium divided by the factor, from below after a cold start.
 
 The first decides where patches agree on one factor, as in every file that ELM wrote. With few trees, or
-heights that were edited, the second tells factors apart that differ several times.
+heights that were edited, the second distinguishes factors that differ several times.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from phase_lib.elm.parameters import Parameters
 from phase_lib.elm.restart import RestartHeader, restart_header
 from phase_lib.elm.variables import DEAD_WOOD, POOL_LIMIT
 
-#: What many protocols set. It is assumed where no factor is given, and only if the wood shows it.
+#: The factor of many protocols. It is assumed where no factor is given, and only if the wood shows it.
 USUAL_FACTOR = 10.0
-#: Live wood, or dead stems beside their height (gC m-2), from which a patch is judged.
+#: Least live wood, or dead stems (gC m-2), by which a patch is judged.
 _WOOD = 1.0
 #: Height (m) above what ELM gives patches without stems.
 _LOWEST_TREE = 0.1
@@ -40,13 +40,12 @@ _LOWEST_TREE = 0.1
 _FEWEST, _SHARP = 4, 1.02
 #: Factors further apart contradict each other by height.
 _APART = 1.5
-#: Dead : live wood that is more times what a factor leaves in equilibrium, or that many times less than it
-#: leaves after the years of the run, contradicts the factor. Wood that grows slowly may have less.
+#: A factor is contradicted by dead : live wood above its equilibrium times the first, or below its value
+#: after the years of the run divided by the second. Wood that grows slowly may have less.
 _MORE, _LESS = 2.5, math.sqrt(10.0)
-#: Factors whose dead : live wood differs less do not show in it.
-_TOLD_APART = 2.0
+#: Factors whose dead : live wood differs less cannot be distinguished by it.
+_DISTINCT = 2.0
 _PATCH_ROWS = 1 << 17
-_GIVE = "give it with --mortality-factor, or that lnd_in with --lnd-in"
 
 
 def normal_dead_live(parameters: Parameters) -> np.ndarray:
@@ -63,11 +62,7 @@ def normal_dead_live(parameters: Parameters) -> np.ndarray:
 
 
 class Logarithms:
-    """Positive values counted by the size of their logarithm, so that medians need no more room than this.
-
-    Attributes:
-        count: values.
-    """
+    """Positive values counted by the size of their logarithm, so that medians need little memory."""
 
     _LOW, _HIGH, _STEP = -6.0, 6.0, 1.0e-3
 
@@ -85,19 +80,19 @@ class Logarithms:
         return int(self._counts.sum())
 
     def quantile(self, share: float) -> float:
-        """The value that a share of all lies below, to 0.1 %."""
+        """The value below which a share of all values lies, to 0.1 %."""
         place = int(np.searchsorted(np.cumsum(self._counts), share * self.count, side="left"))
         return float(10.0 ** (self._LOW + (place + 0.5) * self._STEP))
 
 
 @dataclass(frozen=True)
 class WoodEvidence:
-    """What the wood of an AD restart says of the factor.
+    """Evidence in the wood of an AD restart for the factor.
 
     Attributes:
         patches: dead pools that could be judged beside live wood.
-        share: their median share of what normal mortality leaves in equilibrium; NaN without any.
-        growth: mortality in normal mode times the years of the run: how far equilibrium is off.
+        share: their median share of the equilibrium under normal mortality; NaN without any.
+        growth: mortality in normal mode times the years of the run: the progress to equilibrium.
         trees: patches whose height could be judged.
         by_height: the factor that their heights agree on; None where they do not.
     """
@@ -114,7 +109,7 @@ class WoodEvidence:
 
     @property
     def likely(self) -> float | None:
-        """The factor that the wood goes with best; by dead : live wood 1 or 10."""
+        """The factor that fits the wood best; by dead : live wood 1 or 10."""
         if self.by_height is not None:
             return float(f"{self.by_height:.2g}")
         if not self.patches:
@@ -132,28 +127,23 @@ class WoodEvidence:
         return more or less
 
     def supports(self, factor: float) -> bool:
-        """True if the wood shows this factor by itself, or there is none that a factor could matter to."""
+        """True if the wood alone shows this factor, or there is no wood for which a factor matters."""
         if not (self.patches or self.trees):
             return True
         if self.by_height is not None:
             return not self.contradicts(factor)
         # Young wood is the same under any factor.
-        told_apart = self._expected(1.0) > _TOLD_APART * self._expected(factor)
-        return told_apart and self.likely == factor
+        return self._expected(1.0) > _DISTINCT * self._expected(factor) and self.likely == factor
 
     @property
     def description(self) -> str:
-        """What the wood shows, in words."""
+        """The evidence in words."""
         if self.likely is None:
             return "too little wood, or too few parameters, to judge it by"
-        found = []
-        if self.by_height is not None:
-            found.append(f"canopy height beside dead stems of {self.trees} patches")
-        if self.patches:
-            found.append(
-                f"dead : live wood of {self.patches} pools, {self.share:.2g} of what normal mortality leaves"
-            )
-        return f"{'; '.join(found)}: goes with {self.likely:g}"
+        height = f"canopy height beside dead stems of {self.trees} patches"
+        wood = f"dead : live wood of {self.patches} pools, {self.share:.2g} of what normal mortality leaves"
+        known = ((height, self.by_height is not None), (wood, self.patches > 0))
+        return f"{'; '.join(text for text, is_known in known if is_known)}: goes with {self.likely:g}"
 
 
 class WoodTally:
@@ -197,28 +187,23 @@ class WoodTally:
             self._factors.add(stem / dead[tree])
 
     def evidence(self, header: RestartHeader) -> WoodEvidence:
-        """What all blocks say of the restart with this header."""
+        """The evidence of all blocks of the restart with this header."""
         began = header.start_year if header.start_year is not None else 1
         shares, factors = self._shares, self._factors
-        by_height = None
-        if factors.count >= _FEWEST and factors.quantile(0.75) <= _SHARP * factors.quantile(0.25):
-            by_height = factors.quantile(0.5)
-        return WoodEvidence(
-            shares.count,
-            shares.quantile(0.5) if shares.count else math.nan,
-            self._mortality * max(1, header.year - began),
-            factors.count,
-            by_height,
-        )
+        agree = factors.count >= _FEWEST and factors.quantile(0.75) <= _SHARP * factors.quantile(0.25)
+        by_height = factors.quantile(0.5) if agree else None
+        share = shares.quantile(0.5) if shares.count else math.nan
+        growth = self._mortality * max(1, header.year - began)
+        return WoodEvidence(shares.count, share, growth, factors.count, by_height)
 
 
 def _sound(values: np.ndarray) -> np.ndarray:
-    """Values that a pool can have; others say nothing, and the audit names them."""
+    """Values that a pool can have; the audit names others."""
     return np.asarray(np.abs(values) <= POOL_LIMIT)
 
 
-#: Pools that the evidence is made of.
-WOOD = tuple(f"{part}{organ.removeprefix('dead')}c" for organ in DEAD_WOOD for part in ("dead", "live"))
+#: Pools of the evidence.
+WOOD = tuple(f"{state}{organ.removeprefix('dead')}c" for organ in DEAD_WOOD for state in ("dead", "live"))
 
 
 def read_wood(path: str | Path, parameters: Parameters) -> WoodEvidence | None:
@@ -231,13 +216,13 @@ def read_wood(path: str | Path, parameters: Parameters) -> WoodEvidence | None:
         header = restart_header(path, dataset)
         if header.spinup_state != SPINUP_AD:
             return None
-        tall = "htop" in dataset.variables
-        for name in (*WOOD, *(("htop",) if tall else ())):
+        names = (*WOOD, "htop") if "htop" in dataset.variables else WOOD
+        for name in names:
             get_variable(path, dataset, name, dims=("pft",))
         tally = WoodTally(parameters)
         for block in Blocks(path, dataset, rows).of_patches(_PATCH_ROWS):
-            pools = {name: block.read(rows[name]) for name in WOOD}
-            tally.add(block.pft, pools, block.read(rows["htop"]) if tall else None)
+            values = {name: block.read(rows[name]) for name in names}
+            tally.add(block.pft, values, values.get("htop"))
         return tally.evidence(header)
 
 
@@ -247,30 +232,26 @@ def settle_factor(path: str | Path, given: float | None, wood: WoodEvidence) -> 
     Args:
         path: the restart.
         given: `spinup_mortality_factor` of its run; None to assume the usual one.
-        wood: what its wood says.
+        wood: the evidence of its wood.
 
     Returns:
-        The factor, and in words what it rests on.
+        The factor, and its source in words.
 
     Raises:
         InputError: the wood contradicts it, or none is given and the wood does not show one.
     """
-    factor = USUAL_FACTOR if given is None else given
-    source = "assumed" if given is None else "given"
+    factor, source = (USUAL_FACTOR, "assumed") if given is None else (given, "given")
+    wrong = ""
     if wood.contradicts(factor):
+        wrong = f"is {source} as {factor:g}, but the wood is of another run"
+    elif given is None and not wood.supports(factor):
+        wrong = "is not given, and the wood does not show it"
+    if wrong:
         raise InputError(
             path,
-            f"spinup_mortality_factor is {source} as {factor:g}, but the wood is of another run: "
-            f"{wood.description}",
-            expected="that of the AD run that wrote it, as its lnd_in says; ELM's default is 1",
-            remedy=_GIVE,
-        )
-    if given is None and not wood.supports(factor):
-        raise InputError(
-            path,
-            f"spinup_mortality_factor is not given, and the wood does not show it: {wood.description}",
-            expected="that of the AD run that wrote it, as its lnd_in says; ELM's default is 1",
-            remedy=_GIVE,
+            f"spinup_mortality_factor {wrong}: {wood.description}",
+            expected="that of the AD run that wrote it, as in its lnd_in; ELM's default is 1",
+            remedy="give it with --mortality-factor, or that lnd_in with --lnd-in",
         )
     return factor, f"{source}; {wood.description}"
 

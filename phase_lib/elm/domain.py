@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import netCDF4
@@ -10,14 +11,22 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import EARTH_RADIUS_KM, FILL_THRESHOLD, LATITUDE_UNITS, LONGITUDE_UNITS
-from phase_lib.elm.coordinates import check_coordinates, check_land_area, refuse_more_land, scaled, to_km2
+from phase_lib.elm.coordinates import (
+    check_coordinates,
+    check_land_area,
+    refuse_more_land,
+    require_positive,
+    scaled,
+    to_km2,
+)
 from phase_lib.elm.netcdf import get_variable, open_dataset
-from phase_lib.elm.units import FRACTIONS, factor_of, units_of
+from phase_lib.elm.units import FRACTIONS, LABEL_FRACTIONS, factor_of, units_of
 
 _UNITS = {"xc": LONGITUDE_UNITS, "yc": LATITUDE_UNITS}
 #: Dimensions of a grid; a list may have lost one of them, and a single point both.
 _GRID = ("nj", "ni")
 _AREAS = ("area", "frac")
+_fault = partial(InputError, remedy="give the domain file of the run")
 
 
 @dataclass(frozen=True)
@@ -65,31 +74,17 @@ def read_domain(path: str | Path) -> Domain:
         km2 = to_km2(path, variables["area"])
         share = factor_of(path, "frac", units_of(variables["frac"]), FRACTIONS)
         fields = {name: np.asarray(variable[...]).reshape(-1) for name, variable in variables.items()}
-        shape = (
-            dataset.dimensions["nj"].size if "nj" in dims else 1,
-            dataset.dimensions["ni"].size if "ni" in dims else 1,
-        )
-    row = _land(path, fields["mask"])
+        rows, columns = (dataset.dimensions[dim].size if dim in dims else 1 for dim in _GRID)
+    shape, row = (rows, columns), _land(path, fields["mask"])
     if share < 1.0 and np.all(fields["frac"][row] <= 1.0):
-        raise InputError(
-            path,
-            f"variable frac is at most {fields['frac'][row].max():g}, with units '%'",
-            expected="percent of the cell",
-            remedy="say in its attribute units what its numbers are: 1 or %",
-        )
+        what = f"variable frac is at most {fields['frac'][row].max():g}, with units '%'"
+        raise InputError(path, what, expected="percent of the cell", remedy=LABEL_FRACTIONS)
     fields["frac"] = scaled(share, fields["frac"])
     axes = fields["yc"].reshape(shape)[:, 0], fields["xc"].reshape(shape)[0]
     lat, lon, frac, area = (fields[name][row] for name in ("yc", "xc", "frac", "area"))
     check_coordinates(path, lat, lon, ("yc", "xc"))
     for name, values in (("frac", frac), ("area", area)):
-        wrong = ~((values > 0.0) & (values < FILL_THRESHOLD))
-        if np.any(wrong):
-            raise InputError(
-                path,
-                f"variable {name} is {values[np.argmax(wrong)]:g} on land cell {int(np.argmax(wrong)) + 1}",
-                expected="more than 0 on land",
-                remedy="give the domain file of the run",
-            )
+        require_positive(name, values, FILL_THRESHOLD, partial(_fault, path))
     area = km2(area)
     refuse_more_land(path, _AREAS, check_land_area(path, _AREAS, area, frac))
     return Domain(Path(path), shape, row, lat, lon, frac, area / EARTH_RADIUS_KM**2, axes)
@@ -97,31 +92,21 @@ def read_domain(path: str | Path) -> Domain:
 
 def _dims(dataset: netCDF4.Dataset) -> tuple[str, ...]:
     """Dimensions that all fields must have: those of `xc` where it is a list or a point."""
-    own = dataset.variables["xc"].dimensions if "xc" in dataset.variables else _GRID
-    return own if own in (("ni",), ("nj",), ()) else _GRID
+    dims: tuple[str, ...] = dataset.variables["xc"].dimensions if "xc" in dataset.variables else _GRID
+    return dims if dims in (("ni",), ("nj",), ()) else _GRID
 
 
 def _land(path: str | Path, mask: np.ndarray) -> np.ndarray:
-    """Places of the land cells.
-
-    Raises:
-        InputError: there are none, or a mask is neither that of sea nor that of land.
-    """
-    other = (mask > 0) & (mask != 1) & (mask < FILL_THRESHOLD)
-    if np.any(other):
+    """Places of the land cells, at least one; a mask between sea and land is refused."""
+    other = np.flatnonzero((mask > 0) & (mask != 1) & (mask < FILL_THRESHOLD))
+    if len(other):
         raise InputError(
             path,
-            f"variable mask is {mask[np.argmax(other)]:.9g} in {np.count_nonzero(other)} cells, first cell "
-            f"{int(np.argmax(other)) + 1}",
+            f"variable mask is {mask[other[0]]:.9g} in {len(other)} cells, first cell {other[0] + 1}",
             expected="1 on land, 0 at sea: ELM reads whole numbers",
             remedy="make the domain file without interpolation",
         )
     row = np.flatnonzero(mask == 1)
     if len(row) == 0:
-        raise InputError(
-            path,
-            "mask: no cell is land",
-            expected="mask = 1 on land",
-            remedy="give the domain file of the run",
-        )
+        raise _fault(path, "mask: no cell is land", expected="mask = 1 on land")
     return row

@@ -10,14 +10,14 @@ import numpy as np
 #: as this even from memory; one soil column in sixteen lies 2 kB from the next.
 _GAP_BYTES = 1 << 17
 #: Most that one read brings into memory, bytes on file.
-_BLOCK_BYTES = 1 << 24
+_READ_BYTES = 1 << 24
 
 
 def gather(variable: Any, rows: np.ndarray, axis: int = 0) -> np.ndarray:
     """Values at `rows` along one axis of an open variable, float64.
 
     Rows may come in any order and more than once. They are read in sorted runs, and runs that lie
-    close together in one read, so that a batch of neighbouring cells costs a handful of reads.
+    close together in one read, so that neighbouring cells need only a few reads.
 
     Args:
         variable: netCDF4 variable.
@@ -38,8 +38,8 @@ def gather(variable: Any, rows: np.ndarray, axis: int = 0) -> np.ndarray:
     shape[axis] = len(wanted)
     values = np.empty(shape)
     leading: tuple[Any, ...] = (slice(None),) * axis
-    gap, block = _GAP_BYTES // row_bytes, max(1, _BLOCK_BYTES // row_bytes)
-    breaks = (np.diff(wanted) > max(1, gap)) | (np.diff(wanted // block) != 0)
+    gap, most = _GAP_BYTES // row_bytes, max(1, _READ_BYTES // row_bytes)
+    breaks = (np.diff(wanted) > max(1, gap)) | (np.diff(wanted // most) != 0)
     starts = np.concatenate([[0], np.flatnonzero(breaks) + 1])
     for start, stop in zip(starts, np.append(starts[1:], len(wanted)), strict=True):
         run = wanted[start:stop]

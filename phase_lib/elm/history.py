@@ -2,9 +2,9 @@
 
 ELM writes a field on the grid, (time, lat, lon) or (time, lndgrid), or with `hist_dov2xy = .false.` as a
 vector of patches, columns or landunits. Vectors are averaged over each cell as ELM itself would have done:
-by their weights in the cell, over the entries that are not fill (inactive ones are). What such a file
-does not tell is the geometry of urban canyons, which ELM adds for fluxes of water and energy; where urban
-land has weight these differ a little from ELM's own means.
+by their weights in the cell, over the entries that are not fill (inactive ones are). Such a file lacks the
+geometry of urban canyons, which ELM adds for fluxes of water and energy; where urban land has weight, these
+differ a little from ELM's own means.
 
 Only means over time are used: a field of snapshots, maxima, minima or sums is refused when it is read.
 Fields are read lazily, some samples of one file at a time: as a dask array or as a stream.
@@ -26,8 +26,15 @@ from scipy.sparse import csr_array
 from phase_lib.base.errors import InputError
 from phase_lib.elm.calendar import date_of
 from phase_lib.elm.constants import DAYS_PER_YEAR, FILL_DOUBLE
-from phase_lib.elm.history_cells import HistoryGrid, is_point, read_land_cells, same_cells
-from phase_lib.elm.history_header import case_of, fields_of, no_mean, other_than_means, read_samples
+from phase_lib.elm.history_cells import HistoryGrid, history_fault, is_point, read_land_cells, same_cells
+from phase_lib.elm.history_header import (
+    GIVE_MEANS,
+    case_of,
+    fields_of,
+    no_mean,
+    other_than_means,
+    read_samples,
+)
 from phase_lib.elm.levels import SOIL_LEVELS, order_of_layers
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import get_variable, is_fill, open_dataset
@@ -37,15 +44,17 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _GRIDS = (("lat", "lon"), ("lndgrid",))
-#: Dimension of a vector -> prefix of the index vectors that say where its entries lie.
+#: Dimension of a vector -> prefix of the index vectors that give the place of its entries.
 _VECTORS = {"pft": "pfts1d", "column": "cols1d", "landunit": "land1d", "gridcell": "grid1d"}
-_AS_WRITTEN = "use the history as ELM wrote it"
+
 #: Values of fields that are read together in memory at a time, bytes; at least one sample.
-_BLOCK_BYTES = 64 << 20
+_CHUNK_BYTES = 64 << 20
 #: ELM stops where the weights of a cell sum to more.
 _MOST_WEIGHT = 1.0 + 1.0e-6
 #: The NetCDF library serves one thread at a time.
 _ONE_READER = Lock()
+#: Field -> accepted units, which the file must give; None for any.
+_Units = Mapping[str, Sequence[str] | None]
 
 
 @dataclass(frozen=True)
@@ -74,7 +83,7 @@ class History:
         paths: those that hold a mean over time, in order of time.
         start, end: bounds of each sample, in years since the reference date of the first file (time).
         origin: model year of the reference date; 1.0 for "days since 0001-01-01".
-        case: name of the case that wrote the files; empty where they do not say.
+        case: name of the case that wrote the files; empty where they name none.
 
     Raises:
         InputError: no file, no `time_bounds`, no sample, snapshots, another calendar than noleap, samples
@@ -110,17 +119,14 @@ class History:
     @property
     def no_means(self) -> dict[str, tuple[Path, str]]:
         """Fields that are no means over time -> first file where they are not, and what they hold."""
-        found: dict[str, tuple[Path, str]] = {}
-        for piece in self._pieces:
-            for name, what in piece.no_means.items():
-                found.setdefault(name, (piece.path, what))
-        return found
+        last_to_first = reversed(self._pieces)
+        return {name: (piece.path, what) for piece in last_to_first for name, what in piece.no_means.items()}
 
     def check(self, units: Mapping[str, Sequence[str]]) -> None:
         """Refuses fields by their headers, before any of their values is read.
 
         Args:
-            units: field -> accepted units; those of the first file are looked at.
+            units: field -> accepted units; only the first file is checked.
 
         Raises:
             InputError: a field is missing, is no mean over time, or has other units or none.
@@ -164,15 +170,15 @@ class History:
     def read(self, name: str) -> np.ndarray:
         """A field on the land cells: (time, gridcell) or (time, levels, gridcell), float64.
 
-        All of it is in memory; `lazy` gives it block by block.
+        All of it is in memory; `lazy` gives it chunk by chunk.
 
         Raises:
             InputError: the field is missing, lies on no grid, or is fill or NaN on a land cell.
         """
         return self.lazy({name: None})[0].compute(scheduler="synchronous").to_numpy()
 
-    def lazy(self, units: Mapping[str, Sequence[str] | None]) -> xr.DataArray:
-        """Fields on the land cells as one dask array, whose blocks are some samples of one file.
+    def lazy(self, units: _Units) -> xr.DataArray:
+        """Fields on the land cells as one dask array, whose chunks are some samples of one file.
 
         Compute all that is wanted of it at once, so that each file is opened once, and with the scheduler
         "synchronous": the NetCDF library serves one thread at a time.
@@ -194,17 +200,17 @@ class History:
         with open_dataset(self.paths[0]) as dataset:
             levels = self._levels(self.paths[0], dataset, next(iter(units)))
         shape = (*levels.values(), len(self.grid.row))
-        step = max(1, _BLOCK_BYTES // (8 * len(units) * int(np.prod(shape))))
-        blocks = []
+        step = max(1, _CHUNK_BYTES // (8 * len(units) * int(np.prod(shape))))
+        chunks = []
         for piece, take, _ in self._wanted(None):
-            for part in np.array_split(take, -(-len(take) // step)):
-                of_block = (len(units), len(part), *shape)
-                read = delayed(partial(self._block, of_block, piece, part, units), pure=False)
-                blocks.append(da.from_delayed(read(), of_block, np.float64))
+            for some in np.array_split(take, -(-len(take) // step)):
+                of_chunk = (len(units), len(some), *shape)
+                read = delayed(partial(self._chunk, of_chunk, piece, some, units), pure=False)
+                chunks.append(da.from_delayed(read(), of_chunk, np.float64))
         clock = {"units": f"days since {date_of(self.origin)}", "calendar": "noleap"}
         middle = 0.5 * DAYS_PER_YEAR * (self.start + self.end)
         return xr.DataArray(
-            da.concatenate(blocks, axis=1),
+            da.concatenate(chunks, axis=1),
             {
                 "field": list(units),
                 "time": ("time", middle, clock),
@@ -217,13 +223,11 @@ class History:
     def _levels(self, path: Path, dataset: netCDF4.Dataset, name: str) -> dict[str, int]:
         """Dimensions of levels of a field and their sizes."""
         variable = get_variable(path, dataset, name)
-        horizontal = _horizontal(path, dataset, variable)
-        timed = variable.dimensions[:1] == ("time",)
-        stop = variable.ndim - len(horizontal)
+        timed, stop = _is_timed(variable), variable.ndim - len(_horizontal(path, dataset, variable))
         return dict(zip(variable.dimensions[timed:stop], variable.shape[timed:stop], strict=True))
 
     def _wanted(self, wanted: np.ndarray | None) -> Iterator[tuple[_Piece, np.ndarray, np.ndarray]]:
-        """Files with wanted samples: which of the file's own those are, and the numbers of all of those."""
+        """Files with wanted samples: their places in the file, and the numbers of all samples of the file."""
         first = 0
         for piece in self._pieces:
             here = np.arange(first, first + len(piece.samples))
@@ -232,34 +236,27 @@ class History:
             if len(take):
                 yield piece, take, here
 
-    def _block(
-        self,
-        shape: tuple[int, ...],
-        piece: _Piece,
-        take: np.ndarray,
-        units: Mapping[str, Sequence[str] | None],
-    ) -> np.ndarray:
+    def _chunk(self, shape: tuple[int, ...], piece: _Piece, take: np.ndarray, units: _Units) -> np.ndarray:
         """Some samples of a file, of a shape (field, n, ..., gridcell)."""
         with _ONE_READER, open_dataset(piece.path) as dataset:
-            block = np.empty(shape)
-            for values, (name, accepted) in zip(block, units.items(), strict=True):
+            chunk = np.empty(shape)
+            for values, (name, accepted) in zip(chunk, units.items(), strict=True):
                 start = 0
-                for part, some in self._parts(piece, dataset, name, accepted, take):
-                    if some.shape[1:] != shape[2:]:
-                        raise InputError(
-                            piece.path, f"variable {name} has other levels than {next(iter(units))}"
-                        )
-                    values[start : start + len(part)] = some
-                    start += len(part)
-        return block
+                for some, read in self._samples(piece, dataset, name, accepted, take):
+                    if read.shape[1:] != shape[2:]:
+                        what = f"variable {name} has other levels than {next(iter(units))}"
+                        raise InputError(piece.path, what)
+                    values[start : start + len(some)] = read
+                    start += len(some)
+        return chunk
 
     def fields(
-        self, units: Mapping[str, Sequence[str] | None], wanted: np.ndarray | None = None
+        self, units: _Units, wanted: np.ndarray | None = None
     ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Fields on the land cells, a few samples at a time, each in order of time.
 
         Args:
-            units: field -> accepted units, which the file must say; None for any.
+            units: field -> accepted units, which the file must give; None for any.
             wanted: True for the samples to read (time); all of them if None.
 
         Yields:
@@ -273,10 +270,10 @@ class History:
         for piece, take, here in self._wanted(wanted):
             with open_dataset(piece.path) as dataset:
                 for name, accepted in units.items():
-                    for part, values in self._parts(piece, dataset, name, accepted, take):
-                        yield name, here[part], values
+                    for some, values in self._samples(piece, dataset, name, accepted, take):
+                        yield name, here[some], values
 
-    def _parts(
+    def _samples(
         self,
         piece: _Piece,
         dataset: netCDF4.Dataset,
@@ -292,22 +289,19 @@ class History:
         means = None
         if horizontal[:1] and horizontal[0] in _VECTORS:
             means = self._cell_means(piece.path, dataset, horizontal[0])
-        timed = variable.dimensions[:1] == ("time",)
-        levels = variable.dimensions[timed : variable.ndim - len(horizontal)]
+        timed, stop = _is_timed(variable), variable.ndim - len(horizontal)
         layers = [
-            _layers(piece.path, dataset, name) if name in SOIL_LEVELS else np.arange(size)
-            for name, size in zip(levels, variable.shape[timed:], strict=False)
+            _layers(piece.path, dataset, level) if level in SOIL_LEVELS else np.arange(size)
+            for level, size in zip(variable.dimensions[timed:stop], variable.shape[timed:stop], strict=True)
         ]
-        points = int(np.prod(variable.shape[variable.ndim - len(horizontal) :]))
-        step = _samples_at_once([len(layer) for layer in layers], points, len(self.grid.row))
-        for part in np.array_split(take, -(-len(take) // step)):
-            values = self._on_cells(variable, piece.samples[part] if timed else None, layers, means)
-            self._refuse_holes(piece, variable.name, part, values)
-            yield part, values
+        on_cells = int(np.prod([len(layer) for layer in layers])) * len(self.grid.row)
+        step = max(1, _CHUNK_BYTES // (8 * max(int(np.prod(variable.shape[stop:])), on_cells)))
+        for some in np.array_split(take, -(-len(take) // step)):
+            values = self._on_cells(variable, piece.samples[some] if timed else None, layers, means)
+            self._refuse_holes(piece, variable.name, some, values)
+            yield some, values
 
-    def means(
-        self, units: Mapping[str, Sequence[str] | None], first_year: float, end_year: float
-    ) -> dict[str, np.ndarray]:
+    def means(self, units: _Units, first_year: float, end_year: float) -> dict[str, np.ndarray]:
         """Time means of fields over model years, a few samples in memory at a time.
 
         Samples count by their overlap with the years, so annual, monthly and 20-year tapes all serve.
@@ -373,17 +367,17 @@ class History:
                 points[fill] = 0.0
                 weight = (means @ (~fill).T.astype(np.float64)).T
                 total = (means @ points.T).T
-                found = np.full(total.shape, FILL_DOUBLE)
-                values[(slice(None), *level)] = np.divide(total, weight, out=found, where=weight > 0.0)
+                filled = np.full(total.shape, FILL_DOUBLE)
+                values[(slice(None), *level)] = np.divide(total, weight, out=filled, where=weight > 0.0)
         return values
 
-    def _refuse_holes(self, piece: _Piece, name: str, part: np.ndarray, values: np.ndarray) -> None:
+    def _refuse_holes(self, piece: _Piece, name: str, samples: np.ndarray, values: np.ndarray) -> None:
         """Refuses fill in the topmost level of some samples of a file (n)."""
         surface = values if values.ndim == 2 else values[:, 0]
         bad = ~(np.abs(surface) < FILL_DOUBLE)
         if np.any(bad):
             row, cell = (int(first) for first in np.argwhere(bad)[0])
-            sample = part[min(row, len(part) - 1)]
+            sample = samples[min(row, len(samples) - 1)]
             start = date_of(piece.bounds[sample, 0] / DAYS_PER_YEAR + self.origin)
             raise InputError(
                 piece.path,
@@ -403,17 +397,12 @@ class History:
             np.asarray(get_variable(path, dataset, f"{prefix}_{axis}")[:])[entries] for axis in ("ixy", "jxy")
         )
         cell = self.grid.cells_at(ixy, jxy)
-        if np.any(cell < 0):
-            lost = int(entries[np.argmax(cell < 0)])
-            raise InputError(
-                path,
-                f"{prefix}_ixy, {prefix}_jxy: {np.count_nonzero(cell < 0)} entries lie on no land cell, "
-                f"first entry {lost + 1}",
-                expected="land cells of the grid",
-                remedy="use the file as ELM wrote it",
-            )
-        shape = (len(self.grid.row), len(weight))
-        means = csr_array((weight[entries], (cell, entries)), shape=shape)
+        lost = entries[cell < 0]
+        if len(lost):
+            what = f"{len(lost)} entries lie on no land cell, first entry {lost[0] + 1}"
+            expected = "land cells of the grid"
+            raise history_fault(path, f"{prefix}_ixy, {prefix}_jxy: {what}", expected=expected)
+        means = csr_array((weight[entries], (cell, entries)), shape=(len(self.grid.row), len(weight)))
         if np.any(means.sum(axis=1) > _MOST_WEIGHT):
             raise InputError(path, f"{prefix}_wtgcell: the weights of a cell sum to more than 1")
         self._means[dimension] = (weight, means)
@@ -435,12 +424,12 @@ def _read_files(paths: Sequence[str | Path]) -> tuple[list[_Piece], HistoryGrid]
     grid = None
     for path in map(Path, paths):
         with open_dataset(path) as dataset:
-            piece, found = _read_piece(path, dataset), read_land_cells(path, dataset, grid)
-        grid = grid or found
-        if not same_cells(found, grid):
+            piece, cells = _read_piece(path, dataset), read_land_cells(path, dataset, grid)
+        grid = grid or cells
+        if not same_cells(cells, grid):
             raise InputError(
                 path,
-                f"lat, lon: {len(found.row)} land cells of another grid",
+                f"lat, lon: {len(cells.row)} land cells of another grid",
                 expected=f"the {len(grid.row)} land cells of {grid.path}",
                 remedy="give the files of one run",
             )
@@ -455,21 +444,13 @@ def _read_piece(path: Path, dataset: netCDF4.Dataset) -> _Piece:
     times = read_samples(path, dataset)
     length = times.days
     counted = ~times.first_step
-    if np.any(counted & (length == 0.0)):
-        raise InputError(
-            path,
-            f"time_bounds: {np.count_nonzero(counted & (length == 0.0))} of {len(length)} samples have no "
-            "length: they are snapshots",
-            expected="means over time",
-            remedy="give the tape of means (hist_avgflag_pertape = 'A')",
-        )
+    instants = np.count_nonzero(counted & (length == 0.0))
+    if instants:
+        what = f"time_bounds: {instants} of {len(length)} samples have no length: they are snapshots"
+        raise InputError(path, what, expected="means over time", remedy=GIVE_MEANS)
     if np.any(counted & (length < 0.0)):
-        raise InputError(
-            path,
-            f"time_bounds: sample {int(np.argmax(length < 0.0)) + 1} ends before it begins",
-            expected="start and end",
-            remedy=_AS_WRITTEN,
-        )
+        what = f"time_bounds: sample {int(np.argmax(length < 0.0)) + 1} ends before it begins"
+        raise history_fault(path, what, expected="start and end")
     samples, bounds = times.number[counted], times.bounds[counted]
     if np.any(np.diff(bounds[:, 0]) < 0.0):
         raise InputError(
@@ -479,23 +460,12 @@ def _read_piece(path: Path, dataset: netCDF4.Dataset) -> _Piece:
             remedy="sort the file along time",
         )
     no_means = {name: what for name in fields_of(dataset) if (what := no_mean(dataset[name]))}
-    return _Piece(
-        path,
-        samples,
-        bounds,
-        times.clock.reference,
-        frozenset(dataset.variables),
-        no_means,
-        case_of(dataset),
-    )
+    variables, reference = frozenset(dataset.variables), times.clock.reference
+    return _Piece(path, samples, bounds, reference, variables, no_means, case_of(dataset))
 
 
 def _one_case(pieces: Sequence[_Piece]) -> str:
-    """The case that wrote all files which name one.
-
-    Raises:
-        InputError: they are of several.
-    """
+    """The case that wrote all files which name one; files of several are refused."""
     named = [piece for piece in pieces if piece.case]
     for piece in named:
         if piece.case != named[0].case:
@@ -509,10 +479,13 @@ def _one_case(pieces: Sequence[_Piece]) -> str:
     return named[0].case if named else ""
 
 
+def _is_timed(variable: Any) -> bool:
+    return bool(variable.dimensions[:1] == ("time",))
+
+
 def _horizontal(path: Path, dataset: netCDF4.Dataset, variable: Any) -> tuple[str, ...]:
     """The dimensions of a field that span the cells, patches, columns or landunits: its last ones."""
-    dims = tuple(variable.dimensions)
-    timed = dims[:1] == ("time",)
+    dims, timed = tuple(variable.dimensions), _is_timed(variable)
     if timed or "time" not in dataset.dimensions or dataset["time"].ndim == 0:
         for horizontal in (*((vector,) for vector in _VECTORS), *_GRIDS):
             if dims[-len(horizontal) :] == horizontal:
@@ -534,11 +507,7 @@ def _horizontal(path: Path, dataset: netCDF4.Dataset, variable: Any) -> tuple[st
 
 
 def _layers(path: Path, dataset: netCDF4.Dataset, dimension: str) -> np.ndarray:
-    """Position on file of each soil layer, from the surface down (levels).
-
-    Raises:
-        InputError: other layers than ELM's fifteen, or the upper ten of them.
-    """
+    """Position on file of each soil layer, from the surface down (levels): ELM's fifteen or the upper ten."""
     size = dataset.dimensions[dimension].size
     if size not in (NLEVDECOMP, NLEVGRND):
         raise InputError(
@@ -560,8 +529,3 @@ def _weights(path: Path, dataset: netCDF4.Dataset, dimension: str) -> np.ndarray
     if not np.all((weight >= 0.0) & (weight <= _MOST_WEIGHT)):
         raise InputError(path, f"{name} holds no shares of a cell", expected="0 to 1")
     return weight
-
-
-def _samples_at_once(levels: Sequence[int], points: int, ncells: int) -> int:
-    """Samples that fit into a block, at least one."""
-    return max(1, _BLOCK_BYTES // (8 * max(points, int(np.prod(levels)) * ncells)))

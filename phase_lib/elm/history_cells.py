@@ -1,4 +1,4 @@
-"""The land cells of a history file: where they lie and how large they are.
+"""The land cells of a history file, with places and sizes.
 
 ELM marks them with `landmask` 1. A tool that takes a history to another grid leaves fractions there, and
 a cell counts as soon as it has data and a land fraction. The log names how many cells are left out, and why.
@@ -7,7 +7,7 @@ a cell counts as soon as it has data and a land fraction. The log names how many
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 
@@ -16,25 +16,25 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import FILL_DOUBLE, FILL_INT, LATITUDE_UNITS, LONGITUDE_UNITS
-from phase_lib.elm.coordinates import check_coordinates, labelled_km2, refuse_more_land
+from phase_lib.elm.coordinates import check_coordinates, labelled_km2, refuse_more_land, require_positive
 from phase_lib.elm.netcdf import get_variable, is_fill
-from phase_lib.elm.units import FRACTIONS, are_among, factor_of, units_of
+from phase_lib.elm.units import FRACTIONS, LABEL_FRACTIONS, are_among, factor_of, units_of
 
-#: What says how large the cells are.
+#: Variables that give the size of the cells.
 _SIZES = ("area", "landfrac")
-_AS_WRITTEN = "use the history as ELM wrote it"
+history_fault = partial(InputError, remedy="use the history as ELM wrote it")
 #: Cells of two files of one run are the same when their centres agree to this many degrees (float32).
 _SAME_DEGREES = 1.0e-3
 #: Fractions may exceed 1 by this: sums of a regridder's float32 weights.
 _ROUNDING = 1.0e-3
-#: Fields that are looked at for data: some are fill where there is no lake or city, some, of the air, are not
-#: at sea. Where this share of them has numbers there is land.
+#: Fields that are searched for data: fields of lakes or cities are fill on some land, fields of the air have
+#: numbers at sea. Where this share of them has numbers there is land.
 _LOOKED_AT, _ENOUGH = 12, 0.5
 
 
 @dataclass(frozen=True)
 class _Sizes:
-    """Areas and land fractions as they are on file (gridcell), and what their units are."""
+    """Areas and land fractions as they are on file (gridcell), with their units."""
 
     area: np.ndarray
     area_units: str
@@ -46,12 +46,15 @@ class _Sizes:
 class HistoryGrid:
     """Land cells of a history file.
 
+    Sizes are checked when they are asked for, which raises an InputError where the file lacks them, or where
+    they cannot be those of land.
+
     Attributes:
         path: file that they were read from.
         row: position of each land cell on the flattened grid (gridcell).
         lat, lon: degrees (gridcell).
-        remarks: which cells count although, or do not count although, their land mask says otherwise.
-        missing: what the file would have to hold, and does not, to say how large the cells are.
+        remarks: which cells count as land, or do not, against their land mask.
+        missing: variables without which the size of the cells is unknown.
     """
 
     path: Path
@@ -65,29 +68,17 @@ class HistoryGrid:
 
     @property
     def area(self) -> np.ndarray:
-        """Area of each cell, km2 (gridcell).
-
-        Raises:
-            InputError: the file does not say, or what it says cannot be.
-        """
+        """Area of each cell, km2 (gridcell)."""
         return self._checked_sizes[0]
 
     @property
     def landfrac(self) -> np.ndarray:
-        """Land fraction of each cell (gridcell).
-
-        Raises:
-            InputError: the file does not say, or what it says cannot be.
-        """
+        """Land fraction of each cell (gridcell)."""
         return self._checked_sizes[1]
 
     @property
     def land_area_m2(self) -> np.ndarray:
-        """Land area of each cell, m2: history values are per m2 of land.
-
-        Raises:
-            InputError: the file does not say, or what it says cannot be.
-        """
+        """Land area of each cell, m2: history values are per m2 of land."""
         area, landfrac = self._checked_sizes
         return area * landfrac * 1.0e6
 
@@ -96,21 +87,10 @@ class HistoryGrid:
         """Areas in km2 and land fractions, by the units on file."""
         sizes = self._sizes
         if sizes is None:
-            raise InputError(
-                self.path,
-                f"variable {' and '.join(self.missing)} is missing",
-                expected="those that ELM writes into every history file",
-                remedy="use the file as ELM wrote it",
-            )
+            what = f"variable {' and '.join(self.missing)} is missing"
+            raise history_fault(self.path, what, expected="those that ELM writes into every history file")
         for name, values in (("area", sizes.area), ("landfrac", sizes.landfrac)):
-            bad = ~((values > 0.0) & (values < FILL_DOUBLE))
-            if np.any(bad):
-                raise InputError(
-                    self.path,
-                    f"variable {name} is {values[np.argmax(bad)]:g} on land cell {int(np.argmax(bad)) + 1}",
-                    expected="more than 0 on land",
-                    remedy=_AS_WRITTEN,
-                )
+            require_positive(name, values, FILL_DOUBLE, partial(history_fault, self.path))
         area = labelled_km2(self.path, "area", sizes.area, sizes.area_units)
         landfrac = _fraction(self.path, "landfrac", sizes.landfrac, sizes.landfrac_units)
         refuse_more_land(self.path, ("area", "landfrac"), float(area @ landfrac))
@@ -120,8 +100,8 @@ class HistoryGrid:
         """Position among the land cells of places on the grid (n), -1 where there is no land cell."""
         order = np.argsort(self._place)
         wanted = _place(ixy, jxy)
-        found = order[np.minimum(np.searchsorted(self._place, wanted, sorter=order), len(order) - 1)]
-        return np.where(self._place[found] == wanted, found, -1)
+        cell = order[np.minimum(np.searchsorted(self._place, wanted, sorter=order), len(order) - 1)]
+        return np.where(self._place[cell] == wanted, cell, -1)
 
 
 def _place(ixy: np.ndarray, jxy: np.ndarray) -> np.ndarray:
@@ -148,10 +128,10 @@ def read_land_cells(path: Path, dataset: netCDF4.Dataset, like: HistoryGrid | No
     Args:
         path: for messages.
         dataset: the file.
-        like: those of another file of the run, which are taken over where the land mask allows it.
+        like: those of another file of the run, which are kept where the land mask allows it.
 
     Raises:
-        InputError: no land cell, a grid of another layout than ELM's, or variables that cannot be.
+        InputError: no land cell, another grid than ELM's, or variables that cannot be.
     """
     # A tape of vectors that another tool cut down may have lost the grid; its cells are listed too.
     listed = "landmask" not in dataset.variables and "grid1d_lat" in dataset.variables
@@ -197,12 +177,9 @@ def _places(path: Path, dataset: netCDF4.Dataset) -> tuple[tuple[str, ...], np.n
     elif on == (("lat",), ("lon",)):
         dims = ("lat", "lon")
     else:
-        raise InputError(
-            path,
-            f"lat({', '.join(on[0])}) and lon({', '.join(on[1])}) are no grid of ELM",
-            expected="lat(lat) and lon(lon), lat(lndgrid) and lon(lndgrid), or one value each",
-            remedy=_AS_WRITTEN,
-        )
+        what = f"lat({', '.join(on[0])}) and lon({', '.join(on[1])}) are no grid of ELM"
+        expected = "lat(lat) and lon(lon), lat(lndgrid) and lon(lndgrid), or one value each"
+        raise history_fault(path, what, expected=expected)
     north = _constant(path, dataset, "lat", dims[:1])
     east = _constant(path, dataset, "lon", dims[-1:])
     columns = len(east)
@@ -212,22 +189,14 @@ def _places(path: Path, dataset: netCDF4.Dataset) -> tuple[tuple[str, ...], np.n
 
 
 def _constant(path: Path, dataset: netCDF4.Dataset, name: str, dims: tuple[str, ...]) -> np.ndarray:
-    """A variable of the grid, flattened, float64 (points); tools that join files repeat it in time.
-
-    Raises:
-        InputError: it is missing, has other dimensions, or changes in time.
-    """
+    """A variable of the grid, flattened, float64 (points); tools that join files repeat it in time."""
     variable = get_variable(path, dataset, name)
     in_time = variable.dimensions[:1] == ("time",)
     on = variable.dimensions[1:] if in_time else variable.dimensions
     one = not dims and all(size == 1 for size in variable.shape[in_time:])
     if (tuple(on) != dims and not one) or (in_time and variable.shape[0] == 0):
-        raise InputError(
-            path,
-            f"variable {name} has dimensions ({', '.join(variable.dimensions)})",
-            expected=f"({', '.join(dims)})",
-            remedy=_AS_WRITTEN,
-        )
+        what = f"variable {name} has dimensions ({', '.join(variable.dimensions)})"
+        raise history_fault(path, what, expected=f"({', '.join(dims)})")
     first = np.asarray(variable[0] if in_time else variable[...], dtype=np.float64)
     if in_time:
         for sample in range(1, variable.shape[0]):
@@ -237,21 +206,17 @@ def _constant(path: Path, dataset: netCDF4.Dataset, name: str, dims: tuple[str, 
 
 
 def _fraction(path: Path, name: str, values: np.ndarray, units: str) -> np.ndarray:
-    """Fractions, which ELM writes without units, by their units: of 1 or percent.
-
-    Raises:
-        InputError: other units, or numbers that are none of them.
-    """
+    """Fractions, which ELM writes without units, by their units: of 1 or percent."""
     factor = factor_of(path, name, units, FRACTIONS) if units else 1.0
     percent = factor < 1.0
     largest = float(values.max(initial=0.0))
     if (percent and 0.0 < largest <= 1.0) or largest > (100.0 if percent else 1.0) * (1.0 + _ROUNDING):
+        label = f"with units {units!r}" if units else "without units"
         raise InputError(
             path,
-            f"variable {name} is at most {largest:g}, "
-            + (f"with units {units!r}" if units else "without units"),
+            f"variable {name} is at most {largest:g}, {label}",
             expected="percent of the cell" if percent else "a fraction from 0 to 1, or units %",
-            remedy="say in its attribute units what its numbers are: 1 or %",
+            remedy=LABEL_FRACTIONS,
         )
     return values * factor
 
@@ -263,17 +228,17 @@ def _land(
     fraction: np.ndarray | None,
     like: HistoryGrid | None,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Positions of the land cells (gridcell), and what the land mask does not say of them.
+    """Positions of the land cells (gridcell), and remarks on those that the land mask does not decide.
 
-    A mask of 1 is land. Between 0 and 1, or 0 beside a land fraction, the data decide.
+    A mask of 1 is land. Between 0 and 1, or 0 with a land fraction, the data decide.
     """
     variable = get_variable(path, dataset, "landmask")
     mask = _constant(path, dataset, "landmask", dims)
     mask = np.where(is_fill(variable, mask) | np.isnan(mask) | (mask == FILL_INT), 0.0, mask)
     if np.any(mask < 0.0):
-        raise InputError(path, f"landmask is {mask.min():g} in a cell", expected="0 to 1", remedy=_AS_WRITTEN)
-    units = units_of(dataset["landmask"])
-    # Units that are no share's say that the mask is a flag.
+        raise history_fault(path, f"landmask is {mask.min():g} in a cell", expected="0 to 1")
+    units = units_of(variable)
+    # With units of other things than shares the mask is a flag.
     mask = _fraction(path, "landmask", mask, units if are_among(units, FRACTIONS) else "")
     certain, positive = mask >= 1.0, np.ones(len(mask), dtype=bool)
     open_to_doubt = (mask > 0.0) & ~certain
@@ -287,18 +252,17 @@ def _land(
     if np.any(open_to_doubt):
         data = _with_data(dataset, dims, len(mask))
         land = certain | (open_to_doubt & positive & data)
-        masked, lost = mask > 0.0, (mask > 0.0) & ~land
+        masked = mask > 0.0
+        lost, added = masked & ~land, np.count_nonzero(land & ~masked)
         if np.any(lost):
             remarks.append(
                 f"{np.count_nonzero(lost)} of {np.count_nonzero(masked)} cells whose landmask is above 0 are "
                 f"left out: {np.count_nonzero(lost & ~data)} without data, "
                 f"{np.count_nonzero(lost & data)} without a land fraction"
             )
-        if np.any(land & ~masked):
-            remarks.append(
-                f"{np.count_nonzero(land & ~masked)} cells whose landmask is 0 or no number count: they have "
-                "data and a land fraction"
-            )
+        if added:
+            what = "cells whose landmask is 0 or no number count: they have data and a land fraction"
+            remarks.append(f"{added} {what}")
     row = np.flatnonzero(land)
     if len(row) == 0:
         raise InputError(path, "landmask: no cell is land", expected="landmask = 1 on land")
@@ -320,9 +284,9 @@ def _with_data(dataset: netCDF4.Dataset, dims: tuple[str, ...], points: int) -> 
         for v in dataset.variables.values()
         if v.dimensions == ("time", *dims) and len(v) > 0 and getattr(v.dtype, "kind", "U") in "iuf"
     ]
-    looked_at, found = 0, np.zeros(points)
+    looked_at, with_number = 0, np.zeros(points)
     for field in islice(fields, _LOOKED_AT):
         values = np.asarray(field[0], dtype=np.float64).reshape(-1)
         numbers = np.isfinite(values) & ~is_fill(field, values)
-        looked_at, found = looked_at + bool(numbers.any()), found + numbers
-    return found >= _ENOUGH * looked_at
+        looked_at, with_number = looked_at + bool(numbers.any()), with_number + numbers
+    return with_number >= _ENOUGH * looked_at

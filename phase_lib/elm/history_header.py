@@ -1,4 +1,4 @@
-"""What the header of a history file says: when its samples lie, what they hold, and whose they are."""
+"""The header of a history file: when its samples lie, what they hold, and which case wrote them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.calendar import Clock, read_clock
-from phase_lib.elm.history_cells import is_point
+from phase_lib.elm.history_cells import history_fault, is_point
 from phase_lib.elm.netcdf import get_variable, is_fill
 from phase_lib.elm.units import units_of
 
-_AS_WRITTEN = "use the history as ELM wrote it"
+GIVE_MEANS = "give the tape of means (hist_avgflag_pertape = 'A')"
 _NOLEAP = ("noleap", "365day")
 #: Entry of the attribute `cell_methods`: dimensions, and what was done along them.
 _METHOD = re.compile(r"((?:\w+\s*:\s*)+)(\w+)")
@@ -66,40 +66,27 @@ class Samples:
 def read_samples(path: Path, dataset: netCDF4.Dataset) -> Samples:
     """Averaging intervals of an open history file.
 
-    `time_bounds` has the units of `time` where its own attribute does not say otherwise.
+    `time_bounds` has the units of `time` unless it has an attribute `units`.
 
     Raises:
         InputError: no sample, no bounds, another calendar than noleap, units that are no time since a
-            date, NaN, or bounds that do not hold the time that the sample is stamped with.
+            date, NaN, or bounds that do not contain the time stamp of the sample.
     """
     time = get_variable(path, dataset, "time")
     if time.dimensions != ():  # one sample may have lost the dimension
         time = get_variable(path, dataset, "time", dims=("time",))
-    name = bounds_name(dataset)
-    edges = get_variable(
-        path, dataset, name, None if name in dataset.variables else (*time.dimensions, "hist_interval")
-    )
+    name, dims = bounds_name(dataset), (*time.dimensions, "hist_interval")
+    edges = get_variable(path, dataset, name, None if name in dataset.variables else dims)
     if edges.dimensions[:-1] != time.dimensions or edges.shape[-1:] != (2,):
-        raise InputError(
-            path,
-            f"variable {edges.name} has dimensions ({', '.join(edges.dimensions)})",
-            expected=f"({', '.join((*time.dimensions, 'hist_interval'))}), start and end of each sample",
-            remedy=_AS_WRITTEN,
-        )
-    units, own = (units_of(variable) for variable in (time, edges))
+        what = f"variable {edges.name} has dimensions ({', '.join(edges.dimensions)})"
+        raise history_fault(path, what, expected=f"({', '.join(dims)}), start and end of each sample")
     for variable in (time, edges):
         calendar = str(getattr(variable, "calendar", "" if variable is time else "noleap")).strip()
         if calendar.lower().replace("_", "") not in _NOLEAP:
-            raise InputError(
-                path,
-                f"{variable.name} has calendar {calendar!r}"
-                if calendar
-                else f"{variable.name} has no attribute calendar",
-                expected="'noleap'",
-                remedy=_AS_WRITTEN,
-            )
-    clock = read_clock(path, "time", units)
-    of_bounds = read_clock(path, edges.name, own) if own else clock
+            what = f"has calendar {calendar!r}" if calendar else "has no attribute calendar"
+            raise history_fault(path, f"{variable.name} {what}", expected="'noleap'")
+    clock = read_clock(path, "time", units_of(time))
+    of_bounds = read_clock(path, edges.name, units_of(edges)) if units_of(edges) else clock
     raw, stamps = np.asarray(edges[...]).reshape(-1, 2), np.asarray(time[...]).reshape(-1)
     fill = is_fill(edges, raw)
     number = np.flatnonzero(~(fill.all(axis=1) & is_fill(time, stamps)))
@@ -107,12 +94,8 @@ def read_samples(path: Path, dataset: netCDF4.Dataset) -> Samples:
     if len(number) == 0:
         raise InputError(path, f"{edges.name}: the file holds no sample", remedy="leave it out")
     if np.any(fill) or not np.all(np.isfinite(raw)):
-        raise InputError(
-            path,
-            f"{edges.name}: an interval is NaN or fill",
-            expected="start and end of each sample",
-            remedy=_AS_WRITTEN,
-        )
+        what = f"{edges.name}: an interval is NaN or fill"
+        raise history_fault(path, what, expected="start and end of each sample")
     bounds = of_bounds.days(raw) + (of_bounds.reference - clock.reference)
     _refuse_other_stamps(path, edges.name, clock, bounds, stamps)
     started = bounds[:, 1] <= 0.0
@@ -123,11 +106,10 @@ def read_samples(path: Path, dataset: netCDF4.Dataset) -> Samples:
 
 
 def _refuse_other_stamps(path: Path, name: str, clock: Clock, bounds: np.ndarray, stamps: np.ndarray) -> None:
-    """Refuses bounds that do not hold their stamps: numbers in other units, or since another date."""
+    """Refuses bounds that do not contain their stamps: numbers in other units, or since another date."""
     days = clock.days(stamps)
     slack = _SLACK_DAYS + np.spacing(np.abs(stamps)) / clock.per_day
-    held = (bounds.min(axis=1) - slack <= days) & (days <= bounds.max(axis=1) + slack)
-    if not np.all(held):
+    if not np.all((bounds.min(axis=1) - slack <= days) & (days <= bounds.max(axis=1) + slack)):
         start, end = (clock.date(day) for day in (bounds[0, 0], bounds[-1, 1]))
         first, last = (clock.date(day) if np.isfinite(day) else "NaN" for day in (days[0], days[-1]))
         raise InputError(
@@ -139,15 +121,13 @@ def _refuse_other_stamps(path: Path, name: str, clock: Clock, bounds: np.ndarray
 
 
 def bounds_name(dataset: netCDF4.Dataset) -> str:
-    """Name of the bounds of time: that which the attribute of `time` says, ELM's, or that of other tools."""
-    said = str(getattr(dataset.variables.get("time"), "bounds", ""))
-    return next(
-        (name for name in (said, "time_bounds", "time_bnds") if name in dataset.variables), "time_bounds"
-    )
+    """Name of the bounds of time: by the attribute of `time`, ELM's, or that of other tools."""
+    names = (str(getattr(dataset.variables.get("time"), "bounds", "")), "time_bounds", "time_bnds")
+    return next((name for name in names if name in dataset.variables), "time_bounds")
 
 
 def fields_of(dataset: netCDF4.Dataset) -> list[str]:
-    """Names of the fields of a history file: what it holds along time beside the clock."""
+    """Names of the fields of a history file: its variables along time, without the clock."""
     time = dataset.variables.get("time")
     if time is not None and time.ndim == 0:
         return [str(name) for name, v in dataset.variables.items() if "cell_methods" in v.ncattrs()]
@@ -163,7 +143,7 @@ def fields_of(dataset: netCDF4.Dataset) -> list[str]:
 
 
 def case_of(dataset: netCDF4.Dataset) -> str:
-    """Case that wrote a history file; empty where it does not say."""
+    """Case that wrote a history file; empty where the file names none."""
     for name in ("case", "case_id"):
         if name in dataset.ncattrs() and (case := str(dataset.getncattr(name)).strip(" \0")):
             return case
@@ -171,14 +151,13 @@ def case_of(dataset: netCDF4.Dataset) -> str:
 
 
 def _cell_methods(variable: netCDF4.Variable) -> str:
-    """The attribute that says what was done to a field; older models write it in the singular."""
-    text = getattr(variable, "cell_methods", None)
-    return str(getattr(variable, "cell_method", "") if text is None else text)
+    """The attribute with the averaging of a field; older models write its name in the singular."""
+    return str(getattr(variable, "cell_methods", getattr(variable, "cell_method", "")))
 
 
 @lru_cache
 def methods_in_time(cell_methods: str) -> tuple[str, ...]:
-    """What a field holds along time, from ELM's averaging flag; empty where `cell_methods` does not say."""
+    """What a field holds along time, from ELM's averaging flag; empty where `cell_methods` is silent."""
     text = re.sub(r"\([^)]*\)", " ", cell_methods.lower()).strip()
     if text and ":" not in text:
         return (text.split()[0],)
@@ -186,14 +165,14 @@ def methods_in_time(cell_methods: str) -> tuple[str, ...]:
 
 
 def no_mean(variable: netCDF4.Variable) -> str:
-    """What a field holds where it is no mean over time; empty where it is one, or does not say."""
+    """What a field holds where it is no mean over time; empty where it is one, or where that is unknown."""
     text = _cell_methods(variable)
     other = next((method for method in methods_in_time(text) if method not in _MEANS), None)
     return "" if other is None else f"{_NO_MEANS.get(other, 'no means')} (cell_methods {text!r})"
 
 
 def kinds_of_fields(dataset: netCDF4.Dataset) -> dict[str, int]:
-    """What the fields of a history file hold along time -> how many do; those that do not say are apart."""
+    """What fields of a history file hold along time -> how many do; fields without `cell_methods` apart."""
     kinds = Counter(
         " of ".join(reversed(methods_in_time(_cell_methods(dataset[name])))) or "not said"
         for name in fields_of(dataset)
@@ -208,5 +187,5 @@ def other_than_means(path: Path, names: Sequence[str], what: str) -> InputError:
         path,
         f"{fields} {what}",
         expected="means over time, 'time: mean'",
-        remedy="give the tape of means (hist_avgflag_pertape = 'A')",
+        remedy=GIVE_MEANS,
     )

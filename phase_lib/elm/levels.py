@@ -18,7 +18,7 @@ from phase_lib.elm.units import PLAIN_NUMBERS, plain, units_of
 #: Units of depths -> m in one of them; a coordinate without units may have any.
 _METRES = {"m": 1.0, "metres": 1.0, "meters": 1.0, "cm": 0.01, "mm": 0.001}
 _NUMBERS = (*PLAIN_NUMBERS, "index", "level", "levels", "layer", "layers")
-#: How far a depth may be from ELM's: what rounding to millimetres, or to three digits, makes of it.
+#: How far a depth may be from ELM's: the error of rounding to millimetres, or to three digits.
 _DEPTH_M, _DEPTH_SHARE = 6.0e-4, 0.01
 #: Dimensions of soil layers; their coordinates may lie along a dimension of another name.
 SOIL_LEVELS = ("levdecomp", "levgrnd", "levsoi", "levdcmp")
@@ -36,8 +36,8 @@ def order_of_layers(path: str | Path, dataset: netCDF4.Dataset, dimension: str) 
         dimension: dimension of soil layers.
 
     Returns:
-        Place on file of each layer (layers), or None where they come in ELM's order: the coordinate says so,
-        or there is none.
+        Place on file of each layer (layers), or None where they come in ELM's order, by the coordinate or
+        because there is none.
 
     Raises:
         InputError: the coordinate names other layers than ELM's first ones, or one of them twice.
@@ -50,20 +50,21 @@ def order_of_layers(path: str | Path, dataset: netCDF4.Dataset, dimension: str) 
     if np.all(values <= 0.0):
         values = -values  # heights, upwards
     size, units = len(values), plain(units_of(variable))
-    found, order = np.sort(values), np.argsort(values, kind="stable")
-    numbers = (np.arange(size), np.arange(1, size + 1))
-    by_number = units in ("", *_NUMBERS) and any(np.array_equal(found, right) for right in numbers)
-    scales = sorted(set(_METRES.values())) if not units else [_METRES[units]] if units in _METRES else []
-    if not by_number and not any(_is_depth(scale * found) for scale in scales):
+    down = np.sort(values)
+    by_number = units in ("", *_NUMBERS) and any(
+        np.array_equal(down, first + np.arange(size)) for first in (0, 1)
+    )
+    scales = [scale for unit, scale in _METRES.items() if units in ("", unit)]
+    if not by_number and not any(_is_depth(scale * down) for scale in scales):
+        depths = f"the depths of ELM's nodes, {ZSOI[0]:.4f} to {ZSOI[size - 1]:.4f} m"
+        label = f" {variable.units}" if units else ""
         raise InputError(
             path,
-            f"coordinate {name} does not name ELM's soil layers: {_listed(values)}"
-            + (f" {variable.units}" if units else ""),
-            expected=f"1 to {size}, or the depths of ELM's nodes, {ZSOI[0]:.4f} to {ZSOI[size - 1]:.4f} m, "
-            "each once, in any order",
+            f"coordinate {name} does not name ELM's soil layers: {_listed(values)}{label}",
+            expected=f"1 to {size}, or {depths}, each once, in any order",
             remedy="bring the values onto ELM's soil layers",
         )
-    return _unless_sorted(order)
+    return _unless_sorted(np.argsort(values, kind="stable"))
 
 
 def order_of_pfts(path: str | Path, dataset: netCDF4.Dataset, dimension: str) -> np.ndarray | None:
@@ -76,18 +77,18 @@ def order_of_pfts(path: str | Path, dataset: netCDF4.Dataset, dimension: str) ->
     if name is None:
         return None
     variable = dataset.variables[name]
-    found: Sequence[object]
+    entries: Sequence[object]
     if _is_text(variable):
-        found = _texts(variable)
+        entries = texts = _texts(variable)
         known = {_pft_name(text): number for number, text in enumerate(PFT_NAMES)}
-        values = np.array([known.get(_pft_name(text), -1) for text in found], dtype=np.float64)
+        values = np.array([known.get(_pft_name(text), -1) for text in texts], dtype=np.float64)
     else:
         values = np.asarray(get_variable(path, dataset, name)[:], dtype=np.float64)
-        found = values.tolist()
+        entries = values.tolist()
     if not np.array_equal(np.sort(values), np.arange(len(values))):
         raise InputError(
             path,
-            f"coordinate {name} does not name ELM's PFTs: {_listed(found)}",
+            f"coordinate {name} does not name ELM's PFTs: {_listed(entries)}",
             expected=f"0 ({PFT_NAMES[0]}) to {len(values) - 1}, each once, in any order",
             remedy="number them as ELM does, from 0",
         )
@@ -111,8 +112,8 @@ def _is_depth(metres: np.ndarray) -> bool:
     if size > len(ZSOI):
         return False
     tops, bottoms = ZISOI[:size], ZISOI[1 : size + 1]
-    every = (ZSOI[:size], tops, bottoms, 0.5 * (tops + bottoms))
-    return any(bool(np.all(np.abs(metres - right) <= _DEPTH_M + _DEPTH_SHARE * right)) for right in every)
+    depths = (ZSOI[:size], tops, bottoms, 0.5 * (tops + bottoms))
+    return any(bool(np.all(np.abs(metres - depth) <= _DEPTH_M + _DEPTH_SHARE * depth)) for depth in depths)
 
 
 def _is_text(variable: Any) -> bool:

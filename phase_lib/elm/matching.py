@@ -30,11 +30,7 @@ def nearest(
     Returns:
         Index of the nearest candidate (n) and its great-circle distance in km (n).
     """
-    if (
-        len(lat) == len(source_lat)
-        and np.all(lat == source_lat)
-        and (np.all(lon == source_lon) or np.all((lon - source_lon) % 360.0 == 0.0))
-    ):
+    if np.array_equal(lat, source_lat) and np.all((lon - source_lon) % 360.0 == 0.0):
         return np.arange(len(lat)), np.zeros(len(lat))
     chord, index = KDTree(unit_vectors(source_lat, source_lon)).query(unit_vectors(lat, lon))
     distance = 2.0 * EARTH_RADIUS_KM * np.arcsin(np.clip(0.5 * chord, 0.0, 1.0))
@@ -42,7 +38,7 @@ def nearest(
 
 
 class Partners:
-    """The row of each cell in another file. Nothing is held where both have the same order.
+    """The row of each cell in another file; it takes no memory where both have the same order.
 
     Args:
         row: row of each cell (gridcell).
@@ -52,7 +48,7 @@ class Partners:
         same = np.array_equal(row, np.arange(len(row)))
         self._row = None if same else row.astype(np.int32)
 
-    def of(self, cell: np.ndarray) -> np.ndarray:
+    def rows(self, cell: np.ndarray) -> np.ndarray:
         """Rows of cells (n)."""
         return cell if self._row is None else self._row[cell]
 

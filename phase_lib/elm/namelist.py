@@ -1,6 +1,6 @@
-"""`lnd_in`, the namelist that ELM was started with: what a run did that its restart does not say.
+"""`lnd_in`, the namelist that ELM was started with: settings of a run that its restart does not hold.
 
-Where `lnd_in` has no line for a setting ELM takes the default of its source, which is not what protocols use:
+Where `lnd_in` has no line for a setting, ELM uses the default of its source, which protocols do not use:
 `spinup_mortality_factor` 1 and `nyears_ad_carbon_only` 0. The build script knows 10 and 20 as defaults, but
 writes neither into `lnd_in` unless `user_nl_elm` has a line for it.
 """
@@ -8,27 +8,27 @@ writes neither into `lnd_in` unless `user_nl_elm` has a line for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import require_file
 from phase_lib.elm.constants import SPINUP_NORMAL
 
-#: Groups that tell the land model's namelist from others; the older one has ELM's former name.
+#: Groups that only the land model's namelist has; the older one has ELM's former name.
 _GROUPS = ("elm_inparm", "clm_inparm")
 #: Where a case directory, or the directory of a run, keeps it.
 _IN_A_CASE = ("CaseDocs/lnd_in", "lnd_in", "run/lnd_in")
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|![^\n]*|[&$]\w+|[=,/]|[^\s=,/&$!'"]+""")
 #: No namelist is as long; a large file given by mistake is not read whole.
 _MOST_BYTES = 1 << 20
-_REMEDY = "give the lnd_in of the AD run, or its case directory (CaseDocs/lnd_in)"
+_fault = partial(InputError, remedy="give the lnd_in of the AD run, or its case directory (CaseDocs/lnd_in)")
 
 
 @dataclass(frozen=True)
 class AdSettings:
-    """What `lnd_in` says of an AD run, with ELM's defaults where it has no line.
+    """Settings of an AD run in `lnd_in`, with ELM's defaults where it has no line.
 
     Attributes:
         path: the file.
@@ -73,12 +73,8 @@ def read_ad_settings(place: str | Path) -> AdSettings:
     entries = read_namelist(path)
     group = next((entries[name] for name in _GROUPS if name in entries), None)
     if group is None:
-        raise InputError(
-            path,
-            f"has no group {_GROUPS[0]}: it is not the land model's namelist",
-            expected="lnd_in, as ELM reads it",
-            remedy=_REMEDY,
-        )
+        what = f"has no group {_GROUPS[0]}: it is not the land model's namelist"
+        raise _fault(path, what, expected="lnd_in, as ELM reads it")
     settings = AdSettings(
         path,
         int(_number(path, group, "spinup_state", SPINUP_NORMAL, whole=True)),
@@ -87,12 +83,8 @@ def read_ad_settings(place: str | Path) -> AdSettings:
         group.get("suplphos", "ALL").strip().upper(),
     )
     if settings.mortality_factor < 1.0:
-        raise InputError(
-            path,
-            f"spinup_mortality_factor is {settings.mortality_factor:g}",
-            expected="1 or more",
-            remedy=_REMEDY,
-        )
+        what = f"spinup_mortality_factor is {settings.mortality_factor:g}"
+        raise _fault(path, what, expected="1 or more")
     return settings
 
 
@@ -102,9 +94,7 @@ def _find(place: Path) -> Path:
     for name in _IN_A_CASE:
         if (place / name).is_file():
             return place / name
-    raise InputError(
-        place, "holds no lnd_in", expected=f"one of {', '.join(_IN_A_CASE)} in it", remedy=_REMEDY
-    )
+    raise _fault(place, "holds no lnd_in", expected=f"one of {', '.join(_IN_A_CASE)} in it")
 
 
 def read_namelist(path: Path) -> dict[str, dict[str, str]]:
@@ -118,11 +108,11 @@ def read_namelist(path: Path) -> dict[str, dict[str, str]]:
     with path.open("rb") as file:
         content = file.read(_MOST_BYTES)
     if b"\0" in content:
-        raise InputError(path, "is not text", expected="a Fortran namelist", remedy=_REMEDY)
-    text = content.decode("utf-8", "replace")
+        raise _fault(path, "is not text", expected="a Fortran namelist")
     groups: dict[str, dict[str, str]] = {}
     group: dict[str, str] | None = None
-    tokens = list(_tokens(text))
+    text = content.decode("utf-8", "replace")
+    tokens = [token for token in _TOKEN.findall(text) if not token.startswith("!")]
     for here, following, after in zip(tokens, [*tokens[1:], ""], [*tokens[2:], "", ""], strict=False):
         if here[0] in "&$":
             name = here[1:].lower()
@@ -131,18 +121,9 @@ def read_namelist(path: Path) -> dict[str, dict[str, str]]:
             group = None
         elif following == "=":
             if group is None:
-                raise InputError(
-                    path,
-                    f"{here} stands outside a group",
-                    expected="a namelist, &GROUP ... /",
-                    remedy=_REMEDY,
-                )
+                raise _fault(path, f"{here} stands outside a group", expected="a namelist, &GROUP ... /")
             group[re.sub(r"\(1\)$", "", here.lower())] = "" if after in ("", ",", "/") else _value(after)
     return groups
-
-
-def _tokens(text: str) -> Iterator[str]:
-    return (token for token in _TOKEN.findall(text) if not token.startswith("!"))
 
 
 def _value(token: str) -> str:
@@ -162,10 +143,5 @@ def _number(path: Path, group: dict[str, str], name: str, default: float, *, who
     except ValueError:
         value = float("nan")
     if not abs(value) < float("inf") or (whole and value != int(value)):
-        raise InputError(
-            path,
-            f"{name} is {text}",
-            expected="a whole number" if whole else "a number",
-            remedy=_REMEDY,
-        )
+        raise _fault(path, f"{name} is {text}", expected="a whole number" if whole else "a number")
     return value

@@ -6,8 +6,9 @@ import errno
 import fcntl
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import netCDF4
 import numpy as np
@@ -32,11 +33,15 @@ _MAGIC: dict[bytes, Flavour] = {
     b"CDF\x05": "NETCDF3_64BIT_DATA",
     b"\x89HDF": "NETCDF4",
 }
+TURN_DIMENSIONS = "put its dimensions in this order"
+#: Refusals: of a damaged file, and of one that was changed.
+_damage = partial(InputError, expected="a whole NetCDF file", remedy="copy it again")
+_fault = partial(InputError, remedy="use the file as it was written")
 #: Answers of file systems without locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 #: Enough for the header of a restart with ELM's 464 variables.
 _HEADER_BYTES = 1 << 18
-#: Dimension that index vectors lie along, by the first part of their names.
+#: Dimension that index vectors lie along, by the first word of their names.
 _VECTORS = {
     "grid1d": "gridcell",
     "topo1d": "topounit",
@@ -47,10 +52,7 @@ _VECTORS = {
 
 
 def flavour(path: str | Path) -> Flavour:
-    """The file's NetCDF flavour, read from its first bytes.
-
-    Returns:
-        One of `NETCDF3_CLASSIC`, `NETCDF3_64BIT_OFFSET`, `NETCDF3_64BIT_DATA` (CDF-5), `NETCDF4`.
+    """The file's NetCDF flavour, read from its first bytes; `NETCDF3_64BIT_DATA` is CDF-5.
 
     Raises:
         InputError: the file is missing or no NetCDF file.
@@ -58,8 +60,8 @@ def flavour(path: str | Path) -> Flavour:
     with require_file(path).open("rb") as stream:
         magic = stream.read(4)
     if magic not in _MAGIC:
-        found = f"starts with {magic!r}" if magic else "is empty"
-        raise InputError(path, found, expected="a NetCDF file", remedy="copy it again")
+        what = f"starts with {magic!r}" if magic else "is empty"
+        raise _damage(path, what, expected="a NetCDF file")
     return _MAGIC[magic]
 
 
@@ -88,7 +90,7 @@ def open_dataset(path: str | Path, mode: Literal["r", "r+"] = "r") -> Iterator[n
 
 @contextmanager
 def open_rows(path: str | Path, mode: Literal["r", "r+"] = "r") -> Iterator[Mapping[str, Rows]]:
-    """Opens a NetCDF file for the values of its variables alone, read, or written in place, by rows.
+    """Opens a NetCDF file only for the values of its variables, to read or write in place by rows.
 
     Yields:
         Its variables by name.
@@ -101,13 +103,13 @@ def open_rows(path: str | Path, mode: Literal["r", "r+"] = "r") -> Iterator[Mapp
         with _opened(path, mode) as dataset:
             yield dataset.variables
     else:
-        with _classic_rows(path, header, mode) as rows:
-            yield rows
+        with Path(path).open(f"{mode}b", buffering=0) as stream:
+            yield _rows(stream, header)
 
 
 @contextmanager
 def open_with_rows(path: str | Path) -> Iterator[tuple[netCDF4.Dataset, Mapping[str, Rows]]]:
-    """Opens a NetCDF file for what its header says and for values that are read by rows.
+    """Opens a NetCDF file for its header and for values that are read by rows.
 
     Yields:
         The file, and its variables by name.
@@ -120,22 +122,18 @@ def open_with_rows(path: str | Path) -> Iterator[tuple[netCDF4.Dataset, Mapping[
         if header is None:
             yield dataset, dataset.variables
         else:
-            with _classic_rows(path, header, "r") as rows:
-                yield dataset, rows
+            with Path(path).open("rb", buffering=0) as stream:
+                yield dataset, _rows(stream, header)
 
 
 def _header_of_rows(path: str | Path) -> ClassicHeader | None:
-    """Header of a classic file whose rows lie where it says; None where the library has to find them."""
+    """Header of a classic file that gives the place of all rows; None where the library has to find them."""
     header = _classic_header(path)
     return None if header is None or header.has_records else header
 
 
-@contextmanager
-def _classic_rows(
-    path: str | Path, header: ClassicHeader, mode: Literal["r", "r+"]
-) -> Iterator[Mapping[str, Rows]]:
-    with Path(path).open(f"{mode}b", buffering=0) as stream:
-        yield {name: ClassicRows(stream.fileno(), variable) for name, variable in header.variables.items()}
+def _rows(stream: IO[bytes], header: ClassicHeader) -> Mapping[str, Rows]:
+    return {name: ClassicRows(stream.fileno(), variable) for name, variable in header.variables.items()}
 
 
 def _classic_header(path: str | Path) -> ClassicHeader | None:
@@ -144,12 +142,8 @@ def _classic_header(path: str | Path) -> ClassicHeader | None:
         return None
     header = ClassicHeader(path)
     if header.size < header.end():
-        raise InputError(
-            path,
-            f"is truncated: {header.size} bytes",
-            expected=f"at least {header.end()} bytes by its header",
-            remedy="copy it again",
-        )
+        expected = f"at least {header.end()} bytes by its header"
+        raise _damage(path, f"is truncated: {header.size} bytes", expected=expected)
     return header
 
 
@@ -166,18 +160,13 @@ def _opened(path: str | Path, mode: Literal["r", "r+"]) -> Iterator[netCDF4.Data
         damaged = _unreadable_variable(dataset)
         if damaged is None:
             raise
-        raise InputError(
-            path,
-            f"variable {damaged} cannot be read ({error})",
-            expected="a whole NetCDF file",
-            remedy="copy it again",
-        ) from error
+        raise _damage(path, f"variable {damaged} cannot be read ({error})") from error
     finally:
         dataset.close()
 
 
 def _not_opened(path: str | Path, mode: Literal["r", "r+"], error: Exception) -> InputError:
-    """Why a file was not opened: HDF5 locks each file that it opens, but does not tell that it met a lock."""
+    """Why a file was not opened: HDF5 locks each file that it opens, but does not report a lock it meets."""
     try:
         with Path(path).open(f"{mode}b") as stream:
             fcntl.flock(stream, (fcntl.LOCK_SH if mode == "r" else fcntl.LOCK_EX) | fcntl.LOCK_NB)
@@ -196,9 +185,7 @@ def _not_opened(path: str | Path, mode: Literal["r", "r+"], error: Exception) ->
                 expected="a file system with locks",
                 remedy="set HDF5_USE_FILE_LOCKING=FALSE in the environment",
             )
-    return InputError(
-        path, f"cannot be opened ({error})", expected="a whole NetCDF file", remedy="copy it again"
-    )
+    return _damage(path, f"cannot be opened ({error})")
 
 
 def _unreadable_variable(dataset: netCDF4.Dataset) -> str | None:
@@ -233,7 +220,7 @@ def get_variable(
         dataset: open file, of netCDF4 or xarray.
         name: variable.
         dims: dimension names it must have, in order; where not given, index vectors of restarts and
-            histories (`cols1d_ityp`, ...) must lie along their own dimension, and others may have any.
+            histories (`cols1d_ityp`, ...) must lie along the dimension of their name; others may have any.
         units: accepted `units` attributes, in any usual spelling; an absent or blank attribute is accepted
             too, as real restarts have none.
         whole: whether it must be of a type of whole numbers.
@@ -246,39 +233,32 @@ def get_variable(
         InputError: it is missing, is packed, or has another type, dimensions or units.
     """
     if name not in dataset.variables:
-        raise InputError(
-            path,
-            f"variable {name} is missing",
-            expected="" if dims is None else f"{name}({', '.join(dims)})",
-            remedy="use a file that holds it",
-        )
-    # netCDF4 takes a name in brackets for a path.
+        expected = "" if dims is None else f"{name}({', '.join(dims)})"
+        remedy = "use a file that holds it"
+        raise InputError(path, f"variable {name} is missing", expected=expected, remedy=remedy)
+    # netCDF4 reads a name in brackets as a path.
     variable: Any = dataset.variables[name] if isinstance(dataset, netCDF4.Dataset) else dataset[name]
-    found_dims = dimensions_of(variable)
-    _refuse_type(path, variable, "iu" if whole else "iuf")
+    dims_on_file = dimensions_of(variable)
+    kind = getattr(variable.dtype, "kind", "U")  # text of any length has no numpy type
+    if kind not in ("iu" if whole else "iuf"):
+        what = "holds text" if kind in "OSU" else f"is of type {variable.dtype.name}"
+        raise _fault(path, f"variable {name} {what}", expected="whole numbers" if whole else "numbers")
     packing = {"scale_factor", "add_offset"}.intersection(attribute_names(variable))
     if packing and not packed:
-        raise InputError(
-            path,
-            f"variable {name} is packed (attribute {min(packing)})",
-            expected="plain numbers",
-            remedy="unpack it, for example with `ncpdq -U`",
-        )
+        what = f"variable {name} is packed (attribute {min(packing)})"
+        remedy = "unpack it, for example with `ncpdq -U`"
+        raise InputError(path, what, expected="plain numbers", remedy=remedy)
     vector = name.partition("_")[0]
     if dims is None and vector in _VECTORS:
         dims = (_VECTORS[vector],)
-    if dims is not None and found_dims != tuple(dims):
-        turned = sorted(dims) == sorted(found_dims)
-        raise InputError(
-            path,
-            f"variable {name} has dimensions ({', '.join(found_dims)})",
-            expected=f"({', '.join(dims)})",
-            remedy="put its dimensions in this order" if turned else "use the file as it was written",
-        )
+    if dims is not None and dims_on_file != tuple(dims):
+        turned = {"remedy": TURN_DIMENSIONS} if sorted(dims) == sorted(dims_on_file) else {}
+        what = f"variable {name} has dimensions ({', '.join(dims_on_file)})"
+        raise _fault(path, what, expected=f"({', '.join(dims)})", **turned)
     if units is not None:
-        found = units_of(variable)
-        if not are_among(found, units) and (found or labelled):
-            raise other_units(path, name, found, units, "" if how is None else how(found))
+        label = units_of(variable)
+        if not are_among(label, units) and (label or labelled):
+            raise other_units(path, name, label, units, "" if how is None else how(label))
     return variable
 
 
@@ -293,18 +273,6 @@ def attribute_names(owner: Any) -> Collection[str]:
     return names
 
 
-def _refuse_type(path: str | Path, variable: Any, kinds: str) -> None:
-    kind = getattr(variable.dtype, "kind", "U")  # text of any length has no numpy type
-    if kind not in kinds:
-        found = "holds text" if kind in "OSU" else f"is of type {variable.dtype.name}"
-        raise InputError(
-            path,
-            f"variable {variable.name} {found}",
-            expected="numbers" if "f" in kinds else "whole numbers",
-            remedy="use the file as it was written",
-        )
-
-
 def get_attribute(path: str | Path, owner: Opened | Variable, name: str) -> Any:
     """The attribute `name` of an open file or of a variable of it.
 
@@ -312,13 +280,9 @@ def get_attribute(path: str | Path, owner: Opened | Variable, name: str) -> Any:
         InputError: it is missing.
     """
     if name not in attribute_names(owner):
-        whole = hasattr(type(owner), "variables")
-        found = (
-            f"global attribute {name} is missing"
-            if whole
-            else f"variable {owner.name} has no attribute {name}"
-        )
-        raise InputError(path, found, remedy="use the file as it was written")
+        if hasattr(type(owner), "variables"):
+            raise _fault(path, f"global attribute {name} is missing")
+        raise _fault(path, f"variable {owner.name} has no attribute {name}")
     return owner.getncattr(name) if isinstance(owner, _NETCDF4) else owner.attrs[name]
 
 
@@ -332,12 +296,7 @@ def whole_attribute(path: str | Path, dataset: Opened, name: str) -> int:
     try:
         return int(value)
     except (TypeError, ValueError) as error:
-        raise InputError(
-            path,
-            f"global attribute {name} is {value!r}",
-            expected="a whole number",
-            remedy="use the file as it was written",
-        ) from error
+        raise _fault(path, f"global attribute {name} is {value!r}", expected="a whole number") from error
 
 
 def attribute_numbers(path: str | Path, variable: netCDF4.Variable, name: str, default: float) -> list[float]:
@@ -348,17 +307,13 @@ def attribute_numbers(path: str | Path, variable: netCDF4.Variable, name: str, d
     """
     values = np.ravel(getattr(variable, name, default))
     if values.size == 0 or values.dtype.kind not in "iuf":
-        raise InputError(
-            path,
-            f"attribute {name} of variable {variable.name} is no number",
-            expected="a number",
-            remedy="set the attribute right",
-        )
+        what = f"attribute {name} of variable {variable.name} is no number"
+        raise InputError(path, what, expected="a number", remedy="set the attribute right")
     return [float(value) for value in values]
 
 
 def is_fill(variable: Any, values: np.ndarray) -> np.ndarray:
-    """True where values are fill: ELM's 1e36, or what the variable's own attributes call so.
+    """True where values are fill: ELM's 1e36, or what the attributes of the variable call fill.
 
     NaN and infinity are no fill: ELM never writes them, so they are damage that a reader must see.
 
@@ -391,9 +346,9 @@ def create_dataset(path: str | Path, format: Flavour = "NETCDF4") -> Iterator[ne
 def room_for_header(dataset: netCDF4.Dataset) -> Iterator[None]:
     """Surrounds the definition of the first variables of a large classic file with many.
 
-    Values follow the header, and whatever makes it longer moves them all: hundreds of definitions copy the
-    file hundreds of times, written or not. An attribute that is there for the first variables alone leaves
-    the room that the others need; it stays empty where they need less.
+    Values follow the header, and a longer header moves them all: hundreds of definitions copy the file
+    hundreds of times, written or not. An attribute that exists only for the first variables leaves the room
+    that the others need; it stays empty where they need less.
 
     Args:
         dataset: new file.

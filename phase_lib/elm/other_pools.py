@@ -1,9 +1,9 @@
-"""Pools that a restart holds beside the registry: isotope twins, and those that no rule here touches.
+"""Pools of a restart that are not in the registry: isotope twins, and those that no rule here touches.
 
 Carbon pools may have isotope twins. What ELM does with them was read in its source (E3SM, August 2026,
 `ColumnDataType.F90`, `VegetationDataType.F90`, `C14DecayMod.F90`): a run with `use_c13` or `use_c14` writes
 each carbon pool a second time under a name with 13 or 14 (`soil3c_13_vr`, `deadstemc_14`, `totvegc_13`,
-`col_ctrunc_c13_vr`); the pool itself is all carbon, its twin the isotope's part of it. On leaving AD the
+`col_ctrunc_c13_vr`); the pool itself is all carbon, its twin the isotope's share of it. On leaving AD the
 layered twins are multiplied exactly as their pool is, and in AD 14C decays faster by the same factor, so the
 ratio of a twin to its pool is that of normal mode throughout. Dead wood of 14C is multiplied by
 `spinup_mortality_factor` too; that of 13C is left out, which no rule of decomposition or mortality explains
@@ -25,7 +25,7 @@ class Isotope:
 
     Attributes:
         name: as people write it.
-        mark: what its twins have in their names.
+        mark: its number in the names of twins.
         start: share of the carbon that ELM starts a pool with, C3 plants' for 13C.
         start_c4: the same of C4 plants.
         limits: least and largest share of the carbon that nature has, None where age alone takes it to 0.
@@ -44,10 +44,9 @@ def _share_of_13c(delta: float) -> float:
     return ratio / (1.0 + ratio)
 
 
+_LIMITS_13C = (_share_of_13c(-100.0), _share_of_13c(50.0))
 ISOTOPES: tuple[Isotope, ...] = (
-    Isotope(
-        "13C", "13", _share_of_13c(-28.0), _share_of_13c(-13.0), (_share_of_13c(-100.0), _share_of_13c(50.0))
-    ),
+    Isotope("13C", "13", _share_of_13c(-28.0), _share_of_13c(-13.0), _LIMITS_13C),
     Isotope("14C", "14", 1.0e-12, 1.0e-12, None),
 )
 
@@ -74,19 +73,16 @@ def twin_of(pool: str, isotope: Isotope) -> Twin:
     return Twin(f"{stem}_{mark}{pool.removeprefix(stem)}", pool, isotope)
 
 
-#: Carbon beside the registry that has twins as the pools, sums and sinks have.
+#: Carbon that has twins, as pools, sums and sinks have, but is not in the registry.
 _OTHER_CARBON = ("totcolc", "seedc", "prod1c", "prod10c", "prod100c")
 
 
 def twins_among(names: Collection[str]) -> dict[str, tuple[Twin, ...]]:
     """Carbon pool or sum -> its twins among the variables of a restart; those without any are left out."""
     carbon = [name for name, entry in VARIABLES.items() if entry.element == "c"]
-    twins = {}
-    for pool in (*carbon, *_OTHER_CARBON):
-        there = tuple(twin for twin in (twin_of(pool, isotope) for isotope in ISOTOPES) if twin.name in names)
-        if there:
-            twins[pool] = there
-    return twins
+    possible = {pool: [twin_of(pool, isotope) for isotope in ISOTOPES] for pool in (*carbon, *_OTHER_CARBON)}
+    present = {pool: tuple(t for t in twins if t.name in names) for pool, twins in possible.items()}
+    return {pool: twins for pool, twins in present.items() if twins}
 
 
 #: Pools that ELM carries through a change of mode untouched, and so does injection: seed, products, sinks,
@@ -99,7 +95,7 @@ _KEPT = re.compile(
 )
 #: Names like those of pools: an element at the end, or before a stage; or layers.
 _LIKE_A_POOL = re.compile(r"[a-z]\w*?(([a-z0-9][cnp]|pool)(_storage|_xfer|_deficit)?(_?c?1[34])?|\w_vr)")
-#: What ELM names so and is none: rates, fluxes, sums over a year, heights, indices.
+#: Others that are no pools but have such names: rates, fluxes, sums over a year, heights, indices.
 _NO_POOL = re.compile(
     r"""(fpi|fpi_p|som_adv_coef|som_diffus_coef|pot_f_nit|f_nit|\w+_transport)_vr|fp[gi]_p|lfc|htop|fsun
     |(ann|temp)(avg|sum|max)_\w+|cannsum_npp|col_lag_npp|avail\w+|plant_[cnp]alloc|xsmrpool_recover
@@ -121,20 +117,16 @@ class OtherPools:
     unknown: tuple[str, ...]
 
 
-def other_pools(held: Mapping[str, tuple[str, ...]]) -> OtherPools:
-    """What a restart holds beside the registry.
+def other_pools(variables: Mapping[str, tuple[str, ...]]) -> OtherPools:
+    """Pools of a restart that are not in the registry.
 
     Args:
-        held: its variables of floating-point numbers -> their dimensions.
+        variables: its variables of floating-point numbers -> their dimensions.
     """
-    twins = {twin.name for several in twins_among(held).values() for twin in several}
+    twins = {twin.name for several in twins_among(variables).values() for twin in several}
     known = {name for name, entry in VARIABLES.items() if entry.kind != "sink"} | twins
     places = (("pft",), ("column",), ("column", "levgrnd"))
-    like = [name for name, dims in held.items() if dims in places and name not in known]
-    kept = [name for name in like if _KEPT.fullmatch(name)]
-    unknown = [
-        name
-        for name in like
-        if name not in kept and _LIKE_A_POOL.fullmatch(name) and not _NO_POOL.fullmatch(name)
-    ]
-    return OtherPools(tuple(kept), tuple(unknown))
+    others = [name for name, dims in variables.items() if dims in places and name not in known]
+    kept = tuple(filter(_KEPT.fullmatch, others))
+    like = [name for name in others if name not in kept and _LIKE_A_POOL.fullmatch(name)]
+    return OtherPools(kept, tuple(name for name in like if not _NO_POOL.fullmatch(name)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from phase_lib.elm.variables import ORGANS, SOIL_POOLS, WOODY_ORGANS, SoilPool
 
 #: Soil orders of a `CNP_parameters*.nc`, 0 (water) to 15 (ice); index = `SOIL_ORDER`.
 SOIL_ORDERS = 16
-#: What parameter files say of numbers without units.
+#: Units of numbers without units in parameter files.
 _NO_UNITS = ("", "unitless", "fraction", "flag", "logical flag")
-_OF_THE_RUN = "give the clm_params file of the run (paramfile)"
+_fault = partial(InputError, remedy="give the clm_params file of the run (paramfile)")
 
 
 @dataclass(frozen=True)
@@ -44,18 +45,12 @@ class Parameters:
             InputError: the file lacks it, or has no value for a PFT that plants belong to.
         """
         if name not in self.pft:
-            raise InputError(
-                self.path, f"parameter {name} is missing", expected=f"{name}(pft)", remedy=_OF_THE_RUN
-            )
+            raise _fault(self.path, f"parameter {name} is missing", expected=f"{name}(pft)")
         values = self.pft[name]
         missing = np.flatnonzero(~np.isfinite(values[1:])) + 1  # bare ground has no plants
         if len(missing):
-            raise InputError(
-                self.path,
-                f"parameter {name} has no value for PFT {missing[0]}",
-                expected="a number for PFT 1 to 16",
-                remedy=_OF_THE_RUN,
-            )
+            what = f"parameter {name} has no value for PFT {missing[0]}"
+            raise _fault(self.path, what, expected="a number for PFT 1 to 16")
         return values
 
     def value(self, name: str) -> float:
@@ -65,14 +60,10 @@ class Parameters:
             InputError: the file lacks it, or it is no number.
         """
         if name not in self.scalar:
-            raise InputError(
-                self.path, f"parameter {name} is missing", expected=f"{name}(allpfts)", remedy=_OF_THE_RUN
-            )
+            raise _fault(self.path, f"parameter {name} is missing", expected=f"{name}(allpfts)")
         value = self.scalar[name]
         if not np.isfinite(value):
-            raise InputError(
-                self.path, f"parameter {name} is {value:g}", expected="a number", remedy=_OF_THE_RUN
-            )
+            raise _fault(self.path, f"parameter {name} is {value:g}", expected="a number")
         return value
 
     def organ_ratios(self, organ: str) -> tuple[np.ndarray, np.ndarray]:
@@ -94,18 +85,14 @@ class Parameters:
         return self._positive_for("slatop", None), self.per_pft("dsladlai")
 
     def _positive_for(self, name: str, has: np.ndarray | None) -> np.ndarray:
-        """A PFT parameter (natpft), above 0 for plants that have what it belongs to; for all if None."""
+        """A PFT parameter (natpft), above 0 for plants with the organ, or for all if `has` is None."""
         values = self.per_pft(name)
         plant = np.arange(NATPFT) > 0
         wrong = (values < 0.0) | ((values == 0.0) & (plant if has is None else plant & has))
         if np.any(wrong):
             pft = int(np.argmax(wrong))
-            raise InputError(
-                self.path,
-                f"parameter {name} is {values[pft]:g} for PFT {pft}",
-                expected="more than 0",
-                remedy=_OF_THE_RUN,
-            )
+            what = f"parameter {name} is {values[pft]:g} for PFT {pft}"
+            raise _fault(self.path, what, expected="more than 0")
         return values
 
     def soil_ratios(self, pool: SoilPool) -> tuple[float, float]:
@@ -116,15 +103,13 @@ class Parameters:
         """
         if pool.cn is None or pool.np_ratio is None:
             raise InputError(self.path, f"{pool.name} has no fixed ratios")
-        cn, np_ratio = (self._above_zero(name) for name in (pool.cn, pool.np_ratio))
+        cn, np_ratio = (self._above_zero(name, "more than 0") for name in (pool.cn, pool.np_ratio))
         return cn, cn * np_ratio
 
-    def _above_zero(self, name: str) -> float:
+    def _above_zero(self, name: str, expected: str) -> float:
         value = self.value(name)
         if value <= 0.0:
-            raise InputError(
-                self.path, f"parameter {name} is {value:g}", expected="more than 0", remedy=_OF_THE_RUN
-            )
+            raise _fault(self.path, f"parameter {name} is {value:g}", expected=expected)
         return value
 
     def ad_factor(self, pool: SoilPool) -> float:
@@ -136,14 +121,8 @@ class Parameters:
         Raises:
             InputError: the file lacks the rate, or it is not positive.
         """
-        years, rate = 0.5 if pool.name == "cwd" else 1.0, self.value(pool.rate)
-        if not 0.0 < rate < np.inf:
-            raise InputError(
-                self.path,
-                f"parameter {pool.rate} is {rate:g}",
-                expected="the rate of a pool of the CTC cascade, above 0 per day",
-                remedy=_OF_THE_RUN,
-            )
+        rate = self._above_zero(pool.rate, "the rate of a pool of the CTC cascade, above 0 per day")
+        years = 0.5 if pool.name == "cwd" else 1.0
         return max(1.0, years / (365.0 * rate))
 
     def ad_factors(self) -> dict[str, float]:
@@ -162,12 +141,7 @@ def read_parameters(path: str | Path) -> Parameters:
     words: dict[str, tuple[str, str]] = {}
     with open_with_rows(path) as (dataset, rows):
         if "pft" not in dataset.dimensions or dataset.dimensions["pft"].size < NATPFT:
-            raise InputError(
-                path,
-                "dimension pft is missing or short",
-                expected=f"at least {NATPFT} PFTs",
-                remedy=_OF_THE_RUN,
-            )
+            raise _fault(path, "dimension pft is missing or short", expected=f"at least {NATPFT} PFTs")
         for name, variable in dataset.variables.items():
             if variable.dtype.kind not in "fi":
                 continue

@@ -1,8 +1,7 @@
-"""Files of our own as xarray datasets: CF coordinates, checks on opening, a rename when they are complete.
+"""Products of this software as xarray datasets: CF coordinates, checks on opening, a rename when complete.
 
-What is written here opens with `xr.open_dataset` as a user expects: cells have `lat` and `lon`, PFTs names,
-soil layers depths, months dates and bounds, and all variables units. `xr.open_mfdataset` joins files by their
-coordinates.
+They open with `xr.open_dataset` as a user expects: cells have `lat` and `lon`, PFTs names, soil layers
+depths, months dates and bounds, and all variables units. `xr.open_mfdataset` joins files by coordinates.
 """
 
 from __future__ import annotations
@@ -23,29 +22,24 @@ from phase_lib.elm.constants import DAYS_PER_YEAR, PFT_NAMES
 from phase_lib.elm.netcdf import create_dataset, open_dataset
 from phase_lib.elm.soil_grid import NLEVDECOMP, ZISOI, ZSOI
 
-#: Coordinates beside `lat` and `lon`.
+#: Coordinates other than `lat` and `lon`.
 COORDINATES = frozenset(
-    ("gridcell", "natpft", "pft_name", "levdecomp", "levdecomp_bounds", "time", "time_bounds")
+    ["gridcell", "natpft", "pft_name", "levdecomp", "levdecomp_bounds", "time", "time_bounds"]
 )
-#: Coordinates that each variable along their dimensions names; others stand in an attribute of the file.
+#: Coordinates that each variable along their dimensions names; others are in an attribute of the file.
 _NAMED_BY_VARIABLES = ("lat", "lon", "pft_name")
 
 Variables = dict[str, xr.Variable]
+Dims = Sequence[str] | str
 
 
-def variable(
-    dims: Sequence[str] | str, values: Any, units: str, long_name: str, **attributes: Any
-) -> xr.Variable:
-    """A variable with what a reader needs to understand it."""
+def variable(dims: Dims, values: Any, units: str, long_name: str, **attributes: Any) -> xr.Variable:
+    """A variable with units and a long name."""
     return xr.Variable(dims, values, {"units": units, "long_name": long_name, **attributes})
 
 
 def flags(
-    dims: Sequence[str] | str,
-    values: np.ndarray,
-    long_name: str,
-    meanings: Mapping[str, int],
-    **attributes: Any,
+    dims: Dims, values: np.ndarray, long_name: str, meanings: Mapping[str, int], **attributes: Any
 ) -> xr.Variable:
     """A variable of codes, int8.
 
@@ -109,22 +103,20 @@ def month_coordinates(first_year: int, years: int) -> Variables:
 def creating(
     path: str | Path, dataset: xr.Dataset, *, compressed: bool = False, masked: bool = False
 ) -> Iterator[netCDF4.Dataset]:
-    """Writes a product under a temporary name, and renames it when the caller has added what is missing.
+    """Writes a product under a temporary name, and renames it when the caller has added missing values.
 
     Args:
         path: final path.
         dataset: all variables and attributes. Dask arrays are defined and left to the caller.
         compressed: whether to compress the variables.
-        masked: whether data may be absent: NaN, as is what is never written.
+        masked: whether data may be absent, also because nobody writes them: NaN.
 
     Yields:
         The open file.
     """
-    # Which coordinates a variable has is said here: xarray compares each of them with each variable.
+    # The coordinates of a variable are set here, as xarray would compare each of them with each variable.
     described = dataset.copy().reset_coords().assign_attrs(Conventions="CF-1.11", code_version=code_version())
-    named = {
-        name: set(dataset.variables[name].dims) for name in _NAMED_BY_VARIABLES if name in dataset.coords
-    }
+    named = {name: set(dataset[name].dims) for name in _NAMED_BY_VARIABLES if name in dataset.coords}
     if others := [str(name) for name in dataset.coords if name not in (*named, *dataset.dims)]:
         described.attrs["coordinates"] = " ".join(others)
     for name, values in described.variables.items():
@@ -160,11 +152,11 @@ def _encoding(values: xr.Variable, compressed: bool, masked: bool, is_axis: bool
 
 @contextmanager
 def open_product(path: str | Path, names: Iterable[str] | None = None) -> Iterator[xr.Dataset]:
-    """Opens a product; values are read when they are looked at, neither masked nor scaled.
+    """Opens a product; values are read lazily, neither masked nor scaled.
 
     Args:
         path: file.
-        names: variables to look at, where the file has them; all of the file if None.
+        names: variables to open, where the file has them; all of the file if None.
 
     Raises:
         InputError: missing, no NetCDF file, truncated or unreadable.

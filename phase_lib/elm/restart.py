@@ -1,4 +1,4 @@
-"""Restart files: what their header says."""
+"""Restart files: their header."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
+from phase_lib.elm.blocks import restart_fault
 from phase_lib.elm.constants import CASCADE_CTC
 from phase_lib.elm.netcdf import flavour, get_variable, open_dataset
 from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND
@@ -18,17 +19,17 @@ from phase_lib.elm.subgrid import Subgrid, read_subgrid
 
 @dataclass(frozen=True)
 class RestartHeader:
-    """What a restart says of itself.
+    """The header of a restart.
 
     Attributes:
         path: file.
         flavour: NetCDF flavour, `NETCDF3_64BIT_DATA` is CDF-5.
         year, month, day: date on the model's clock.
-        start_year: year on that clock in which the run began that wrote it; None where it does not say.
-        spinup_state: 0 normal, 1 AD; None where the file does not say.
-        decomp_cascade_state: 10 CTC, 11 Century, each with nitrification; None where it does not say.
-        case_id: name of the case that wrote it, empty where it does not say.
-        surface_dataset: surface file of that case, with its path; empty where it does not say.
+        start_year: year on that clock in which its run began; None where it is missing.
+        spinup_state: 0 normal, 1 AD; None where it is missing.
+        decomp_cascade_state: 10 CTC, 11 Century, each with nitrification; None where it is missing.
+        case_id: name of the case that wrote it, empty where it is missing.
+        surface_dataset: surface file of that case, with its path; empty where it is missing.
         dims: dimension sizes.
     """
 
@@ -56,30 +57,20 @@ def restart_header(path: str | Path, dataset: netCDF4.Dataset) -> RestartHeader:
     Raises:
         InputError: it has no date, or another model or configuration wrote it.
     """
-    refuse_other_models(path, dataset)
+    _refuse_other_models(path, dataset)
     if "timemgr_rst_curr_ymd" not in dataset.variables:
         raise InputError(
             path,
             "is no restart: variable timemgr_rst_curr_ymd is missing",
             expected="CASE.elm.r.YYYY-MM-DD-SSSSS.nc",
-            remedy="`phase inspect` tells what it is",
+            remedy="`phase inspect` shows what it is",
         )
     ymd = _scalar(path, dataset, "timemgr_rst_curr_ymd") or 0
     if not (1 <= ymd // 100 % 100 <= 12 and 1 <= ymd % 100 <= 31):
-        raise InputError(
-            path,
-            f"timemgr_rst_curr_ymd is {ymd}",
-            expected="a date as YYYYMMDD",
-            remedy="use the restart as ELM wrote it",
-        )
+        raise restart_fault(path, f"timemgr_rst_curr_ymd is {ymd}", expected="a date as YYYYMMDD")
     state, start = (_scalar(path, dataset, name) for name in ("spinup_state", "timemgr_rst_start_ymd"))
     if state not in (None, 0, 1):
-        raise InputError(
-            path,
-            f"spinup_state is {state}",
-            expected="0 (normal) or 1 (AD)",
-            remedy="use the restart as ELM wrote it",
-        )
+        raise restart_fault(path, f"spinup_state is {state}", expected="0 (normal) or 1 (AD)")
     return RestartHeader(
         Path(path),
         flavour(path),
@@ -95,20 +86,15 @@ def restart_header(path: str | Path, dataset: netCDF4.Dataset) -> RestartHeader:
     )
 
 
-def refuse_other_models(path: str | Path, dataset: netCDF4.Dataset) -> None:
+def _refuse_other_models(path: str | Path, dataset: netCDF4.Dataset) -> None:
     """Refuses restarts that are like ELM's and mean something else.
 
-    FATES keeps its plants by cohorts, in variables of its own and along a dimension `cohort` that ELM defines
-    with `use_fates` alone. CTSM and the CLM before it know a `spinup_state` of 2, take pools out of AD by
+    FATES keeps its plants by cohorts, in special variables and along a dimension `cohort`, which ELM defines
+    only with `use_fates`. CTSM and the CLM before it know a `spinup_state` of 2, take pools out of AD by
     other factors and have no phosphorus; early ELM calls itself CLM too, but has phosphorus.
-
-    Raises:
-        InputError: in one line that says what it is.
     """
     names = dataset.variables.keys()
-    if "cohort" in dataset.dimensions or any(
-        name.startswith("fates_") for name in (*names, *dataset.dimensions)
-    ):
+    if any(name == "cohort" or name.startswith("fates_") for name in (*names, *dataset.dimensions)):
         raise InputError(
             path,
             "is a restart of FATES (dimension cohort, variables fates_*): its plants are cohorts, not pools "
@@ -116,15 +102,14 @@ def refuse_other_models(path: str | Path, dataset: netCDF4.Dataset) -> None:
             expected="a restart of ELM without FATES (compsets ELM%CNPRDCTCBC)",
             remedy="use a run with use_fates = .false.",
         )
-    own_name = " ".join(str(getattr(dataset, name, "")) for name in ("title", "source"))
-    calls_itself = re.search(r"\b(CLM|CTSM)|Community (Land|Terrestrial Systems) Model", own_name) is not None
-    state = _scalar(path, dataset, "spinup_state")
-    matrix = state == 2
-    if matrix or (calls_itself and not {"ppool", "labilep_vr"} <= names):
-        signs = [
-            *(["spinup_state is 2, which ELM does not know"] if matrix else []),
-            *([f"it calls itself {own_name.strip()!r}"] if calls_itself else []),
-        ]
+    model = " ".join(str(getattr(dataset, name, "")) for name in ("title", "source"))
+    signs = (
+        ["spinup_state is 2, which ELM does not know"] if _scalar(path, dataset, "spinup_state") == 2 else []
+    )
+    without_p = not {"ppool", "labilep_vr"} <= names
+    if re.search(r"\b(CLM|CTSM)|Community (Land|Terrestrial Systems) Model", model) and (signs or without_p):
+        signs.append(f"it calls itself {model.strip()!r}")
+    if signs:
         raise InputError(
             path,
             f"is a restart of CTSM (CLM), not of ELM: {', '.join(signs)}",
@@ -138,17 +123,13 @@ def _scalar(path: str | Path, dataset: netCDF4.Dataset, name: str) -> int | None
         return None
     values = np.asarray(get_variable(path, dataset, name)[...]).reshape(-1)
     if len(values) != 1 or not np.isfinite(values[0]) or values[0] != np.rint(values[0]):
-        raise InputError(
-            path,
-            f"{name} is {values[0]:g}" if len(values) == 1 else f"{name} holds {len(values)} values",
-            expected="one whole number",
-            remedy="use the restart as ELM wrote it",
-        )
+        what = f"{name} is {values[0]:g}" if len(values) == 1 else f"{name} holds {len(values)} values"
+        raise restart_fault(path, what, expected="one whole number")
     return int(values[0])
 
 
 def refuse_other_soil(header: RestartHeader) -> None:
-    """Refuses a restart whose soil pools mean something else than this software takes them for.
+    """Refuses a restart whose soil pools mean something else than here.
 
     Raises:
         InputError: it is of another cascade than CTC, or has other than ELM's fifteen layers.

@@ -1,4 +1,4 @@
-"""What `spinup_state` means: how ELM takes pools into and out of accelerated decomposition (AD).
+"""The meaning of `spinup_state`: how ELM takes pools into and out of accelerated decomposition (AD).
 
 While AD is on, the rates of soil3, soil4 and CWD are multiplied by F and, from model year 40 on,
 divided by `scalaravg_col`; dead wood dies faster by `spinup_mortality_factor`. ELM undoes this when a
@@ -31,7 +31,7 @@ SOIL3_JUDGED = 100.0
 
 @dataclass(frozen=True)
 class SlowRatio:
-    """Soil4 : soil3 of an equilibrium, which tells AD from normal mode.
+    """Soil4 : soil3 of an equilibrium, which distinguishes AD from normal mode.
 
     Attributes:
         normal: in normal mode.
@@ -55,39 +55,33 @@ def slow_ratio(parameters: Parameters) -> SlowRatio:
 
 
 def exit_multiplier(factor: float, scalaravg: np.ndarray) -> np.ndarray:
-    """What ELM multiplies a cascade pool by on leaving AD.
+    """Multiplier of a cascade pool on leaving AD, in ELM: F / scalaravg where F > 1, ones otherwise.
 
     Args:
         factor: F of the pool.
         scalaravg: `scalaravg_col` of the restart, any shape.
-
-    Returns:
-        F / scalaravg where F > 1, ones otherwise; same shape.
     """
-    if factor <= 1.0:
-        return np.ones_like(scalaravg)
-    return factor / scalaravg
+    return np.ones_like(scalaravg) if factor <= 1.0 else factor / scalaravg
 
 
 def rates_were_divided(model_year: int) -> bool:
-    """Whether the years before the start of `model_year` saw rates divided by the averaged scalar.
+    """Whether rates were divided by the averaged scalar before the start of `model_year`.
 
-    ELM divides in every step whose date has `year >= 40`; the pools of a restart dated 0040-01-01 have
-    not lived with that yet.
+    ELM divides in each step whose date has `year >= 40`, so not yet before 0040-01-01.
     """
     return model_year > SCALARAVG_YEARS[1]
 
 
 def ad_run(start_year: int | None, year: int) -> str:
-    """When an AD run began, and what its `scalaravg_col` allows, in words.
+    """When an AD run began, and the use of its `scalaravg_col`, in words.
 
-    ELM goes by the model's clock: it sets the scalar to 0 in years before 20, sums it up in the years 20 to
-    39 and divides rates by it from year 40 on. A run that began later has a part of the mean, or what its
-    `finidat` held, 1 where that was next to nothing. A cold start after year 19 leaves it fill, and rates
-    that are divided by that come to nothing, which nothing undoes.
+    ELM follows the model's clock: it sets the scalar to 0 in years before 20, sums it up in the years 20 to
+    39 and divides rates by it from year 40 on. A run that began later has the mean of fewer years, or the
+    value of its `finidat`, 1 where that was nearly 0. A cold start after year 19 leaves it fill; rates that
+    are divided by fill are nearly 0, and nothing undoes that.
 
     Args:
-        start_year: in which it began, by `timemgr_rst_start_ymd`; None where the file does not say.
+        start_year: in which it began, by `timemgr_rst_start_ymd`; None where it is missing.
         year: of its restart's date.
     """
     first, last = SCALARAVG_YEARS
@@ -97,14 +91,14 @@ def ad_run(start_year: int | None, year: int) -> str:
             f"{began}: rates were not divided by scalaravg_col before {last:04d}, F alone takes soil3, soil4 "
             "and CWD to normal mode, whatever scalaravg_col holds"
         )
-    what = f"the mean of {first:04d} to {last - 1:04d}"
-    since = last
-    if start_year is not None and start_year >= last:
-        what, since = f"no mean of the run, which began after {last - 1:04d}", start_year
-    elif start_year is not None and start_year > first:
-        what = (
-            f"a mean of {start_year:04d} to {last - 1:04d} alone, unless the run went on with an earlier one"
-        )
+    start = first if start_year is None else start_year
+    if start >= last:
+        what = f"no mean of the run, which began after {last - 1:04d}"
+    elif start > first:
+        what = f"a mean of {start:04d} to {last - 1:04d} alone, unless the run went on with an earlier one"
+    else:
+        what = f"the mean of {first:04d} to {last - 1:04d}"
+    since = max(start, last)
     return (
         f"{began}: scalaravg_col is {what}; rates were divided by it from {since:04d} on, F / scalaravg_col "
         "takes soil3, soil4 and CWD to normal mode"
@@ -118,8 +112,8 @@ def design_multipliers(
 
     Up to the start of model year 40 the rates were never divided by the averaged scalar, so F alone
     converts, whatever `scalaravg_col` holds; later it is F / scalaravg (the pools, sped up to a turnover of
-    a year or two, follow within a few years). In a column whose scalar is next to nothing or fill, ELM's
-    rates see 1, and so does the way back.
+    a year or two, follow within a few years). In a column whose scalar is nearly 0 or fill, ELM's rates
+    use 1, and so does the way back.
 
     Args:
         parameters: parameter file of the run.
@@ -131,15 +125,15 @@ def design_multipliers(
     """
     divisor = np.ones_like(scalaravg)
     if rates_were_divided(model_year):
-        next_to_nothing = scalaravg[:, [SCALARAVG_LAYER]] < SCALARAVG_SWITCH
-        divisor = np.where(next_to_nothing | (scalaravg >= FILL_THRESHOLD), 1.0, scalaravg)
+        nearly_0 = scalaravg[:, [SCALARAVG_LAYER]] < SCALARAVG_SWITCH
+        divisor = np.where(nearly_0 | (scalaravg >= FILL_THRESHOLD), 1.0, scalaravg)
     return {pool: exit_multiplier(factor, divisor) for pool, factor in parameters.ad_factors().items()}
 
 
 def solution_p(labile: np.ndarray, smax: np.ndarray, ks: np.ndarray) -> np.ndarray:
     """Solution P in Langmuir equilibrium with labile P, as ELM initialises it (gP m-3).
 
-    Negative where smax < labile: ELM lets that pass, an injector must not.
+    Negative where smax < labile: ELM accepts that, an injector must not.
     """
     return labile * ks / (smax - labile)
 
@@ -158,11 +152,8 @@ def mineral_p(
         Pool stem (`labilep`, ..., `solutionp`) -> gP m-3 (gridcell).
     """
     pools = {pool: np.asarray(surface[name]) / MINERAL_P_DEPTH_M for name, pool in SURFACE_P.items()}
-    order = soil_order.astype(np.int64)
-    pools["solutionp"] = solution_p(
-        pools["labilep"], soil_orders["smax"][order], soil_orders["ks_sorption"][order]
-    )
-    return pools
+    smax, ks = (soil_orders[name][soil_order.astype(np.int64)] for name in ("smax", "ks_sorption"))
+    return {**pools, "solutionp": solution_p(pools["labilep"], smax, ks)}
 
 
 def lift_ppool(ppool: np.ndarray, leafp: np.ndarray, leafp_storage: np.ndarray) -> np.ndarray:

@@ -8,8 +8,7 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 
-from phase_lib.base.errors import InputError
-from phase_lib.elm.blocks import INDEX_ROWS, Blocks
+from phase_lib.elm.blocks import INDEX_ROWS, Blocks, restart_fault
 from phase_lib.elm.constants import NATPFT, PFT_WEIGHT_TOLERANCE
 from phase_lib.elm.netcdf import get_variable
 
@@ -45,25 +44,17 @@ class SoilColumns:
         return self.with_ground[:, None] & (self.cover > 0.0)
 
     def mean(self, values: np.ndarray) -> np.ndarray:
-        """Means of the cells, by ground, of values of the columns.
+        """Means of the cells (cells, ...), by ground, of values of the columns (soil, ...).
 
-        Args:
-            values: (soil, ...).
-
-        Returns:
-            (cells, ...), the values themselves where a cell has one column, NaN where it has none.
+        A cell with one column has the value itself, a cell without any NaN.
         """
         weight = self.share.reshape(-1, *[1] * (values.ndim - 1))
         return self._mean(values, np.broadcast_to(weight, values.shape))
 
     def patch_mean(self, values: np.ndarray) -> np.ndarray:
-        """Means of the cells, by ground under each PFT, of values of the patches.
+        """Means of the cells (cells, natpft), by ground under each PFT, of values of patches (soil, natpft).
 
-        Args:
-            values: (soil, natpft).
-
-        Returns:
-            (cells, natpft), the values themselves where a cell has one column, NaN without cover.
+        A cell with one column has the value itself, a PFT without cover NaN.
         """
         return self._mean(values, self.share[:, None] * self.cover)
 
@@ -86,8 +77,7 @@ class Subgrid:
     """Where the natural vegetation's columns and patches of each cell lie in a restart (0-based rows).
 
     Attributes:
-        lat: cell latitudes (gridcell), degrees.
-        lon: cell longitudes (gridcell), degrees, convention of the file.
+        lat, lon: cell centres (gridcell), degrees, longitude convention of the file.
         soil: the soil columns of all cells, in their order.
         cover: share of the natural vegetation's ground of a cell under each PFT (gridcell, natpft); 0 where
             it has none.
@@ -132,11 +122,7 @@ class Subgrid:
         return int(np.count_nonzero(np.any(self.soil.patch >= 0, axis=0)))
 
     def soil_of(self, cells: np.ndarray) -> SoilColumns:
-        """The soil columns of some cells, in the order of these.
-
-        Args:
-            cells: 0-based cells (n).
-        """
+        """The soil columns of some cells (n, 0-based), in the order of these."""
         first = np.searchsorted(self.soil.cell, cells)
         counts = np.searchsorted(self.soil.cell, cells, side="right") - first
         cell = np.repeat(np.arange(len(cells)), counts)
@@ -158,8 +144,8 @@ def read_subgrid(path: str | Path, dataset: netCDF4.Dataset) -> Subgrid:
             soil columns, or the patches of one do not make up the whole of it.
     """
     blocks = Blocks(path, dataset)
-    every = blocks.columns(slice(0, blocks.ncolumns))
-    columns = np.flatnonzero(every.soil)
+    on_file = blocks.columns(slice(0, blocks.ncolumns))
+    columns = np.flatnonzero(on_file.soil)
     patch = np.full((len(columns), NATPFT), -1, dtype=np.int64)
     cover, unknown = np.zeros(patch.shape), np.zeros(len(columns))
     for block in blocks.of_patches(INDEX_ROWS, covered=False):
@@ -170,25 +156,18 @@ def read_subgrid(path: str | Path, dataset: netCDF4.Dataset) -> Subgrid:
         strange = block.soil & ~natural
         np.add.at(unknown, at[strange], block.wtcol[strange])
     # By cell, then as on file, where topounits follow each other.
-    order = np.argsort(every.cell[columns], kind="stable")
+    order = np.argsort(on_file.cell[columns], kind="stable")
     columns = columns[order]
-    cell = every.cell[columns].astype(np.int64)
+    cell = on_file.cell[columns].astype(np.int64)
     weight = _weights(path, dataset, columns, cell)
     fraction = np.bincount(cell, weight, minlength=blocks.ncells)
     # Where no column has weight, all of them count alike.
     equal = 1.0 / np.maximum(np.bincount(cell, minlength=blocks.ncells), 1)
-    share = np.where(
-        fraction[cell] > 0.0, weight / np.where(fraction > 0.0, fraction, 1.0)[cell], equal[cell]
-    )
+    whole = fraction[cell]
+    share = np.where(whole > 0.0, weight / np.where(whole > 0.0, whole, 1.0), equal[cell])
     soil = SoilColumns(blocks.ncells, cell, columns, share, patch[order], cover[order])
-    return Subgrid(
-        blocks.lat,
-        blocks.lon,
-        soil,
-        _of_ground(soil, soil.cover),
-        _of_ground(soil, unknown[order]),
-        fraction,
-    )
+    pft_cover, unknown_cover = (_of_ground(soil, shares) for shares in (soil.cover, unknown[order]))
+    return Subgrid(blocks.lat, blocks.lon, soil, pft_cover, unknown_cover, fraction)
 
 
 def _of_ground(soil: SoilColumns, shares: np.ndarray) -> np.ndarray:
@@ -198,21 +177,13 @@ def _of_ground(soil: SoilColumns, shares: np.ndarray) -> np.ndarray:
 
 
 def _weights(path: str | Path, dataset: netCDF4.Dataset, columns: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    """Shares of soil columns in the land of their cells (soil).
-
-    Raises:
-        InputError: one is no share.
-    """
+    """Shares of soil columns in the land of their cells (soil)."""
     weight = np.asarray(get_variable(path, dataset, "cols1d_wtxy")[:], dtype=np.float64)[columns]
     wrong = ~((weight >= 0.0) & (weight <= 1.0 + 1.0e-6))
     if np.any(wrong):
         first = int(np.argmax(wrong))
-        raise InputError(
-            path,
-            f"cols1d_wtxy: the soil column of cell {cell[first] + 1} has the weight {weight[first]:g}",
-            expected="a share of the cell, 0 to 1",
-            remedy="use the restart as ELM wrote it",
-        )
+        what = f"cols1d_wtxy: the soil column of cell {cell[first] + 1} has the weight {weight[first]:g}"
+        raise restart_fault(path, what, expected="a share of the cell, 0 to 1")
     return weight
 
 
@@ -255,10 +226,5 @@ def compare_cover(
     if known is not None:
         difference[~known] = 0.0
     cell, pft = (int(i) for i in np.unravel_index(np.argmax(difference), difference.shape))
-    return CoverDifference(
-        int(np.count_nonzero(np.any(~(difference <= tolerance), axis=1))),
-        cell,
-        pft,
-        float(cover[cell, pft]),
-        float(expected[cell, pft]),
-    )
+    cells = int(np.count_nonzero(np.any(~(difference <= tolerance), axis=1)))
+    return CoverDifference(cells, cell, pft, float(cover[cell, pft]), float(expected[cell, pft]))

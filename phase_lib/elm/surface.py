@@ -16,7 +16,7 @@ from phase_lib.elm.constants import FILL_THRESHOLD, LATITUDE_UNITS, LONGITUDE_UN
 from phase_lib.elm.coordinates import SQUARE_KM, check_coordinates, check_land_area, scaled, to_km2
 from phase_lib.elm.levels import order_of_layers, order_of_pfts
 from phase_lib.elm.matching import Partners, match_cells
-from phase_lib.elm.netcdf import get_variable, is_fill, open_dataset
+from phase_lib.elm.netcdf import TURN_DIMENSIONS, get_variable, is_fill, open_dataset
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.units import FRACTIONS, PLAIN_NUMBERS, factor_of, units_of
 from phase_lib.elm.variables import SURFACE_P
@@ -27,15 +27,20 @@ _HORIZONTAL = (("lsmlat", "lsmlon"), ("gridcell",), ("lsmlat",), ("lsmlon",))
 _TOPOUNIT, _TOPOUNIT_AREA = "topounit", "TopounitFracArea"
 #: Fields that give the land area of a cell.
 LAND = ("AREA", "LANDFRAC_PFT")
-#: Classes, of which a mean makes no sense: a cell has that of its largest topounit.
+#: Classes have no mean: a cell has the class of its largest topounit.
 _CLASSES = ("SOIL_COLOR", "SOIL_ORDER")
 #: Fields in shares of the natural vegetation's ground -> its share of a topounit, %.
 _OF_GROUND = {"PCT_NAT_PFT": "PCT_NATVEG"}
 #: First dimension of the fields that have levels.
 _LEVELS = {"PCT_NAT_PFT": "natpft", **dict.fromkeys(("PCT_SAND", "PCT_CLAY", "ORGANIC"), "nlevsoi")}
-#: Natural PFTs: all of them, or those that a crop landunit leaves.
-_NATURAL_PFTS = (15, NATPFT)
-#: Landunits, of which the shares of a cell's land make up 100 %.
+_BGC_LAYERS = f"{NLEVDECOMP}, the layers with biogeochemistry"
+#: Dimension -> its levels, how many there may be, this in words, and the data that have them. There are 15
+#: natural PFTs where a crop landunit has the others.
+_STANDARD = {
+    "nlevsoi": ("layers", (NLEVDECOMP,), _BGC_LAYERS, "on ELM's standard soil layers"),
+    "natpft": ("PFTs", (15, NATPFT), f"{NATPFT}, or 15 beside a crop landunit", "with ELM's standard PFTs"),
+}
+#: Landunits; their shares of a cell's land make up 100 %.
 LANDUNITS = ("PCT_NATVEG", "PCT_CROP", "PCT_LAKE", "PCT_WETLAND", "PCT_GLACIER", "PCT_URBAN")
 #: Spellings of the units of coordinates and classes, which a file may leave out.
 _OPTIONAL_UNITS = {
@@ -43,7 +48,7 @@ _OPTIONAL_UNITS = {
     "LONGXY": LONGITUDE_UNITS,
     **dict.fromkeys(_CLASSES, PLAIN_NUMBERS),
 }
-#: Percentages are called unitless on file, so their sums tell them from fractions.
+#: Percentages are called unitless on file, so only their sums distinguish them from fractions.
 _PERCENT = dict.fromkeys(("%", "percent", *PLAIN_NUMBERS), 1.0)
 #: Fields that must have units -> factor of each accepted spelling to the first one, or to km2 and fractions.
 UNITS: Mapping[str, Mapping[str, float]] = {
@@ -53,14 +58,11 @@ UNITS: Mapping[str, Mapping[str, float]] = {
     "ORGANIC": {"kg/m^3": 1.0, "kg/m3 (assumed carbon content 0.58 gC per gOM)": 1.0},
     **{name: {"gP/m2": 1.0} for name in SURFACE_P},
 }
+_fault = partial(InputError, remedy="use the surface data as it was made")
 
 
 class _Point:
-    """A field of a file without horizontal dimensions, which reads as that of a list of one cell.
-
-    Args:
-        variable: the field.
-    """
+    """A field of a file without horizontal dimensions, which reads as that of a list of one cell."""
 
     def __init__(self, variable: Any) -> None:
         self._variable = variable
@@ -80,7 +82,7 @@ class _AsInElm:
     Args:
         variable: the field, its levels first.
         order: place on file of each level, or None where they are in order.
-        convert: what makes of values those in other units, or None.
+        convert: converts the units, or None.
     """
 
     def __init__(
@@ -92,25 +94,24 @@ class _AsInElm:
         self.dtype = variable.dtype if convert is None else np.dtype(np.float64)
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        values = np.asarray(self._variable[key] if self._order is None else self._ordered(key))
+        if self._order is None:
+            values = np.asarray(self._variable[key])
+        else:
+            level, *rest = _full_key(key, self.ndim)
+            if isinstance(level, slice):
+                values = np.asarray(self._variable[(slice(None), *rest)])[self._order[level]]
+            else:
+                values = np.asarray(self._variable[(int(self._order[level]), *rest)])
         return values if self._convert is None else self._convert(values)
-
-    def _ordered(self, key: Any) -> np.ndarray:
-        assert self._order is not None
-        level, *rest = _full_key(key, self.ndim)
-        if isinstance(level, slice):
-            whole = np.asarray(self._variable[(slice(None), *rest)])
-            return np.asarray(whole[self._order[level]])
-        return np.asarray(self._variable[(int(self._order[level]), *rest)])
 
 
 def _full_key(key: Any, ndim: int) -> tuple[Any, ...]:
-    """A key with one part for each dimension."""
-    parts = key if isinstance(key, tuple) else (key,)
-    if Ellipsis not in parts:
-        parts = (*parts, Ellipsis)
-    at = parts.index(Ellipsis)
-    return (*parts[:at], *[slice(None)] * (ndim - len(parts) + 1), *parts[at + 1 :])
+    """A key with one entry for each dimension."""
+    entries = key if isinstance(key, tuple) else (key,)
+    if Ellipsis not in entries:
+        entries = (*entries, Ellipsis)
+    at = entries.index(Ellipsis)
+    return (*entries[:at], *[slice(None)] * (ndim - len(entries) + 1), *entries[at + 1 :])
 
 
 class TopounitMean:
@@ -121,11 +122,6 @@ class TopounitMean:
         weights: shares by which the topounits count, each (topounit, horizontal ...); all of them multiply.
             None are needed for one topounit.
         largest: whether a cell has the value of the topounit that counts most instead of the mean.
-
-    Attributes:
-        name: of the field.
-        dimensions, shape, ndim: without the topounits.
-        dtype: of the means.
     """
 
     def __init__(self, variable: Any, weights: Sequence[Any], *, largest: bool) -> None:
@@ -143,10 +139,9 @@ class TopounitMean:
         NaN where no topounit counts, or where one that does holds fill.
         """
         full = _full_key(key, self.ndim)
-        values = np.asarray(
-            self._variable[(*full[: self._axis], slice(None), *full[self._axis :])], dtype=np.float64
-        )
-        kept = sum(isinstance(part, slice) for part in full[: self._axis])
+        all_units = (*full[: self._axis], slice(None), *full[self._axis :])
+        values = np.asarray(self._variable[all_units], dtype=np.float64)
+        kept = sum(isinstance(entry, slice) for entry in full[: self._axis])
         # Fill in a mean would not be known as such any more.
         values = np.moveaxis(np.where(is_fill(self._variable, values), np.nan, values), kept, 0)
         if len(values) == 1:
@@ -181,9 +176,9 @@ def surface_variable(
         dims: dimensions that it must have, without that of topounits.
 
     Returns:
-        The variable as ELM understands it: levels in the order that their coordinate tells, `AREA` in km2
-        and `LANDFRAC_PFT` as a fraction whatever their units, the mean over topounits where the file has
-        them, and a point without horizontal dimensions as a list of one cell.
+        The variable as ELM understands it: levels in ELM's order by their coordinate, `AREA` in km2 and
+        `LANDFRAC_PFT` as a fraction whatever their units, the mean over topounits where the file has them,
+        and a point without horizontal dimensions as a list of one cell.
 
     Raises:
         InputError: it is missing, has other dimensions or units, other than ten soil layers, or other than
@@ -196,27 +191,14 @@ def surface_variable(
     _require_dims(path, variable, dims)
     level = _LEVELS.get(name)
     if level is not None and variable.dimensions[:1] != (level,):
-        raise InputError(
-            path,
-            f"variable {name} has dimensions ({', '.join(variable.dimensions)})",
-            expected=f"({level}, lsmlat, lsmlon) or ({level}, gridcell)",
-            remedy="use the surface data as it was made",
-        )
-    if "nlevsoi" in variable.dimensions and dataset.dimensions["nlevsoi"].size != NLEVDECOMP:
-        raise InputError(
-            path,
-            f"variable {name} has {dataset.dimensions['nlevsoi'].size} layers (dimension nlevsoi)",
-            expected=f"{NLEVDECOMP}, the layers with biogeochemistry",
-            remedy="use surface data on ELM's standard soil layers",
-        )
-    if "natpft" in variable.dimensions and dataset.dimensions["natpft"].size not in _NATURAL_PFTS:
-        raise InputError(
-            path,
-            f"variable {name} has {dataset.dimensions['natpft'].size} PFTs (dimension natpft)",
-            expected=f"{NATPFT}, or 15 beside a crop landunit",
-            remedy="use surface data with ELM's standard PFTs",
-        )
-    order, convert = _order(path, dataset, on_file), _conversion(path, on_file)
+        raise _other_dims(path, variable, f"({level}, lsmlat, lsmlon) or ({level}, gridcell)")
+    for dim, (what, sizes, expected, remedy) in _STANDARD.items():
+        if dim in variable.dimensions and (size := dataset.dimensions[dim].size) not in sizes:
+            what = f"variable {name} has {size} {what} (dimension {dim})"
+            raise InputError(path, what, expected=expected, remedy=f"use surface data {remedy}")
+    order, convert = None, _conversion(path, on_file)
+    if level is not None:
+        order = (order_of_pfts if level == "natpft" else order_of_layers)(path, dataset, level)
     return variable if order is None and convert is None else _AsInElm(variable, order, convert)
 
 
@@ -224,19 +206,10 @@ def _conversion(path: str | Path, variable: netCDF4.Variable) -> Callable[[np.nd
     """Converts values of a field to the units of this software; None where no conversion is needed."""
     if variable.name == "AREA":
         return to_km2(path, variable)
-    units = UNITS.get(variable.name)
-    if units is None:
+    if variable.name not in UNITS:
         return None
-    factor = factor_of(path, str(variable.name), units_of(variable), units)
+    factor = factor_of(path, str(variable.name), units_of(variable), UNITS[variable.name])
     return None if factor == 1.0 else partial(scaled, factor)
-
-
-def _order(path: str | Path, dataset: netCDF4.Dataset, variable: netCDF4.Variable) -> np.ndarray | None:
-    """Places of the levels of a field; None where they are in ELM's order, or it has none."""
-    level = _LEVELS.get(variable.name)
-    if level is None or level not in variable.dimensions:
-        return None
-    return (order_of_pfts if level == "natpft" else order_of_layers)(path, dataset, level)
 
 
 def _with_cells(dataset: netCDF4.Dataset, variable: netCDF4.Variable) -> Any:
@@ -249,25 +222,20 @@ def _with_cells(dataset: netCDF4.Dataset, variable: netCDF4.Variable) -> Any:
 
 def _require_dims(path: str | Path, variable: Any, dims: tuple[str, ...] | None) -> None:
     if dims is not None and tuple(variable.dimensions) != dims:
-        turned = sorted(dims) == sorted(variable.dimensions)
-        raise InputError(
-            path,
-            f"variable {variable.name} has dimensions ({', '.join(variable.dimensions)})",
-            expected=f"({', '.join(dims)})",
-            remedy="put its dimensions in this order" if turned else "use the surface data as it was made",
-        )
+        turned = {"remedy": TURN_DIMENSIONS} if sorted(dims) == sorted(variable.dimensions) else {}
+        raise _other_dims(path, variable, f"({', '.join(dims)})", **turned)
+
+
+def _other_dims(path: str | Path, variable: Any, expected: str, **remedy: str) -> InputError:
+    what = f"variable {variable.name} has dimensions ({', '.join(variable.dimensions)})"
+    return _fault(path, what, expected=expected, **remedy)
 
 
 def _mean_of_topounits(path: str | Path, dataset: netCDF4.Dataset, variable: Any) -> TopounitMean:
     """The mean of a field over topounits, by their land."""
     horizontal = horizontal_dims(path, variable)
     if _TOPOUNIT not in variable.dimensions[: -len(horizontal)]:
-        raise InputError(
-            path,
-            f"variable {variable.name} has dimensions ({', '.join(variable.dimensions)})",
-            expected=f"({_TOPOUNIT}, ..., {', '.join(horizontal)})",
-            remedy="use the surface data as it was made",
-        )
+        raise _other_dims(path, variable, f"({_TOPOUNIT}, ..., {', '.join(horizontal)})")
     if dataset.dimensions[_TOPOUNIT].size == 1:
         return TopounitMean(variable, (), largest=False)
     names = [_TOPOUNIT_AREA]
@@ -290,20 +258,11 @@ def horizontal_dims(path: str | Path, variable: Any) -> tuple[str, ...]:
     for horizontal in _HORIZONTAL:
         if tuple(variable.dimensions[-len(horizontal) :]) == horizontal:
             return horizontal
-    raise InputError(
-        path,
-        f"variable {variable.name} has dimensions {variable.dimensions}",
-        expected="(..., lsmlat, lsmlon) or (..., gridcell)",
-        remedy="use the surface data as it was made",
-    )
+    raise _other_dims(path, variable, "(..., lsmlat, lsmlon) or (..., gridcell)")
 
 
 def surface_places(path: str | Path, dataset: netCDF4.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Latitudes and longitudes of all points of an open surface file (points), degrees.
-
-    Raises:
-        InputError: they are missing or no places on the globe.
-    """
+    """Latitudes and longitudes of all points of an open surface file (points), degrees, checked."""
     horizontal = horizontal_dims(path, surface_variable(path, dataset, "LATIXY"))
     places = [surface_variable(path, dataset, name, horizontal) for name in ("LATIXY", "LONGXY")]
     lat, lon = (np.asarray(variable[:], dtype=np.float64).reshape(-1) for variable in places)
@@ -316,7 +275,7 @@ def read_surface(
 ) -> dict[str, np.ndarray]:
     """Reads surface fields of given cells.
 
-    Cells are found by their coordinates on the sphere, so the file may be 2-D or 1-D, global or
+    Cells are matched by their coordinates on the sphere, so the file may be 2-D or 1-D, global or
     regional, with either longitude convention. One level of one field is in memory beside the result.
 
     Args:
@@ -366,25 +325,20 @@ class Fields:
         check_land_area(self._path, LAND, area, share)
         for name, values in zip(LAND, (area, share), strict=True):
             # Some lists have 0 for every AREA; the account of an injection is then without stocks.
-            wrong = ~((values >= 0.0) & (values < FILL_THRESHOLD))
-            if np.any(wrong):
-                first = int(np.argmax(wrong))
-                raise InputError(
-                    self._path,
-                    f"variable {name} is {values[first]:g} in cell {cell[first] + 1}",
-                    expected="0 or more",
-                    remedy="repair the surface data",
-                )
+            wrong = np.flatnonzero(~((values >= 0.0) & (values < FILL_THRESHOLD)))
+            if len(wrong):
+                what = f"variable {name} is {values[wrong[0]]:g} in cell {cell[wrong[0]] + 1}"
+                raise InputError(self._path, what, expected="0 or more", remedy="repair the surface data")
         return np.asarray(area * share * 1.0e6)
 
     def read(self, name: str, cell: np.ndarray) -> np.ndarray:
-        """Values of cells (n), which may come twice and in any order: (n) or (n, levels)."""
+        """Values of cells (n), which may repeat and come in any order: (n) or (n, levels)."""
         field, horizontal = self._fields[name], self._horizontal[name]
         if len(cell) == 0:
             return np.empty((0, *field.shape[: field.ndim - horizontal]))
         # Points in a line of the grid; a list of cells has one in each.
         width = int(np.prod(field.shape[field.ndim - horizontal + 1 :]))
-        row = self._points.of(cell)
+        row = self._points.rows(cell)
         first, stop = int(row.min()) // width, int(row.max()) // width + 1
         slab = np.asarray(field[(..., slice(first, stop), *[slice(None)] * (horizontal - 1))])
         points = slab.reshape(*slab.shape[: slab.ndim - horizontal], -1)
@@ -393,14 +347,14 @@ class Fields:
 
 @contextmanager
 def open_fields(path: str | Path, names: Sequence[str], lat: np.ndarray, lon: np.ndarray) -> Iterator[Fields]:
-    """Opens a surface file to read fields of given cells, found as by `read_surface`, some at a time.
+    """Opens a surface file to read fields of given cells, matched as by `read_surface`, some at a time.
 
     Raises:
         InputError: as `read_surface`.
     """
     with open_dataset(path) as dataset:
         points = Partners(_points(path, dataset, lat, lon))
-        # A generator holds what it was given until the file is closed.
+        # A generator keeps its arguments until the file is closed.
         del lat, lon
         yield Fields(path, dataset, names, points)
 

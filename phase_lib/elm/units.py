@@ -21,6 +21,7 @@ FRACTIONS: Mapping[str, float] = {
     **dict.fromkeys((*PLAIN_NUMBERS, "fraction"), 1.0),
     **dict.fromkeys(("%", "percent"), 0.01),
 }
+LABEL_FRACTIONS = "say in its attribute units what its numbers are: 1 or %"
 
 
 def plain(units: str) -> str:
@@ -34,7 +35,7 @@ def plain(units: str) -> str:
 
 
 def are_among(units: str, accepted: Iterable[str]) -> bool:
-    """True if units are some of the accepted ones, in whatever spelling."""
+    """True if units are accepted ones, in any spelling."""
     return plain(units) in map(plain, accepted)
 
 
@@ -50,20 +51,17 @@ def other_units(
 
     Args:
         path, name: file and variable.
-        units: as the file spells them; empty where it does not say.
+        units: as the file spells them; empty where it has none.
         accepted: what they may be, the usual ones first.
         how: how values are converted, where that is known.
     """
     usual, *others = accepted
-    if units:
-        found, remedy = f"has units {units!r}", f"convert it: {how}" if how else "convert it"
-    else:
-        found, remedy = (
-            "has no attribute units",
-            (f"say what its numbers are: ncatted -a units,{name},o,c,'{usual}' FILE"),
-        )
+    what, remedy = f"has units {units!r}", f"convert it: {how}" if how else "convert it"
+    if not units:
+        what = "has no attribute units"
+        remedy = f"say what its numbers are: ncatted -a units,{name},o,c,'{usual}' FILE"
     expected = " or ".join(map(repr, (usual, *others)))
-    return InputError(path, f"variable {name} {found}", expected=expected, remedy=remedy)
+    return InputError(path, f"variable {name} {what}", expected=expected, remedy=remedy)
 
 
 def factor_of(path: str | Path, name: str, units: str, factors: Mapping[str, float]) -> float:
@@ -71,7 +69,7 @@ def factor_of(path: str | Path, name: str, units: str, factors: Mapping[str, flo
 
     Args:
         path, name: file and variable, for messages.
-        units: as the file spells them; empty where it does not say.
+        units: as the file spells them; empty where it has none.
         factors: factor of each accepted spelling; the usual one first.
 
     Raises:

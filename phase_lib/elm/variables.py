@@ -1,7 +1,7 @@
-"""The registry of the restart variables that this software knows: the one place that states what they are.
+"""The registry of the restart variables that this software knows.
 
-Every stage asks here for names, units, levels, ranges, stoichiometry and acceleration, and for what is done
-with a variable: whether the surrogate reads it, may predict it, and how it comes into an injected restart.
+All stages take names, units, levels, ranges, stoichiometry and acceleration from here, and the use of a
+variable: whether the surrogate reads it, may predict it, and how it comes into an injected restart.
 Sources: ELM restart files (names, dimensions), the CTC cascade and the rules of the relative-demand (RD)
 scheme.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal
 
 from phase_lib.elm.units import LEAF_AREA
@@ -17,10 +18,10 @@ from phase_lib.elm.units import LEAF_AREA
 Element = Literal["c", "n", "p"]
 Level = Literal["patch", "layer", "column"]
 Kind = Literal["pool", "debt", "mineral", "sink", "total", "canopy", "diagnostic"]
-#: By a value of its own; from other pools, as N from C; from maps of the surface file, unless a value is
+#: By its predicted value; from other pools, as N from C; from maps of the surface file, unless a value is
 #: predicted; not at all.
 Injection = Literal["directly", "follows", "maps", "never"]
-#: What AD speeds up, so that the pool is compressed: its decomposition, or the mortality that feeds on it.
+#: Process that AD speeds up, so that the pool is smaller: its decomposition, or mortality.
 Acceleration = Literal["decomposition", "mortality"]
 Range = tuple[float, float]
 
@@ -98,12 +99,12 @@ SURFACE_P = {field: stem for stem, field in _MINERAL_P.items() if field is not N
 POOL_LIMIT = 1.0e7
 #: The same of leaf area, m2 m-2; grasses in AD have been seen with 18.
 LEAF_AREA_LIMIT = 100.0
-#: And of height, m: thrice the tallest tree, as height in AD is that of ten times the wood.
+#: And of height, m: three times the tallest tree, as ELM computes it in AD from ten times the wood.
 HEIGHT_LIMIT = 300.0
 
 #: Where asinh turns from linear to logarithmic for the network, g m-2 or g m-3.
 _FLOOR: dict[Element, float] = {"c": 1.0e-1, "n": 1.0e-3, "p": 1.0e-4}
-#: Less is no stock whose ratio to another says anything, g m-2 or g m-3.
+#: The ratio of a smaller stock to another means nothing, g m-2 or g m-3.
 _RATIO_FLOOR: dict[Element, float] = {"c": 1.0, "n": 1.0e-2, "p": 1.0e-3}
 
 
@@ -123,7 +124,7 @@ class Variable:
         stage: of a plant pool: empty for displayed, `_storage` or `_xfer`.
         soil_pool: stem of the cascade pool, where it has one.
         total: the total that the pool is summed in, for example `totvegc`.
-        accelerated: what AD speeds up, so that its values are compressed; None where they are not.
+        accelerated: process that AD speeds up, so that its values are smaller; None where there is none.
         signed: True where it may be negative by design.
         injected: how it comes into an injected restart.
         is_input: True where the surrogate reads it from the 20-year restart.
@@ -191,20 +192,18 @@ def _mass(name: str, level: Level, element: Element, kind: Kind = "pool", **fact
 
 
 def _plants() -> Iterator[Variable]:
-    for organ in ORGANS:
-        for element in ELEMENTS:
-            for stage in STAGES:
-                yield _mass(
-                    f"{organ}{element}{stage}",
-                    "patch",
-                    element,
-                    organ=organ,
-                    stage=stage,
-                    total=f"totveg{element}",
-                    accelerated="mortality" if organ in DEAD_WOOD and stage == "" else None,
-                    injected="directly" if element == "c" else "follows",
-                    is_input=element == "c",
-                )
+    for organ, element, stage in product(ORGANS, ELEMENTS, STAGES):
+        yield _mass(
+            f"{organ}{element}{stage}",
+            "patch",
+            element,
+            organ=organ,
+            stage=stage,
+            total=f"totveg{element}",
+            accelerated="mortality" if organ in DEAD_WOOD and stage == "" else None,
+            injected="directly" if element == "c" else "follows",
+            is_input=element == "c",
+        )
     reserve: dict[str, Any] = {"injected": "directly", "is_input": True}
     for stage in STAGES[1:]:
         yield _mass(f"gresp{stage}", "patch", "c", stage=stage, total="totvegc", **reserve)
@@ -218,29 +217,26 @@ def _plants() -> Iterator[Variable]:
 
 def _soil() -> Iterator[Variable]:
     totals = dict.fromkeys(LITTER, "totlit") | dict.fromkeys(SOM, "totsom") | {"cwd": "cwd"}
-    for pool in SOIL_POOLS:
-        for element in ELEMENTS:
-            yield _mass(
-                pool.variable(element),
-                "layer",
-                element,
-                soil_pool=pool.name,
-                total=f"{totals[pool.name]}{element}",
-                accelerated="decomposition" if pool.name in ("cwd", "soil3", "soil4") else None,
-                # N and P of litter and CWD follow from C too, unless they are predicted.
-                injected="follows" if pool.name in SOM and element != "c" else "directly",
-                is_input=True,
-            )
+    for pool, element in product(SOIL_POOLS, ELEMENTS):
+        yield _mass(
+            pool.variable(element),
+            "layer",
+            element,
+            soil_pool=pool.name,
+            total=f"{totals[pool.name]}{element}",
+            accelerated="decomposition" if pool.name in ("cwd", "soil3", "soil4") else None,
+            # N and P of litter and CWD follow from C too, unless they are predicted.
+            injected="follows" if pool.name in SOM and element != "c" else "directly",
+            is_input=True,
+        )
     for stem in MINERAL_N:
         yield _mass(f"{stem}_vr", "layer", "n", "mineral", injected="directly", is_input=True)
     yield _mass("sminn_vr", "layer", "n", "mineral", injected="follows")
     for stem in MINERAL_P:
         # ELM leaves solution P negative where a soil's capacity is below its labile P: no damage, but no
         # stock either.
-        low = -POOL_LIMIT if stem == "solutionp" else 0.0
-        yield _mass(
-            f"{stem}_vr", "layer", "p", "mineral", plausible=(low, POOL_LIMIT), injected="maps", is_input=True
-        )
+        usual = (-POOL_LIMIT if stem == "solutionp" else 0.0, POOL_LIMIT)
+        yield _mass(f"{stem}_vr", "layer", "p", "mineral", plausible=usual, injected="maps", is_input=True)
 
 
 def _sums() -> Iterator[Variable]:
@@ -248,9 +244,8 @@ def _sums() -> Iterator[Variable]:
     for element in ELEMENTS:
         yield _mass(f"pft_{element}trunc", "patch", element, **sink)
         yield _mass(f"col_{element}trunc_vr", "layer", element, **sink)
-    for stem in ("totlit", "totsom", "cwd"):
-        for element in ELEMENTS:
-            yield _mass(f"{stem}{element}", "column", element, "total", injected="follows")
+    for stem, element in product(("totlit", "totsom", "cwd"), ELEMENTS):
+        yield _mass(f"{stem}{element}", "column", element, "total", injected="follows")
     yield _mass("totvegc", "patch", "c", "total", injected="follows")
 
 
@@ -284,7 +279,7 @@ def _others() -> Iterator[Variable]:
 VARIABLES: dict[str, Variable] = {
     variable.name: variable for group in (_plants, _soil, _sums, _others) for variable in group()
 }
-#: Those that are stocks of C, N or P of their own.
+#: Those that are stocks of C, N or P, no sums or sinks.
 POOL_VARIABLES: dict[str, Variable] = {
     name: variable for name, variable in VARIABLES.items() if variable.kind in ("pool", "debt", "mineral")
 }
@@ -294,21 +289,21 @@ TRUNCATION_PATCH, TRUNCATION_LAYER = (
 )
 
 
-def parts_of(total: str) -> tuple[str, ...]:
+def pools_of(total: str) -> tuple[str, ...]:
     """The pools that a total sums, in the order of the sum, on which its last bit depends."""
-    parts = [entry for entry in VARIABLES.values() if entry.total == total]
-    structured = [entry.name for entry in parts if entry.organ or entry.soil_pool]
-    return (*structured, *sorted(entry.name for entry in parts if entry.name not in structured))
+    summed = [entry for entry in VARIABLES.values() if entry.total == total]
+    structured = [entry.name for entry in summed if entry.organ or entry.soil_pool]
+    return (*structured, *sorted(entry.name for entry in summed if entry.name not in structured))
 
 
 #: Column totals of a restart -> the layered pools that they sum over depth.
 COLUMN_TOTALS: dict[str, tuple[str, ...]] = {
-    name: parts_of(name)
+    name: pools_of(name)
     for name, entry in VARIABLES.items()
-    if entry.kind == "total" and entry.level == "column"
+    if (entry.kind, entry.level) == ("total", "column")
 }
 #: Patch pools in `totvegc`.
-TOTVEGC_POOLS = parts_of("totvegc")
+TOTVEGC_POOLS = pools_of("totvegc")
 
 #: The paper's six headline targets under their report names -> restart names.
 HEADLINE: dict[str, str] = {

@@ -138,7 +138,7 @@ class Predictions:
         """A flag of cells (n), bool."""
         if len(cell) == 0:
             return np.empty(0, dtype=bool)
-        rows = self._rows.of(cell)
+        rows = self._rows.rows(cell)
         first = int(rows.min())
         flag = self._slab(self._variable(name), first, int(rows.max()) + 1)[rows - first]
         strange = (flag != 0) & (flag != 1)
@@ -242,7 +242,7 @@ class Predictions:
         """Values of cells, or of patches of cells, that were looked at one by one."""
         if len(cell) == 0:
             return np.empty((0, NLEVDECOMP) if pft is None else 0)
-        rows = self._rows.of(cell)
+        rows = self._rows.rows(cell)
         first, last = int(rows.min()), int(rows.max()) + 1
         slab = self._slab(self._dataset[source], first, last).astype(np.float64, copy=False)
         values: np.ndarray

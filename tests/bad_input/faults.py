@@ -264,7 +264,7 @@ def restarts() -> Iterator[object]:
         hidden(BASE, "timemgr_rst_curr_ymd"),
         "variable timemgr_rst_curr_ymd is missing",
         "expected CASE.elm.r.YYYY-MM-DD-SSSSS.nc",
-        "`phase inspect` tells what it is",
+        "`phase inspect` shows what it is",
     )
     yield base(
         "a date that is none",

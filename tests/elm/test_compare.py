@@ -32,7 +32,7 @@ def test_a_file_equals_its_copy_nan_included(world: World, tmp_path: Path) -> No
 def test_values_that_differ_are_counted_and_measured(
     world: World, tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare, "_BLOCK_VALUES", block)
+    monkeypatch.setattr(compare, "_VALUES", block)
     other = copy_of(world.restart, tmp_path / "copy")
     row = int(world.column[2])
     before = raw(other, "soil4c_vr")[row, [3, 5]]
@@ -70,7 +70,7 @@ def test_attributes_are_compared_in_value_type_and_order(world: World, tmp_path:
     assert "order" in line
 
 
-def test_missing_variables_dimensions_and_flavour_are_told(world: World, tmp_path: Path) -> None:
+def test_missing_variables_dimensions_and_flavour_are_reported(world: World, tmp_path: Path) -> None:
     fewer = without(world.restart, tmp_path / "fewer.nc", "npool", dimension="levlak")
     with netCDF4.Dataset(world.restart) as source, netCDF4.Dataset(tmp_path / "four.nc", "w") as d:
         d.createDimension("gridcell", source.dimensions["gridcell"].size)
@@ -118,7 +118,7 @@ def test_a_real_history_tells_its_period(elm_sample: Path) -> None:
     assert inspect(elm_sample / "history/ad20.elm.h1.0021-01-01-00000.nc")["period_days"] == [0.0, 7300.0]
 
 
-def test_other_files_are_told_apart_or_refused(tmp_path: Path) -> None:
+def test_other_files_are_recognised_or_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.nc"
     with netCDF4.Dataset(other, "w") as d:
         d.createDimension("x", 2)

@@ -103,7 +103,7 @@ def test_the_usual_factor_is_not_assumed_where_the_wood_does_not_show_it(tmp_pat
             InputError, match=r"is not given, and the wood does not show it: .*--mortality-factor"
         ):
             settle_factor(world.restart, None, wood)
-        assert [settle_factor(world.restart, told, wood)[0] for told in (1.0, 10.0)] == [1.0, 10.0]
+        assert [settle_factor(world.restart, given, wood)[0] for given in (1.0, 10.0)] == [1.0, 10.0]
 
 
 def test_a_restart_in_normal_mode_needs_no_factor(tmp_path: Path) -> None:
@@ -129,6 +129,6 @@ def test_the_audit_holds_a_given_factor_against_the_wood(
     tmp_path: Path, factor: float | None, errors: int
 ) -> None:
     world = make_world(tmp_path, cells=8)
-    found = audit_restart(world.restart, world.surface, world.params, factor).errors
-    assert len(found) == errors
-    assert all((f.code, f.value) == ("mortality-factor-other", factor) for f in found)
+    audit_errors = audit_restart(world.restart, world.surface, world.params, factor).errors
+    assert len(audit_errors) == errors
+    assert all((f.code, f.value) == ("mortality-factor-other", factor) for f in audit_errors)

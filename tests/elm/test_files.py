@@ -127,8 +127,10 @@ def test_shuffled_columns_and_patches_are_found_by_their_indices(tmp_path: Path,
     assert np.array_equal(grid.soil.patch, world.patch)
     assert np.array_equal(grid.cover, world.cover)
     pft = raw(world.restart, "pfts1d_itypveg")
-    found = grid.soil.patch >= 0
-    assert np.array_equal(pft[grid.soil.patch[found]], np.broadcast_to(np.arange(17), found.shape)[found])
+    present = grid.soil.patch >= 0
+    assert np.array_equal(
+        pft[grid.soil.patch[present]], np.broadcast_to(np.arange(17), present.shape)[present]
+    )
     # One soil column a cell, and the crop column with weight.
     assert len(columns) == 5 * (2 if crop else 1)
     assert len(patches) == 5 * (16 if crop else 17)
@@ -217,7 +219,7 @@ def test_a_cell_without_partner_is_refused_with_its_distance() -> None:
 # -- files ------------------------------------------------------------------------------------------------
 
 
-def test_flavours_are_told_by_their_first_bytes(tmp_path: Path) -> None:
+def test_flavours_follow_from_the_first_bytes(tmp_path: Path) -> None:
     for name in ("NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA", "NETCDF4"):
         path = tmp_path / f"{name}.nc"
         with create_dataset(path, name) as dataset:
@@ -236,9 +238,9 @@ def test_a_file_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("theirs", "ours"), [("r+", "r"), ("r+", "r+"), ("r", "r+")])
+@pytest.mark.parametrize(("theirs", "mode"), [("r+", "r"), ("r+", "r+"), ("r", "r+")])
 def test_a_file_under_the_lock_of_another_program_is_called_that(
-    tmp_path: Path, theirs: Literal["r", "r+"], ours: Literal["r", "r+"]
+    tmp_path: Path, theirs: Literal["r", "r+"], mode: Literal["r", "r+"]
 ) -> None:
     path = tmp_path / "h.nc"
     with create_dataset(path) as dataset:
@@ -253,14 +255,14 @@ def test_a_file_under_the_lock_of_another_program_is_called_that(
         assert other.stdout.readline() == "1\n"
         with (
             pytest.raises(InputError, match=r"h\.nc: is open in another program.* wait until that program"),
-            open_dataset(path, ours),
+            open_dataset(path, mode),
         ):
             pass
         if theirs == "r":  # readers do not disturb each other
             with open_dataset(path) as dataset:
                 assert list(dataset.dimensions) == ["x"]
         other.communicate("\n")
-    with open_dataset(path, ours) as dataset:
+    with open_dataset(path, mode) as dataset:
         assert list(dataset.dimensions) == ["x"]
 
 
@@ -283,7 +285,7 @@ def test_a_damaged_file_on_a_file_system_without_locks_names_the_way_round(
         pass
 
 
-def test_wrong_units_dimensions_and_names_are_told(tmp_path: Path) -> None:
+def test_wrong_units_dimensions_and_names_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "f.nc"
     with create_dataset(path) as dataset:
         dataset.createDimension("x", 3)

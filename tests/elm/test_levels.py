@@ -55,12 +55,12 @@ def layers_of(values: np.ndarray, units: str | None = None, name: str = "levdeco
 def test_layers_in_any_order_are_found_by_number_or_depth(
     values: np.ndarray, units: str | None, order: list[int]
 ) -> None:
-    found = layers_of(values[order], units)
+    places = layers_of(values[order], units)
     if order == list(range(10)):
-        assert found is None
+        assert places is None
     else:
-        assert found is not None
-        np.testing.assert_array_equal(values[order][found], values)
+        assert places is not None
+        np.testing.assert_array_equal(values[order][places], values)
 
 
 def test_heights_below_the_surface_are_depths() -> None:

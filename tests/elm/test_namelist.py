@@ -34,14 +34,14 @@ def written(path: Path, text: str) -> Path:
 
 
 def test_comments_quotes_cases_exponents_and_the_last_of_several_lines_are_fortrans(tmp_path: Path) -> None:
-    found = read_ad_settings(written(tmp_path / "lnd_in", LND_IN))
-    assert (found.spinup_state, found.mortality_factor) == (1, 10.0)
-    assert (found.carbon_only_years, found.suplphos) == (25, "ALL")
+    settings = read_ad_settings(written(tmp_path / "lnd_in", LND_IN))
+    assert (settings.spinup_state, settings.mortality_factor) == (1, 10.0)
+    assert (settings.carbon_only_years, settings.suplphos) == (25, "ALL")
 
 
 def test_where_there_is_no_line_the_model_takes_1_and_0(tmp_path: Path) -> None:
-    found = read_ad_settings(written(tmp_path / "lnd_in", "&clm_inparm\n spinup_state = 1\n/\n"))
-    assert (found.mortality_factor, found.carbon_only_years, found.suplphos) == (1.0, 0, "ALL")
+    settings = read_ad_settings(written(tmp_path / "lnd_in", "&clm_inparm\n spinup_state = 1\n/\n"))
+    assert (settings.mortality_factor, settings.carbon_only_years, settings.suplphos) == (1.0, 0, "ALL")
 
 
 @pytest.mark.parametrize("place", ["CaseDocs/lnd_in", "lnd_in", "run/lnd_in"])

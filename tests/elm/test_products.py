@@ -63,9 +63,9 @@ def test_a_stream_fills_what_was_only_defined(tmp_path: Path) -> None:
     with creating(tmp_path / "p.nc", product(da.empty((3, 17), chunks=-1)), masked=True) as file:
         file["leafc"][1] = np.arange(17.0)
         assert not (tmp_path / "p.nc").exists()
-    with xr.open_dataset(tmp_path / "p.nc") as found:
-        assert found.leafc[1].values.tolist() == list(range(17))
-        assert np.isnan(found.leafc[[0, 2]]).all()
+    with xr.open_dataset(tmp_path / "p.nc") as opened:
+        assert opened.leafc[1].values.tolist() == list(range(17))
+        assert np.isnan(opened.leafc[[0, 2]]).all()
 
 
 def test_a_product_that_is_not_finished_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -67,9 +67,9 @@ def test_vectors_become_cell_means_by_weight(
         {"TOTVEGC": (dimension, values)},
         one_dimensional=one_dimensional,
     )
-    found = History([path]).read("TOTVEGC")
+    result = History([path]).read("TOTVEGC")
     expected = [by_hand(grid, entries, sample) for sample in values.astype(np.float32)]
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    np.testing.assert_allclose(result, expected, rtol=1e-12)
 
 
 def test_entries_that_are_fill_do_not_count(tmp_path: Path) -> None:
@@ -117,12 +117,12 @@ def test_layered_vectors_keep_their_levels_and_their_fill(tmp_path: Path) -> Non
     path = write_vectors(
         tmp_path / "h2.nc", grid, years(0, 2), {"column": entries}, {"SOIL3C_vr": ("column", values)}
     )
-    found = History([path]).read("SOIL3C_vr")
-    assert found.shape == (2, 15, grid.cells)
+    result = History([path]).read("SOIL3C_vr")
+    assert result.shape == (2, 15, grid.cells)
     for level in range(10):
         expected = [by_hand(grid, entries, sample[level]) for sample in values.astype(np.float32)]
-        np.testing.assert_allclose(found[:, level], expected, rtol=1e-12)
-    assert np.all(found[:, 10:] == FILL)
+        np.testing.assert_allclose(result[:, level], expected, rtol=1e-12)
+    assert np.all(result[:, 10:] == FILL)
 
 
 def test_fields_of_cells_need_no_weights(tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def edit_time(path: Path, **attributes: str) -> None:
         nc["time"].setncatts(attributes)
 
 
-def test_what_is_wrong_with_time_is_told(tmp_path: Path) -> None:
+def test_faults_of_time_are_reported(tmp_path: Path) -> None:
     grid = Grid()
     good, bad = (
         write_history(tmp_path / name, grid, years(year, year + 1), {"TLAI": np.ones((1, grid.cells))})
@@ -357,7 +357,7 @@ def test_a_long_run_is_read_in_blocks_of_bounded_size(
     sample = 8 * lat.size * lon.size
     peaks = {}
     for blocks in (1, 6, 48):
-        monkeypatch.setattr(module, "_BLOCK_BYTES", blocks * sample)
+        monkeypatch.setattr(module, "_CHUNK_BYTES", blocks * sample)
         history = History([path])
         tracemalloc.start()
         np.testing.assert_allclose(mean_of(history, "TLAI", 1, 5), expected, rtol=1e-6)
@@ -393,17 +393,17 @@ def test_fields_are_lazy_and_each_block_is_read_once_for_all_of_them(
         return original(path)
 
     monkeypatch.setattr(module, "open_dataset", counted)
-    monkeypatch.setattr(module, "_BLOCK_BYTES", 8 * 3 * grid.cells * 2)
+    monkeypatch.setattr(module, "_CHUNK_BYTES", 8 * 3 * grid.cells * 2)
     fields = history.lazy(dict.fromkeys(values))
     assert opened == [paths[0]]  # its header
     assert fields.dims == ("field", "time", "gridcell")
     assert fields.chunks == ((3,), (2, 1, 2, 1), (grid.cells,))
-    found, mean = dask.compute(fields, fields.mean("time"), scheduler="synchronous")
+    result, mean = dask.compute(fields, fields.mean("time"), scheduler="synchronous")
     assert sorted(opened[1:]) == [path for path in paths for _ in range(2)]
     for name, expected in values.items():
-        np.testing.assert_array_equal(found.sel(field=name), expected)
+        np.testing.assert_array_equal(result.sel(field=name), expected)
         np.testing.assert_allclose(mean.sel(field=name), expected.mean(axis=0), rtol=1e-12)
-    dates = xr.decode_cf(found.to_dataset("field")).time.values
+    dates = xr.decode_cf(result.to_dataset("field")).time.values
     assert [(date.year, date.dayofyr) for date in dates] == [(year, 183) for year in range(1, 7)]
 
 
@@ -413,9 +413,9 @@ def test_only_the_wanted_samples_are_read(tmp_path: Path) -> None:
     path = write_history(tmp_path / "h0.nc", grid, years(0, 12), {"TLAI": values})
     change(path, "TLAI", (0, 2, 3), np.nan)
     history = History([path])
-    found = list(history.fields({"TLAI": None}, np.isin(np.arange(12), [3, 4, 9])))
-    assert [list(samples) for _, samples, _ in found] == [[3, 4, 9]]
-    np.testing.assert_array_equal(found[0][2][:, 0], [3.0, 4.0, 9.0])
+    result = list(history.fields({"TLAI": None}, np.isin(np.arange(12), [3, 4, 9])))
+    assert [list(samples) for _, samples, _ in result] == [[3, 4, 9]]
+    np.testing.assert_array_equal(result[0][2][:, 0], [3.0, 4.0, 9.0])
     assert mean_of(history, "TLAI", 6, 13)[0] == pytest.approx(8.0)
 
 
@@ -487,11 +487,11 @@ def spoil(path: Path, change: Callable[[netCDF4.Dataset], object]) -> Path:
     return path
 
 
-def attributes(**of: dict[str, str]) -> Callable[[netCDF4.Dataset], object]:
+def attributes(**by_variable: dict[str, str]) -> Callable[[netCDF4.Dataset], object]:
     """Sets attributes of variables, or of the file where the name is `file`."""
 
     def change(nc: netCDF4.Dataset) -> None:
-        for name, values in of.items():
+        for name, values in by_variable.items():
             (nc if name == "file" else nc[name]).setncatts(values)
 
     return change
@@ -521,9 +521,9 @@ def test_areas_are_taken_in_the_units_that_the_file_says(annual: Path, units: st
     grid = Grid()
     spoil(annual, lambda nc: nc["area"].__setitem__(..., grid.area * factor))
     spoil(annual, attributes(area={"units": units}))
-    found = History([annual]).grid
-    np.testing.assert_allclose(found.area, grid.area[grid.land], rtol=1e-6)
-    np.testing.assert_allclose(found.land_area_m2, grid.land_area_m2, rtol=1e-6)
+    result = History([annual]).grid
+    np.testing.assert_allclose(result.area, grid.area[grid.land], rtol=1e-6)
+    np.testing.assert_allclose(result.land_area_m2, grid.land_area_m2, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -613,15 +613,15 @@ def test_a_fractional_land_mask_counts_where_there_are_data(annual: Path) -> Non
         History([annual]).read("TLAI")  # the mask is certain of it
 
 
-def test_land_that_a_mask_of_whole_numbers_lost_counts_and_is_told(annual: Path) -> None:
+def test_land_that_a_mask_of_whole_numbers_lost_counts_and_is_reported(annual: Path) -> None:
     """A fraction of 0.9999 is 0 as a whole number."""
     grid = Grid()
     whole = History([annual]).read("TLAI")
     spoil(annual, lambda nc: nc["landmask"].__setitem__((1, slice(None)), 0))
     history = History([annual])
     np.testing.assert_array_equal(history.read("TLAI"), whole)
-    told = "4 cells whose landmask is 0 or no number count: they have data and a land fraction"
-    assert history.grid.remarks == (told,)
+    refusal = "4 cells whose landmask is 0 or no number count: they have data and a land fraction"
+    assert history.grid.remarks == (refusal,)
     spoil(annual, lambda nc: nc["TLAI"].__setitem__((..., 1, slice(None)), FILL))
     history = History([annual])
     assert (len(history.grid.row), history.grid.remarks) == (grid.cells - 4, ())
@@ -638,9 +638,9 @@ def test_rain_at_sea_makes_no_land(annual: Path) -> None:
             nc.createVariable(name, "f8", ("time", "lat", "lon"))[:] = nc["TLAI"][:]
         nc.createVariable("RAIN", "f8", ("time", "lat", "lon"))[:] = 1.0
 
-    found = History([spoil(annual, change)]).grid
-    np.testing.assert_array_equal(found.row, np.flatnonzero(grid.land))
-    assert found.remarks == ()
+    result = History([spoil(annual, change)]).grid
+    np.testing.assert_array_equal(result.row, np.flatnonzero(grid.land))
+    assert result.remarks == ()
 
 
 def test_land_masks_that_cannot_be_are_refused(annual: Path) -> None:
@@ -837,12 +837,12 @@ def test_a_file_that_is_there_twice_is_named(tmp_path: Path) -> None:
     )
     copy = tmp_path / "copy.nc"
     copy.write_bytes(second.read_bytes())
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as refusal:
         History([copy, first, second])
     assert {str(second), str(copy)} == {
-        name for name in map(str, (first, second, copy)) if name in str(told.value)
+        name for name in map(str, (first, second, copy)) if name in str(refusal.value)
     }
-    assert "both hold 0002-01-01 to 0003-01-01" in str(told.value)
+    assert "both hold 0002-01-01 to 0003-01-01" in str(refusal.value)
     with pytest.raises(InputError, match=r"0\.nc: time_bounds: samples overlap: the file is given twice"):
         History([first, second, first])
     days = np.array([[0.0, 1.0], [1.0, 2.0], [1.0, 2.0]]) / 365.0

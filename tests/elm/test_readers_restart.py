@@ -47,9 +47,9 @@ def check_tags(restart: Path) -> None:
     _, grid = read_header(restart)
     place = grid.lat / 180.0 + (grid.lon % 360.0) / 1e4
     assert raw(restart, "cwdc_vr")[grid.soil.column, 0] == pytest.approx(1000.0 + place, abs=1e-9)
-    found = grid.soil.patch >= 0
-    expected = (1000.0 + np.arange(17) + place[:, None])[found]
-    assert raw(restart, "leafc")[grid.soil.patch[found]] == pytest.approx(expected, abs=1e-9)
+    result = grid.soil.patch >= 0
+    expected = (1000.0 + np.arange(17) + place[:, None])[result]
+    assert raw(restart, "leafc")[grid.soil.patch[result]] == pytest.approx(expected, abs=1e-9)
 
 
 LAYOUTS = {
@@ -228,9 +228,9 @@ def test_cover_that_elm_would_refuse_is_counted_and_the_worst_named(tmp_path: Pa
     assert (same.cells, same.cover) == (0, pytest.approx(same.expected, abs=1e-12))
     for cell, pft, change in ((1, 2, 0.4), (3, 4, 0.6), (4, 5, 2.5)):  # 0.4 % is within ELM's 5e-3
         share[cell, pft] += change
-    found = compare_cover(grid.cover, share)
-    assert (found.cells, found.cell, found.pft) == (2, 4, 5)
-    assert found.expected - found.cover == pytest.approx(0.025)
+    result = compare_cover(grid.cover, share)
+    assert (result.cells, result.cell, result.pft) == (2, 4, 5)
+    assert result.expected - result.cover == pytest.approx(0.025)
 
 
 def test_cover_of_the_sample_is_what_elm_accepted(elm_sample: Path) -> None:

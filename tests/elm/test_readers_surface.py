@@ -81,23 +81,23 @@ def write_global_surface(path: Path, *, east: bool = True, natpft: int = 17, lay
 def test_cells_of_a_2d_surface_file_are_found_by_place(tmp_path: Path, east: bool, natpft: int) -> None:
     path = write_global_surface(tmp_path / "surfdata.nc", east=east, natpft=natpft)
     lat, lon = np.array([45.0, -45.0, 0.0]), np.array([-90.0, 180.0, 360.0])
-    found = read_surface(path, ["PCT_NAT_PFT", "PCT_CFT", "SOIL_ORDER", "MONTHLY_LAI"], lat, lon)
+    result = read_surface(path, ["PCT_NAT_PFT", "PCT_CFT", "SOIL_ORDER", "MONTHLY_LAI"], lat, lon)
     pfts = number(lat[:, None], lon[:, None], np.arange(natpft))
-    np.testing.assert_array_equal(found["PCT_NAT_PFT"], pfts)
-    np.testing.assert_array_equal(found["PCT_CFT"], pfts[:, :2])
-    assert found["SOIL_ORDER"].tolist() == [11, 2, 4]
-    assert found["SOIL_ORDER"].dtype.kind == "i"
+    np.testing.assert_array_equal(result["PCT_NAT_PFT"], pfts)
+    np.testing.assert_array_equal(result["PCT_CFT"], pfts[:, :2])
+    assert result["SOIL_ORDER"].tolist() == [11, 2, 4]
+    assert result["SOIL_ORDER"].dtype.kind == "i"
     months = number(lat[:, None, None], lon[:, None, None], np.arange(12)[:, None])
-    np.testing.assert_array_equal(found["MONTHLY_LAI"], months + 10000.0 * np.arange(natpft))
+    np.testing.assert_array_equal(result["MONTHLY_LAI"], months + 10000.0 * np.arange(natpft))
 
 
 def test_cells_of_a_1d_surface_file_are_found_by_place(elm_sample: Path) -> None:
     path = elm_sample / "surfdata.biomes.1d.nc"
     order = np.random.default_rng(0).permutation(24)
     lat, lon = raw(path, "LATIXY")[order], raw(path, "LONGXY")[order] % 360.0
-    found = read_surface(path, ["PCT_SAND", "SOIL_COLOR"], lat, lon)
-    np.testing.assert_array_equal(found["PCT_SAND"], raw(path, "PCT_SAND").T[order])
-    np.testing.assert_array_equal(found["SOIL_COLOR"], raw(path, "SOIL_COLOR")[order])
+    result = read_surface(path, ["PCT_SAND", "SOIL_COLOR"], lat, lon)
+    np.testing.assert_array_equal(result["PCT_SAND"], raw(path, "PCT_SAND").T[order])
+    np.testing.assert_array_equal(result["SOIL_COLOR"], raw(path, "SOIL_COLOR")[order])
 
 
 @pytest.mark.parametrize("listed", [False, True])
@@ -190,9 +190,9 @@ def test_fields_of_topounits_are_means_of_the_cells_and_classes_those_of_the_lar
     right = write_topounits(path, grid=grid, first=first, fill=fill)
     lat, lon = right.pop("lat"), right.pop("lon")
     cells = np.array([2, 0, 3, 1])
-    found = read_surface(path, list(right), lat[cells], lon[cells])
+    result = read_surface(path, list(right), lat[cells], lon[cells])
     for name, values in right.items():
-        np.testing.assert_allclose(found[name], values[cells], rtol=1e-13, err_msg=name)
+        np.testing.assert_allclose(result[name], values[cells], rtol=1e-13, err_msg=name)
     with open_fields(path, list(right), lat, lon) as fields:
         for name, values in right.items():
             np.testing.assert_allclose(fields.read(name, cells[:2]), values[cells[:2]], rtol=1e-13)
@@ -214,9 +214,9 @@ def test_one_topounit_is_the_cell_and_needs_no_area(tmp_path: Path) -> None:
             made[:] = variable[:]
             made.units = variable.units
     names = ["PCT_NAT_PFT", "PCT_SAND", "SOIL_ORDER"]
-    right, found = (read_surface(file, names, LAT[:2], LON[:2]) for file in (path, other))
+    right, result = (read_surface(file, names, LAT[:2], LON[:2]) for file in (path, other))
     for name in names:
-        np.testing.assert_array_equal(found[name], right[name])
+        np.testing.assert_array_equal(result[name], right[name])
 
 
 def test_fill_on_a_topounit_that_counts_is_no_part_of_a_mean(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_fill_on_a_topounit_that_counts_is_no_part_of_a_mean(tmp_path: Path) -> 
     np.testing.assert_array_equal(np.isnan(sand).all(axis=1), cells == 0)
 
 
-def test_topounits_whose_land_is_not_told_are_refused(tmp_path: Path) -> None:
+def test_topounits_whose_land_is_unknown_are_refused(tmp_path: Path) -> None:
     write_topounits(tmp_path / "surfdata.nc", grid=False, first=False)
     path = without(tmp_path / "surfdata.nc", tmp_path / "none.nc", "TopounitFracArea")
     with pytest.raises(InputError, match="variable TopounitFracArea is missing"):
@@ -269,7 +269,7 @@ def test_a_field_off_the_grid_and_places_off_the_globe_are_refused(tmp_path: Pat
     path = write_global_surface(tmp_path / "surfdata.nc")
     with netCDF4.Dataset(path, "r+") as d:
         d.createVariable("ABM", "f8", ("time",))
-    with pytest.raises(InputError, match=r"ABM has dimensions \('time',\)"):
+    with pytest.raises(InputError, match=r"ABM has dimensions \(time\)"):
         read_surface(path, ["ABM"], LAT[:1], LON[:1])
     with netCDF4.Dataset(path, "r+") as d:
         d["LATIXY"][0, 1] = 95.0
@@ -286,8 +286,8 @@ def test_areas_are_km2_whatever_the_file_holds(tmp_path: Path, units: str, in_st
         d["AREA"].units = units
         d["AREA"][:] = square_km / RADIUS_KM**2 if in_steradian else square_km
         d["LANDFRAC_PFT"][:] = 0.5
-    found = read_surface(world.surface, ["AREA"], world.lat, world.lon)["AREA"]
-    np.testing.assert_allclose(found, square_km, rtol=1e-12)
+    result = read_surface(world.surface, ["AREA"], world.lat, world.lon)["AREA"]
+    np.testing.assert_allclose(result, square_km, rtol=1e-12)
     with open_fields(world.surface, LAND, world.lat, world.lon) as fields:
         land = fields.land_area(np.arange(len(world.lat)))
     np.testing.assert_allclose(land, 0.5e6 * square_km, rtol=1e-12)
@@ -305,14 +305,14 @@ def test_areas_are_read_by_their_units(tmp_path: Path, units: str, per_km2: floa
         d["AREA"][:] = square_km * per_km2
         d["LANDFRAC_PFT"].units = "%"
         d["LANDFRAC_PFT"][:] = 25.0
-    found = read_surface(world.surface, ["AREA", "LANDFRAC_PFT"], world.lat, world.lon)
-    np.testing.assert_allclose(found["AREA"], square_km, rtol=1e-12)
-    np.testing.assert_allclose(found["LANDFRAC_PFT"], 0.25, rtol=1e-15)
+    result = read_surface(world.surface, ["AREA", "LANDFRAC_PFT"], world.lat, world.lon)
+    np.testing.assert_allclose(result["AREA"], square_km, rtol=1e-12)
+    np.testing.assert_allclose(result["LANDFRAC_PFT"], 0.25, rtol=1e-15)
 
 
 def test_areas_in_m2_that_say_km2_and_shares_in_percent_are_refused(tmp_path: Path) -> None:
     world = make_world(tmp_path)
-    every = np.arange(3)
+    rows = np.arange(3)
     for name, values, words in (
         ("AREA", np.full(3, 1.6e7), r"AREA is 1.6e\+07 km2 in cell 1; expected at most 5e\+06 km2"),
         ("LANDFRAC_PFT", np.full(3, 100.0), "LANDFRAC_PFT is 100 in cell 1; expected 0 to 1"),
@@ -323,7 +323,7 @@ def test_areas_in_m2_that_say_km2_and_shares_in_percent_are_refused(tmp_path: Pa
             open_fields(world.surface, LAND, world.lat, world.lon) as fields,
             pytest.raises(InputError, match=words),
         ):
-            fields.land_area(every)
+            fields.land_area(rows)
         edit(world.surface, name, ..., right)
 
 
@@ -348,17 +348,17 @@ def test_a_point_without_horizontal_dimensions_is_read_as_one_cell(
     names = ["PCT_NAT_PFT", "PCT_SAND", "PCT_NATVEG", "AREA", "SOIL_ORDER", "PCT_URBAN"]
     lat, lon = raw(sample, "LATIXY")[9:10], raw(sample, "LONGXY")[9:10]
     right = read_surface(sample, names, lat, lon)
-    found = read_surface(point, names, lat, lon % 360.0)
+    result = read_surface(point, names, lat, lon % 360.0)
     with open_fields(point, names, lat, lon) as fields, open_surface(point, lat, lon) as source:
         for name in names:
-            np.testing.assert_array_equal(found[name], right[name], err_msg=name)
+            np.testing.assert_array_equal(result[name], right[name], err_msg=name)
             np.testing.assert_array_equal(
                 fields.read(name, np.array([0, 0])), np.repeat(right[name], 2, axis=0)
             )
         np.testing.assert_array_equal(source.read("PCT_NAT_PFT", slice(0, 1)), right["PCT_NAT_PFT"])
         np.testing.assert_allclose(source.read("AREA", slice(0, 1)), right["AREA"])
-    told = inspect(point)
-    assert (told["kind"], told["points"], told["cells"]) == ("surface", 1, 1)
+    summary = inspect(point)
+    assert (summary["kind"], summary["points"], summary["cells"]) == ("surface", 1, 1)
     np.testing.assert_allclose(read_surface_facts(point).cells.lat, lat)
 
 
@@ -376,10 +376,10 @@ def test_levels_are_read_in_the_order_that_their_coordinate_tells(
     depths = 0.025 * (np.exp(0.5 * (np.arange(1, 11) - 0.5)) - 1.0)
     layers = np.arange(1.0, 11.0) if coordinate == "numbers" else depths
     permuted(turned, "nlevsoi", np.arange(10)[::-1], layers)
-    found = read_surface(turned, names, lat, lon)
+    result = read_surface(turned, names, lat, lon)
     with open_fields(turned, names, lat, lon) as fields, open_surface(turned, lat, lon) as source:
         for name in names:
-            np.testing.assert_array_equal(found[name], right[name])
+            np.testing.assert_array_equal(result[name], right[name])
             np.testing.assert_array_equal(fields.read(name, np.array([4, 0])), right[name][[4, 0]])
             np.testing.assert_array_equal(source.read(name, slice(1, 3)), right[name][1:3])
     edit(turned, "natpft", ..., np.arange(1, 18))
@@ -466,16 +466,16 @@ def test_a_domain_of_one_point_may_have_lost_its_dimensions(tmp_path: Path, lost
             d[name].units = domain_units(name)
     domain = read_domain(squeezed(one, tmp_path / "point.nc", *lost))
     assert (domain.shape, domain.row.tolist()) == ((1, 1), [0])
-    found = domain.lat, domain.lon, domain.frac, domain.area, *domain.axes
-    assert [v.tolist() for v in found] == [[-20.0], [250.0], [0.5], [1.0e-4], [-20.0], [250.0]]
+    result = domain.lat, domain.lon, domain.frac, domain.area, *domain.axes
+    assert [v.tolist() for v in result] == [[-20.0], [250.0], [0.5], [1.0e-4], [-20.0], [250.0]]
 
 
 def test_a_list_of_cells_without_its_dimension_of_one_is_read(tmp_path: Path) -> None:
     whole = read_domain(write_domain(tmp_path / "domain.nc", (1, 12)))
-    found = read_domain(squeezed(tmp_path / "domain.nc", tmp_path / "list.nc", "nj"))
-    assert found.shape == (1, 12)
-    np.testing.assert_array_equal(found.lat, whole.lat)
-    np.testing.assert_array_equal(found.area, whole.area)
+    result = read_domain(squeezed(tmp_path / "domain.nc", tmp_path / "list.nc", "nj"))
+    assert result.shape == (1, 12)
+    np.testing.assert_array_equal(result.lat, whole.lat)
+    np.testing.assert_array_equal(result.area, whole.area)
 
 
 def test_areas_in_m2_and_shares_in_percent_are_read_by_their_units(tmp_path: Path) -> None:
@@ -633,8 +633,8 @@ FLAVOURS: tuple[Flavour, ...] = (
 
 def of_subgrid(grid: Subgrid) -> dict[str, Any]:
     """All that a subgrid says, its soil columns included."""
-    own = {f.name: getattr(grid, f.name) for f in fields(grid) if f.name != "soil"}
-    return own | {f"soil_{f.name}": getattr(grid.soil, f.name) for f in fields(grid.soil)}
+    attributes = {f.name: getattr(grid, f.name) for f in fields(grid) if f.name != "soil"}
+    return attributes | {f"soil_{f.name}": getattr(grid.soil, f.name) for f in fields(grid.soil)}
 
 
 def everything(folder: Path) -> dict[str, Any]:
@@ -670,10 +670,10 @@ def test_all_flavours_are_read_alike(tmp_path: Path, kind: Flavour) -> None:
     for path in original.glob("*.nc"):
         without(path, converted / path.name, flavour=kind)
         assert flavour(converted / path.name) == kind
-    expected, found = everything(original), everything(converted)
-    assert expected.keys() == found.keys()
+    expected, result = everything(original), everything(converted)
+    assert expected.keys() == result.keys()
     for name, value in expected.items():
-        np.testing.assert_array_equal(found[name], value, err_msg=name)
+        np.testing.assert_array_equal(result[name], value, err_msg=name)
     np.testing.assert_array_equal(expected["cover"], world.cover)
 
 

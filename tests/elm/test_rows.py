@@ -25,7 +25,7 @@ def content(kind: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def write(path: Path, form: Flavour, *, records: int = 0) -> dict[str, np.ndarray]:
     """A file with a scalar, a vector and a table of every type, and attributes between them."""
-    held = {}
+    written = {}
     with netCDF4.Dataset(path, "w", format=form) as nc:
         nc.title = "of odd length"
         nc.createDimension("row", ROWS)
@@ -38,24 +38,24 @@ def write(path: Path, form: Flavour, *, records: int = 0) -> dict[str, np.ndarra
                 name = f"{kind}_{len(dims)}"
                 values = content(kind, tuple(nc.dimensions[dim].size for dim in dims)).astype(kind)
                 variable = nc.createVariable(name, kind, dims)
-                variable.long_name = "x" * len(held)
+                variable.long_name = "x" * len(written)
                 variable.set_auto_maskandscale(False)
-                variable[...] = held[name] = values
+                variable[...] = written[name] = values
         for name in ("first", "second")[: 2 * bool(records)]:
             variable = nc.createVariable(name, "i2", ("time", "level"))
-            variable[:] = held[name] = content("i2", (records, 3)).astype("i2")
-    return held
+            variable[:] = written[name] = content("i2", (records, 3)).astype("i2")
+    return written
 
 
 @pytest.mark.parametrize("form", FLAVOURS)
 def test_values_read_are_those_of_the_file_whatever_its_flavour_and_their_type(
     form: Flavour, tmp_path: Path
 ) -> None:
-    held = write(tmp_path / "file.nc", form)
+    written = write(tmp_path / "file.nc", form)
     with open_with_rows(tmp_path / "file.nc") as (dataset, rows):
-        assert list(rows) == list(dataset.variables) == list(held)
+        assert list(rows) == list(dataset.variables) == list(written)
         assert all(isinstance(variable, ClassicRows) for variable in rows.values()) == (form != "NETCDF4")
-        for name, values in held.items():
+        for name, values in written.items():
             assert rows[name][:].dtype == values.dtype
             assert rows[name][:].shape == values.shape
             np.testing.assert_array_equal(rows[name][:], values, err_msg=name)
@@ -63,12 +63,12 @@ def test_values_read_are_those_of_the_file_whatever_its_flavour_and_their_type(
 
 @pytest.mark.parametrize("form", FLAVOURS)
 def test_some_rows_are_those_that_numpy_would_take(form: Flavour, tmp_path: Path) -> None:
-    held = write(tmp_path / "file.nc", form)
+    written = write(tmp_path / "file.nc", form)
     ends = [None, -2, 0, 1, 5, ROWS, ROWS + 3]
     with open_rows(tmp_path / "file.nc") as rows:
         for name in ("i2_1", "f8_2"):
             for start, stop in itertools.product(ends, ends):
-                np.testing.assert_array_equal(rows[name][start:stop], held[name][start:stop])
+                np.testing.assert_array_equal(rows[name][start:stop], written[name][start:stop])
 
 
 @pytest.mark.parametrize("form", FLAVOURS)
@@ -76,20 +76,20 @@ def test_rows_written_are_what_the_library_reads_and_nothing_else_changes(
     form: Flavour, tmp_path: Path
 ) -> None:
     path = tmp_path / "file.nc"
-    held = write(path, form)
+    written = write(path, form)
     size = path.stat().st_size
     with open_rows(path, "r+") as rows:
         for name in ("f8_2", "i4_1", "f4_2"):
-            rows[name][4:7] = held[name][:3]
-            held[name][4:7] = held[name][:3]
-            np.testing.assert_array_equal(rows[name][:], held[name])
-        rows["i4_0"][:] = held["i4_0"] = np.array(7, "i4")
+            rows[name][4:7] = written[name][:3]
+            written[name][4:7] = written[name][:3]
+            np.testing.assert_array_equal(rows[name][:], written[name])
+        rows["i4_0"][:] = written["i4_0"] = np.array(7, "i4")
         rows["f8_1"][2:4] = np.array([[1.5, -2.5, 9.0], [3.5, 4.5, 9.0]])[:, 1]
-        held["f8_1"][2:4] = -2.5, 4.5
+        written["f8_1"][2:4] = -2.5, 4.5
     assert path.stat().st_size == size
     with netCDF4.Dataset(path) as nc:
         nc.set_auto_maskandscale(False)
-        for name, values in held.items():
+        for name, values in written.items():
             np.testing.assert_array_equal(np.asarray(nc[name][...]), values, err_msg=name)
 
 
@@ -97,14 +97,14 @@ def test_rows_written_are_what_the_library_reads_and_nothing_else_changes(
 @pytest.mark.parametrize("records", [1, 2])
 def test_a_file_with_records_is_read_and_written_too(form: Flavour, records: int, tmp_path: Path) -> None:
     path = tmp_path / "file.nc"
-    held = write(path, form, records=records)
+    written = write(path, form, records=records)
     with open_rows(path, "r+") as rows:
-        np.testing.assert_array_equal(rows["second"][:], held["second"])
+        np.testing.assert_array_equal(rows["second"][:], written["second"])
         rows["second"][0:1] = np.array([[5, 6, 7]])
     with netCDF4.Dataset(path) as nc:
         assert nc["second"][0].tolist() == [5, 6, 7]
-        np.testing.assert_array_equal(nc["first"][:], held["first"])
-        np.testing.assert_array_equal(nc["f8_2"][:], held["f8_2"])
+        np.testing.assert_array_equal(nc["first"][:], written["first"])
+        np.testing.assert_array_equal(nc["f8_2"][:], written["f8_2"])
 
 
 @pytest.mark.parametrize("form", FLAVOURS[:3])

@@ -32,8 +32,8 @@ def test_the_factors_are_the_documented_ones(elm_sample: Path) -> None:
 
 def test_soil_ratios_are_the_documented_ones(elm_sample: Path) -> None:
     parameters = read_parameters(elm_sample / "clm_params_c211124.nc")
-    found = {p.name: parameters.soil_ratios(p) for p in SOIL_POOLS if p.name.startswith("soil")}
-    assert found == {"soil1": (12, 360), "soil2": (12, 360), "soil3": (10, 500), "soil4": (10, 500)}
+    ratios = {p.name: parameters.soil_ratios(p) for p in SOIL_POOLS if p.name.startswith("soil")}
+    assert ratios == {"soil1": (12, 360), "soil2": (12, 360), "soil3": (10, 500), "soil4": (10, 500)}
     with pytest.raises(InputError, match="cwd"):
         parameters.soil_ratios(SOIL_POOLS[SOIL_POOL_INDEX["cwd"]])
 

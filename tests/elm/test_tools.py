@@ -160,11 +160,11 @@ def test_inspect_says_what_a_real_file_is(phase, elm_sample: Path, name: str, wo
 
 def test_the_stocks_that_inspect_tells_are_the_means_per_area_of_land(phase, elm_sample: Path) -> None:
     content = json.loads(phase("inspect", elm_sample / RESTART, "--json").out)
-    held = contents(elm_sample / RESTART)
+    before = contents(elm_sample / RESTART)
     for name in ("deadstemc", "leafc_storage"):
         total = 0.0
-        for p, share in enumerate(held["pfts1d_wtxy"]):
-            total += share * held[name][p] if share > 0.0 else 0.0
+        for p, share in enumerate(before["pfts1d_wtxy"]):
+            total += share * before[name][p] if share > 0.0 else 0.0
         assert content["mean_stocks"][name]["value"] == pytest.approx(total / 24.0, rel=1e-12)
     assert content["landunits_with_weight"]["deep lake"] == pytest.approx(
         {"cells": 2, "percent_of_land": 100.0 * 0.35 / 24.0}
@@ -183,12 +183,12 @@ def test_inspect_knows_the_files_of_the_embedded_model(phase, embedded: Path) ->
         f"ad/a.elm.h0.{YEAR_21}": "history",
         "normal/n.elm.h1.0022-01-01-00000.nc": "history",
     }
-    found = {name: json.loads(phase("inspect", embedded / name, "--json").out) for name in kinds}
-    assert {name: content["kind"] for name, content in found.items()} == kinds
-    assert found["w/surfdata.nc"]["cells"] == found["w/domain.lnd.nc"]["cells"] == 12
-    assert found[f"ad/a.elm.r.{YEAR_21}"]["spinup_state"] == 1
-    assert found[f"control/a.elm.r.{YEAR_21}"]["spinup_state"] == 0
-    assert found["normal/n.elm.h1.0022-01-01-00000.nc"]["period"] == ["0021-01-01", "0041-01-01"]
+    results = {name: json.loads(phase("inspect", embedded / name, "--json").out) for name in kinds}
+    assert {name: content["kind"] for name, content in results.items()} == kinds
+    assert results["w/surfdata.nc"]["cells"] == results["w/domain.lnd.nc"]["cells"] == 12
+    assert results[f"ad/a.elm.r.{YEAR_21}"]["spinup_state"] == 1
+    assert results[f"control/a.elm.r.{YEAR_21}"]["spinup_state"] == 0
+    assert results["normal/n.elm.h1.0022-01-01-00000.nc"]["period"] == ["0021-01-01", "0041-01-01"]
     forcing = next((embedded / "w" / "forcing").glob("*.1901-07.nc"))
     said = phase("inspect", forcing)
     assert "period: 1901-07-01 to 1901-07-31" in said.out

@@ -29,8 +29,8 @@ def test_every_registered_variable_is_in_the_real_restart_with_its_dimensions(el
 
 def test_no_pool_of_the_real_restart_is_beside_the_registry(elm_sample: Path) -> None:
     with netCDF4.Dataset(elm_sample / RESTART) as d:
-        held = {name: v.dimensions for name, v in d.variables.items() if v.dtype.kind == "f"}
-    assert other_pools(held).unknown == ()
+        fields = {name: v.dimensions for name, v in d.variables.items() if v.dtype.kind == "f"}
+    assert other_pools(fields).unknown == ()
 
 
 def test_values_of_the_real_restart_lie_in_their_plausible_ranges(elm_sample: Path) -> None:

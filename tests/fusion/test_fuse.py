@@ -238,7 +238,7 @@ def test_scattered_rows_are_those_of_the_whole(
     index = np.array(rows, dtype=np.int64)
     with netCDF4.Dataset(path) as nc, pytest.MonkeyPatch.context() as patched:
         patched.setattr(gathering, "_GAP_BYTES", gap)
-        patched.setattr(gathering, "_BLOCK_BYTES", block)
+        patched.setattr(gathering, "_READ_BYTES", block)
         result = gathering.gather(nc["v"], index, axis)
     expected = np.take(values, np.maximum(index, 0), axis=axis)
     expected = np.moveaxis(np.where(index >= 0, np.moveaxis(expected, axis, -1), np.nan), -1, axis)

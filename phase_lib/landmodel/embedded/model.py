@@ -19,7 +19,7 @@ from phase_lib.elm.variables import (
     SOIL_POOLS,
     SOM,
     VARIABLES,
-    parts_of,
+    pools_of,
 )
 from phase_lib.landmodel.domain import Mode
 from phase_lib.landmodel.embedded import constants as k
@@ -418,7 +418,7 @@ def _soil_sum(element: int, pools: tuple[str, ...]) -> Callable[[EmbeddedModel],
 
 
 def _plants(element: int) -> Callable[[EmbeddedModel], Tensor]:
-    names = [name for name in parts_of(f"totveg{ELEMENTS[element]}") if name in PLANT_POOLS[element]]
+    names = [name for name in pools_of(f"totveg{ELEMENTS[element]}") if name in PLANT_POOLS[element]]
 
     def total(model: EmbeddedModel) -> Tensor:
         patches = model.state.organs[element].sum((0, 1))
