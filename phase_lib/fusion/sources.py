@@ -218,8 +218,7 @@ def history_fluxes(
         history: of one run.
         names: fields, in gC m-2 s-1 on file.
         row: position of each cell among the history's land cells (gridcell).
-        end_year: model year at whose start the average ends.
-        years: years to average over.
+        end_year, years: model year at whose start the average ends, and its length.
 
     Returns:
         Name -> gC m-2 yr-1 (gridcell).
