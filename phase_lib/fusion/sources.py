@@ -145,7 +145,9 @@ class ForcingSource:
 
 
 @contextmanager
-def open_forcing(paths: Sequence[Path], lat: np.ndarray, lon: np.ndarray) -> Iterator[ForcingSource]:
+def open_forcing(
+    paths: str | Path | Sequence[str | Path], lat: np.ndarray, lon: np.ndarray
+) -> Iterator[ForcingSource]:
     """Opens all pieces of a forcing cycle for the given cells (n), degrees.
 
     Raises:
