@@ -24,12 +24,13 @@ from phase_lib.base.parallel import Runner, runner
 from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version
 from phase_lib.bench import require_room
+from phase_lib.elm.calendar import months_of
 from phase_lib.elm.constants import DAYS_PER_MONTH
 from phase_lib.elm.domain import Domain
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import create_dataset, open_dataset
 from phase_lib.forcing.layouts.datm import Datm
-from phase_lib.forcing.points import Mapping, map_cells, months_of
+from phase_lib.forcing.points import Mapping, map_cells
 from phase_lib.forcing.reduce import monthly_means
 from phase_lib.forcing.variables import FORCING
 

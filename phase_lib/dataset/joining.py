@@ -50,7 +50,7 @@ def join_records(
             on differ in their PFT parameters.
     """
     parts = [(name, read_cells(path)) for name, paths in records.items() for path in paths]
-    # Training domains come first: the first batch says which variables there are, labels among them.
+    # Training domains come first: their first record file shows which variables there are, labels too.
     for _, index in parts:
         for file, _ in index.batches:
             require_file(file, remedy="fuse again")
@@ -72,14 +72,11 @@ def join_records(
     ]
     starts = np.cumsum([0, *(len(index.batches) for _, index in parts)])
     columns = {name: np.concatenate([getattr(index, name) for _, index in parts]) for name in _COLUMNS}
-    trained_on = np.concatenate([np.full(index.ncells, name in training) for name, index in parts])
-    columns["trainable"] = columns["trainable"] & trained_on
-    columns["domain"] = np.concatenate(
-        [np.full(index.ncells, domains.index(name), dtype=np.int32) for name, index in parts]
-    )
-    columns["batch"] = np.concatenate(
-        [index.batch + start for (_, index), start in zip(parts, starts[:-1], strict=True)]
-    )
+    sizes = [index.ncells for _, index in parts]
+    numbers = np.array([domains.index(name) for name, _ in parts], dtype=np.int32)
+    columns["trainable"] = columns["trainable"] & np.repeat([name in training for name, _ in parts], sizes)
+    columns["domain"] = np.repeat(numbers, sizes)
+    columns["batch"] = np.concatenate([index.batch for _, index in parts]) + np.repeat(starts[:-1], sizes)
     write_json(directory / "cleaning.json", _cleaning(parts, columns["trainable"]))
     lat, lon = (np.concatenate([getattr(index, name) for _, index in parts]) for name in ("lat", "lon"))
     attributes = {
@@ -105,10 +102,8 @@ def forcing_difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> t
         What the second and what the first has, in words; None where nothing differs.
     """
     keys = [key for key in first if second.get(key) != first[key]]
-    second_words, first_words = (
-        ", ".join(f"{key} {one.get(key)!r}" for key in keys) for one in (second, first)
-    )
-    return (second_words, first_words) if keys else None
+    has, wanted = (", ".join(f"{key} {one.get(key)!r}" for key in keys) for one in (second, first))
+    return (has, wanted) if keys else None
 
 
 def refuse_other_forcing(

@@ -59,12 +59,7 @@ class Layout:
     def read(
         cls, dataset_dir: str | Path, preset: Preset = "default", leave_out: Sequence[FeatureGroup] = ()
     ) -> Self:
-        """Reads the variables and their groups from a dataset.
-
-        Args:
-            dataset_dir: the dataset's directory.
-            preset: see `Layout`.
-            leave_out: groups of features that the network does not see.
+        """Reads the variables and their groups from a dataset, without the features that are left out.
 
         Raises:
             InputError: a group is empty, a forcing variable or a flux is missing.
@@ -79,9 +74,7 @@ class Layout:
         missing += [name for name in FLUX_INPUTS if name not in groups["scalars"]]
         if missing:
             raise InputError(dataset_dir, f"variable {missing[0]} is missing", remedy="fuse the data again")
-        months = {
-            values["TBOT"].shape[1] for _, values in iterate_batches(dataset_dir, ["TBOT"], _FIRST_CELL)
-        }
+        (first,) = (values for _, values in iterate_batches(dataset_dir, ["TBOT"], _FIRST_CELL))
         start = {name.removeprefix("state20_"): dims for name, dims in groups["state20"].items()}
         groups["static"] |= groups["scalars"]
         groups |= {group: {} for group in leave_out}
@@ -94,7 +87,7 @@ class Layout:
             soil=list(groups["soil"]),
             patch_targets=[name for name, dims in start.items() if dims == _PATCH],
             layer_targets=[name for name, dims in start.items() if dims == _LAYER],
-            months=months.pop(),
+            months=first["TBOT"].shape[1],
         )
 
     @property

@@ -1,4 +1,4 @@
-"""Reading a dataset back: by variable and by cell, in dataset order, one batch file at a time."""
+"""Reading a dataset back: by variable and by cell, in dataset order, one record file at a time."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class CellIndex:
         complete: True where all inputs are sound.
         trainable: True where inputs and labels are sound.
         domain: number of the cell's domain in `domains`.
-        batch: number of the batch file in `batches`.
+        batch: number of the record file in `batches`.
         domains: names of the domains; those trained on come first.
         forcing: domain -> product and reduction of its forcing.
-        batches: batch files and the identity that each must have.
+        batches: record files and the identity that each must have.
         dataset_id: identity of the dataset.
     """
 
@@ -88,13 +88,7 @@ class CellIndex:
 
 @dataclass(frozen=True)
 class VariableInfo:
-    """What a dataset says of one variable.
-
-    Attributes:
-        group: index, forcing, static, traits, scalars, state, soil, state20 or target.
-        dims: dimensions, `gridcell` first where it has cells.
-        units: units, blank for traits.
-    """
+    """Group, dimensions (`gridcell` first where it has cells) and units, blank for traits, of a variable."""
 
     group: str
     dims: tuple[str, ...]
@@ -133,15 +127,13 @@ def read_cells(dataset_dir: str | Path) -> CellIndex:
             dataset_id=str(get_attribute(path, dataset, "dataset_id")),
         )
     check_coordinates(path, index.lat, index.lon, ("lat", "lon"), distinct=False)
-    for name, numbers, listed in (
-        ("domain", index.domain, len(index.domains)),
-        ("batch", index.batch, len(index.batches)),
-    ):
-        strange = (numbers < 0) | (numbers >= listed)
+    listings = {"domain": (index.domain, index.domains), "batch": (index.batch, index.batches)}
+    for name, (numbers, known) in listings.items():
+        strange = (numbers < 0) | (numbers >= len(known))
         if np.any(strange):
             cell = int(np.argmax(strange))
             what = f"variable {name} is {numbers[cell]} for cell {cell + 1}"
-            expected = f"0 to {listed - 1}, as an attribute lists them"
+            expected = f"0 to {len(known) - 1}, as an attribute lists them"
             raise InputError(path, what, expected=expected, remedy="join the records again")
     return index
 
@@ -152,9 +144,8 @@ def _json_attribute(path: Path, dataset: xr.Dataset, name: str) -> Any:
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        raise InputError(
-            path, f"attribute {name} is not JSON ({error})", remedy="join the records again"
-        ) from error
+        what = f"attribute {name} is not JSON ({error})"
+        raise InputError(path, what, remedy="join the records again") from error
     sound = isinstance(content, dict if name == "forcing" else list) and all(
         (isinstance(entry, list) and [*map(type, entry)] == [str, str])
         if name == "batches"
@@ -168,16 +159,15 @@ def _json_attribute(path: Path, dataset: xr.Dataset, name: str) -> Any:
 
 
 def describe(dataset_dir: str | Path) -> dict[str, VariableInfo]:
-    """All variables of a dataset by name, as its first batch has them.
+    """All variables of a dataset by name, as its first record file has them.
 
     Raises:
         InputError: a variable is of no group, or has other dimensions than its group.
     """
     path, _ = read_cells(dataset_dir).batches[0]
     with open_product(path) as dataset:
-        return {
-            str(name): _describe(path, dataset[name]) for name in dataset.variables if name not in COORDINATES
-        }
+        names = [str(name) for name in dataset.variables if name not in COORDINATES]
+        return {name: _describe(path, dataset[name]) for name in names}
 
 
 def _describe(path: Path, variable: netCDF4.Variable | xr.DataArray) -> VariableInfo:
@@ -185,12 +175,9 @@ def _describe(path: Path, variable: netCDF4.Variable | xr.DataArray) -> Variable
     dims = dimensions_of(variable)
     sizes, possible = dict(zip(dims, variable.shape, strict=True)), dims_in_group(name, group)
     if dims not in possible or any(sizes.get(level, size) != size for level, size in _LEVELS.items()):
-        raise InputError(
-            path,
-            f"variable {name} has dimensions {_sized(sizes)}",
-            expected=" or ".join(_sized({dim: _LEVELS.get(dim) for dim in dims}) for dims in possible),
-            remedy="fuse again",
-        )
+        what = f"variable {name} has dimensions {_sized(sizes)}"
+        expected = " or ".join(_sized({dim: _LEVELS.get(dim) for dim in dims}) for dims in possible)
+        raise InputError(path, what, expected=expected, remedy="fuse again")
     return VariableInfo(group, dims, units_of(variable))
 
 
@@ -205,7 +192,7 @@ def iterate_batches(
     cells: np.ndarray | None = None,
     index: CellIndex | None = None,
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """Reads variables batch by batch; memory is bounded by one batch.
+    """Reads variables by record file; memory is bounded by one file.
 
     Args:
         dataset_dir: the dataset's directory.
@@ -215,11 +202,11 @@ def iterate_batches(
         index: of the dataset, where the caller has read it already.
 
     Yields:
-        Positions of the batch's wanted cells in dataset order (n), and name -> values (n, ...); a
-        variable without cells (a trait) comes whole in every batch.
+        Positions of the file's wanted cells in dataset order (n), and name -> values (n, ...); a
+        variable without cells (a trait) comes whole with each file.
 
     Raises:
-        InputError: a batch is missing, belongs to another dataset or lacks a variable.
+        InputError: a record file is missing, belongs to another dataset or lacks a variable.
     """
     index = index or read_cells(dataset_dir)
     wanted = _as_mask(cells, index.ncells)

@@ -48,15 +48,10 @@ def normalize(
         InputError: the files do not fit together, or a variable has no training value.
     """
     layout = Layout.read(dataset_dir, settings.preset.kind, settings.leave_out)
-    fit_normalization(dataset_dir, read_split(split_file, dataset_dir).train, layout).write(
-        output,
-        {
-            "preset": layout.preset,
-            "left_out": " ".join(settings.leave_out),
-            "split_sha256": sha256_file(split_file),
-        },
-        {name: info.units for name, info in describe(dataset_dir).items()},
-    )
+    scaler = fit_normalization(dataset_dir, read_split(split_file, dataset_dir).train, layout)
+    left_out, digest = " ".join(settings.leave_out), sha256_file(split_file)
+    units = {name: info.units for name, info in describe(dataset_dir).items()}
+    scaler.write(output, {"preset": layout.preset, "left_out": left_out, "split_sha256": digest}, units)
 
 
 def fit_normalization(dataset_dir: str | Path, train: np.ndarray, layout: Layout) -> Scaler:
@@ -92,8 +87,7 @@ def fit_scaler(
     Args:
         dataset_dir: the dataset's directory.
         train: True in training cells (gridcell, dataset order).
-        specs: name -> how to scale it.
-        least_values: a PFT or layer with fewer training values takes the statistics of all together.
+        specs, least_values: as for `ScalerFit`.
 
     Raises:
         InputError: a variable is missing or has no training value.
@@ -182,13 +176,10 @@ def _fit_corrections(dataset_dir: str | Path, train: np.ndarray, layout: Layout,
     start = layout.starts()
     floor = {name: floors(scaler.scalings[f"Y_{name}"].offset) for name in per}
     for _, values in iterate_batches(dataset_dir, [*(f"Y_{name}" for name in per), *start.values()], train):
-        fit.update(
-            {
-                f"correction_{n}": _logarithm(values[f"Y_{n}"], floor[n])
-                - (_logarithm(values[start[n]], floor[n]) if n in start else 0.0)
-                for n in per
-            }
-        )
+        corrections = {f"correction_{n}": _logarithm(values[f"Y_{n}"], floor[n]) for n in per}
+        for n in start:
+            corrections[f"correction_{n}"] -= _logarithm(values[start[n]], floor[n])
+        fit.update(corrections)
     return fit.finish()
 
 

@@ -1,7 +1,7 @@
 """Scaling of features and targets, fitted on training values and kept with the model.
 
 A scaling is a pre-transform (identity or inverse hyperbolic sine) and an affine map. Its
-statistics gather in one pass over batches of any size, so that the data need not fit in memory.
+statistics gather in one pass over record files of any size, so that the data need not fit in memory.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class _Moments:
 
 @dataclass
 class ScalerFit:
-    """Gathers statistics batch by batch; `finish` gives the scaler.
+    """Gathers statistics of one record file after the other; `finish` gives the scaler.
 
     Args:
         specs: name -> how to scale it.
@@ -168,9 +168,8 @@ class ScalerFit:
             keep = [axis for axis, dim in enumerate(dims) if dim in spec.per]
             shape = tuple(array.shape[axis] for axis in keep)
             moved = np.moveaxis(array, keep, range(-len(keep), 0)) if keep else array
-            moments = _Moments.from_values(
-                _forward(spec, moved.reshape(-1, int(np.prod(shape, dtype=np.int64))))
-            )
+            entries = int(np.prod(shape, dtype=np.int64))
+            moments = _Moments.from_values(_forward(spec, moved.reshape(-1, entries)))
             self._shapes[name] = shape
             self._moments[name] = self._moments[name].merge(moments) if name in self._moments else moments
 
@@ -246,20 +245,16 @@ class Scaler:
 
         Args:
             path: file to write.
-            attributes: global attributes, such as provenance.
+            attributes: global ones.
             units: of the scaled variables by name; 1 where they are not named.
         """
         variables: Variables = {}
         for name, scaling in self.scalings.items():
             per = tuple(dim for dim in scaling.dims if dim in scaling.spec.per)
             # In transformed space there are no units.
-            unit = "1" if scaling.spec.kind == "asinh-standard" else (units or {}).get(name, "1")
-            words = {
-                "scaled_variable": name,
-                "kind": scaling.spec.kind,
-                "floor": scaling.spec.floor,
-                "dims": " ".join(scaling.dims),
-            }
+            spec, dims = scaling.spec, " ".join(scaling.dims)
+            unit = "1" if spec.kind == "asinh-standard" else (units or {}).get(name, "1")
+            words = {"scaled_variable": name, "kind": spec.kind, "floor": spec.floor, "dims": dims}
             variables |= {
                 f"{name}_offset": variable(per, scaling.offset, unit, f"subtracted from {name}"),
                 f"{name}_scale": variable(per, scaling.scale, unit, f"{name} is divided by it"),

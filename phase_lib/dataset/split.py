@@ -62,9 +62,8 @@ def tiles(lat: np.ndarray, lon: np.ndarray, degrees: float) -> np.ndarray:
     similar areas from the equator to the poles. The longitude convention does not matter.
 
     Args:
-        lat: cell latitudes (gridcell), degrees.
-        lon: cell longitudes (gridcell), degrees.
-        degrees: height of a band, degrees.
+        lat, lon: cells (gridcell), degrees.
+        degrees: height of a band.
 
     Returns:
         (gridcell), int64.
@@ -83,10 +82,10 @@ def draw(group: np.ndarray, candidates: np.ndarray, fraction: float, rng: np.ran
     Groups come in random order; each is taken if that brings the number of cells nearer to the goal.
 
     Args:
-        group: group of each cell (gridcell).
+        group: of each cell (gridcell).
         candidates: True where a cell may be drawn (gridcell).
         fraction: share of the candidates to draw.
-        rng: generator.
+        rng: generator of random numbers.
 
     Returns:
         True where drawn (gridcell).
@@ -127,18 +126,7 @@ def split_cells(index: CellIndex, kind: SplitKind, settings: DatasetSettings, se
 def split(
     dataset_dir: str | Path, kind: SplitKind, settings: DatasetSettings, seed: int, output: str | Path
 ) -> Split:
-    """Splits a dataset and writes `split_<kind>.nc`.
-
-    Args:
-        dataset_dir: the dataset's directory.
-        kind: `random` or `block`.
-        settings: fractions and tile size.
-        seed: seed of the draw.
-        output: file to write.
-
-    Raises:
-        InputError: as `split_cells`.
-    """
+    """Splits a dataset as `split_cells` and writes `split_<kind>.nc`."""
     index = read_cells(dataset_dir)
     result = split_cells(index, kind, settings, seed)
     fields = {
@@ -160,12 +148,8 @@ def split(
 def read_split(path: str | Path, dataset_dir: str | Path | None = None) -> Split:
     """Reads a split.
 
-    Args:
-        path: file.
-        dataset_dir: dataset that it must belong to; not checked if None.
-
     Raises:
-        InputError: unreadable, or a split of another dataset.
+        InputError: it is unreadable, or a split of another dataset than is given.
     """
     names = ("part", "cell", "lat", "lon")
     with open_product(path, names) as dataset:

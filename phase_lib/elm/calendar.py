@@ -100,3 +100,23 @@ def forcing_year(model_year: int, first_year: int, years: int, align: int = 1) -
         align: model year that corresponds to `first_year`.
     """
     return first_year + (model_year - align) % years
+
+
+def months_of(first_year: int, years: int) -> range:
+    """Months of whole years, counted from January of the year 0."""
+    return range(12 * first_year, 12 * (first_year + years))
+
+
+def month_label(month: int) -> str:
+    """A month counted from January of the year 0, as `1980-01`."""
+    return f"{month // 12:04d}-{month % 12 + 1:02d}"
+
+
+def month_start(month: int) -> int:
+    """Days from the start of the year 0 to that of a month counted from its January, noleap."""
+    return DAYS_PER_YEAR * (month // 12) + int(MONTH_STARTS[month % 12])
+
+
+def years_label(months: range) -> str:
+    """The years of some months, in words."""
+    return f"{months[0] // 12:04d} to {months[-1] // 12:04d}"

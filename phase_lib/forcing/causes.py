@@ -8,9 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from phase_lib.elm.calendar import forcing_year
+from phase_lib.elm.calendar import forcing_year, month_label
 from phase_lib.forcing.pieces import MonthlyPieces
-from phase_lib.forcing.points import month_label
 from phase_lib.forcing.tolerances import (
     FEWEST_POINTS,
     LEAST_FACTOR,
@@ -89,7 +88,7 @@ class Means:
 
     @property
     def share(self) -> np.ndarray:
-        """Difference as a part of the larger of both (gridcell)."""
+        """Difference divided by the larger of both (gridcell)."""
         size = np.maximum(np.abs(self.forcing), np.abs(self.seen))
         return np.asarray(np.abs(self.forcing - self.seen) / np.maximum(size, _TINY))
 

@@ -17,7 +17,7 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.files import header_hash, write_json
 from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version
-from phase_lib.elm.calendar import MONTH_STARTS
+from phase_lib.elm.calendar import MONTH_STARTS, month_label
 from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR, FILL_THRESHOLD
 from phase_lib.elm.gather import gather
 from phase_lib.elm.history import History
@@ -26,7 +26,6 @@ from phase_lib.elm.netcdf import open_dataset
 from phase_lib.elm.restart import RestartHeader, restart_header
 from phase_lib.forcing.causes import Compared, Course, Difference, Means, Worst, forcing_label
 from phase_lib.forcing.pieces import MonthlyPieces, open_pieces
-from phase_lib.forcing.points import month_label
 from phase_lib.forcing.tolerances import Allowed
 from phase_lib.forcing.variables import FORCING, INPUTS, RECIPES, Recipe, find_recipe
 
@@ -213,13 +212,10 @@ class _Sources:
         if np.any(bad):
             row, month = (int(first) for first in np.argwhere(bad)[0])
             when = forcing_label(self.pieces, self.intervals.model_year, month)
-            raise InputError(
-                self.pieces.on_file(name)[0].encoding["source"],
-                f"variable {name} is {values[row, month]:g} in {when} of land cell "
-                f"{(cells.start or 0) + row + 1}",
-                expected="monthly means in every land cell",
-                remedy="reduce the forcing again",
-            )
+            where = f"{when} of land cell {(cells.start or 0) + row + 1}"
+            what, remedy = f"variable {name} is {values[row, month]:g} in {where}", "reduce the forcing again"
+            path = self.pieces.on_file(name)[0].encoding["source"]
+            raise InputError(path, what, expected="monthly means in every land cell", remedy=remedy)
 
 
 def _weights(months: Sequence[range], span: range) -> np.ndarray:
@@ -405,10 +401,8 @@ class _Follower:
         months, days = intervals.months[group], intervals.days[group]
         self._kept.append(seen[:, self._some])
         for cells in self._sources.blocks(months[-1].stop - months[0].start):
-            forcing, expected = (
-                self._sources.forcing(name, months, cells),
-                seen[:, cells] * self._scale[cells],
-            )
+            forcing = self._sources.forcing(name, months, cells)
+            expected = seen[:, cells] * self._scale[cells]
             mean, allowed = self._means.forcing[cells], self._allowed.on(cells)
             limit = allowed.of_course(forcing, expected, days, mean, scaled=True)
             apart = np.abs(forcing - expected)
@@ -436,22 +430,18 @@ class _Follower:
         limit = self._allowed.of_peaks(limit, size, self._usual)
         excess = apart / np.maximum(limit, _TINY)
         cell = int(np.argmax(excess))
-        interval, beyond = int(intervals[cell]), int(np.count_nonzero(excess > 1.0))
-        return Worst(interval, cell, *(float(each[cell]) for each in (forcing, seen, limit, excess)), beyond)
+        values = float(forcing[cell]), float(seen[cell]), float(limit[cell]), float(excess[cell])
+        return Worst(int(intervals[cell]), cell, *values, int(np.count_nonzero(excess > 1.0)))
 
 
 def _error(sources: _Sources, difference: Difference, remedy: str = "") -> InputError:
     pieces, cell, units = sources.pieces, difference.cell, FORCING[difference.name][0]
     path = pieces.on_file(difference.name)[0].encoding["source"]
-    return InputError(
-        path,
-        f"variable {difference.name} of land cell {cell + 1} (lat {pieces.lat[cell]:.3f} lon "
-        f"{pieces.lon[cell]:.3f}) is {difference.forcing:.6g} {units}, but {difference.seen:.6g} in "
-        f"{difference.made_of} of the history ({sources.history.paths[0].name}), {difference.when}; "
-        f"likely cause: {difference.cause}",
-        expected=f"what the model saw, {difference.expected}",
-        remedy=remedy,
-    )
+    where = f"land cell {cell + 1} (lat {pieces.lat[cell]:.3f} lon {pieces.lon[cell]:.3f})"
+    what = f"variable {difference.name} of {where} is {difference.forcing:.6g} {units}, "
+    what += f"but {difference.seen:.6g} in {difference.made_of} of the history "
+    what += f"({sources.history.paths[0].name}), {difference.when}; likely cause: {difference.cause}"
+    return InputError(path, what, expected=f"what the model saw, {difference.expected}", remedy=remedy)
 
 
 def _refusal(sources: _Sources, differences: Sequence[Difference]) -> InputError:

@@ -163,9 +163,8 @@ def _open(path: str | Path, stack: ExitStack) -> _Piece:
             what = f"attribute {attribute} is missing"
             expected = "monthly means made by `phase forcing`"
             raise InputError(path, what, expected=expected, remedy="make them again")
-    first_year, years, align_year = (
-        whole_attribute(path, dataset, name) for name in ("first_year", "years", "align_year")
-    )
+    numbers = ("first_year", "years", "align_year")
+    first_year, years, align_year = (whole_attribute(path, dataset, name) for name in numbers)
     names = tuple(name for name in FORCING if name in dataset.variables)
     for name in names:
         units = (FORCING[name][0],)
@@ -250,10 +249,7 @@ class MonthlyForcing:
 
 
 def read_monthly_forcing(paths: str | Path | Sequence[str | Path]) -> MonthlyForcing:
-    """Reads a whole cycle.
-
-    Args:
-        paths: one piece, or all pieces of a cycle.
+    """Reads a whole cycle: one piece, or all pieces of it.
 
     Raises:
         InputError: as `open_pieces`.

@@ -11,8 +11,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.calendar import MONTH_STARTS
-from phase_lib.elm.constants import DAYS_PER_YEAR, EARTH_RADIUS_KM
+from phase_lib.elm.constants import EARTH_RADIUS_KM
 from phase_lib.elm.domain import Domain
 from phase_lib.elm.matching import match_cells, unit_vectors
 
@@ -22,26 +21,6 @@ PLACES = (("LATIXY", "LONGXY"), ("lat", "lon"), ("latitude", "longitude"))
 _SAME_PLACE_DEGREES = 1.0e-3
 #: Points looked at together.
 _BLOCK_POINTS = 1 << 20
-
-
-def months_of(first_year: int, years: int) -> range:
-    """Months of whole years, counted from January of the year 0."""
-    return range(12 * first_year, 12 * (first_year + years))
-
-
-def month_label(month: int) -> str:
-    """A month counted from January of the year 0, as `1980-01`."""
-    return f"{month // 12:04d}-{month % 12 + 1:02d}"
-
-
-def month_start(month: int) -> int:
-    """Days from the start of the year 0 to that of a month counted from its January, noleap."""
-    return DAYS_PER_YEAR * (month // 12) + int(MONTH_STARTS[month % 12])
-
-
-def years_label(months: range) -> str:
-    """The years of some months, in words."""
-    return f"{months[0] // 12:04d} to {months[-1] // 12:04d}"
 
 
 @dataclass(frozen=True)
@@ -89,8 +68,13 @@ class Task(Protocol):
 class Record(ABC):
     """The files of one layout for the wanted variables and months, checked: what a new layout implements.
 
-    It is made from files, names of variables and wanted months, counted from January of the year 0, and
-    raises InputError where these do not fit together.
+    Args:
+        files: forcing files in any order; others than those of the wanted months may be among them.
+        names: forcing variables.
+        months: wanted months, counted from January of the year 0.
+
+    Raises:
+        InputError: a month or variable is missing or twice there, or files do not belong together.
 
     Attributes:
         in_model_years: whether years are those of the model's clock, and the domain's history has the files.
@@ -145,10 +129,8 @@ def map_cells(record: Record, domain: Domain, limit_km: float) -> Mapping:
     near = _within_reach(domain, record.lat, record.lon, limit_km)
     points = np.flatnonzero(record.has_data(near))
     if len(points) == 0:
-        what = (
-            f"no forcing point with data lies within {limit_km:g} km of the domain {domain.path.name}"
-            f"{record.blank and f': {record.blank}'}"
-        )
+        what = f"no forcing point with data lies within {limit_km:g} km of the domain {domain.path.name}"
+        what += record.blank and f": {record.blank}"
         raise InputError(record.files[0], what, remedy="use forcing that covers the domain")
     index, distance = match_cells(
         domain.lat,

@@ -14,8 +14,9 @@ from phase_lib.base.files import header_hash
 from phase_lib.base.parallel import Runner, runner
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.config.layouts import layout_class
+from phase_lib.elm.calendar import months_of
 from phase_lib.elm.domain import Domain
-from phase_lib.forcing.points import Mapping, Part, Record, Task, map_cells, months_of
+from phase_lib.forcing.points import Mapping, Part, Record, Task, map_cells
 from phase_lib.forcing.variables import FORCING, LONG_NAMES, check_names
 from phase_lib.forcing.years import check_years
 
@@ -107,12 +108,6 @@ def monthly_means(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Monthly means on the cells, of as many variables at a time as are small, or of one.
 
-    Args:
-        record: checked files.
-        mapping: forcing point of each cell.
-        months: length of the series.
-        run: what does the tasks.
-
     Yields:
         Name and float32 (gridcell, months).
     """
@@ -152,12 +147,11 @@ def _template(
     from phase_lib.elm.products import cell_coordinates, month_coordinates, variable
 
     empty = da.empty((domain.ncells, 12 * years), dtype=np.float32, chunks=-1)
+    distance = "distance of the forcing point from the cell's centre"
     places = {
         "forcing_lat": variable("gridcell", mapping.lat, "degrees_north", "latitude of the forcing point"),
         "forcing_lon": variable("gridcell", mapping.lon, "degrees_east", "longitude of the forcing point"),
-        "forcing_distance_km": variable(
-            "gridcell", mapping.distance_km, "km", "distance of the forcing point from the cell's centre"
-        ),
+        "forcing_distance_km": variable("gridcell", mapping.distance_km, "km", distance),
     }
     return xr.Dataset(
         {name: xr.Variable(("gridcell", "time"), empty, _described(name, record)) for name in names},

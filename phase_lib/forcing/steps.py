@@ -248,17 +248,15 @@ class StepFiles:
                     sums = _sums(variable, ranges, edges, watch)
                     total += sums * variable.scale + _steps(edges, len(shape)) * variable.offset
             else:
-                watches += _derived(self, inputs, used, shape)
+                watches += _derived(self, inputs[0], used, shape)
                 total = _combined_sums(inputs, self.recipe, ranges, edges, watches)
             total[np.abs(total) >= FILL_THRESHOLD] = np.nan
         return total / _steps(edges, len(shape)), quantum, watches
 
 
-def _derived(
-    files: StepFiles, inputs: Sequence[StepVariable], used: Used, shape: Sequence[int]
-) -> list[Watch]:
+def _derived(files: StepFiles, first: StepVariable, used: Used, shape: Sequence[int]) -> list[Watch]:
     """What looks at the first input less the second, where that is bounded, and at what is made of all."""
-    name, first, excess = files.name, inputs[0], files.recipe.excess
+    name, excess = files.name, files.recipe.excess
     quantities = [(name, STEP[name], FORCING[name][0])]
     if excess is not None:
         quantities.insert(0, (" - ".join(files.recipe.inputs[:2]), excess, INPUTS[first.name].units[0]))
@@ -433,19 +431,13 @@ class _FirstMonth:
         return "" if self.data.all() else self._throughout(int(np.argmin(self.data)))
 
     def refuse_other(self, path: str, first: _FirstMonth) -> None:
-        """Refuses data at other points than the first variable has them.
-
-        Raises:
-            InputError: so it is.
-        """
+        """Refuses data at other points than the first variable has them."""
         differs = self.data != first.data
         if np.any(differs):
             point = int(np.argmax(differs))
             blank = first if self.data[point] else self
-            what = (
-                f"{self.name} and {first.name} have data at different points, {int(differs.sum())} of "
-                f"{len(differs)} near the domain, as {blank._throughout(point)}"
-            )
+            points = f"{int(differs.sum())} of {len(differs)} near the domain, as {blank._throughout(point)}"
+            what = f"{self.name} and {first.name} have data at different points, {points}"
             expected = "variables of one product, with one land mask"
             raise InputError(path, what, expected=expected, remedy="give files of one product")
 
@@ -457,10 +449,8 @@ def _refuse_gap(variable: StepVariable, ranges: Index, place: np.ndarray, when: 
     """Refuses data of a later month at points that have none in the first: no ocean, but a gap."""
     later = _plausible(variable, _first_step(variable, ranges)).reshape(-1)[place]
     if later.any():
-        what = (
-            f"variable {variable.name} has data at {int(later.sum())} points near the domain that have none "
-            f"in {when}"
-        )
+        points = f"{int(later.sum())} points near the domain that have none in {when}"
+        what = f"variable {variable.name} has data at {points}"
         remedy = "fill the gap, or use files that are whole"
         raise InputError(variable.path, what, expected="data in every month, or none", remedy=remedy)
 
@@ -518,10 +508,8 @@ def check_means(
         value = float(means[worst])
         text = "fill" if np.isnan(value) else f"{value:.4g}"
         missing = next((watch.missing for watch in watches if watch.missing), "") if np.isnan(value) else ""
-        what = (
-            f"variable {name} has a monthly mean of {text} in {when} at the point of land cell "
-            f"{int(cells[worst]) + 1} ({int(bad.sum())} cells in all){missing}"
-        )
+        where = f"land cell {int(cells[worst]) + 1} ({int(bad.sum())} cells in all){missing}"
+        what = f"variable {name} has a monthly mean of {text} in {when} at the point of {where}"
         expected = f"{low:g} to {high:g} {FORCING[name][0]}"
         raise InputError(path, what, expected=expected, remedy="check units and fill values")
     _refuse_steps(watches)

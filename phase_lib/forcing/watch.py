@@ -90,7 +90,7 @@ class Watch:
         self._low, self._high = sorted(edges)
         self._whole_blocks = True
         self._largest: dict[int, np.ndarray] = {}
-        self._outside, self._missing = 0, 0
+        self._outside = 0
         self._first_outside: _Step | None = None
         self._first_missing: _Step | None = None
 
@@ -102,25 +102,24 @@ class Watch:
             step: number of its first step in the file, from 0.
             place: where it lies in the space that is read.
         """
-        if raw.size == 0:
-            return
-        if self._whole_blocks and self._within(raw.min(), raw.max()):
+        if raw.size == 0 or (self._whole_blocks and self._within(raw.min(), raw.max())):
             return
         taken = self._taken[place]
         if not taken.any():
             return
         least, most = raw.min(axis=self._axis)[taken], raw.max(axis=self._axis)[taken]
         if self._within(least.min(), most.max()):
-            # Fill or constants over the ocean: whole blocks tell nothing here.
+            # Fill or constants over the ocean: whole blocks show nothing here.
             self._whole_blocks = False
             return
         values = np.moveaxis(raw, self._axis, 0)[:, taken]
         outside = ~((values >= self._low) & (values <= self._high))
         missing = outside & self._stands_for_none(values)
         outside &= ~missing
-        points = np.flatnonzero(self._taken_points(place))
+        marked = np.zeros_like(self._taken)
+        marked[place] = taken
+        points = np.flatnonzero(marked)
         self._outside += int(np.count_nonzero(outside))
-        self._missing += int(np.count_nonzero(missing))
         self._first_outside = self._first(self._first_outside, values, outside, step, points)
         self._first_missing = self._first(self._first_missing, values, missing, step, points)
 
@@ -148,12 +147,6 @@ class Watch:
             none |= values == value
         return none
 
-    def _taken_points(self, place: Index) -> np.ndarray:
-        """The points of a block that are taken, marked among all that are read (points)."""
-        marked = np.zeros_like(self._taken)
-        marked[place] = self._taken[place]
-        return marked.reshape(-1)
-
     def _first(
         self, known: _Step | None, values: np.ndarray, where: np.ndarray, step: int, points: np.ndarray
     ) -> _Step | None:
@@ -176,27 +169,17 @@ class Watch:
         return "" if self._first_missing is None else f": {self._described(self._first_missing)}"
 
     def refuse_outside(self) -> None:
-        """Refuses values outside the bounds.
-
-        Raises:
-            InputError: there is one; the first is named.
-        """
+        """Refuses values outside the bounds; the first is named."""
         if self._first_outside is None:
             return
         low, high = self._bounds
-        what = (
-            f"variable {self._described(self._first_outside)} at the point of land cell "
-            f"{self._first_outside.cell + 1} ({self._outside} such values in all)"
-        )
+        where = f"land cell {self._first_outside.cell + 1} ({self._outside} such values in all)"
+        what = f"variable {self._described(self._first_outside)} at the point of {where}"
         expected = f"{low:g} to {high:g} {self.units} at every step"
         raise InputError(self.path, what, expected=expected, remedy="check units and fill values")
 
     def refuse_small(self, when: str) -> None:
-        """Refuses points none of whose values is as large as one has to be.
-
-        Raises:
-            InputError: so it is.
-        """
+        """Refuses points none of whose values is as large as one has to be."""
         for known in self._largest.values():
             largest = known.reshape(-1)
             small = np.flatnonzero(self._taken.reshape(-1) & ~(largest > self._exceeds))

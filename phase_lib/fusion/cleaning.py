@@ -63,14 +63,14 @@ class Findings:
         variable: str | None = None,
         cell: np.ndarray | None = None,
     ) -> None:
-        """Marks cells of a batch.
+        """Marks cells of a record file.
 
         Args:
             reason: one of the reasons above.
-            cells: the batch.
+            cells: those of the record file.
             bad: True where at fault (n, ...); the cell is at fault if any of its values is.
             variable: which variable was looked at.
-            cell: which cell of the batch each row of `bad` belongs to (n); the rows are the cells if None.
+            cell: which of these cells each row of `bad` belongs to (n); the rows are the cells if None.
         """
         rows = bad.any(axis=tuple(range(1, bad.ndim)))
         if not rows.any():
@@ -95,12 +95,12 @@ class Findings:
 
         Args:
             group: prefix of the reasons, for example `soil`.
-            cells: the batch.
+            cells: those of the record file.
             variable: name for the counts.
             values: (n, ...), NaN where missing.
             bounds: plausible range.
             active: True where a value must be (n, ...); everywhere if None.
-            cell: which cell of the batch each row of the values belongs to, as for `add`.
+            cell: which of these cells each row of the values belongs to, as for `add`.
 
         Returns:
             The values, NaN where they are not plausible.

@@ -37,22 +37,9 @@ from phase_lib.elm.subgrid import SoilColumns
 from phase_lib.elm.surface_content import check_shares
 from phase_lib.elm.variables import POOL_VARIABLES, VARIABLES
 from phase_lib.forcing.variables import FORCING, LONG_NAMES
+from phase_lib.fusion import schema
 from phase_lib.fusion.cleaning import Findings, just_above_switch
 from phase_lib.fusion.index import index_variables, write_index
-from phase_lib.fusion.schema import (
-    FLUX_UNITS,
-    SCALAR_TARGETS,
-    SCALARS,
-    SOIL_VARIABLES,
-    STATE_VARIABLES,
-    STATIC,
-    STATIC_LAYERS,
-    STATIC_PFT,
-    TRAITS,
-    dims_of,
-    plausible,
-    units_of,
-)
 from phase_lib.fusion.sources import (
     ForcingSource,
     RestartSource,
@@ -174,7 +161,7 @@ def _open_sources(domain: Domain, share: Share) -> Iterator[_Sources]:
         forcing = stack.enter_context(open_forcing(domain.monthly, lat, lon))
         history = History(domain.history)
         row = history.rows(lat, lon)
-        scalars = history_fluxes(history, list(SCALARS), row, restart.header.year, domain.cycle)
+        scalars = history_fluxes(history, list(schema.SCALARS), row, restart.header.year, domain.cycle)
         for remark in history.grid.remarks:
             LOGGER.warning("%s: %s", history.grid.path, remark)
         first = int(positions[0])
@@ -186,7 +173,7 @@ def _open_sources(domain: Domain, share: Share) -> Iterator[_Sources]:
             reference = stack.enter_context(source)
             history = History(domain.reference_history)
             row, year = history.rows(lat, lon), reference.header.year
-            reference_scalars = history_fluxes(history, SCALAR_TARGETS, row, year, domain.cycle)
+            reference_scalars = history_fluxes(history, schema.SCALAR_TARGETS, row, year, domain.cycle)
         if domain.reference_ad_restart is not None:
             source = open_restart(domain.reference_ad_restart, (lat, lon), spinup_state=SPINUP_AD)
             reference_ad = stack.enter_context(source)
@@ -210,7 +197,7 @@ def fuse(
         domain: files to read. GPP, NPP, AR and HR are averaged over its forcing cycle; where its
             `mortality_factor` is not known, the usual one is assumed if the wood of the restart shows it.
             Without a reference there are no labels, and no cell is trainable.
-        settings: batch size and limits.
+        settings: cells of a record file, and limits.
         targets: pools to predict.
         output_dir: the dataset's directory.
         share: which of the cells; all of them if None.
@@ -234,22 +221,22 @@ def fuse(
             "part": {"domain": domain.name, **asdict(share)},
         }
         provenance = _provenance(domain, choices)
-        # An index that does not belong to the batches must not survive an interrupted run.
+        # An index that does not belong to the record files must not survive an interrupted run.
         with refused_as_input(directory):
             (directory / "cells.nc").unlink(missing_ok=True)
         findings = Findings(sources.ncells, labelled=sources.reference is not None)
         starts = range(0, sources.ncells, settings.batch_cells)
         files = [f"batch_{number:02d}.nc" for number in range(len(starts))]
-        ticker = Ticker("batch")
+        ticker = Ticker("record file")
         for number, start in enumerate(starts):
             cells = slice(start, min(start + settings.batch_cells, sources.ncells))
-            _Batch(sources, settings, factor, targets, findings, cells).write(
+            _Records(sources, settings, factor, targets, findings, cells).write(
                 directory / files[number], provenance
             )
             ticker.tick(number + 1, len(starts))
         for file in {*directory.glob("batch_*.nc")} - {directory / name for name in files}:
             file.unlink()  # of an earlier, longer dataset
-        absent = [name for name in TRAITS if name not in sources.parameters.pft]
+        absent = [name for name in schema.TRAITS if name not in sources.parameters.pft]
         summary = findings.summary() | {"traits_absent": absent}
         write_json(directory / "cleaning.json", summary)
         listed = {
@@ -274,7 +261,7 @@ def _settled_factor(restart: Path, given: float | None, parameters: Parameters) 
 
 
 def _require_variables(sources: _Sources, targets: TargetSettings) -> None:
-    for name in (*STATE_VARIABLES, *SOIL_VARIABLES, *targets.names):
+    for name in (*schema.STATE_VARIABLES, *schema.SOIL_VARIABLES, *targets.names):
         sources.restart.has(name)
     if sources.reference is not None:
         for name in targets.names:
@@ -300,8 +287,8 @@ def _provenance(domain: Domain, choices: dict[str, Any]) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """One batch of cells on its way from the sources to its file."""
+class _Records:
+    """The cells of one record file on their way from the sources to it."""
 
     sources: _Sources
     settings: FusionSettings
@@ -311,7 +298,7 @@ class _Batch:
     cells: slice
 
     def write(self, path: Path, provenance: dict[str, str]) -> None:
-        """Reads, checks and writes the batch; the findings grow on the way."""
+        """Reads, checks and writes the records; the findings grow on the way."""
         soil = self.sources.restart.soil(self.cells)
         fields = self._forcing() | self._static() | self._scalars()
         states = self._states(soil)
@@ -339,24 +326,25 @@ class _Batch:
         fields, dims = {}, ("gridcell", "time")
         for name in FORCING:
             values = self._checked("forcing", name, self.sources.forcing.read(name, self.cells))
-            words = units_of(name), LONG_NAMES[name]
+            words = schema.units_of(name), LONG_NAMES[name]
             fields[name] = variable(dims, values.astype(np.float32), *words, group="forcing", **_MEAN)
         return fields
 
     def _static(self) -> Variables:
-        level = {**dict.fromkeys(STATIC_PFT, ("natpft",)), **dict.fromkeys(STATIC_LAYERS, ("levdecomp",))}
+        level = dict.fromkeys(schema.STATIC_PFT, ("natpft",))
+        level |= dict.fromkeys(schema.STATIC_LAYERS, ("levdecomp",))
         fields = {}
-        for name in STATIC:
+        for name in schema.STATIC:
             values = self._checked("static", name, self.sources.surface.read(name, self.cells))
             dims, long_name = ("gridcell", *level.get(name, ())), f"{name} of the surface data"
-            fields[name] = variable(dims, values, units_of(name), long_name, group="static")
+            fields[name] = variable(dims, values, schema.units_of(name), long_name, group="static")
         return fields
 
     def _traits(self) -> Variables:
         parameters = self.sources.parameters
         return {
             f"pft_{name}": variable("natpft", parameters.pft[name], *parameters.words[name], group="traits")
-            for name in TRAITS
+            for name in schema.TRAITS
             if name in parameters.pft
         }
 
@@ -364,19 +352,19 @@ class _Batch:
         fields = {}
         for name, values in self.sources.scalars.items():
             checked = self._checked("scalars", name, values[self.cells])
-            long_name = f"{name} of the history, mean of the last forcing cycle"
-            fields[name] = variable("gridcell", checked, FLUX_UNITS, long_name, group="scalars", **_MEAN)
+            words = schema.FLUX_UNITS, f"{name} of the history, mean of the last forcing cycle"
+            fields[name] = variable("gridcell", checked, *words, group="scalars", **_MEAN)
         return fields
 
     def _checked(self, group: str, name: str, values: np.ndarray) -> np.ndarray:
-        return self.findings.check(group, self.cells, name, values, plausible(name))
+        return self.findings.check(group, self.cells, name, values, schema.plausible(name))
 
     def _states(self, soil: SoilColumns) -> dict[str, np.ndarray]:
         """What the restart holds of inputs and targets, by soil column."""
         source, normal = self.sources.restart, self.sources.restart.header.spinup_state == SPINUP_NORMAL
         return {
             name: self._read(source, soil, name, soil.covered)
-            for name in dict.fromkeys((*STATE_VARIABLES, *SOIL_VARIABLES, *self.targets.names))
+            for name in dict.fromkeys((*schema.STATE_VARIABLES, *schema.SOIL_VARIABLES, *self.targets.names))
             # Outside of AD nothing averages the scalar, and a run that never was in AD holds fill.
             if source.has(name) and not (name == "scalaravg_col" and normal)
         }
@@ -414,7 +402,7 @@ class _Batch:
                 self.findings.add(
                     below, self.cells, (deep != 0.0) & soil.with_ground[:, None], name, soil.cell
                 )
-        return self.findings.check(group, self.cells, name, values, plausible(name), active, soil.cell)
+        return self.findings.check(group, self.cells, name, values, schema.plausible(name), active, soil.cell)
 
     def _state20(self, soil: SoilColumns, states: dict[str, np.ndarray]) -> Variables:
         """The 20-year values in normal mode: the state that knows nothing of the following centuries."""
@@ -458,7 +446,7 @@ class _Batch:
             checked, long_name = self._checked("label", name, values[cells]), f"{name} of the reference"
             long_name += ", mean of its last forcing cycle"
             described = {"group": "target", **words, **_MEAN}
-            fields[f"Y_{name}"] = variable("gridcell", checked, FLUX_UNITS, long_name, **described)
+            fields[f"Y_{name}"] = variable("gridcell", checked, schema.FLUX_UNITS, long_name, **described)
         if self.sources.reference_ad is not None:
             lacking = natural & ~self.sources.reference_ad.has_soil(cells)
             self.findings.add("label_cover_differs", cells, lacking)
@@ -474,7 +462,7 @@ def _of_cells(
 ) -> xr.Variable:
     """Means of the cells of a patch or layer variable of their soil columns."""
     means = soil.patch_mean(values) if VARIABLES[name].level == "patch" else soil.mean(values)
-    return variable(dims_of(name), means, units_of(name), long_name, group=group, **words)
+    return variable(schema.dims_of(name), means, schema.units_of(name), long_name, group=group, **words)
 
 
 def _write_cells(

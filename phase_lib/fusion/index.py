@@ -24,7 +24,7 @@ _NUMBERS = {
     "area_km2": ("km^2", "area of the cell"),
     "landfrac": ("1", "land fraction"),
     "cover": ("1", "share of the natural vegetation's ground"),
-    "batch": ("1", "number of the file of records, from 0, in the attribute batches"),
+    "batch": ("1", "number of the record file, from 0, in the attribute batches"),
     "domain": ("1", "number of the domain, from 0, in the attribute domains"),
 }
 _FLAGS = {
@@ -35,11 +35,7 @@ _FLAGS = {
 
 
 def index_variables(columns: Mapping[str, np.ndarray]) -> Variables:
-    """Variables of the index.
-
-    Args:
-        columns: name -> values (gridcell) or (gridcell, natpft).
-    """
+    """Variables of the index from columns: name -> values (gridcell) or (gridcell, natpft)."""
     dims = ("gridcell", "natpft")
     return {
         name: flags(dims[: values.ndim], values, _FLAGS[name], {"no": 0, "yes": 1}, group="index")
@@ -62,12 +58,10 @@ def write_index(
     Args:
         path: file to write.
         lat, lon: degrees (gridcell).
-        columns: as in `index_variables`.
-        attributes: of the file.
+        columns, attributes: as in `index_variables`, and of the file.
         first: number of the first cell in its domain.
     """
     coordinates = cell_coordinates(lat, lon, first) | pft_coordinates()
-    dataset = xr.Dataset(
-        index_variables(columns), coordinates, {"title": "Index of land cells", **attributes}
-    )
+    title = {"title": "Index of land cells"}
+    dataset = xr.Dataset(index_variables(columns), coordinates, title | dict(attributes))
     write_product(path, dataset, compressed=True)

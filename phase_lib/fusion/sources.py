@@ -145,7 +145,9 @@ class ForcingSource:
 
 
 @contextmanager
-def open_forcing(paths: Sequence[Path], lat: np.ndarray, lon: np.ndarray) -> Iterator[ForcingSource]:
+def open_forcing(
+    paths: str | Path | Sequence[str | Path], lat: np.ndarray, lon: np.ndarray
+) -> Iterator[ForcingSource]:
     """Opens all pieces of a forcing cycle for the given cells (n), degrees.
 
     Raises:
@@ -218,8 +220,7 @@ def history_fluxes(
         history: of one run.
         names: fields, in gC m-2 s-1 on file.
         row: position of each cell among the history's land cells (gridcell).
-        end_year: model year at whose start the average ends.
-        years: years to average over.
+        end_year, years: model year at whose start the average ends, and its length.
 
     Returns:
         Name -> gC m-2 yr-1 (gridcell).

@@ -97,14 +97,14 @@ def test_a_history_is_in_model_years_and_cannot_be_aligned_otherwise(
 
 def test_fusion_receives_a_description_of_the_forcing(pieces: list[Path]) -> None:
     with open_forcing(pieces, LAT, LON) as source:
-        assert source.months == 36
-        assert source.description == {
+        assert 12 * source.pieces.years == 36
+        assert source.pieces.description == {
             "kind": "datm",
             "product": "test",
             "step_hours": [24.0],
             "years": 3,
         }
-        assert np.allclose(source.distance_km, 0.0, atol=1e-3)
+        assert np.allclose(source.pieces.distance_km, 0.0, atol=1e-3)
 
 
 def test_a_piece_tells_what_it_was_made_of(pieces: list[Path], record: tuple[list[Path], Values]) -> None:
@@ -174,6 +174,6 @@ def test_cells_that_the_pieces_do_not_hold_are_refused(
     moved = land(LAT + 0.1, LON)
     path = piece(record, tmp_path / "p.nc", domain=moved, limit_km=20.0)
     with open_forcing(path, LAT + 0.1, LON - 360.0) as source:
-        assert np.allclose(source.distance_km, 11.12, rtol=1e-2)
+        assert np.allclose(source.pieces.distance_km, 11.12, rtol=1e-2)
     with pytest.raises(InputError, match="6 of 6 cells have no partner"), open_forcing(path, LAT, LON):
         pass

@@ -17,20 +17,12 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
+from phase_lib.elm.calendar import month_label, month_start, years_label
 from phase_lib.elm.constants import DAYS_PER_YEAR, LATITUDE_UNITS, LONGITUDE_UNITS
 from phase_lib.elm.coordinates import check_coordinates
 from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.elm.units import units_of
-from phase_lib.forcing.points import (
-    Mapping,
-    Part,
-    Record,
-    bounding,
-    month_label,
-    month_start,
-    same_places,
-    years_label,
-)
+from phase_lib.forcing.points import Mapping, Part, Record, bounding, same_places
 from phase_lib.forcing.steps import StepFiles, check_means, chunk_shape, open_input, where_data
 from phase_lib.forcing.variables import INPUTS, choose_recipe
 from phase_lib.forcing.watch import Used
@@ -84,17 +76,7 @@ class _ZoneTask:
 
 
 class Bypass(Record):
-    """Whole-record files of all zones, checked but for their values.
-
-    Args:
-        files: files of one set: every variable for every zone.
-        names: forcing variables.
-        months: wanted months, counted from January of the year 0.
-
-    Raises:
-        InputError: a name is not of this kind, a variable or zone is missing or twice there, or files
-            differ in their points, or do not hold the steps that their names say.
-    """
+    """Whole-record files of one set, each variable for each zone, checked but for their values."""
 
     def __init__(self, files: Sequence[str | Path], names: Sequence[str], months: range) -> None:
         self._months = months
@@ -122,17 +104,15 @@ class Bypass(Record):
             ]
         self._check_zones()
         first = next(iter(self._files.values()))
-        zones = [self._scanned[zone.paths[0]] for zone in first]
-        self.lat, self.lon = (np.concatenate([getattr(z, axis) for z in zones]) for axis in ("lat", "lon"))
-        self._starts = np.cumsum([0, *(len(zone.lat) for zone in zones)])
-        self.step_hours = {
-            name: 24.0 / self._scanned[zones_of[0].paths[0]].per_day for name, zones_of in self._files.items()
-        }
+        grids = [self._scanned[zone.paths[0]] for zone in first]
+        self.lat, self.lon = (np.concatenate([getattr(g, axis) for g in grids]) for axis in ("lat", "lon"))
+        self._starts = np.cumsum([0, *(len(grid.lat) for grid in grids)])
+        leading = {name: self._scanned[zones[0].paths[0]] for name, zones in self._files.items()}
+        self.step_hours = {name: 24.0 / file.per_day for name, file in leading.items()}
         read = {key: self._scanned[path] for key, (path, *_) in named.items() if path in self._scanned}
         self.sources = {name: str(recipe) for name, recipe in recipes.items()}
-        self.assumed_units = {
-            source: INPUTS[source].units[0] for (source, _), file in read.items() if not file.labelled
-        }
+        unlabelled = (source for (source, _), file in read.items() if not file.labelled)
+        self.assumed_units = {source: INPUTS[source].units[0] for source in unlabelled}
         self.files = sorted(self._scanned)
 
     def _scan(self, source: str, path: str, first: int, last: int) -> None:

@@ -15,22 +15,12 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.calendar import read_clock
+from phase_lib.elm.calendar import month_label, month_start, read_clock, years_label
 from phase_lib.elm.constants import DAYS_PER_MONTH, LATITUDE_UNITS, LONGITUDE_UNITS
 from phase_lib.elm.coordinates import check_coordinates
 from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.elm.units import units_of
-from phase_lib.forcing.points import (
-    PLACES,
-    Mapping,
-    Part,
-    Record,
-    bounding,
-    month_label,
-    month_start,
-    same_places,
-    years_label,
-)
+from phase_lib.forcing.points import PLACES, Mapping, Part, Record, bounding, same_places
 from phase_lib.forcing.steps import StepFiles, check_means, open_input, where_data
 from phase_lib.forcing.variables import INPUTS, Recipe, choose_recipe
 from phase_lib.forcing.watch import Index, Used
@@ -94,17 +84,7 @@ class _MonthTask:
 
 
 class Datm(Record):
-    """Monthly files, checked: names, months, calendar, stamps, grid and units, but not yet their values.
-
-    Args:
-        files: monthly files in any order; those of other years are left alone.
-        names: forcing variables.
-        months: wanted months, counted from January of the year 0.
-
-    Raises:
-        InputError: a month is missing or twice there, or files differ in grid, calendar or step, or have
-            other units or stamps than their names say.
-    """
+    """Monthly files, checked: names, months, calendar, stamps, grid and units, but not yet their values."""
 
     def __init__(self, files: Sequence[str | Path], names: Sequence[str], months: range) -> None:
         dates = _wanted(files, months)
@@ -231,9 +211,8 @@ def _by_input(
             other = paths[source].setdefault(dates[path], path)
             if other != path:
                 what = f"{source} of {month_label(dates[path])} is also in {Path(other).name}"
-                raise InputError(
-                    path, what, expected="one file for each variable and month", remedy="leave one out"
-                )
+                expected = "one file for each variable and month"
+                raise InputError(path, what, expected=expected, remedy="leave one out")
     for source, by_month in paths.items():
         if missing := [month for month in months if month not in by_month]:
             what = f"{source} of {month_label(missing[0])} is missing"

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.calendar import MONTH_STARTS
+from phase_lib.elm.calendar import MONTH_STARTS, month_label, years_label
 from phase_lib.elm.constants import DAYS_PER_YEAR
 from phase_lib.elm.history import History as ModelHistory
-from phase_lib.forcing.points import Mapping, Part, Record, month_label, years_label
+from phase_lib.forcing.points import Mapping, Part, Record
 from phase_lib.forcing.steps import check_means
 from phase_lib.forcing.variables import INPUTS, choose_recipe
 from phase_lib.forcing.watch import Used, Watch
@@ -72,17 +72,7 @@ class _YearTask:
 
 
 class History(Record):
-    """History files of one run and tape whose samples nest in months.
-
-    Args:
-        files: history files, monthly or of shorter means.
-        names: forcing variables.
-        months: wanted months of model years, counted from January of the year 0.
-
-    Raises:
-        InputError: a month is not covered, a sample spans months, or a field is missing, is no mean or has
-            other units.
-    """
+    """History files of one run and tape, of monthly or shorter means that nest in months."""
 
     in_model_years = True
 
@@ -94,9 +84,8 @@ class History(Record):
             {source: INPUTS[source].units for recipe in recipes.values() for source in recipe.inputs}
         )
         self._months, self._recipes = months, recipes
-        self._start, self._end = (
-            (edge + history.origin) * DAYS_PER_YEAR for edge in (history.start, history.end)
-        )
+        self._start = (history.start + history.origin) * DAYS_PER_YEAR
+        self._end = (history.end + history.origin) * DAYS_PER_YEAR
         self._weights = self._month_weights(history)
         self._sample_paths = history.sample_paths
         self.lat, self.lon = history.grid.lat, history.grid.lon
@@ -110,18 +99,14 @@ class History(Record):
         """Share of each month that each sample is (samples, months); each month's shares sum to 1."""
         months = np.array([*self._months, self._months[-1] + 1])
         edges = DAYS_PER_YEAR * (months // 12) + MONTH_STARTS[months % 12]
-        overlap: np.ndarray = np.minimum(self._end[:, None], edges[1:]) - np.maximum(
-            self._start[:, None], edges[:-1]
-        )
-        overlap[overlap < _SLACK_DAYS * np.minimum(1.0, (self._end - self._start)[:, None])] = 0.0
+        start, end, length = self._start[:, None], self._end[:, None], self._end - self._start
+        overlap: np.ndarray = np.minimum(end, edges[1:]) - np.maximum(start, edges[:-1])
+        overlap[overlap < _SLACK_DAYS * np.minimum(1.0, length[:, None])] = 0.0
         used = overlap.any(axis=1)
-        length = self._end - self._start
         spans = used & (length - overlap.max(axis=1) > _SLACK_DAYS)
         if np.any(spans):
-            what = (
-                f"time_bounds: a sample is a mean over {length[np.argmax(spans)]:.1f} days that do not lie "
-                "in one month"
-            )
+            days = f"{length[np.argmax(spans)]:.1f} days that do not lie in one month"
+            what = f"time_bounds: a sample is a mean over {days}"
             expected = "monthly means, or shorter ones that nest in months"
             raise InputError(history.paths[0], what, expected=expected, remedy="give the monthly tape")
         covered = overlap.sum(axis=0)
