@@ -12,7 +12,7 @@ import netCDF4
 import pytest
 import yaml
 
-from tests.workflow.conftest import SMALL, Workflow
+from tests.workflow.conftest import SMALL, WITHOUT_PAPER, Workflow
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +56,7 @@ def archive(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> di
             }
         },
         "preflight": {"accept": ["target_drift"]},
+        "experiments": WITHOUT_PAPER,
     }
 
 

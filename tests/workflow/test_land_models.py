@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.helpers.layouts import contents
-from tests.workflow.conftest import SMALL, Workflow
+from tests.workflow.conftest import SMALL, WITHOUT_PAPER, Workflow
 
 pytestmark = pytest.mark.slow
 
@@ -163,6 +163,7 @@ def test_a_land_model_of_another_package_brings_a_domain_to_its_verdict(
         "toy": {"like": str(like)},
         "surrogate": {"preset": "paper", "epochs": 1},
         "preflight": {"accept": ["target_drift"]},
+        "experiments": WITHOUT_PAPER,
     }
     configs = config(workflow, "toy", "toy", files | given, **more)
     result = workflow.snakemake(configs=configs)

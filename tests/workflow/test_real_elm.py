@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.workflow.conftest import ROOT, SMALL, Workflow
+from tests.workflow.conftest import ROOT, SMALL, WITHOUT_PAPER, Workflow
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +34,7 @@ def overlay(elm_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     content = yaml.safe_load(text)
     del content["run"]
+    content["experiments"] = WITHOUT_PAPER
     path = tmp_path_factory.mktemp("overlay") / "sites.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path

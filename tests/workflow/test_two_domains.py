@@ -19,7 +19,7 @@ import yaml
 
 from tests.helpers.layouts import contents
 from tests.helpers.sites import listed, restart_of_sites
-from tests.workflow.conftest import SMALL, Workflow
+from tests.workflow.conftest import SMALL, WITHOUT_PAPER, Workflow
 
 pytestmark = pytest.mark.slow
 
@@ -146,6 +146,7 @@ def config(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> dic
         },
         # Nearly all of the world is unlike so few sites; their predictions are injected all the same.
         "ood": {"action": "predict"},
+        "experiments": WITHOUT_PAPER,
     }
 
 
