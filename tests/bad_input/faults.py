@@ -1,4 +1,4 @@
-"""What can be wrong with the input of a command, and what the command must say of it."""
+"""Faults: damaged files, and wrong content by stage; what each is made of stands in `damages.py`."""
 
 from __future__ import annotations
 
@@ -349,13 +349,13 @@ def restarts() -> Iterator[object]:
         np.nan: ("is not a finite number", "a finite number"),
         -5.0: ("is negative", "0 or more"),
     }
-    for value, (found, expected) in unsound.items():
+    for value, (seen, expected) in unsound.items():
         remedy = f"{AS_ELM_WROTE_IT}, with surfdata.nc and clm_params.nc of its run"
         for name, index in (("soil2c_vr", layers), ("livestemc", ...), ("sminn_vr", layers)):
             spoil = values(BASE, name, value, index)
             place = "layer 1" if name.endswith("_vr") else "pft 7"
             yield base(
-                f"{name} {value:g}", spoil, f"{name} cell", place, found, f"expected {expected}", remedy
+                f"{name} {value:g}", spoil, f"{name} cell", place, seen, f"expected {expected}", remedy
             )
         for name, index, place in (("soil3c_vr", (1, 2), "layer 3"), ("deadstemc", ..., "pft 7")):
             yield fault(
@@ -363,7 +363,7 @@ def restarts() -> Iterator[object]:
                 inject,
                 values(PREDICTIONS, name, value, index),
                 PREDICTIONS,
-                f"variable {name} {found}",
+                f"variable {name} {seen}",
                 "in cell",
                 place,
                 "expected 0 to 1e+07",

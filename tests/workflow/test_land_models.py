@@ -119,10 +119,8 @@ def config(
 
 
 def equal(first: Path, second: Path) -> bool:
-    ours, theirs = contents(first), contents(second)
-    return ours.keys() == theirs.keys() and all(
-        ours[name].tobytes() == theirs[name].tobytes() for name in ours
-    )
+    one, other = contents(first), contents(second)
+    return one.keys() == other.keys() and all(one[name].tobytes() == other[name].tobytes() for name in one)
 
 
 def test_the_embedded_model_runs_a_domain_from_files_as_it_runs_its_own_world(
