@@ -1,6 +1,6 @@
 # make run    the whole accelerated spin-up (CONFIG=... for another configuration)
 # make test   the tests
-# make lint   ruff, mypy, snakefmt, snakemake --lint
+# make lint   ruff, mypy, snakefmt, snakemake --lint, words that hinder readers
 # make profile      links profiles/slurm, so that `snakemake --profile slurm` works
 # make test-slurm   the tests on a SLURM of their own (superuser, Debian's slurm-wlm and munge)
 # make venv   only the virtual environment
@@ -41,6 +41,7 @@ lint: $(STAMP)
 	mypy
 	snakefmt --check Snakefile rules
 	snakemake --lint
+	python .ci/words.py
 
 venv: $(STAMP)
 

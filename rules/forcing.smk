@@ -30,7 +30,9 @@ rule reduce_forcing:
         limit_km=of_forcing("limit_km"),
         variables=lambda wildcards: FORCING_GROUPS[wildcards.variables],
         years=lambda wildcards: int(wildcards.last) - int(wildcards.first) + 1,
-        code=code_hash("forcing/reduce", "elm/domain"),
+        code=lambda wildcards: code_hash(
+            "forcing/reduce", "elm/domain", DOMAINS[wildcards.domain].forcing.module
+        ),
     message:
         "reducing the forcing of {wildcards.domain} to monthly means"
     shell:

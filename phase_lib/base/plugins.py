@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import linecache
 import pkgutil
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -33,6 +34,13 @@ class Plugins:
         spec = find_spec(self.package)
         places = [] if spec is None else spec.submodule_search_locations or []
         return [module.name for module in pkgutil.iter_modules(places)]
+
+    @property
+    def summary(self) -> str:
+        """Each of `names` with the first line of its module's docstring; none is imported."""
+        files = {name: str(getattr(find_spec(f"{self.package}.{name}"), "origin", "")) for name in self.names}
+        lines = {name: linecache.getline(file, 1).strip('".\n') for name, file in files.items()}
+        return "; ".join(f"{name}: {line}" for name, line in lines.items())
 
     def place(self, name: str) -> tuple[str, str]:
         """Dotted name of the module and name of the class in it; neither is imported.

@@ -28,10 +28,10 @@ from phase_lib.elm.constants import DAYS_PER_MONTH
 from phase_lib.elm.domain import Domain
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import create_dataset, open_dataset
-from phase_lib.forcing import FORCING
-from phase_lib.forcing.datm import DatmRecord
+from phase_lib.forcing.layouts.datm import Datm
 from phase_lib.forcing.points import Mapping, map_cells, months_of
 from phase_lib.forcing.reduce import monthly_means
+from phase_lib.forcing.variables import FORCING
 
 _YEAR, _STEPS_PER_DAY, _LIMIT_KM = 1980, 8, 50.0
 #: Streams of DATM: variables with units, mean and spread.
@@ -203,7 +203,7 @@ def _phase(
     files: list[Path], domain: Domain, month: int, mappings: dict[str, Mapping], contender: str, run: Runner
 ) -> None:
     """What a job does for a month; the matching of cells is done once in a job."""
-    record = DatmRecord(files, tuple(FORCING), range(month, month + 1))
+    record = Datm(files, tuple(FORCING), range(month, month + 1))
     if contender not in mappings:
         mappings[contender] = map_cells(record, domain, _LIMIT_KM)
     with create_dataset(files[0].with_name(f"{contender}.nc")) as dataset:

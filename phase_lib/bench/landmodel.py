@@ -13,7 +13,7 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.provenance import code_version
 from phase_lib.config.loading import validate
 from phase_lib.elm.domain import read_domain
-from phase_lib.forcing import reduce_forcing
+from phase_lib.forcing.reduce import reduce_forcing
 from phase_lib.landmodel.domain import Domain, Segment
 from phase_lib.landmodel.embedded.segment import run_segment
 from phase_lib.landmodel.embedded.settings import EmbeddedSettings

@@ -15,14 +15,14 @@ from phase_lib.cli.options import (
     default_of_forcing,
     stage,
 )
+from phase_lib.config.layouts import LAYOUTS
 
 
 @command()
 @click.option(
     "--kind",
-    type=click.Choice(["datm", "bypass", "history"]),
     required=True,
-    help="datm: NAME.YYYY-MM.nc; bypass: SET_VARIABLE_YYYY-YYYY_zNN.nc; history: the model's own monthly h0.",
+    help=f"Layout of the files. {LAYOUTS.summary}.",
 )
 @click.option(
     "--files", required=True, multiple=True, metavar="FILE...", help="Files, or patterns with * and ?."
@@ -65,7 +65,8 @@ def forcing(
     """Reduces forcing files to monthly means on the land cells: one piece of variables and years."""
     from phase_lib.base.files import matching_files
     from phase_lib.elm.domain import read_domain
-    from phase_lib.forcing import FORCING, reduce_forcing
+    from phase_lib.forcing.reduce import reduce_forcing
+    from phase_lib.forcing.variables import FORCING
 
     reduce_forcing(
         matching_files(files),

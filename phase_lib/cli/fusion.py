@@ -70,7 +70,7 @@ def fuse(
     from phase_lib.config.fusion import FusionSettings
     from phase_lib.config.loading import load_settings
     from phase_lib.config.targets import TargetSettings
-    from phase_lib.fusion.fuse import Part
+    from phase_lib.fusion.fuse import Share
     from phase_lib.fusion.fuse import fuse as run
     from phase_lib.landmodel.domain import Domain
 
@@ -85,4 +85,4 @@ def fuse(
         reference_history=tuple(matching_files(reference_history)),
         **files,
     )
-    run(domain, choices, chosen, output_dir, Part(*part))
+    run(domain, choices, chosen, output_dir, Share(*part))

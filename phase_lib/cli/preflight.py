@@ -19,6 +19,7 @@ from phase_lib.cli.options import (
     print_result,
     stage,
 )
+from phase_lib.config.layouts import LAYOUTS
 
 DEFAULT_CONFIG = Path("workflow_config.yaml")
 
@@ -66,8 +67,7 @@ def inspect(file: Path, as_json: bool) -> None:
 @click.option("--forcing", multiple=True, help="Forcing files; names or patterns.")
 @click.option(
     "--forcing-kind",
-    type=click.Choice(["datm", "bypass", "history"]),
-    help="How the forcing files are laid out; datm where not given.",
+    help=f"Layout of the forcing files, {' or '.join(LAYOUTS.names)}; datm where not given.",
 )
 @click.option("--first-year", type=int, help="First year of the forcing cycle.")
 @click.option("--years", type=click.IntRange(1), **default_of_forcing("years"), help="Forcing cycle.")

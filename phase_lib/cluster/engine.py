@@ -38,9 +38,10 @@ def _name(whole: Any, path: str, purpose: str) -> Any:
 def configuration_of(workflow: Any) -> tuple[list[Path], dict[str, Any]]:
     """The configuration files in the order of merging, and the keys that the command line gave."""
     purpose = "the configuration"
-    # The Snakefile's own, the default, is the last of the list.
-    *given, default = _name(workflow, "configfiles", purpose)
-    return [Path(default), *map(Path, given)], dict(_name(workflow, "config_settings.config", purpose))
+    given = _name(workflow, "config_settings.configfiles", purpose)
+    # The Snakefile's own, the default, is read after them, if it is in the working directory.
+    default = _name(workflow, "configfiles", purpose)[len(given) :]
+    return [*map(Path, [*default, *given])], dict(_name(workflow, "config_settings.config", purpose))
 
 
 @dataclass(frozen=True)

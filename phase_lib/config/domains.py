@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-#: How forcing files are laid out.
-Kind = Literal["datm", "bypass", "history"]
+from phase_lib.config.layouts import LAYOUTS, layout_class
+
 #: Name of the domain that the embedded land model makes.
 _EMBEDDED = "embedded"
 
@@ -17,11 +17,7 @@ class ForcingFiles(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Kind = Field(
-        "datm",
-        description="datm: a file a month, as DATM reads them; bypass: a file for each variable and zone "
-        "with the whole record; history: the forcing in the land model's own history",
-    )
+    kind: str = Field("datm", description=f"layout of the files. {LAYOUTS.summary}")
     files: list[str] = Field(
         default_factory=list,
         description="files, or patterns with * and ?; of kind history: the domain's history where empty",
@@ -42,9 +38,20 @@ class ForcingFiles(BaseModel):
         50.0, gt=0.0, allow_inf_nan=False, description="farthest that a cell may lie from its forcing point"
     )
 
+    @field_validator("kind")
+    @classmethod
+    def _kind_is_a_layout(cls, kind: str) -> str:
+        LAYOUTS.place(kind)
+        return kind
+
+    @property
+    def needs_files(self) -> bool:
+        """False where the forcing may be read from the domain's own history, whose years are the model's."""
+        return not layout_class(self.kind).in_model_years
+
     @model_validator(mode="after")
     def _history_is_in_model_years(self) -> Self:
-        if self.kind == "history" and (self.first_year - self.align_year) % self.years:
+        if not self.needs_files and (self.first_year - self.align_year) % self.years:
             raise ValueError(
                 f"align_year is {self.align_year}, but the history's first year {self.first_year} is a model "
                 f"year; expected align_year {self.first_year}"

@@ -73,9 +73,9 @@ class WorkflowConfig(BaseModel):
                     f"domains.{name}: not a name for a domain; expected letters, digits, - and _, "
                     "and not the name of a domain that a land model makes, as `embedded` is"
                 )
-            if files.forcing is not None and files.forcing.kind != "history" and not files.forcing.files:
+            if (forcing := files.forcing) is not None and forcing.needs_files and not forcing.files:
                 raise ValueError(
-                    f"domains.{name}.forcing.files is empty; expected files of kind {files.forcing.kind}"
+                    f"domains.{name}.forcing.files is empty; expected files of kind {forcing.kind}"
                 )
         models = [backend_class(name) for name in dict.fromkeys([*BACKENDS.names, self.land_model.backend])]
         known = [*(model.name for model in models if model.makes_domain), *self.domains]

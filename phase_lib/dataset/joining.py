@@ -57,9 +57,8 @@ def join_records(
     parts.sort(key=lambda part: part[0] not in training)
     for name, index in parts:
         if index.domains != (name,):
-            raise InputError(
-                index.path, f"holds records of {', '.join(index.domains)}", expected=name, remedy="fuse again"
-            )
+            what = f"holds records of {', '.join(index.domains)}"
+            raise InputError(index.path, what, expected=name, remedy="fuse again")
     first = parts[0][0]
     for name, index in parts[1:]:
         # Jobs of one domain must agree in any case.
@@ -92,59 +91,44 @@ def join_records(
     }
     write_index(directory / "cells.nc", lat, lon, columns, attributes)
     for name in domains:
-        ours = columns["domain"] == domains.index(name)
-        LOGGER.info(
-            "%s: %d cells, %d with complete inputs, %d to train and test on",
-            name,
-            ours.sum(),
-            columns["complete"][ours].sum(),
-            columns["trainable"][ours].sum(),
-        )
+        cells = columns["domain"] == domains.index(name)
+        complete, trainable = (columns[column][cells].sum() for column in ("complete", "trainable"))
+        line = "%s: %d cells, %d with complete inputs, %d to train and test on"
+        LOGGER.info(line, name, cells.sum(), complete, trainable)
     return read_cells(directory)
 
 
-def forcing_difference(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, str] | None:
-    """In what two domains' forcing differs, product or reduction.
-
-    Args:
-        wanted: what a dataset says of the forcing of the first domain.
-        found: of the second.
+def forcing_difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Where the forcing of a second domain differs from that of the first, product or reduction.
 
     Returns:
-        What was found and what was wanted, in words; None where nothing differs.
+        What the second and what the first has, in words; None where nothing differs.
     """
-    keys = [key for key in wanted if found.get(key) != wanted[key]]
-    if not keys:
-        return None
-
-    def words(description: Mapping[str, Any]) -> str:
-        return ", ".join(f"{key} {description.get(key)!r}" for key in keys)
-
-    return words(found), words(wanted)
+    keys = [key for key in first if second.get(key) != first[key]]
+    second_words, first_words = (
+        ", ".join(f"{key} {one.get(key)!r}" for key in keys) for one in (second, first)
+    )
+    return (second_words, first_words) if keys else None
 
 
 def refuse_other_forcing(
-    wanted: Mapping[str, Any], found: Mapping[str, Any], file: str | Path, names: tuple[str, str]
+    first: Mapping[str, Any], second: Mapping[str, Any], file: str | Path, names: tuple[str, str]
 ) -> None:
-    """Ends where forcing was made of another product, or reduced in another way.
+    """Refuses forcing of another product, or reduced in another way.
 
     Args:
-        wanted: what a dataset says of the forcing of the first domain.
-        found: of the second.
-        file: which file says so.
-        names: of both domains, for the message.
+        first, second: forcing of two domains, as their datasets describe it.
+        file: index of the second.
+        names: of both domains.
 
     Raises:
         InputError: they differ.
     """
-    difference = forcing_difference(wanted, found)
+    difference = forcing_difference(first, second)
     if difference is not None:
-        raise InputError(
-            file,
-            f"forcing of {names[1]}: {difference[0]}",
-            expected=f"{difference[1]}, as that of {names[0]}",
-            remedy="reduce the same forcing for both, or put forcing into preflight.accept",
-        )
+        what = f"forcing of {names[1]}: {difference[0]}"
+        remedy = "reduce the same forcing for both, or put forcing into preflight.accept"
+        raise InputError(file, what, expected=f"{difference[1]}, as that of {names[0]}", remedy=remedy)
 
 
 def _refuse_other_traits(indices: Sequence[CellIndex]) -> None:
@@ -152,12 +136,9 @@ def _refuse_other_traits(indices: Sequence[CellIndex]) -> None:
     for index, table in zip(indices, tables, strict=True):
         for name, values in tables[0].items():
             if name not in table or not np.array_equal(values, table[name], equal_nan=True):
-                raise InputError(
-                    index.path,
-                    f"PFT parameter {name.removeprefix('pft_')} differs between training domains",
-                    expected="runs with one parameter file",
-                    remedy="train on domains that were run with the same parameters",
-                )
+                what = f"PFT parameter {name.removeprefix('pft_')} differs between training domains"
+                remedy = "train on domains that were run with the same parameters"
+                raise InputError(index.path, what, expected="runs with one parameter file", remedy=remedy)
 
 
 def _traits(index: CellIndex) -> dict[str, np.ndarray]:
@@ -171,9 +152,8 @@ def _report(path: Path) -> dict[str, Any]:
     report = read_json(path)
     missing = [name for name in _REPORTED if name not in report]
     if missing:
-        raise InputError(
-            path, f"has no {missing[0]}", expected="the report that `phase fuse` wrote", remedy="fuse again"
-        )
+        what = f"has no {missing[0]}"
+        raise InputError(path, what, expected="the report that `phase fuse` wrote", remedy="fuse again")
     return report
 
 

@@ -15,7 +15,7 @@ from phase_lib.dataset.loading import describe, iterate_batches
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.parameters import SOIL_ORDERS
 from phase_lib.elm.soil_grid import NLEVDECOMP
-from phase_lib.forcing import FORCING
+from phase_lib.forcing.variables import FORCING
 from phase_lib.fusion.schema import SCALAR_TARGETS, SCALARS
 
 #: Grid-level fluxes: inputs under their names, targets with the prefix `Y_`, gC m-2 yr-1.
@@ -158,11 +158,9 @@ class Layout:
         other = Layout.read(dataset_dir)
         for name in self.input_names():
             if other.dims().get(name) != self.dims()[name]:
-                raise InputError(
-                    dataset_dir,
-                    f"variable {name} is missing or has other dimensions",
-                    expected="every input that the model was trained with",
-                    remedy="fuse again with the same variables",
-                )
+                what = f"variable {name} is missing or has other dimensions"
+                expected = "every input that the model was trained with"
+                remedy = "fuse again with the same variables"
+                raise InputError(dataset_dir, what, expected=expected, remedy=remedy)
         if other.months != self.months:
             raise InputError(dataset_dir, f"the forcing has {other.months} months", expected=str(self.months))

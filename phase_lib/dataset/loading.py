@@ -80,10 +80,9 @@ class CellIndex:
         if name is None and len(self.domains) == 1:
             return np.ones(self.ncells, dtype=bool)
         if name not in self.domains:
-            found = "names no domain" if name is None else f"has no domain {name!r}"
-            raise InputError(
-                self.path, found, expected=f"one of {', '.join(self.domains)}", remedy="name one of these"
-            )
+            what = "names no domain" if name is None else f"has no domain {name!r}"
+            expected = f"one of {', '.join(self.domains)}"
+            raise InputError(self.path, what, expected=expected, remedy="name one of these")
         return self.domain == self.domains.index(name)
 
 
@@ -115,9 +114,7 @@ def read_cells(dataset_dir: str | Path) -> CellIndex:
             dims = ("gridcell", "natpft") if name == "cover" else ("gridcell",)
             return get_variable(path, dataset, name, dims).to_numpy()
 
-        def held(attribute: str) -> Any:
-            return _json_attribute(path, dataset, attribute)
-
+        listed = _json_attribute(path, dataset, "batches")
         index = CellIndex(
             path=path,
             cell=values("cell"),
@@ -130,11 +127,9 @@ def read_cells(dataset_dir: str | Path) -> CellIndex:
             trainable=values("trainable") == 1,
             domain=values("domain").astype(np.int64),
             batch=values("batch").astype(np.int64),
-            domains=tuple(held("domains")),
-            forcing=held("forcing"),
-            batches=tuple(
-                (Path(os.path.normpath(path.parent / file)), identity) for file, identity in held("batches")
-            ),
+            domains=tuple(_json_attribute(path, dataset, "domains")),
+            forcing=_json_attribute(path, dataset, "forcing"),
+            batches=tuple((Path(os.path.normpath(path.parent / file)), entry) for file, entry in listed),
             dataset_id=str(get_attribute(path, dataset, "dataset_id")),
         )
     check_coordinates(path, index.lat, index.lon, ("lat", "lon"), distinct=False)
@@ -145,12 +140,9 @@ def read_cells(dataset_dir: str | Path) -> CellIndex:
         strange = (numbers < 0) | (numbers >= listed)
         if np.any(strange):
             cell = int(np.argmax(strange))
-            raise InputError(
-                path,
-                f"variable {name} is {numbers[cell]} for cell {cell + 1}",
-                expected=f"0 to {listed - 1}, as an attribute lists them",
-                remedy="join the records again",
-            )
+            what = f"variable {name} is {numbers[cell]} for cell {cell + 1}"
+            expected = f"0 to {listed - 1}, as an attribute lists them"
+            raise InputError(path, what, expected=expected, remedy="join the records again")
     return index
 
 
@@ -170,12 +162,8 @@ def _json_attribute(path: Path, dataset: xr.Dataset, name: str) -> Any:
         for entry in content
     )
     if not (sound and content):
-        raise InputError(
-            path,
-            f"attribute {name} is {text[:80]!r}",
-            expected=f"the {name} of the dataset",
-            remedy="join the records again",
-        )
+        what = f"attribute {name} is {text[:80]!r}"
+        raise InputError(path, what, expected=f"the {name} of the dataset", remedy="join the records again")
     return content
 
 
@@ -247,12 +235,9 @@ def iterate_batches(
             length = dataset.dimensions["time"].size if "time" in dataset.dimensions else 0
             months.setdefault(length, path)
             if len(months) > 1:
-                raise InputError(
-                    path,
-                    f"the forcing has {length} months",
-                    expected=f"{next(iter(months))} as in {next(iter(months.values())).name}",
-                    remedy="fuse again",
-                )
+                what = f"the forcing has {length} months"
+                expected = f"{next(iter(months))} as in {next(iter(months.values())).name}"
+                raise InputError(path, what, expected=expected, remedy="fuse again")
             yield members[inside], {name: _read(path, dataset, name, inside) for name in names}
 
 
@@ -294,10 +279,6 @@ def _read(path: Path, dataset: netCDF4.Dataset, name: str, inside: np.ndarray) -
     if dims[0] != "gridcell":
         return values
     if len(values) != len(inside):
-        raise InputError(
-            path,
-            f"variable {name} is of {len(values)} cells",
-            expected=f"{len(inside)}, as cells.nc says",
-            remedy="fuse again",
-        )
+        what = f"variable {name} is of {len(values)} cells"
+        raise InputError(path, what, expected=f"{len(inside)}, as cells.nc says", remedy="fuse again")
     return values[inside]

@@ -85,12 +85,8 @@ class Scaling:
         return np.where(varies | np.isnan(scaled), scaled, 0.0)
 
     def _aligned(self, statistic: np.ndarray) -> np.ndarray:
-        shape = [size if dim in self.spec.per else 1 for dim, size in self._sizes(statistic)]
-        return statistic.reshape(shape)
-
-    def _sizes(self, statistic: np.ndarray) -> list[tuple[str, int]]:
         sizes = iter(statistic.shape)
-        return [(dim, next(sizes) if dim in self.spec.per else 1) for dim in self.dims]
+        return statistic.reshape([next(sizes) if dim in self.spec.per else 1 for dim in self.dims])
 
 
 @dataclass
@@ -187,38 +183,26 @@ class ScalerFit:
         scalings = {}
         for name, spec in self.specs.items():
             if name not in self._moments or not self._moments[name].count.any():
-                raise InputError(
-                    None, f"variable {name} has no training value", remedy="drop it or add cells"
-                )
+                what = f"variable {name} has no training value"
+                raise InputError(None, what, remedy="drop it or add cells")
             moments, pooled = self._moments[name], self._moments[name].pooled()
             thin = moments.count < self.least_values
 
-            def chosen(
-                each: np.ndarray, all_: np.ndarray, thin: np.ndarray = thin, name: str = name
-            ) -> np.ndarray:
-                return np.where(thin, all_, each).reshape(self._shapes[name])
-
-            low, high = chosen(moments.low, pooled.low), chosen(moments.high, pooled.high)
+            pairs = ((getattr(pooled, one.name), getattr(moments, one.name)) for one in fields(moments))
+            count, low, high, mean, squares = (np.where(thin, *pair) for pair in pairs)
             if spec.kind == "minmax":
                 offset, scale = low, high - low
             else:
-                count = chosen(moments.count, pooled.count)
-                offset = chosen(moments.mean, pooled.mean)
-                spread = np.sqrt(chosen(moments.squares, pooled.squares) / count)
-                scale = np.where(high > low, spread, 0.0)
+                offset, scale = mean, np.where(high > low, np.sqrt(squares / count), 0.0)
             dims = tuple(dim for dim in self.dims[name] if dim != "gridcell")
-            count = np.where(thin, 0.0, moments.count).reshape(self._shapes[name])
-            scalings[name] = Scaling(spec, dims, offset, scale, count)
+            statistics = (offset, scale, np.where(thin, 0.0, moments.count))
+            scalings[name] = Scaling(spec, dims, *(each.reshape(self._shapes[name]) for each in statistics))
         return Scaler(scalings)
 
 
 @dataclass(frozen=True)
 class Scaler:
-    """Fitted scalings by variable name.
-
-    Attributes:
-        scalings: name -> scaling.
-    """
+    """Fitted scalings by variable name."""
 
     scalings: dict[str, Scaling]
 
@@ -236,9 +220,7 @@ class Scaler:
                 "per": list(s.spec.per),
                 "floor": s.spec.floor,
                 "dims": list(s.dims),
-                "offset": s.offset.tolist(),
-                "scale": s.scale.tolist(),
-                "count": s.count.tolist(),
+                **{key: getattr(s, key).tolist() for key in _STATISTICS},
             }
             for name, s in self.scalings.items()
         }
@@ -267,7 +249,7 @@ class Scaler:
             attributes: global attributes, such as provenance.
             units: of the scaled variables by name; 1 where they are not named.
         """
-        fields: Variables = {}
+        variables: Variables = {}
         for name, scaling in self.scalings.items():
             per = tuple(dim for dim in scaling.dims if dim in scaling.spec.per)
             # In transformed space there are no units.
@@ -278,19 +260,19 @@ class Scaler:
                 "floor": scaling.spec.floor,
                 "dims": " ".join(scaling.dims),
             }
-            fields |= {
+            variables |= {
                 f"{name}_offset": variable(per, scaling.offset, unit, f"subtracted from {name}"),
                 f"{name}_scale": variable(per, scaling.scale, unit, f"{name} is divided by it"),
                 f"{name}_count": variable(per, scaling.count, "1", f"training values of {name}"),
             }
-            fields[f"{name}_offset"].attrs.update(words)
-        along = {dim for field in fields.values() for dim in field.dims}
+            variables[f"{name}_offset"].attrs.update(words)
+        along = {dim for one in variables.values() for dim in one.dims}
         levels = {"natpft": pft_coordinates, "levdecomp": layer_coordinates}
         coordinates = {
             name: values for dim, make in levels.items() if dim in along for name, values in make().items()
         }
         title = {"title": "Scaling of the inputs and targets of a surrogate"}
-        write_product(path, xr.Dataset(fields, coordinates, title | dict(attributes)))
+        write_product(path, xr.Dataset(variables, coordinates, title | dict(attributes)))
 
     @classmethod
     def read(cls, path: str | Path) -> Scaler:
@@ -301,14 +283,11 @@ class Scaler:
         """
         scalings = {}
         with open_product(path) as dataset:
-            for offset in dataset.variables.values():
-                name, words = str(offset.attrs.get("scaled_variable", "")), offset.attrs
-                if name:
-                    spec = Spec(words["kind"], tuple(map(str, offset.dims)), float(words["floor"]))
-                    statistics = (
-                        get_variable(path, dataset, f"{name}_{key}").to_numpy() for key in _STATISTICS
-                    )
-                    scalings[name] = Scaling(spec, tuple(words["dims"].split()), *statistics)
+            for offset in dataset.filter_by_attrs(scaled_variable=lambda name: name is not None).values():
+                words, name = offset.attrs, offset.attrs["scaled_variable"]
+                spec = Spec(words["kind"], tuple(map(str, offset.dims)), float(words["floor"]))
+                each = (get_variable(path, dataset, f"{name}_{key}").to_numpy() for key in _STATISTICS)
+                scalings[name] = Scaling(spec, tuple(words["dims"].split()), *each)
         if not scalings:
             raise InputError(path, "holds no scaled variable", expected="a normalization.nc")
         return cls(scalings)

@@ -92,12 +92,12 @@ def draw(group: np.ndarray, candidates: np.ndarray, fraction: float, rng: np.ran
         True where drawn (gridcell).
     """
     names, place, sizes = np.unique(group[candidates], return_inverse=True, return_counts=True)
-    goal, held = fraction * candidates.sum(), 0
+    goal, drawn_cells = fraction * candidates.sum(), 0
     taken = np.zeros(len(names), dtype=bool)
     for i in rng.permutation(len(names)):
-        if abs(held + sizes[i] - goal) < abs(held - goal):
+        if abs(drawn_cells + sizes[i] - goal) < abs(drawn_cells - goal):
             taken[i] = True
-            held += int(sizes[i])
+            drawn_cells += int(sizes[i])
     drawn = np.zeros(len(group), dtype=bool)
     drawn[candidates] = taken[place]
     return drawn
@@ -119,11 +119,8 @@ def split_cells(index: CellIndex, kind: SplitKind, settings: DatasetSettings, se
     part[draw(group, part == TRAIN, settings.validation_fraction, rng)] = VALIDATION
     for name, value in PARTS.items():
         if value != EXCLUDED and not np.any(part == value):
-            raise InputError(
-                index.path,
-                f"the {kind} split of {int(index.trainable.sum())} cells with labels has no {name} cell",
-                remedy="use more cells, smaller blocks or other fractions",
-            )
+            what = f"the {kind} split of {int(index.trainable.sum())} cells with labels has no {name} cell"
+            raise InputError(index.path, what, remedy="use more cells, smaller blocks or other fractions")
     return Split(kind, part, index.cell, index.lat, index.lon)
 
 
@@ -144,24 +141,19 @@ def split(
     """
     index = read_cells(dataset_dir)
     result = split_cells(index, kind, settings, seed)
-    write_product(
-        output,
-        xr.Dataset(
-            {
-                "cell": variable("gridcell", index.cell, "1", "row of the cell in its restart, from 0"),
-                "part": flags("gridcell", result.part, "part of the split that the cell belongs to", PARTS),
-            },
-            cell_coordinates(index.lat, index.lon),
-            {
-                "title": f"Training, validation and test cells of a dataset, {kind} split",
-                "kind": kind,
-                "seed": np.int64(seed),
-                "block_degrees": settings.block_degrees,
-                "dataset_id": index.dataset_id,
-                "settings_hash": settings_hash(settings.model_dump(mode="json")),
-            },
-        ),
-    )
+    fields = {
+        "cell": variable("gridcell", index.cell, "1", "row of the cell in its restart, from 0"),
+        "part": flags("gridcell", result.part, "part of the split that the cell belongs to", PARTS),
+    }
+    attributes = {
+        "title": f"Training, validation and test cells of a dataset, {kind} split",
+        "kind": kind,
+        "seed": np.int64(seed),
+        "block_degrees": settings.block_degrees,
+        "dataset_id": index.dataset_id,
+        "settings_hash": settings_hash(settings.model_dump(mode="json")),
+    }
+    write_product(output, xr.Dataset(fields, cell_coordinates(index.lat, index.lon), attributes))
     return result
 
 
@@ -182,10 +174,7 @@ def read_split(path: str | Path, dataset_dir: str | Path | None = None) -> Split
     if dataset_dir is not None:
         index = read_cells(dataset_dir)
         if (identity, len(values[0])) != (index.dataset_id, index.ncells):
-            raise InputError(
-                path,
-                f"is the split of another dataset, of {len(values[0])} cells",
-                expected=f"that of {index.path}, of {index.ncells} cells",
-                remedy="split again",
-            )
+            what = f"is the split of another dataset, of {len(values[0])} cells"
+            expected = f"that of {index.path}, of {index.ncells} cells"
+            raise InputError(path, what, expected=expected, remedy="split again")
     return Split(kind, *values)

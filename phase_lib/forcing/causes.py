@@ -1,4 +1,4 @@
-"""Where forcing and history of one variable differ by more than is allowed, and why that may be."""
+"""Where forcing and history of one variable differ by more than is allowed, and the likely cause."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from phase_lib.elm.calendar import forcing_year
-from phase_lib.forcing import FORCING, MonthlyPieces
+from phase_lib.forcing.pieces import MonthlyPieces
 from phase_lib.forcing.points import month_label
 from phase_lib.forcing.tolerances import (
     FEWEST_POINTS,
@@ -20,6 +20,7 @@ from phase_lib.forcing.tolerances import (
     SHIFT_LEAVES,
     Allowed,
 )
+from phase_lib.forcing.variables import FORCING
 
 #: Factors that a wrong unit makes, and how it comes about.
 _FACTORS: dict[str, dict[float, str]] = {
@@ -78,7 +79,7 @@ class Means:
 
     @property
     def excess(self) -> np.ndarray:
-        """Difference in parts of what is allowed (gridcell)."""
+        """Difference divided by what is allowed (gridcell)."""
         return np.asarray(np.abs(self.forcing - self.seen) / np.maximum(self.allowed, _TINY))
 
     @property
@@ -101,13 +102,12 @@ class Means:
 
 @dataclass(frozen=True)
 class Worst:
-    """The interval and cell that differ most once forcing and history have one cycle mean.
+    """The interval and cell, 0-based, that differ most once forcing and history have one cycle mean.
 
     Attributes:
-        interval, cell: where, 0-based.
         forcing, seen: means of the forcing and of the history.
         allowed: largest difference.
-        excess: difference in parts of what is allowed.
+        excess: difference divided by it.
         cells: how many differ by more than is allowed.
     """
 
@@ -152,22 +152,22 @@ class Course:
     def misfits(self) -> np.ndarray | None:
         """How far the forcing is from the history when it is taken so many years later (years).
 
-        The mean year is taken off both; what is left of the forcing is held against what is left of the
-        history, and against its size. The median over the cells: 0 for the same years, some 1.4 for years
-        that have nothing to do with each other. None where all years of the history are alike.
+        The mean year is subtracted from both; the difference of the anomalies is divided by the size of
+        those of the history. The median over the cells: 0 for the same years, some 1.4 for unrelated years.
+        None where all years of the history are alike.
         """
         seen = self._anomalies(self.seen)
         size, whole = np.abs(seen).sum(axis=0), np.abs(self.seen).sum(axis=0)
         used = size > _LEAST_ANOMALY * whole
         if not used.any():
             return None
-        found = []
+        misfits = []
         for shift in range(self.months.shape[1] // 12):
             forcing = self.forcing(shift)
             ratio = whole / np.maximum(np.abs(forcing).sum(axis=0), _TINY)
             misfit = np.abs(self._anomalies(forcing) * ratio - seen).sum(axis=0)
-            found.append(float(np.median(misfit[used] / size[used])))
-        return np.array(found)
+            misfits.append(float(np.median(misfit[used] / size[used])))
+        return np.array(misfits)
 
     def _anomalies(self, values: np.ndarray) -> np.ndarray:
         """Means of intervals less those of the same months of all years."""
@@ -205,11 +205,9 @@ class Difference:
     """A variable of which the model saw something else.
 
     Attributes:
-        name: forcing variable.
-        made_of: fields of the history.
+        name, made_of: forcing variable, and fields of the history.
         cell: where it differs, 0-based.
-        forcing, seen: the values.
-        when: of what they are means.
+        forcing, seen, when: the values, and of what they are means.
         expected: the tolerance, in words.
         excess: size of the difference, to find the largest of several variables.
         cause: in words.
@@ -257,17 +255,10 @@ class Compared:
             return self._of_course(self.course, _shifted(self.course, self.pieces))
         cell, expected = self._beyond()
         if expected:
-            return Difference(
-                self.name,
-                self.made_of,
-                cell,
-                float(self.means.forcing[cell]),
-                float(self.means.seen[cell]),
-                f"on average over {self.pieces.years} years",
-                expected,
-                float(self.means.excess[cell]),
-                self._cause(cell),
-            )
+            means, when = self.means, f"on average over {self.pieces.years} years"
+            values = float(means.forcing[cell]), float(means.seen[cell])
+            excess, cause = float(means.excess[cell]), self._cause(cell)
+            return Difference(self.name, self.made_of, cell, *values, when, expected, excess, cause)
         return None if self.course is None else self._in_course(self.course)
 
     def _beyond(self) -> tuple[int, str]:
@@ -294,52 +285,34 @@ class Compared:
         worst = course.worst
         limit = MISFIT if self.allowed.at_point.all() else MISFIT_AWAY
         if course.misfits is not None and course.misfits[0] > limit:
-            return self._of_course(
-                course, "not clear: other years, another product, or the history of another run"
-            )
+            cause = "not clear: other years, another product, or the history of another run"
+            return self._of_course(course, cause)
         if worst.excess <= 1.0:
             return None
         what = "zeros" if worst.forcing == 0.0 else "a fill value or a gap"
-        return Difference(
-            self.name,
-            self.made_of,
-            worst.cell,
-            worst.forcing,
-            worst.seen,
-            course.when(worst.interval, self.pieces),
-            f"at most {worst.allowed:.3g} {FORCING[self.name][0]} apart once the means of the cycle agree",
-            worst.excess,
-            f"{what} in the forcing of single months, in {worst.cells} cells",
-        )
+        when, values = course.when(worst.interval, self.pieces), (worst.forcing, worst.seen)
+        expected = f"at most {worst.allowed:.3g} {FORCING[self.name][0]} apart once the cycle means agree"
+        cause = f"{what} in the forcing of single months, in {worst.cells} cells"
+        return Difference(self.name, self.made_of, worst.cell, *values, when, expected, worst.excess, cause)
 
     def _of_course(self, course: Course, cause: str) -> Difference:
         """A difference of the whole course, described at the interval and cell that differ most."""
         forcing, seen = course.forcing(), course.seen
         off = np.abs(forcing - seen) / np.maximum(np.abs(seen).mean(axis=0), _TINY)
         interval, cell = np.unravel_index(int(np.argmax(off)), off.shape)
-        return Difference(
-            self.name,
-            self.made_of,
-            int(course.cells[cell]),
-            float(forcing[interval, cell]),
-            float(seen[interval, cell]),
-            course.when(int(interval), self.pieces),
-            "the course of the same months and years",
-            course.worst.excess,
-            cause,
-        )
+        values = float(forcing[interval, cell]), float(seen[interval, cell])
+        when, expected = course.when(int(interval), self.pieces), "the course of the same months and years"
+        where = int(course.cells[cell])
+        return Difference(self.name, self.made_of, where, *values, when, expected, course.worst.excess, cause)
 
     def _cause(self, cell: int) -> str:
         """Why the cycle mean of a cell may differ, the most special cause first."""
         means = self.means
-        if means.forcing[cell] == 0.0 or means.seen[cell] == 0.0:
-            which, values = (
-                ("forcing", means.forcing) if means.forcing[cell] == 0.0 else ("history", means.seen)
-            )
-            return f"zeros in the {which}, all the time in {np.count_nonzero(values == 0.0)} cells"
-        series = self.pieces.months(
-            self.name, self.model_year, range(12 * self.pieces.years), slice(cell, cell + 1)
-        )[0]
+        for which, values in (("forcing", means.forcing), ("history", means.seen)):
+            if values[cell] == 0.0:
+                return f"zeros in the {which}, all the time in {np.count_nonzero(values == 0.0)} cells"
+        cycle, here = range(12 * self.pieces.years), slice(cell, cell + 1)
+        series = self.pieces.months(self.name, self.model_year, cycle, here)[0]
         return (
             self._zeros(series)
             or self._other_cells(cell)
@@ -362,7 +335,7 @@ class Compared:
         return f"zeros in the forcing, in {count} of {len(zero)} months of this cell, first {first}"
 
     def _some_intervals(self, cell: int) -> str:
-        """A part of the cycle alone that differs."""
+        """Few intervals of the cycle that differ."""
         course = self.course
         if course is None or cell not in course.cells:
             return ""
@@ -409,11 +382,8 @@ class Compared:
     def _other_cells(self, cell: int) -> str:
         """The values of the history in another order of the cells."""
         forcing, seen = self.means.forcing, self.means.seen
-        apart = np.abs(forcing - seen).sum()
-        if (
-            len(seen) < _FEWEST_CELLS
-            or np.abs(np.sort(forcing) - np.sort(seen)).sum() > _SORTED_LEAVES * apart
-        ):
+        leaves = np.abs(np.sort(forcing) - np.sort(seen)).sum()
+        if len(seen) < _FEWEST_CELLS or leaves > _SORTED_LEAVES * np.abs(forcing - seen).sum():
             return ""
         other = int(np.argmin(np.abs(seen - forcing[cell])))
         return f"other cells: the history has these values in another order, this one in cell {other + 1}"
@@ -465,10 +435,8 @@ def _factor(means: Means, cells: np.ndarray) -> float | None:
 def _shifted(course: Course, pieces: MonthlyPieces) -> str:
     """How far the years of the forcing are shifted."""
     later, years = course.shift, pieces.years
-    if pieces.kind == "history":
-        return (
-            f"shifted years: the forcing of {later} years later agrees; give it of the run's own model years"
-        )
+    if pieces.in_model_years:
+        return f"shifted years: the forcing of {later} years later agrees; give that of the run's model years"
     # The align_year closest to the one that was given.
     align_year = pieces.align_year - (later if 2 * later <= years else later - years)
     return f"a shifted align_year: it is {pieces.align_year}, with {align_year} forcing and history agree"

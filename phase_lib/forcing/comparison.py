@@ -1,4 +1,4 @@
-"""The reduced forcing held against what the model saw: the forcing fields of its own history.
+"""The reduced forcing compared with what the model saw: the forcing fields of its own history.
 
 Cycle means are compared on every cell, and where the samples of the history are shorter, the course within
 the cycle too: on every cell for single months that are off, on some cells for years in another order.
@@ -24,17 +24,11 @@ from phase_lib.elm.history import History
 from phase_lib.elm.matching import SAME_CELL_KM
 from phase_lib.elm.netcdf import open_dataset
 from phase_lib.elm.restart import RestartHeader, restart_header
-from phase_lib.forcing import FORCING, INPUTS, RECIPES, MonthlyPieces, Recipe, find_recipe, open_pieces
-from phase_lib.forcing.causes import (
-    Compared,
-    Course,
-    Difference,
-    Means,
-    Worst,
-    forcing_label,
-)
+from phase_lib.forcing.causes import Compared, Course, Difference, Means, Worst, forcing_label
+from phase_lib.forcing.pieces import MonthlyPieces, open_pieces
 from phase_lib.forcing.points import month_label
 from phase_lib.forcing.tolerances import Allowed
+from phase_lib.forcing.variables import FORCING, INPUTS, RECIPES, Recipe, find_recipe
 
 #: Months and samples may stick out of each other by this, days: ELM's first sample holds the step before.
 _SLACK_DAYS = 0.1
@@ -64,8 +58,8 @@ def fields_seen(
         Variable -> fields that add up to it; and for the others what is not there, in words.
     """
     means = set(present) - set(no_means)
-    found = {name: find_recipe(name, means, step_by_step=False) for name in FORCING}
-    there = {name: recipe for name, recipe in found.items() if recipe is not None}
+    recipes = {name: find_recipe(name, means, step_by_step=False) for name in FORCING}
+    there = {name: recipe for name, recipe in recipes.items() if recipe is not None}
     return there, {name: _lacking(name, present, no_means) for name in FORCING if name not in there}
 
 
@@ -126,8 +120,8 @@ def _intervals(history: History, model_year: int, years: int) -> _Intervals:
     within = (outside <= _LONGEST_MONTH) | (np.abs(cycles - np.rint(cycles)) * edges[-1] <= _SLACK_DAYS)
     number = np.where((high > low) & within, np.minimum(number, len(kept) - 2), -1)
     length = np.diff(edges[kept]).astype(np.float64)
-    held = np.bincount(number[number >= 0], (high - low)[number >= 0], minlength=len(length))
-    covered = np.abs(held - length) <= 1.0
+    sampled = np.bincount(number[number >= 0], (high - low)[number >= 0], minlength=len(length))
+    covered = np.abs(sampled - length) <= 1.0
     place = np.append(np.where(covered, np.cumsum(covered) - 1, -1), -1)
     months = [range(kept[i], kept[i + 1]) for i in np.flatnonzero(covered)]
     return _Intervals(model_year, months, length[covered], place[number], high - low)
@@ -155,7 +149,7 @@ class _Sources:
         """The tolerance of a variable."""
         made_of = str(self.pieces.on_file(name)[0].attrs.get("made_of", name))
         sums = [str(recipe) for recipe in RECIPES[name] if recipe.combine is None]
-        days = 0.0 if self.pieces.kind == "history" else self.pieces.step_hours[name] / 24.0
+        days = 0.0 if self.pieces.in_model_years else self.pieces.step_hours[name] / 24.0
         return Allowed(name, self.at_point, days, derived=made_of not in sums)
 
     def forcing(self, name: str, months: Sequence[range], cells: slice) -> np.ndarray:
@@ -245,7 +239,7 @@ def compare_forcing(
     *,
     accept: bool = False,
 ) -> dict[str, Any]:
-    """Holds reduced forcing against the forcing fields of the history, over the cycle before the restart.
+    """Compares reduced forcing with the forcing fields of the history, over the cycle before the restart.
 
     Args:
         restart: restart at the end of the cycle.
@@ -272,9 +266,9 @@ def compare_forcing(
             lacking |= dict.fromkeys(recipes, f"no mean of the history lies within the model years {years}")
             recipes = {}
         compared = _compare(sources, recipes)
-        found = [difference for each in compared if (difference := each.difference()) is not None]
-        if found and not accept:
-            raise _refusal(sources, found)
+        differences = [difference for each in compared if (difference := each.difference()) is not None]
+        if differences and not accept:
+            raise _refusal(sources, differences)
         content: dict[str, Any] = {
             "code_version": code_version(),
             "inputs": {
@@ -288,8 +282,8 @@ def compare_forcing(
             "intervals": len(sources.intervals),
             "variables": {each.name: _plain(each) for each in compared},
             "not_compared": {name: lacking[name] for name in FORCING if name in lacking},
-            "accepted": accept and bool(found),
-            "differences": [_line(sources, difference) for difference in found],
+            "accepted": accept and bool(differences),
+            "differences": [str(_error(sources, difference)) for difference in differences],
         }
     write_json(output, content)
     for line in content["differences"]:
@@ -393,13 +387,7 @@ def _plain(compared: Compared) -> dict[str, Any]:
 
 
 class _Follower:
-    """Follows a variable by intervals: on all cells for the worst, on some for the order of the years.
-
-    Args:
-        sources: forcing and history.
-        allowed: tolerance of the variable.
-        means: over the cycle.
-    """
+    """Follows a variable by intervals: on all cells for the worst, on some for the order of the years."""
 
     def __init__(self, sources: _Sources, allowed: Allowed, means: Means) -> None:
         ncells = len(sources.row)
@@ -421,58 +409,38 @@ class _Follower:
                 self._sources.forcing(name, months, cells),
                 seen[:, cells] * self._scale[cells],
             )
-            limit = self._allowed.on(cells).of_course(
-                forcing, expected, days, self._means.forcing[cells], scaled=True
-            )
+            mean, allowed = self._means.forcing[cells], self._allowed.on(cells)
+            limit = allowed.of_course(forcing, expected, days, mean, scaled=True)
             apart = np.abs(forcing - expected)
             self._usual[cells] += apart.sum(axis=0) / len(intervals)
             excess = apart / np.maximum(limit, _TINY)
             most = np.argmax(excess, axis=0)
             at = most, np.arange(excess.shape[1])
-            found = np.stack(
-                [excess[at], most + group.start, apart[at], forcing[at], seen[:, cells][at], limit[at]]
-            )
-            self._peak[:, cells] = np.where(found[0] > self._peak[0, cells], found, self._peak[:, cells])
+            here = excess[at], most + group.start, apart[at], forcing[at], seen[:, cells][at], limit[at]
+            larger = excess[at] > self._peak[0, cells]
+            self._peak[:, cells] = np.where(larger, np.stack(here), self._peak[:, cells])
 
     def course(self) -> Course:
         """The course, once all intervals were taken."""
         intervals, pieces = self._sources.intervals, self._sources.pieces
         whole = [gather(variable, self._some) for variable in pieces.on_file(self._allowed.name)]
-        series = pieces.in_model_years(np.concatenate(whole, axis=1))
-        return Course(
-            intervals.model_year,
-            intervals.months,
-            intervals.days,
-            self._worst(),
-            self._some,
-            np.roll(series, -12 * (intervals.model_year - 1), axis=1),
-            _weights(intervals.months, range(series.shape[1])),
-            np.concatenate(self._kept),
-        )
+        series = pieces.from_model_year_one(np.concatenate(whole, axis=1))
+        year, months, days = intervals.model_year, intervals.months, intervals.days
+        series = np.roll(series, -12 * (year - 1), axis=1)
+        weights, seen = _weights(months, range(series.shape[1])), np.concatenate(self._kept)
+        return Course(year, months, days, self._worst(), self._some, series, weights, seen)
 
     def _worst(self) -> Worst:
-        _, interval, apart, forcing, seen, limit = self._peak
+        _, intervals, apart, forcing, seen, limit = self._peak
         size = np.maximum(np.abs(forcing), np.abs(seen * self._scale)) + np.abs(self._means.forcing)
         limit = self._allowed.of_peaks(limit, size, self._usual)
         excess = apart / np.maximum(limit, _TINY)
         cell = int(np.argmax(excess))
-        return Worst(
-            int(interval[cell]),
-            cell,
-            float(forcing[cell]),
-            float(seen[cell]),
-            float(limit[cell]),
-            float(excess[cell]),
-            int(np.count_nonzero(excess > 1.0)),
-        )
+        interval, beyond = int(intervals[cell]), int(np.count_nonzero(excess > 1.0))
+        return Worst(interval, cell, *(float(each[cell]) for each in (forcing, seen, limit, excess)), beyond)
 
 
-def _line(sources: _Sources, difference: Difference) -> str:
-    """Where and by how much a variable differs, and why that may be."""
-    return str(_error(sources, difference, ""))
-
-
-def _error(sources: _Sources, difference: Difference, remedy: str) -> InputError:
+def _error(sources: _Sources, difference: Difference, remedy: str = "") -> InputError:
     pieces, cell, units = sources.pieces, difference.cell, FORCING[difference.name][0]
     path = pieces.on_file(difference.name)[0].encoding["source"]
     return InputError(
@@ -486,10 +454,10 @@ def _error(sources: _Sources, difference: Difference, remedy: str) -> InputError
     )
 
 
-def _refusal(sources: _Sources, found: Sequence[Difference]) -> InputError:
+def _refusal(sources: _Sources, differences: Sequence[Difference]) -> InputError:
     """The largest difference, and the names of the other variables that differ."""
-    worst = max(found, key=lambda difference: difference.excess)
-    others = [difference.name for difference in found if difference is not worst]
+    worst = max(differences, key=lambda difference: difference.excess)
+    others = [difference.name for difference in differences if difference is not worst]
     also = f"{', '.join(others)} {'differs' if len(others) == 1 else 'differ'} too; " if others else ""
     remedy = "give the forcing that the run read, or put forcing_history into preflight.accept"
     return _error(sources, worst, also + remedy)

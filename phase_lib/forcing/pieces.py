@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phase_lib.base.errors import InputError
+from phase_lib.config.layouts import layout_class
 from phase_lib.elm.calendar import forcing_year
 from phase_lib.elm.coordinates import check_coordinates
 from phase_lib.elm.netcdf import get_variable, whole_attribute
@@ -69,8 +70,13 @@ class MonthlyPieces:
         return forcing_year(1, self.first_year, self.years, self.align_year)
 
     @property
+    def in_model_years(self) -> bool:
+        """True where they were made of the model's own history."""
+        return bool(layout_class(self.kind).in_model_years)
+
+    @property
     def description(self) -> dict[str, Any]:
-        """What tells this forcing from another, in plain values."""
+        """What distinguishes this forcing from another, in plain values."""
         return {
             "kind": self.kind,
             "product": self.product,
@@ -104,7 +110,7 @@ class MonthlyPieces:
             start += variable.shape[1]
         return values
 
-    def in_model_years(self, values: np.ndarray) -> np.ndarray:
+    def from_model_year_one(self, values: np.ndarray) -> np.ndarray:
         """A series (..., time) in the order of the cycle, turned so that it begins with model year 1."""
         return np.roll(values, -12 * (self.year_of_model_year_one - self.first_year), axis=-1)
 
@@ -129,13 +135,10 @@ def open_pieces(paths: str | Path | Sequence[str | Path]) -> Iterator[MonthlyPie
         start = min(piece.first_year for piece in pieces)
         years = max(piece.first_year + piece.years for piece in pieces) - start
         ordered = {name: _in_order(name, pieces, start, years) for name in FORCING}
-        if first.kind == "history" and (start - first.align_year) % years:
-            raise InputError(
-                first.path,
-                f"align_year is {first.align_year}, but year {start} of a history is a model year",
-                expected=str(start),
-                remedy="make it again with --align-year as said",
-            )
+        if layout_class(first.kind).in_model_years and (start - first.align_year) % years:
+            what = f"align_year is {first.align_year}, but year {start} of a history is a model year"
+            remedy = "make it again with --align-year as said"
+            raise InputError(first.path, what, expected=str(start), remedy=remedy)
         yield MonthlyPieces(
             paths=tuple(piece.path for piece in pieces),
             lat=places["lat"],
@@ -146,8 +149,8 @@ def open_pieces(paths: str | Path | Sequence[str | Path]) -> Iterator[MonthlyPie
             align_year=first.align_year,
             kind=first.kind,
             product=first.product,
-            step_hours={name: _step_hours(name, held) for name, held in ordered.items()},
-            _variables={name: [piece.dataset[name] for piece in held] for name, held in ordered.items()},
+            step_hours={name: _step_hours(name, series) for name, series in ordered.items()},
+            _variables={name: [piece.dataset[name] for piece in series] for name, series in ordered.items()},
         )
 
 
@@ -157,12 +160,9 @@ def _open(path: str | Path, stack: ExitStack) -> _Piece:
     dataset = stack.enter_context(open_product(path))
     for attribute in _ATTRIBUTES:
         if attribute not in dataset.attrs:
-            raise InputError(
-                path,
-                f"attribute {attribute} is missing",
-                expected="monthly means made by `phase forcing`",
-                remedy="make them again",
-            )
+            what = f"attribute {attribute} is missing"
+            expected = "monthly means made by `phase forcing`"
+            raise InputError(path, what, expected=expected, remedy="make them again")
     first_year, years, align_year = (
         whole_attribute(path, dataset, name) for name in ("first_year", "years", "align_year")
     )
@@ -171,12 +171,9 @@ def _open(path: str | Path, stack: ExitStack) -> _Piece:
         units = (FORCING[name][0],)
         variable = get_variable(path, dataset, name, dims=("gridcell", "time"), units=units)
         if variable.shape[1] != 12 * years:
-            raise InputError(
-                path,
-                f"{name} has {variable.shape[1]} months",
-                expected=f"{12 * years}, {years} whole years",
-                remedy="make it again",
-            )
+            what = f"{name} has {variable.shape[1]} months"
+            expected = f"{12 * years}, {years} whole years"
+            raise InputError(path, what, expected=expected, remedy="make it again")
     kind, product = (str(dataset.attrs[name]) for name in ("kind", "product"))
     return _Piece(str(path), dataset, first_year, years, kind, product, align_year, names)
 
@@ -192,58 +189,45 @@ def _places(piece: _Piece) -> dict[str, np.ndarray]:
 
 def _refuse_others(piece: _Piece, first: _Piece, places: dict[str, np.ndarray]) -> None:
     for attribute in ("kind", "product", "align_year"):
-        ours, theirs = getattr(piece, attribute), getattr(first, attribute)
-        if ours != theirs:
-            raise InputError(
-                piece.path,
-                f"attribute {attribute} is {ours!r}",
-                expected=f"{theirs!r} as in {Path(first.path).name}",
-                remedy="give the pieces of one reduction",
-            )
+        value, expected = getattr(piece, attribute), getattr(first, attribute)
+        if value != expected:
+            what = f"attribute {attribute} is {value!r}"
+            expected = f"{expected!r} as in {Path(first.path).name}"
+            raise InputError(piece.path, what, expected=expected, remedy="give the pieces of one reduction")
     for name, values in _places(piece).items():
         tolerance = _SAME_KM if name == "forcing_distance_km" else _SAME_DEGREES
         same = len(values) == len(places[name])
         if not same or np.abs(values - places[name]).max() > tolerance:
-            raise InputError(
-                piece.path,
-                f"{name}: other cells or forcing points than in {Path(first.path).name}",
-                expected="pieces for one domain, of files with one grid and land mask",
-                remedy="give the pieces of one reduction",
-            )
+            what = f"{name}: other cells or forcing points than in {Path(first.path).name}"
+            expected = "pieces for one domain, of files with one grid and land mask"
+            raise InputError(piece.path, what, expected=expected, remedy="give the pieces of one reduction")
 
 
 def _in_order(name: str, pieces: Sequence[_Piece], first_year: int, years: int) -> list[_Piece]:
     """The pieces of a variable, one after the other without gap."""
-    held = sorted((piece for piece in pieces if name in piece.names), key=lambda piece: piece.first_year)
+    series = sorted((piece for piece in pieces if name in piece.names), key=lambda piece: piece.first_year)
     due = first_year
-    for piece in held:
+    for piece in series:
         if piece.first_year < due:
-            raise InputError(
-                piece.path, f"{name} of {piece.first_year:04d} is in another piece too", remedy=_MORE
-            )
+            what = f"{name} of {piece.first_year:04d} is in another piece too"
+            raise InputError(piece.path, what, remedy=_MORE)
         if piece.first_year > due:
             break
         due += piece.years
     if due < first_year + years:
-        raise InputError(
-            pieces[0].path,
-            f"{name} of {due:04d} is missing in this and the {len(pieces) - 1} other pieces",
-            expected=f"every variable for {first_year:04d} to {first_year + years - 1:04d}",
-            remedy=_MORE,
-        )
-    return held
+        what = f"{name} of {due:04d} is missing in this and the {len(pieces) - 1} other pieces"
+        expected = f"every variable for {first_year:04d} to {first_year + years - 1:04d}"
+        raise InputError(pieces[0].path, what, expected=expected, remedy=_MORE)
+    return series
 
 
 def _step_hours(name: str, pieces: Sequence[_Piece]) -> float:
     hours = [float(piece.dataset[name].attrs.get("step_hours", np.nan)) for piece in pieces]
     for piece, step in zip(pieces, hours, strict=True):
-        if not step == hours[0]:
-            raise InputError(
-                piece.path,
-                f"{name} was made of steps of {step:g} hours",
-                expected=f"{hours[0]:g} as in {Path(pieces[0].path).name}",
-                remedy="give the pieces of one reduction",
-            )
+        if np.isnan(step) or step != hours[0]:
+            what = f"{name} was made of steps of {step:g} hours"
+            expected = f"{hours[0]:g} as in {Path(pieces[0].path).name}"
+            raise InputError(piece.path, what, expected=expected, remedy="give the pieces of one reduction")
     return hours[0]
 
 
@@ -276,7 +260,7 @@ def read_monthly_forcing(paths: str | Path | Sequence[str | Path]) -> MonthlyFor
     """
     with open_pieces(paths) as pieces:
         values = {
-            name: pieces.in_model_years(
+            name: pieces.from_model_year_one(
                 np.concatenate([v.astype(np.float64).to_numpy() for v in pieces.on_file(name)], axis=1)
             ).T
             for name in FORCING

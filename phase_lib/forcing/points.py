@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -14,6 +16,10 @@ from phase_lib.elm.constants import DAYS_PER_YEAR, EARTH_RADIUS_KM
 from phase_lib.elm.domain import Domain
 from phase_lib.elm.matching import match_cells, unit_vectors
 
+#: Names of latitude and longitude, two-dimensional or along the axes.
+PLACES = (("LATIXY", "LONGXY"), ("lat", "lon"), ("latitude", "longitude"))
+#: Files of one product may differ by this in the places of their points, degrees.
+_SAME_PLACE_DEGREES = 1.0e-3
 #: Points looked at together.
 _BLOCK_POINTS = 1 << 20
 
@@ -75,17 +81,19 @@ class Task(Protocol):
     @property
     def name(self) -> str:
         """The forcing variable."""
-        ...
 
     def __call__(self) -> Part:
-        """Does it."""
-        ...
+        """Computes the means."""
 
 
-class Record(Protocol):
-    """The files of one kind for the wanted variables and months, checked.
+class Record(ABC):
+    """The files of one layout for the wanted variables and months, checked: what a new layout implements.
+
+    It is made from files, names of variables and wanted months, counted from January of the year 0, and
+    raises InputError where these do not fit together.
 
     Attributes:
+        in_model_years: whether years are those of the model's clock, and the domain's history has the files.
         files: files that will be read.
         lat, lon: forcing points (point), degrees.
         step_hours: hours between two values, by variable.
@@ -94,25 +102,38 @@ class Record(Protocol):
         assumed_units: those that variables without units on file are taken to have, by name on file.
     """
 
+    in_model_years: ClassVar[bool] = False
     files: list[str]
     lat: np.ndarray
     lon: np.ndarray
     step_hours: dict[str, float]
     sources: dict[str, str]
     assumed_units: dict[str, str]
-    blank: str
+    blank = ""
 
+    @abstractmethod
+    def __init__(self, files: Sequence[str | Path], names: Sequence[str], months: range) -> None: ...
+
+    @staticmethod
+    def may_hold(path: Path, years: range) -> bool:
+        """False where the name of a file shows that it holds none of some years."""
+        return True
+
+    @abstractmethod
     def files_of(self, name: str, months: range) -> list[str]:
         """Files that a variable is made of in some of the wanted months, counted from the first of them."""
-        ...
 
+    @abstractmethod
     def has_data(self, near: np.ndarray) -> np.ndarray:
-        """Which of the points `near` the domain (point) hold values and not fill."""
-        ...
+        """Which of the points `near` the domain (point) hold values and not fill.
 
+        Raises:
+            InputError: the variables do not have data at the same points, or some only later.
+        """
+
+    @abstractmethod
     def tasks(self, mapping: Mapping) -> Iterator[Task]:
-        """The work, variable by variable."""
-        ...
+        """The work, variable by variable, in tasks of bounded memory."""
 
 
 def map_cells(record: Record, domain: Domain, limit_km: float) -> Mapping:
@@ -124,12 +145,11 @@ def map_cells(record: Record, domain: Domain, limit_km: float) -> Mapping:
     near = _within_reach(domain, record.lat, record.lon, limit_km)
     points = np.flatnonzero(record.has_data(near))
     if len(points) == 0:
-        raise InputError(
-            record.files[0],
+        what = (
             f"no forcing point with data lies within {limit_km:g} km of the domain {domain.path.name}"
-            f"{record.blank and f': {record.blank}'}",
-            remedy="use forcing that covers the domain",
+            f"{record.blank and f': {record.blank}'}"
         )
+        raise InputError(record.files[0], what, remedy="use forcing that covers the domain")
     index, distance = match_cells(
         domain.lat,
         domain.lon,
@@ -154,6 +174,14 @@ def _within_reach(domain: Domain, lat: np.ndarray, lon: np.ndarray, limit_km: fl
         points = unit_vectors(lat[block], lon[block])
         near[block] = np.all((points >= low) & (points <= high), axis=1)
     return near
+
+
+def same_places(lat: np.ndarray, lon: np.ndarray, other_lat: np.ndarray, other_lon: np.ndarray) -> bool:
+    """True if points (point) lie where as many others do, in any convention of longitude."""
+    if len(lat) != len(other_lat):
+        return False
+    east = (lon - other_lon + 180.0) % 360.0 - 180.0
+    return bool(max(np.abs(lat - other_lat).max(), np.abs(east).max()) < _SAME_PLACE_DEGREES)
 
 
 def bounding(indices: np.ndarray) -> slice:

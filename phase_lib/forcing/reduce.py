@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, count, groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phase_lib.base.errors import InputError
 from phase_lib.base.files import header_hash
 from phase_lib.base.parallel import Runner, runner
 from phase_lib.base.progress import LOGGER, Ticker
-from phase_lib.config.domains import Kind
+from phase_lib.config.layouts import layout_class
 from phase_lib.elm.domain import Domain
-from phase_lib.forcing.bypass import BypassRecord
-from phase_lib.forcing.datm import DatmRecord
-from phase_lib.forcing.history import HistoryRecord
 from phase_lib.forcing.points import Mapping, Part, Record, Task, map_cells, months_of
 from phase_lib.forcing.variables import FORCING, LONG_NAMES, check_names
 from phase_lib.forcing.years import check_years
@@ -26,12 +22,6 @@ from phase_lib.forcing.years import check_years
 if TYPE_CHECKING:
     import xarray as xr
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
-_RECORDS: dict[Kind, Callable[[Sequence[str | Path], Sequence[str], range], Record]] = {
-    "datm": DatmRecord,
-    "bypass": BypassRecord,
-    "history": HistoryRecord,
-}
 #: Cells written at a time.
 _BLOCK_CELLS = 1 << 16
 #: As many variables are computed together as have fewer bytes of means, at least one.
@@ -39,12 +29,12 @@ _HELD_BYTES = 1 << 27
 
 
 def open_record(
-    kind: Kind, files: Sequence[str | Path], variables: Sequence[str], first_year: int, years: int
+    kind: str, files: Sequence[str | Path], variables: Sequence[str], first_year: int, years: int
 ) -> Record:
     """Reads the headers of forcing files and checks that they belong together.
 
     Args:
-        kind: what the files are.
+        kind: layout of the files.
         files: forcing files; monthly ones of other years are left alone.
         variables: which of the six are wanted.
         first_year, years: wanted years; model years of kind history.
@@ -53,9 +43,8 @@ def open_record(
         InputError: a month, a variable or a zone is missing or twice there, or files differ in grid,
             calendar, step or units.
     """
-    if kind not in KINDS:
-        raise InputError(None, f"forcing of kind {kind!r}", expected=f"one of {', '.join(KINDS)}")
-    return _RECORDS[kind](files, check_names(variables), months_of(first_year, years))
+    record: Record = layout_class(kind)(files, check_names(variables), months_of(first_year, years))
+    return record
 
 
 def reduce_forcing(
@@ -66,7 +55,7 @@ def reduce_forcing(
     first_year: int,
     years: int,
     limit_km: float,
-    kind: Kind = "datm",
+    kind: str = "datm",
     variables: Sequence[str] = tuple(FORCING),
     product: str = "",
     align_year: int = 1,
@@ -81,7 +70,7 @@ def reduce_forcing(
         first_year: first year of the piece: a year of the forcing, or a model year of kind history.
         years: its length; several pieces make a cycle.
         limit_km: farthest that a cell may lie from its forcing point.
-        kind: what the files are.
+        kind: layout of the files.
         variables: which of the six to write.
         product: name of the data set, kept in the file.
         align_year: model year that sees the first year of the whole cycle, kept in the file.

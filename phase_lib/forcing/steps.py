@@ -14,14 +14,7 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.elm.constants import FILL_THRESHOLD
 from phase_lib.elm.netcdf import attribute_numbers, get_variable, open_dataset
-from phase_lib.forcing.variables import (
-    FORCING,
-    INPUTS,
-    PLAUSIBLE,
-    STEP,
-    Recipe,
-    conversion,
-)
+from phase_lib.forcing.variables import FORCING, INPUTS, PLAUSIBLE, STEP, Recipe, conversion
 from phase_lib.forcing.watch import Index, Used, Watch
 
 #: Bytes of file that one process holds at a time; larger blocks fall out of the processor's cache.
@@ -77,12 +70,9 @@ class StepVariable:
             for name, default in (("scale_factor", 1.0), ("add_offset", 0.0))
         )
         if self.scale == 0.0 or not np.isfinite([self.scale, self.offset]).all():
-            raise InputError(
-                path,
-                f"variable {self.name} has scale_factor {self.scale:g} and add_offset {self.offset:g}",
-                expected="finite numbers, the first not 0",
-                remedy="use the file as it was written",
-            )
+            what = f"variable {self.name} has scale_factor {self.scale:g} and add_offset {self.offset:g}"
+            expected = "finite numbers, the first not 0"
+            raise InputError(path, what, expected=expected, remedy="use the file as it was written")
         said = (attribute_numbers(path, variable, name, np.nan) for name in ("_FillValue", "missing_value"))
         fills = map(self._as_on_file, chain.from_iterable(said))
         self.declared = sorted({fill for fill in fills if not np.isnan(fill)})
@@ -133,14 +123,9 @@ class StepVariable:
     def watch(self, used: Used, shape: Sequence[int]) -> Watch:
         """What looks at each of the values that are read of a space."""
         known = INPUTS[self.name]
+        what = self.name, self.path, known.step, known.units[0], used, shape, self.time_axis
         return Watch(
-            self.name,
-            self.path,
-            known.step,
-            known.units[0],
-            used,
-            shape,
-            self.time_axis,
+            *what,
             scale=self.scale,
             offset=self.offset,
             packed=self.packed,
@@ -209,17 +194,22 @@ class StepFiles:
         name: forcing variable.
         recipe: how it is made.
         paths: file of each input.
+        space: lengths of the axes but that of steps.
         time_axis: axis of steps of every input.
-        space: lengths of the other axes.
         labelled: whether they must have units.
     """
 
     name: str
     recipe: Recipe
     paths: tuple[str, ...]
-    time_axis: int
     space: tuple[int, ...]
+    time_axis: int
     labelled: bool
+
+    def variables(self) -> Iterator[StepVariable]:
+        """The inputs, open until the last was taken."""
+        with ExitStack() as stack:
+            yield from self.open(stack)
 
     def open(self, stack: ExitStack) -> list[StepVariable]:
         """The inputs, open as long as the stack is.
@@ -342,11 +332,7 @@ def _within(index: Index, part: Index) -> Index:
 
 
 def _combined_sums(
-    inputs: list[StepVariable],
-    recipe: Recipe,
-    ranges: Index,
-    edges: Sequence[int],
-    watches: Sequence[Watch],
+    inputs: list[StepVariable], recipe: Recipe, ranges: Index, edges: Sequence[int], watches: Sequence[Watch]
 ) -> np.ndarray:
     """Sums of a function of the inputs, computed at every step (intervals, *space).
 
@@ -399,16 +385,42 @@ def without_data(variable: StepVariable, ranges: Index) -> tuple[np.ndarray, np.
     return suspect, first.astype(np.float64) * variable.scale + variable.offset
 
 
-@dataclass(frozen=True)
-class Held:
-    """What a variable holds at points in the first month.
+_Reading = Sequence[tuple[StepFiles, Index]]
 
-    Attributes:
-        name: variable.
-        data: where it has data (point).
-        values: of the first step, fill too (point).
-        when: the month, for the message.
+
+def where_data(first: _Reading, last: _Reading, place: np.ndarray, when: str) -> tuple[np.ndarray, str]:
+    """At which points all variables hold values in the first month.
+
+    Args:
+        first: files and ranges to read of the first month, in the order of the axes on file.
+        last: those of the last month.
+        place: position of each point among those that are read, flattened (point).
+        when: the first month, for the messages.
+
+    Returns:
+        True for data (point); and what the first variable holds at the first point without, in words.
+
+    Raises:
+        InputError: the variables do not have data at the same points, or some only in the last month.
     """
+    known: dict[str, _FirstMonth] = {}
+    for files, ranges in first:
+        for variable in files.variables():
+            if variable.name not in known:
+                blank, values = (array.reshape(-1)[place] for array in without_data(variable, ranges))
+                known[variable.name] = _FirstMonth(variable.name, ~blank, values, when)
+                known[variable.name].refuse_other(variable.path, next(iter(known.values())))
+    leading = next(iter(known.values()))
+    if not leading.data.all():
+        for files, ranges in last:
+            for variable in files.variables():
+                _refuse_gap(variable, ranges, place[~leading.data], when)
+    return leading.data, leading.blank
+
+
+@dataclass(frozen=True)
+class _FirstMonth:
+    """Where a variable has data in the first month (point), and what its first step holds, fill too."""
 
     name: str
     data: np.ndarray
@@ -420,7 +432,7 @@ class Held:
         """What it holds at the first point without data, in words; empty where there is none."""
         return "" if self.data.all() else self._throughout(int(np.argmin(self.data)))
 
-    def refuse_other(self, path: str, first: Held) -> None:
+    def refuse_other(self, path: str, first: _FirstMonth) -> None:
         """Refuses data at other points than the first variable has them.
 
         Raises:
@@ -430,40 +442,27 @@ class Held:
         if np.any(differs):
             point = int(np.argmax(differs))
             blank = first if self.data[point] else self
-            raise InputError(
-                path,
+            what = (
                 f"{self.name} and {first.name} have data at different points, {int(differs.sum())} of "
-                f"{len(differs)} near the domain, as {blank._throughout(point)}",
-                expected="variables of one product, with one land mask",
-                remedy="give files of one product",
+                f"{len(differs)} near the domain, as {blank._throughout(point)}"
             )
+            expected = "variables of one product, with one land mask"
+            raise InputError(path, what, expected=expected, remedy="give files of one product")
 
     def _throughout(self, point: int) -> str:
         return f"{self.name} is {self.values[point]:g} throughout {self.when}"
 
 
-def refuse_gap(variable: StepVariable, ranges: Index, place: np.ndarray, when: str) -> None:
-    """Refuses points that have no data in the first month and have some later: no ocean, but a gap.
-
-    Args:
-        variable: an input in a later month.
-        ranges: what to read of it.
-        place: the points without data, among those read, flattened.
-        when: the first month, for the message.
-
-    Raises:
-        InputError: the first step has a value at such a point.
-    """
-    found = _first_step(variable, ranges)
-    held = _plausible(variable, found).reshape(-1)[place]
-    if held.any():
-        raise InputError(
-            variable.path,
-            f"variable {variable.name} has data at {int(held.sum())} points near the domain that have none "
-            f"in {when}",
-            expected="data in every month, or none",
-            remedy="fill the gap, or use files that are whole",
+def _refuse_gap(variable: StepVariable, ranges: Index, place: np.ndarray, when: str) -> None:
+    """Refuses data of a later month at points that have none in the first: no ocean, but a gap."""
+    later = _plausible(variable, _first_step(variable, ranges)).reshape(-1)[place]
+    if later.any():
+        what = (
+            f"variable {variable.name} has data at {int(later.sum())} points near the domain that have none "
+            f"in {when}"
         )
+        remedy = "fill the gap, or use files that are whole"
+        raise InputError(variable.path, what, expected="data in every month, or none", remedy=remedy)
 
 
 def _first_step(variable: StepVariable, ranges: Index) -> np.ndarray:
@@ -517,15 +516,14 @@ def check_means(
     if np.any(bad):
         worst = int(np.flatnonzero(bad)[0])
         value = float(means[worst])
-        found = "fill" if np.isnan(value) else f"{value:.4g}"
+        text = "fill" if np.isnan(value) else f"{value:.4g}"
         missing = next((watch.missing for watch in watches if watch.missing), "") if np.isnan(value) else ""
-        raise InputError(
-            path,
-            f"variable {name} has a monthly mean of {found} in {when} at the point of land cell "
-            f"{int(cells[worst]) + 1} ({int(bad.sum())} cells in all){missing}",
-            expected=f"{low:g} to {high:g} {FORCING[name][0]}",
-            remedy="check units and fill values",
+        what = (
+            f"variable {name} has a monthly mean of {text} in {when} at the point of land cell "
+            f"{int(cells[worst]) + 1} ({int(bad.sum())} cells in all){missing}"
         )
+        expected = f"{low:g} to {high:g} {FORCING[name][0]}"
+        raise InputError(path, what, expected=expected, remedy="check units and fill values")
     _refuse_steps(watches)
     for watch in watches:
         watch.refuse_small(when)

@@ -163,10 +163,10 @@ INPUTS: dict[str, Input] = {
 } | _OTHER_INPUTS
 
 
-def conversion(found: str, wanted: str) -> str:
+def conversion(units: str, wanted: str) -> str:
     """How values with units on file are converted to those wanted, in words; empty where it is not known."""
     ways = _CONVERSIONS.get(wanted, {})
-    return next((way for way, units in ways.items() if are_among(found, units)), "")
+    return next((way for way, known in ways.items() if are_among(units, known)), "")
 
 
 def check_names(names: Collection[str]) -> tuple[str, ...]:
@@ -177,22 +177,17 @@ def check_names(names: Collection[str]) -> tuple[str, ...]:
     """
     for name in names:
         if name not in FORCING:
-            raise InputError(
-                None, f"{name!r} is no forcing variable", expected=f"one of {', '.join(FORCING)}"
-            )
+            what = f"{name!r} is no forcing variable"
+            raise InputError(None, what, expected=f"one of {', '.join(FORCING)}")
     if not names:
         raise InputError(None, "no forcing variable is wanted", expected=f"some of {', '.join(FORCING)}")
     return tuple(name for name in FORCING if name in names)
 
 
-def _possible(name: str, step_by_step: bool) -> list[Recipe]:
-    return [recipe for recipe in RECIPES[name] if step_by_step or recipe.combine is None]
-
-
 def find_recipe(name: str, present: Collection[str], *, step_by_step: bool = True) -> Recipe | None:
     """The first recipe whose inputs are all there, as `choose_recipe`; None where there is none."""
-    possible = _possible(name, step_by_step)
-    return next((recipe for recipe in possible if all(s in present for s in recipe.inputs)), None)
+    complete = (recipe for recipe in RECIPES[name] if {*recipe.inputs} <= {*present})
+    return next((recipe for recipe in complete if step_by_step or recipe.combine is None), None)
 
 
 def choose_recipe(name: str, present: Collection[str], where: object, *, step_by_step: bool = True) -> Recipe:
@@ -207,17 +202,13 @@ def choose_recipe(name: str, present: Collection[str], where: object, *, step_by
     Raises:
         InputError: none can be made.
     """
-    possible = _possible(name, step_by_step)
     recipe = find_recipe(name, present, step_by_step=step_by_step)
     if recipe is not None:
         return recipe
     remedy = "give its files too"
     if name == "FLDS" and step_by_step:
         # Nothing is derived here: ELM has its own formulas, and the surrogate must see what ELM saw.
-        remedy = "give its files too, or, where ELM derived it, take the forcing from the history of the run"
-    raise InputError(
-        str(where),
-        f"{name} is in none of the files",
-        expected="; or ".join(str(r) for r in possible[:4]),
-        remedy=remedy,
-    )
+        remedy += ", or, where ELM derived it, take the forcing from the history of the run"
+    possible = [str(recipe) for recipe in RECIPES[name] if step_by_step or recipe.combine is None]
+    what, expected = f"{name} is in none of the files", "; or ".join(possible[:4])
+    raise InputError(str(where), what, expected=expected, remedy=remedy)

@@ -162,8 +162,8 @@ class Watch:
             return known
         row = int(np.argmax(where.any(axis=1)))
         cell, point = self._used.first_cell(points[where[row]])
-        found = _Step(step + row, cell, float(values[row, np.searchsorted(points, point)]))
-        return found if known is None else min(known, found)
+        first = _Step(step + row, cell, float(values[row, np.searchsorted(points, point)]))
+        return first if known is None else min(known, first)
 
     @property
     def mostly_outside(self) -> bool:
@@ -184,13 +184,12 @@ class Watch:
         if self._first_outside is None:
             return
         low, high = self._bounds
-        raise InputError(
-            self.path,
+        what = (
             f"variable {self._described(self._first_outside)} at the point of land cell "
-            f"{self._first_outside.cell + 1} ({self._outside} such values in all)",
-            expected=f"{low:g} to {high:g} {self.units} at every step",
-            remedy="check units and fill values",
+            f"{self._first_outside.cell + 1} ({self._outside} such values in all)"
         )
+        expected = f"{low:g} to {high:g} {self.units} at every step"
+        raise InputError(self.path, what, expected=expected, remedy="check units and fill values")
 
     def refuse_small(self, when: str) -> None:
         """Refuses points none of whose values is as large as one has to be.
@@ -204,13 +203,11 @@ class Watch:
             if len(small):
                 cell, point = self._used.first_cell(small)
                 count = np.count_nonzero(np.isin(self._used.point, small))
-                raise InputError(
-                    self.path,
-                    f"variable {self.name} is at most {largest[point]:.3g} in {when} at {count} of "
-                    f"{len(self._used.cells)} land cells, first at land cell {cell + 1}",
-                    expected=f"{self.units}, more than {self._exceeds:g} at some step",
-                    remedy="multiply it by 100 if it is a fraction",
-                )
+                where = f"{count} of {len(self._used.cells)} land cells, first at land cell {cell + 1}"
+                what = f"variable {self.name} is at most {largest[point]:.3g} in {when} at {where}"
+                expected = f"{self.units}, more than {self._exceeds:g} at some step"
+                remedy = "multiply it by 100 if it is a fraction"
+                raise InputError(self.path, what, expected=expected, remedy=remedy)
 
     def _described(self, step: _Step) -> str:
         value = f"{step.raw * self._scale + self._offset:g}"

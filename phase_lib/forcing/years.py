@@ -79,9 +79,8 @@ class _Year:
         self.name, self.mapping = name, mapping
         self.values = values[:, 12 * number : 12 * number + 12]
         self.label = f"{first_year + number:04d}"
-        self._files = [
-            record.files_of(name, range(month, month + 1)) for month in range(12 * number, 12 * number + 12)
-        ]
+        months = range(12 * number, 12 * number + 12)
+        self._files = [record.files_of(name, range(month, month + 1)) for month in months]
 
     def mean(self) -> np.ndarray:
         """Mean of the year (gridcell)."""
@@ -97,12 +96,8 @@ class _Year:
         files = list(dict.fromkeys(chain.from_iterable(months)))
         others = len(files) - 1
         in_others = f", in this and {others} other files," if others else ""
-        raise InputError(
-            files[0],
-            f"variable {self.name} of {self.label}{in_others} {what}",
-            expected=expected,
-            remedy=remedy,
-        )
+        line = f"variable {self.name} of {self.label}{in_others} {what}"
+        raise InputError(files[0], line, expected=expected, remedy=remedy)
 
 
 def _where(bad: np.ndarray) -> str:
@@ -114,11 +109,11 @@ def _where(bad: np.ndarray) -> str:
 def _check_ends(year: _Year) -> None:
     units, limits = FORCING[year.name][0], _EXCEEDED[year.name]
     ends = {"smallest": year.values.min(axis=1), "largest": year.values.max(axis=1)}
-    for limit, (which, found) in reversed(list(zip(limits, ends.items(), strict=True))):
-        bad = ~(found > limit)
+    for limit, (which, end) in reversed(list(zip(limits, ends.items(), strict=True))):
+        bad = ~(end > limit)
         if bad.any():
             year.refuse(
-                f"has a {which} monthly mean of {float(found[np.argmax(bad)]):.3g} {_where(bad)}",
+                f"has a {which} monthly mean of {float(end[np.argmax(bad)]):.3g} {_where(bad)}",
                 expected=f"more than {limit:g} {units}, as anywhere on Earth",
                 remedy=_CHECK,
             )
@@ -126,13 +121,13 @@ def _check_ends(year: _Year) -> None:
 
 def _check_sun(year: _Year) -> None:
     units, lat = FORCING[year.name][0], year.mapping.lat
-    by_month, found = _sun_above_the_air(lat), year.mean()
+    by_month, mean = _sun_above_the_air(lat), year.mean()
     low, high = (share * (by_month @ _MONTHS_OF_YEAR) for share in _SUNSHINE)
-    bad = ~((found >= low) & (found <= high))
+    bad = ~((mean >= low) & (mean <= high))
     if bad.any():
         cell = int(np.argmax(bad))
         year.refuse(
-            f"has an annual mean of {found[cell]:.3g} {_where(bad)}",
+            f"has an annual mean of {mean[cell]:.3g} {_where(bad)}",
             expected=f"{low[cell]:.0f} to {high[cell]:.0f} {units}, "
             f"as a year brings at latitude {lat[cell]:.1f}",
             remedy=_CHECK,

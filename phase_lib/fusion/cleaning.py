@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,13 +48,12 @@ class Findings:
     ncells: int
     labelled: bool
     flags: dict[str, np.ndarray] = field(init=False)
-    variables: dict[str, dict[str, int]] = field(init=False)
+    variables: dict[str, Counter[str]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.flags = {
-            reason: np.zeros(self.ncells, dtype=bool) for reason in (*INPUT_REASONS, *LABEL_REASONS)
-        }
-        self.variables = {reason: {} for reason in self.flags}
+        reasons = (*INPUT_REASONS, *LABEL_REASONS)
+        self.flags = {reason: np.zeros(self.ncells, dtype=bool) for reason in reasons}
+        self.variables = {reason: Counter() for reason in reasons}
 
     def add(
         self,
@@ -79,8 +79,7 @@ class Findings:
         at_fault = rows if cell is None else np.bincount(cell[rows], minlength=len(flags)) > 0
         flags |= at_fault
         if variable is not None:
-            counts = self.variables[reason]
-            counts[variable] = counts.get(variable, 0) + int(at_fault.sum())
+            self.variables[reason][variable] += int(at_fault.sum())
 
     def check(
         self,
@@ -137,7 +136,7 @@ class Findings:
                 reason: {
                     "cells": int(self.flags[reason].sum()),
                     "meaning": meaning,
-                    "variables": self.variables[reason],
+                    "variables": dict(self.variables[reason]),
                 }
                 for reason, meaning in table.items()
             }

@@ -36,7 +36,7 @@ from phase_lib.elm.spinup import design_multipliers, rates_were_divided
 from phase_lib.elm.subgrid import SoilColumns
 from phase_lib.elm.surface_content import check_shares
 from phase_lib.elm.variables import POOL_VARIABLES, VARIABLES
-from phase_lib.forcing import FORCING, LONG_NAMES
+from phase_lib.forcing.variables import FORCING, LONG_NAMES
 from phase_lib.fusion.cleaning import Findings, just_above_switch
 from phase_lib.fusion.index import index_variables, write_index
 from phase_lib.fusion.schema import (
@@ -66,36 +66,29 @@ from phase_lib.landmodel.domain import Domain
 
 #: Files that every record is made of.
 _REQUIRED = ("restart", "surface", "params")
+_MEAN = {"cell_methods": "time: mean"}
 
 
 @dataclass(frozen=True)
-class Part:
-    """One of several jobs that share the cells of a domain.
-
-    Attributes:
-        number: which part, from 1.
-        count: how many parts.
-    """
+class Share:
+    """What one of several jobs does of the cells of a domain: share `number`, from 1, of `count`."""
 
     number: int = 1
     count: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.count:
-            raise InputError(None, f"part {self.number} of {self.count}", expected=f"1 to {self.count}")
+            raise InputError(None, f"share {self.number} of {self.count}", expected=f"1 to {self.count}")
 
-    def of(self, cells: np.ndarray) -> np.ndarray:
-        """This part's share of the ordered cells: neighbours, as many as in the other parts.
+    def rows(self, cells: np.ndarray) -> np.ndarray:
+        """This job's share of the ordered cells: neighbours, as many as in the other shares.
 
         Raises:
-            InputError: there are fewer cells than parts.
+            InputError: there are fewer cells than jobs.
         """
         if self.count > len(cells):
-            raise InputError(
-                None,
-                f"fusion.jobs is {self.count} for the {len(cells)} cells",
-                expected="at least one cell for each job",
-            )
+            what = f"fusion.jobs is {self.count} for the {len(cells)} cells"
+            raise InputError(None, what, expected="at least one cell for each job")
         return np.array_split(cells, self.count)[self.number - 1]
 
 
@@ -154,29 +147,25 @@ def _require_files(domain: Domain) -> list[Path]:
     if missing := [role for role, path in files.items() if path is None]:
         raise InputError(None, f"no {missing[0]} file is given", expected=", ".join(_REQUIRED))
     if domain.reference_restart is not None and not domain.reference_history:
-        raise InputError(
-            domain.reference_restart, "comes without the history of its run", remedy="give the history too"
-        )
+        what = "comes without the history of its run"
+        raise InputError(domain.reference_restart, what, remedy="give the history too")
     of_no_run = [*domain.reference_history, *filter(None, [domain.reference_ad_restart])]
     if domain.reference_restart is None and of_no_run:
-        raise InputError(
-            of_no_run[0],
-            "is of a reference run whose final restart is not given",
-            remedy="give that restart too, or leave this out",
-        )
+        what = "is of a reference run whose final restart is not given"
+        raise InputError(of_no_run[0], what, remedy="give that restart too, or leave this out")
     for path in domain.paths:
         require_file(path)
     return [path for path in files.values() if path is not None]
 
 
 @contextmanager
-def _open_sources(domain: Domain, part: Part) -> Iterator[_Sources]:
+def _open_sources(domain: Domain, share: Share) -> Iterator[_Sources]:
     restart_file, surface_file, params_file = _require_files(domain)
     with ExitStack() as stack:
         restart = stack.enter_context(open_restart(restart_file))
         if restart.header.spinup_state is None:
             raise InputError(restart_file, "variable spinup_state is missing", expected="0 or 1")
-        positions = part.of(np.arange(len(restart.row)))
+        positions = share.rows(np.arange(len(restart.row)))
         restart = replace(restart, row=restart.row[positions])
         lat, lon = restart.subgrid.lat[restart.row], restart.subgrid.lon[restart.row]
         surface = stack.enter_context(open_surface(surface_file, lat, lon))
@@ -185,9 +174,7 @@ def _open_sources(domain: Domain, part: Part) -> Iterator[_Sources]:
         forcing = stack.enter_context(open_forcing(domain.monthly, lat, lon))
         history = History(domain.history)
         row = history.rows(lat, lon)
-        scalars = history_fluxes(
-            history, list(SCALARS), row, end_year=restart.header.year, years=domain.cycle
-        )
+        scalars = history_fluxes(history, list(SCALARS), row, restart.header.year, domain.cycle)
         for remark in history.grid.remarks:
             LOGGER.warning("%s: %s", history.grid.path, remark)
         first = int(positions[0])
@@ -195,32 +182,17 @@ def _open_sources(domain: Domain, part: Part) -> Iterator[_Sources]:
         reference = reference_ad = None
         reference_scalars: dict[str, np.ndarray] = {}
         if domain.reference_restart is not None:
-            reference = stack.enter_context(
-                open_restart(domain.reference_restart, (lat, lon), spinup_state=SPINUP_NORMAL)
-            )
+            source = open_restart(domain.reference_restart, (lat, lon), spinup_state=SPINUP_NORMAL)
+            reference = stack.enter_context(source)
             history = History(domain.reference_history)
-            reference_scalars = history_fluxes(
-                history,
-                SCALAR_TARGETS,
-                history.rows(lat, lon),
-                end_year=reference.header.year,
-                years=domain.cycle,
-            )
+            row, year = history.rows(lat, lon), reference.header.year
+            reference_scalars = history_fluxes(history, SCALAR_TARGETS, row, year, domain.cycle)
         if domain.reference_ad_restart is not None:
-            reference_ad = stack.enter_context(
-                open_restart(domain.reference_ad_restart, (lat, lon), spinup_state=SPINUP_AD)
-            )
-        yield _Sources(
-            index,
-            restart,
-            surface,
-            forcing,
-            read_parameters(params_file),
-            scalars,
-            reference,
-            reference_scalars,
-            reference_ad,
-        )
+            source = open_restart(domain.reference_ad_restart, (lat, lon), spinup_state=SPINUP_AD)
+            reference_ad = stack.enter_context(source)
+        references = reference, reference_scalars, reference_ad
+        parameters = read_parameters(params_file)
+        yield _Sources(index, restart, surface, forcing, parameters, scalars, *references)
 
 
 def fuse(
@@ -228,7 +200,7 @@ def fuse(
     settings: FusionSettings,
     targets: TargetSettings,
     output_dir: str | Path,
-    part: Part | None = None,
+    share: Share | None = None,
 ) -> dict[str, Any]:
     """Writes `batch_NN.nc`, `cleaning.json` and, last, `cells.nc`.
 
@@ -241,7 +213,7 @@ def fuse(
         settings: batch size and limits.
         targets: pools to predict.
         output_dir: the dataset's directory.
-        part: which share of the cells; all of them if None.
+        share: which of the cells; all of them if None.
 
     Returns:
         The content of `cleaning.json`.
@@ -250,11 +222,8 @@ def fuse(
         InputError: a file is missing or damaged, variables are missing or have other units or
             dimensions, files lie on different grids, or spin-up states are not what they must be.
     """
-    part = part or Part()
-    with (
-        _open_sources(domain, part) as sources,
-        directory_for(output_dir, output_dir) as directory,
-    ):
+    share = share or Share()
+    with _open_sources(domain, share) as sources, directory_for(output_dir, output_dir) as directory:
         _require_variables(sources, targets)
         factor = _settled_factor(sources.restart.path, domain.mortality_factor, sources.parameters)
         choices = {
@@ -262,7 +231,7 @@ def fuse(
             "targets": targets.names,
             "mortality_factor": factor,
             "history_years": domain.cycle,
-            "part": {"domain": domain.name, **asdict(part)},
+            "part": {"domain": domain.name, **asdict(share)},
         }
         provenance = _provenance(domain, choices)
         # An index that does not belong to the batches must not survive an interrupted run.
@@ -278,12 +247,14 @@ def fuse(
                 directory / files[number], provenance
             )
             ticker.tick(number + 1, len(starts))
-        _remove_stale(directory, len(starts))
-        summary = findings.summary() | {"traits_absent": _absent_traits(sources.parameters)}
+        for file in {*directory.glob("batch_*.nc")} - {directory / name for name in files}:
+            file.unlink()  # of an earlier, longer dataset
+        absent = [name for name in TRAITS if name not in sources.parameters.pft]
+        summary = findings.summary() | {"traits_absent": absent}
         write_json(directory / "cleaning.json", summary)
         listed = {
             "domains": json.dumps([domain.name]),
-            "forcing": json.dumps({domain.name: sources.forcing.description}),
+            "forcing": json.dumps({domain.name: sources.forcing.pieces.description}),
             "batches": json.dumps([(file, provenance["dataset_id"]) for file in files]),
         }
         _write_cells(directory / "cells.nc", sources, findings, settings.batch_cells, provenance | listed)
@@ -328,17 +299,6 @@ def _provenance(domain: Domain, choices: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _remove_stale(directory: Path, batches: int) -> None:
-    """Removes batches of an earlier, longer dataset."""
-    for file in directory.glob("batch_*.nc"):
-        if int(file.stem.removeprefix("batch_")) >= batches:
-            file.unlink()
-
-
-def _absent_traits(parameters: Parameters) -> list[str]:
-    return [name for name in TRAITS if name not in parameters.pft]
-
-
 @dataclass(frozen=True)
 class _Batch:
     """One batch of cells on its way from the sources to its file."""
@@ -358,7 +318,7 @@ class _Batch:
         fields |= self._inputs(soil, states) | self._state20(soil, states) | self._labels()
         coordinates = (
             self.sources.index.coordinates(self.cells)
-            | month_coordinates(1, self.sources.forcing.months // 12)
+            | month_coordinates(1, self.sources.forcing.pieces.years)
             | pft_coordinates()
             | layer_coordinates()
             | self._traits()
@@ -376,32 +336,21 @@ class _Batch:
         return index_variables(self.sources.index.columns(cells, source.cover(cells), self.findings))
 
     def _forcing(self) -> Variables:
-        return {
-            name: variable(
-                ("gridcell", "time"),
-                self._checked("forcing", name, self.sources.forcing.read(name, self.cells)).astype(
-                    np.float32
-                ),
-                units_of(name),
-                LONG_NAMES[name],
-                group="forcing",
-                cell_methods="time: mean",
-            )
-            for name in FORCING
-        }
+        fields, dims = {}, ("gridcell", "time")
+        for name in FORCING:
+            values = self._checked("forcing", name, self.sources.forcing.read(name, self.cells))
+            words = units_of(name), LONG_NAMES[name]
+            fields[name] = variable(dims, values.astype(np.float32), *words, group="forcing", **_MEAN)
+        return fields
 
     def _static(self) -> Variables:
         level = {**dict.fromkeys(STATIC_PFT, ("natpft",)), **dict.fromkeys(STATIC_LAYERS, ("levdecomp",))}
-        return {
-            name: variable(
-                ("gridcell", *level.get(name, ())),
-                self._checked("static", name, self.sources.surface.read(name, self.cells)),
-                units_of(name),
-                f"{name} of the surface data",
-                group="static",
-            )
-            for name in STATIC
-        }
+        fields = {}
+        for name in STATIC:
+            values = self._checked("static", name, self.sources.surface.read(name, self.cells))
+            dims, long_name = ("gridcell", *level.get(name, ())), f"{name} of the surface data"
+            fields[name] = variable(dims, values, units_of(name), long_name, group="static")
+        return fields
 
     def _traits(self) -> Variables:
         parameters = self.sources.parameters
@@ -412,17 +361,12 @@ class _Batch:
         }
 
     def _scalars(self) -> Variables:
-        return {
-            name: variable(
-                "gridcell",
-                self._checked("scalars", name, values[self.cells]),
-                FLUX_UNITS,
-                f"{name} of the history, mean of the last forcing cycle",
-                group="scalars",
-                cell_methods="time: mean",
-            )
-            for name, values in self.sources.scalars.items()
-        }
+        fields = {}
+        for name, values in self.sources.scalars.items():
+            checked = self._checked("scalars", name, values[self.cells])
+            long_name = f"{name} of the history, mean of the last forcing cycle"
+            fields[name] = variable("gridcell", checked, FLUX_UNITS, long_name, group="scalars", **_MEAN)
+        return fields
 
     def _checked(self, group: str, name: str, values: np.ndarray) -> np.ndarray:
         return self.findings.check(group, self.cells, name, values, plausible(name))
@@ -440,19 +384,13 @@ class _Batch:
     def _inputs(self, soil: SoilColumns, states: dict[str, np.ndarray]) -> Variables:
         """Groups state and soil."""
         header = self.sources.restart.header
-        return {
-            name: variable(
-                dims_of(name),
-                _of_cells(soil, name, values),
-                units_of(name),
-                f"{name} of the restart",
-                group={"patch": "state", "layer": "soil"}[VARIABLES[name].level],
-                space="ad" if header.spinup_state == SPINUP_AD else "normal",
-                model_year=np.int32(header.year),
-            )
-            for name, values in states.items()
-            if VARIABLES[name].is_input
-        }
+        space = "ad" if header.spinup_state == SPINUP_AD else "normal"
+        words = {"space": space, "model_year": np.int32(header.year)}
+        fields = {}
+        for name in (name for name in states if VARIABLES[name].is_input):
+            group = "state" if VARIABLES[name].level == "patch" else "soil"
+            fields[name] = _of_cells(soil, name, states[name], f"{name} of the restart", group, **words)
+        return fields
 
     def _read(
         self, source: RestartSource, soil: SoilColumns, name: str, covered: np.ndarray, prefix: str = ""
@@ -495,14 +433,8 @@ class _Batch:
                 values = values * self.mortality_factor
             elif header.spinup_state == SPINUP_AD and pool.accelerated == "decomposition":
                 values = values * multipliers[str(pool.soil_pool)]
-            fields[f"state20_{name}"] = variable(
-                dims_of(name),
-                _of_cells(soil, name, values),
-                units_of(name),
-                f"{name} of the restart, taken to normal mode",
-                group="state20",
-                space="normal",
-            )
+            long_name = f"{name} of the restart, taken to normal mode"
+            fields[f"state20_{name}"] = _of_cells(soil, name, values, long_name, "state20", space="normal")
         return fields
 
     def _labels(self) -> Variables:
@@ -513,30 +445,20 @@ class _Batch:
         natural = self.sources.restart.has_soil(cells)
         differs = np.abs(cover - wanted) > PFT_WEIGHT_TOLERANCE
         self.findings.add("label_cover_differs", cells, differs & natural[:, None])
-        attributes = {"group": "target", "space": "normal", "model_year": np.int32(reference.header.year)}
+        words = {"space": "normal", "model_year": np.int32(reference.header.year)}
         soil = reference.soil(cells)
         # What the inputs cover needs a label, also where the reference has no patch of it.
         lacking = soil.with_ground[:, None] & (cover <= 0.0)[soil.cell]
         covered = (wanted > 0.0)[soil.cell] & (soil.covered | lacking)
-        fields = {
-            f"Y_{name}": variable(
-                dims_of(name),
-                _of_cells(soil, name, self._read(reference, soil, name, covered, "label")),
-                units_of(name),
-                f"{name} of the reference",
-                **attributes,
-            )
-            for name in (*self.targets.patch, *self.targets.layer)
-        }
+        fields = {}
+        for name in (*self.targets.patch, *self.targets.layer):
+            values = self._read(reference, soil, name, covered, "label")
+            fields[f"Y_{name}"] = _of_cells(soil, name, values, f"{name} of the reference", "target", **words)
         for name, values in self.sources.reference_scalars.items():
-            fields[f"Y_{name}"] = variable(
-                "gridcell",
-                self._checked("label", name, values[cells]),
-                FLUX_UNITS,
-                f"{name} of the reference, mean of its last forcing cycle",
-                cell_methods="time: mean",
-                **attributes,
-            )
+            checked, long_name = self._checked("label", name, values[cells]), f"{name} of the reference"
+            long_name += ", mean of its last forcing cycle"
+            described = {"group": "target", **words, **_MEAN}
+            fields[f"Y_{name}"] = variable("gridcell", checked, FLUX_UNITS, long_name, **described)
         if self.sources.reference_ad is not None:
             lacking = natural & ~self.sources.reference_ad.has_soil(cells)
             self.findings.add("label_cover_differs", cells, lacking)
@@ -547,9 +469,12 @@ class _Batch:
         return fields
 
 
-def _of_cells(soil: SoilColumns, name: str, values: np.ndarray) -> np.ndarray:
+def _of_cells(
+    soil: SoilColumns, name: str, values: np.ndarray, long_name: str, group: str, **words: Any
+) -> xr.Variable:
     """Means of the cells of a patch or layer variable of their soil columns."""
-    return soil.patch_mean(values) if VARIABLES[name].level == "patch" else soil.mean(values)
+    means = soil.patch_mean(values) if VARIABLES[name].level == "patch" else soil.mean(values)
+    return variable(dims_of(name), means, units_of(name), long_name, group=group, **words)
 
 
 def _write_cells(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from phase_lib.elm.parameters import SOIL_ORDERS
 from phase_lib.elm.surface_content import PHOSPHORUS_BETWEEN
 from phase_lib.elm.variables import VARIABLES, Range
-from phase_lib.forcing import FORCING, PLAUSIBLE
+from phase_lib.forcing.variables import FORCING, PLAUSIBLE
 
 #: Static surface fields: name -> (units, plausible range). `AREA` is zero in some 1-D files.
 STATIC: dict[str, tuple[str, Range]] = {

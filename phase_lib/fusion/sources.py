@@ -22,7 +22,7 @@ from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.subgrid import SoilColumns, Subgrid, read_subgrid
 from phase_lib.elm.surface import horizontal_dims, surface_places, surface_variable
 from phase_lib.elm.variables import VARIABLES
-from phase_lib.forcing import MonthlyPieces, open_pieces
+from phase_lib.forcing.pieces import MonthlyPieces, open_pieces
 from phase_lib.fusion.schema import STATIC, STATIC_LAYERS, STATIC_PFT
 
 #: Spellings of the units of carbon fluxes in a history.
@@ -96,10 +96,7 @@ class RestartSource:
 
 @contextmanager
 def open_restart(
-    path: str | Path,
-    cells: tuple[np.ndarray, np.ndarray] | None = None,
-    *,
-    spinup_state: int | None = None,
+    path: str | Path, cells: tuple[np.ndarray, np.ndarray] | None = None, *, spinup_state: int | None = None
 ) -> Iterator[RestartSource]:
     """Opens a restart.
 
@@ -116,12 +113,9 @@ def open_restart(
         header = restart_header(path, dataset)
         if spinup_state is not None and header.spinup_state != spinup_state:
             names = {SPINUP_NORMAL: "0 (normal mode)", SPINUP_AD: "1 (accelerated decomposition)"}
-            raise InputError(
-                path,
-                f"spinup_state is {header.spinup_state}",
-                expected=names[spinup_state],
-                remedy="give the restart of the other run",
-            )
+            what = f"spinup_state is {header.spinup_state}"
+            remedy = "give the restart of the other run"
+            raise InputError(path, what, expected=names[spinup_state], remedy=remedy)
         refuse_other_soil(header)
         subgrid = read_subgrid(path, dataset)
         if cells is None:
@@ -138,36 +132,21 @@ def order_cells(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ForcingSource:
-    """Monthly forcing on the dataset's cells.
+    """Monthly forcing on the dataset's cells."""
 
-    Attributes:
-        months: length of the series.
-        distance_km: distance of each cell from its forcing point (gridcell).
-        description: kind, product, steps and years of the forcing, in plain values.
-    """
-
-    months: int
-    distance_km: np.ndarray
-    description: dict[str, Any]
+    pieces: MonthlyPieces
     _row: np.ndarray
-    _pieces: MonthlyPieces
 
     def read(self, name: str, cells: slice) -> np.ndarray:
         """Monthly means (n, time); the first is January of the year that model year 1 sees."""
         rows = self._row[cells]
-        series = [gather(variable, rows) for variable in self._pieces.on_file(name)]
-        return self._pieces.in_model_years(np.concatenate(series, axis=1))
+        series = [gather(variable, rows) for variable in self.pieces.on_file(name)]
+        return self.pieces.from_model_year_one(np.concatenate(series, axis=1))
 
 
 @contextmanager
-def open_forcing(
-    paths: str | Path | Sequence[str | Path], lat: np.ndarray, lon: np.ndarray
-) -> Iterator[ForcingSource]:
-    """Opens monthly means for the given cells.
-
-    Args:
-        paths: one piece, or all pieces of a forcing cycle.
-        lat, lon: cells (n), degrees.
+def open_forcing(paths: Sequence[Path], lat: np.ndarray, lon: np.ndarray) -> Iterator[ForcingSource]:
+    """Opens all pieces of a forcing cycle for the given cells (n), degrees.
 
     Raises:
         InputError: pieces do not make a cycle, a variable has other units, or a cell is not there.
@@ -175,8 +154,7 @@ def open_forcing(
     with open_pieces(paths) as pieces:
         path = pieces.paths[0]
         row, _ = match_cells(lat, lon, pieces.lat, pieces.lon, file=path, what="forcing cells")
-        distance = pieces.distance_km[row]
-        yield ForcingSource(12 * pieces.years, distance, pieces.description, row, pieces)
+        yield ForcingSource(pieces, row)
 
 
 @dataclass(frozen=True)
@@ -232,7 +210,7 @@ def open_surface(path: str | Path, lat: np.ndarray, lon: np.ndarray) -> Iterator
 
 
 def history_fluxes(
-    history: History, names: Sequence[str], row: np.ndarray, *, end_year: int, years: int
+    history: History, names: Sequence[str], row: np.ndarray, end_year: int, years: int
 ) -> dict[str, np.ndarray]:
     """Means of carbon fluxes over the years before a date.
 

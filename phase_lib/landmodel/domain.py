@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from phase_lib.config.domains import Kind
+from phase_lib.config.layouts import LAYOUTS, layout_class
 from phase_lib.config.spinup import Role, SpinupSettings
 from phase_lib.elm.calendar import history_name, restart_name
 from phase_lib.elm.namelist import AdSettings
@@ -23,7 +23,7 @@ class Forcing:
     """Atmospheric forcing of a domain.
 
     Attributes:
-        kind: how the files are laid out.
+        kind: layout of the files.
         files: all of them; those of other years may be among them.
         patterns: names and patterns that stand for them, for a command line.
         product: name of the data set.
@@ -33,7 +33,7 @@ class Forcing:
         step_hours: hours between two values; None where the files have to be read for that.
     """
 
-    kind: Kind
+    kind: str
     files: tuple[Path, ...]
     patterns: tuple[str, ...]
     product: str
@@ -44,10 +44,13 @@ class Forcing:
     step_hours: float | None = None
 
     def files_of(self, years: range) -> list[Path]:
-        """The files that hold some years; all of them where a file holds the whole record."""
-        if self.kind != "datm":
-            return list(self.files)
-        return [path for path in self.files if any(f".{year:04d}-" in path.name for year in years)]
+        """The files that may hold some years, by their names."""
+        return [path for path in self.files if layout_class(self.kind).may_hold(path, years)]
+
+    @property
+    def module(self) -> str:
+        """Dotted name of the module that reads this layout."""
+        return LAYOUTS.place(self.kind)[0]
 
 
 def stage_name(case: str, end_year: int) -> str:

@@ -13,7 +13,7 @@ from phase_lib.config.spinup import Role
 from phase_lib.elm.constants import SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.netcdf import open_dataset
 from phase_lib.elm.restart import restart_header
-from phase_lib.forcing import FORCING
+from phase_lib.forcing.variables import FORCING
 from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Chain, Domain, Segment
 from phase_lib.landmodel.interface import LandModel
 

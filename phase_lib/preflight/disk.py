@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phase_lib.config.root import WorkflowConfig
-from phase_lib.forcing import FORCING
+from phase_lib.forcing.variables import FORCING
 from phase_lib.landmodel.domain import Domain
 from phase_lib.landmodel.planning import land_model_of
 from phase_lib.preflight.domain import DomainSummary

@@ -7,7 +7,9 @@ from typing import Any
 
 from phase_lib.elm.calendar import forcing_year
 from phase_lib.elm.domain import Domain as LandCells
-from phase_lib.forcing import FORCING, map_cells, open_record
+from phase_lib.forcing.points import map_cells
+from phase_lib.forcing.reduce import open_record
+from phase_lib.forcing.variables import FORCING
 from phase_lib.landmodel.domain import Forcing
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import matching_files
 from phase_lib.config.domains import ForcingFiles
+from phase_lib.config.layouts import layout_class
 from phase_lib.config.loading import validate
 from phase_lib.landmodel.domain import Domain, Forcing
 from phase_lib.landmodel.files import ad_run, forcing_from_files
@@ -50,11 +51,13 @@ def files_by_hand(given: Mapping[str, Any]) -> Domain | None:
 
 
 def _forcing(given: Mapping[str, Any]) -> Forcing | None:
-    if not given["forcing"] and not (given["forcing_kind"] == "history" and given["history"]):
+    kind = given["forcing_kind"]
+    from_history = kind is not None and layout_class(kind).in_model_years and given["history"]
+    if not given["forcing"] and not from_history:
         return None
     if given["first_year"] is None:
         raise InputError("--first-year", "is not given", expected="the first year of the forcing cycle")
-    content = {"kind": given["forcing_kind"], "files": list(given["forcing"])}
+    content = {"kind": kind, "files": list(given["forcing"])}
     content |= {name: given[name] for name in ("product", "first_year", "years", "align_year", "limit_km")}
     present = {name: value for name, value in content.items() if value is not None}
     return forcing_from_files(validate(ForcingFiles, present, "forcing"), given["history"])

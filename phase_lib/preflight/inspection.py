@@ -27,7 +27,8 @@ from phase_lib.elm.subgrid import read_subgrid
 from phase_lib.elm.surface import horizontal_dims, surface_places, surface_variable
 from phase_lib.elm.units import units_of
 from phase_lib.elm.variables import POOL_VARIABLES, SOIL_POOLS, SURFACE_P, VARIABLES
-from phase_lib.forcing import FORCING, INPUTS, PLACES
+from phase_lib.forcing.points import PLACES
+from phase_lib.forcing.variables import FORCING, INPUTS
 
 _CALLED = {
     "restart": "restart",

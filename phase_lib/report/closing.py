@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from phase_lib.base.errors import InputError
 from phase_lib.config.experiments import OWN
 from phase_lib.report.cost import compared
 from phase_lib.report.hours import UNITS, hours_text
@@ -16,6 +17,8 @@ _WIDTH = 100
 #: Domains that the closing page lists.
 _MOST_DOMAINS = 4
 _RUNS = ("injected", "control", "reference")
+#: What every summary has.
+_SECTIONS = ("run", "target", "domain", "restart", "models", "headline", "skill", "cost")
 
 
 def closing_page(summary: Mapping[str, Any]) -> str:
@@ -25,7 +28,13 @@ def closing_page(summary: Mapping[str, Any]) -> str:
 
     Args:
         summary: content of `summary.json`.
+
+    Raises:
+        InputError: it is no summary, or one of another version.
     """
+    if missing := [name for name in _SECTIONS if name not in summary]:
+        what = f"is no summary of this version: it has no {missing[0]}"
+        raise InputError("summary.json", what, remedy="write the report of the run again")
     ran = summary["target"]["next"] is None
     blocks = (_head, _skill, _verdict, _cost) if ran else (_restart_head, _domains, _skill, _next, _cost)
     parts = [block(summary) for block in (*blocks, _files)]

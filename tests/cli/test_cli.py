@@ -10,7 +10,7 @@ import pytest
 from phase_lib.base.errors import CheckFailed, InputError, ModelAbort
 from phase_lib.cli import main, phase
 from phase_lib.config.domains import ForcingFiles, TargetDomain
-from phase_lib.fusion.fuse import Part
+from phase_lib.fusion.fuse import Share
 from phase_lib.landmodel.domain import Domain
 
 COMMANDS = (
@@ -210,14 +210,14 @@ def test_no_stage_has_a_default_of_its_own() -> None:
 def test_an_option_without_value_has_the_default_of_the_configuration(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    seen: list[tuple[Domain, Part]] = []
+    seen: list[tuple[Domain, Share]] = []
     monkeypatch.setattr("phase_lib.fusion.fuse.fuse", lambda domain, *rest: seen.append((domain, rest[-1])))
     names = ("--restart", "--history", "--surface", "--params", "--forcing", "--output-dir")
     words = [word for name in names for word in (name, str(tmp_path))]
     assert run("fuse", *words) == 0
     assert run("fuse", *words, "--mortality-factor", "8", "--history-years", "10", "--part", "2/3") == 0
     (domain, part), (changed, second) = seen
-    assert (part, second) == (Part(1, 1), Part(2, 3))
+    assert (part, second) == (Share(1, 1), Share(2, 3))
     assert domain.name == TargetDomain().domain
     # Not given: the stage holds the usual one against the restart.
     assert (domain.mortality_factor, changed.mortality_factor) == (None, 8.0)

@@ -15,14 +15,14 @@ from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.targets import TargetSettings
 from phase_lib.dataset.joining import join_records
 from phase_lib.dataset.loading import load_dataset, read_cells
-from phase_lib.fusion.fuse import Part, fuse
+from phase_lib.fusion.fuse import Share, fuse
 from phase_lib.landmodel.domain import Domain
 from tests.helpers.dataset import Grid, shuffled_grid, write_inputs
 
 NAMES = ["lat", "lon", "TBOT", "deadstemc", "state20_soil3c_vr", "cell"]
 
 
-def fused(inputs: Domain, directory: Path, name: str, part: Part | None = None) -> Path:
+def fused(inputs: Domain, directory: Path, name: str, part: Share | None = None) -> Path:
     fuse(
         replace(inputs, name=name),
         FusionSettings(batch_cells=4),
@@ -48,7 +48,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Domain:
 
 def test_jobs_side_by_side_give_the_records_of_one_job(inputs: Domain, tmp_path: Path) -> None:
     whole = fused(inputs, tmp_path / "whole", "a")
-    parts = [fused(inputs, tmp_path / str(number), "a", Part(number, 5)) for number in range(1, 6)]
+    parts = [fused(inputs, tmp_path / str(number), "a", Share(number, 5)) for number in range(1, 6)]
     joined = tmp_path / "joined"
     index = join_records({"a": parts}, ["a"], joined)
     assert index.ncells == 24
@@ -120,5 +120,5 @@ def test_records_of_another_domain_are_refused(inputs: Domain, tmp_path: Path) -
 
 def test_more_jobs_than_cells_are_refused(target: Domain, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"fusion\.jobs is 4 for the 3 cells"):
-        fused(target, tmp_path / "b", "b", Part(1, 4))
+        fused(target, tmp_path / "b", "b", Share(1, 4))
     assert not (tmp_path / "b").exists()

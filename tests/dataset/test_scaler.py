@@ -74,10 +74,10 @@ def test_a_pft_without_training_values_takes_the_statistics_of_all() -> None:
     values = np.random.default_rng(1).gamma(0.5, 1000.0, (40, 4))
     values[:, 3] = np.nan
     for kind in KINDS:
-        own, pooled = fitted(values, kind).scalings["x"], fitted(values, kind, ()).scalings["x"]
-        assert own.offset[3] == pytest.approx(float(pooled.offset), rel=1e-12)
-        assert own.scale[3] == pytest.approx(float(pooled.scale), rel=1e-12)
-        assert own.count[3] == 0
+        single, pooled = fitted(values, kind).scalings["x"], fitted(values, kind, ()).scalings["x"]
+        assert single.offset[3] == pytest.approx(float(pooled.offset), rel=1e-12)
+        assert single.scale[3] == pytest.approx(float(pooled.scale), rel=1e-12)
+        assert single.count[3] == 0
 
 
 def test_statistics_may_belong_to_a_dimension_in_the_middle() -> None:

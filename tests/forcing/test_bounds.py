@@ -13,7 +13,8 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.units import are_among
-from phase_lib.forcing import FORCING, open_record, reduce_forcing
+from phase_lib.forcing.reduce import open_record, reduce_forcing
+from phase_lib.forcing.variables import FORCING
 from tests.helpers.forcing import (
     DAYS,
     LAT,
@@ -164,7 +165,7 @@ def test_what_no_cell_takes_is_not_looked_at(tmp_path: Path) -> None:
         assert np.allclose(means[:, 0], expected, rtol=1e-6), kind
 
 
-def test_cells_that_share_a_point_are_told_by_the_first(tmp_path: Path) -> None:
+def test_of_cells_that_share_a_point_the_first_is_named(tmp_path: Path) -> None:
     domain = land([LAT[5], LAT[4], LAT[4]], [LON[5], LON[4], LON[4] + 0.001])
     files = datm(tmp_path, "TBOT", partial(put, days=40, points=4, value=0.0))
     with pytest.raises(InputError, match=r"at step 10 \(1980-02-10\) at the point of land cell 2 \(1 such"):
@@ -195,7 +196,7 @@ def test_the_offset_of_an_instrument_throughout_a_polar_night_is_no_light(tmp_pa
 
 
 @pytest.mark.parametrize("scale", [-5.34e-3, 5.34e-3])
-def test_a_packed_value_is_told_as_it_is_and_as_it_lies_on_file(tmp_path: Path, scale: float) -> None:
+def test_a_packed_value_is_reported_unpacked_and_as_it_lies_on_file(tmp_path: Path, scale: float) -> None:
     files = bypass(tmp_path, "TBOT", packing=(scale, 262.5))
     assert np.all(reduced(files, "TBOT", "bypass") > 270.0)
     with netCDF4.Dataset(files[0], "r+") as nc:
@@ -207,7 +208,7 @@ def test_a_packed_value_is_told_as_it_is_and_as_it_lies_on_file(tmp_path: Path, 
         reduced(files, "TBOT", "bypass")
 
 
-def test_a_year_in_other_units_is_told_by_its_mean_and_not_by_a_step(tmp_path: Path) -> None:
+def test_a_year_in_other_units_is_reported_by_its_mean_and_not_by_a_step(tmp_path: Path) -> None:
     def celsius(values: np.ndarray) -> None:
         values -= 273.15
 
@@ -428,7 +429,7 @@ def test_polar_night_dry_cold_and_constant_pressure_are_weather(tmp_path: Path) 
 # -- units and attributes ---------------------------------------------------------------------------------
 
 
-def test_units_are_required_of_datm_and_told_where_a_bypass_file_has_none(tmp_path: Path) -> None:
+def test_units_are_required_of_datm_and_reported_where_a_bypass_file_has_none(tmp_path: Path) -> None:
     files = datm(tmp_path, "TBOT")
     with netCDF4.Dataset(files[4], "r+") as nc:
         nc["TBOT"].delncattr("units")

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from phase_lib.base.errors import InputError
-from phase_lib.forcing import read_monthly_forcing, reduce_forcing
+from phase_lib.forcing.pieces import read_monthly_forcing
+from phase_lib.forcing.reduce import reduce_forcing
 from tests.helpers.forcing import DAYS, WEATHER, land, write_zone
 
 #: Two zones; 0 to 360 as these sets are.
@@ -45,7 +46,7 @@ def write_record(
     directory.mkdir(parents=True, exist_ok=True)
     files, values = [], {}
     for name, (_, mean, spread) in WEATHER.items():
-        held = []
+        unpacked_zones = []
         for zone, (lat, lon) in ZONES.items():
             rng = np.random.default_rng([zone, *name.encode()])
             given = mean + spread * rng.uniform(-1.0, 1.0, (len(lat), STEPS))
@@ -54,8 +55,8 @@ def write_record(
             packing = PACKING[name] if packed else None
             path, unpacked = write_zone(directory, name, zone, given, lat, lon, packing=packing, **choices)
             files.append(path)
-            held.append(unpacked)
-        values[name] = np.concatenate(held)
+            unpacked_zones.append(unpacked)
+        values[name] = np.concatenate(unpacked_zones)
     return files, values
 
 
@@ -97,7 +98,7 @@ def test_chunks_of_the_files_change_nothing(tmp_path: Path, chunks: tuple[int, i
 
 def test_tasks_along_the_points_fill_every_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files, values = write_record(tmp_path / "in")
-    monkeypatch.setattr("phase_lib.forcing.bypass._TASK_BYTES", 1)
+    monkeypatch.setattr("phase_lib.forcing.layouts.bypass._TASK_BYTES", 1)
     domain, point = land([41.0, 40.0, 40.0, 40.0], [0.5, 358.0, 359.0, 358.1]), [3, 0, 2, 0]
     with reduced(files, tmp_path / "out.nc", domain) as nc:
         assert np.allclose(nc["FSDS"][:, :12], monthly(values["FSDS"], point, 0), rtol=1e-6)
@@ -112,7 +113,7 @@ def test_the_wanted_years_are_found_by_the_name_of_the_file(tmp_path: Path) -> N
         reduced(files, tmp_path / "out.nc", domain, first_year=1902, years=2)
 
 
-def test_ocean_points_told_by_their_constant_are_skipped(tmp_path: Path) -> None:
+def test_ocean_points_are_known_by_their_constant_and_skipped(tmp_path: Path) -> None:
     files, values = write_record(tmp_path / "in", ocean=(1, 1))
     with reduced(files, tmp_path / "out.nc", land([40.0], [-1.4])) as nc:
         assert float(nc["forcing_lon"][0]) == 359.0
@@ -141,14 +142,14 @@ def test_processes_do_not_change_the_result(tmp_path: Path) -> None:
     assert all(np.array_equal(one.values[name], two.values[name]) for name in WEATHER)
 
 
-def test_a_zone_without_one_of_the_variables_is_told(tmp_path: Path) -> None:
+def test_a_zone_without_one_of_the_variables_is_named(tmp_path: Path) -> None:
     files, _ = write_record(tmp_path / "in")
     kept = [path for path in files if "QBOT" not in path.name or "z12" not in path.name]
     with pytest.raises(InputError, match="QBOT of zone 12 is missing"):
         reduced(kept, tmp_path / "out.nc", land(*ZONES[12]))
 
 
-def test_a_variable_twice_and_strange_names_are_told(tmp_path: Path) -> None:
+def test_a_variable_twice_and_strange_names_are_refused(tmp_path: Path) -> None:
     files, _ = write_record(tmp_path / "in")
     copy = tmp_path / "other_TBOT_1901-1910_z01.nc"
     copy.symlink_to(next(path for path in files if "TBOT" in path.name and "z01" in path.name))

@@ -15,8 +15,9 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.domain import read_domain
-from phase_lib.forcing import comparison, reduce_forcing
+from phase_lib.forcing import comparison
 from phase_lib.forcing.comparison import compare_forcing, fields_seen
+from phase_lib.forcing.reduce import reduce_forcing
 from tests.helpers.forcing import DAYS, write_model_history, write_piece
 from tests.helpers.history import Entries, Grid, write_vectors
 
@@ -50,12 +51,12 @@ Values = dict[str, np.ndarray]
 def climate(cells: int = len(LAT)) -> Values:
     """Monthly means of forcing years 1980 to 1983 (cells, months); cell by cell, year by year another one."""
     rng = np.random.default_rng(7)
-    found = {}
+    result = {}
     for name, (mean, between, season, years) in CLIMATE.items():
         place = between * rng.uniform(-1.0, 1.0, (cells, 1))
         wave = season * np.sin(2.0 * np.pi * np.arange(12 * YEARS) / 12.0)
-        found[name] = mean + place + wave + years * rng.uniform(-1.0, 1.0, (cells, 12 * YEARS))
-    return found
+        result[name] = mean + place + wave + years * rng.uniform(-1.0, 1.0, (cells, 12 * YEARS))
+    return result
 
 
 def as_the_model_saw(values: Values) -> Values:
@@ -133,23 +134,23 @@ def case(tmp_path: Path) -> Case:
 
 @pytest.mark.parametrize("tape", ["monthly", "annual", "cycle"])
 def test_forcing_that_the_model_saw_passes_on_every_tape(case: Case, tape: str) -> None:
-    told = case.compare(tape)
-    assert list(told["variables"]) == ["FLDS", "PSRF", "FSDS", "QBOT", "PRECTmms", "TBOT"]
-    assert told["intervals"] == {"monthly": 48, "annual": 4, "cycle": 1}[tape]
-    assert (told["not_compared"], told["accepted"], told["differences"]) == ({}, False, [])
-    worst = told["variables"]["PRECTmms"]["largest_difference"]
+    content = case.compare(tape)
+    assert list(content["variables"]) == ["FLDS", "PSRF", "FSDS", "QBOT", "PRECTmms", "TBOT"]
+    assert content["intervals"] == {"monthly": 48, "annual": 4, "cycle": 1}[tape]
+    assert (content["not_compared"], content["accepted"], content["differences"]) == ({}, False, [])
+    worst = content["variables"]["PRECTmms"]["largest_difference"]
     mean = np.average(case.forcing["PRECTmms"][worst["cell"] - 1], weights=LENGTHS)
     assert worst["forcing"] == pytest.approx(mean, rel=1e-6)
     assert worst["history"] == pytest.approx(mean, rel=1e-6)
-    assert json.loads((case.directory / "out.json").read_text(encoding="utf-8")) == told
+    assert json.loads((case.directory / "out.json").read_text(encoding="utf-8")) == content
 
 
 def test_only_the_cycle_before_the_restart_is_compared(case: Case) -> None:
     # The first cycle of the history is of another climate, the second one is what the forcing says.
     case.seen = {name: np.concatenate([1.1 * v, v], axis=1) for name, v in case.seen.items()}
     case.year = 1 + 2 * YEARS
-    told = case.compare("annual")
-    assert (told["model_years"], told["intervals"]) == ([5, 8], 4)
+    content = case.compare("annual")
+    assert (content["model_years"], content["intervals"]) == ([5, 8], 4)
     case.year = 1 + YEARS
     assert "PRECTmms" in case.refusal("annual")
 
@@ -206,21 +207,21 @@ def test_a_tape_of_vectors_is_compared_by_the_means_of_its_cells(tmp_path: Path)
         tmp_path / "p.nc", forcing, grid.cell_lat, grid.cell_lon, first_year=FIRST, align_year=ALIGN
     )
     restart = write_restart(tmp_path / "r.nc", 1 + YEARS)
-    told = compare_forcing(restart, [file], [piece], tmp_path / "out.json")
-    assert list(told["variables"]) == ["TBOT"]
-    assert told["intervals"] == 48
+    content = compare_forcing(restart, [file], [piece], tmp_path / "out.json")
+    assert list(content["variables"]) == ["TBOT"]
+    assert content["intervals"] == 48
 
 
 def _first(entries: Entries, cell: int) -> int:
     return int(np.flatnonzero((entries.cell == cell) & (entries.weight > 0.0))[0])
 
 
-def test_what_the_history_lacks_is_told_and_the_rest_is_compared(case: Case) -> None:
-    told = case.compare(history=case.history("monthly", ("TBOT", "RAIN")))
-    assert list(told["variables"]) == ["TBOT"]
-    assert told["not_compared"]["PRECTmms"] == "the history has RAIN without SNOW"
-    assert told["not_compared"]["FSDS"] == "the history has no such field"
-    assert len(told["not_compared"]) == 5
+def test_what_the_history_lacks_is_reported_and_the_rest_is_compared(case: Case) -> None:
+    content = case.compare(history=case.history("monthly", ("TBOT", "RAIN")))
+    assert list(content["variables"]) == ["TBOT"]
+    assert content["not_compared"]["PRECTmms"] == "the history has RAIN without SNOW"
+    assert content["not_compared"]["FSDS"] == "the history has no such field"
+    assert len(content["not_compared"]) == 5
     case.forcing["TBOT"] = case.forcing["TBOT"] + 0.2
     with pytest.raises(InputError, match="TBOT"):
         case.compare(history=case.history("monthly", ("TBOT", "RAIN")))
@@ -229,9 +230,9 @@ def test_what_the_history_lacks_is_told_and_the_rest_is_compared(case: Case) -> 
 def test_a_history_without_any_forcing_field_is_not_compared(case: Case) -> None:
     means, bounds = samples(case.seen["TBOT"], "annual")
     file = write_model_history(case.directory / "gpp.nc", {"GPP": ("gC/m^2/s", means)}, bounds, LAT, LON)
-    told = case.compare(history=[file])
-    assert told["variables"] == {}
-    assert len(told["not_compared"]) == 6
+    content = case.compare(history=[file])
+    assert content["variables"] == {}
+    assert len(content["not_compared"]) == 6
 
 
 def test_a_field_of_the_history_in_other_units_is_refused_as_such(case: Case) -> None:
@@ -242,17 +243,17 @@ def test_a_field_of_the_history_in_other_units_is_refused_as_such(case: Case) ->
         case.compare(history=history)
 
 
-def test_snapshots_and_maxima_of_a_field_are_not_compared_and_told(case: Case) -> None:
+def test_snapshots_and_maxima_of_a_field_are_reported_and_not_compared(case: Case) -> None:
     history = case.history("annual")
     with netCDF4.Dataset(history[0], "r+") as nc:
         nc["TBOT"].cell_methods, nc["SNOW"].cell_methods = "time: maximum", "time: instantaneous"
         nc["TBOT"][:] += 9.0
-    told = case.compare(history=history)
-    assert told["not_compared"] == {
+    content = case.compare(history=history)
+    assert content["not_compared"] == {
         "PRECTmms": "SNOW of the history holds snapshots (cell_methods 'time: instantaneous')",
         "TBOT": "TBOT of the history holds maxima (cell_methods 'time: maximum')",
     }
-    assert list(told["variables"]) == ["FLDS", "PSRF", "FSDS", "QBOT"]
+    assert list(content["variables"]) == ["FLDS", "PSRF", "FSDS", "QBOT"]
 
 
 @pytest.mark.parametrize("more", [2, YEARS])
@@ -262,10 +263,10 @@ def test_a_mean_over_several_cycles_is_compared_where_they_are_whole(case: Case,
     case.seen = {name: np.concatenate([before[name], series], axis=1) for name, series in case.seen.items()}
     case.year += more
     case.options["align_year"] = ALIGN + more
-    told = case.compare("cycle")
-    assert bool(told["variables"]) == (more == YEARS)
+    content = case.compare("cycle")
+    assert bool(content["variables"]) == (more == YEARS)
     if more != YEARS:
-        assert set(told["not_compared"].values()) == {
+        assert set(content["not_compared"].values()) == {
             "no mean of the history lies within the model years 0003 to 0006"
         }
 
@@ -425,8 +426,8 @@ def test_a_hole_in_the_pieces_is_named(case: Case, fill: float) -> None:
 
 def test_a_shift_says_nothing_where_the_history_is_one_mean(case: Case) -> None:
     case.options["align_year"] = ALIGN + 1
-    told = case.compare("cycle")
-    assert all(values["course"] is None for values in told["variables"].values())
+    content = case.compare("cycle")
+    assert all(values["course"] is None for values in content["variables"].values())
 
 
 def test_light_that_datm_spread_by_the_sun_passes(case: Case) -> None:
@@ -453,11 +454,11 @@ def test_the_end_of_a_month_may_lie_in_the_next_one_by_a_step(case: Case) -> Non
 
 def test_a_difference_is_accepted_on_purpose_and_recorded(case: Case) -> None:
     case.forcing["PRECTmms"] = 1e-3 * case.forcing["PRECTmms"]
-    told = case.compare("cycle", accept=True)
-    assert told["accepted"] is True
-    assert len(told["differences"]) == 1
-    assert "about 1/1000" in told["differences"][0]
-    assert "preflight.accept" not in told["differences"][0]
+    content = case.compare("cycle", accept=True)
+    assert content["accepted"] is True
+    assert len(content["differences"]) == 1
+    assert "about 1/1000" in content["differences"][0]
+    assert "preflight.accept" not in content["differences"][0]
 
 
 def test_nothing_is_accepted_where_nothing_differs(case: Case) -> None:
@@ -478,8 +479,8 @@ def away(case: Case) -> None:
 @pytest.mark.parametrize("tape", EVERY)
 def test_cells_away_from_their_forcing_points_may_differ_by_mountains(case: Case, tape: str) -> None:
     away(case)
-    told = case.compare(tape)
-    assert told["cells_at_forcing_points"] == 0
+    content = case.compare(tape)
+    assert content["cells_at_forcing_points"] == 0
     case.options["distance_km"] = 0.0
     case.refusal(tape)
 
@@ -512,7 +513,7 @@ def test_a_factor_that_is_the_same_in_all_cells_is_no_interpolation(case: Case) 
     assert "a unit factor, about 0.95 in every cell" in case.refusal("cycle")
 
 
-def test_the_history_of_another_run_is_told_as_not_clear(case: Case) -> None:
+def test_for_the_history_of_another_run_the_cause_is_not_clear(case: Case) -> None:
     rng = np.random.default_rng(11)
     for name, series in case.forcing.items():
         case.forcing[name] = series + CLIMATE[name][3] * rng.uniform(-1.0, 1.0, series.shape)
@@ -571,9 +572,13 @@ def test_real_elm_saw_the_forcing_of_the_sample(
 ) -> None:
     restart = elm_sample / "ad20.elm.r.0021-01-01-00000.nc"
     history = sorted((elm_sample / "history").glob(f"ad20.elm.{tape}.*.nc"))
-    told = compare_forcing(restart, history, [sample_pieces], tmp_path / "out.json")
-    assert (told["cells_at_forcing_points"], told["intervals"], len(told["variables"])) == (24, intervals, 6)
-    for name, values in told["variables"].items():
+    content = compare_forcing(restart, history, [sample_pieces], tmp_path / "out.json")
+    assert (content["cells_at_forcing_points"], content["intervals"], len(content["variables"])) == (
+        24,
+        intervals,
+        6,
+    )
+    for name, values in content["variables"].items():
         worst = values["largest_difference"]
         # What was measured; a tolerance is ten times as much, and less than twice as much of light.
         assert abs(worst["forcing"] / worst["history"] - 1.0) < (0.09 if name == "FSDS" else 3e-5), name

@@ -14,8 +14,10 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.parallel import Runner, runner
-from phase_lib.forcing import FORCING, read_monthly_forcing, reduce_forcing
 from phase_lib.forcing.humidity import vapour_pressure
+from phase_lib.forcing.pieces import read_monthly_forcing
+from phase_lib.forcing.reduce import reduce_forcing
+from phase_lib.forcing.variables import FORCING
 from tests.helpers.forcing import (
     DAYS,
     LAT,
@@ -71,8 +73,8 @@ def replace(links: list[Path], stream: str, month: int, change: Callable[[netCDF
     return link
 
 
-def assert_means(found: dict[str, np.ndarray], values: Values, point: Any = EVERY) -> None:
-    for name, means in found.items():
+def assert_means(reduced_means: dict[str, np.ndarray], values: Values, point: Any = EVERY) -> None:
+    for name, means in reduced_means.items():
         assert np.allclose(means, monthly(values, name, point), rtol=3e-7, atol=0.0), name
 
 
@@ -82,9 +84,9 @@ def assert_means(found: dict[str, np.ndarray], values: Values, point: Any = EVER
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_streams_on_a_grid_are_averaged_in_every_flavour_of_netcdf(tmp_path: Path, flavour: str) -> None:
     files, values = write_year(tmp_path / "in", format=flavour)
-    found = reduced(files, tmp_path / "out.nc")
-    assert set(found) == set(FORCING)
-    assert_means(found, values)
+    reduced_means = reduced(files, tmp_path / "out.nc")
+    assert set(reduced_means) == set(FORCING)
+    assert_means(reduced_means, values)
 
 
 @pytest.mark.parametrize(
@@ -171,10 +173,10 @@ def test_packed_shorts_are_unpacked_and_zero_stays_zero(tmp_path: Path) -> None:
         packed = {"scale_factor": scale, "add_offset": offset}
         files.append(write_month(path, {"PRECTmms": ("mm/s", raw)}, 1980, month, attributes=packed))
         expected = raw.astype(np.float64).mean(axis=0) * scale + offset
-    found = reduced(files, tmp_path / "out.nc", variables=["PRECTmms"])["PRECTmms"]
-    assert np.all(found[2, 6:] == 0.0)
+    reduced_means = reduced(files, tmp_path / "out.nc", variables=["PRECTmms"])["PRECTmms"]
+    assert np.all(reduced_means[2, 6:] == 0.0)
     kept = [0, 1, 3, 4, 5]
-    assert np.allclose(found[kept, 11], expected[kept], rtol=1e-6)
+    assert np.allclose(reduced_means[kept, 11], expected[kept], rtol=1e-6)
 
 
 # -- ERA5 and other ways to say the same ------------------------------------------------------------------
@@ -214,20 +216,20 @@ def buck(celsius: np.ndarray, ice: np.ndarray) -> np.ndarray:
 
 def test_era5_parts_make_the_six_variables(tmp_path: Path) -> None:
     files, december = era5(tmp_path / "in")
-    found = {name: means[:, 11] for name, means in reduced(files, tmp_path / "out.nc").items()}
+    reduced_means = {name: means[:, 11] for name, means in reduced(files, tmp_path / "out.nc").items()}
     mean = {name: values.mean(axis=0) for name, values in december.items()}
-    assert np.allclose(found["TBOT"], mean["t2m"], rtol=3e-7)
-    assert np.allclose(found["PSRF"], mean["sp"], rtol=3e-7)
-    assert np.allclose(found["FLDS"], mean["msdwlwrf"], rtol=3e-7)
-    assert np.allclose(found["FSDS"], mean["msdrswrf"] + mean["msdfswrf"], rtol=3e-7)
-    assert np.allclose(found["PRECTmms"], mean["mcpr"] + mean["mlspr"], rtol=3e-7)
+    assert np.allclose(reduced_means["TBOT"], mean["t2m"], rtol=3e-7)
+    assert np.allclose(reduced_means["PSRF"], mean["sp"], rtol=3e-7)
+    assert np.allclose(reduced_means["FLDS"], mean["msdwlwrf"], rtol=3e-7)
+    assert np.allclose(reduced_means["FSDS"], mean["msdrswrf"] + mean["msdfswrf"], rtol=3e-7)
+    assert np.allclose(reduced_means["PRECTmms"], mean["mcpr"] + mean["mlspr"], rtol=3e-7)
     with netCDF4.Dataset(tmp_path / "out.nc") as nc:
         assert nc["QBOT"].made_of == "d2m and t2m and sp"
 
 
 def test_humidity_is_computed_at_every_step_and_then_averaged(tmp_path: Path) -> None:
     files, december = era5(tmp_path / "in")
-    found = reduced(files, tmp_path / "out.nc", variables=["QBOT"])["QBOT"][:, 11]
+    reduced_means = reduced(files, tmp_path / "out.nc", variables=["QBOT"])["QBOT"][:, 11]
 
     def humidity(dew: np.ndarray, air: np.ndarray, pressure: np.ndarray) -> np.ndarray:
         e = buck(dew - 273.15, air < 273.15)
@@ -235,7 +237,7 @@ def test_humidity_is_computed_at_every_step_and_then_averaged(tmp_path: Path) ->
 
     of_steps = humidity(december["d2m"], december["t2m"], december["sp"]).mean(axis=0)
     of_means = humidity(*(december[name].mean(axis=0) for name in ("d2m", "t2m", "sp")))
-    assert np.allclose(found, of_steps, rtol=5e-3)
+    assert np.allclose(reduced_means, of_steps, rtol=5e-3)
     assert np.all(np.abs(of_means / of_steps - 1.0) > 0.05)
 
 
@@ -252,8 +254,8 @@ def test_humidity_is_computed_at_every_step_and_then_averaged(tmp_path: Path) ->
 def test_saturation_vapour_pressure_is_that_of_the_tables(
     celsius: float, air: float, expected: float
 ) -> None:
-    found = vapour_pressure(np.array([celsius + 273.15]), np.array([air + 273.15]))
-    assert found == pytest.approx([expected], rel=2e-3)
+    reduced_means = vapour_pressure(np.array([celsius + 273.15]), np.array([air + 273.15]))
+    assert reduced_means == pytest.approx([expected], rel=2e-3)
 
 
 def test_relative_humidity_dew_point_and_pbot_serve_as_well(tmp_path: Path) -> None:
@@ -288,8 +290,8 @@ def test_cells_take_the_nearest_point_in_either_longitude_convention(
     year: tuple[list[Path], Values], tmp_path: Path
 ) -> None:
     lat, lon, point = [40.9, 40.2, 41.0], [-0.8, 359.9, 1.3], [3, 1, 5]
-    found = reduced(year[0], tmp_path / "out.nc", land(lat, lon))
-    assert_means(found, year[1], point)
+    reduced_means = reduced(year[0], tmp_path / "out.nc", land(lat, lon))
+    assert_means(reduced_means, year[1], point)
     with netCDF4.Dataset(tmp_path / "out.nc") as nc:
         assert np.allclose(nc["forcing_lat"][:], LAT[point])
         assert np.allclose(nc["forcing_lon"][:], LON[point])
@@ -317,8 +319,8 @@ def test_ocean_points_are_skipped_for_the_nearest_with_data(tmp_path: Path, fill
         with netCDF4.Dataset(file, "r+") as nc:
             for name in WEATHER.keys() & nc.variables.keys():
                 nc[name][:, 0, 1] = fill
-    found = reduced(files, tmp_path / "out.nc", land([40.0, 40.0], [0.1, 359.1]))
-    assert_means(found, values, [2, 0])
+    reduced_means = reduced(files, tmp_path / "out.nc", land([40.0, 40.0], [0.1, 359.1]))
+    assert_means(reduced_means, values, [2, 0])
     elsewhere = re.escape(f"{fill:g} throughout 1980-01)")
     with pytest.raises(InputError, match=rf"1 of 2 cells have no partner.*\(elsewhere \w+ is {elsewhere}"):
         reduced(files, tmp_path / "far.nc", land([40.0, 40.0], [0.1, 359.1]), limit_km=50.0)
@@ -333,8 +335,8 @@ def test_variables_with_different_land_masks_are_refused(links: list[Path], tmp_
 def test_what_lies_far_from_the_domain_is_not_looked_at(links: list[Path], tmp_path: Path) -> None:
     for month in range(1, 13):
         replace(links, "Solr", month, lambda nc: nc["FSDS"].__setitem__((slice(None), 1, 0), 1e36))
-    found = reduced(links, tmp_path / "out.nc", land([40.0], [1.0]), limit_km=30.0)
-    assert set(found) == set(FORCING)
+    reduced_means = reduced(links, tmp_path / "out.nc", land([40.0], [1.0]), limit_km=30.0)
+    assert set(reduced_means) == set(FORCING)
 
 
 @pytest.mark.parametrize("fill", [1.0e36, np.nan, -99.0])
@@ -357,13 +359,13 @@ def test_a_single_missing_step_is_refused_even_where_a_mean_would_hide_it(
 # -- what is refused --------------------------------------------------------------------------------------
 
 
-def test_a_missing_month_is_told(links: list[Path], tmp_path: Path) -> None:
+def test_a_missing_month_is_named(links: list[Path], tmp_path: Path) -> None:
     kept = [path for path in links if "Prec.1980-07" not in path.name]
     with pytest.raises(InputError, match=r"PRECTmms of 1980-07 is missing.*every month of 1980 to 1980"):
         reduced(kept, tmp_path / "out.nc")
 
 
-def test_a_month_given_twice_is_told(links: list[Path], tmp_path: Path) -> None:
+def test_a_month_given_twice_is_named(links: list[Path], tmp_path: Path) -> None:
     copy = links[0].with_name("other.Prec.1980-03.nc")
     copy.symlink_to(next(path for path in links if "Prec.1980-03" in path.name))
     with pytest.raises(InputError, match=r"PRECTmms of 1980-03 is also in .*1980-03\.nc"):

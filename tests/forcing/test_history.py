@@ -10,8 +10,9 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.domain import read_domain
-from phase_lib.forcing import FORCING, reduce_forcing
-from phase_lib.forcing.history import HistoryRecord
+from phase_lib.forcing.layouts.history import History
+from phase_lib.forcing.reduce import reduce_forcing
+from phase_lib.forcing.variables import FORCING
 from tests.helpers.forcing import DAYS, land, write_model_history
 
 LAT, LON = np.array([10.0, 20.0, 30.0]), np.array([5.0, 6.0, 7.0])
@@ -66,16 +67,16 @@ def test_monthly_means_are_taken_over_with_rain_and_snow_added(tmp_path: Path) -
         write_model_history(tmp_path / "b.nc", cut(contents, slice(7, 24)), bounds[7:], LAT, LON),
         write_model_history(tmp_path / "a.nc", cut(contents, slice(0, 7)), bounds[:7], LAT, LON),
     ]
-    found = reduced(files, tmp_path / "out.nc")
+    result = reduced(files, tmp_path / "out.nc")
     cells = [2, 0]
     for name, source in (("TBOT", "TBOT"), ("PSRF", "PBOT"), ("QBOT", "QBOT"), ("FSDS", "FSDS")):
-        assert np.allclose(found[name], contents[source][1][:, cells].T, rtol=3e-7), name
+        assert np.allclose(result[name], contents[source][1][:, cells].T, rtol=3e-7), name
     rain, snow = (contents[name][1][:, cells].T.astype(np.float64) for name in ("RAIN", "SNOW"))
-    assert np.allclose(found["PRECTmms"], rain + snow, rtol=3e-7)
+    assert np.allclose(result["PRECTmms"], rain + snow, rtol=3e-7)
     with netCDF4.Dataset(tmp_path / "out.nc") as nc:
         assert (nc["PRECTmms"].made_of, nc["PSRF"].made_of) == ("RAIN + SNOW", "PBOT")
     second = reduced(files, tmp_path / "second.nc", first_year=2, years=1)
-    assert np.array_equal(second["TBOT"], found["TBOT"][:, 12:])
+    assert np.array_equal(second["TBOT"], result["TBOT"][:, 12:])
 
 
 def test_shorter_means_are_averaged_by_their_days_across_files(tmp_path: Path) -> None:
@@ -94,12 +95,12 @@ def test_shorter_means_are_averaged_by_their_days_across_files(tmp_path: Path) -
         )
         for first in range(0, len(lengths), 50)
     ]
-    found = reduced(files, tmp_path / "out.nc")["TBOT"]
+    result = reduced(files, tmp_path / "out.nc")["TBOT"]
     values = contents["TBOT"][1].astype(np.float64)
     for month in (0, 1, 13, 23):
         inside = (bounds[:, 0] >= EDGES[month]) & (bounds[:, 1] <= EDGES[month + 1])
         expected = np.average(values[inside], axis=0, weights=lengths[inside])
-        assert np.allclose(found[:, month], expected[[2, 0]], rtol=3e-7)
+        assert np.allclose(result[:, month], expected[[2, 0]], rtol=3e-7)
 
 
 def test_means_over_more_than_a_month_are_refused(tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_means_over_more_than_a_month_are_refused(tmp_path: Path) -> None:
         reduced([file], tmp_path / "out.nc")
 
 
-def test_a_month_that_is_not_covered_is_told(tmp_path: Path) -> None:
+def test_a_month_that_is_not_covered_is_named(tmp_path: Path) -> None:
     kept = np.delete(np.arange(24), 14)
     bounds = np.stack([EDGES[:-1], EDGES[1:]], axis=1)[kept]
     file = write_model_history(tmp_path / "a.nc", cut(fields(24), kept), bounds, LAT, LON)
@@ -119,7 +120,7 @@ def test_a_month_that_is_not_covered_is_told(tmp_path: Path) -> None:
         reduced([file], tmp_path / "out.nc")
 
 
-def test_a_history_without_a_forcing_field_is_told(tmp_path: Path) -> None:
+def test_a_history_without_a_forcing_field_is_refused(tmp_path: Path) -> None:
     bounds = np.stack([EDGES[:-1], EDGES[1:]], axis=1)
     contents = {name: value for name, value in fields(24).items() if name not in ("QBOT", "SNOW")}
     # Means of humidity and temperature do not make a mean of specific humidity.
@@ -134,11 +135,11 @@ def test_the_history_of_the_sample_holds_what_the_model_averaged(elm_sample: Pat
     domain = read_domain(elm_sample / "domain.lnd.biomes.1d.nc")
     options = {"kind": "history", "first_year": 6, "years": 2, "limit_km": 1.0}
     reduce_forcing(files, domain, tmp_path / "out.nc", **options)
-    with netCDF4.Dataset(files[6]) as nc, netCDF4.Dataset(tmp_path / "out.nc") as found:
-        assert np.allclose(nc["lat"][:], found["lat"][:], atol=1e-4)
-        assert np.allclose(found["TBOT"][:, 12:].T, nc["TBOT"][:], rtol=3e-7)
-        assert np.allclose(found["PRECTmms"][:, 12:].T, nc["RAIN"][:] + nc["SNOW"][:], rtol=1e-6)
-        assert found["TBOT"].step_hours in (730.0, 744.0)
+    with netCDF4.Dataset(files[6]) as nc, netCDF4.Dataset(tmp_path / "out.nc") as result:
+        assert np.allclose(nc["lat"][:], result["lat"][:], atol=1e-4)
+        assert np.allclose(result["TBOT"][:, 12:].T, nc["TBOT"][:], rtol=3e-7)
+        assert np.allclose(result["PRECTmms"][:, 12:].T, nc["RAIN"][:] + nc["SNOW"][:], rtol=1e-6)
+        assert result["TBOT"].step_hours in (730.0, 744.0)
 
 
 @pytest.mark.parametrize("text", ["time: instantaneous", "time: maximum"])
@@ -148,8 +149,8 @@ def test_a_tape_that_holds_no_means_is_refused_before_values_are_read(tmp_path: 
     with netCDF4.Dataset(path, "r+") as nc:
         nc["FSDS"].cell_methods = text
     with pytest.raises(InputError, match=r"h1\.nc: variable FSDS holds (snapshots|maxima)"):
-        HistoryRecord([path], ("FSDS",), range(12, 36))
-    HistoryRecord([path], ("TBOT",), range(12, 36))
+        History([path], ("FSDS",), range(12, 36))
+    History([path], ("TBOT",), range(12, 36))
 
 
 def test_a_field_without_units_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.calendar import forcing_year
-from phase_lib.forcing import FORCING, open_pieces, read_monthly_forcing, reduce_forcing
+from phase_lib.forcing.pieces import open_pieces, read_monthly_forcing
+from phase_lib.forcing.reduce import reduce_forcing
+from phase_lib.forcing.variables import FORCING
 from phase_lib.fusion.sources import open_forcing
 from tests.helpers.forcing import LAT, LON, Values, land, monthly, write_year
 
@@ -25,9 +27,9 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], Values
     directory = tmp_path_factory.mktemp("record")
     files, values = [], {}
     for year in YEARS:
-        more, held = write_year(directory, year, per_day=1)
+        more, means = write_year(directory, year, per_day=1)
         files += more
-        values |= held
+        values |= means
     return files, values
 
 
@@ -93,7 +95,7 @@ def test_a_history_is_in_model_years_and_cannot_be_aligned_otherwise(
     assert read_monthly_forcing(path).first_year == 1981
 
 
-def test_fusion_is_told_what_the_forcing_is(pieces: list[Path]) -> None:
+def test_fusion_receives_a_description_of_the_forcing(pieces: list[Path]) -> None:
     with open_forcing(pieces, LAT, LON) as source:
         assert source.months == 36
         assert source.description == {
@@ -115,7 +117,7 @@ def test_a_piece_tells_what_it_was_made_of(pieces: list[Path], record: tuple[lis
         assert nc.input_hash != of_rain
 
 
-def test_a_piece_that_is_missing_is_told_by_variable_and_year(pieces: list[Path]) -> None:
+def test_a_missing_piece_is_named_by_variable_and_year(pieces: list[Path]) -> None:
     without = [path for path in pieces if path.name != "air.1980.nc"]
     with pytest.raises(InputError, match="PSRF of 1980 is missing"):
         read_monthly_forcing(without)

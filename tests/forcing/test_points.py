@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from phase_lib.base.errors import InputError
-from phase_lib.forcing import FORCING, reduce_forcing
+from phase_lib.forcing.reduce import reduce_forcing
+from phase_lib.forcing.variables import FORCING
 from phase_lib.preflight.inspection import inspect
 from tests.helpers.forcing import (
     DAYS,
@@ -86,9 +87,9 @@ def test_a_point_is_read_whatever_dimensions_its_monthly_files_have_left(
     files, means = year(tmp_path / "in", layout)
     for file in files:
         without_dimensions(file, drop, only)
-    found = reduced(files, tmp_path / "out.nc", variables=STREAMS["TPQWL"])
-    assert found.keys() == means.keys()
-    for name, values in found.items():
+    result = reduced(files, tmp_path / "out.nc", variables=STREAMS["TPQWL"])
+    assert result.keys() == means.keys()
+    for name, values in result.items():
         assert np.allclose(values, means[name], rtol=3e-7), name
 
 
@@ -99,9 +100,9 @@ def test_streams_of_one_point_may_have_lost_different_dimensions(tmp_path: Path)
             without_dimensions(file, ("ni", "nj"))
         if ".Solr." in file.name:
             without_dimensions(file, ("nj",))
-    found = reduced(files, tmp_path / "out.nc")
+    result = reduced(files, tmp_path / "out.nc")
     for name in FORCING:
-        assert np.allclose(found[name], means[name], rtol=3e-7), name
+        assert np.allclose(result[name], means[name], rtol=3e-7), name
 
 
 def test_a_row_of_points_may_have_lost_its_dimension_of_length_one(tmp_path: Path) -> None:
@@ -129,11 +130,11 @@ def zone(
         rng = np.random.default_rng([*name.encode()])
         values = mean + spread * rng.uniform(-1.0, 1.0, (1, 365))
         packing = (-5.34e-3, 262.5) if name == "TBOT" else None
-        path, held = write_zone(
+        path, means_of_zone = write_zone(
             directory, name, 1, values, LAT, LON, years=(1980, 1980), per_day=1, packing=packing
         )
         files.append(without_dimensions(path, drop, only))
-        temperature = held[0] if name == "TBOT" else temperature
+        temperature = means_of_zone[0] if name == "TBOT" else temperature
     return files, temperature
 
 
@@ -142,11 +143,11 @@ def test_a_point_is_read_from_coupler_bypass_files_without_its_dimension(
     tmp_path: Path, only: Collection[str] | None
 ) -> None:
     files, temperature = zone(tmp_path, ("n",), only)
-    found = reduced(files, tmp_path / "out.nc", kind="bypass")
+    result = reduced(files, tmp_path / "out.nc", kind="bypass")
     starts = np.cumsum((0, *DAYS))
     expected = [temperature[a:b].mean() for a, b in pairwise(starts)]
-    assert np.allclose(found["TBOT"], expected, rtol=3e-7)
-    assert len(found) == 6
+    assert np.allclose(result["TBOT"], expected, rtol=3e-7)
+    assert len(result) == 6
 
 
 def test_several_points_without_their_dimension_are_refused_in_one_line(tmp_path: Path) -> None:

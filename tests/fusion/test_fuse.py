@@ -113,10 +113,10 @@ def test_forcing_is_matched_by_place(dataset: Path, tmp_path: Path, grid: Grid) 
     path = write_forcing(tmp_path / "monthly.nc", grid)
     with netCDF4.Dataset(path) as nc:
         lat, lon, tbot = (np.asarray(nc[name][:]) for name in ("lat", "lon", "TBOT"))
-    found = load_dataset(dataset, ["TBOT"])["TBOT"]
+    result = load_dataset(dataset, ["TBOT"])["TBOT"]
     for i in range(index.ncells):
         row = np.flatnonzero((lat == index.lat[i]) & (lon == index.lon[i]))[0]
-        np.testing.assert_array_equal(found[i], tbot[row])
+        np.testing.assert_array_equal(result[i], tbot[row])
 
 
 def test_fluxes_are_annual_and_the_labels_mean_the_last_twenty_years(dataset: Path) -> None:
@@ -239,10 +239,10 @@ def test_scattered_rows_are_those_of_the_whole(
     with netCDF4.Dataset(path) as nc, pytest.MonkeyPatch.context() as patched:
         patched.setattr(gathering, "_GAP_BYTES", gap)
         patched.setattr(gathering, "_BLOCK_BYTES", block)
-        found = gathering.gather(nc["v"], index, axis)
+        result = gathering.gather(nc["v"], index, axis)
     expected = np.take(values, np.maximum(index, 0), axis=axis)
     expected = np.moveaxis(np.where(index >= 0, np.moveaxis(expected, axis, -1), np.nan), -1, axis)
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(result, expected)
 
 
 @pytest.mark.parametrize(

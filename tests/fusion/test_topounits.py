@@ -58,12 +58,12 @@ def split(inputs: Domain, folder: Path, shares: Mapping[int, float] = SHARES) ->
 
 def parts(restart: Path, cell: int) -> tuple[np.ndarray, np.ndarray]:
     """Soil columns of a cell and the rows of their patches (column, natpft)."""
-    held = contents(restart)
-    columns = np.flatnonzero((held["cols1d_gridcell_index"] == cell + 1) & (held["cols1d_ityplun"] == 1))
+    before = contents(restart)
+    columns = np.flatnonzero((before["cols1d_gridcell_index"] == cell + 1) & (before["cols1d_ityplun"] == 1))
     patches = np.empty((len(columns), 17), dtype=int)
     for i, column in enumerate(columns):
-        rows = np.flatnonzero(held["pfts1d_column_index"] == column + 1)
-        patches[i, held["pfts1d_itypveg"][rows]] = rows
+        rows = np.flatnonzero(before["pfts1d_column_index"] == column + 1)
+        patches[i, before["pfts1d_itypveg"][rows]] = rows
     return columns, patches
 
 
@@ -132,7 +132,7 @@ def test_pools_leave_ad_on_their_own_topounit_before_they_are_averaged(
     with netCDF4.Dataset(restart, "r+") as nc:
         nc["scalaravg_col"][columns[0]] = 0.01
         nc["scalaravg_col"][columns[1]] = 0.1
-        held = np.asarray(nc["soil4c_vr"][columns[0], :10])
+        before = np.asarray(nc["soil4c_vr"][columns[0], :10])
     inputs = Domain(
         restart=restart,
         history=(history_of(tmp_path, grid, whole),),
@@ -142,10 +142,10 @@ def test_pools_leave_ad_on_their_own_topounit_before_they_are_averaged(
         mortality_factor=MORTALITY,
     )
     made = fused(inputs, tmp_path / "out")
-    found = load_dataset(made, ["state20_soil4c_vr"])["state20_soil4c_vr"][row_of(made, 3)]
+    result = load_dataset(made, ["state20_soil4c_vr"])["state20_soil4c_vr"][row_of(made, 3)]
     # A mean of the scalars, 0.0775, would give 12.9 F instead.
-    expected = (0.25 / 0.01 + 0.75 / 0.1) * F_SOIL4 * held
-    np.testing.assert_allclose(found, expected, rtol=1e-8)
+    expected = (0.25 / 0.01 + 0.75 / 0.1) * F_SOIL4 * before
+    np.testing.assert_allclose(result, expected, rtol=1e-8)
 
 
 def history_of(folder: Path, grid: Grid, inputs: Domain) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.targets import TargetSettings
 from phase_lib.elm.variables import POOL_VARIABLES
-from phase_lib.forcing import FORCING
+from phase_lib.forcing.variables import FORCING
 from phase_lib.fusion.fuse import fuse
 from phase_lib.landmodel.domain import Domain
 from tests.helpers.units import surface_units

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from phase_lib.elm.domain import read_domain
-from phase_lib.forcing import reduce_forcing
+from phase_lib.forcing.reduce import reduce_forcing
 from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Domain, Segment
 from phase_lib.landmodel.embedded.inputs import RunInputs, read_run_inputs
 from phase_lib.landmodel.embedded.segment import run_segment

@@ -14,7 +14,8 @@ from phase_lib.base.errors import InputError
 from phase_lib.elm.domain import read_domain
 from phase_lib.elm.parameters import read_parameters, read_soil_order_parameters
 from phase_lib.elm.surface import read_surface
-from phase_lib.forcing import read_monthly_forcing, reduce_forcing
+from phase_lib.forcing.pieces import read_monthly_forcing
+from phase_lib.forcing.reduce import reduce_forcing
 from phase_lib.landmodel.embedded.settings import EmbeddedSettings
 from phase_lib.landmodel.embedded.world import Land, make_land, make_world, write_forcing
 from phase_lib.landmodel.embedded.world.climate import bioclimate

@@ -15,7 +15,7 @@ import pytest
 
 from phase_lib.cli import main
 from phase_lib.elm.domain import read_domain
-from phase_lib.forcing import reduce_forcing
+from phase_lib.forcing.reduce import reduce_forcing
 from phase_lib.landmodel.domain import Domain, Segment
 from phase_lib.landmodel.embedded.segment import run_segment
 from phase_lib.landmodel.embedded.settings import EmbeddedSettings

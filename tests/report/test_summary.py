@@ -198,6 +198,12 @@ def test_test_files_without_the_run_s_own_model_are_refused(
         build_summary(products, run[1])
 
 
+def test_a_summary_of_another_version_is_refused_in_one_line(summary: dict[str, Any]) -> None:
+    old = {name: section for name, section in summary.items() if name != "models"}
+    with pytest.raises(InputError, match="no summary of this version: it has no models; write the report"):
+        closing_page(old)
+
+
 def test_the_closing_page_fits_a_terminal_and_says_what_matters(summary: dict[str, Any]) -> None:
     page = closing_page(summary)
     lines = page.splitlines()

@@ -9,64 +9,20 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.helpers import walks
 from tests.helpers.layouts import contents
 from tests.workflow.conftest import SMALL, WITHOUT_PAPER, Workflow
 
 pytestmark = pytest.mark.slow
 
 RESTART = "ad.elm.r.0021-01-01-00000.nc"
-#: A land model that copies what another run wrote, as a package offers one: a module and an entry point.
-TOY = {
-    "toy_land_model.py": '''
-"""A land model that writes again what another run wrote."""
-import shutil
-from pathlib import Path
-
-import netCDF4
-from pydantic import BaseModel
-
-from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE
-from phase_lib.landmodel.interface import Cost, LandModel
-
-
-class ToySettings(BaseModel, extra="forbid"):
-    """A model without physics: whose history it takes for its own."""
-
-    like: str
-
-
-class Toy(LandModel[ToySettings]):
-    name = "toy"
-    settings_model = ToySettings
-    segment_settings = ("like",)
-    segment_code = ("toy_land_model",)
-    limits = ("The toy only copies.",)
-
-    def run(self, segment):
-        segment.directory.mkdir(parents=True, exist_ok=True)
-        shutil.copy(segment.finidat, segment.restart)
-        with netCDF4.Dataset(segment.restart, "r+") as restart:
-            restart["timemgr_rst_curr_ymd"][...] = segment.end_year * 10000 + 101
-        for path in (*segment.history(CYCLE_TAPE), *segment.history(ANNUAL_TAPE)):
-            shutil.copy(Path(self.settings.like) / path.name.replace(segment.case, "injected", 1), path)
-
-    def cost(self, cells):
-        return Cost(None, 1.0e5 * cells, 1.0e4 * cells)
-''',
-    "toy_land_model-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: toy-land-model\nVersion: 1.0\n",
-    "toy_land_model-1.0.dist-info/entry_points.txt": (
-        "[phase_lib.landmodel.backends]\ntoy = toy_land_model:Toy\n"
-    ),
-}
 
 
 @pytest.fixture(scope="module")
 def workflow(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """The small run with a package beside it that offers a land model."""
+    """The small run with the package of docs/contributing.md beside it, which offers a land model."""
     clone = small_run.clone(tmp_path_factory.mktemp("plugged") / "in")
-    for name, text in TOY.items():
-        (clone.root / name).parent.mkdir(exist_ok=True)
-        (clone.root / name).write_text(text, encoding="utf-8")
+    walks.install(clone.root)
     return clone
 
 
@@ -156,9 +112,8 @@ def test_what_is_given_is_not_run_again_and_the_control_is_that_of_the_run_that_
 def test_a_land_model_of_another_package_brings_a_domain_to_its_verdict(
     workflow: Workflow, files: dict[str, Any], given: dict[str, Any]
 ) -> None:
-    like = workflow.results / "landmodel" / "injected"
     more = {
-        "toy": {"like": str(like)},
+        "toy": {"restart": given["restart"], "history": given["reference_history"][0]},
         "surrogate": {"preset": "paper", "epochs": 1},
         "preflight": {"accept": ["target_drift"]},
         "experiments": WITHOUT_PAPER,
@@ -173,19 +128,20 @@ def test_a_land_model_of_another_package_brings_a_domain_to_its_verdict(
     assert list(verdict["runs"]) == ["injected", "control"]
     summary = json.loads((results / "summary.json").read_text(encoding="utf-8"))
     assert summary["restart"]["stable"] is True
-    assert "The toy only copies." in (results / "report" / "index.html").read_text(encoding="utf-8")
+    assert "The toy knows no plants." in (results / "report" / "index.html").read_text(encoding="utf-8")
     # Its settings and its code count.
     assert workflow.planned(configs) == set()
-    module = workflow.root / "toy_land_model.py"
+    module = workflow.root / "toys" / "land_model.py"
     with workflow.changed(module, "\nANOTHER = 1\n"):
         assert {"run_control_0061", "run_injected_0061", "judge_equilibrium"} <= workflow.planned(configs)
 
 
 def test_a_wrong_key_of_its_section_is_refused_in_one_line(workflow: Workflow, files: dict[str, Any]) -> None:
-    configs = config(workflow, "wrong", "toy", files, toy={"lik": "there"})
+    configs = config(workflow, "wrong", "toy", files, toy={"restart": "there", "histry": "there"})
     result = workflow.snakemake("--dry-run", configs=configs)
     assert result.returncode == 2
     [line] = [line for line in result.stdout.splitlines() if line.startswith("phase: ")]
-    assert line.endswith("wrong.yaml: unknown key toy.lik (and 1 more); did you mean toy.like?")
-    result = workflow.snakemake("--dry-run", configs=config(workflow, "without", "toy", files))
-    assert "phase: --config: toy.like is missing; give it, as it has no default" in result.stdout
+    assert line.endswith("wrong.yaml: unknown key toy.histry (and 1 more); did you mean toy.history?")
+    configs = config(workflow, "without", "toy", files, toy={"restart": "there"})
+    result = workflow.snakemake("--dry-run", configs=configs)
+    assert "toy.history is missing; give it, as it has no default" in result.stdout

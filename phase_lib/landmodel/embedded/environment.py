@@ -16,7 +16,7 @@ from torch import Tensor
 
 from phase_lib.elm.constants import DAYS_PER_MONTH, SECONDS_PER_DAY, TFRZ
 from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND, ZSOI
-from phase_lib.forcing import MonthlyForcing
+from phase_lib.forcing.pieces import MonthlyForcing
 from phase_lib.landmodel.embedded import constants as k
 from phase_lib.landmodel.embedded.phenology import PhenologyCalendar, phenology_calendar
 from phase_lib.landmodel.embedded.site import Site

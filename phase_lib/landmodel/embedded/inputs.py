@@ -16,7 +16,8 @@ from phase_lib.elm.parameters import SOIL_ORDERS, Parameters, read_parameters, r
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.surface import read_surface
 from phase_lib.elm.variables import SURFACE_P
-from phase_lib.forcing import FORCING, PLAUSIBLE, MonthlyForcing, read_monthly_forcing
+from phase_lib.forcing.pieces import MonthlyForcing, read_monthly_forcing
+from phase_lib.forcing.variables import FORCING, PLAUSIBLE
 from phase_lib.landmodel.domain import Domain
 from phase_lib.landmodel.embedded.site import PFT_PARAMETERS, SiteInputs
 

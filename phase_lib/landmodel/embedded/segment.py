@@ -16,7 +16,7 @@ from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.elm.constants import DAYS_PER_MONTH, SECONDS_PER_YEAR
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.variables import ELEMENTS, SOIL_POOLS
-from phase_lib.forcing import MonthlyForcing
+from phase_lib.forcing.pieces import MonthlyForcing
 from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Segment
 from phase_lib.landmodel.embedded.environment import Environment, compute_environment
 from phase_lib.landmodel.embedded.history import ANNUAL_FIELDS, FIELDS, write_history

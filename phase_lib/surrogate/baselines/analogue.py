@@ -15,7 +15,7 @@ from phase_lib.base.progress import LOGGER
 from phase_lib.dataset.loading import CellIndex, iterate_batches, load_dataset
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.variables import SURFACE_P
-from phase_lib.forcing import FORCING
+from phase_lib.forcing.variables import FORCING
 from phase_lib.surrogate.baselines.state20 import State20
 from phase_lib.surrogate.predictor import Baseline, Predictions, Task
 

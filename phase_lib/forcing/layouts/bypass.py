@@ -1,17 +1,16 @@
-"""Coupler-bypass files: `SET_VARIABLE_YYYY-YYYY_zNN.nc`, one variable of one zone with its whole record.
+"""a file for each variable and zone with the whole record (SET_VARIABLE_YYYY-YYYY_zNN.nc).
 
 Dims (n, DTIME), noleap, values packed in shorts with `scale_factor` and `add_offset`. The points are those of
 all zones, at the LATIXY, LONGXY of the files. ELM chooses among the same points by `zone_mappings.txt`, where
-ocean points, which hold a constant instead of fill, may have been left in; here that constant tells them.
+ocean points, which hold a constant instead of fill, may have been left in; here that constant shows them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import netCDF4
@@ -22,23 +21,24 @@ from phase_lib.elm.constants import DAYS_PER_YEAR, LATITUDE_UNITS, LONGITUDE_UNI
 from phase_lib.elm.coordinates import check_coordinates
 from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.elm.units import units_of
-from phase_lib.forcing.points import Mapping, Part, bounding, month_label, month_start, years_label
-from phase_lib.forcing.steps import (
-    Held,
-    StepFiles,
-    check_means,
-    chunk_shape,
-    open_input,
-    refuse_gap,
-    without_data,
+from phase_lib.forcing.points import (
+    Mapping,
+    Part,
+    Record,
+    bounding,
+    month_label,
+    month_start,
+    same_places,
+    years_label,
 )
+from phase_lib.forcing.steps import StepFiles, check_means, chunk_shape, open_input, where_data
 from phase_lib.forcing.variables import INPUTS, choose_recipe
 from phase_lib.forcing.watch import Used
 
 _NAME = re.compile(r"_(?P<name>[A-Za-z0-9]+)_(?P<first>\d{4})-(?P<last>\d{4})_z(?P<zone>\d+)\.nc$")
+_OTHER_YEARS = "set the forcing years to what is there"
 #: Bytes of file that one task reads.
 _TASK_BYTES = 1 << 26
-_SAME_PLACE_DEGREES = 1.0e-3
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class _ZoneTask:
         return DAYS_PER_YEAR * self.first_year + step / self.per_day
 
 
-class BypassRecord:
+class Bypass(Record):
     """Whole-record files of all zones, checked but for their values.
 
     Args:
@@ -107,27 +107,19 @@ class BypassRecord:
         inputs = dict.fromkeys(source for recipe in recipes.values() for source in recipe.inputs)
         for source, zone in product(inputs, self._zones):
             if (source, zone) not in named:
-                raise InputError(
-                    folder,
-                    f"{source} of zone {zone} is missing",
-                    expected=f"a file of {source} for each of {len(self._zones)} zones",
-                    remedy="add the file, or leave the zone out",
-                )
+                what = f"{source} of zone {zone} is missing"
+                expected = f"a file of {source} for each of {len(self._zones)} zones"
+                remedy = "add the file, or leave the zone out"
+                raise InputError(folder, what, expected=expected, remedy=remedy)
             self._scan(source, *named[source, zone])
-        self._files = {
-            name: [
-                StepFiles(
-                    name,
-                    recipe,
-                    tuple(named[source, zone][0] for source in recipe.inputs),
-                    time_axis=1,
-                    space=(len(self._scanned[named[recipe.inputs[0], zone][0]].lat),),
-                    labelled=False,
-                )
-                for zone in self._zones
+        self._files: dict[str, list[StepFiles]] = {}
+        for name, recipe in recipes.items():
+            paths = [tuple(named[source, zone][0] for source in recipe.inputs) for zone in self._zones]
+            space = [(len(self._scanned[first].lat),) for first, *_ in paths]
+            self._files[name] = [
+                StepFiles(name, recipe, *zone, time_axis=1, labelled=False)
+                for zone in zip(paths, space, strict=True)
             ]
-            for name, recipe in recipes.items()
-        }
         self._check_zones()
         first = next(iter(self._files.values()))
         zones = [self._scanned[zone.paths[0]] for zone in first]
@@ -142,38 +134,24 @@ class BypassRecord:
             source: INPUTS[source].units[0] for (source, _), file in read.items() if not file.labelled
         }
         self.files = sorted(self._scanned)
-        self.blank = ""
 
     def _scan(self, source: str, path: str, first: int, last: int) -> None:
         if first > self._months[0] // 12 or last < self._months[-1] // 12:
-            raise InputError(
-                path,
-                f"holds the years {first:04d} to {last:04d} by its name",
-                expected=years_label(self._months),
-                remedy="set the forcing years to what is there",
-            )
+            what, remedy = f"holds the years {first:04d} to {last:04d} by its name", _OTHER_YEARS
+            raise InputError(path, what, expected=years_label(self._months), remedy=remedy)
         with open_dataset(path) as dataset:
             variable = open_input(path, dataset, source, None, labelled=False)
             if variable.dimensions[-1:] != ("DTIME",) or variable.ndim > 2:
-                raise InputError(
-                    path,
-                    f"variable {source} has dimensions {variable.dimensions}",
-                    expected="(n, DTIME), as ELM reads it",
-                )
+                what = f"variable {source} has dimensions {variable.dimensions}"
+                raise InputError(path, what, expected="(n, DTIME), as ELM reads it")
             lat, lon = (
                 _places(path, dataset, name, units, variable)
                 for name, units in (("LATIXY", LATITUDE_UNITS), ("LONGXY", LONGITUDE_UNITS))
             )
-            self._scanned[path] = _File(
-                path,
-                first,
-                _steps_per_day(path, dataset, last - first + 1),
-                lat,
-                lon,
-                int(variable.dtype.itemsize),
-                chunk_shape(variable)[0] if variable.ndim == 2 else 1,
-                bool(units_of(variable)),
-            )
+            per_day, size = _steps_per_day(path, dataset, last - first + 1), int(variable.dtype.itemsize)
+            chunk = chunk_shape(variable)[0] if variable.ndim == 2 else 1
+            labelled = bool(units_of(variable))
+            self._scanned[path] = _File(path, first, per_day, lat, lon, size, chunk, labelled)
         check_coordinates(path, lat, lon, ("LATIXY", "LONGXY"), distinct=False)
 
     def _check_zones(self) -> None:
@@ -183,30 +161,16 @@ class BypassRecord:
             first = self._scanned[paths[0]]
             for path in paths[1:]:
                 other = self._scanned[path]
-                same = (
-                    len(other.lat) == len(first.lat)
-                    and max(
-                        np.abs(other.lat - first.lat).max(),
-                        np.abs((other.lon - first.lon + 180.0) % 360.0 - 180.0).max(),
-                    )
-                    < _SAME_PLACE_DEGREES
-                )
-                if not same:
-                    raise InputError(
-                        path,
-                        f"LATIXY, LONGXY: other points than {Path(first.path).name}",
-                        expected="one grid",
-                    )
+                if not same_places(other.lat, other.lon, first.lat, first.lon):
+                    what = f"LATIXY, LONGXY: other points than {Path(first.path).name}"
+                    raise InputError(path, what, expected="one grid")
         for zones in self._files.values():
             used = [self._scanned[path] for zone in zones for path in zone.paths]
             for file in used[1:]:
                 if (file.per_day, file.first_year) != (used[0].per_day, used[0].first_year):
-                    raise InputError(
-                        file.path,
-                        f"starts in {file.first_year:04d} with {file.per_day} steps a day",
-                        expected=f"{used[0].first_year:04d} and {used[0].per_day} as in the other files",
-                        remedy="give files of one product",
-                    )
+                    what = f"starts in {file.first_year:04d} with {file.per_day} steps a day"
+                    expected = f"{used[0].first_year:04d} and {used[0].per_day} as in the other files"
+                    raise InputError(file.path, what, expected=expected, remedy="give files of one product")
 
     def _edges(self, file: _File) -> tuple[int, ...]:
         """First step of each wanted month, and the end of the last."""
@@ -215,40 +179,24 @@ class BypassRecord:
         return tuple((month_start(month) - start) * file.per_day for month in months)
 
     def files_of(self, name: str, months: range) -> list[str]:
-        """Files that a variable is made of, in any months."""
+        """Files of a variable, in any months."""
         return [path for zone in self._files[name] for path in zone.paths]
 
     def has_data(self, near: np.ndarray) -> np.ndarray:
-        """Points near the domain that are neither fill nor a constant throughout the first month (point).
-
-        Raises:
-            InputError: the variables do not have data at the same points, or some only later.
-        """
+        """Points that are neither fill nor a constant throughout the first month."""
         data: np.ndarray = np.zeros(len(near), dtype=bool)
-        when = month_label(self._months[0])
-        for number, (start, stop) in enumerate(zip(self._starts[:-1], self._starts[1:], strict=True)):
+        for number, (start, stop) in enumerate(pairwise(self._starts)):
             points = np.flatnonzero(near[start:stop])
             if len(points) == 0:
                 continue
-            span, first = bounding(points), None
-            place = points - span.start
+            span, first, last = bounding(points), [], []
             for zones in self._files.values():
                 edges = self._edges(self._scanned[zones[number].paths[0]])
-                with ExitStack() as stack:
-                    for variable in zones[number].open(stack):
-                        blank, values = without_data(variable, (span, slice(*edges[:2])))
-                        found = Held(variable.name, ~blank[place], values[place], when)
-                        first = first or found
-                        found.refuse_other(variable.path, first)
-            assert first is not None
-            mask, self.blank = first.data, self.blank or first.blank
-            if not mask.all():
-                for zones in self._files.values():
-                    edges = self._edges(self._scanned[zones[number].paths[0]])
-                    with ExitStack() as stack:
-                        for variable in zones[number].open(stack):
-                            refuse_gap(variable, (span, slice(*edges[-2:])), place[~mask], when)
-            data[start + points] = mask
+                first.append((zones[number], (span, slice(*edges[:2]))))
+                last.append((zones[number], (span, slice(*edges[-2:]))))
+            when = month_label(self._months[0])
+            data[start + points], blank = where_data(first, last, points - span.start, when)
+            self.blank = self.blank or blank
         return data
 
     def tasks(self, mapping: Mapping) -> Iterator[_ZoneTask]:
@@ -270,16 +218,8 @@ class BypassRecord:
                     local = point[low:high] - start
                     span = bounding(local)
                     label = f"a month of {years_label(self._months)}"
-                    yield _ZoneTask(
-                        files,
-                        label,
-                        span,
-                        edges,
-                        order[low:high],
-                        local - span.start,
-                        file.first_year,
-                        file.per_day,
-                    )
+                    place, year, per_day = local - span.start, file.first_year, file.per_day
+                    yield _ZoneTask(files, label, span, edges, order[low:high], place, year, per_day)
 
 
 def _places(
@@ -290,12 +230,9 @@ def _places(
     single = not points or variable.shape[0] == 1
     coordinate = get_variable(path, dataset, name, dims=None if single else points, units=units)
     if single and coordinate.size != 1:
-        raise InputError(
-            path,
-            f"{name} has {coordinate.size} values, but variable {variable.name} is that of a single point",
-            expected=f"{variable.name}(n, DTIME) with {name}(n)",
-            remedy="use the file as it was written",
-        )
+        what = f"{name} has {coordinate.size} values, but variable {variable.name} is that of a single point"
+        expected = f"{variable.name}(n, DTIME) with {name}(n)"
+        raise InputError(path, what, expected=expected, remedy="use the file as it was written")
     if coordinate.size == 0:
         raise InputError(path, f"{name} holds no point", remedy="use the whole file")
     return np.asarray(coordinate[...], dtype=np.float64).reshape(-1)
@@ -307,20 +244,13 @@ def _by_variable_and_zone(files: Sequence[str | Path]) -> dict[tuple[str, int], 
     for path in sorted({str(f) for f in files}):
         match = _NAME.search(path)
         if match is None:
-            raise InputError(
-                path,
-                "is not named like a coupler-bypass file",
-                expected="SET_VARIABLE_YYYY-YYYY_zNN.nc",
-                remedy="leave it out",
-            )
+            what = "is not named like a coupler-bypass file"
+            raise InputError(path, what, expected="SET_VARIABLE_YYYY-YYYY_zNN.nc", remedy="leave it out")
         key = match["name"], int(match["zone"])
         if key in named:
-            raise InputError(
-                path,
-                f"{key[0]} of zone {key[1]} is also in {Path(named[key][0]).name}",
-                expected="one file for each variable and zone",
-                remedy="leave one out",
-            )
+            what = f"{key[0]} of zone {key[1]} is also in {Path(named[key][0]).name}"
+            expected = "one file for each variable and zone"
+            raise InputError(path, what, expected=expected, remedy="leave one out")
         named[key] = path, int(match["first"]), int(match["last"])
     if not named:
         raise InputError(None, "no coupler-bypass file given", remedy="check the forcing files")
@@ -346,11 +276,8 @@ def _steps_per_day(path: str, dataset: netCDF4.Dataset, years: int) -> int:
     stamps = np.asarray(time[:2], dtype=np.float64)
     per_day = steps // days
     if steps == 0 or steps % days or len(stamps) < 2 or not _apart(stamps, per_day):
-        raise InputError(
-            path,
-            f"DTIME has {steps} steps"
-            + (f", {24.0 * (stamps[1] - stamps[0]):g} hours apart" if len(stamps) == 2 else ""),
-            expected=f"equally many on each of the {days} days of the {years} years in its name",
-            remedy="check that the file is whole and noleap",
-        )
+        apart = f", {24.0 * (stamps[1] - stamps[0]):g} hours apart" if len(stamps) == 2 else ""
+        what, remedy = f"DTIME has {steps} steps{apart}", "check that the file is whole and noleap"
+        expected = f"equally many on each of the {days} days of the {years} years in its name"
+        raise InputError(path, what, expected=expected, remedy=remedy)
     return int(per_day)

@@ -1,4 +1,4 @@
-"""DATM's monthly files: `NAME.YYYY-MM.nc`, the variables of a month in one file or in several.
+"""monthly files as DATM reads them (NAME.YYYY-MM.nc), a month in one file or in several.
 
 CRUNCEP, GSWP3 and Qian streams (time, lat, lon), Daymet lists (time, nj = 1, ni), and ERA5 with one variable
 a file; any step that divides a day, stamped anywhere within it.
@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import netCDF4
 import numpy as np
@@ -22,8 +20,18 @@ from phase_lib.elm.constants import DAYS_PER_MONTH, LATITUDE_UNITS, LONGITUDE_UN
 from phase_lib.elm.coordinates import check_coordinates
 from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.elm.units import units_of
-from phase_lib.forcing.points import Mapping, Part, bounding, month_label, month_start, years_label
-from phase_lib.forcing.steps import Held, StepFiles, check_means, open_input, refuse_gap, without_data
+from phase_lib.forcing.points import (
+    PLACES,
+    Mapping,
+    Part,
+    Record,
+    bounding,
+    month_label,
+    month_start,
+    same_places,
+    years_label,
+)
+from phase_lib.forcing.steps import StepFiles, check_means, open_input, where_data
 from phase_lib.forcing.variables import INPUTS, Recipe, choose_recipe
 from phase_lib.forcing.watch import Index, Used
 
@@ -37,12 +45,9 @@ _CALENDARS = {
     "gregorian": "standard",
     "prolepticgregorian": "standard",
 }
-#: Names of latitude and longitude, two-dimensional or along the axes.
-PLACES = (("LATIXY", "LONGXY"), ("lat", "lon"), ("latitude", "longitude"))
 _ONE_CALENDAR = "convert the forcing to one of them"
 #: Float32 stamps of a day in a century are this coarse, days.
 _STAMP_TOLERANCE = 5.0e-3
-_SAME_PLACE_DEGREES = 1.0e-3
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ class _MonthTask:
         return month_start(self.date) + DAYS_PER_MONTH[self.date % 12] * step / self.steps
 
 
-class DatmRecord:
+class Datm(Record):
     """Monthly files, checked: names, months, calendar, stamps, grid and units, but not yet their values.
 
     Args:
@@ -103,34 +108,25 @@ class DatmRecord:
 
     def __init__(self, files: Sequence[str | Path], names: Sequence[str], months: range) -> None:
         dates = _wanted(files, months)
-        held = {path: _input_names(path) for path in dates}
+        inputs = {path: _input_names(path) for path in dates}
         folder = Path(next(iter(dates))).parent
-        present = frozenset[str]().union(*held.values())
+        present = frozenset[str]().union(*inputs.values())
         recipes = {name: choose_recipe(name, present, folder) for name in names}
-        paths = _by_input(recipes, held, dates, months, folder)
+        paths = _by_input(recipes, inputs, dates, months, folder)
         self._first = months[0]
-        self.files = sorted({path for held_by in paths.values() for path in held_by.values()})
+        self.files = sorted({path for by_month in paths.values() for path in by_month.values()})
         self._grid, self._scanned = self._scan(
-            {path: held[path] & paths.keys() for path in self.files}, dates
+            {path: inputs[path] & paths.keys() for path in self.files}, dates
         )
-        self._files = {
-            name: [
-                StepFiles(
-                    name,
-                    recipe,
-                    tuple(paths[source][month] for source in recipe.inputs),
-                    time_axis=0,
-                    space=self._grid.shape,
-                    labelled=True,
-                )
-                for month in months
+        self._files: dict[str, list[StepFiles]] = {}
+        for name, recipe in recipes.items():
+            of_month = [tuple(paths[source][month] for source in recipe.inputs) for month in months]
+            self._files[name] = [
+                StepFiles(name, recipe, one, self._grid.shape, time_axis=0, labelled=True) for one in of_month
             ]
-            for name, recipe in recipes.items()
-        }
         self.step_hours = {name: self._step_hours(steps) for name, steps in self._files.items()}
         self.sources = {name: str(recipe) for name, recipe in recipes.items()}
         self.assumed_units: dict[str, str] = {}
-        self.blank = ""
         self.lat, self.lon = self._grid.lat, self._grid.lon
 
     @staticmethod
@@ -149,12 +145,9 @@ class DatmRecord:
                     open_input(path, dataset, name, _dims_of(dataset, name, grid), labelled=True)
             calendar = calendar or scanned[path].calendar
             if scanned[path].calendar != calendar:
-                raise InputError(
-                    path,
-                    f"time has a {scanned[path].calendar} calendar",
-                    expected=f"{calendar} as in the other files",
-                    remedy="give files of one product",
-                )
+                what = f"time has a {scanned[path].calendar} calendar"
+                expected = f"{calendar} as in the other files"
+                raise InputError(path, what, expected=expected, remedy="give files of one product")
         assert first is not None
         return first, scanned
 
@@ -162,51 +155,32 @@ class DatmRecord:
         hours = {24.0 / self._scanned[path].per_day: path for files in months for path in files.paths}
         if len(hours) > 1:
             (one, _), (other, path) = list(hours.items())[:2]
-            raise InputError(
-                path,
-                f"{months[0].name} comes in steps of {other:g} hours",
-                expected=f"{one:g} hours as in the other files",
-                remedy="give files of one product",
-            )
+            what = f"{months[0].name} comes in steps of {other:g} hours"
+            expected = f"{one:g} hours as in the other files"
+            raise InputError(path, what, expected=expected, remedy="give files of one product")
         return next(iter(hours))
 
+    @staticmethod
+    def may_hold(path: Path, years: range) -> bool:
+        """True for a month of these years."""
+        return any(f".{year:04d}-" in path.name for year in years)
+
     def files_of(self, name: str, months: range) -> list[str]:
-        """Files that a variable is made of in some of the wanted months, counted from the first of them."""
+        """Files of a variable in some months."""
         return list(dict.fromkeys(path for month in months for path in self._files[name][month].paths))
 
     def has_data(self, near: np.ndarray) -> np.ndarray:
-        """Points near the domain that are not fill throughout the first month (point).
-
-        Raises:
-            InputError: the variables do not have data at the same points, or some only later.
-        """
+        """Points that are not fill throughout the first month."""
         data: np.ndarray = np.zeros(len(near), dtype=bool)
         points = np.flatnonzero(near)
         if len(points) == 0:
             return data
         box, place = _box(points, self._grid.shape)
-        when = month_label(self._first)
-        found: dict[str, Held] = {}
+        first, last = [], []
         for months in self._files.values():
-            steps = self._scanned[months[0].paths[0]].steps
-            with ExitStack() as stack:
-                for variable in months[0].open(stack):
-                    if variable.name not in found:
-                        blank, values = (
-                            part.reshape(-1)[place]
-                            for part in without_data(variable, (slice(0, steps), *box))
-                        )
-                        found[variable.name] = Held(variable.name, ~blank, values, when)
-        first, *others = found.values()
-        for other in others:
-            other.refuse_other(self.files[0], first)
-        mask, self.blank = first.data, first.blank
-        if not mask.all():
-            for months in self._files.values():
-                with ExitStack() as stack:
-                    for variable in months[-1].open(stack):
-                        refuse_gap(variable, (slice(0, 1), *box), place[~mask], when)
-        data[points] = mask
+            first.append((months[0], (slice(0, self._scanned[months[0].paths[0]].steps), *box)))
+            last.append((months[-1], (slice(0, 1), *box)))
+        data[points], self.blank = where_data(first, last, place, month_label(self._first))
         return data
 
     def tasks(self, mapping: Mapping) -> Iterator[_MonthTask]:
@@ -226,58 +200,46 @@ def _input_names(path: str) -> frozenset[str]:
 
 def _wanted(files: Sequence[str | Path], months: range) -> dict[str, int]:
     """Files of the wanted months in their order, and then of names, with the month of each."""
-    found: dict[str, int] = {}
+    wanted: dict[str, int] = {}
     for file in sorted({str(f) for f in files}):
         match = _MONTH.search(file)
         if match is None or not 1 <= int(match[2]) <= 12:
-            raise InputError(
-                file,
-                "is not named like a monthly forcing file",
-                expected="NAME.YYYY-MM.nc",
-                remedy="leave it out",
-            )
+            what = "is not named like a monthly forcing file"
+            raise InputError(file, what, expected="NAME.YYYY-MM.nc", remedy="leave it out")
         month = 12 * int(match[1]) + int(match[2]) - 1
         if month in months:
-            found[file] = month
-    if not found:
-        raise InputError(
-            Path(files[0]).parent,
-            f"no forcing file of {years_label(months)} among those given",
-            expected="NAME.YYYY-MM.nc of these years",
-            remedy="check the forcing files and the forcing years",
-        )
-    return dict(sorted(found.items(), key=lambda item: item[1]))
+            wanted[file] = month
+    if not wanted:
+        what = f"no forcing file of {years_label(months)} among those given"
+        expected, remedy = "NAME.YYYY-MM.nc of these years", "check the forcing files and the forcing years"
+        raise InputError(Path(files[0]).parent, what, expected=expected, remedy=remedy)
+    return dict(sorted(wanted.items(), key=lambda item: item[1]))
 
 
 def _by_input(
     recipes: dict[str, Recipe],
-    held: dict[str, frozenset[str]],
+    inputs: dict[str, frozenset[str]],
     dates: dict[str, int],
     months: range,
     folder: Path,
 ) -> dict[str, dict[int, str]]:
     """File of each input in each month."""
-    inputs = {source for recipe in recipes.values() for source in recipe.inputs}
-    paths: dict[str, dict[int, str]] = {source: {} for source in sorted(inputs)}
-    for path, names in held.items():
-        for source in sorted(inputs & names):
+    wanted = {source for recipe in recipes.values() for source in recipe.inputs}
+    paths: dict[str, dict[int, str]] = {source: {} for source in sorted(wanted)}
+    for path, names in inputs.items():
+        for source in sorted(wanted & names):
             other = paths[source].setdefault(dates[path], path)
             if other != path:
+                what = f"{source} of {month_label(dates[path])} is also in {Path(other).name}"
                 raise InputError(
-                    path,
-                    f"{source} of {month_label(dates[path])} is also in {Path(other).name}",
-                    expected="one file for each variable and month",
-                    remedy="leave one out",
+                    path, what, expected="one file for each variable and month", remedy="leave one out"
                 )
     for source, by_month in paths.items():
-        missing = next((month for month in months if month not in by_month), None)
-        if missing is not None:
-            raise InputError(
-                folder,
-                f"{source} of {month_label(missing)} is missing",
-                expected=f"every month of {years_label(months)}",
-                remedy="add the file, or set the forcing years to what is there",
-            )
+        if missing := [month for month in months if month not in by_month]:
+            what = f"{source} of {month_label(missing[0])} is missing"
+            expected = f"every month of {years_label(months)}"
+            remedy = "add the file, or set the forcing years to what is there"
+            raise InputError(folder, what, expected=expected, remedy=remedy)
     return paths
 
 
@@ -293,11 +255,8 @@ def _read_grid(path: str, dataset: netCDF4.Dataset) -> _Grid:
         values = [v.reshape(v.shape or (1,)) for v in (values[0], values[1].reshape(values[0].shape))]
     elif dims != tuple(lon.dimensions):
         if len(dims) > 1 or len(lon.dimensions) > 1:
-            raise InputError(
-                path,
-                f"{names[0]}{dims} and {names[1]}{lon.dimensions} have other dimensions",
-                expected="one grid",
-            )
+            what = f"{names[0]}{dims} and {names[1]}{lon.dimensions} have other dimensions"
+            raise InputError(path, what, expected="one grid")
         dims = (*dims, *lon.dimensions)
         values = list(np.meshgrid(*values, indexing="ij"))
     flat = [v.reshape(-1) for v in values]
@@ -308,29 +267,18 @@ def _read_grid(path: str, dataset: netCDF4.Dataset) -> _Grid:
 
 
 def _dims_of(dataset: netCDF4.Dataset, name: str, grid: _Grid) -> tuple[str, ...]:
-    """The dimensions that a variable must have: its own where they are those of the grid but for length 1."""
-    own: tuple[str, ...] = tuple(dataset[name].dimensions)
-    long = [[dim for dim in dims if dataset.dimensions[dim].size != 1] for dims in (own[1:], grid.dims)]
-    same = own[:1] == ("time",) and long[0] == long[1]
-    return own if same else ("time", *grid.dims)
-
-
-def _long(shape: tuple[int, ...]) -> list[int]:
-    return [size for size in shape if size != 1]
+    """The dimensions that a variable must have: the grid's, or others of length 1 as they are on file."""
+    on_file: tuple[str, ...] = tuple(dataset[name].dimensions)
+    long = [[dim for dim in dims if dataset.dimensions[dim].size != 1] for dims in (on_file[1:], grid.dims)]
+    same = on_file[:1] == ("time",) and long[0] == long[1]
+    return on_file if same else ("time", *grid.dims)
 
 
 def _refuse_other_grid(path: str, grid: _Grid, first: _Grid) -> None:
-    same = _long(grid.shape) == _long(first.shape)
-    if same and grid is not first:
-        east = (grid.lon - first.lon + 180.0) % 360.0 - 180.0
-        same = max(np.abs(grid.lat - first.lat).max(), np.abs(east).max()) < _SAME_PLACE_DEGREES
-    if not same:
-        raise InputError(
-            path,
-            "latitudes and longitudes: another grid than the other forcing files",
-            expected="one grid",
-            remedy="give files of one product",
-        )
+    shapes = [[size for size in one.shape if size != 1] for one in (grid, first)]
+    if shapes[0] != shapes[1] or not same_places(grid.lat, grid.lon, first.lat, first.lon):
+        what = "latitudes and longitudes: another grid than the other forcing files"
+        raise InputError(path, what, expected="one grid", remedy="give files of one product")
 
 
 def _check_time(path: str, dataset: netCDF4.Dataset, month: int) -> _File:
@@ -344,43 +292,31 @@ def _check_time(path: str, dataset: netCDF4.Dataset, month: int) -> _File:
     said = str(getattr(time, "calendar", ""))
     calendar = _CALENDARS.get(said.lower().replace("_", ""))
     if calendar is None:
-        raise InputError(
-            path, f"time has calendar {said!r}", expected="'noleap' or 'gregorian'", remedy=_ONE_CALENDAR
-        )
+        what = f"time has calendar {said!r}"
+        raise InputError(path, what, expected="'noleap' or 'gregorian'", remedy=_ONE_CALENDAR)
     days = DAYS_PER_MONTH[month % 12]
-    stamps = _days_of_month(path, time, calendar, month)
+    clock = read_clock(path, "time", units_of(time), calendar, (month // 12, month % 12 + 1))
+    stamps = clock.days(time[:]) + clock.reference  # days since the start of the month
     steps = len(stamps)
     if not np.all(np.isfinite(stamps)):
-        raise InputError(
-            path, "time holds NaN", expected="a stamp for each step", remedy="set the stamps right"
-        )
+        what = "time holds NaN"
+        raise InputError(path, what, expected="a stamp for each step", remedy="set the stamps right")
     if steps == 0 or steps % days:
-        raise InputError(
-            path,
-            f"time has {steps} steps",
-            expected=f"the same number on each of {days} days",
-            remedy="drop 29 February" if month % 12 == 1 else "",
-        )
+        what = f"time has {steps} steps"
+        expected = f"the same number on each of {days} days"
+        raise InputError(path, what, expected=expected, remedy="drop 29 February" if month % 12 == 1 else "")
     if np.any(np.diff(stamps) <= 0.0):
         raise InputError(path, "time does not increase", remedy="put the steps in order")
     step = days / steps
     within = stamps - step * np.arange(steps)
     if within.min() < -_STAMP_TOLERANCE or within.max() > step + _STAMP_TOLERANCE:
         wrong = int(np.argmax(np.maximum(-within, within - step)))
-        raise InputError(
-            path,
-            f"time: step {wrong + 1} of {steps} is stamped day {stamps[wrong]:.3f} of {month_label(month)}",
-            expected=f"a stamp of its step, {step * wrong:.3f} to {step * (wrong + 1):.3f}",
-            remedy="put the steps of the month that the file is named after into it",
-        )
+        stamp = f"day {stamps[wrong]:.3f} of {month_label(month)}"
+        what = f"time: step {wrong + 1} of {steps} is stamped {stamp}"
+        expected = f"a stamp of its step, {step * wrong:.3f} to {step * (wrong + 1):.3f}"
+        remedy = "put the steps of the month that the file is named after into it"
+        raise InputError(path, what, expected=expected, remedy=remedy)
     return _File(calendar, steps // days, steps)
-
-
-def _days_of_month(path: str, time: Any, calendar: str, month: int) -> np.ndarray:
-    """Stamps in days since the start of the month."""
-    origin = month // 12, month % 12 + 1
-    clock = read_clock(path, "time", units_of(time), calendar, origin)
-    return clock.days(time[:]) + clock.reference
 
 
 def _box(points: np.ndarray, shape: tuple[int, ...]) -> tuple[Index, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The forcing that the model itself wrote into its history: what ELM saw, on ELM's own cells."""
+"""the forcing in the land model's own history, on its own cells."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.elm.calendar import MONTH_STARTS
 from phase_lib.elm.constants import DAYS_PER_YEAR
-from phase_lib.elm.history import History
-from phase_lib.forcing.points import Mapping, Part, month_label, years_label
+from phase_lib.elm.history import History as ModelHistory
+from phase_lib.forcing.points import Mapping, Part, Record, month_label, years_label
 from phase_lib.forcing.steps import check_means
 from phase_lib.forcing.variables import INPUTS, choose_recipe
 from phase_lib.forcing.watch import Used, Watch
@@ -34,7 +34,7 @@ class _YearTask:
     point: np.ndarray
 
     def __call__(self) -> Part:
-        history = History(self.paths)
+        history = ModelHistory(self.paths)
         wanted = np.asarray(self.weights.any(axis=1))
         total = np.zeros((self.weights.shape[1], len(self.point)))
         units = {source: INPUTS[source].units for source in self.inputs}
@@ -43,16 +43,16 @@ class _YearTask:
             self._watch(watches, history, name, samples, values)
             # einsum, not BLAS, which would start threads of its own in each of a job's processes.
             total += np.einsum("sm,sc->mc", self.weights[samples], values[:, self.point])
-        values, found = total.T, [*watches.values()]
+        values = total.T
         cells = np.repeat(np.arange(len(values)), values.shape[1])
         means, path = values.reshape(-1), str(self.paths[0])
-        checked = check_means(self.name, path, self.label, means, 0.0, cells, found)
+        checked = check_means(self.name, path, self.label, means, 0.0, cells, [*watches.values()])
         return Part(self.months, slice(0, len(values)), checked.reshape(values.shape))
 
     def _watch(
         self,
         watches: dict[tuple[str, str], Watch],
-        history: History,
+        history: ModelHistory,
         name: str,
         samples: np.ndarray,
         values: np.ndarray,
@@ -71,7 +71,7 @@ class _YearTask:
         watches[name, str(path)].look(values, int(samples[0]) - first, whole)
 
 
-class HistoryRecord:
+class History(Record):
     """History files of one run and tape whose samples nest in months.
 
     Args:
@@ -84,8 +84,10 @@ class HistoryRecord:
             other units.
     """
 
+    in_model_years = True
+
     def __init__(self, files: Sequence[str | Path], names: Sequence[str], months: range) -> None:
-        history = History(list(files))
+        history = ModelHistory(list(files))
         present = history.variables & INPUTS.keys()
         recipes = {name: choose_recipe(name, present, history.paths[0], step_by_step=False) for name in names}
         history.check(
@@ -102,10 +104,9 @@ class HistoryRecord:
         self.step_hours = dict.fromkeys(names, float(hours))
         self.sources = {name: str(recipe) for name, recipe in recipes.items()}
         self.assumed_units: dict[str, str] = {}
-        self.blank = ""
         self.files = sorted({str(path) for _, paths, _ in self._by_year() for path in paths})
 
-    def _month_weights(self, history: History) -> np.ndarray:
+    def _month_weights(self, history: ModelHistory) -> np.ndarray:
         """Share of each month that each sample is (samples, months); each month's shares sum to 1."""
         months = np.array([*self._months, self._months[-1] + 1])
         edges = DAYS_PER_YEAR * (months // 12) + MONTH_STARTS[months % 12]
@@ -117,23 +118,20 @@ class HistoryRecord:
         length = self._end - self._start
         spans = used & (length - overlap.max(axis=1) > _SLACK_DAYS)
         if np.any(spans):
-            raise InputError(
-                history.paths[0],
+            what = (
                 f"time_bounds: a sample is a mean over {length[np.argmax(spans)]:.1f} days that do not lie "
-                "in one month",
-                expected="monthly means, or shorter ones that nest in months",
-                remedy="give the monthly tape",
+                "in one month"
             )
+            expected = "monthly means, or shorter ones that nest in months"
+            raise InputError(history.paths[0], what, expected=expected, remedy="give the monthly tape")
         covered = overlap.sum(axis=0)
         missing = np.abs(covered - np.diff(edges)) > _SLACK_DAYS
         if np.any(missing):
             month = int(np.argmax(missing))
-            raise InputError(
-                history.paths[0],
-                f"the history covers {covered[month]:.1f} days of {month_label(self._months[month])}",
-                expected=f"every month of {years_label(self._months)}",
-                remedy="give all history files of these years",
-            )
+            what = f"the history covers {covered[month]:.1f} days of {month_label(self._months[month])}"
+            expected = f"every month of {years_label(self._months)}"
+            remedy = "give all history files of these years"
+            raise InputError(history.paths[0], what, expected=expected, remedy=remedy)
         return overlap / covered
 
     def _by_year(self) -> Iterator[tuple[slice, tuple[Path, ...], np.ndarray]]:
@@ -147,7 +145,7 @@ class HistoryRecord:
             yield months, tuple(paths[f] for f in files), weights[np.isin(file_of_sample, files)]
 
     def files_of(self, name: str, months: range) -> list[str]:
-        """Files that a variable is made of in some of the wanted months, counted from the first of them."""
+        """Files of a variable in some months."""
         used = self._weights[:, months.start : months.stop].any(axis=1)
         return list(dict.fromkeys(str(self._sample_paths[sample]) for sample in np.flatnonzero(used)))
 
