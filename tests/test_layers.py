@@ -54,11 +54,11 @@ def test_every_room_has_its_floor() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_a_lower_room_never_imports_an_upper_one(path: Path) -> None:
-    own = room_of(path)
+    room = room_of(path)
     rooms = {name.split(".")[1] for name in imported_names(path) if name.startswith("phase_lib.")} & set(
         FLOOR
     )
-    upward = {room for room in rooms if room != own and FLOOR[room] >= FLOOR[own]}
+    upward = {other for other in rooms if other != room and FLOOR[other] >= FLOOR[room]}
     assert upward == set()
 
 

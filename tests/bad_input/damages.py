@@ -1,4 +1,23 @@
-"""What can be wrong with a file: each function gives what spoils it in a copy of the inputs."""
+"""What can be wrong with a file: each function returns a `Spoil`, which spoils a copy of the inputs.
+
+A test of this directory is one `Fault` (`faults.py`): a command, what spoils its inputs, and the line that
+the command must print. It reads like this:
+
+    fault("forcing: TBOT in degC",                   name of the test
+          forcing,                                   words of the command, in a copy (`inputs.py`)
+          attribute(MAY, "units", "degC", "TBOT"),   spoils the copy
+          MAY,                                       the file with which the line begins
+          "variable TBOT has units 'degC'", ...)     what else is in the line, the remedy last
+
+The file itself:    cut, halved, written (other content), removed, copied, renamed
+Values:             values, twins (two cells in one place), exchanged (two variables), attribute, hidden
+Shapes and types:   turned (dimensions in reverse), retyped, shortened, leap_day, or any: remade
+Combinations:       nothing (the files are sound, the words of the command are not), also (several at once)
+
+Constants of `faults.py` name files below the copy: BASE is the restart of an injection, AD, AD_400 and
+LABELS those of a domain, MAY its forcing of May 1902, AGAIN a second copy of a file; COPY and PATH are the
+remedies "copy it again" and "check the path". `misfits.py` and `kinds.py` hold further faults by subject.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be wrong with the input of a command, and what the command must say of it."""
+"""Faults: damaged files, and wrong content by stage; what each is made of stands in `damages.py`."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ from tests.bad_input.inputs import (
     split,
     train,
 )
+from tests.helpers.domain_files import YEARS
 
 BASE, SURFACE = f"injection/{RESTART}", "injection/surfdata.nc"
 PARAMS, SOILS = "injection/clm_params.nc", "injection/CNP_parameters.nc"
@@ -176,33 +177,66 @@ READ: tuple[tuple[Callable[[Path], Words], str, tuple[str, ...]], ...] = (
 )
 
 
+#: Histories that commands read, which are given as patterns.
+READ_BY_PATTERN: tuple[tuple[Callable[[Path], Words], tuple[str, ...]], ...] = (
+    (fuse, (HISTORY, LAST)),
+    (check, (HISTORY, LAST)),
+    (equilibrium, (LAST,)),
+)
+
+
+def unreadable_files() -> Iterator[object]:
+    """Each file that a command reads, damaged in one of three ways in turn; an injection's in all."""
+    files = [(reader, f"{folder}/{name}", False) for reader, folder, names in READ for name in names]
+    files += [(reader, file, True) for reader, names in READ_BY_PATTERN for file in names]
+    for number, (reader, file, pattern) in enumerate(files):
+        ways = (
+            ("cut in half", halved(file), (COPY if pattern else "again",)),
+            ("as text", written(file, b"hello, world\n" * 5), (COPY if pattern else "again",)),
+            (
+                "missing",
+                removed(file),
+                ("no such file" if pattern else "does not exist", _way_out(reader, file)),
+            ),
+        )
+        for name, spoil, says in ways if reader is inject else ways[number % 3 : number % 3 + 1]:
+            yield fault(f"{reader.__name__}: {Path(file).name} {name}", reader, spoil, file, *says)
+
+
+def _way_out(reader: Callable[[Path], Words], file: str) -> str:
+    """What to do where a file is missing."""
+    return "fuse again" if reader is join and file.endswith("batch_00.nc") else PATH
+
+
 def damaged_files() -> Iterator[object]:
     """Files that are no files of their kind any more, by the commands that read them."""
     for called, command in (("inject", inject), ("audit", audit), ("inspect", inspect(BASE))):
         for damage, (spoil, *says) in DAMAGED_FILES.items():
             yield fault(f"{called}: a restart that is {damage}", command, spoil, BASE, *says)
-    for reader, folder, names in READ:
-        for name in names:
-            called, file = f"{reader.__name__}: {name}", f"{folder}/{name}"
-            yield fault(f"{called} cut in half", reader, halved(file), file, "again")
-            yield fault(f"{called} is text", reader, written(file, b"hello, world\n" * 5), file, "again")
-            remedy = "fuse again" if name == "records/batch_00.nc" and reader is join else PATH
-            yield fault(f"{called} is missing", reader, removed(file), file, "does not exist", remedy)
-    for name, command, files in (
-        ("fuse", fuse, (HISTORY, LAST)),
-        ("check", check, (HISTORY, LAST)),
-        ("equilibrium", equilibrium, (LAST,)),
-    ):
-        for file in files:
-            where = Path(file).name
-            yield fault(f"{name}: {where} cut in half", command, halved(file), file, COPY)
-            yield fault(f"{name}: {where} is text", command, written(file, b"hello, world\n" * 5), file, COPY)
-            yield fault(f"{name}: {where} is missing", command, removed(file), file, "no such file", PATH)
+    yield from unreadable_files()
     for name, command in (("forcing", forcing), ("check", check)):
         yield fault(f"{name}: a month cut in half", command, halved(MAY), MAY, COPY)
     for name, command in (("fuse", fuse), ("compare-forcing", compare_forcing)):
         yield fault(f"{name}: monthly means cut in half", command, halved(MONTHLY), MONTHLY, COPY)
     yield fault("compare-forcing: a history cut in half", compare_forcing, halved(HISTORY), HISTORY, COPY)
+    yield fault(
+        "forcing: a month in degC that another process reads",
+        lambda at: forcing(at, workers=2),
+        attribute(MAY, "units", "degC", "TBOT"),
+        MAY,
+        "variable TBOT has units 'degC'",
+        "expected 'K'",
+        "convert it",
+    )
+    yield fault(
+        "forcing: more years than there are",
+        lambda at: forcing(at, years=YEARS + 2),
+        nothing,
+        "domain/forcing",
+        "1903-01 is missing",
+        "expected every month of 1901 to 1904",
+        "add the file, or set the forcing years to what is there",
+    )
     yield fault(
         "forcing: a month is missing",
         forcing,
@@ -315,13 +349,13 @@ def restarts() -> Iterator[object]:
         np.nan: ("is not a finite number", "a finite number"),
         -5.0: ("is negative", "0 or more"),
     }
-    for value, (found, expected) in unsound.items():
+    for value, (seen, expected) in unsound.items():
         remedy = f"{AS_ELM_WROTE_IT}, with surfdata.nc and clm_params.nc of its run"
         for name, index in (("soil2c_vr", layers), ("livestemc", ...), ("sminn_vr", layers)):
             spoil = values(BASE, name, value, index)
             place = "layer 1" if name.endswith("_vr") else "pft 7"
             yield base(
-                f"{name} {value:g}", spoil, f"{name} cell", place, found, f"expected {expected}", remedy
+                f"{name} {value:g}", spoil, f"{name} cell", place, seen, f"expected {expected}", remedy
             )
         for name, index, place in (("soil3c_vr", (1, 2), "layer 3"), ("deadstemc", ..., "pft 7")):
             yield fault(
@@ -329,7 +363,7 @@ def restarts() -> Iterator[object]:
                 inject,
                 values(PREDICTIONS, name, value, index),
                 PREDICTIONS,
-                f"variable {name} {found}",
+                f"variable {name} {seen}",
                 "in cell",
                 place,
                 "expected 0 to 1e+07",

@@ -1,4 +1,4 @@
-"""More again: values of the wrong kind, amounts without sense, and outputs that would replace inputs."""
+"""Faults: values of the wrong kind, amounts without sense, and outputs that would replace inputs."""
 
 from __future__ import annotations
 
@@ -285,7 +285,7 @@ def outputs() -> Iterator[object]:
         "give another output",
         folder="injection",
     )
-    for name, spoil, found in (
+    for name, spoil, cause in (
         ("a pipe", _pipe, "cannot be written (it is no regular file)"),
         ("a directory", lambda at: (at / "out" / RESTART).mkdir(parents=True), "cannot be written (Is a"),
     ):
@@ -294,7 +294,7 @@ def outputs() -> Iterator[object]:
             inject,
             spoil,
             f"out/{RESTART}",
-            found,
+            cause,
             "choose another place for it",
             folder="injection",
         )

@@ -1,4 +1,4 @@
-"""More that can be wrong: parameters without sense, records that do not fit, files in wrong roles."""
+"""Faults: parameters without sense, records that do not fit, files in wrong roles."""
 
 from __future__ import annotations
 

@@ -170,8 +170,8 @@ def test_code_in_a_model_is_not_run(
         with zipfile.ZipFile(model) as old:
             members = {name: old.read(name) for name in old.namelist()}
         with zipfile.ZipFile(model, "w") as new:
-            for name, held in members.items():
-                new.writestr(name, content if name.endswith("/data.pkl") else held)
+            for name, member in members.items():
+                new.writestr(name, content if name.endswith("/data.pkl") else member)
     else:
         model.write_bytes(content)
     refused_model(model, capfd)
@@ -254,8 +254,10 @@ def test_sound_inputs_are_taken(
 # Truncated files, wherever they end.
 
 
-@pytest.mark.parametrize("flavour", ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA"])
-@pytest.mark.parametrize("records", [0, 1, 3])
+@pytest.mark.parametrize(
+    ("flavour", "records"),
+    [("NETCDF3_CLASSIC", 1), ("NETCDF3_64BIT_OFFSET", 0), ("NETCDF3_64BIT_DATA", 3)],
+)
 def test_a_classic_file_is_refused_wherever_it_is_cut(
     flavour: str, records: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -76,7 +76,7 @@ class Patient:
     def exit_by_the_model(self) -> None:
         """What ELM makes of it when it starts in normal mode: F over the scalar on file, in any year."""
         held, state = self.held(), self.normal_state()
-        layout = Layout.of(held)
+        layout = Layout.from_content(held)
         for pool, factor in accelerations(self.params).items():
             for element in ELEMENTS:
                 name = f"{pool}{element}_vr"
@@ -160,7 +160,7 @@ def test_a_mean_scalar_of_year_401_and_its_exit_have_no_error(ad: Patient) -> No
     """A finished mean, twenty times that of year 21, and pools that AD kept small by it."""
     held = ad.held()
     scalar = np.where(held["scalaravg_col"] < 1e35, np.minimum(20.0 * held["scalaravg_col"], 1.0), FILL)
-    runs = Layout.of(held).runs
+    runs = Layout.from_content(held).runs
     small = {}
     for pool in ACCELERATED:
         for element in ELEMENTS:
@@ -290,7 +290,7 @@ def test_a_cold_start_of_ad_is_not_taken_for_normal_mode(ad: Patient) -> None:
         ratio = {"c": 1.0, "n": 10.0, "p": 500.0}[name[5]]
         state[name] = np.zeros_like(held[name])
         if name.startswith("soil4"):
-            state[name][Layout.of(held).soil, :10] = 10.0 / ratio
+            state[name][Layout.from_content(held).soil, :10] = 10.0 / ratio
     ad.write({**state, "timemgr_rst_curr_ymd": np.array(20101)})
     refresh_totals(ad)
     assert ad.audit().errors == []
@@ -324,7 +324,7 @@ def test_ad_left_at_year_21_by_an_unfinished_mean_scalar_is_an_error(
     """ELM made 613 kgC m-2 of 0.99 and ran on."""
     harm(ad)
     held = ad.held()
-    soil = Layout.of(held).soil
+    soil = Layout.from_content(held).soil
     assert 5.0e5 < held["totsomc"][soil].mean() < 7.0e5
     assert found <= variables(ad.audit().errors)
 
@@ -435,7 +435,7 @@ def test_columns_without_biogeochemistry_are_not_looked_at(ad: Patient, kind: in
 def test_the_lift_of_ppool_is_what_the_oracle_says_it_is(ad: Patient) -> None:
     """The undamaged file would hide a lift that lifts nothing."""
     held = ad.held()
-    layout = Layout.of(held)
+    layout = Layout.from_content(held)
     raised = lifted(held["ppool"].copy(), held, layout)
     assert np.count_nonzero(raised != held["ppool"]) > 5
     assert set(DEAD_WOOD) <= set(ad.normal_state())

@@ -57,7 +57,7 @@ def test_vectors_become_cell_means_by_weight(
     tmp_path: Path, dimension: str, each: int, one_dimensional: bool
 ) -> None:
     grid, bounds = Grid(), years(0, 3)
-    entries = Entries.of(grid, each)
+    entries = Entries.random(grid, each)
     values = np.random.default_rng(1).uniform(1.0, 9.0, (3, len(entries.cell)))
     path = write_vectors(
         tmp_path / "h2.nc",
@@ -74,7 +74,7 @@ def test_vectors_become_cell_means_by_weight(
 
 def test_entries_that_are_fill_do_not_count(tmp_path: Path) -> None:
     """Soil variables are fill on lakes, whose weight must not dilute the mean."""
-    grid, entries = Grid(), Entries.of(Grid(), 5)
+    grid, entries = Grid(), Entries.random(Grid(), 5)
     values = np.random.default_rng(2).uniform(1.0, 9.0, (2, len(entries.cell)))
     hidden = np.random.default_rng(3).random(values.shape) < 0.4
     whole = [np.flatnonzero((entries.cell == c) & (entries.weight > 0.0))[0] for c in range(grid.cells)]
@@ -94,7 +94,7 @@ def test_the_mean_of_a_constant_is_the_constant_and_of_a_sum_the_sum(
     tmp_path_factory: pytest.TempPathFactory, seed: int, value: float
 ) -> None:
     grid, rng = Grid(), np.random.default_rng(seed)
-    entries = Entries.of(grid, 4, seed)
+    entries = Entries.random(grid, 4, seed)
     a, b = rng.normal(size=(2, 1, len(entries.cell)))
     constant = np.full(a.shape, value)
     path = write_vectors(
@@ -111,7 +111,7 @@ def test_the_mean_of_a_constant_is_the_constant_and_of_a_sum_the_sum(
 
 
 def test_layered_vectors_keep_their_levels_and_their_fill(tmp_path: Path) -> None:
-    grid, entries = Grid(), Entries.of(Grid(), 4)
+    grid, entries = Grid(), Entries.random(Grid(), 4)
     values = np.random.default_rng(4).uniform(1.0, 9.0, (2, 15, len(entries.cell)))
     values[:, 10:] = FILL
     path = write_vectors(
@@ -126,7 +126,7 @@ def test_layered_vectors_keep_their_levels_and_their_fill(tmp_path: Path) -> Non
 
 
 def test_fields_of_cells_need_no_weights(tmp_path: Path) -> None:
-    grid, entries = Grid(), Entries.of(Grid(), 3)
+    grid, entries = Grid(), Entries.random(Grid(), 3)
     values = np.arange(float(grid.cells))[None] + 1.0
     path = write_vectors(
         tmp_path / "h2.nc", grid, years(0, 1), {"pft": entries}, {"TWS": ("gridcell", values)}
@@ -137,7 +137,7 @@ def test_fields_of_cells_need_no_weights(tmp_path: Path) -> None:
 def test_weights_are_those_of_each_file(tmp_path: Path) -> None:
     """In a transient run the cover changes from file to file."""
     grid = Grid()
-    first, second = Entries.of(grid, 4, 1), Entries.of(grid, 4, 1)
+    first, second = Entries.random(grid, 4, 1), Entries.random(grid, 4, 1)
     second.weight = second.weight**2 / np.bincount(second.cell, second.weight**2)[second.cell]
     values = np.random.default_rng(5).uniform(1.0, 9.0, (1, len(first.cell)))
     paths = [
@@ -153,7 +153,7 @@ def test_weights_are_those_of_each_file(tmp_path: Path) -> None:
 
 
 def test_without_the_grid_vectors_are_read_but_areas_are_refused(tmp_path: Path) -> None:
-    grid, entries = Grid(), Entries.of(Grid(), 4)
+    grid, entries = Grid(), Entries.random(Grid(), 4)
     values = np.random.default_rng(6).uniform(1.0, 9.0, (1, len(entries.cell)))
     path = write_vectors(
         tmp_path / "h2.nc",
@@ -192,7 +192,7 @@ def change(path: Path, name: str, index: object, value: float) -> None:
 def test_one_damaged_entry_of_a_vector_is_refused(
     tmp_path: Path, name: str, value: float, words: str
 ) -> None:
-    grid, entries = Grid(), Entries.of(Grid(), 4)
+    grid, entries = Grid(), Entries.random(Grid(), 4)
     first_two = np.flatnonzero(entries.weight > 0.0)[:2]
     order = np.argsort(~np.isin(np.arange(len(entries.cell)), first_two), kind="stable")
     entries = Entries(entries.cell[order], entries.weight[order])
@@ -204,7 +204,7 @@ def test_one_damaged_entry_of_a_vector_is_refused(
 
 
 def test_a_cell_without_any_value_is_refused(tmp_path: Path) -> None:
-    grid, entries = Grid(), Entries.of(Grid(), 4)
+    grid, entries = Grid(), Entries.random(Grid(), 4)
     values = np.where(entries.cell == 5, FILL, 1.0)[None]
     path = write_vectors(tmp_path / "h2.nc", grid, years(0, 1), {"pft": entries}, {"TLAI": ("pft", values)})
     with pytest.raises(InputError, match="fill or NaN on land cell 6"):
@@ -212,7 +212,7 @@ def test_a_cell_without_any_value_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_field_of_topounits_without_weights_is_refused(tmp_path: Path) -> None:
-    grid, entries = Grid(), Entries.of(Grid(), 4)
+    grid, entries = Grid(), Entries.random(Grid(), 4)
     path = write_vectors(tmp_path / "h2.nc", grid, years(0, 1), {"pft": entries}, {})
     with netCDF4.Dataset(path, "r+") as nc:
         nc.createDimension("topounit", 2 * grid.cells)
@@ -222,7 +222,7 @@ def test_a_field_of_topounits_without_weights_is_refused(tmp_path: Path) -> None
 
 
 def test_a_field_of_one_topounit_a_cell_is_a_field_of_cells(tmp_path: Path) -> None:
-    grid, entries = Grid(), Entries.of(Grid(), 4)
+    grid, entries = Grid(), Entries.random(Grid(), 4)
     path = write_vectors(tmp_path / "h2.nc", grid, years(0, 1), {"pft": entries}, {})
     with netCDF4.Dataset(path, "r+") as nc:
         nc.createDimension("topounit", grid.cells)

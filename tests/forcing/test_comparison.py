@@ -184,7 +184,7 @@ def test_samples_that_lie_across_months_are_compared_as_they_cover_the_years(cas
 
 def test_a_tape_of_vectors_is_compared_by_the_means_of_its_cells(tmp_path: Path) -> None:
     grid = Grid()
-    entries, values = Entries.of(grid, 3), climate(grid.cells)["TBOT"]
+    entries, values = Entries.random(grid, 3), climate(grid.cells)["TBOT"]
     of_entries = as_the_model_saw({"TBOT": values})["TBOT"].T[:, entries.cell]
     # Entries of a cell differ, but for their weighted mean.
     apart = np.where(entries.weight > 0.0, 1.0 / np.maximum(entries.weight, 1e-9), 0.0)

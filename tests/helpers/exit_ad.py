@@ -50,16 +50,16 @@ class Layout:
     covered: list[int]
 
     @classmethod
-    def of(cls, held: Held) -> Layout:
+    def from_content(cls, content: Held) -> Layout:
         """Reads the index arrays."""
-        kind, active = held["cols1d_ityplun"], held["cols1d_active"]
+        kind, active = content["cols1d_ityplun"], content["cols1d_active"]
         runs = [c for c in range(len(kind)) if kind[c] == 1 or (kind[c] == 2 and active[c] == 1)]
-        column, share = held["pfts1d_column_index"] - 1, held["pfts1d_wtcol"]
+        column, share = content["pfts1d_column_index"] - 1, content["pfts1d_wtcol"]
         return cls(
-            held["cols1d_gridcell_index"] - 1,
-            held["pfts1d_gridcell_index"] - 1,
+            content["cols1d_gridcell_index"] - 1,
+            content["pfts1d_gridcell_index"] - 1,
             column,
-            held["pfts1d_itypveg"],
+            content["pfts1d_itypveg"],
             [c for c in runs if kind[c] == 1],
             runs,
             [p for p in range(len(column)) if column[p] in set(runs) and share[p] > 0.0],
@@ -80,7 +80,7 @@ def accelerations(params: Path) -> dict[str, float]:
     return {pool: (0.5 if pool == "cwd" else 1.0) / (365.0 * k[rate]) for pool, rate in ACCELERATED.items()}
 
 
-def mapped_p(held: Held, surface: Path, soil_params: Path) -> dict[str, np.ndarray]:
+def mapped_p(content: Held, surface: Path, soil_params: Path) -> dict[str, np.ndarray]:
     """Mineral P by cell: the maps over half a metre, solution P in equilibrium with the sorbed.
 
     Where the soil cannot sorb what the map calls labile, the whole is divided in equilibrium instead.
@@ -88,7 +88,7 @@ def mapped_p(held: Held, surface: Path, soil_params: Path) -> dict[str, np.ndarr
     maps, soils = contents(surface), contents(soil_params)
     lat, lon, order = (maps[name].ravel() for name in ("LATIXY", "LONGXY", "SOIL_ORDER"))
     pools: dict[str, list[float]] = {name: [] for name in (*MAPS, "solutionp")}
-    for y, x in zip(held["grid1d_lat"], held["grid1d_lon"], strict=True):
+    for y, x in zip(content["grid1d_lat"], content["grid1d_lon"], strict=True):
         turn = np.abs((lon - x + 180.0) % 360.0 - 180.0)
         (row,) = np.flatnonzero((np.abs(lat - y) < 1e-4) & (turn < 1e-4))
         value = {name: maps[field].ravel()[row] / 0.5 for name, field in MAPS.items()}
@@ -106,7 +106,7 @@ def mapped_p(held: Held, surface: Path, soil_params: Path) -> dict[str, np.ndarr
 
 
 def leave_ad(
-    held: Held, params: Path, mineral: Mapping[str, np.ndarray], mortality_factor: float
+    content: Held, params: Path, mineral: Mapping[str, np.ndarray], mortality_factor: float
 ) -> dict[str, np.ndarray]:
     """Every variable that changes when a restart flagged AD is taken to normal mode.
 
@@ -115,34 +115,34 @@ def leave_ad(
     `ppool` lifted; mineral P from the maps; the averaged scalar 1 where biogeochemistry runs; totals of what
     changed.
     """
-    layout, factors = Layout.of(held), accelerations(params)
-    late = held["timemgr_rst_curr_ymd"] // 10000 > 40
-    scalar = held["scalaravg_col"]
+    layout, factors = Layout.from_content(content), accelerations(params)
+    late = content["timemgr_rst_curr_ymd"] // 10000 > 40
+    scalar = content["scalaravg_col"]
     after = {"scalaravg_col": scalar.copy(), "spinup_state": np.array(0)}
     for pool, factor in factors.items():
         for element in "cnp":
             name = f"{pool}{element}_vr"
-            after[name] = held[name].copy()
+            after[name] = content[name].copy()
             for c in layout.runs:
                 for j in range(10):
                     divisor = scalar[c, j] if late and 1e-3 <= scalar[c, 3] < 1e35 else 1.0
                     after[name][c, j] *= factor / divisor
     for name, values in mineral.items():
-        after[f"{name}_vr"] = held[f"{name}_vr"].copy()
+        after[f"{name}_vr"] = content[f"{name}_vr"].copy()
         for c in layout.runs:
             after[f"{name}_vr"][c, :10] = values[layout.cell_of_column[c]]
     after["scalaravg_col"][layout.runs] = 1.0
     for name in DEAD_WOOD:
-        after[name] = held[name].copy()
+        after[name] = content[name].copy()
         after[name][layout.covered] *= mortality_factor
-    after["ppool"] = lifted(held["ppool"].copy(), held, layout)
-    add_totals(held, after)
+    after["ppool"] = lifted(content["ppool"].copy(), content, layout)
+    add_totals(content, after)
     return after
 
 
-def lifted(ppool: np.ndarray, held: Held, layout: Layout) -> np.ndarray:
+def lifted(ppool: np.ndarray, content: Held, layout: Layout) -> np.ndarray:
     """`ppool` of covered patches by the model's rule on leaving AD."""
-    leafp, storage = held["leafp"], held["leafp_storage"]
+    leafp, storage = content["leafp"], content["leafp_storage"]
     for p in layout.covered:
         if ppool[p] < leafp[p]:
             ppool[p] = leafp[p]
@@ -151,34 +151,34 @@ def lifted(ppool: np.ndarray, held: Held, layout: Layout) -> np.ndarray:
     return ppool
 
 
-def add_totals(held: Held, after: dict[str, np.ndarray]) -> None:
+def add_totals(content: Held, after: dict[str, np.ndarray]) -> None:
     """Totals of the restart, computed again where one of their pools changed."""
     depth = layer_depths()
     parts = {f"totlit{e}": [f"litr{k}{e}_vr" for k in (1, 2, 3)] for e in "cnp"}
     parts |= {f"totsom{e}": [f"soil{k}{e}_vr" for k in (1, 2, 3, 4)] for e in "cnp"}
     parts |= {f"cwd{e}": [f"cwd{e}_vr"] for e in "cnp"}
     for total, names in parts.items():
-        if total not in held:
+        if total not in content:
             continue
-        before = held[total]
-        now = [after.get(name, held[name]) for name in names]
-        changed = np.any([np.any(v != held[n], axis=1) for n, v in zip(names, now, strict=True)], axis=0)
+        before = content[total]
+        now = [after.get(name, content[name]) for name in names]
+        changed = np.any([np.any(v != content[n], axis=1) for n, v in zip(names, now, strict=True)], axis=0)
         with np.errstate(over="ignore"):
             after[total] = np.where(changed, sum(v[:, :10] @ depth for v in now), before)
-    if "totvegc" in held:
+    if "totvegc" in content:
         names = [f"{organ}c{stage}" for organ in ORGANS for stage in STAGES]
         names += ["cpool", "gresp_storage", "gresp_xfer"]
-        changed = np.any([after[n] != held[n] for n in names if n in after], axis=0)
-        total = sum(after.get(name, held[name]) for name in names)
-        after["totvegc"] = np.where(changed, total, held["totvegc"])
+        changed = np.any([after[n] != content[n] for n in names if n in after], axis=0)
+        total = sum(after.get(name, content[name]) for name in names)
+        after["totvegc"] = np.where(changed, total, content["totvegc"])
 
 
 def compare(base: Path, output: Path, after: Mapping[str, np.ndarray]) -> list[str]:
     """Variables of the output that are not what the oracle says; where it is silent, not the base's bytes."""
-    before, found = contents(base), contents(output)
-    assert list(before) == list(found)
+    before, after_writing = contents(base), contents(output)
+    assert list(before) == list(after_writing)
     wrong = []
-    for name, values in found.items():
+    for name, values in after_writing.items():
         if name in ROUNDED and name in after:
             sound = np.allclose(values, after[name], rtol=1e-12, atol=1e-12, equal_nan=True)
         else:
@@ -213,17 +213,17 @@ class Cells:
                 variable[:] = values
         return path
 
-    def rows(self, held: Held) -> list[int]:
+    def rows(self, content: Held) -> list[int]:
         """Row of each cell of the restart, by place."""
-        found = []
-        for y, x in zip(held["grid1d_lat"], held["grid1d_lon"], strict=True):
+        rows = []
+        for y, x in zip(content["grid1d_lat"], content["grid1d_lon"], strict=True):
             turn = np.abs((self.lon - x + 180.0) % 360.0 - 180.0)
             (row,) = np.flatnonzero((np.abs(self.lat - y) < 1e-4) & (turn < 1e-4))
-            found.append(int(row))
-        return found
+            rows.append(int(row))
+        return rows
 
 
-def put(after: dict[str, np.ndarray], held: Held, params: Path, cells: Cells) -> dict[str, np.ndarray]:
+def put(after: dict[str, np.ndarray], content: Held, params: Path, cells: Cells) -> dict[str, np.ndarray]:
     """What the restart holds when predictions of soil carbon, CWD and dead wood are put into it besides.
 
     N and P of SOM and wood follow from C by fixed ratios, those of litter and CWD by the layer's own ratio
@@ -231,15 +231,15 @@ def put(after: dict[str, np.ndarray], held: Held, params: Path, cells: Cells) ->
 
     Args:
         after: what leaving AD made of it; empty for a base in normal mode. Extended in place.
-        held: base.
+        content: base.
         params: parameter file.
         cells: predictions.
     """
-    layout, row = Layout.of(held), cells.rows(held)
+    layout, row = Layout.from_content(content), cells.rows(content)
     k = scalars(params)
 
     def now(name: str) -> np.ndarray:
-        return after.setdefault(name, held[name].copy())
+        return after.setdefault(name, content[name].copy())
 
     for name, values in cells.values.items():
         if values.shape[1] != 10:
@@ -282,5 +282,5 @@ def put(after: dict[str, np.ndarray], held: Held, params: Path, cells: Cells) ->
                 height = (3.0 * new * taper**2 / (np.pi * 0.1 * 2.5e5)) ** (1.0 / 3.0)
                 now("htop")[p] = max(height, 0.01)
                 now("hbot")[p] = max(0.0, min(3.0, height - 1.0))
-    add_totals(held, after)
+    add_totals(content, after)
     return after

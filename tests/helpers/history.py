@@ -170,7 +170,7 @@ class Entries:
     weight: np.ndarray
 
     @classmethod
-    def of(cls, grid: Grid, each: int, seed: int = 0) -> Entries:
+    def random(cls, grid: Grid, each: int, seed: int = 0) -> Entries:
         """`each` entries in every cell, the last of them inactive."""
         rng = np.random.default_rng(seed)
         shares = rng.dirichlet(np.ones(each - 1), grid.cells)

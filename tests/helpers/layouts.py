@@ -66,8 +66,8 @@ def with_crop_landunit(source: Path, target: Path) -> Path:
 
     The new columns copy the soil column; those without weight hold fill.
     """
-    held = contents(source)
-    old = {name: values for name, values in held.items() if "1d_" in name}
+    content = contents(source)
+    old = {name: values for name, values in content.items() if "1d_" in name}
     soil_lun = {int(old["land1d_gridcell_index"][i]): i for i in np.flatnonzero(old["land1d_ityplun"] == 1)}
     soil_col = {int(old["cols1d_gridcell_index"][i]): i for i in np.flatnonzero(old["cols1d_ityplun"] == 1)}
     land: list[tuple[int, float | None]] = []  # row of the source, weight of a crop landunit
@@ -148,7 +148,7 @@ def with_crop_landunit(source: Path, target: Path) -> Path:
             and "1d_" not in name
         }
     for name, dimension in state.items():
-        new[name] = held[name][rows[dimension]]
+        new[name] = content[name][rows[dimension]]
         new[name][idle_column if dimension == "column" else idle_patch] = FILL
     return relayout(source, target, rows, new)
 
@@ -209,17 +209,21 @@ def divided(source: Path, target: Path, shares: Mapping[int, float]) -> Path:
 
 def without_soil(source: Path, target: Path, *cells: int) -> Path:
     """The restart with cells (0-based) that have no landunit, column and patch of natural vegetation."""
-    held = contents(source)
-    gone = {"column": np.isin(held["cols1d_gridcell_index"] - 1, cells) & (held["cols1d_ityplun"] == 1)}
-    gone["pft"] = gone["column"][held["pfts1d_column_index"] - 1]
-    if "land1d_ityplun" in held:
-        gone["landunit"] = np.isin(held["land1d_gridcell_index"] - 1, cells) & (held["land1d_ityplun"] == 1)
+    content = contents(source)
+    gone = {"column": np.isin(content["cols1d_gridcell_index"] - 1, cells) & (content["cols1d_ityplun"] == 1)}
+    gone["pft"] = gone["column"][content["pfts1d_column_index"] - 1]
+    if "land1d_ityplun" in content:
+        gone["landunit"] = np.isin(content["land1d_gridcell_index"] - 1, cells) & (
+            content["land1d_ityplun"] == 1
+        )
     rows = {level: np.flatnonzero(~lost) for level, lost in gone.items()}
     new = {
-        name: (np.cumsum(~gone[level])[held[name] - 1])[rows["column" if name.startswith("cols") else "pft"]]
+        name: (np.cumsum(~gone[level])[content[name] - 1])[
+            rows["column" if name.startswith("cols") else "pft"]
+        ]
         for level in ("landunit", "column")
         for name in (f"cols1d_{level}_index", f"pfts1d_{level}_index")
-        if name in held and level in gone
+        if name in content and level in gone
     }
     return relayout(source, target, rows, new)
 

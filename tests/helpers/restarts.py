@@ -6,10 +6,13 @@ those of the model's documentation.
 
 from __future__ import annotations
 
+import atexit
 import shutil
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import netCDF4
 import numpy as np
@@ -165,7 +168,64 @@ def divide(cover: np.ndarray) -> list[tuple[float, np.ndarray]]:
     return [(0.25, cover + shift), (0.75, cover - shift / 3.0)]
 
 
-def make_world(
+class Layout(TypedDict, total=False):
+    """What a synthetic restart holds, and how.
+
+    Attributes:
+        seed: of the values and the order.
+        cells: grid cells.
+        state: `spinup_state`; pools are in the space it says.
+        year: model year.
+        crop: a crop landunit in each cell, one of its two columns without weight and holding fill.
+        urban: urban landunits of zero weight.
+        lake: a lake in every second cell.
+        shuffle: columns and patches lie in random order on file.
+        scalaravg: value of `scalaravg_col`; by default an unfinished mean in AD, 1 in normal mode.
+        wetland: a wetland in every third cell.
+        ice: land ice in every second cell but the first.
+        east: longitudes of the restart from 0 to 360 instead of -180 to 180.
+        topounits: one for each cell; `lake` gives each lake one of its own, `soil` divides the soil of
+            each cell into a quarter and three, under plants of their own.
+        barren: cells that are all ice, without a column of natural vegetation.
+    """
+
+    seed: int
+    cells: int
+    state: int
+    year: int
+    crop: bool
+    urban: bool
+    lake: bool
+    shuffle: bool
+    scalaravg: float | None
+    wetland: bool
+    ice: bool
+    east: bool
+    topounits: Literal["one", "lake", "soil"]
+    barren: tuple[int, ...]
+
+
+def make_world(folder: Path, **layout: Unpack[Layout]) -> World:
+    """Writes a restart and what belongs to it; the same layout is composed once and copied from then on."""
+    template = _template(**layout)
+    shutil.copytree(template.restart.parent, folder, dirs_exist_ok=True)
+    copied = {
+        field.name: folder / value.name if isinstance(value, Path) else value.copy()
+        for field in fields(template)
+        for value in (getattr(template, field.name),)
+    }
+    return World(**copied)
+
+
+@cache
+def _template(**layout: Unpack[Layout]) -> World:
+    """A world from which others are copied, for as long as the tests run."""
+    directory = tempfile.mkdtemp(prefix="world-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return _write_world(Path(directory), **layout)
+
+
+def _write_world(
     folder: Path,
     *,
     seed: int = 0,
@@ -183,28 +243,8 @@ def make_world(
     topounits: Literal["one", "lake", "soil"] = "one",
     barren: tuple[int, ...] = (),
 ) -> World:
-    """Writes a restart and what belongs to it.
-
-    Args:
-        folder: where to write.
-        seed: of the values and the order.
-        cells: grid cells.
-        state: `spinup_state`; pools are in the space it says.
-        year: model year.
-        crop: a crop landunit in each cell, one of its two columns without weight and holding fill.
-        urban: urban landunits of zero weight.
-        lake: a lake in every second cell.
-        shuffle: columns and patches lie in random order on file.
-        scalaravg: value of `scalaravg_col`; by default an unfinished mean in AD, 1 in normal mode.
-        wetland: a wetland in every third cell.
-        ice: land ice in every second cell but the first.
-        east: longitudes of the restart from 0 to 360 instead of -180 to 180.
-        topounits: one for each cell; `lake` gives each lake one of its own, `soil` divides the soil of
-            each cell into a quarter and three, under plants of their own.
-        barren: cells that are all ice, without a column of natural vegetation.
-    """
+    """Writes the files of a world; what the arguments mean is in `Layout`."""
     rng = np.random.default_rng(seed)
-    folder.mkdir(parents=True, exist_ok=True)
     lat = np.sort(rng.uniform(-50.0, 65.0, cells))
     lon = rng.uniform(-170.0, 170.0, cells)
     npft = 15 if crop else 17

@@ -92,7 +92,7 @@ def synthetic_run(
     """Writes every product of a run under `root`; with `paper` the paper's preset is among the models."""
     rng = np.random.default_rng(seed)
     root.mkdir(parents=True, exist_ok=True)
-    world = _Cells.of(grid)
+    world = _Cells.from_grid(grid)
     splits = _splits(root, world, rng)
     _verdict(root, grid, rng, splits["block"])
     products = RunProducts(
@@ -126,7 +126,7 @@ def synthetic_archive_run(
     """
     rng = np.random.default_rng(seed)
     root.mkdir(parents=True, exist_ok=True)
-    world = _Cells.of(grid)
+    world = _Cells.from_grid(grid)
     sites = _Cells(lat, lon, np.linspace(1000.0, 2000.0, len(lat)), np.full(len(lat), 0.9))
     complete = np.arange(len(lat)) < len(lat) - 1
     splits = _splits(root, world, rng, more=sites)
@@ -174,7 +174,7 @@ class _Cells:
     landfrac: np.ndarray
 
     @classmethod
-    def of(cls, grid: Grid) -> _Cells:
+    def from_grid(cls, grid: Grid) -> _Cells:
         return cls(grid.cell_lat, grid.cell_lon, grid.area[grid.land], grid.landfrac[grid.land])
 
     def __len__(self) -> int:

@@ -32,16 +32,16 @@ def restart_of_sites(source: Path, target: Path, cells: np.ndarray, marked: Mark
         cells: rows of the source's `gridcell` dimension (site), in the order of the new file.
         marked: variables that get other values.
     """
-    held = contents(source)
-    site = np.full(len(held["grid1d_lat"]), len(cells))
+    content = contents(source)
+    site = np.full(len(content["grid1d_lat"]), len(cells))
     site[cells] = np.arange(len(cells))
     rows, on_site = {"gridcell": cells}, {"grid1d": np.arange(len(cells))}
     for vector, unit in _UNITS.items():
-        place = site[held[f"{vector}_gridcell_index"] - 1]
+        place = site[content[f"{vector}_gridcell_index"] - 1]
         rows[unit] = np.argsort(place, kind="stable")[: np.count_nonzero(place < len(cells))]
         on_site[vector] = place[rows[unit]]
     values = {}
-    for name, old in held.items():
+    for name, old in content.items():
         vector, _, what = name.partition("_")
         pointer = _POINTER.fullmatch(name)
         if pointer:
@@ -54,7 +54,7 @@ def restart_of_sites(source: Path, target: Path, cells: np.ndarray, marked: Mark
             values[name] = 1 + on_site[vector] * (what == "ixy")
     with netCDF4.Dataset(source) as d:
         for name, change in (marked or {}).items():
-            values[name] = change(held[name][rows[d[name].dimensions[0]]])
+            values[name] = change(content[name][rows[d[name].dimensions[0]]])
     return relayout(source, target, rows, values)
 
 

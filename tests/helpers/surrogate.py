@@ -216,10 +216,10 @@ def _write(path: Path, values: dict[str, np.ndarray], cells: slice, identity: st
         for dim, size in (("gridcell", count), ("time", MONTHS), ("natpft", NPFT), ("levdecomp", NLEV)):
             dataset.createDimension(dim, size)
         for name, array in values.items():
-            own = array if name.startswith("pft_") else array[cells]
-            variable = dataset.createVariable(name, own.dtype, _dims(name, array), fill_value=False)
+            written = array if name.startswith("pft_") else array[cells]
+            variable = dataset.createVariable(name, written.dtype, _dims(name, array), fill_value=False)
             variable.group, variable.units = _group(name), _units(name)
-            variable[:] = own
+            variable[:] = written
 
 
 def write_dataset(

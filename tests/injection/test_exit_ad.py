@@ -49,7 +49,7 @@ def randomise(world: World, rng: np.random.Generator) -> None:
     year 40 pools are the smaller the smaller the scalar that their rates were divided by.
     """
     held = contents(world.restart)
-    layout = Layout.of(held)
+    layout = Layout.from_content(held)
     scalar = held["scalaravg_col"].copy()
     drawn = 10.0 ** rng.uniform(-4.0, 0.0, len(scalar)) * (rng.random(len(scalar)) > 0.2)
     scalar[layout.runs] = drawn[layout.runs, None]
@@ -159,7 +159,7 @@ def test_the_models_own_exit_from_ad_injected_is_what_the_model_would_have_made(
     assert run(world, predictions, folder / "same.nc", factor).read_bytes() == control.read_bytes()
 
     # Computed in another order, the pools differ in their last bits, and so does what is made of them.
-    layout, factors = Layout.of(held), accelerations(world.params)
+    layout, factors = Layout.from_content(held), accelerations(world.params)
     other = {name: held[name] * factor for name in DEAD_WOOD}
     for pool, f in factors.items():
         divided = np.ones(held["scalaravg_col"].shape)

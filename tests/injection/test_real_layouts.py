@@ -126,7 +126,7 @@ def in_year_401(base: Base, folder: Path) -> Base:
     result = plain(base, folder)
     scalar = base.held["scalaravg_col"]
     scalar = np.where(scalar < 1e35, np.minimum(20.0 * scalar, 1.0), scalar)
-    scalar[Layout.of(base.held).soil[::7]] = 1.0
+    scalar[Layout.from_content(base.held).soil[::7]] = 1.0
     edit(result.restart, "scalaravg_col", ..., scalar)
     edit(result.restart, "timemgr_rst_curr_ymd", ..., 4010101)
     return result
@@ -158,7 +158,7 @@ LAYOUTS: tuple[Callable[[Base, Path], Base], ...] = (
 
 def predicted(base: Base, *, seed: int = 1, shift: float = 0.0, strangers: int = 3) -> Cells:
     """Predictions of every cell in random order, a few cells elsewhere among them."""
-    rng, layout = np.random.default_rng(seed), Layout.of(base.held)
+    rng, layout = np.random.default_rng(seed), Layout.from_content(base.held)
     state = base.normal_state()
     cells = len(base.held["grid1d_lat"])
     values = {}
@@ -287,7 +287,7 @@ def test_the_flavour_of_the_base_is_kept(sample: Base, tmp_path: Path, kind: str
 
 def own_pools(base: Base) -> Cells:
     """Predictions that are the file's own pools, all that can be injected."""
-    layout, cells = Layout.of(base.held), len(base.held["grid1d_lat"])
+    layout, cells = Layout.from_content(base.held), len(base.held["grid1d_lat"])
     values = {}
     for name in (name for name, entry in INJECTED.items() if entry.level == "layer"):
         source, values[name] = base.held[name], np.zeros((cells, 10))
@@ -323,7 +323,7 @@ def test_a_layer_that_differs_gets_its_ratios_and_its_neighbours_keep_theirs(
 ) -> None:
     base = laid_out(in_normal_mode)
     cells = own_pools(base)
-    layout = Layout.of(base.held)
+    layout = Layout.from_content(base.held)
     cells.values = {"soil3c_vr": cells.values["soil3c_vr"].copy()}
     cells.values["soil3c_vr"][4, 2] *= 1.01
     base.inject(cells.write(tmp_path / "predictions.nc"), tmp_path / "out.nc")
@@ -352,7 +352,7 @@ def test_a_run_that_p_limits_keeps_its_low_ppool_unless_leaves_are_injected(
     limited.inject(cells.write(tmp_path / "predictions.nc"), tmp_path / "out.nc")
     assert (tmp_path / "out.nc").read_bytes() == limited.restart.read_bytes()
 
-    layout = Layout.of(limited.held)
+    layout = Layout.from_content(limited.held)
     leafy = [p for p in layout.covered if limited.held["leafc"][p] > 1.0]
     leaves = cells.values["leafc"] * 2.0
     more = Cells(cells.lat, cells.lon, {"leafc": leaves})

@@ -70,6 +70,18 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> DomainFolder:
     return make_domain(tmp_path_factory.mktemp("domain") / "files", shuffled_grid(3, 4))
 
 
+@pytest.fixture(scope="module")
+def subset(sound: DomainFolder, tmp_path_factory: pytest.TempPathFactory) -> DomainFolder:
+    """The files of a domain with the first three of its cells."""
+    return make_domain(tmp_path_factory.mktemp("subset") / "files", some_cells(sound.grid, slice(0, 3)))
+
+
+@pytest.fixture
+def part(subset: DomainFolder, tmp_path: Path) -> DomainFolder:
+    """A copy of that domain."""
+    return subset.copy(tmp_path / "part")
+
+
 @pytest.fixture
 def spoilt(sound: DomainFolder, tmp_path: Path) -> DomainFolder:
     """A copy of it to be spoilt."""
@@ -307,9 +319,8 @@ def test_a_domain_file_of_other_cells_is_found(spoilt: DomainFolder, found: Call
 
 @pytest.mark.parametrize("which", ["domain", "surface", "reference", "reference_history"])
 def test_a_restart_of_a_subset_with_a_file_of_the_full_domain_is_called_so(
-    which: str, sound: DomainFolder, found: Callable[..., str], tmp_path: Path
+    which: str, part: DomainFolder, sound: DomainFolder, found: Callable[..., str]
 ) -> None:
-    part = make_domain(tmp_path / "part", some_cells(sound.grid, slice(0, 3)))
     if which == "surface":
         listed_surface(part.surface, sound.grid)
     else:
@@ -322,9 +333,8 @@ def test_a_restart_of_a_subset_with_a_file_of_the_full_domain_is_called_so(
 
 
 def test_a_surface_grid_of_the_full_domain_with_lists_of_a_subset_is_called_so(
-    sound: DomainFolder, found: Callable[..., str], tmp_path: Path
+    part: DomainFolder, sound: DomainFolder, found: Callable[..., str]
 ) -> None:
-    part = make_domain(tmp_path / "part", some_cells(sound.grid, slice(0, 3)))
     shutil.copyfile(sound.surface, part.surface)
     line = found(part)
     assert line.startswith(f"phase: {part.surface}: is a grid of 12 points with land on 12, the 3 cells of ")
@@ -334,9 +344,8 @@ def test_a_surface_grid_of_the_full_domain_with_lists_of_a_subset_is_called_so(
 
 
 def test_a_surface_grid_whose_land_the_domain_file_masks_is_sound(
-    check: Check, sound: DomainFolder, tmp_path: Path
+    check: Check, part: DomainFolder, sound: DomainFolder, tmp_path: Path
 ) -> None:
-    part = make_domain(tmp_path / "part", some_cells(sound.grid, slice(0, 3)))
     shutil.copyfile(sound.surface, part.surface)
     with netCDF4.Dataset(part.surface) as nc:
         lat, lon = nc["LATIXY"][:], nc["LONGXY"][:]

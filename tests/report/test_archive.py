@@ -25,7 +25,6 @@ from tests.helpers.history import Grid, write_history, years
 from tests.helpers.run_products import ARCHIVE_SECONDS, STOCKS, GlobalGrid, synthetic_archive_run
 from tests.report.test_page import SURROGATE_FIGURES, Links
 
-pytestmark = pytest.mark.xdist_group("report")
 GRID = GlobalGrid(lat=np.arange(-52.5, 75.0, 7.5), lon=np.arange(3.75, 360.0, 7.5))
 SITES = np.random.default_rng(5)
 LAT, LON = SITES.uniform(-50.0, 70.0, 80), SITES.uniform(-180.0, 180.0, 80)

@@ -24,7 +24,6 @@ from phase_lib.surrogate.skill import Model, write_test_file
 from tests.helpers.run_products import LABEL, PATCH, synthetic_run
 from tests.report.test_page import GRID
 
-pytestmark = pytest.mark.xdist_group("report")
 CELLS, LAYERS = 40, 10
 TRUTH = {
     name: np.exp(np.random.default_rng(0).standard_normal((CELLS, 17 if name in PATCH else LAYERS)) + 6.0)

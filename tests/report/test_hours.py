@@ -35,7 +35,6 @@ from tests.helpers.run_products import (
     synthetic_run,
 )
 
-pytestmark = pytest.mark.xdist_group("report")
 GRID = GlobalGrid(lat=np.arange(-52.5, 75.0, 7.5), lon=np.arange(3.75, 360.0, 7.5))
 
 # Printed by sacct of slurm-wlm 22.05.8 with slurmdbd, AccountingStorageTRES=gres/gpu,gres/gpu:a100, for jobs

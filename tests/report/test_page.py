@@ -29,7 +29,6 @@ from phase_lib.surrogate.skill import read_tests
 from tests.helpers.restarts import DZ, edit, make_world
 from tests.helpers.run_products import GlobalGrid, synthetic_run
 
-pytestmark = pytest.mark.xdist_group("report")
 GRID = GlobalGrid(lat=np.arange(-52.5, 75.0, 7.5), lon=np.arange(3.75, 360.0, 7.5))
 #: Figures of a target that is not run here.
 SURROGATE_FIGURES = {

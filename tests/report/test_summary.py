@@ -19,7 +19,6 @@ from phase_lib.report.products import RunFacts, RunProducts
 from phase_lib.report.summary import build_summary, write_summary
 from tests.helpers.run_products import ERROR, SECONDS, GlobalGrid, synthetic_run
 
-pytestmark = pytest.mark.xdist_group("report")
 GRID = GlobalGrid(lat=np.arange(-52.5, 75.0, 7.5), lon=np.arange(3.75, 360.0, 7.5))
 METRICS = {"r2", "r2_pooled", "rmse", "nrmse", "median_abs_log_ratio", "n"}
 TARGETS = {"deadcrootc", "deadstemc", "tlai", "soil3c", "soil4c", "cwdc"}

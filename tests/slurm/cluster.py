@@ -140,14 +140,14 @@ class Cluster:
 
     def running(self, stage: str) -> str:
         """Number of the job that runs a stage; waits until one does."""
-        found: list[str] = []
+        seen: list[str] = []
 
         def look() -> bool:
-            found[:] = [job.id for job in self.jobs() if stage in job.stage and job.state == "RUNNING"]
-            return bool(found)
+            seen[:] = [job.id for job in self.jobs() if stage in job.stage and job.state == "RUNNING"]
+            return bool(seen)
 
         wait_until(look, 300, f"a job runs {stage}")
-        return found[0]
+        return seen[0]
 
     def node_of(self, job: str) -> str:
         """The node on which a job runs."""

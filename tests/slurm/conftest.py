@@ -64,7 +64,7 @@ class ClusterRun(Workflow):
 
     def suspended(self, *words: str) -> psutil.Process:
         """Finds the process of a stage by words of its command line, and stops it in the middle."""
-        found: list[psutil.Process] = []
+        seen: list[psutil.Process] = []
 
         def look() -> bool:
             for process in psutil.process_iter(["cmdline", "cwd"]):
@@ -75,12 +75,12 @@ class ClusterRun(Workflow):
                     and any(word.endswith("/phase") for word in command)
                 ):
                     process.suspend()
-                    found.append(process)
+                    seen.append(process)
                     return True
             return False
 
         wait_until(look, 300, f"a process of {' '.join(words)} runs")
-        return found[0]
+        return seen[0]
 
     def clone(self, root: Path) -> ClusterRun:
         """A second copy with the same products, and a user who linked its profile."""

@@ -35,7 +35,6 @@ from tests.helpers.surrogate import (
 )
 
 CELLS = 50
-pytestmark = pytest.mark.xdist_group("surrogate_ablations")
 
 FORCING = ("TBOT", "PRECTmms", "FSDS", "FLDS", "PSRF", "QBOT")
 #: Variables of each group; a 20-year state counts to the group that its targets belong to.

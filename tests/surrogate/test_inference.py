@@ -28,7 +28,6 @@ from tests.helpers.surrogate import (
 
 CELLS = 120
 BROKEN = 7
-pytestmark = pytest.mark.xdist_group("surrogate_inference")
 
 
 def shuffled_values() -> dict[str, np.ndarray]:

@@ -21,7 +21,6 @@ from phase_lib.surrogate.loss import flux_imbalance, losses, masked_mean, total
 from tests.helpers.surrogate import Prepared, make_values, prepare, small_settings, write_dataset, write_split
 
 CELLS = 60
-pytestmark = pytest.mark.xdist_group("surrogate_model")
 
 
 @pytest.fixture(scope="module")

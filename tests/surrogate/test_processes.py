@@ -31,7 +31,6 @@ from phase_lib.surrogate.skill import read_tests
 from phase_lib.surrogate.training import load_model
 from tests.helpers.surrogate import BASELINES, Prepared, make_values, prepare, small_settings
 
-pytestmark = pytest.mark.xdist_group("surrogate_processes")
 ROOT = Path(__file__).parents[2]
 #: What torchrun tells its processes; the tests' own process is none of them.
 RANKS = ("RANK", "WORLD_SIZE", "LOCAL_RANK")

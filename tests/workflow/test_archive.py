@@ -12,7 +12,7 @@ import netCDF4
 import pytest
 import yaml
 
-from tests.workflow.conftest import SMALL, Workflow
+from tests.workflow.conftest import SMALL, WITHOUT_PAPER, Workflow
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +56,7 @@ def archive(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> di
             }
         },
         "preflight": {"accept": ["target_drift"]},
+        "experiments": WITHOUT_PAPER,
     }
 
 
@@ -117,8 +118,8 @@ def test_a_command_names_patterns_and_not_all_of_the_files(archived: Workflow) -
 def test_the_injected_restart_is_that_of_the_run_that_made_the_files(
     archived: Workflow, small_run: Workflow
 ) -> None:
-    ours, theirs = (run.results / "restart" / RESTART for run in (archived, small_run))
-    assert ours.read_bytes() == theirs.read_bytes()
+    given, made = (run.results / "restart" / RESTART for run in (archived, small_run))
+    assert given.read_bytes() == made.read_bytes()
 
 
 def test_labels_that_drift_are_accepted_only_on_purpose(archived: Workflow) -> None:
@@ -130,9 +131,10 @@ def test_labels_that_drift_are_accepted_only_on_purpose(archived: Workflow) -> N
 
 def test_the_forcing_is_compared_with_what_the_model_saw(archived: Workflow, small_run: Workflow) -> None:
     for run, domain in ((archived, "world"), (small_run, "embedded")):
-        told = json.loads((run.results / "forcing" / domain / "comparison.json").read_text(encoding="utf-8"))
-        assert list(told["variables"]) == ["PRECTmms", "TBOT"]
-        for values in told["variables"].values():
+        file = run.results / "forcing" / domain / "comparison.json"
+        comparison = json.loads(file.read_text(encoding="utf-8"))
+        assert list(comparison["variables"]) == ["PRECTmms", "TBOT"]
+        for values in comparison["variables"].values():
             worst = values["largest_difference"]
             assert worst["forcing"] == pytest.approx(worst["history"], rel=1e-5)
         page = (run.results / "report" / "index.html").read_text(encoding="utf-8")
@@ -157,13 +159,13 @@ def test_forcing_that_the_model_did_not_see_ends_the_run_before_records_are_made
         result = clone.snakemake(configs=(SMALL, str(config)), target=target)
         return result.returncode, result.stdout
 
-    status, told = run(records)
+    status, terminal = run(records)
     assert status != 0
-    assert "variable TBOT of land cell" in told
-    assert "likely cause: an offset of about -5 K in every cell" in told
+    assert "variable TBOT of land cell" in terminal
+    assert "likely cause: an offset of about -5 K in every cell" in terminal
     assert not comparison.exists()
     assert records.stat().st_mtime_ns == before
     content["preflight"]["accept"].append("forcing_history")
-    status, told = run(comparison)
-    assert status == 0, told
+    status, terminal = run(comparison)
+    assert status == 0, terminal
     assert json.loads(comparison.read_text(encoding="utf-8"))["accepted"] is True

@@ -36,8 +36,8 @@ def jobs(workflow: Workflow, configs: tuple[str, ...], target: str | None = None
     """Rule -> how many jobs a run would do now."""
     result = workflow.snakemake("--dry-run", "--quiet", "host", configs=configs, target=target)
     assert result.returncode == 0, result.stdout
-    found = re.findall(r"^(\w+) +(\d+)$", result.stdout, flags=re.MULTILINE)
-    return {rule: int(count) for rule, count in found if rule != "total"}
+    counts = re.findall(r"^(\w+) +(\d+)$", result.stdout, flags=re.MULTILINE)
+    return {rule: int(count) for rule, count in counts if rule != "total"}
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +71,16 @@ def test_every_experiment_and_seed_is_a_job_with_its_own_log_and_benchmark(exper
 def test_the_comparison_has_all_experiments_and_the_seeds_that_the_run_trained_anyway(
     experimented: Workflow,
 ) -> None:
-    found = read_json(experimented.results / "experiments" / "comparison.json")["experiments"]
-    assert {name: e["seeds"] for name, e in found.items()} == {
+    compared = read_json(experimented.results / "experiments" / "comparison.json")["experiments"]
+    assert {name: e["seeds"] for name, e in compared.items()} == {
         "phase": [1, 2],
         "paper": [1, 2],
         "state20": [],
         "analogue": [],
         "no_climate": [1, 2],
     }
-    assert found["no_climate"]["changes"] == {"leave_out": ["forcing"]}
-    for experiment in found.values():
+    assert compared["no_climate"]["changes"] == {"leave_out": ["forcing"]}
+    for experiment in compared.values():
         assert set(experiment["skill"]) == {"block"}
         assert len(experiment["skill"]["block"]) == 29
 

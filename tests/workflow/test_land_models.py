@@ -11,7 +11,7 @@ import yaml
 
 from tests.helpers import walks
 from tests.helpers.layouts import contents
-from tests.workflow.conftest import SMALL, Workflow
+from tests.workflow.conftest import SMALL, WITHOUT_PAPER, Workflow
 
 pytestmark = pytest.mark.slow
 
@@ -116,6 +116,7 @@ def test_a_land_model_of_another_package_brings_a_domain_to_its_verdict(
         "toy": {"restart": given["restart"], "history": given["reference_history"][0]},
         "surrogate": {"preset": "paper", "epochs": 1},
         "preflight": {"accept": ["target_drift"]},
+        "experiments": WITHOUT_PAPER,
     }
     configs = config(workflow, "toy", "toy", files | given, **more)
     result = workflow.snakemake(configs=configs)

@@ -151,9 +151,9 @@ def test_a_home_that_cannot_be_written_has_the_documented_remedy(
 
 
 def test_the_link_does_not_replace_a_profile_of_the_user(tmp_path: Path) -> None:
-    own = tmp_path / ".config" / "snakemake" / "slurm"
-    own.mkdir(parents=True)
-    (own / "config.yaml").write_text("jobs: 1\n")
+    profile = tmp_path / ".config" / "snakemake" / "slurm"
+    profile.mkdir(parents=True)
+    (profile / "config.yaml").write_text("jobs: 1\n")
     result = subprocess.run(
         ["make", "profile"],
         cwd=ROOT,
@@ -164,4 +164,4 @@ def test_the_link_does_not_replace_a_profile_of_the_user(tmp_path: Path) -> None
     )
     assert result.returncode == 2
     assert "exists and is no link" in result.stderr
-    assert (own / "config.yaml").read_text() == "jobs: 1\n"
+    assert (profile / "config.yaml").read_text() == "jobs: 1\n"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.workflow.conftest import ROOT, SMALL, Workflow
+from tests.workflow.conftest import ROOT, SMALL, WITHOUT_PAPER, Workflow
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +34,7 @@ def overlay(elm_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     content = yaml.safe_load(text)
     del content["run"]
+    content["experiments"] = WITHOUT_PAPER
     path = tmp_path_factory.mktemp("overlay") / "sites.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path
@@ -132,8 +133,12 @@ def test_the_sites_read_their_own_forcing_in_the_order_of_the_model_years(
 
 
 def test_the_sites_saw_the_forcing_that_is_given_for_them(sites: Workflow) -> None:
-    told = json.loads((sites.results / "forcing" / "sites" / "comparison.json").read_text())
-    assert (len(told["variables"]), told["not_compared"], told["cells_at_forcing_points"]) == (6, {}, 24)
+    comparison = json.loads((sites.results / "forcing" / "sites" / "comparison.json").read_text())
+    assert (
+        len(comparison["variables"]),
+        comparison["not_compared"],
+        comparison["cells_at_forcing_points"],
+    ) == (6, {}, 24)
 
 
 def test_the_summary_says_what_was_injected_and_claims_no_verdict(sites: Workflow) -> None:

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import netCDF4
 import pytest
 
-from tests.workflow.conftest import Workflow
+from tests.workflow.conftest import Workflow, copy_of_the_workflow
 
 pytestmark = pytest.mark.slow
 
 HEADLINE = {"deadcrootc", "deadstemc", "tlai", "soil3c", "soil4c", "cwdc"}
 METRICS = {"r2", "r2_pooled", "rmse", "nrmse", "median_abs_log_ratio", "n"}
 RESTART = "ad.elm.r.0021-01-01-00000.nc"
+
+
+def test_the_workflow_refuses_a_misspelt_key_before_anything_runs(tmp_path: Path) -> None:
+    workflow = copy_of_the_workflow(tmp_path)
+    config = tmp_path / "misspelt.yaml"
+    config.write_text("spinup: {ad_yeras: 40}")
+    result = workflow.snakemake(configs=(str(config),))
+    assert result.returncode == 2
+    [line] = [line for line in result.stdout.splitlines() if line.startswith("phase: ")]
+    assert line == f"phase: {config}: unknown key spinup.ad_yeras; did you mean spinup.ad_years?"
+    assert "Traceback" not in result.stdout
+    assert not (tmp_path / "results").exists()
 
 
 def test_all_final_products_are_there(small_run: Workflow) -> None:

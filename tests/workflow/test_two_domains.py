@@ -19,7 +19,7 @@ import yaml
 
 from tests.helpers.layouts import contents
 from tests.helpers.sites import listed, restart_of_sites
-from tests.workflow.conftest import SMALL, Workflow
+from tests.workflow.conftest import SMALL, WITHOUT_PAPER, Workflow
 
 pytestmark = pytest.mark.slow
 
@@ -116,8 +116,8 @@ class TwoDomains:
         with netCDF4.Dataset(path) as d:
             batches = [self.run.results / "dataset" / name for name, _ in json.loads(d.batches)]
             number = json.loads(d.domains).index(domain)
-        ours = sorted(set(index["batch"][index["domain"] == number]))
-        parts = [contents(batches[batch]) for batch in ours]
+        numbers = sorted(set(index["batch"][index["domain"] == number]))
+        parts = [contents(batches[batch]) for batch in numbers]
         cell = np.concatenate([part["cell"] for part in parts])
         order = np.argsort(cell)
         assert cell[order].tolist() == list(range(len(cell)))
@@ -146,6 +146,7 @@ def config(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> dic
         },
         # Nearly all of the world is unlike so few sites; their predictions are injected all the same.
         "ood": {"action": "predict"},
+        "experiments": WITHOUT_PAPER,
     }
 
 
@@ -160,9 +161,9 @@ def run_of(workflow: Workflow, config: dict[str, Any], directory: Path, *words: 
 def two_domains(
     small_run: Workflow, config: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> TwoDomains:
-    status, told = run_of(small_run, config, tmp_path_factory.mktemp("config"))
-    assert status == 0, told
-    return TwoDomains(Workflow(small_run.root, small_run.results.with_name("two_domains"), told), config)
+    status, terminal = run_of(small_run, config, tmp_path_factory.mktemp("config"))
+    assert status == 0, terminal
+    return TwoDomains(Workflow(small_run.root, small_run.results.with_name("two_domains"), terminal), config)
 
 
 def test_every_cell_of_the_target_is_predicted_in_the_order_of_its_restart(two_domains: TwoDomains) -> None:
@@ -282,11 +283,11 @@ def test_the_full_surface_beside_the_sites_restart_ends_the_run_in_one_line_befo
 ) -> None:
     sites, everything = (config["domains"][name] for name in ("sites", "all"))
     domains = config["domains"] | {"sites": sites | {"surface": everything["surface"]}}
-    status, told = run_of(fresh_workflow, config | {"domains": domains}, tmp_path)
+    status, terminal = run_of(fresh_workflow, config | {"domains": domains}, tmp_path)
     # 3: a check came out negative.
-    assert status == 3, told
-    [line] = [line for line in told.splitlines() if line.startswith("phase: ")]
+    assert status == 3, terminal
+    [line] = [line for line in terminal.splitlines() if line.startswith("phase: ")]
     assert line.startswith(f"phase: {sites['restart']}: has 18 cells, all of them among the 54 of ")
     assert f"{everything['surface']}: looks like a subset of the cells mixed with the full domain" in line
-    assert "Traceback" not in told
+    assert "Traceback" not in terminal
     assert list(fresh_workflow.results.with_name("two_domains").rglob("*.nc")) == []

@@ -1,0 +1,65 @@
+"""Snakemake in forks of a process that is warm: the tests of the workflow start it dozens of times."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from multiprocessing import get_context
+from pathlib import Path
+
+import phase_lib
+
+LIBRARY = Path(phase_lib.__file__).parent
+
+
+def has_this_library(root: Path) -> bool:
+    """Is the library that lies in a copy of the workflow the one that is imported here?"""
+    files = [file for file in LIBRARY.rglob("*") if file.is_file() and file.parent.name != "__pycache__"]
+    return all(
+        file.read_bytes() == (root / LIBRARY.name / file.relative_to(LIBRARY)).read_bytes() for file in files
+    )
+
+
+def snakemake_in_a_fork(
+    words: Sequence[str], root: Path, environment: Mapping[str, str], terminal: Path, timeout: float
+) -> int:
+    """Runs `snakemake` as a new process in `root` would.
+
+    Args:
+        words: options and targets.
+        root: directory of the workflow, which has this library (`has_this_library`).
+        environment: variables of the process.
+        terminal: file for what it writes, both streams.
+        timeout: seconds.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        TimeoutError: it took longer; it is killed.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.helpers.warm_snakemake"])
+    process = context.Process(target=_run, args=(list(words), root, dict(environment), terminal))
+    process.start()
+    process.join(timeout)
+    if process.exitcode is None:
+        process.kill()
+        raise TimeoutError(f"snakemake {' '.join(words)} took more than {timeout:g} s")
+    return process.exitcode
+
+
+def _run(words: list[str], root: Path, environment: dict[str, str], terminal: Path) -> None:
+    stream = os.open(terminal, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(stream, 1)
+    os.dup2(stream, 2)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(root)
+    sys.path.insert(0, str(root))
+    sys.argv = ["snakemake", *words]
+
+    from snakemake.cli import main
+
+    main()
