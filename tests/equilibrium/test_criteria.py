@@ -80,9 +80,9 @@ def test_cells_that_compensate_each_other_pass_globally_and_fail_by_area(tmp_pat
     slope = np.array([40.0 / (-1) ** i for i in range(grid.cells)]) * grid.land_area_m2[0] / grid.land_area_m2
     slope[-1] -= (slope @ grid.land_area_m2) / grid.land_area_m2[-1]
     verdict = judge(tmp_path, steady(grid, bounds) | {"TOTECOSYSC": linear(grid, bounds, 2e4, slope)}, bounds)
-    held = {criterion.rule.name: criterion.holds for criterion in verdict.criteria}
-    assert held["drift_totecosysc_pgc_per_yr"]
-    assert not held["area_out_of_equilibrium"]
+    holds = {criterion.rule.name: criterion.holds for criterion in verdict.criteria}
+    assert holds["drift_totecosysc_pgc_per_yr"]
+    assert not holds["area_out_of_equilibrium"]
     assert not verdict.in_equilibrium
 
 
@@ -218,8 +218,8 @@ def test_zones_and_percentiles_show_where_the_drift_is(tmp_path: Path) -> None:
     assert verdict.zones["polar (66.5-90)"]["area_out_of_equilibrium"] == pytest.approx(1.0)
     assert verdict.zones["tropics (0-23.5)"]["area_out_of_equilibrium"] == 0.0
     assert "boreal (50-66.5)" not in verdict.zones
-    assert verdict.distribution["p05"] == pytest.approx(0.1, rel=1e-6)
-    assert verdict.distribution["p95"] == pytest.approx(3.0, rel=1e-6)
+    assert verdict.cell_drift_percentiles_gc_m2_yr["p05"] == pytest.approx(0.1, rel=1e-6)
+    assert verdict.cell_drift_percentiles_gc_m2_yr["p95"] == pytest.approx(3.0, rel=1e-6)
 
 
 def test_years_before_the_first_whole_cycle_are_left_out_of_the_means(tmp_path: Path) -> None:
