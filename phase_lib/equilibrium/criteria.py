@@ -100,7 +100,7 @@ class Rule:
     scaled: bool = False
 
 
-_STOCK_DRIFT, _RELATIVE_DRIFT = "stock_drift_pgc_per_yr", "relative_drift_percent_per_century"
+_STOCK_DRIFT, _RELATIVE = "stock_drift_pgc_per_yr", "relative_drift_percent_per_century"
 RULES = (
     Rule("drift_totecosysc_pgc_per_yr", "TOTECOSYSC", "drift", _STOCK_DRIFT, "PgC/yr", scaled=True),
     Rule("drift_totsomc_pgc_per_yr", "TOTSOMC", "drift", _STOCK_DRIFT, "PgC/yr", scaled=True),
@@ -111,16 +111,9 @@ RULES = (
     Rule("drift_tlai_per_yr", "TLAI", "drift", "tlai_drift_per_yr", "m2/m2/yr"),
     Rule("drift_tws_mm_per_yr", "TWS", "drift", "tws_drift_mm_per_yr", "mm/yr"),
     Rule("drift_h2osno_mm_per_yr", "H2OSNO", "drift", "h2osno_drift_mm_per_yr", "mm/yr"),
-    *(
-        Rule(
-            f"relative_drift_{name}_percent_per_century",
-            name.upper(),
-            "relative",
-            _RELATIVE_DRIFT,
-            "% per century",
-        )
-        for name in ("totsomc", "totsomn", "totsomp")
-    ),
+    Rule("relative_drift_totsomc_percent_per_century", "TOTSOMC", "relative", _RELATIVE, "% per century"),
+    Rule("relative_drift_totsomn_percent_per_century", "TOTSOMN", "relative", _RELATIVE, "% per century"),
+    Rule("relative_drift_totsomp_percent_per_century", "TOTSOMP", "relative", _RELATIVE, "% per century"),
 )
 
 
@@ -168,22 +161,6 @@ class Criterion:
 
 
 @dataclass(frozen=True)
-class CellResult:
-    """Per-cell numbers at the end of a run (gridcell).
-
-    Attributes:
-        land_area_m2: area x landfrac.
-        drift: drift of TOTECOSYSC, gC/m2/yr.
-        totsomc, totvegc: means over the last cycle, gC/m2.
-    """
-
-    land_area_m2: np.ndarray
-    drift: np.ndarray
-    totsomc: np.ndarray
-    totvegc: np.ndarray
-
-
-@dataclass(frozen=True)
 class RunVerdict:
     """The verdict on one run over one set of cells; all but `cell` stands in `verdict.json` by these names.
 
@@ -202,7 +179,8 @@ class RunVerdict:
         cell_drift_percentiles_gc_m2_yr: percentiles of the cells' drift of TOTECOSYSC by area.
         zones: climate zone -> land area, drift and share of its area out of equilibrium.
         series: `run_year` and total per stock and sample, PgC.
-        cell: per-cell numbers.
+        cell: numbers of each cell (gridcell): `land_area_m2`, area x landfrac; `drift` of TOTECOSYSC,
+            gC/m2/yr; `totsomc` and `totvegc`, means over the last cycle, gC/m2.
     """
 
     years: float
@@ -219,7 +197,7 @@ class RunVerdict:
     cell_drift_percentiles_gc_m2_yr: dict[str, float]
     zones: dict[str, dict[str, float]]
     series: dict[str, list[float]]
-    cell: CellResult
+    cell: dict[str, np.ndarray]
 
     @property
     def in_equilibrium(self) -> bool:
@@ -243,10 +221,7 @@ class RunVerdict:
 
 
 def assess(
-    history_paths: Sequence[str | Path],
-    forcing_years: int,
-    settings: EquilibriumSettings,
-    cells_subset: np.ndarray | None = None,
+    history_paths: Sequence[str | Path], forcing_years: int, settings: EquilibriumSettings
 ) -> RunVerdict:
     """Judges one run by the criteria over whole forcing cycles.
 
@@ -254,14 +229,12 @@ def assess(
         history_paths: history files of one tape (monthly, annual or cycle means), gridded.
         forcing_years: length of the forcing cycle, years.
         settings: thresholds.
-        cells_subset: positions of the cells to judge among the history's land cells; None for all.
 
     Raises:
         InputError: fewer than two cycles, gaps, a required field missing, wrong units, no cells.
     """
     history = CycleHistory(history_paths, forcing_years)
-    subset = np.arange(len(history.grid.row)) if cells_subset is None else cells_subset
-    return assess_subsets(history, settings, {"cells": subset})["cells"]
+    return assess_subsets(history, settings, {"cells": np.arange(len(history.grid.row))})["cells"]
 
 
 def assess_subsets(
@@ -293,7 +266,7 @@ def assess_subsets(
             settings,
             subset,
             float(areas.sel(subset=name).sum()),
-            {field: means.sel(field=field).to_numpy()[:, subset] for field in present},
+            means,
             {field: totals.sel(field=field, subset=name).to_numpy() for field in present},
             {field: series.sel(field=field, subset=name).to_numpy() for field in present},
         ).verdict()
@@ -309,7 +282,7 @@ class _Cells:
         history, settings: the run, and the thresholds.
         subset: positions of the cells among the history's land cells (gridcell).
         area_m2: their land area.
-        means: field -> cycle means (cycle, gridcell).
+        means: cycle means of all land cells (cycle, field, gridcell).
         totals: field -> sum over the cells of cycle mean x area (cycle).
         series: field -> the same of each sample (time).
     """
@@ -318,7 +291,7 @@ class _Cells:
     settings: EquilibriumSettings
     subset: np.ndarray
     area_m2: float
-    means: dict[str, np.ndarray]
+    means: xr.DataArray
     totals: dict[str, np.ndarray]
     series: dict[str, np.ndarray]
 
@@ -327,14 +300,19 @@ class _Cells:
         history, grid = self.history, self.history.grid
         areas, share = grid.land_area_m2[self.subset], self._share_of_global_land()
         criteria, not_assessed = self._criteria(share)
-        stocks = [field for field in FIELDS if field.sum == "stock" and field.name in self.means]
-        relative = {field.name: self._measured("relative", field) for field in stocks}
+        stocks = [field for field in FIELDS if field.sum == "stock" and field.name in self.totals]
+        relative = {
+            field.name: float(drift[-1])
+            for field in stocks
+            if (drift := self._measured("relative", field)) is not None
+        }
         series = {
             field.name: (self.series[field.name] * self._scale(field)).tolist()
             for field in stocks
             if field.element == "c"
         }
-        drift = self._cell_drift("TOTECOSYSC")[-1]
+        drifts = self._cell_drift("TOTECOSYSC")[-1]
+        last = {name.lower(): self._means(name)[-1] for name in ("TOTSOMC", "TOTVEGC")}
         return RunVerdict(
             years=history.years,
             cycles=history.cycles,
@@ -349,13 +327,11 @@ class _Cells:
                 f"{field.name.lower()}_pg{field.element}": float(self._by_cycle(field)[-1])
                 for field in stocks
             },
-            relative_drift_percent_per_century={
-                name: float(v[-1]) for name, v in relative.items() if v is not None
-            },
-            cell_drift_percentiles_gc_m2_yr=_percentiles(drift, areas),
-            zones=_zones(np.abs(grid.lat[self.subset]), drift, areas, self.settings.cell_drift_gc_m2_yr),
+            relative_drift_percent_per_century=relative,
+            cell_drift_percentiles_gc_m2_yr=_percentiles(drifts, areas),
+            zones=_zones(np.abs(grid.lat[self.subset]), drifts, areas, self.settings.cell_drift_gc_m2_yr),
             series={"run_year": history.run_years.tolist(), **series},
-            cell=CellResult(areas, drift, self.means["TOTSOMC"][-1], self.means["TOTVEGC"][-1]),
+            cell={"land_area_m2": areas, "drift": drifts, **last},
         )
 
     def _share_of_global_land(self) -> float:
@@ -364,21 +340,18 @@ class _Cells:
         if not self.settings.scale_by_area:
             return 1.0
         if square_km > most:
-            LOGGER.warning(
-                "%.4g km2 of land are more than global_land_area_km2, %.4g: thresholds are not scaled",
-                square_km,
-                most,
-            )
+            message = "%.4g km2 of land are more than global_land_area_km2, %.4g: thresholds are not scaled"
+            LOGGER.warning(message, square_km, most)
         return min(1.0, square_km / most)
 
     def _criteria(self, share: float) -> tuple[tuple[Criterion, ...], dict[str, str]]:
         """The criteria that could be assessed, and the others -> reason."""
         criteria, not_assessed = [], {}
-        if "CWDC" not in self.means:
+        if "CWDC" not in self.totals:
             not_assessed["cwdc_pgc"] = "the history has no CWDC"
         for rule in RULES:
             field = _BY_NAME[rule.field]
-            if field.name not in self.means:
+            if field.name not in self.totals:
                 not_assessed[rule.name] = f"the history has no {field.name}"
             elif (values := self._measured(rule.measure, field)) is None:
                 not_assessed[rule.name] = f"{field.name} of the cells is zero"
@@ -392,8 +365,7 @@ class _Cells:
         # The first cycle end after the last one at which the criterion failed.
         first = len(holds) - int(np.argmin(holds[::-1])) if not holds.all() else 0
         until = float(self.history.cycle_ends[first + 1]) if holds[-1] else None
-        means = self.means[rule.field]
-        prescribed = rule.measure == "drift" and bool(np.all(means == means[0]))
+        prescribed = rule.measure == "drift" and not np.any(self._cell_drift(rule.field))
         return Criterion(rule, threshold, tuple(values.tolist()), until, prescribed)
 
     def _measured(self, measure: Measure, field: Field) -> np.ndarray | None:
@@ -413,7 +385,11 @@ class _Cells:
 
     def _cell_drift(self, name: str) -> np.ndarray:
         """Drift of each cell and pair of successive cycles (cycles - 1, gridcell)."""
-        return np.asarray(np.diff(self.means[name], axis=0) / self.history.forcing_years)
+        return np.asarray(np.diff(self._means(name), axis=0) / self.history.forcing_years)
+
+    def _means(self, name: str) -> np.ndarray:
+        """Cycle means of a field (cycle, gridcell)."""
+        return self.means.sel(field=name).to_numpy()[:, self.subset]
 
     def _by_cycle(self, field: Field) -> np.ndarray:
         """Value of the domain in each cycle (cycle)."""

@@ -82,7 +82,7 @@ def judge_equilibrium(
             LOGGER.info("no test cell of %s lies in the domain: all cells are judged together", split)
     verdicts = {name: assess_subsets(run, settings, subsets) for name, run in histories.items()}
     judged = verdicts[INJECTED][ALL_CELLS]
-    content = {
+    content: dict[str, Any] = {
         "provenance": _provenance(settings, {"run": runs[INJECTED]} if drift is None else runs, split),
         "thresholds": settings.model_dump(),
     }
@@ -185,9 +185,9 @@ def _relative_errors(verdict: RunVerdict, reference: RunVerdict) -> dict[str, fl
         for stock in ("totsomc_pgc", "totvegc_pgc", "cwdc_pgc")
         if stock in verdict.stocks and reference.stocks.get(stock, 0.0) > 0.0
     }
-    weight = verdict.cell.land_area_m2 / verdict.cell.land_area_m2.sum()
+    weight = verdict.cell["land_area_m2"] / verdict.cell["land_area_m2"].sum()
     for stock in ("totsomc", "totvegc"):
-        difference = getattr(verdict.cell, stock) - getattr(reference.cell, stock)
+        difference = verdict.cell[stock] - reference.cell[stock]
         errors[f"{stock}_cell_rmse_kgc_m2"] = float(np.sqrt(weight @ difference**2)) / 1000.0
     return errors
 
@@ -224,10 +224,13 @@ def _write_drift(
     for run, by_subset in verdicts.items():
         years, cell = by_subset[ALL_CELLS].forcing_years, by_subset[ALL_CELLS].cell
         name = f"TOTECOSYSC, {run} run: last {years} years minus the {years} before, per year"
-        fields[f"drift_{run}"] = variable("gridcell", cell.drift, "gC/m^2/yr", name)
-        for stock, values in (("totsomc", cell.totsomc), ("totvegc", cell.totvegc)):
-            name = f"{stock.upper()}, {run} run: mean of the last cycle"
-            fields[f"{stock}_{run}"] = variable("gridcell", values, "gC/m^2", name, cell_methods="time: mean")
+        fields[f"drift_{run}"] = variable("gridcell", cell["drift"], "gC/m^2/yr", name)
+        for stock in ("totsomc", "totvegc"):
+            name, means = (
+                f"{stock.upper()}, {run} run: mean of the last cycle",
+                {"cell_methods": "time: mean"},
+            )
+            fields[f"{stock}_{run}"] = variable("gridcell", cell[stock], "gC/m^2", name, **means)
     attributes = {
         "title": "Drift of ecosystem carbon and end stocks of the runs, per land cell",
         "settings_hash": settings_hash(settings.model_dump()),

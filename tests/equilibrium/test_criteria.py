@@ -9,7 +9,9 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.config.equilibrium import EquilibriumSettings
-from phase_lib.equilibrium.criteria import RunVerdict, assess
+from phase_lib.equilibrium import criteria
+from phase_lib.equilibrium.criteria import Rule, RunVerdict, assess, assess_subsets
+from phase_lib.equilibrium.cycles import CycleHistory
 from phase_lib.equilibrium.verdict import describe
 from tests.helpers.history import Grid, decay, linear, write_history, years
 
@@ -72,7 +74,7 @@ def test_area_out_of_equilibrium_counts_land_area_and_not_cells(tmp_path: Path) 
     assert verdict.value("area_out_of_equilibrium") == pytest.approx(
         (area[1] + area[4]) / area.sum(), rel=1e-9
     )
-    np.testing.assert_allclose(verdict.cell.drift, slope, rtol=1e-9)
+    np.testing.assert_allclose(verdict.cell["drift"], slope, rtol=1e-9)
 
 
 def test_cells_that_compensate_each_other_pass_globally_and_fail_by_area(tmp_path: Path) -> None:
@@ -204,8 +206,8 @@ def test_a_subset_is_judged_on_its_own_cells_only(tmp_path: Path) -> None:
     slope[3] = 7.0
     fields = steady(grid, bounds) | {"TOTECOSYSC": linear(grid, bounds, 2e4, slope)}
     path = write_history(tmp_path / "h1.nc", grid, bounds, fields)
-    calm = assess([path], 20, SETTINGS, cells_subset=np.array([0, 1, 2]))
-    wild = assess([path], 20, SETTINGS, cells_subset=np.array([3]))
+    subsets = {"calm": np.array([0, 1, 2]), "wild": np.array([3])}
+    calm, wild = assess_subsets(CycleHistory([path], 20), SETTINGS, subsets).values()
     assert calm.value("area_out_of_equilibrium") == 0.0
     assert wild.value("area_out_of_equilibrium") == 1.0
     assert wild.land_area_km2 == pytest.approx(grid.land_area_m2[3] / 1e6)
@@ -336,3 +338,14 @@ def test_real_elm_history_with_a_shorter_cycle_drifts_as_its_files_say(elm_sampl
     by_hand = (halves[1] - halves[0]) / 10 / 1e15
     assert verdict.value("drift_totecosysc_pgc_per_yr") == pytest.approx(by_hand, rel=1e-3)
     assert not verdict.in_equilibrium
+
+
+def test_a_new_criterion_is_one_entry_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = Rule("npp_pgc_per_yr", "NPP", "level", "nbp_pgc_per_yr", "PgC/yr")
+    monkeypatch.setattr(criteria, "RULES", (*criteria.RULES, rule))
+    grid, bounds = Grid(), years(0, 40)
+    npp = np.full((40, grid.cells), 40.0 / (365 * 86400))
+    verdict = judge(tmp_path, steady(grid, bounds) | {"NPP": npp}, bounds)
+    total = 40.0 * grid.land_area_m2.sum() / 1e15
+    assert verdict.as_json()["criteria"]["npp_pgc_per_yr"]["value"] == pytest.approx(total, rel=1e-9)
+    assert any("npp_pgc_per_yr: " in line for line in describe(verdict))

@@ -8,8 +8,7 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.audit.audited import Audited, Tally
-from phase_lib.elm.audit.check import LAYOUT, RUN, SOURCE, Fault, check
-from phase_lib.elm.audit.tallies import Places
+from phase_lib.elm.audit.check import LAYOUT, RUN, SOURCE, Fault, Places, check
 from phase_lib.elm.blocks import Block, add_by_place, ranges
 from phase_lib.elm.constants import (
     COLUMN_SOIL,
@@ -41,11 +40,7 @@ def pft_not_natural(audited: Audited, block: Block) -> Iterator[Fault]:
 
 
 class WeightSums(Tally):
-    """Sums of the patch weights of the columns.
-
-    Attributes:
-        total: (column).
-    """
+    """Sum of the patch weights of each column: `total` (column)."""
 
     stages = ("index",)
 
@@ -96,12 +91,8 @@ def _refuse_no_percentages(audited: Audited, percent: np.ndarray, used: np.ndarr
     assert audited.surface is not None
     unsound = used & ~np.all((percent >= 0.0) & (percent <= _MOST_PERCENT), axis=1)
     if np.any(unsound):
-        raise InputError(
-            audited.surface,
-            f"variable PCT_NAT_PFT holds no percentages in cell {first + int(np.argmax(unsound)) + 1}",
-            expected="0 to 100",
-            remedy="repair the surface data",
-        )
+        what = f"variable PCT_NAT_PFT holds no percentages in cell {first + int(np.argmax(unsound)) + 1}"
+        raise InputError(audited.surface, what, expected="0 to 100", remedy="repair the surface data")
     refuse_fractions(audited.surface, ["PCT_NAT_PFT"], float(percent[used].sum(axis=1).max()))
 
 

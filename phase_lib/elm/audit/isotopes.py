@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from phase_lib.elm.audit.audited import LEAST_CARBON, Audited, Tally, TwinValues
-from phase_lib.elm.audit.check import SOURCE, Fault, check
-from phase_lib.elm.audit.tallies import Majority, Places
+from phase_lib.elm.audit.check import SOURCE, Fault, Majority, Places, check
 from phase_lib.elm.constants import FILL_THRESHOLD, TRUNCATION
 from phase_lib.elm.other_pools import ISOTOPES, other_pools, twin_of
 from phase_lib.elm.variables import DEAD_WOOD, POOL_VARIABLES, VARIABLES

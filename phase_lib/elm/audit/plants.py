@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from phase_lib.elm.audit.audited import Audited, PoolBlock
-from phase_lib.elm.audit.check import FILES, RUN, SOURCE, Fault, check
-from phase_lib.elm.audit.tallies import beyond
+from phase_lib.elm.audit.check import FILES, RUN, SOURCE, Fault, beyond, check
 from phase_lib.elm.canopy import leaf_area
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.variables import ORGANS, POOL_VARIABLES, STAGES, TOTVEGC_POOLS

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from phase_lib.elm.audit.audited import Audited, PoolBlock, Tally
-from phase_lib.elm.audit.check import FILES, RUN, SOURCE, Fault, check
-from phase_lib.elm.audit.tallies import Majority, Places, beyond
+from phase_lib.elm.audit.check import FILES, RUN, SOURCE, Fault, Majority, Places, beyond, check
 from phase_lib.elm.spinup import MINERAL_P_DEPTH_M
 from phase_lib.elm.variables import COLUMN_TOTALS, LITTER, MINERAL_N, SOIL_POOLS, SOM, TOTVEGC_POOLS
 
