@@ -54,7 +54,9 @@ def randomise(world: World, rng: np.random.Generator) -> None:
     drawn = 10.0 ** rng.uniform(-4.0, 0.0, len(scalar)) * (rng.random(len(scalar)) > 0.2)
     scalar[layout.runs] = drawn[layout.runs, None]
     seen = (
-        np.where(drawn >= 1e-3, drawn, 1.0) if on_file["timemgr_rst_curr_ymd"] >= 410000 else np.ones(len(drawn))
+        np.where(drawn >= 1e-3, drawn, 1.0)
+        if on_file["timemgr_rst_curr_ymd"] >= 410000
+        else np.ones(len(drawn))
     )
     new = {"scalaravg_col": scalar}
     for pool in ACCELERATED:

@@ -279,7 +279,9 @@ def test_the_flavour_of_the_base_is_kept(sample: Base, tmp_path: Path, kind: str
     assert (tmp_path / RESTART).read_bytes()[:4] == magic
     with netCDF4.Dataset(restart) as before, netCDF4.Dataset(tmp_path / RESTART) as after:
         assert after.data_model == before.data_model
-    assert compare(restart, tmp_path / RESTART, put(base.normal_state(), base.on_file, base.params, cells)) == []
+    assert (
+        compare(restart, tmp_path / RESTART, put(base.normal_state(), base.on_file, base.params, cells)) == []
+    )
 
 
 # -- round trips --------------------------------------------------------------------------------------------

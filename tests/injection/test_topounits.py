@@ -112,7 +112,9 @@ def test_the_mean_of_a_divided_cell_is_the_prediction_and_its_parts_keep_their_p
             np.testing.assert_allclose(mean, values[name][cell], rtol=1e-12)
             present = before[name][columns, :10]
             np.testing.assert_allclose(
-                after[name][columns[0], :10] / after[name][columns[1], :10], present[0] / present[1], rtol=1e-12
+                after[name][columns[0], :10] / after[name][columns[1], :10],
+                present[0] / present[1],
+                rtol=1e-12,
             )
         for name in WOOD:
             for pft in np.flatnonzero((world.cover[cell] > 0.0) & (np.arange(17) % 12 > 0)):
@@ -290,7 +292,9 @@ def test_proportions_that_are_lost_are_counted_in_the_sidecar(world: World, tmp_
     percent = raw(world.surface, "PCT_NAT_PFT")
     for pft in range(15):
         (a,), (b,) = (
-            on_file["pfts1d_wtcol"][(on_file["pfts1d_column_index"] == c + 1) & (on_file["pfts1d_itypveg"] == pft)]
+            on_file["pfts1d_wtcol"][
+                (on_file["pfts1d_column_index"] == c + 1) & (on_file["pfts1d_itypveg"] == pft)
+            ]
             for c in (small, large)
         )
         percent[pft, 2] = 100.0 * (0.05 * a + 0.95 * b)
@@ -342,7 +346,11 @@ def test_crops_of_a_cell_without_natural_vegetation_leave_ad_as_everywhere(
 ) -> None:
     crops = with_crop_landunit(elm_sample / RESTART, tmp_path / "crops.nc")
     on_file = contents(crops)
-    cell = int(on_file["cols1d_gridcell_index"][(on_file["cols1d_ityplun"] == 2) & (on_file["cols1d_active"] == 1)][0])
+    cell = int(
+        on_file["cols1d_gridcell_index"][(on_file["cols1d_ityplun"] == 2) & (on_file["cols1d_active"] == 1)][
+            0
+        ]
+    )
     less = without_soil(crops, tmp_path / "less.nc", cell - 1)
     files = sample_files(elm_sample, crop_surface(elm_sample / SURFACE, tmp_path / SURFACE))
     predictions, _ = predictions_of(crops, tmp_path / "predictions.nc")
