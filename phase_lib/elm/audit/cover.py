@@ -78,7 +78,7 @@ def cover_differs(audited: Audited, block: Block) -> Iterator[Fault]:
     first = int(block.cell.min())
     percent = fields.read("PCT_NAT_PFT", np.arange(first, int(block.cell.max()) + 1))
     used = np.zeros(len(percent), dtype=bool)
-    used[block.cell - first] = True  # of other cells the file may hold anything
+    used[block.cell - first] = True  # other cells of the file may hold anything
     _refuse_no_percentages(audited, percent, used, first)
     cover = _cover_of_cells(audited, block) if audited.grid.divided else block.wtcol
     compared = block.natural & (block.pft < percent.shape[1]) & ~np.isnan(cover)
@@ -99,7 +99,7 @@ def _refuse_no_percentages(audited: Audited, percent: np.ndarray, used: np.ndarr
 def _cover_of_cells(audited: Audited, block: Block) -> np.ndarray:
     """Share of the natural vegetation's ground of its cell under the PFT of each patch (row).
 
-    NaN where no column of the cell has ground, as ELM gives topounits areas that a restart does not hold.
+    NaN where no column of the cell has ground: the areas of topounits are not in a restart.
     """
     low = int(block.column.min())
     weight = np.asarray(audited.variables["cols1d_wtxy"][low : int(block.column.max()) + 1])
@@ -111,7 +111,7 @@ def _cover_of_cells(audited: Audited, block: Block) -> np.ndarray:
 
 
 @check("column-type", "file", "error", LAYOUT,
-    "is another type than that of its landunit",
+    "has another type than that of its landunit",
     f"{COLUMN_SOIL} in landunits of natural vegetation")  # fmt: skip
 def column_type(audited: Audited) -> Iterator[Fault]:
     """ELM treats the column as another surface. The index variable is damaged: use another copy."""

@@ -92,15 +92,11 @@ class _Run:
         for check in CHECKS:
             if check.stage == stage:
                 for fault in check.find(*given):
-                    self._add(_finding(check, fault, self.audited, rows))
-
-    def _add(self, finding: Finding | None) -> None:
-        """Adds a finding, or its places to those of the same fault."""
-        if finding is not None:
-            first = self._findings.setdefault(finding.key, finding)
-            if first is not finding:
-                further = first.further + finding.further + 1
-                self._findings[finding.key] = replace(first, further=further)
+                    if (finding := _finding(check, fault, self.audited, rows)) is not None:
+                        first = self._findings.setdefault(finding.key, finding)
+                        if first is not finding:  # the same fault in another block
+                            further = first.further + finding.further + 1
+                            self._findings[finding.key] = replace(first, further=further)
 
     def _call_for_pools(self, stage: Stage, block: PoolBlock) -> None:
         for pool in (pool for pool in self.audited.twins if pool in block.pools):
@@ -118,12 +114,7 @@ class _Run:
         """The layered pools of a block of columns, after the checks of their values."""
         block = PoolBlock(rows)
         for name in self.audited.pools["layer"]:
-            values = self.audited.read(name, rows)
-            active, below = values[:, :NLEVDECOMP], values[:, NLEVDECOMP:]
-            # Layers below hold 0 most often, and then do not matter; all layers together are quicker.
-            sound = not np.any(below) and _sound_at_a_glance(name, values)
-            usable = (active, np.True_) if sound else self._usable(name, active, rows, below)
-            block.pools[name], block.good[name] = usable
+            block.pools[name], block.good[name] = self._usable(name, self.audited.read(name, rows), rows)
         if self.audited.has("scalaravg_col", "column", "levgrnd"):
             block.raw["scalaravg_col"] = self.audited.read("scalaravg_col", rows)[:, :NLEVDECOMP]
         return block
@@ -139,13 +130,15 @@ class _Run:
                 self._usable(name, block.raw[name], rows)
         return block
 
-    def _usable(
-        self, name: str, data: np.ndarray, rows: Block, below: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray | np.bool_]:
-        """Values with 0 for those that are not usable, and a mask of the usable ones, or True for all."""
-        if below is None and _sound_at_a_glance(name, data):
+    def _usable(self, name: str, data: np.ndarray, rows: Block) -> tuple[np.ndarray, np.ndarray | np.bool_]:
+        """Active layers, or patches: values with 0 where not usable, and where they are usable, or True."""
+        below, entry = None, VARIABLES[name]
+        # A comparison with NaN is false.
+        sound = data.min() >= entry.least and data.max() <= entry.most
+        if data.ndim > 1:
+            data, below = data[:, :NLEVDECOMP], data[:, NLEVDECOMP:]
+        if sound and (below is None or not np.any(below)):
             return data, np.True_
-        entry = VARIABLES[name]
         values = Values(name, data, entry.least, entry.most, below)
         self._call("values", values, rows=rows)
         return np.where(values.good, data, 0.0), values.good
@@ -161,13 +154,6 @@ class _Run:
         assert fields is not None
         alive = np.flatnonzero(audited.grid.has_biogeochemistry())
         check_phosphorus(audited.surface, fields, alive, audited.grid.lat, audited.grid.lon, names)
-
-
-def _sound_at_a_glance(name: str, values: np.ndarray) -> bool:
-    """True if no value is fill, NaN, too large, or negative where it must not be."""
-    entry = VARIABLES[name]
-    # A comparison with NaN is false.
-    return bool(values.min() >= entry.least and values.max() <= entry.most)
 
 
 def _finding(check: Check, fault: Fault, audited: Audited, block: Block | None) -> Finding | None:

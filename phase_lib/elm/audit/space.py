@@ -218,7 +218,7 @@ def dead_wood_already_normal(audited: Audited) -> Iterator[Fault]:
 def mortality_factor_other(audited: Audited) -> Iterator[Fault]:
     """Leaving AD multiplies dead wood by the factor. Give the lnd_in of the run that wrote the restart.
 
-    Looked at with --mortality-factor or --lnd-in.
+    Checked with --mortality-factor or --lnd-in.
     """
     factor, wood = audited.mortality_factor, audited.seen(Wood).evidence.evidence(audited.header)
     if factor is not None and audited.ad and wood.contradicts(factor):
