@@ -111,12 +111,9 @@ def _one_grid(histories: Mapping[str, CycleHistory]) -> HistoryGrid:
     first = histories[INJECTED]
     for name, history in histories.items():
         if not same_cells(history.grid, first.grid):
-            raise InputError(
-                history.paths[0],
-                f"the {name} run has {len(history.grid.row)} land cells of another grid",
-                expected=f"the {len(first.grid.row)} land cells of {first.paths[0]}",
-                remedy="give runs of one domain",
-            )
+            what = f"the {name} run has {len(history.grid.row)} land cells of another grid"
+            cells = f"the {len(first.grid.row)} land cells of {first.paths[0]}"
+            raise InputError(history.paths[0], what, expected=cells, remedy="give runs of one domain")
     return first.grid
 
 

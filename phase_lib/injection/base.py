@@ -118,7 +118,7 @@ def prepare(
         _refuse_middle_of_year(header)
     blocks = Blocks(path, dataset, rows)
     if header.spinup_state not in (SPINUP_NORMAL, SPINUP_AD):
-        remedy = "set it to the space that the pools are in"
+        remedy = "say which space its pools are in"
         raise InputError(path, "variable spinup_state is missing", expected="0 or 1", remedy=remedy)
     _check_variables(path, dataset, divided=in_ad and rates_were_divided(header.year))
     wanted = [*LAND, *((*SURFACE_P, "SOIL_ORDER") if in_ad else ())]
@@ -181,7 +181,7 @@ def _mineral_p(
     file, smax, ks, names = _sorption(None if soil_params is None else require_file(soil_params), params)
     alive = blocks.has_biogeochemistry()
     check_phosphorus(surface, maps, np.flatnonzero(alive), blocks.lat, blocks.lon, SURFACE_P)
-    last, remedy = len(smax) - 1, "use the surface data and the soil-order parameters of the run"
+    last, of_run = len(smax) - 1, "the soil-order parameters of the run"
     for cells in _in_blocks(alive):
         order = maps.read("SOIL_ORDER", cells)
         strange = ~((order >= 0) & (order <= last))
@@ -189,13 +189,13 @@ def _mineral_p(
             at = np.argmax(strange)
             what = f"variable SOIL_ORDER is {order[at]:g} in cell {cells[at] + 1}"
             expected = f"one of the {last + 1} soil orders of {file}, 0 to {last}"
-            raise InputError(surface, what, expected=expected, remedy=remedy)
+            raise InputError(surface, what, expected=expected, remedy=f"use the surface data and {of_run}")
         order = order.astype(np.int32)
         unusable = ~((smax > 0.0) & (ks > 0.0))[order]
         if np.any(unusable):
             at = order[np.argmax(unusable)]
             what = f"{names}: {smax[at]:g}, {ks[at]:g} for soil order {at}, which cells have"
-            raise InputError(file, what, expected="positive values", remedy=remedy)
+            raise InputError(file, what, expected="positive values", remedy=f"use {of_run}")
     return MineralP(maps, smax, ks, names)
 
 

@@ -144,12 +144,20 @@ class _Columns:
         if self.edits.predicted(name):
             carbon = self._fetch(name)
             where = self.receives[:, None] & (carbon != before["c"])
+            new: dict[Element, np.ndarray] = {"c": carbon}
+            starts: dict[Element, float] = {"n": pool.start_cn, "p": pool.start_cp}
             if pool.name in SOM:  # their ratios are fixed, and ELM never restores them
-                nitrogen, phosphorus = (carbon / by for by in self.edits.base.parameters.soil_ratios(pool))
+                new["n"], new["p"] = (
+                    carbon / ratio for ratio in self.edits.base.parameters.soil_ratios(pool)
+                )
             else:
-                nitrogen = self._litter_nutrient(pool, "n", pool.start_cn, carbon, before, where)
-                phosphorus = self._litter_nutrient(pool, "p", pool.start_cp, carbon, before, where)
-            for element, values in zip(ELEMENTS, (carbon, nitrogen, phosphorus), strict=True):
+                carbons = carbon[where], before["c"][where]
+                for element, start in starts.items():
+                    old, bounds = before[element][where], self._litter_bounds(element)
+                    new[element] = np.zeros_like(carbon)
+                    new[element][where], met = litter_nutrient(*carbons, old, start, *bounds)
+                    self.edits.clipped[pool.variable(element)] += met
+            for element, values in new.items():
                 self.edits.set_layers(pool.variable(element), values, where)
             self.edits.twins_follow(name, before["c"], self.receives, _START)
         if pool.name in (*LITTER, "cwd"):
@@ -158,24 +166,6 @@ class _Columns:
     def _litter_bounds(self, element: Element) -> tuple[float, float]:
         s = self.edits.settings
         return (s.litter_cn_min, s.litter_cn_max) if element == "n" else (s.litter_cp_min, s.litter_cp_max)
-
-    def _litter_nutrient(
-        self,
-        pool: SoilPool,
-        element: Element,
-        start: float,
-        carbon: np.ndarray,
-        before: Mapping[Element, np.ndarray],
-        where: np.ndarray,
-    ) -> np.ndarray:
-        """N or P of litter and CWD that goes with new carbon (row, levdecomp)."""
-        values = np.zeros_like(carbon)
-        values[where], met = litter_nutrient(
-            *(carbon[where], before["c"][where], before[element][where], start),
-            *self._litter_bounds(element),
-        )
-        self.edits.clipped[pool.variable(element)] += met
-        return values
 
     def _replace_litter_nutrients(self, pool: SoilPool) -> None:
         """Predicted N or P of litter and CWD, kept within the bounds of their ratios."""
