@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import click
 
-from phase_lib.cli.options import (
-    FILE,
-    OUTPUT,
-    command,
-    settings_option,
-    stage,
-)
+from phase_lib.cli.options import FILE, OUTPUT, command, settings_option, stage
 
 
 @command()
@@ -23,44 +17,20 @@ from phase_lib.cli.options import (
 @click.option("--strict", is_flag=True, help="Exit 3 if a criterion does not hold.")
 @click.option("--control", multiple=True, help="History of the same years without injection.")
 @click.option("--reference", multiple=True, help="History of the conventional run.")
-@click.option("--split", type=FILE, help="Split file: judge its test cells alone too.")
-@click.option("--drift", type=OUTPUT, help="drift.nc to write: per-cell drift of the runs side by side.")
+@click.option("--split", type=FILE, help="Split file: judge its test cells separately too.")
+@click.option(
+    "--drift",
+    type=OUTPUT,
+    help="drift.nc to write: per-cell drift of the runs; needed for the three options above.",
+)
 @stage
-def equilibrium(
-    history: tuple[str, ...],
-    forcing_years: int,
-    settings: str,
-    output: Path,
-    strict: bool,
-    control: tuple[str, ...],
-    reference: tuple[str, ...],
-    split: Path | None,
-    drift: Path | None,
-) -> None:
+def equilibrium(settings: str, **words: Any) -> None:
     """Judges whether a run is in equilibrium, alone or beside its control and the reference.
 
-    Of histories patterns with * and ? may be given.
+    Histories may be given as patterns with * and ?.
     """
-    from phase_lib.base.errors import CheckFailed
-    from phase_lib.base.files import matching_files
     from phase_lib.config.equilibrium import EquilibriumSettings
     from phase_lib.config.loading import load_settings
-    from phase_lib.equilibrium.verdict import equilibrium_of_files, verdict_of_runs
+    from phase_lib.equilibrium.verdict import judge_equilibrium
 
-    thresholds = load_settings(settings, EquilibriumSettings, "equilibrium")
-    if drift is None:
-        if control or reference or split:
-            raise click.UsageError("--control, --reference and --split need --drift")
-        equilibrium_of_files(matching_files(history), forcing_years, output, thresholds, strict=strict)
-        return
-    runs = {"injected": history, "control": control, "reference": reference}
-    verdict = verdict_of_runs(
-        {name: matching_files(files) for name, files in runs.items() if files},
-        forcing_years,
-        thresholds,
-        output,
-        drift,
-        split=split,
-    )
-    if strict and not verdict["runs"]["injected"]["all_cells"]["in_equilibrium"]:
-        raise CheckFailed(f"the injected run is not in equilibrium; see {output}")
+    judge_equilibrium(settings=load_settings(settings, EquilibriumSettings, "equilibrium"), **words)

@@ -29,7 +29,9 @@ from phase_lib.cli.options import (
 )
 @click.option("--output", type=OUTPUT, required=True, help="Restart to write; keep the base's name.")
 @settings_option("injection")
-@click.option("--ood", default="{}", metavar="JSON|FILE", help="The section `ood`: what flagged cells get.")
+@click.option(
+    "--ood", default="{}", metavar="JSON|FILE", help="The section `ood`: what flagged cells receive."
+)
 @MORTALITY_FACTOR
 @LND_IN
 @click.option("--report", type=OUTPUT, help="Sidecar JSON; OUTPUT.diff.json where not given.")
@@ -59,6 +61,6 @@ def inject(
         ood=load_settings(ood, OodSettings, "ood", "--ood"),
         mortality_factor=stated_factor(mortality_factor, lnd_in, files["restart"]),
         audit=audit_restart,
-        report=report or Path(f"{output}.diff.json"),
+        report=report,
         dry_run=dry_run,
     )

@@ -22,10 +22,8 @@ from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.elm.constants import GRAMS_PER_PETAGRAM, SECONDS_PER_YEAR
 from phase_lib.equilibrium.cycles import CycleHistory
 
-YEARS_PER_CENTURY = 100.0
-
 #: Climate zones by distance from the equator, degrees: permafrost goes on gaining carbon for 10^4 years.
-ZONES: tuple[tuple[str, float, float], ...] = (
+_ZONES = (
     ("tropics (0-23.5)", 0.0, 23.5),
     ("temperate (23.5-50)", 23.5, 50.0),
     ("boreal (50-66.5)", 50.0, 66.5),
@@ -53,6 +51,11 @@ class Field:
     sum: Sum
     required: bool = False
 
+    @property
+    def element(self) -> str:
+        """Element of a stock: the `c` of gC/m^2."""
+        return self.units[1].lower()
+
 
 FIELDS: tuple[Field, ...] = (
     Field("TOTECOSYSC", "gC/m^2", "stock", required=True),
@@ -68,60 +71,55 @@ FIELDS: tuple[Field, ...] = (
     Field("TOTSOMN", "gN/m^2", "stock"),
     Field("TOTSOMP", "gP/m^2", "stock"),
 )
-FIELD_UNITS: dict[str, str] = {field.name: field.units for field in FIELDS}
+
+_BY_NAME = {field.name: field for field in FIELDS}
+
+#: How a criterion measures its field, see `Rule`.
+Measure = Literal["drift", "level", "relative", "area"]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One criterion.
+    """One criterion, an entry of the table `RULES`.
 
     Attributes:
         name: key in the verdict.
-        field: history field that it judges.
-        measure: `drift` of the domain's value, its `level`, its `relative` drift, or the `area` of
-            cells that drift.
-        threshold: name of the setting.
+        field: name of the history field that it judges, one of `FIELDS`.
+        measure: `drift` of the domain's value, its `level`, its `relative` drift, or the share of the `area`
+            whose cells drift.
+        threshold: key of the section `equilibrium` that holds the limit.
         units: units of value and threshold.
         scaled: the threshold stands for the global land area.
     """
 
     name: str
     field: str
-    measure: Literal["drift", "level", "relative", "area"]
+    measure: Measure
     threshold: str
     units: str
     scaled: bool = False
 
 
-RULES: tuple[Rule, ...] = (
-    *(
-        Rule(
-            f"drift_{name.lower()}_pgc_per_yr", name, "drift", "stock_drift_pgc_per_yr", "PgC/yr", scaled=True
-        )
-        for name in ("TOTECOSYSC", "TOTSOMC", "TOTVEGC")
-    ),
+_STOCK_DRIFT, _RELATIVE = "stock_drift_pgc_per_yr", "relative_drift_percent_per_century"
+RULES = (
+    Rule("drift_totecosysc_pgc_per_yr", "TOTECOSYSC", "drift", _STOCK_DRIFT, "PgC/yr", scaled=True),
+    Rule("drift_totsomc_pgc_per_yr", "TOTSOMC", "drift", _STOCK_DRIFT, "PgC/yr", scaled=True),
+    Rule("drift_totvegc_pgc_per_yr", "TOTVEGC", "drift", _STOCK_DRIFT, "PgC/yr", scaled=True),
     Rule("area_out_of_equilibrium", "TOTECOSYSC", "area", "area_out_of_equilibrium", "share of land area"),
     Rule("drift_gpp_pgc_per_yr2", "GPP", "drift", "gpp_drift_pgc_per_yr2", "PgC/yr2", scaled=True),
     Rule("nbp_pgc_per_yr", "NBP", "level", "nbp_pgc_per_yr", "PgC/yr", scaled=True),
     Rule("drift_tlai_per_yr", "TLAI", "drift", "tlai_drift_per_yr", "m2/m2/yr"),
     Rule("drift_tws_mm_per_yr", "TWS", "drift", "tws_drift_mm_per_yr", "mm/yr"),
     Rule("drift_h2osno_mm_per_yr", "H2OSNO", "drift", "h2osno_drift_mm_per_yr", "mm/yr"),
-    *(
-        Rule(
-            f"relative_drift_{name.lower()}_percent_per_century",
-            name,
-            "relative",
-            "relative_drift_percent_per_century",
-            "% per century",
-        )
-        for name in ("TOTSOMC", "TOTSOMN", "TOTSOMP")
-    ),
+    Rule("relative_drift_totsomc_percent_per_century", "TOTSOMC", "relative", _RELATIVE, "% per century"),
+    Rule("relative_drift_totsomn_percent_per_century", "TOTSOMN", "relative", _RELATIVE, "% per century"),
+    Rule("relative_drift_totsomp_percent_per_century", "TOTSOMP", "relative", _RELATIVE, "% per century"),
 )
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """One criterion's outcome in one run.
+    """The result of one criterion in one run.
 
     Attributes:
         rule: the criterion.
@@ -129,8 +127,8 @@ class Criterion:
         by_cycle: value of each pair of successive cycles, oldest first (cycles - 1).
         years_until: end, in years since the run's start, of the first cycle from which it holds to the
             end; None where it does not hold at the end.
-        prescribed: a drift that is exactly zero in every cell, cycle after cycle: the field repeats the
-            forcing and holds by construction, so that it tests nothing.
+        prescribed: a drift that is exactly zero in each cell, cycle after cycle: the field repeats the
+            forcing, so that it holds by construction and tests nothing.
     """
 
     rule: Rule
@@ -163,63 +161,47 @@ class Criterion:
 
 
 @dataclass(frozen=True)
-class CellResult:
-    """Per-cell numbers at the end of a run (gridcell).
-
-    Attributes:
-        lat, lon: degrees.
-        land_area_m2: area x landfrac.
-        drift: drift of TOTECOSYSC, gC/m2/yr.
-        totsomc, totvegc: means over the last cycle, gC/m2.
-    """
-
-    lat: np.ndarray
-    lon: np.ndarray
-    land_area_m2: np.ndarray
-    drift: np.ndarray
-    totsomc: np.ndarray
-    totvegc: np.ndarray
-
-
-@dataclass(frozen=True)
 class RunVerdict:
-    """The verdict on one run over one set of cells.
+    """The verdict on one run over one set of cells; all but `cell` stands in `verdict.json` by these names.
 
     Attributes:
         years: length of the history, years.
         cycles: whole forcing cycles in it.
         forcing_years: length of a cycle, years.
+        cells: number of cells.
         land_area_km2: land area of the cells.
-        remarks: which cells count or do not count although the land mask of the history says otherwise.
-        area_fraction: that area as a share of the Earth's, by which thresholds are scaled; at most 1.
-        criteria: outcomes, in the order of `RULES`.
+        land_mask: which cells count or do not count although the land mask of the history differs.
+        share_of_global_land: that area as a share of the Earth's, by which thresholds are scaled; at most 1.
+        criteria: results, in the order of `RULES`.
         not_assessed: criterion -> reason.
         stocks: totals over the last cycle: `totsomc_pgc`, ... in PgC (PgN, PgP).
-        relative_drift: field -> % per century.
-        distribution: percentiles of the cells' drift of TOTECOSYSC by area, gC/m2/yr.
+        relative_drift_percent_per_century: field -> % per century.
+        cell_drift_percentiles_gc_m2_yr: percentiles of the cells' drift of TOTECOSYSC by area.
         zones: climate zone -> land area, drift and share of its area out of equilibrium.
         series: `run_year` and total per stock and sample, PgC.
-        cell: per-cell numbers.
+        cell: numbers of each cell (gridcell): `land_area_m2`, area x landfrac; `drift` of TOTECOSYSC,
+            gC/m2/yr; `totsomc` and `totvegc`, means over the last cycle, gC/m2.
     """
 
     years: float
     cycles: int
     forcing_years: int
+    cells: int
     land_area_km2: float
-    remarks: tuple[str, ...]
-    area_fraction: float
+    land_mask: list[str]
+    share_of_global_land: float
     criteria: tuple[Criterion, ...]
     not_assessed: dict[str, str]
     stocks: dict[str, float]
-    relative_drift: dict[str, float]
-    distribution: dict[str, float]
+    relative_drift_percent_per_century: dict[str, float]
+    cell_drift_percentiles_gc_m2_yr: dict[str, float]
     zones: dict[str, dict[str, float]]
     series: dict[str, list[float]]
-    cell: CellResult
+    cell: dict[str, np.ndarray]
 
     @property
     def in_equilibrium(self) -> bool:
-        """True if every criterion that could be assessed holds."""
+        """True if all criteria that could be assessed hold."""
         return all(criterion.holds for criterion in self.criteria)
 
     @property
@@ -233,30 +215,13 @@ class RunVerdict:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for `verdict.json`."""
-        return {
-            "in_equilibrium": self.in_equilibrium,
-            "years": self.years,
-            "cycles": self.cycles,
-            "forcing_years": self.forcing_years,
-            "cells": len(self.cell.lat),
-            "land_area_km2": self.land_area_km2,
-            "land_mask": list(self.remarks),
-            "share_of_global_land": self.area_fraction,
-            "criteria": {criterion.rule.name: criterion.as_json() for criterion in self.criteria},
-            "not_assessed": self.not_assessed,
-            "stocks": self.stocks,
-            "relative_drift_percent_per_century": self.relative_drift,
-            "cell_drift_percentiles_gc_m2_yr": self.distribution,
-            "zones": self.zones,
-            "series": self.series,
-        }
+        content = {"in_equilibrium": self.in_equilibrium, **vars(self)}
+        del content["cell"]
+        return content | {"criteria": {result.rule.name: result.as_json() for result in self.criteria}}
 
 
 def assess(
-    history_paths: Sequence[str | Path],
-    forcing_years: int,
-    settings: EquilibriumSettings,
-    cells_subset: np.ndarray | None = None,
+    history_paths: Sequence[str | Path], forcing_years: int, settings: EquilibriumSettings
 ) -> RunVerdict:
     """Judges one run by the criteria over whole forcing cycles.
 
@@ -264,14 +229,12 @@ def assess(
         history_paths: history files of one tape (monthly, annual or cycle means), gridded.
         forcing_years: length of the forcing cycle, years.
         settings: thresholds.
-        cells_subset: positions of the cells to judge among the history's land cells; None for all.
 
     Raises:
         InputError: fewer than two cycles, gaps, a required field missing, wrong units, no cells.
     """
     history = CycleHistory(history_paths, forcing_years)
-    subset = np.arange(len(history.grid.row)) if cells_subset is None else cells_subset
-    return assess_subsets(history, settings, {"cells": subset})["cells"]
+    return assess_subsets(history, settings, {"cells": np.arange(len(history.grid.row))})["cells"]
 
 
 def assess_subsets(
@@ -283,108 +246,154 @@ def assess_subsets(
         history: the run.
         settings: thresholds.
         subsets: name -> positions among the history's land cells.
+
+    Raises:
+        InputError: a set has no cell, a required field is missing, or wrong units.
     """
-    for name, subset in subsets.items():
+    land = history.grid.land_area_m2
+    weights = np.zeros((len(land), len(subsets)))
+    for column, (name, subset) in enumerate(subsets.items()):
         if len(subset) == 0:
             raise InputError(history.paths[0], f"no cell to judge in {name!r}", expected="at least one cell")
-    areas = xr.DataArray(
-        np.stack([_areas(history.grid.land_area_m2, subset) for subset in subsets.values()], axis=1),
-        dims=("gridcell", "subset"),
-        coords={"subset": list(subsets)},
-    )
-    builders = {
-        name: _Builder(history, settings, subset, float(areas.sel(subset=name).sum()))
-        for name, subset in subsets.items()
-    }
+        weights[subset, column] = land[subset]
+    areas = xr.DataArray(weights, dims=("gridcell", "subset"), coords={"subset": list(subsets)})
     present = {field.name: field.units for field in FIELDS if field.required or history.has(field.name)}
     means, series = history.read(present, areas)
     totals = xr.dot(means, areas, dim="gridcell")
-    for field in FIELDS:
-        for name, builder in builders.items():
-            if field.name not in present:
-                builder.miss(field, f"the history has no {field.name}")
-                continue
-            cells, by_cycle, by_sample = (
-                values.sel(field=field.name).to_numpy()
-                for values in (means, totals.sel(subset=name), series.sel(subset=name))
-            )
-            builder.add(field, cells, by_cycle, by_sample)
-    return {name: builder.finish() for name, builder in builders.items()}
+    return {
+        name: _Cells(
+            history,
+            settings,
+            subset,
+            float(areas.sel(subset=name).sum()),
+            means,
+            {field: totals.sel(field=field, subset=name).to_numpy() for field in present},
+            {field: series.sel(field=field, subset=name).to_numpy() for field in present},
+        ).verdict()
+        for name, subset in subsets.items()
+    }
 
 
-def _areas(land_area_m2: np.ndarray, subset: np.ndarray) -> np.ndarray:
-    """Land area inside a set of cells, 0 outside (gridcell)."""
-    areas = np.zeros_like(land_area_m2)
-    areas[subset] = land_area_m2[subset]
-    return areas
+@dataclass(frozen=True)
+class _Cells:
+    """A set of cells of a run, and how they are judged.
 
+    Attributes:
+        history, settings: the run, and the thresholds.
+        subset: positions of the cells among the history's land cells (gridcell).
+        area_m2: their land area.
+        means: cycle means of all land cells (cycle, field, gridcell).
+        totals: field -> sum over the cells of cycle mean x area (cycle).
+        series: field -> the same of each sample (time).
+    """
 
-class _Builder:
-    """Collects the numbers of one set of cells, field by field."""
+    history: CycleHistory
+    settings: EquilibriumSettings
+    subset: np.ndarray
+    area_m2: float
+    means: xr.DataArray
+    totals: dict[str, np.ndarray]
+    series: dict[str, np.ndarray]
 
-    def __init__(
-        self, history: CycleHistory, settings: EquilibriumSettings, subset: np.ndarray, area_m2: float
-    ) -> None:
-        self._history, self._settings, self._subset = history, settings, subset
-        self._area_m2 = area_m2
-        share = area_m2 / 1.0e6 / settings.global_land_area_km2
-        if settings.scale_by_area and share > 1.0:
-            LOGGER.warning(
-                "%.4g km2 of land are more than global_land_area_km2, %.4g: thresholds are not scaled",
-                area_m2 / 1.0e6,
-                settings.global_land_area_km2,
-            )
-        self._fraction = min(1.0, share) if settings.scale_by_area else 1.0
-        self._criteria: dict[str, Criterion] = {}
-        self._not_assessed: dict[str, str] = {}
-        self._stocks: dict[str, float] = {}
-        self._relative: dict[str, float] = {}
-        self._series: dict[str, list[float]] = {"run_year": history.run_years.tolist()}
-        self._cell: dict[str, np.ndarray] = {}
+    def verdict(self) -> RunVerdict:
+        """The verdict on these cells."""
+        history, grid = self.history, self.history.grid
+        areas, share = grid.land_area_m2[self.subset], self._share_of_global_land()
+        criteria, not_assessed = self._criteria(share)
+        stocks = [field for field in FIELDS if field.sum == "stock" and field.name in self.totals]
+        relative = {
+            field.name: float(drift[-1])
+            for field in stocks
+            if (drift := self._measured("relative", field)) is not None
+        }
+        series = {
+            field.name: (self.series[field.name] * self._scale(field)).tolist()
+            for field in stocks
+            if field.element == "c"
+        }
+        drifts = self._cell_drift("TOTECOSYSC")[-1]
+        last = {name.lower(): self._means(name)[-1] for name in ("TOTSOMC", "TOTVEGC")}
+        return RunVerdict(
+            years=history.years,
+            cycles=history.cycles,
+            forcing_years=history.forcing_years,
+            cells=len(areas),
+            land_area_km2=self.area_m2 / 1.0e6,
+            land_mask=list(grid.remarks),
+            share_of_global_land=share,
+            criteria=criteria,
+            not_assessed=not_assessed,
+            stocks={
+                f"{field.name.lower()}_pg{field.element}": float(self._by_cycle(field)[-1])
+                for field in stocks
+            },
+            relative_drift_percent_per_century=relative,
+            cell_drift_percentiles_gc_m2_yr=_percentiles(drifts, areas),
+            zones=_zones(np.abs(grid.lat[self.subset]), drifts, areas, self.settings.cell_drift_gc_m2_yr),
+            series={"run_year": history.run_years.tolist(), **series},
+            cell={"land_area_m2": areas, "drift": drifts, **last},
+        )
 
-    def miss(self, field: Field, reason: str) -> None:
+    def _share_of_global_land(self) -> float:
+        """What thresholds that stand for the global land area are multiplied by."""
+        square_km, most = self.area_m2 / 1.0e6, self.settings.global_land_area_km2
+        if not self.settings.scale_by_area:
+            return 1.0
+        if square_km > most:
+            message = "%.4g km2 of land are more than global_land_area_km2, %.4g: thresholds are not scaled"
+            LOGGER.warning(message, square_km, most)
+        return min(1.0, square_km / most)
+
+    def _criteria(self, share: float) -> tuple[tuple[Criterion, ...], dict[str, str]]:
+        """The criteria that could be assessed, and the others -> reason."""
+        criteria, not_assessed = [], {}
+        if "CWDC" not in self.totals:
+            not_assessed["cwdc_pgc"] = "the history has no CWDC"
         for rule in RULES:
-            if rule.field == field.name:
-                self._not_assessed[rule.name] = reason
-        if field.name == "CWDC":
-            self._not_assessed["cwdc_pgc"] = reason
-
-    def add(self, field: Field, means: np.ndarray, totals: np.ndarray, series: np.ndarray) -> None:
-        """Adds a field.
-
-        Args:
-            field: which.
-            means: cycle means (cycles, gridcell).
-            totals: sum over the cells of cycle mean x area (cycles).
-            series: the same per sample (time).
-        """
-        scale = self._scale(field)
-        by_cycle = totals * scale
-        drift = np.diff(by_cycle) / self._history.forcing_years
-        if field.sum == "stock":
-            unit = field.units[1].lower()  # the element in gC/m^2, gN/m^2, gP/m^2
-            self._stocks[f"{field.name.lower()}_pg{unit}"] = float(by_cycle[-1])
-        if field.name in ("TOTECOSYSC", "TOTSOMC", "TOTVEGC", "CWDC"):
-            self._series[field.name] = (series * scale).tolist()
-        if field.name in ("TOTSOMC", "TOTVEGC"):
-            self._cell[field.name] = means[-1, self._subset]
-        relative = _relative(drift, by_cycle)
-        if relative is not None and field.sum == "stock":
-            self._relative[field.name] = float(relative[-1])
-        for rule in RULES:
-            if rule.field != field.name:
-                continue
-            if rule.measure == "area":
-                self._judge(rule, self._area_out(means))
-            elif rule.measure == "level":
-                self._judge(rule, by_cycle[1:])
-            elif rule.measure == "drift":
-                cells = means[:, self._subset]
-                self._judge(rule, drift, prescribed=bool(np.all(cells == cells[0])))
-            elif relative is None:
-                self._not_assessed[rule.name] = f"{field.name} of the cells is zero"
+            field = _BY_NAME[rule.field]
+            if field.name not in self.totals:
+                not_assessed[rule.name] = f"the history has no {field.name}"
+            elif (values := self._measured(rule.measure, field)) is None:
+                not_assessed[rule.name] = f"{field.name} of the cells is zero"
             else:
-                self._judge(rule, relative)
+                criteria.append(self._judged(rule, values, share))
+        return tuple(criteria), not_assessed
+
+    def _judged(self, rule: Rule, values: np.ndarray, share: float) -> Criterion:
+        threshold = float(getattr(self.settings, rule.threshold)) * (share if rule.scaled else 1.0)
+        holds = np.abs(values) <= threshold
+        # The first cycle end after the last one at which the criterion failed.
+        first = len(holds) - int(np.argmin(holds[::-1])) if not holds.all() else 0
+        until = float(self.history.cycle_ends[first + 1]) if holds[-1] else None
+        prescribed = rule.measure == "drift" and not np.any(self._cell_drift(rule.field))
+        return Criterion(rule, threshold, tuple(values.tolist()), until, prescribed)
+
+    def _measured(self, measure: Measure, field: Field) -> np.ndarray | None:
+        """Values of each pair of successive cycles (cycles - 1); None for a share of nothing."""
+        by_cycle = self._by_cycle(field)
+        drift, level = np.diff(by_cycle) / self.history.forcing_years, by_cycle[1:]
+        match measure:
+            case "drift":
+                return drift
+            case "level":
+                return level
+            case "relative":
+                return None if np.any(level <= 0.0) else 100.0 * 100.0 * drift / level  # % of it, a century
+            case "area":
+                out = np.abs(self._cell_drift(field.name)) > self.settings.cell_drift_gc_m2_yr
+                return np.asarray((out @ self.history.grid.land_area_m2[self.subset]) / self.area_m2)
+
+    def _cell_drift(self, name: str) -> np.ndarray:
+        """Drift of each cell and pair of successive cycles (cycles - 1, gridcell)."""
+        return np.asarray(np.diff(self._means(name), axis=0) / self.history.forcing_years)
+
+    def _means(self, name: str) -> np.ndarray:
+        """Cycle means of a field (cycle, gridcell)."""
+        return self.means.sel(field=name).to_numpy()[:, self.subset]
+
+    def _by_cycle(self, field: Field) -> np.ndarray:
+        """Value of the domain in each cycle (cycle)."""
+        return self.totals[field.name] * self._scale(field)
 
     def _scale(self, field: Field) -> float:
         match field.sum:
@@ -393,64 +402,7 @@ class _Builder:
             case "flux":
                 return SECONDS_PER_YEAR / GRAMS_PER_PETAGRAM
             case "mean":
-                return 1.0 / self._area_m2
-
-    def _area_out(self, means: np.ndarray) -> np.ndarray:
-        drift = np.diff(means[:, self._subset], axis=0) / self._history.forcing_years
-        self._cell["drift"] = drift[-1]
-        out = np.abs(drift) > self._settings.cell_drift_gc_m2_yr
-        share: np.ndarray = (out @ self._land_area) / self._area_m2
-        return share
-
-    @property
-    def _land_area(self) -> np.ndarray:
-        area: np.ndarray = self._history.grid.land_area_m2[self._subset]
-        return area
-
-    def _judge(self, rule: Rule, by_cycle: np.ndarray, *, prescribed: bool = False) -> None:
-        threshold = float(getattr(self._settings, rule.threshold)) * (self._fraction if rule.scaled else 1.0)
-        holds = np.abs(by_cycle) <= threshold
-        # The first cycle end after the last one at which the criterion failed.
-        first = len(holds) - int(np.argmin(holds[::-1])) if not holds.all() else 0
-        until = float(self._history.cycle_ends[first + 1]) if holds[-1] else None
-        values = tuple(float(v) for v in by_cycle)
-        self._criteria[rule.name] = Criterion(rule, threshold, values, until, prescribed)
-
-    def finish(self) -> RunVerdict:
-        drift, area = self._cell["drift"], self._land_area
-        grid = self._history.grid
-        return RunVerdict(
-            years=self._history.years,
-            cycles=self._history.cycles,
-            forcing_years=self._history.forcing_years,
-            land_area_km2=self._area_m2 / 1.0e6,
-            remarks=grid.remarks,
-            area_fraction=self._fraction,
-            criteria=tuple(self._criteria[rule.name] for rule in RULES if rule.name in self._criteria),
-            not_assessed=self._not_assessed,
-            stocks=self._stocks,
-            relative_drift=self._relative,
-            distribution=_percentiles(drift, area),
-            zones=_zones(np.abs(grid.lat[self._subset]), drift, area, self._settings.cell_drift_gc_m2_yr),
-            series=self._series,
-            cell=CellResult(
-                grid.lat[self._subset],
-                grid.lon[self._subset],
-                area,
-                drift,
-                self._cell["TOTSOMC"],
-                self._cell["TOTVEGC"],
-            ),
-        )
-
-
-def _relative(drift: np.ndarray, by_cycle: np.ndarray) -> np.ndarray | None:
-    """Relative drift in % per century, or None where there is nothing to relate it to."""
-    stock = by_cycle[1:]
-    if np.any(stock <= 0.0):
-        return None
-    relative: np.ndarray = 100.0 * YEARS_PER_CENTURY * drift / stock
-    return relative
+                return 1.0 / self.area_m2
 
 
 def _percentiles(drift: np.ndarray, area: np.ndarray) -> dict[str, float]:
@@ -465,7 +417,7 @@ def _zones(
     latitude: np.ndarray, drift: np.ndarray, area: np.ndarray, limit: float
 ) -> dict[str, dict[str, float]]:
     result: dict[str, dict[str, float]] = {}
-    for name, south, north in ZONES:
+    for name, south, north in _ZONES:
         inside = (latitude >= south) & ((latitude < north) | (north == 90.0))
         land = float(area[inside].sum())
         if land == 0.0:

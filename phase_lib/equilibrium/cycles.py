@@ -19,23 +19,27 @@ from phase_lib.elm.history import History
 from phase_lib.elm.units import LEAF_AREA
 
 #: Time bounds may be off by a day: ELM's first sample holds the step before the start.
-DAY = 1.0 / DAYS_PER_YEAR
+_DAY = 1.0 / DAYS_PER_YEAR
 
 
 class CycleHistory:
     """The history of one run, cut into whole forcing cycles counted back from its end.
 
-    Interannual forcing moves every stock up and down; only means over whole cycles show a drift.
-    What precedes the first whole cycle is left out of the means, which is said, and kept in the time series.
+    Interannual forcing moves all stocks up and down; only means over whole cycles show a drift.
+    Samples before the first whole cycle are left out of the means, with a warning, not of the time series.
 
     Args:
         paths: history files of one tape, any order.
         forcing_years: length of the forcing cycle, years.
 
     Attributes:
-        grid: land cells.
+        paths, grid: files, and land cells.
         start, end: bounds of each sample, years since the reference date (time).
+        years: length of the run.
+        run_years: middle of each sample, years since the run's start (time).
+        cycles: number of whole cycles.
         edges: cycle boundaries, years since the reference date (cycles + 1).
+        cycle_ends: end of each cycle, years since the run's start (cycles).
 
     Raises:
         InputError: fewer than two whole cycles, a gap in time, samples that straddle a cycle
@@ -48,84 +52,50 @@ class CycleHistory:
         self.start, self.end = whole.start, whole.end
         self.forcing_years = forcing_years
         self._refuse_gaps()
-        self.edges = self._cycle_edges()
+        self.years = float(self.end[-1] - self.start[0]) if len(self.start) else 0.0
+        self.cycles = int((self.years + _DAY) // forcing_years)
+        if self.cycles < 2:
+            what = f"time_bounds: the history covers {self.years:.2f} years"
+            two = f"at least two whole forcing cycles, {2 * forcing_years} years"
+            remedy = "run on, or give the history files of the earlier years too"
+            raise InputError(self.paths[-1], what, expected=two, remedy=remedy)
+        self.edges = self.end[-1] - forcing_years * np.arange(self.cycles, -1, -1, dtype=np.float64)
+        self.cycle_ends: np.ndarray = self.edges[1:] - self.start[0]
+        self.run_years: np.ndarray = 0.5 * (self.start + self.end) - self.start[0]
         self._cycle = self._cycle_of_samples()
         for remark in self.grid.remarks:
             LOGGER.warning("%s: %s", self.grid.path, remark)
         unused = float(self.edges[0] - self.start[0])
-        if unused > DAY:
-            LOGGER.warning(
-                "first %.4g years not used: %.4g years of history hold %d whole cycles of %d years",
-                unused,
-                self.years,
-                self.cycles,
-                forcing_years,
-            )
-
-    @property
-    def cycles(self) -> int:
-        """Number of whole cycles."""
-        return len(self.edges) - 1
-
-    @property
-    def years(self) -> float:
-        """Length of the run, years."""
-        return float(self.end[-1] - self.start[0])
-
-    @property
-    def run_years(self) -> np.ndarray:
-        """Middle of each sample in years since the run's start (time)."""
-        middle: np.ndarray = 0.5 * (self.start + self.end) - self.start[0]
-        return middle
-
-    @property
-    def cycle_ends(self) -> np.ndarray:
-        """End of each cycle in years since the run's start (cycles)."""
-        ends: np.ndarray = self.edges[1:] - self.start[0]
-        return ends
+        if unused > _DAY:
+            message = "first %.4g years not used: %.4g years of history hold %d whole cycles of %d years"
+            LOGGER.warning(message, unused, self.years, self.cycles, forcing_years)
 
     def _refuse_gaps(self) -> None:
         gaps = self.start[1:] - self.end[:-1]
-        if np.any(gaps > DAY):
-            first = int(np.argmax(gaps > DAY))
-            raise InputError(
-                self._whole.sample_paths[first + 1],
-                f"time_bounds: {gaps[first]:.2f} years are missing before {self.start[first + 1]:.2f}",
-                expected="a history without gaps",
-                remedy="give the missing files too",
+        if np.any(gaps > _DAY):
+            first = int(np.argmax(gaps > _DAY))
+            file, where = self._whole.sample_paths[first + 1], f"before {self.start[first + 1]:.2f}"
+            what, remedy = (
+                f"time_bounds: {gaps[first]:.2f} years are missing {where}",
+                "give the missing files too",
             )
-
-    def _cycle_edges(self) -> np.ndarray:
-        cycles = int((self.years + DAY) // self.forcing_years) if len(self.start) else 0
-        if cycles < 2:
-            length = self.years if len(self.start) else 0.0
-            raise InputError(
-                self.paths[-1],
-                f"time_bounds: the history covers {length:.2f} years",
-                expected=f"at least two whole forcing cycles, {2 * self.forcing_years} years",
-                remedy="run on, or give the history files of the earlier years too",
-            )
-        edges: np.ndarray = self.end[-1] - self.forcing_years * np.arange(cycles, -1, -1, dtype=np.float64)
-        return edges
+            raise InputError(file, what, expected="a history without gaps", remedy=remedy)
 
     def _cycle_of_samples(self) -> np.ndarray:
         """Cycle of each sample (time); -1 before the first."""
         cycle = np.searchsorted(self.edges, 0.5 * (self.start + self.end)) - 1
-        inside = cycle >= 0
         first, last = self.edges[cycle], self.edges[np.minimum(cycle + 1, self.cycles)]
-        astride = inside & ((self.start < first - DAY) | (self.end > last + DAY))
+        astride = (cycle >= 0) & ((self.start < first - _DAY) | (self.end > last + _DAY))
         if np.any(astride):
             worst = int(np.argmax(astride))
-            raise InputError(
-                self.paths[-1],
-                f"time_bounds: the mean over years {self.start[worst]:.2f} to {self.end[worst]:.2f} "
-                f"does not lie within one forcing cycle of {self.forcing_years} years",
-                remedy="give the length of the cycle that the run was forced with, or a finer history",
-            )
+            span = f"time_bounds: the mean over years {self.start[worst]:.2f} to {self.end[worst]:.2f}"
+            what = f"{span} does not lie within one forcing cycle of {self.forcing_years} years"
+            remedy = "give the length of the cycle that the run was forced with, or a finer history"
+            raise InputError(self.paths[-1], what, remedy=remedy)
         return cycle
 
     def has(self, name: str) -> bool:
-        """True if every file of the run holds the field."""
+        """True if all files of the run hold the field."""
         return name in self._whole.variables
 
     def read(self, units: Mapping[str, str], weights: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
@@ -141,20 +111,17 @@ class CycleHistory:
         Raises:
             InputError: a field is missing, has other units, or has a vertical dimension.
         """
-        fields = self._whole.lazy(
-            {name: LEAF_AREA if unit == "1" else (unit,) for name, unit in units.items()}
-        )
+        accepted = {name: LEAF_AREA if unit == "1" else (unit,) for name, unit in units.items()}
+        fields = self._whole.lazy(accepted)
         if fields.dims != ("field", "time", "gridcell"):
-            raise InputError(
-                self.paths[0], f"variable {next(iter(units))} has levels", expected="one value per cell"
-            )
-        length = xr.DataArray(self.end - self.start, dims="time")
-        cycle = xr.DataArray(self._cycle, dims="time", name="cycle")
+            what = f"variable {next(iter(units))} has levels"
+            raise InputError(self.paths[0], what, expected="one value per cell")
         inside = np.flatnonzero(self._cycle >= 0)
-        with dask.config.set(
-            split_every=2
-        ):  # of many samples of a cell, few are in memory before they are added up
-            totals = (fields * length)[{"time": inside}].groupby(cycle[inside]).sum(skipna=False)
+        length = xr.DataArray(self.end - self.start, dims="time")
+        cycle = xr.DataArray(self._cycle, dims="time", name="cycle")[inside]
+        # Of many samples of a cell, few are in memory before they are added up.
+        with dask.config.set(split_every=2):
+            totals = (fields * length)[{"time": inside}].groupby(cycle).sum(skipna=False)
         sums = xr.apply_ufunc(
             partial(da.tensordot, axes=1),
             fields,
@@ -164,4 +131,4 @@ class CycleHistory:
             dask="allowed",
         )
         totals, sums = compute(totals, sums, scheduler="synchronous")
-        return totals / length[inside].groupby(cycle[inside]).sum(), sums
+        return totals / length[inside].groupby(cycle).sum(), sums

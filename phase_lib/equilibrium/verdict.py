@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from phase_lib.base.errors import CheckFailed, InputError
-from phase_lib.base.files import sha256_file, write_json
+from phase_lib.base.files import matching_files, sha256_file, write_json
 from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version, settings_hash
 from phase_lib.config.equilibrium import EquilibriumSettings
@@ -18,13 +18,13 @@ from phase_lib.elm.history_cells import HistoryGrid, same_cells
 from phase_lib.elm.matching import SAME_CELL_KM, nearest
 from phase_lib.elm.netcdf import get_variable
 from phase_lib.elm.products import cell_coordinates, flags, open_product, variable, write_product
-from phase_lib.equilibrium.criteria import RunVerdict, assess, assess_subsets
+from phase_lib.equilibrium.criteria import RunVerdict, assess_subsets
 from phase_lib.equilibrium.cycles import CycleHistory
 
-#: The runs of a workflow, in the order of the report.
-RUNS = ("injected", "control", "reference")
-ALL_CELLS = "all_cells"
-TEST_CELLS = "blocked_test_cells"
+INJECTED = "injected"
+ALL_CELLS, TEST_CELLS = "all_cells", "blocked_test_cells"
+#: Run -> set of cells -> verdict.
+Verdicts = Mapping[str, Mapping[str, RunVerdict]]
 
 #: Part of a split file that holds the test cells.
 _TEST = 3
@@ -32,147 +32,132 @@ _TEST = 3
 _SHARE_OF_CONTROL = 1.0 / 3.0
 
 
-def equilibrium_of_files(
-    history: Sequence[str | Path],
-    forcing_years: int,
-    output: str | Path,
-    settings: EquilibriumSettings,
-    *,
-    strict: bool = False,
-) -> RunVerdict:
-    """Judges one run from its history files and writes the verdict.
-
-    Args:
-        history: history files of one tape of any ELM run.
-        forcing_years: length of the forcing cycle, years.
-        output: `verdict.json`.
-        settings: thresholds.
-        strict: a run out of equilibrium is an error, after the verdict is written.
-
-    Raises:
-        InputError: the history cannot be judged; nothing is written.
-        CheckFailed: with `strict`, a criterion does not hold.
-    """
-    verdict = assess(history, forcing_years, settings)
-    content = {
-        "provenance": _provenance(settings, {"run": history}),
-        "thresholds": settings.model_dump(),
-        **verdict.as_json(),
-    }
-    write_json(output, content)
-    for line in describe(verdict):
-        LOGGER.info("%s", line)
-    failed = [criterion.rule.name for criterion in verdict.criteria if not criterion.holds]
-    if strict and failed:
-        raise CheckFailed(
-            f"not in equilibrium after {verdict.years:.0f} years: {', '.join(failed)}; see {output}"
-        )
-    return verdict
-
-
-def describe(verdict: RunVerdict) -> list[str]:
-    """The verdict in lines for the terminal."""
-    state = "in equilibrium" if verdict.in_equilibrium else "NOT in equilibrium"
-    held = sum(criterion.holds for criterion in verdict.tested)
-    lines = [
-        f"{state} after {verdict.years:.0f} years "
-        f"({verdict.cycles} cycles of {verdict.forcing_years} years, {len(verdict.cell.lat)} cells): "
-        f"{held} of {len(verdict.tested)} criteria hold"
-    ]
-    for criterion in verdict.tested:
-        lines.append(
-            f"  {'ok  ' if criterion.holds else 'FAIL'} {criterion.rule.name}: {criterion.value:.3g} "
-            f"(at most {criterion.threshold:.3g} {criterion.rule.units})"
-        )
-    lines += [
-        f"  --   {criterion.rule.name}: prescribed, not a test"
-        for criterion in verdict.criteria
-        if criterion.prescribed
-    ]
-    lines += [f"  --   {name}: not assessed, {reason}" for name, reason in verdict.not_assessed.items()]
-    return lines
-
-
-def verdict_of_runs(
-    runs: Mapping[str, Sequence[str | Path]],
+def judge_equilibrium(
+    history: Iterable[str | Path],
     forcing_years: int,
     settings: EquilibriumSettings,
     output: str | Path,
-    drift: str | Path,
     *,
+    control: Iterable[str | Path] = (),
+    reference: Iterable[str | Path] = (),
     split: str | Path | None = None,
+    drift: str | Path | None = None,
+    strict: bool = False,
 ) -> dict[str, Any]:
-    """Judges the runs of a workflow side by side, on all cells and on the blocked test cells alone.
+    """Judges one run, or with `drift` the injected run side by side with others, and writes the verdict.
+
+    With a split, the runs are judged on all cells and on the blocked test cells alone.
 
     Args:
-        runs: name (`injected`, `control`, `reference`) -> history files; `injected` is required.
+        history: history files of one tape of the run, or patterns for them.
         forcing_years: length of the forcing cycle, years.
         settings: thresholds.
         output: `verdict.json`.
-        drift: `drift.nc`, per-cell drift and end stocks of every run.
-        split: split file that says which cells are test cells.
+        control: history of the same years without injection.
+        reference: history of the conventional run.
+        split: split file with the test cells.
+        drift: `drift.nc`, per-cell drift and end stocks of the runs.
+        strict: a run (the injected one) out of equilibrium is an error, after the verdict is written.
 
     Returns:
         The content of `verdict.json`.
 
     Raises:
-        InputError: unknown or missing run, runs on different grids, or a history that cannot be judged.
+        InputError: runs on different grids, other runs without `drift`, or a history that cannot be judged;
+            nothing is written.
+        CheckFailed: with `strict`, a criterion does not hold.
     """
-    unknown = [name for name in runs if name not in RUNS]
-    if unknown or "injected" not in runs:
-        raise InputError(None, f"runs are {sorted(runs)}", expected=f"injected and any of {RUNS[1:]}")
-    ordered = [name for name in RUNS if name in runs]
-    histories = {name: CycleHistory(runs[name], forcing_years) for name in ordered}
-    grid = histories["injected"].grid
-    for name, history in histories.items():
-        if not same_cells(history.grid, grid):
-            raise InputError(
-                history.paths[0],
-                f"the {name} run has {len(history.grid.row)} land cells of another grid",
-                expected=f"the {len(grid.row)} land cells of {histories['injected'].paths[0]}",
-                remedy="give runs of one domain",
-            )
+    if drift is None and (control or reference or split):
+        raise InputError(None, "--control, --reference and --split need --drift", remedy="give --drift")
+    patterns = {INJECTED: history, "control": control, "reference": reference}
+    runs = {name: matching_files(files) for name, files in patterns.items() if files}
+    histories = {name: CycleHistory(paths, forcing_years) for name, paths in runs.items()}
+    grid = _one_grid(histories)
     subsets = {ALL_CELLS: np.arange(len(grid.row))}
     if split is not None:
         tested = blocked_test_cells(split, grid)
         if len(tested):
             subsets[TEST_CELLS] = tested
         else:
-            LOGGER.info(
-                "no test cell of %s lies in the domain: all its cells are judged, and no others", split
-            )
-    verdicts = {name: assess_subsets(history, settings, subsets) for name, history in histories.items()}
+            LOGGER.info("no test cell of %s lies in the domain: all cells are judged together", split)
+    verdicts = {name: assess_subsets(run, settings, subsets) for name, run in histories.items()}
+    judged = verdicts[INJECTED][ALL_CELLS]
     content: dict[str, Any] = {
-        "provenance": _provenance(settings, runs, split),
+        "provenance": _provenance(settings, {"run": runs[INJECTED]} if drift is None else runs, split),
         "thresholds": settings.model_dump(),
-        "forcing_years": forcing_years,
+    }
+    if drift is None:
+        content |= judged.as_json()
+    else:
+        content |= {"forcing_years": forcing_years, **_side_by_side(verdicts, settings)}
+        _write_drift(drift, verdicts, grid, subsets.get(TEST_CELLS), settings)
+    write_json(output, content)
+    for run, by_subset in verdicts.items():
+        for line in describe(by_subset[ALL_CELLS]):
+            LOGGER.info("%s", line if drift is None else f"{run}: {line}")
+    failed = [criterion.rule.name for criterion in judged.criteria if not criterion.holds]
+    if strict and failed:
+        years, names = f"{judged.years:.0f}", ", ".join(failed)
+        raise CheckFailed(f"not in equilibrium after {years} years: {names}; see {output}")
+    return content
+
+
+def _one_grid(histories: Mapping[str, CycleHistory]) -> HistoryGrid:
+    """The land cells of all runs.
+
+    Raises:
+        InputError: the runs are on different grids.
+    """
+    first = histories[INJECTED]
+    for name, history in histories.items():
+        if not same_cells(history.grid, first.grid):
+            what = f"the {name} run has {len(history.grid.row)} land cells of another grid"
+            cells = f"the {len(first.grid.row)} land cells of {first.paths[0]}"
+            raise InputError(history.paths[0], what, expected=cells, remedy="give runs of one domain")
+    return first.grid
+
+
+def _side_by_side(verdicts: Verdicts, settings: EquilibriumSettings) -> dict[str, Any]:
+    """The part of `verdict.json` that compares runs."""
+    content: dict[str, Any] = {
         "runs": {
             run: {subset: verdict.as_json() for subset, verdict in by_subset.items()}
             for run, by_subset in verdicts.items()
-        },
+        }
     }
-    if "reference" in verdicts:
+    injected = verdicts[INJECTED]
+    if reference := verdicts.get("reference"):
         content["relation_to_reference"] = {
             run: {
-                subset: _relative_errors(verdict, verdicts["reference"][subset])
-                for subset, verdict in verdicts[run].items()
+                subset: _relative_errors(verdict, reference[subset]) for subset, verdict in by_subset.items()
             }
-            for run in ordered
+            for run, by_subset in verdicts.items()
             if run != "reference"
         }
-    if "control" in verdicts:
+    if control := verdicts.get("control"):
         content["injected_against_control"] = {
-            subset: _against_control(verdicts["injected"][subset], verdicts["control"][subset], settings)
-            for subset in subsets
+            subset: _against_control(verdict, control[subset], settings)
+            for subset, verdict in injected.items()
         }
-    _write_drift(
-        drift, {run: verdicts[run][ALL_CELLS] for run in ordered}, grid, subsets.get(TEST_CELLS), settings
-    )
-    write_json(output, content)
-    for run in ordered:
-        for line in describe(verdicts[run][ALL_CELLS]):
-            LOGGER.info("%s: %s", run, line)
     return content
+
+
+def describe(verdict: RunVerdict) -> list[str]:
+    """The verdict in lines for the terminal."""
+    state = "in equilibrium" if verdict.in_equilibrium else "NOT in equilibrium"
+    holding = sum(criterion.holds for criterion in verdict.tested)
+    return [
+        f"{state} after {verdict.years:.0f} years "
+        f"({verdict.cycles} cycles of {verdict.forcing_years} years, {verdict.cells} cells): "
+        f"{holding} of {len(verdict.tested)} criteria hold",
+        *(
+            f"  {'ok  ' if criterion.holds else 'FAIL'} {criterion.rule.name}: {criterion.value:.3g} "
+            f"(at most {criterion.threshold:.3g} {criterion.rule.units})"
+            for criterion in verdict.tested
+        ),
+        *(f"  --   {c.rule.name}: prescribed, not a test" for c in verdict.criteria if c.prescribed),
+        *(f"  --   {name}: not assessed, {reason}" for name, reason in verdict.not_assessed.items()),
+    ]
 
 
 def blocked_test_cells(split: str | Path, grid: HistoryGrid) -> np.ndarray:
@@ -197,9 +182,9 @@ def _relative_errors(verdict: RunVerdict, reference: RunVerdict) -> dict[str, fl
         for stock in ("totsomc_pgc", "totvegc_pgc", "cwdc_pgc")
         if stock in verdict.stocks and reference.stocks.get(stock, 0.0) > 0.0
     }
-    weight = verdict.cell.land_area_m2 / verdict.cell.land_area_m2.sum()
+    weight = verdict.cell["land_area_m2"] / verdict.cell["land_area_m2"].sum()
     for stock in ("totsomc", "totvegc"):
-        difference = getattr(verdict.cell, stock) - getattr(reference.cell, stock)
+        difference = verdict.cell[stock] - reference.cell[stock]
         errors[f"{stock}_cell_rmse_kgc_m2"] = float(np.sqrt(weight @ difference**2)) / 1000.0
     return errors
 
@@ -210,10 +195,9 @@ def _against_control(
     """What injection gained: drifts against a third of the control's, area against the control's."""
     result: dict[str, float | bool] = {}
     for name in ("drift_totsomc_pgc_per_yr", "drift_totvegc_pgc_per_yr"):
-        ours, theirs = abs(injected.value(name)), abs(control.value(name))
-        limit = max(_SHARE_OF_CONTROL * theirs, settings.stock_drift_pgc_per_yr)
+        limit = max(_SHARE_OF_CONTROL * abs(control.value(name)), settings.stock_drift_pgc_per_yr)
         result[f"{name}_limit"] = limit
-        result[f"{name}_within_limit"] = ours <= limit
+        result[f"{name}_within_limit"] = abs(injected.value(name)) <= limit
     area = "area_out_of_equilibrium"
     result[f"{area}_smaller"] = injected.value(area) < control.value(area)
     return result
@@ -221,7 +205,7 @@ def _against_control(
 
 def _write_drift(
     path: str | Path,
-    verdicts: Mapping[str, RunVerdict],
+    verdicts: Verdicts,
     grid: HistoryGrid,
     test: np.ndarray | None,
     settings: EquilibriumSettings,
@@ -231,47 +215,37 @@ def _write_drift(
         "landfrac": variable("gridcell", grid.landfrac, "1", "land fraction"),
     }
     if test is not None:
-        inside = np.zeros(len(grid.row), dtype=np.int8)
-        inside[test] = 1
-        fields["test_cell"] = flags(
-            "gridcell", inside, "blocked test cells", {"other_cell": 0, "test_cell": 1}
-        )
-    for run, verdict in verdicts.items():
-        years = f"last {verdict.forcing_years} years minus the {verdict.forcing_years} before, per year"
-        fields[f"drift_{run}"] = variable(
-            "gridcell", verdict.cell.drift, "gC/m^2/yr", f"TOTECOSYSC, {run} run: {years}"
-        )
+        inside = np.isin(np.arange(len(grid.row)), test)
+        meanings = {"other_cell": 0, "test_cell": 1}
+        fields["test_cell"] = flags("gridcell", inside, "blocked test cells", meanings)
+    for run, by_subset in verdicts.items():
+        years, cell = by_subset[ALL_CELLS].forcing_years, by_subset[ALL_CELLS].cell
+        name = f"TOTECOSYSC, {run} run: last {years} years minus the {years} before, per year"
+        fields[f"drift_{run}"] = variable("gridcell", cell["drift"], "gC/m^2/yr", name)
         for stock in ("totsomc", "totvegc"):
-            fields[f"{stock}_{run}"] = variable(
-                "gridcell",
-                getattr(verdict.cell, stock),
-                "gC/m^2",
+            name, means = (
                 f"{stock.upper()}, {run} run: mean of the last cycle",
-                cell_methods="time: mean",
+                {"cell_methods": "time: mean"},
             )
+            fields[f"{stock}_{run}"] = variable("gridcell", cell[stock], "gC/m^2", name, **means)
     attributes = {
-        "title": "Drift of ecosystem carbon and end stocks of every run, per land cell",
+        "title": "Drift of ecosystem carbon and end stocks of the runs, per land cell",
         "settings_hash": settings_hash(settings.model_dump()),
     }
     write_product(path, xr.Dataset(fields, cell_coordinates(grid.lat, grid.lon), attributes))
 
 
 def _provenance(
-    settings: EquilibriumSettings,
-    runs: Mapping[str, Sequence[str | Path]],
-    split: str | Path | None = None,
+    settings: EquilibriumSettings, runs: Mapping[str, Sequence[Path]], split: str | Path | None
 ) -> dict[str, Any]:
     # Histories of real grids are hundreds of GB: name and size identify them, a hash would cost more
     # than the verdict.
-    files = {
-        run: [{"file": Path(path).name, "bytes": Path(path).stat().st_size} for path in paths]
-        for run, paths in runs.items()
-    }
-    content: dict[str, Any] = {
+    return {
         "code_version": code_version(),
         "settings_hash": settings_hash(settings.model_dump()),
-        "history": files,
+        "history": {
+            run: [{"file": path.name, "bytes": path.stat().st_size} for path in paths]
+            for run, paths in runs.items()
+        },
+        **({} if split is None else {"split_sha256": sha256_file(split)}),
     }
-    if split is not None:
-        content["split_sha256"] = sha256_file(split)
-    return content

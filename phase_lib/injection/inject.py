@@ -1,14 +1,14 @@
 """From predicted pools to a restart: a byte copy, edited in place, audited, then renamed.
 
-Without predictions the result is the base taken to normal mode properly: what a control run starts from.
+Without predictions the result is the base in normal mode: the start of a control run.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +28,22 @@ from phase_lib.base.provenance import code_version
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
 from phase_lib.elm.audit.findings import AuditReport
-from phase_lib.elm.constants import SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.constants import GRAMS_PER_PETAGRAM, SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.dead_wood import USUAL_FACTOR, settle_factor
 from phase_lib.elm.netcdf import open_rows
 from phase_lib.elm.parameters import Parameters, read_parameters
 from phase_lib.elm.soil_grid import DZDECOMP
 from phase_lib.elm.spinup import SOIL3_JUDGED, slow_ratio
-from phase_lib.injection.account import account_of, flagged_cells
-from phase_lib.injection.base import Work, prepare
-from phase_lib.injection.editor import Change
-from phase_lib.injection.edits import Edits
+from phase_lib.elm.variables import VARIABLES
+from phase_lib.injection.base import Base, prepare
+from phase_lib.injection.edits import Change, Edits
 from phase_lib.injection.plants import edit_plants
+from phase_lib.injection.predictions import Predictions
 from phase_lib.injection.soil import edit_soil
 
 #: Audits a restart: its path, surface file and parameters.
 Audit = Callable[[Path, Path, Parameters], AuditReport]
+_AS_WRITTEN = "use the restart as ELM wrote it"
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,8 @@ def inject(
     A base in AD is taken to normal mode first: F alone up to the start of model year 40, F / scalaravg_col
     later, displayed dead wood times the mortality factor, mineral P from the surface file. Predictions then
     replace what they hold, in covered patches and in the soil column of each cell; N and P follow from C.
-    Where topounits divide a cell, its columns keep their proportions. A cell without a soil column gets no
-    prediction.
+    Where topounits divide a cell, its columns keep their proportions. A cell without a soil column receives
+    no prediction.
 
     Args:
         restart: base, AD or normal; never modified.
@@ -100,11 +101,11 @@ def inject(
         output: restart to write; its name should be the base's.
         settings: bounds.
         ood: what flagged cells receive.
-        audit: `audit_restart`, before the restart gets its name. It is handed in, so that no check and no
-            sentence of the audit is a part of the code that makes the restart.
+        audit: `audit_restart`, which judges the restart before it is renamed. It is an argument, so that no
+            check and no sentence of the audit is a part of the code that makes the restart.
         mortality_factor: `spinup_mortality_factor` of the AD run that wrote the restart; None to assume
             the usual one, if the wood of the restart shows it.
-        report: sidecar JSON to write, or None.
+        report: sidecar JSON to write; OUTPUT.diff.json where None.
         dry_run: compute everything, write no restart; the audit needs a file and is left out.
         seconds: receives the time of each phase, for a benchmark.
 
@@ -117,24 +118,25 @@ def inject(
     source, target = require_file(restart), Path(output)
     surface_path, params_path = require_file(surface), require_file(params)
     inputs = [path for path in (restart, surface, params, soil_params, predictions) if path is not None]
-    refuse_as_output([output, *([] if report is None else [report])], inputs)
+    report = Path(f"{target}.diff.json") if report is None else report
+    refuse_as_output([output, report], inputs)
     seconds = {} if seconds is None else seconds
     parameters = read_parameters(params_path)
     with ExitStack() as stack:
         # Renamed in the reverse order: where there is a restart, its sidecar is there too.
         copy = source if dry_run else stack.enter_context(writing(target))
-        sidecar = None if report is None else stack.enter_context(writing(report))
+        sidecar = stack.enter_context(writing(report))
         hashed = [source] if predictions is None else [source, require_file(predictions)]
         # From the beginning: on a large file the hash takes as long as everything else.
         hashes = stack.enter_context(sha256_in_background(*hashed))
         with _timed(seconds, "check"):
-            work = prepare(stack, source, surface_path, parameters, soil_params, predictions, ood)
+            base = prepare(stack, source, surface_path, parameters, soil_params, predictions, ood)
         if not dry_run:
             LOGGER.info("copying %s", source)
             with _timed(seconds, "copy"):
                 copy_bytes(source, copy)
-        changes, account = _edit(copy, work, settings, mortality_factor, seconds, dry_run=dry_run)
-        flagged = flagged_cells(work, ood.action)
+        changes, account = _edit(copy, base, settings, mortality_factor, seconds, dry_run=dry_run)
+        flagged = _flagged_cells(base, ood.action)
         audited = None
         if not dry_run:
             LOGGER.info("auditing %s", target.name)
@@ -145,8 +147,7 @@ def inject(
         with _timed(seconds, "hash"):
             digests = hashes()
         entries = [
-            {"path": str(path.absolute()), "sha256": digest}
-            for path, digest in zip(hashed, digests, strict=True)
+            {"path": str(p.absolute()), "sha256": digest} for p, digest in zip(hashed, digests, strict=True)
         ]
         content = {
             "base": entries[0],
@@ -159,14 +160,13 @@ def inject(
             "audit": None if audited is None else {**audited.to_dict(), "path": str(target)},
             "code_version": code_version(),
         }
-        if sidecar is not None:
-            sidecar.write_text(json_text(content), encoding="utf-8")
+        sidecar.write_text(json_text(content), encoding="utf-8")
     return content
 
 
 def _edit(
     copy: Path,
-    work: Work,
+    base: Base,
     settings: InjectionSettings,
     mortality_factor: float | None,
     seconds: dict[str, Seconds],
@@ -178,35 +178,31 @@ def _edit(
     Returns:
         What changed, by variable, and the sidecar's account of it.
     """
-    header = work.base.header
+    header = base.header
     factor = USUAL_FACTOR if mortality_factor is None else mortality_factor
     with open_rows(copy, "r" if dry_run else "r+") as rows:
-        edits = Edits(work, settings, factor, rows, dry_run=dry_run)
+        edits = Edits(base, settings, factor, rows, dry_run=dry_run)
         with _timed(seconds, "soil"):
             edit_soil(edits)
         with _timed(seconds, "plants"):
             wood = edit_plants(edits)
         if not dry_run and header.spinup_state != SPINUP_NORMAL:
             rows["spinup_state"][:] = np.asarray(SPINUP_NORMAL)
-    changes = edits.editor.changes
-    if not work.base.in_ad:
-        return changes, account_of(edits, None, None)
-    _refuse_normal_pools(header.path, changes, work.parameters)
+    changes = edits.changes
+    if not base.in_ad:
+        return changes, _account(edits, None, None)
+    _refuse_normal_pools(header.path, changes, base.parameters)
     _, rests_on = settle_factor(header.path, mortality_factor, wood.evidence(header))
     LOGGER.info("spinup_mortality_factor %g: %s", factor, rests_on)
-    return changes, account_of(edits, factor, rests_on)
+    return changes, _account(edits, factor, rests_on)
 
 
 def _refuse_no_numbers(base: Path, changes: Mapping[str, Change]) -> None:
-    """Refuses a base that holds no number where one was replaced: what else it holds is not to be trusted."""
-    for name, change in changes.items():
-        if not np.isfinite(change.before):
-            raise InputError(
-                base,
-                f"variable {name} holds values that are not finite where biogeochemistry runs",
-                expected="finite numbers, also where predictions replace them",
-                remedy="use the restart as ELM wrote it",
-            )
+    """Refuses a base with values that are not finite, also where they were replaced: it cannot be trusted."""
+    for name in (name for name, change in changes.items() if not np.isfinite(change.before)):
+        what = f"variable {name} holds values that are not finite where biogeochemistry runs"
+        numbers = "finite numbers, also where predictions replace them"
+        raise InputError(base, what, expected=numbers, remedy=_AS_WRITTEN)
 
 
 def _refuse_normal_pools(base: Path, changes: Mapping[str, Change], parameters: Parameters) -> None:
@@ -215,13 +211,9 @@ def _refuse_normal_pools(base: Path, changes: Mapping[str, Change], parameters: 
     between = slow_ratio(parameters).between
     land = soil3.weight / float(DZDECOMP.sum())
     if soil3.before > SOIL3_JUDGED * land and soil4.before > between * soil3.before:
-        raise InputError(
-            base,
-            f"spinup_state is {SPINUP_AD} (AD), but soil4 : soil3 of its carbon is "
-            f"{soil4.before / soil3.before:.3g}, as in normal mode",
-            expected=f"less than {between:.3g} in AD",
-            remedy="use the restart as ELM wrote it",
-        )
+        ratio = f"soil4 : soil3 of its carbon is {soil4.before / soil3.before:.3g}, as in normal mode"
+        what = f"spinup_state is {SPINUP_AD} (AD), but {ratio}"
+        raise InputError(base, what, expected=f"less than {between:.3g} in AD", remedy=_AS_WRITTEN)
 
 
 def _refuse_unsound(
@@ -232,23 +224,96 @@ def _refuse_unsound(
     surface: Path,
     parameters: Parameters,
 ) -> None:
-    """Refuses what the audit found faulty, in the name of the input whose fault it is."""
+    """Refuses a result with errors; the message names the input that they come from."""
     if not audited.errors:
         return
     in_base = {finding.key: finding for finding in audit(base, surface, parameters).findings}
     for error in audited.errors:
         if error.key in in_base:
-            raise InputError(
-                base,
-                in_base[error.key].description,
-                remedy="use the restart as ELM wrote it, with "
-                f"{surface.name} and {parameters.path.name} of its run",
-            )
+            remedy = f"{_AS_WRITTEN}, with {surface.name} and {parameters.path.name} of its run"
+            raise InputError(base, in_base[error.key].description, remedy=remedy)
     first = f"{audited.count} in the audit of the result, the first {audited.errors[0].description}"
     if predictions is not None:
         raise InputError(predictions, first, remedy="give sound pools in normal mode (spinup_state 0)")
-    raise InputError(
-        base,
-        f"taken to normal mode it is not sound: {first}",
-        remedy="give the mortality factor, the parameters and the surface data of its run",
-    )
+    remedy = "give the mortality factor, the parameters and the surface data of its run"
+    raise InputError(base, f"in normal mode it is not sound: {first}", remedy=remedy)
+
+
+def _account(edits: Edits, mortality_factor: float | None, rests_on: str | None) -> dict[str, Any]:
+    """The part of the sidecar about variables and conversion, after the last block.
+
+    Args:
+        edits: the edited copy.
+        mortality_factor: by which dead wood was multiplied, None where the base was in normal mode.
+        rests_on: the evidence for it.
+    """
+    base, predictions = edits.base, edits.base.predictions
+    isotopes = {twin.name for twins in edits.twins.values() for twin in twins}
+    changes = edits.changes
+    changed = {name: _variable(name, change, isotopes) for name, change in changes.items() if change.count}
+    before = base.header.spinup_state
+    if before != SPINUP_NORMAL:
+        kind = {"units": "1", "kind": "flag", "count": 1}
+        changed["spinup_state"] = {"before": before, "after": SPINUP_NORMAL, **kind}
+    return {
+        "variables_changed": changed,
+        "clipped": {name: count for name, count in sorted(edits.clipped.items()) if count},
+        "conversion": {
+            "from_spinup_state": base.header.spinup_state,
+            "model_year": base.header.year,
+            "factors": {name: by for name, by in base.multipliers.items() if by > 1.0},
+            "divided_by_scalaravg": base.divided,
+            "spinup_mortality_factor": mortality_factor,
+            "spinup_mortality_factor_rests_on": rests_on,
+            "sorption_parameters": None if base.mineral is None else base.mineral.parameters,
+        },
+        "isotopes": sorted(isotopes),
+        "left_as_they_are": {name: list(names) for name, names in asdict(base.others).items()},
+        "not_injected": [] if predictions is None else list(predictions.ignored),
+        "more_below_than_above": [] if predictions is None else _upside_down(predictions),
+    }
+
+
+def _variable(name: str, change: Change, isotopes: Collection[str]) -> dict[str, Any]:
+    """One entry of `variables_changed`; `isotopes` are the twins of the restart."""
+    entry = VARIABLES.get(name)
+    element = "c" if name in isotopes else entry.element if entry else None
+    scale, units, kind = change.weight, entry.units if entry else "1", "mean weighted by area"
+    if element is not None:
+        scale, units, kind = GRAMS_PER_PETAGRAM, f"Pg{element.upper()}", "global stock"
+    return {
+        "before": change.before / scale if scale else 0.0,
+        "after": change.after / scale if scale else 0.0,
+        "units": units,
+        "kind": kind,
+        "count": change.count,
+    }
+
+
+def _upside_down(predictions: Predictions) -> list[str]:
+    """Soil pools of which every cell received more below than above; a warning names them."""
+    names = predictions.more_below_than_above
+    if names:
+        message = (
+            "%s: %s: more carbon in the lower half of the layers than in the upper in every cell; a soil has "
+            "it the other way round: do the layers run from the surface down?"
+        )
+        LOGGER.warning(message, predictions.path, ", ".join(names))
+    return names
+
+
+def _flagged_cells(base: Base, action: str) -> dict[str, Any]:
+    """The sidecar's list of out-of-distribution cells."""
+    blocks, predictions = base.blocks, base.predictions
+    if predictions is None:
+        return {"count": 0, "action": action, "cells": []}
+    cells = np.flatnonzero(predictions.flagged(np.arange(blocks.ncells)))
+    places = blocks.lat[cells], blocks.lon[cells], predictions.predicted(cells)
+    return {
+        "count": len(cells),
+        "action": action,
+        "cells": [
+            {"cell": cell + 1, "lat": lat, "lon": lon, "predicted": predicted}
+            for cell, lat, lon, predicted in zip(cells.tolist(), *(p.tolist() for p in places), strict=True)
+        ],
+    }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import cached_property
+
 import numpy as np
 
 from phase_lib.elm.blocks import Block
-from phase_lib.elm.canopy import canopy_height, growth_form, leaf_carbon
+from phase_lib.elm.canopy import canopy_height, growth_form, leaf_area, leaf_carbon
 from phase_lib.elm.constants import C4_GRASS, NATPFT
 from phase_lib.elm.dead_wood import WOOD, WoodTally
 from phase_lib.elm.other_pools import ISOTOPES, twin_of
@@ -20,7 +23,7 @@ from phase_lib.elm.variables import (
     VARIABLES,
 )
 from phase_lib.injection.edits import Edits
-from phase_lib.injection.rules import keep_leaves, leaf_area_of, plant_nutrient
+from phase_lib.injection.rules import keep_leaves, plant_nutrient
 
 #: Carbon pools of patches.
 _PLANT_CARBON = {
@@ -38,9 +41,9 @@ def edit_plants(edits: Edits) -> WoodTally:
     """Edits all patches that cover ground, block by block.
 
     Returns:
-        What the base's wood says of the mortality factor.
+        What the wood of the base shows about the mortality factor.
     """
-    wood, patches = WoodTally(edits.parameters), edits.base.blocks.npatches
+    wood, patches = WoodTally(edits.base.parameters), edits.base.blocks.npatches
     steps = edits.base.blocks.of_patches(edits.step(patches, 1))
     for block in edits.in_turn(steps, "pfts1d_wtxy", patches, "patches"):
         _Patches(edits, block).edit(wood)
@@ -51,19 +54,29 @@ class _Patches:
     """Patches of a block, and the edits of their pools."""
 
     def __init__(self, edits: Edits, block: Block) -> None:
-        self.edits, self.editor, self.block = edits, edits.editor, block
-        self.parameters, self.predictions = edits.parameters, edits.predictions
+        self.edits, self.block = edits, block
+        self.parameters, self.predictions = edits.base.parameters, edits.base.predictions
         self.pft = np.clip(block.pft, 0, NATPFT - 1)
         self.receives = edits.receives(block) & block.natural & (self.pft > 0)
 
+    @cached_property
+    def evergreen(self) -> np.ndarray:
+        """True for evergreen PFTs (row)."""
+        return np.asarray(self.parameters.per_pft("evergreen")[self.pft] == 1)
+
+    @cached_property
+    def leaves(self) -> tuple[np.ndarray, ...]:
+        """`slatop` and `dsladlai` (row), m2/gC."""
+        return tuple(values[self.pft] for values in self.parameters.specific_leaf_area())
+
     def edit(self, wood: WoodTally) -> None:
         """Takes the patches out of AD, after a look at their wood, and replaces what is predicted."""
-        get = self.editor.get
+        get = self.edits.get
         if self.edits.base.in_ad:
-            tall = get("htop") if self.editor.has("htop") else None
+            tall = get("htop") if self.edits.has("htop") else None
             wood.add(self.block.pft, {name: get(name) for name in WOOD}, tall)
             self._leave_ad()
-        totvegc_before = self._vegetation_carbon()
+        totvegc_before = self._sum(TOTVEGC_POOLS)
         carbon = {name: get(name) for name in self.edits.twins if name in _PLANT_CARBON}
         stem_before, leaf_before = get("deadstemc"), get("leafc")
         phosphorus_before = get("leafp"), get("ppool")
@@ -76,30 +89,30 @@ class _Patches:
         self._feed_leaves(*phosphorus_before)
         if self.predictions is not None:
             self._canopy(leaf_changed, get("deadstemc") != stem_before)
-        if self.editor.has("totvegc"):
-            total = self._vegetation_carbon()
-            converted = self.edits.base.in_ad & (stem_before > 0.0)
-            self.editor.set("totvegc", total, converted | (total != totvegc_before))
-            self._sum_twins(converted | (total != totvegc_before))
+        if self.edits.has("totvegc"):
+            total = self._sum(TOTVEGC_POOLS)
+            changed = (total != totvegc_before) | (self.edits.base.in_ad & (stem_before > 0.0))
+            self.edits.set("totvegc", total, changed)
+            self._sum_twins(changed)
 
     def _leave_ad(self) -> None:
         """Dead wood and `ppool` as ELM takes them out of AD."""
         patches = np.ones(len(self.pft), dtype=bool)
         dead = (f"{organ}{element}" for organ in DEAD_WOOD for element in ELEMENTS)
         for name in self.edits.with_twins(dead):
-            self.editor.set(name, self.editor.get(name) * self.edits.mortality_factor, patches)
-        phosphorus = (self.editor.get(name) for name in ("ppool", "leafp", "leafp_storage"))
-        self.editor.set("ppool", lift_ppool(*phosphorus), patches)
+            self.edits.set(name, self.edits.get(name) * self.edits.mortality_factor, patches)
+        phosphorus = (self.edits.get(name) for name in ("ppool", "leafp", "leafp_storage"))
+        self.edits.set("ppool", lift_ppool(*phosphorus), patches)
 
-    def _vegetation_carbon(self) -> np.ndarray:
-        return np.asarray(sum(self.editor.get(name) for name in TOTVEGC_POOLS))
+    def _sum(self, pools: Iterable[str]) -> np.ndarray:
+        return np.asarray(sum(self.edits.get(name) for name in pools))
 
     def _sum_twins(self, changed: np.ndarray) -> None:
         """The isotopes' part of `totvegc`, where it changed (row)."""
         for twin in self.edits.twins.get("totvegc", ()):
             parts = [twin_of(name, twin.isotope).name for name in TOTVEGC_POOLS]
-            if all(self.editor.has(part) for part in parts):
-                self.editor.set(twin.name, np.asarray(sum(self.editor.get(part) for part in parts)), changed)
+            if all(self.edits.has(part) for part in parts):
+                self.edits.set(twin.name, self._sum(parts), changed)
 
     def _isotope_starts(self) -> dict[str, np.ndarray]:
         """Isotope -> its share of the carbon in a cold start (row)."""
@@ -108,9 +121,9 @@ class _Patches:
 
     def _feed_leaves(self, leafp_before: np.ndarray, ppool_before: np.ndarray) -> None:
         """Injected leaves or `ppool` do not leave a patch with less of it than its leaves hold."""
-        leafp, ppool = self.editor.get("leafp"), self.editor.get("ppool")
+        leafp, ppool = self.edits.get("leafp"), self.edits.get("ppool")
         injected = (leafp != leafp_before) | (ppool != ppool_before)
-        self.editor.set("ppool", np.maximum(ppool, leafp), injected)
+        self.edits.set("ppool", np.maximum(ppool, leafp), injected)
 
     def _fetch(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """What patches receive of a variable (row), and where it is meant."""
@@ -129,29 +142,26 @@ class _Patches:
                 self._replace_organ(organ)
         for name in _SINGLE:
             if self.edits.predicted(name):
-                self.editor.set(name, *self._fetch(name))
+                self.edits.set(name, *self._fetch(name))
 
     def _replace_organ(self, organ: str) -> None:
         """Carbon of an organ in its three stages; N and P follow wherever carbon changed."""
-        base = {stage: self.editor.get(f"{organ}c{stage}") for stage in STAGES}
+        base = {stage: self.edits.get(f"{organ}c{stage}") for stage in STAGES}
         new = {stage: self._predicted_carbon(organ, stage, base) for stage in STAGES}
         if organ == "leaf":
             self._leaves_from_area(new, base)
-            (new[""], new["_storage"], new["_xfer"]), kept = keep_leaves(
-                (base[""], base["_storage"], base["_xfer"]),
-                (new[""], new["_storage"], new["_xfer"]),
-                self.parameters.per_pft("evergreen")[self.pft] == 1,
-                self.edits.settings,
-            )
+            before, after = (tuple(stages[stage] for stage in STAGES) for stages in (base, new))
+            leaves, kept = keep_leaves(before, after, self.evergreen, self.edits.settings)
+            new = dict(zip(STAGES, leaves, strict=True))
             count = int(np.count_nonzero(kept & self.receives))
             self.edits.clipped["leafc kept: evergreen or dead"] += count
         ratios = self.parameters.organ_ratios(organ)
         for stage in STAGES:
             changed = new[stage] != base[stage]
-            self.editor.set(f"{organ}c{stage}", new[stage], changed)
+            self.edits.set(f"{organ}c{stage}", new[stage], changed)
             for element, ratio in zip(("n", "p"), ratios, strict=True):
                 nutrient = plant_nutrient(new[stage], ratio[self.pft])
-                self.editor.set(f"{organ}{element}{stage}", nutrient, changed)
+                self.edits.set(f"{organ}{element}{stage}", nutrient, changed)
 
     def _predicted_carbon(self, organ: str, stage: str, base: dict[str, np.ndarray]) -> np.ndarray:
         """Carbon of an organ in one stage (row): the base's where it is not predicted."""
@@ -160,15 +170,11 @@ class _Patches:
             return base[stage]
         values, where = self._fetch(name)
         # In dormancy the base's phenology stands: its leaves and fine roots are off.
-        asleep = where & self._dormant(organ, base[""]) if stage != "_storage" else np.zeros_like(where)
+        asleep = where & ~self.evergreen & (base[""] <= 0.0)
+        asleep &= organ in ("leaf", "froot") and stage != "_storage"
         count = int(np.count_nonzero(asleep & (values != base[stage])))
         self.edits.clipped[f"{name} kept: dormant"] += count
         return np.where(where & ~asleep, values, base[stage])
-
-    def _dormant(self, organ: str, display: np.ndarray) -> np.ndarray:
-        if organ not in ("leaf", "froot"):
-            return np.zeros(len(self.pft), dtype=bool)
-        return np.asarray((self.parameters.per_pft("evergreen")[self.pft] != 1) & (display <= 0.0))
 
     def _leaves_from_area(self, new: dict[str, np.ndarray], base: dict[str, np.ndarray]) -> None:
         """Leaf carbon from predicted leaf area, where leaves are out and their carbon is not predicted."""
@@ -177,25 +183,24 @@ class _Patches:
         area, where = self._fetch("tlai")
         if self.edits.predicted("leafc"):
             return
-        where &= (base[""] > 0.0) & (area != self.editor.get("tlai"))
-        slatop, dsladlai = (values[self.pft] for values in self.parameters.specific_leaf_area())
+        where &= (base[""] > 0.0) & (area != self.edits.get("tlai"))
+        slatop, dsladlai = self.leaves
         where &= slatop > 0.0
         new[""] = np.where(where, leaf_carbon(area, np.where(where, slatop, 1.0), dsladlai), base[""])
 
     def _canopy(self, leaf_changed: np.ndarray, stem_changed: np.ndarray) -> None:
         """Leaf area and height where the carbon they follow from changed."""
-        old = self.editor.get("tlai")
-        follows = leaf_area_of(self.editor.get("leafc"), self.pft, self.parameters)
-        tlai = np.where(leaf_changed, follows, old)
-        self.editor.set("tlai", tlai, leaf_changed)
-        if self.editor.has("elai"):
+        old = self.edits.get("tlai")
+        tlai = np.where(leaf_changed, leaf_area(self.edits.get("leafc"), *self.leaves), old)
+        self.edits.set("tlai", tlai, leaf_changed)
+        if self.edits.has("elai"):
             # Snow buries the same share of the new leaves until ELM computes it in the first step.
             grown = leaf_changed & (old > 0.0)
-            share = np.where(grown, self.editor.get("elai") / np.where(grown, old, 1.0), 0.0)
-            self.editor.set("elai", tlai * share, grown)
+            share = np.where(grown, self.edits.get("elai") / np.where(grown, old, 1.0), 0.0)
+            self.edits.set("elai", tlai * share, grown)
         form = growth_form(self.parameters.per_pft("woody"))[self.pft]
-        top, bottom = canopy_height(self.editor.get("deadstemc"), tlai, form)
+        top, bottom = canopy_height(self.edits.get("deadstemc"), tlai, form)
         changed = np.where(form > 0, stem_changed, leaf_changed)
         for name, values in (("htop", top), ("hbot", bottom)):
-            if self.editor.has(name):
-                self.editor.set(name, values, changed)
+            if self.edits.has(name):
+                self.edits.set(name, values, changed)

@@ -11,13 +11,7 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.config.ood import OodSettings
 from phase_lib.elm.blocks import Blocks
-from phase_lib.elm.constants import (
-    FILL_THRESHOLD,
-    LATITUDE_UNITS,
-    LONGITUDE_UNITS,
-    NATPFT,
-    PFT_NAMES,
-)
+from phase_lib.elm.constants import FILL_THRESHOLD, LATITUDE_UNITS, LONGITUDE_UNITS, NATPFT, PFT_NAMES
 from phase_lib.elm.coordinates import check_coordinates
 from phase_lib.elm.levels import order_of_layers, order_of_pfts
 from phase_lib.elm.matching import Partners, match_cells
@@ -42,7 +36,7 @@ class Predictions:
         dataset: the open file.
         cells: cells of the restart.
         woody: `woody` by PFT (natpft): wood of other PFTs is not looked at.
-        ood: what flagged cells get.
+        ood: what flagged cells receive.
 
     Attributes:
         path: file.
@@ -52,7 +46,7 @@ class Predictions:
     Raises:
         InputError: the file covers fewer cells than the restart, is not in normal space or lacks what it
             should hold, has no or other units, or names other layers or PFTs than ELM's; on reading, a value
-            that a cell would get cannot be injected.
+            that a cell would receive cannot be injected.
     """
 
     def __init__(
@@ -72,12 +66,11 @@ class Predictions:
     def _check(self) -> None:
         space = str(getattr(self._dataset, "label_space", ""))
         if space != "normal":
-            raise InputError(
-                self.path,
+            what, remedy = (
                 f"global attribute label_space is {space!r}",
-                expected="'normal'",
-                remedy="give pools in normal mode (spinup_state 0)",
+                "give pools in normal mode (spinup_state 0)",
             )
+            raise InputError(self.path, what, expected="'normal'", remedy=remedy)
         # A single point may have lost its dimension.
         self._cell_dims = ("gridcell",) if "gridcell" in self._dataset.dimensions else ()
         self._layers = order_of_layers(self.path, self._dataset, "levdecomp")
@@ -88,31 +81,22 @@ class Predictions:
         )
         # Any longitude convention, so only its place on the circle counts.
         check_coordinates(self.path, lat, lon % 360.0, ("lat", "lon"))
-        row, _ = match_cells(
-            self._cells.lat, self._cells.lon, lat, lon, file=self.path, what="predicted cells"
-        )
-        self._rows = Partners(row)
+        cells = self._cells.lat, self._cells.lon
+        self._rows = Partners(match_cells(*cells, lat, lon, file=self.path, what="predicted cells")[0])
         known = [name for name in self._dataset.variables if name in VARIABLES]
         self.names = tuple(name for name in known if name in INJECTED)
         self.ignored = tuple(name for name in known if name not in INJECTED)
         if not self.names:
-            raise InputError(
-                self.path,
-                "no pool is predicted",
-                expected="variables under their restart names, such as soil3c_vr and deadstemc",
-                remedy="name them as the restart does",
-            )
-        flagged = self._check_flags()
+            names = "variables under their restart names, such as soil3c_vr and deadstemc"
+            remedy = "name them as the restart does"
+            raise InputError(self.path, "no pool is predicted", expected=names, remedy=remedy)
+        all_cells = np.arange(self._cells.ncells)
+        self.predicted(all_cells)
+        flagged = bool(np.any(self.flagged(all_cells)))
         for name in self.names:
             self._check_variable(name, name)
             if self._ood.action == "analogue" and flagged:
                 self._check_variable(f"analogue_{name}", name)
-
-    def _check_flags(self) -> bool:
-        """Reads the flags of all cells; True if any is out of distribution."""
-        every = np.arange(self._cells.ncells)
-        self.predicted(every)
-        return bool(np.any(self.flagged(every)))
 
     def flagged(self, cell: np.ndarray) -> np.ndarray:
         """True for cells (n) that are out of distribution."""
@@ -130,7 +114,7 @@ class Predictions:
         return self._flag("predicted", cell)
 
     def used(self, cell: np.ndarray) -> np.ndarray:
-        """True for cells (n) that get anything from this file."""
+        """True for cells (n) that receive anything from this file."""
         predicted = self.predicted(cell)
         return predicted & ~self.flagged(cell) if self._ood.action == "keep" else predicted
 
@@ -144,12 +128,8 @@ class Predictions:
         strange = (flag != 0) & (flag != 1)
         if np.any(strange):
             at = int(np.argmax(strange))
-            raise InputError(
-                self.path,
-                f"{name} of cell {cell[at] + 1} is {flag[at]}",
-                expected="0 or 1",
-                remedy="predict again",
-            )
+            what = f"{name} of cell {cell[at] + 1} is {flag[at]}"
+            raise InputError(self.path, what, expected="0 or 1", remedy="predict again")
         return np.asarray(flag == 1)
 
     def _variable(self, name: str, *level: str, units: tuple[str, ...] | None = None) -> Any:
@@ -165,26 +145,19 @@ class Predictions:
         variable = self._variable(variable_name, "levdecomp" if layered else "natpft")
         wanted = NLEVDECOMP if layered else NATPFT
         if variable.shape[-1] != wanted:
-            raise InputError(
-                self.path,
-                f"variable {variable_name} has {variable.shape[-1]} {variable.dimensions[-1]}",
-                expected=str(wanted),
-                remedy="predict again" if layered else "give all PFTs, 0 to 16",
-            )
-        self._check_units(variable, name)
-
-    def _check_units(self, variable: Any, name: str) -> None:
-        accepted = INJECTED[name].spellings
-        found = units_of(variable)
-        if not are_among(found, accepted):
+            what = f"variable {variable_name} has {variable.shape[-1]} {variable.dimensions[-1]}"
+            remedy = "predict again" if layered else "give all PFTs, 0 to 16"
+            raise InputError(self.path, what, expected=str(wanted), remedy=remedy)
+        accepted, units = INJECTED[name].spellings, units_of(variable)
+        if not are_among(units, accepted):
             # Mg, a million grams, is not mg.
-            masses = {} if found.startswith("M") else _GRAMS
-            factors = (by for mass, by in masses.items() if are_among(found, [mass + accepted[0][1:]]))
+            masses = {} if units.startswith("M") else _GRAMS
+            factors = (by for mass, by in masses.items() if are_among(units, [mass + accepted[0][1:]]))
             how = next((f"multiply it by {by:g}" for by in factors), "")
-            raise other_units(self.path, variable.name, found, accepted[:1], how)
+            raise other_units(self.path, variable.name, units, accepted[:1], how)
 
     def layers(self, name: str, cell: np.ndarray) -> np.ndarray:
-        """What the soil of cells gets: the prediction, or the analogue where flagged and so decided.
+        """What the soil of cells receives: the prediction, or the analogue where the settings want it.
 
         Args:
             name: restart name.
@@ -213,7 +186,7 @@ class Predictions:
         return [name for name, (seen, below) in self._profiles.items() if 0 < seen == below]
 
     def patches(self, name: str, cell: np.ndarray, pft: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What covered patches get, as for `layers`.
+        """What covered patches receive, as for `layers`.
 
         Args:
             name: restart name.
@@ -245,14 +218,12 @@ class Predictions:
         rows = self._rows.rows(cell)
         first, last = int(rows.min()), int(rows.max()) + 1
         slab = self._slab(self._dataset[source], first, last).astype(np.float64, copy=False)
-        values: np.ndarray
         if pft is not None:
             place = pft if self._pfts is None else self._pfts[pft]
             values = slab.reshape(-1)[(rows - first) * NATPFT + place]
-        elif len(rows) == len(slab) and np.all(np.diff(rows) == 1):
-            values = slab
         else:
-            values = slab[rows - first]
+            in_order = len(rows) == len(slab) and np.all(np.diff(rows) == 1)
+            values = slab if in_order else slab[rows - first]
         if pft is None and self._layers is not None:
             values = values[:, self._layers]
         self._check_values(source, name, values, cell, pft)
@@ -276,17 +247,12 @@ class Predictions:
                 place = tuple(int(i) for i in np.argwhere(bad)[0])
                 where = int(cell[place[0]])
                 lat, lon = self._cells.place_of(where)
-                if pft is None:
-                    level = f"layer {place[1] + 1}"
-                else:
+                level = f"layer {place[-1] + 1}"
+                if pft is not None:
                     level = f"pft {pft[place[0]]} ({PFT_NAMES[pft[place[0]]]})"
-                raise InputError(
-                    self.path,
-                    f"variable {source} {problem} ({values[place]:g}) in cell {where + 1} "
-                    f"(lat {lat:.3f} lon {lon:.3f}) {level}",
-                    expected=f"{least:g} to {most:g}",
-                    remedy="predict again",
-                )
+                at = f"in cell {where + 1} (lat {lat:.3f} lon {lon:.3f}) {level}"
+                what = f"variable {source} {problem} ({values[place]:g}) {at}"
+                raise InputError(self.path, what, expected=f"{least:g} to {most:g}", remedy="predict again")
 
     def _fill_within(self, source: str, least: float, most: float) -> list[float]:
         """Values that the file calls fill although they could be amounts."""

@@ -1,34 +1,32 @@
-"""What an injected state has to obey, for one array at a time. No files here."""
+"""The rules of an injected state, for one array at a time. No files here."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from phase_lib.config.injection import InjectionSettings
-from phase_lib.elm.canopy import leaf_area
-from phase_lib.elm.parameters import Parameters
 from phase_lib.elm.spinup import MINERAL_P_DEPTH_M, mineral_p
 
-#: Below this carbon (gC m-3) a layer's own ratios are round-off.
+#: Below this carbon (gC m-3) the ratios of a layer are round-off.
 _RATIO_NOISE = 1.0e-6
 #: A prediction this close to the mean of the parts is that mean, summed in another order.
 _SAME_MEAN = 1.0e-13
-#: A part with more than this times the mean of its cell says nothing of centuries to come.
+#: A part with more than this times the mean of its cell shows nothing about later centuries.
 _MOST_CONTRAST = 10.0
 
 
 def within_cells(
-    predicted: np.ndarray, own: np.ndarray, group: np.ndarray, weight: np.ndarray
+    predicted: np.ndarray, present: np.ndarray, group: np.ndarray, weight: np.ndarray
 ) -> tuple[np.ndarray, int]:
-    """What the columns, or the patches of one PFT, of a cell get where topounits divide it.
+    """What the columns of a cell, or its patches of one PFT, receive where topounits divide it.
 
     A prediction is the mean of a cell. Its parts keep their proportions, so that their mean becomes the
-    prediction. All get the prediction itself where they hold next to nothing, where some hold and some owe,
-    or where one has more than ten times the mean; parts without ground get it in any case.
+    prediction. All receive the prediction itself where they hold almost nothing, where some are positive and
+    some negative, or where one has more than ten times the mean. Parts without ground always receive it.
 
     Args:
         predicted: of the cell of each row (row, ...).
-        own: what each row holds, in normal space (row, ...).
+        present: what each row holds, in normal space (row, ...).
         group: rows with the same number belong together (row).
         weight: share of the cell of each row (row).
 
@@ -37,7 +35,7 @@ def within_cells(
         where a row is alone in its group; and how many groups lost their proportions.
     """
     _, first, place, count = np.unique(group, return_index=True, return_inverse=True, return_counts=True)
-    wide = (slice(None), *[None] * (own.ndim - 1))
+    wide = (slice(None), *[None] * (present.ndim - 1))
 
     def total(values: np.ndarray) -> np.ndarray:
         sums = np.zeros((len(count), *values.shape[1:]))
@@ -50,20 +48,15 @@ def within_cells(
         whole[place] > 0.0, weight / np.where(whole > 0.0, whole, 1.0)[place], 1.0 / count[place]
     )
     grounded = (share > 0.0)[wide]
-    mean = total(np.where(grounded, own, 0.0) * share[wide])
+    mean = total(np.where(grounded, present, 0.0) * share[wide])
     some = np.abs(mean) > _RATIO_NOISE * np.abs(predicted[first])
-    ratio = np.where(grounded, own / np.where(some, mean, 1.0)[place], 1.0)
+    ratio = np.where(grounded, present / np.where(some, mean, 1.0)[place], 1.0)
     unlike = total((ratio < 0.0) | (ratio > _MOST_CONTRAST)) > 0
     several = (count > 1)[wide]
     same = several & (np.abs(predicted[first] - mean) <= _SAME_MEAN * np.abs(mean))
     kept = several & some & ~unlike
     lost = int(np.count_nonzero(several & some & unlike & ~same))
-    return np.where(same[place], own, np.where(kept[place], ratio * predicted, predicted)), lost
-
-
-def soil_nutrients(carbon: np.ndarray, cn: float, cp: float) -> tuple[np.ndarray, np.ndarray]:
-    """N and P of a SOM pool: its ratios are fixed, and ELM never restores them (any shape, gN and gP m-3)."""
-    return carbon / cn, carbon / cp
+    return np.where(same[place], present, np.where(kept[place], ratio * predicted, predicted)), lost
 
 
 def litter_nutrient(
@@ -152,10 +145,10 @@ def isotope_of(
         twin: the isotope before (any shape), gC.
         before: all carbon before, gC.
         after: all carbon after, gC.
-        start: share that a pool gets which held next to nothing.
+        start: share for a pool that held almost nothing.
 
     Returns:
-        The isotope after, as it was where the carbon is, and where the start's share was taken.
+        The isotope after, unchanged where the carbon is, and where the share of the start was used.
     """
     known = np.abs(before) > _RATIO_NOISE
     share = np.where(known, twin / np.where(known, before, 1.0), start)
@@ -164,11 +157,11 @@ def isotope_of(
 
 
 def keep_leaves(
-    base: tuple[np.ndarray, np.ndarray, np.ndarray],
-    new: tuple[np.ndarray, np.ndarray, np.ndarray],
+    base: tuple[np.ndarray, ...],
+    new: tuple[np.ndarray, ...],
     evergreen: np.ndarray,
     settings: InjectionSettings,
-) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """Keeps a living patch from being injected without leaves, a state it could not leave.
 
     Evergreen patches keep their leaves, any patch keeps all three stages of leaf carbon, where the base
@@ -189,9 +182,3 @@ def keep_leaves(
     display = np.where(bare | dead, base[0], new[0])
     storage, transfer = (np.where(dead, old, value) for old, value in zip(base[1:], new[1:], strict=True))
     return (display, storage, transfer), bare | dead
-
-
-def leaf_area_of(leafc: np.ndarray, pft: np.ndarray, parameters: Parameters) -> np.ndarray:
-    """`tlai` of patches (patch) from leaf carbon and PFT number."""
-    slatop, dsladlai = parameters.specific_leaf_area()
-    return leaf_area(leafc, slatop[pft], dsladlai[pft])

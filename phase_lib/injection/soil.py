@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Set
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from phase_lib.elm.variables import (
     SoilPool,
 )
 from phase_lib.injection.edits import Edits
-from phase_lib.injection.rules import litter_nutrient, soil_nutrients
+from phase_lib.injection.rules import litter_nutrient
 
 _START = {isotope.name: isotope.start for isotope in ISOTOPES}
 
@@ -39,38 +39,34 @@ def edit_soil(edits: Edits) -> None:
         columns_of_block.pools(totals)
         columns_of_block.mineral_n()
         columns_of_block.mineral_p()
-        if edits.editor.has("scalaravg_col"):
-            edits.editor.set("scalaravg_col", np.ones(1), columns_of_block.all)
+        if edits.has("scalaravg_col"):
+            edits.set("scalaravg_col", np.ones(1), columns_of_block.all)
 
 
-def _totals_among(names: Collection[str]) -> dict[str, tuple[str, ...]]:
+def _totals_among(names: Set[str]) -> dict[str, tuple[str, ...]]:
     """The sums over depth that a restart holds, of pools and of their isotope twins -> what they sum."""
     totals = dict(COLUMN_TOTALS)
     for isotope in ISOTOPES:
         for name, parts in COLUMN_TOTALS.items():
             totals[twin_of(name, isotope).name] = tuple(twin_of(part, isotope).name for part in parts)
-    return {
-        name: parts
-        for name, parts in totals.items()
-        if name in names and all(part in names for part in parts)
-    }
+    return {name: parts for name, parts in totals.items() if names >= {name, *parts}}
 
 
 class _Columns:
     """Columns of a block, and the edits of their pools."""
 
     def __init__(self, edits: Edits, block: Block) -> None:
-        self.edits, self.editor, self.block = edits, edits.editor, block
+        self.edits, self.block = edits, block
         self.receives = edits.receives(block)
         self.all = np.ones(len(block), dtype=bool)
 
     def _layers(self, name: str) -> np.ndarray:
         """Active layers of a variable as they stand now (row, levdecomp)."""
-        return self.editor.get(name)[:, :NLEVDECOMP]
+        return self.edits.get(name)[:, :NLEVDECOMP]
 
     def _fetch(self, name: str) -> np.ndarray:
         """What the columns receive, zeros where that is nothing (row, levdecomp)."""
-        predictions, receives, cell = self.edits.predictions, self.receives, self.block.cell
+        predictions, receives, cell = self.edits.base.predictions, self.receives, self.block.cell
         assert predictions is not None
         if np.all(receives) and not self.edits.base.blocks.divided:
             return predictions.layers(name, cell)
@@ -87,64 +83,59 @@ class _Columns:
         stocks: dict[str, np.ndarray] = {}
         for pool in SOIL_POOLS:
             names = self.edits.with_twins(pool.variable(element) for element in ELEMENTS)
-            before = {name: self.editor.get(name) for name in names if name in summed}
+            before = {name: self.edits.get(name) for name in names if name in summed}
             self._convert(pool, multipliers.get(pool.name))
             self._replace(pool)
             for name, old in before.items():
-                new = self.editor.get(name)
+                new = self.edits.get(name)
                 touched[name] = ~self.all if new is old else np.any(new != old, axis=1)
                 stocks[name] = column_stock(new)
             # One pool at a time in memory: so little that it stays in the processor's cache.
-            self.editor.flush()
+            self.edits.flush()
         for name, parts in totals.items():
             changed = np.any([touched[part] for part in parts], axis=0)
-            self.editor.set(name, np.sum([stocks[part] for part in parts], axis=0), changed)
+            self.edits.set(name, np.sum([stocks[part] for part in parts], axis=0), changed)
 
     def _multipliers(self) -> dict[str, np.ndarray]:
         """Pool stem -> what leaving AD multiplies it by (row, levdecomp), or (1, 1) where all is the same."""
-        base, parameters = self.edits.base, self.edits.parameters
+        base, parameters = self.edits.base, self.edits.base.parameters
         if not base.in_ad:
             return {}
         # Where the rates were not divided by it, F alone converts, whatever the averaged scalar holds.
-        if not base.divided:
-            return design_multipliers(parameters, base.header.year, np.ones((1, 1)))
-        scalar = self._layers("scalaravg_col")
-        self._refuse_no_mean(scalar)
-        self._refuse_fill(scalar[:, SCALARAVG_LAYER])
+        scalar = np.ones((1, 1))
+        if base.divided:
+            scalar = self._layers("scalaravg_col")
+            self._refuse_no_mean(scalar)
+            self._refuse_fill(scalar[:, SCALARAVG_LAYER])
         return design_multipliers(parameters, base.header.year, scalar)
 
     def _refuse_no_mean(self, scalar: np.ndarray) -> None:
         wrong = ~(scalar >= 0.0)
         if np.any(wrong):
             row, layer = (int(i) for i in np.argwhere(wrong)[0])
-            raise InputError(
-                self.edits.base.header.path,
-                f"variable scalaravg_col is {scalar[row, layer]:g} in cell {self.block.cell[row] + 1}, layer "
-                f"{layer + 1}",
-                expected="the mean scalar of an AD run, 0 or more",
-                remedy="use the restart as ELM wrote it",
-            )
+            place = f"cell {self.block.cell[row] + 1}, layer {layer + 1}"
+            what = f"variable scalaravg_col is {scalar[row, layer]:g} in {place}"
+            mean, remedy = "the mean scalar of an AD run, 0 or more", "use the restart as ELM wrote it"
+            raise InputError(self.edits.base.header.path, what, expected=mean, remedy=remedy)
 
     def _refuse_fill(self, scalar: np.ndarray) -> None:
-        fill, variables = scalar >= FILL_THRESHOLD, self.edits.variables
+        fill, variables, header = scalar >= FILL_THRESHOLD, self.edits.variables, self.edits.base.header
         if "cols1d_active" in variables:
             fill &= self.block.read(variables["cols1d_active"]) == 1  # not under ice that covers the cell
         if np.any(fill):
-            began = self.edits.base.header.start_year
-            raise InputError(
-                self.edits.base.header.path,
+            what = (
                 f"variable scalaravg_col is fill in cell {self.block.cell[np.argmax(fill)] + 1}: ELM divided "
                 "the rates of soil3, soil4 and CWD by it, so that they did not decompose"
-                + ("" if began is None else f"; its run began in {began:04d}"),
-                expected=f"the mean scalar of an AD run that began before {SCALARAVG_YEARS[0]:04d}",
-                remedy="use a run that began in year 1",
             )
+            what += "" if header.start_year is None else f"; its run began in {header.start_year:04d}"
+            mean = f"the mean scalar of an AD run that began before {SCALARAVG_YEARS[0]:04d}"
+            raise InputError(header.path, what, expected=mean, remedy="use a run that began in year 1")
 
     def _convert(self, pool: SoilPool, multiplier: np.ndarray | None) -> None:
         """Takes C, N and P of a pool out of AD."""
         if multiplier is not None and np.any(multiplier != 1.0):
             for name in self.edits.with_twins(map(pool.variable, ELEMENTS)):
-                self.editor.set_layers(name, self._layers(name) * multiplier, self.all)
+                self.edits.set_layers(name, self._layers(name) * multiplier, self.all)
 
     def _replace(self, pool: SoilPool) -> None:
         """Replaces C, N and P of a pool by what is predicted."""
@@ -153,13 +144,21 @@ class _Columns:
         if self.edits.predicted(name):
             carbon = self._fetch(name)
             where = self.receives[:, None] & (carbon != before["c"])
-            if pool.name in SOM:
-                nitrogen, phosphorus = soil_nutrients(carbon, *self.edits.parameters.soil_ratios(pool))
+            new: dict[Element, np.ndarray] = {"c": carbon}
+            starts: dict[Element, float] = {"n": pool.start_cn, "p": pool.start_cp}
+            if pool.name in SOM:  # their ratios are fixed, and ELM never restores them
+                new["n"], new["p"] = (
+                    carbon / ratio for ratio in self.edits.base.parameters.soil_ratios(pool)
+                )
             else:
-                nitrogen = self._litter_nutrient(pool, "n", pool.start_cn, carbon, before, where)
-                phosphorus = self._litter_nutrient(pool, "p", pool.start_cp, carbon, before, where)
-            for element, values in zip(ELEMENTS, (carbon, nitrogen, phosphorus), strict=True):
-                self.editor.set_layers(pool.variable(element), values, where)
+                carbons = carbon[where], before["c"][where]
+                for element, start in starts.items():
+                    old, bounds = before[element][where], self._litter_bounds(element)
+                    new[element] = np.zeros_like(carbon)
+                    new[element][where], met = litter_nutrient(*carbons, old, start, *bounds)
+                    self.edits.clipped[pool.variable(element)] += met
+            for element, values in new.items():
+                self.edits.set_layers(pool.variable(element), values, where)
             self.edits.twins_follow(name, before["c"], self.receives, _START)
         if pool.name in (*LITTER, "cwd"):
             self._replace_litter_nutrients(pool)
@@ -168,58 +167,38 @@ class _Columns:
         s = self.edits.settings
         return (s.litter_cn_min, s.litter_cn_max) if element == "n" else (s.litter_cp_min, s.litter_cp_max)
 
-    def _litter_nutrient(
-        self,
-        pool: SoilPool,
-        element: Element,
-        start: float,
-        carbon: np.ndarray,
-        before: Mapping[Element, np.ndarray],
-        where: np.ndarray,
-    ) -> np.ndarray:
-        """N or P of litter and CWD that goes with new carbon (row, levdecomp)."""
-        values = np.zeros_like(carbon)
-        values[where], met = litter_nutrient(
-            *(carbon[where], before["c"][where], before[element][where], start),
-            *self._litter_bounds(element),
-        )
-        self.edits.clipped[pool.variable(element)] += met
-        return values
-
     def _replace_litter_nutrients(self, pool: SoilPool) -> None:
         """Predicted N or P of litter and CWD, kept within the bounds of their ratios."""
-        elements: tuple[Element, ...] = ("n", "p")
-        for element in elements:
+        for element in ELEMENTS[1:]:
             name = pool.variable(element)
-            if not self.edits.predicted(name):
-                continue
-            low, high = self._litter_bounds(element)
-            carbon, values = self._layers(pool.variable("c")), self._fetch(name)
-            where = self.receives[:, None] & (values != self._layers(name))
-            bounded = np.clip(values, carbon / high, carbon / low)
-            self.edits.clipped[name] += int(np.count_nonzero((bounded != values) & where))
-            self.editor.set_layers(name, bounded, where)
+            if self.edits.predicted(name):
+                low, high = self._litter_bounds(element)
+                carbon, values = self._layers(pool.variable("c")), self._fetch(name)
+                where = self.receives[:, None] & (values != self._layers(name))
+                bounded = np.clip(values, carbon / high, carbon / low)
+                self.edits.clipped[name] += int(np.count_nonzero((bounded != values) & where))
+                self.edits.set_layers(name, bounded, where)
 
     def mineral_n(self) -> None:
         """Replaces mineral N and its sum."""
         names = [f"{name}_vr" for name in MINERAL_N]
         predicted = [name for name in names if self.edits.predicted(name)]
         for name in predicted:
-            self.editor.set_layers(name, self._fetch(name), self.receives)
+            self.edits.set_layers(name, self._fetch(name), self.receives)
         if predicted:
             total = sum(self._layers(name) for name in names)
-            self.editor.set_layers("sminn_vr", np.asarray(total), self.receives)
+            self.edits.set_layers("sminn_vr", np.asarray(total), self.receives)
 
     def mineral_p(self) -> None:
         """Supplies mineral P on leaving AD, and replaces what is predicted."""
         supplied: dict[str, np.ndarray] = {}
-        if self.edits.mineral is not None:
-            supplied, full = self.edits.mineral.supply(self.block.cell)
+        if self.edits.base.mineral is not None:
+            supplied, full = self.edits.base.mineral.supply(self.block.cell)
             count = int(np.count_nonzero(full & self.block.soil))
             self.edits.clipped["solutionp_vr: sorption sites nearly full, partitioned"] += count
         for stem in MINERAL_P:
             name = f"{stem}_vr"
             if stem in supplied:
-                self.editor.set_layers(name, supplied[stem][:, None], self.all)
+                self.edits.set_layers(name, supplied[stem][:, None], self.all)
             if self.edits.predicted(name):
-                self.editor.set_layers(name, self._fetch(name), self.receives)
+                self.edits.set_layers(name, self._fetch(name), self.receives)

@@ -147,7 +147,7 @@ def test_a_fault_of_the_program_leaves_its_traceback_in_the_log(
 def test_several_values_may_follow_one_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[tuple[Path, ...]] = []
     monkeypatch.setattr(
-        "phase_lib.equilibrium.verdict.equilibrium_of_files", lambda history, *_, **__: seen.append(history)
+        "phase_lib.equilibrium.verdict.judge_equilibrium", lambda history, **_: seen.append(history)
     )
     tail = ("--forcing-years", "20", "--output", str(tmp_path / "v.json"))
     files = tuple(tmp_path / name for name in ("a.nc", "b.nc", "c.nc"))
@@ -156,7 +156,7 @@ def test_several_values_may_follow_one_option(monkeypatch: pytest.MonkeyPatch, t
     first, *others = map(str, files)
     assert run("equilibrium", "--history", first, *others, *tail) == 0
     assert run("equilibrium", "--history", first, "--history", *others, *tail) == 0
-    assert [tuple(history) for history in seen] == [files] * 2
+    assert [tuple(map(Path, history)) for history in seen] == [files] * 2
 
 
 def test_a_misspelt_setting_of_a_command_is_refused(

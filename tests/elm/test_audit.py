@@ -111,9 +111,9 @@ def test_a_single_bad_value_is_an_error_that_names_it(
     elm_sample: Path, real: Path, name: str, index: int | tuple[int, int], value: float
 ) -> None:
     edit(real, name, index, value)
-    found = [finding for finding in real_audit(elm_sample, real).errors if finding.variable == name]
-    assert found
-    finding = found[0]
+    findings = [finding for finding in real_audit(elm_sample, real).errors if finding.variable == name]
+    assert findings
+    finding = findings[0]
     assert finding.cell == 1
     assert (finding.lat, finding.lon) == pytest.approx((-3.02, -60.02), abs=1e-3)
     if isinstance(index, tuple):
@@ -241,7 +241,7 @@ def test_the_ad_file_with_its_flag_set_to_normal_is_an_error(elm_sample: Path, r
 
 
 @pytest.mark.parametrize(
-    ("left_out", "found"),
+    ("left_out", "reported"),
     [
         ("soil", {"soil4c_vr"}),
         ("wood", {"deadstemc", "deadcrootc"}),
@@ -250,10 +250,10 @@ def test_the_ad_file_with_its_flag_set_to_normal_is_an_error(elm_sample: Path, r
     ],
 )
 def test_a_half_taken_step_out_of_ad_is_an_error(
-    elm_sample: Path, real: Path, left_out: str, found: set[str]
+    elm_sample: Path, real: Path, left_out: str, reported: set[str]
 ) -> None:
     take_out_of_ad(real, **{left_out: False})
-    assert variables(real_audit(elm_sample, real).errors) == found
+    assert variables(real_audit(elm_sample, real).errors) == reported
 
 
 def test_leaving_ad_twice_is_an_error(elm_sample: Path, real: Path) -> None:
@@ -449,5 +449,5 @@ def test_fill_in_the_averaged_scalar_of_a_run_begun_in_the_years_of_averaging_is
         with netCDF4.Dataset(world.restart, "r+") as d:
             d.createVariable("timemgr_rst_start_ymd", "i4", ())[...] = start * 10000 + 101
         report = audit_restart(world.restart, world.surface, world.params)
-        (found,) = [finding for finding in report.findings if finding.variable == "scalaravg_col"]
-        assert found.severity == severity
+        (scalar,) = [finding for finding in report.findings if finding.variable == "scalaravg_col"]
+        assert scalar.severity == severity

@@ -49,7 +49,7 @@ class Patient:
         """Parameter file of the run."""
         return self.sample / "clm_params_c211124.nc"
 
-    def held(self) -> dict[str, np.ndarray]:
+    def on_file(self) -> dict[str, np.ndarray]:
         """Every variable as it is now."""
         return contents(self.path)
 
@@ -64,27 +64,27 @@ class Patient:
             d[name][index] = value
 
     def scale(self, factor: float, *names: str) -> None:
-        held = self.held()
-        self.write({name: held[name] * factor for name in names})
+        on_file = self.on_file()
+        self.write({name: on_file[name] * factor for name in names})
 
     def normal_state(self) -> dict[str, np.ndarray]:
         """What leaving AD properly makes of it, by the oracle."""
-        held = self.held()
-        mineral = mapped_p(held, self.surface, self.sample / "CNP_parameters_c180529.nc")
-        return leave_ad(held, self.params, mineral, MORTALITY)
+        on_file = self.on_file()
+        mineral = mapped_p(on_file, self.surface, self.sample / "CNP_parameters_c180529.nc")
+        return leave_ad(on_file, self.params, mineral, MORTALITY)
 
     def exit_by_the_model(self) -> None:
         """What ELM makes of it when it starts in normal mode: F over the scalar on file, in any year."""
-        held, state = self.held(), self.normal_state()
-        layout = Layout.from_content(held)
+        on_file, state = self.on_file(), self.normal_state()
+        layout = Layout.from_content(on_file)
         for pool, factor in accelerations(self.params).items():
             for element in ELEMENTS:
                 name = f"{pool}{element}_vr"
-                state[name] = held[name].copy()
+                state[name] = on_file[name].copy()
                 for c in layout.runs:
-                    state[name][c, :10] *= factor / held["scalaravg_col"][c, :10]
+                    state[name][c, :10] *= factor / on_file["scalaravg_col"][c, :10]
         del state["scalaravg_col"]
-        add_totals(held, state)
+        add_totals(on_file, state)
         self.write(state)
 
     def audit(self) -> AuditReport:
@@ -122,10 +122,10 @@ def plant_carbon() -> list[str]:
 
 def refresh_totals(patient: Patient) -> None:
     """Totals of the pools as they are now, so that stale totals give nothing away."""
-    held = patient.held()
-    stale = {name: values + 1.0 for name, values in held.items() if name.endswith("_vr")}
-    state = {name: held[name] for name in stale}
-    add_totals({**held, **stale}, state)
+    on_file = patient.on_file()
+    stale = {name: values + 1.0 for name, values in on_file.items() if name.endswith("_vr")}
+    state = {name: on_file[name] for name in stale}
+    add_totals({**on_file, **stale}, state)
     patient.write({name: state[name] for name in state if name.startswith("tot")})
 
 
@@ -158,14 +158,14 @@ def test_a_sound_restart_has_no_error_whatever_its_layout(elm_sample: Path, tmp_
 
 def test_a_mean_scalar_of_year_401_and_its_exit_have_no_error(ad: Patient) -> None:
     """A finished mean, twenty times that of year 21, and pools that AD kept small by it."""
-    held = ad.held()
-    scalar = np.where(held["scalaravg_col"] < 1e35, np.minimum(20.0 * held["scalaravg_col"], 1.0), FILL)
-    runs = Layout.from_content(held).runs
+    on_file = ad.on_file()
+    scalar = np.where(on_file["scalaravg_col"] < 1e35, np.minimum(20.0 * on_file["scalaravg_col"], 1.0), FILL)
+    runs = Layout.from_content(on_file).runs
     small = {}
     for pool in ACCELERATED:
         for element in ELEMENTS:
             name = f"{pool}{element}_vr"
-            small[name] = held[name].copy()
+            small[name] = on_file[name].copy()
             small[name][runs] *= scalar[runs]
     ad.write({**small, "scalaravg_col": scalar, "timemgr_rst_curr_ymd": np.array(4010101)})
     refresh_totals(ad)
@@ -182,7 +182,7 @@ def set_tree(name: str, value: float) -> Callable[[Patient], None]:
 
 
 def shift_weight(patient: Patient) -> None:
-    patient.set("pfts1d_wtcol", TREE, patient.held()["pfts1d_wtcol"][TREE] + 1e-9)
+    patient.set("pfts1d_wtcol", TREE, patient.on_file()["pfts1d_wtcol"][TREE] + 1e-9)
 
 
 def set_layer(name: str, value: float, layer: int = 2) -> Callable[[Patient], None]:
@@ -284,13 +284,13 @@ def test_soil_alone_in_normal_space_under_the_flag_of_ad_is_an_error(ad: Patient
 
 def test_a_cold_start_of_ad_is_not_taken_for_normal_mode(ad: Patient) -> None:
     """It begins with 10 gC m-3 of soil4 and hardly any soil3."""
-    held = ad.held()
+    on_file = ad.on_file()
     state = {}
     for name in every_som():
         ratio = {"c": 1.0, "n": 10.0, "p": 500.0}[name[5]]
-        state[name] = np.zeros_like(held[name])
+        state[name] = np.zeros_like(on_file[name])
         if name.startswith("soil4"):
-            state[name][Layout.from_content(held).soil, :10] = 10.0 / ratio
+            state[name][Layout.from_content(on_file).soil, :10] = 10.0 / ratio
     ad.write({**state, "timemgr_rst_curr_ymd": np.array(20101)})
     refresh_totals(ad)
     assert ad.audit().errors == []
@@ -311,7 +311,7 @@ def clock_set_and_scalar_reset(patient: Patient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "found"),
+    ("harm", "reported"),
     [
         (unfinished_scalar_on_file, {"scalaravg_col", "totsomc"}),
         (clock_set_to_year_401, {"totsomc"}),
@@ -319,26 +319,26 @@ def clock_set_and_scalar_reset(patient: Patient) -> None:
     ],
 )
 def test_ad_left_at_year_21_by_an_unfinished_mean_scalar_is_an_error(
-    ad: Patient, harm: Callable[[Patient], None], found: set[str]
+    ad: Patient, harm: Callable[[Patient], None], reported: set[str]
 ) -> None:
     """ELM made 613 kgC m-2 of 0.99 and ran on."""
     harm(ad)
-    held = ad.held()
-    soil = Layout.from_content(held).soil
-    assert 5.0e5 < held["totsomc"][soil].mean() < 7.0e5
-    assert found <= variables(ad.audit().errors)
+    on_file = ad.on_file()
+    soil = Layout.from_content(on_file).soil
+    assert 5.0e5 < on_file["totsomc"][soil].mean() < 7.0e5
+    assert reported <= variables(ad.audit().errors)
 
 
 def test_one_cell_with_more_carbon_than_peat_is_a_note_and_with_more_than_any_soil_an_error(
     normal: Patient,
 ) -> None:
-    held = normal.held()
-    stock = held["totsomc"][COLUMN]
+    on_file = normal.on_file()
+    stock = on_file["totsomc"][COLUMN]
     for most, severity in ((3.0e5, "notes"), (2.0e6, "errors")):
         state = {}
         for name in every_som():
             if name.startswith(("soil3", "soil4")):
-                state[name] = held[name].copy()
+                state[name] = on_file[name].copy()
                 state[name][COLUMN] *= most / stock
         normal.write(state)
         refresh_totals(normal)
@@ -388,16 +388,16 @@ def test_levels_of_another_number_are_an_error(
     ("dimension", "size"),
     [("gridcell", 23), ("topounit", 23), ("landunit", 98), ("column", 380), ("pft", 770)],
 )
-def test_cells_landunits_columns_or_patches_that_are_missing_are_told(
+def test_cells_landunits_columns_or_patches_that_are_missing_are_reported(
     ad: Patient, dimension: str, size: int, tmp_path: Path
 ) -> None:
-    """Either as an error of the audit, or, where cells cannot be told apart any more, by refusing it."""
+    """Either as an error of the audit, or, where cells cannot be distinguished any more, by a refusal."""
     short = cut(ad.path, tmp_path / "short.nc", dimension, size)
     try:
-        told = {finding.variable for finding in audit_restart(short).errors}
+        named = {finding.variable for finding in audit_restart(short).errors}
     except InputError as error:
-        told = {word for word in ("gridcell", "column") if f"{word}_index" in str(error)}
-    assert told & {dimension, "column", "land1d_topounit_index", "cols1d_landunit_index"}
+        named = {word for word in ("gridcell", "column") if f"{word}_index" in str(error)}
+    assert named & {dimension, "column", "land1d_topounit_index", "cols1d_landunit_index"}
 
 
 def test_a_dimension_that_is_gone_is_an_error(ad: Patient) -> None:
@@ -409,8 +409,8 @@ def test_a_dimension_that_is_gone_is_an_error(ad: Patient) -> None:
 
 
 def test_values_on_patches_without_cover_are_not_looked_at(ad: Patient) -> None:
-    held = ad.held()
-    bare = np.flatnonzero((held["pfts1d_ityplun"] == 1) & (held["pfts1d_wtcol"] == 0.0))
+    on_file = ad.on_file()
+    bare = np.flatnonzero((on_file["pfts1d_ityplun"] == 1) & (on_file["pfts1d_wtcol"] == 0.0))
     for name, value in (("leafc", -5.0), ("npool", np.nan), ("deadstemc", FILL), ("ppool", -1.0)):
         ad.set(name, bare, value)
     assert ad.audit().errors == []
@@ -426,7 +426,7 @@ def test_values_below_the_active_layers_are_notes(ad: Patient, name: str) -> Non
 
 @pytest.mark.parametrize("kind", [5, 6, 3, 8])
 def test_columns_without_biogeochemistry_are_not_looked_at(ad: Patient, kind: int) -> None:
-    column = int(np.flatnonzero(ad.held()["cols1d_ityplun"] == kind)[0])
+    column = int(np.flatnonzero(ad.on_file()["cols1d_ityplun"] == kind)[0])
     ad.set("soil3c_vr", column, np.nan)
     ad.set("labilep_vr", column, -1.0)
     assert ad.audit().errors == []
@@ -434,8 +434,8 @@ def test_columns_without_biogeochemistry_are_not_looked_at(ad: Patient, kind: in
 
 def test_the_lift_of_ppool_is_what_the_oracle_says_it_is(ad: Patient) -> None:
     """The undamaged file would hide a lift that lifts nothing."""
-    held = ad.held()
-    layout = Layout.from_content(held)
-    raised = lifted(held["ppool"].copy(), held, layout)
-    assert np.count_nonzero(raised != held["ppool"]) > 5
+    on_file = ad.on_file()
+    layout = Layout.from_content(on_file)
+    raised = lifted(on_file["ppool"].copy(), on_file, layout)
+    assert np.count_nonzero(raised != on_file["ppool"]) > 5
     assert set(DEAD_WOOD) <= set(ad.normal_state())

@@ -40,7 +40,7 @@ def audit(world: World) -> AuditReport:
 def test_a_twin_has_the_name_that_the_model_gives_it(pool: str, twin: str) -> None:
     assert twin_of(pool, C13).name == twin
     assert twin_of(pool, C14).name == twin.replace("13", "14")
-    assert [entry.name for entry in twins_among({pool, twin})[pool]] == [twin]
+    assert [isotope.name for isotope in twins_among({pool, twin})[pool]] == [twin]
 
 
 def test_start_ratios_are_those_of_plants_of_28_and_13_per_mil_below_the_standard() -> None:
@@ -52,8 +52,8 @@ def test_start_ratios_are_those_of_plants_of_28_and_13_per_mil_below_the_standar
 
 def test_a_restart_of_the_model_holds_no_pool_that_is_unknown(elm_sample: Path) -> None:
     with netCDF4.Dataset(elm_sample / "ad20.elm.r.0021-01-01-00000.nc") as d:
-        variables = {name: v.dimensions for name, v in d.variables.items() if v.dtype.kind == "f"}
-    others = other_pools(variables)
+        dims = {name: v.dimensions for name, v in d.variables.items() if v.dtype.kind == "f"}
+    others = other_pools(dims)
     assert others.unknown == ()
     assert {"prod10c", "seedn", "totcolp", "col_ctrunc_vr", "plant_p_buffer"} <= set(others.kept)
 

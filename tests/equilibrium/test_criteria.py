@@ -9,7 +9,9 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.config.equilibrium import EquilibriumSettings
-from phase_lib.equilibrium.criteria import RunVerdict, assess
+from phase_lib.equilibrium import criteria
+from phase_lib.equilibrium.criteria import Rule, RunVerdict, assess, assess_subsets
+from phase_lib.equilibrium.cycles import CycleHistory
 from phase_lib.equilibrium.verdict import describe
 from tests.helpers.history import Grid, decay, linear, write_history, years
 
@@ -72,7 +74,7 @@ def test_area_out_of_equilibrium_counts_land_area_and_not_cells(tmp_path: Path) 
     assert verdict.value("area_out_of_equilibrium") == pytest.approx(
         (area[1] + area[4]) / area.sum(), rel=1e-9
     )
-    np.testing.assert_allclose(verdict.cell.drift, slope, rtol=1e-9)
+    np.testing.assert_allclose(verdict.cell["drift"], slope, rtol=1e-9)
 
 
 def test_cells_that_compensate_each_other_pass_globally_and_fail_by_area(tmp_path: Path) -> None:
@@ -80,9 +82,9 @@ def test_cells_that_compensate_each_other_pass_globally_and_fail_by_area(tmp_pat
     slope = np.array([40.0 / (-1) ** i for i in range(grid.cells)]) * grid.land_area_m2[0] / grid.land_area_m2
     slope[-1] -= (slope @ grid.land_area_m2) / grid.land_area_m2[-1]
     verdict = judge(tmp_path, steady(grid, bounds) | {"TOTECOSYSC": linear(grid, bounds, 2e4, slope)}, bounds)
-    held = {criterion.rule.name: criterion.holds for criterion in verdict.criteria}
-    assert held["drift_totecosysc_pgc_per_yr"]
-    assert not held["area_out_of_equilibrium"]
+    holds = {criterion.rule.name: criterion.holds for criterion in verdict.criteria}
+    assert holds["drift_totecosysc_pgc_per_yr"]
+    assert not holds["area_out_of_equilibrium"]
     assert not verdict.in_equilibrium
 
 
@@ -204,8 +206,8 @@ def test_a_subset_is_judged_on_its_own_cells_only(tmp_path: Path) -> None:
     slope[3] = 7.0
     fields = steady(grid, bounds) | {"TOTECOSYSC": linear(grid, bounds, 2e4, slope)}
     path = write_history(tmp_path / "h1.nc", grid, bounds, fields)
-    calm = assess([path], 20, SETTINGS, cells_subset=np.array([0, 1, 2]))
-    wild = assess([path], 20, SETTINGS, cells_subset=np.array([3]))
+    subsets = {"calm": np.array([0, 1, 2]), "wild": np.array([3])}
+    calm, wild = assess_subsets(CycleHistory([path], 20), SETTINGS, subsets).values()
     assert calm.value("area_out_of_equilibrium") == 0.0
     assert wild.value("area_out_of_equilibrium") == 1.0
     assert wild.land_area_km2 == pytest.approx(grid.land_area_m2[3] / 1e6)
@@ -218,8 +220,8 @@ def test_zones_and_percentiles_show_where_the_drift_is(tmp_path: Path) -> None:
     assert verdict.zones["polar (66.5-90)"]["area_out_of_equilibrium"] == pytest.approx(1.0)
     assert verdict.zones["tropics (0-23.5)"]["area_out_of_equilibrium"] == 0.0
     assert "boreal (50-66.5)" not in verdict.zones
-    assert verdict.distribution["p05"] == pytest.approx(0.1, rel=1e-6)
-    assert verdict.distribution["p95"] == pytest.approx(3.0, rel=1e-6)
+    assert verdict.cell_drift_percentiles_gc_m2_yr["p05"] == pytest.approx(0.1, rel=1e-6)
+    assert verdict.cell_drift_percentiles_gc_m2_yr["p95"] == pytest.approx(3.0, rel=1e-6)
 
 
 def test_years_before_the_first_whole_cycle_are_left_out_of_the_means(tmp_path: Path) -> None:
@@ -336,3 +338,14 @@ def test_real_elm_history_with_a_shorter_cycle_drifts_as_its_files_say(elm_sampl
     by_hand = (halves[1] - halves[0]) / 10 / 1e15
     assert verdict.value("drift_totecosysc_pgc_per_yr") == pytest.approx(by_hand, rel=1e-3)
     assert not verdict.in_equilibrium
+
+
+def test_a_new_criterion_is_one_entry_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = Rule("npp_pgc_per_yr", "NPP", "level", "nbp_pgc_per_yr", "PgC/yr")
+    monkeypatch.setattr(criteria, "RULES", (*criteria.RULES, rule))
+    grid, bounds = Grid(), years(0, 40)
+    npp = np.full((40, grid.cells), 40.0 / (365 * 86400))
+    verdict = judge(tmp_path, steady(grid, bounds) | {"NPP": npp}, bounds)
+    total = 40.0 * grid.land_area_m2.sum() / 1e15
+    assert verdict.as_json()["criteria"]["npp_pgc_per_yr"]["value"] == pytest.approx(total, rel=1e-9)
+    assert any("npp_pgc_per_yr: " in line for line in describe(verdict))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import netCDF4
 import numpy as np
@@ -12,7 +14,7 @@ from phase_lib.base.errors import CheckFailed, InputError
 from phase_lib.base.files import read_json
 from phase_lib.cli import main
 from phase_lib.config.equilibrium import EquilibriumSettings
-from phase_lib.equilibrium.verdict import equilibrium_of_files, verdict_of_runs
+from phase_lib.equilibrium.verdict import judge_equilibrium
 from tests.helpers.history import Grid, linear, write_history, years
 
 SETTINGS = EquilibriumSettings()
@@ -39,6 +41,24 @@ def write_split(path: Path, part: np.ndarray, *, east: bool = True) -> Path:
     return path
 
 
+def judge_beside(runs: dict[str, list[Path]], tmp_path: Path, split: Path | None = None) -> dict[str, Any]:
+    """Judges the injected run beside the others; writes `verdict.json` and `drift.nc`."""
+    return judge_equilibrium(
+        runs["injected"],
+        20,
+        SETTINGS,
+        tmp_path / "verdict.json",
+        control=runs["control"],
+        reference=runs["reference"],
+        split=split,
+        drift=tmp_path / "drift.nc",
+    )
+
+
+def judge_alone(path: Path, output: Path, *, strict: bool = False) -> dict[str, Any]:
+    return judge_equilibrium([path], 20, SETTINGS, output, strict=strict)
+
+
 @pytest.fixture
 def three(tmp_path: Path) -> dict[str, list[Path]]:
     return {
@@ -49,7 +69,7 @@ def three(tmp_path: Path) -> dict[str, list[Path]]:
 
 
 def test_three_runs_are_judged_side_by_side(three: dict[str, list[Path]], tmp_path: Path) -> None:
-    content = verdict_of_runs(three, 20, SETTINGS, tmp_path / "verdict.json", tmp_path / "drift.nc")
+    content = judge_beside(three, tmp_path)
     assert read_json(tmp_path / "verdict.json") == content
     assert list(content["runs"]) == ["injected", "control", "reference"]
     pg = Grid().land_area_m2.sum() / 1e15
@@ -74,9 +94,7 @@ def test_blocked_test_cells_are_judged_alone(three: dict[str, list[Path]], tmp_p
     part = np.ones(grid.cells, dtype=np.int8)
     part[[2, 7]] = 3
     split = write_split(tmp_path / "split.nc", part, east=False)
-    content = verdict_of_runs(
-        three, 20, SETTINGS, tmp_path / "verdict.json", tmp_path / "drift.nc", split=split
-    )
+    content = judge_beside(three, tmp_path, split)
     runs = content["runs"]["injected"]
     area = grid.land_area_m2
     assert runs["blocked_test_cells"]["cells"] == 2
@@ -92,26 +110,19 @@ def test_test_cells_of_other_domains_do_not_count(three: dict[str, list[Path]], 
     part = np.ones(Grid().cells, dtype=np.int8)
     part[[2, 7]] = 3
     split = write_split(tmp_path / "split.nc", part)
-    products = (tmp_path / "verdict.json", tmp_path / "drift.nc")
     with netCDF4.Dataset(split, "r+") as nc:
         nc["lat"][np.flatnonzero(nc["part"][:] == 3)[0]] = -77.0
-    assert (
-        verdict_of_runs(three, 20, SETTINGS, *products, split=split)["runs"]["injected"][
-            "blocked_test_cells"
-        ]["cells"]
-        == 1
-    )
+    injected = judge_beside(three, tmp_path, split)["runs"]["injected"]
+    assert injected["blocked_test_cells"]["cells"] == 1
     with netCDF4.Dataset(split, "r+") as nc:
         nc["lat"][:] = -77.0
-    assert list(verdict_of_runs(three, 20, SETTINGS, *products, split=split)["runs"]["injected"]) == [
-        "all_cells"
-    ]
+    assert list(judge_beside(three, tmp_path, split)["runs"]["injected"]) == ["all_cells"]
 
 
 def test_the_drift_file_holds_the_drift_of_every_cell_and_run(
     three: dict[str, list[Path]], tmp_path: Path
 ) -> None:
-    verdict_of_runs(three, 20, SETTINGS, tmp_path / "verdict.json", tmp_path / "drift.nc")
+    judge_beside(three, tmp_path)
     with netCDF4.Dataset(tmp_path / "drift.nc") as nc:
         np.testing.assert_allclose(nc["drift_injected"][:], 0.2, rtol=1e-6)
         np.testing.assert_allclose(nc["drift_control"][:], 60.0, rtol=1e-6)
@@ -128,16 +139,15 @@ def test_runs_of_two_grids_are_refused_and_nothing_is_written(
     steady = {name: linear(grid, bounds, 1.0, 0.0) for name in ("TOTECOSYSC", "TOTSOMC", "TOTVEGC")}
     three["control"] = [write_history(tmp_path / "other.nc", grid, bounds, steady)]
     with pytest.raises(InputError, match=r"other\.nc.*control run.*another grid"):
-        verdict_of_runs(three, 20, SETTINGS, tmp_path / "verdict.json", tmp_path / "drift.nc")
+        judge_beside(three, tmp_path)
     assert not (tmp_path / "verdict.json").exists()
     assert not (tmp_path / "drift.nc").exists()
 
 
 def test_one_run_alone_writes_its_verdict(tmp_path: Path) -> None:
     run = write_run(tmp_path / "h1.nc", 0.0)
-    verdict = equilibrium_of_files([run], 20, tmp_path / "verdict.json", SETTINGS, strict=True)
-    content = read_json(tmp_path / "verdict.json")
-    assert verdict.in_equilibrium
+    content = judge_alone(run, tmp_path / "verdict.json", strict=True)
+    assert content == read_json(tmp_path / "verdict.json")
     assert content["in_equilibrium"] is True
     assert content["thresholds"]["stock_drift_pgc_per_yr"] == 0.02
     assert content["provenance"]["history"]["run"][0]["file"] == "h1.nc"
@@ -146,7 +156,7 @@ def test_one_run_alone_writes_its_verdict(tmp_path: Path) -> None:
 def test_strict_fails_with_exit_code_3_after_the_verdict_is_written(tmp_path: Path) -> None:
     run = write_run(tmp_path / "h1.nc", 50.0)
     with pytest.raises(CheckFailed, match="drift_totsomc_pgc_per_yr") as caught:
-        equilibrium_of_files([run], 20, tmp_path / "verdict.json", SETTINGS, strict=True)
+        judge_alone(run, tmp_path / "verdict.json", strict=True)
     assert caught.value.exit_code == 3
     assert read_json(tmp_path / "verdict.json")["in_equilibrium"] is False
 
@@ -154,7 +164,7 @@ def test_strict_fails_with_exit_code_3_after_the_verdict_is_written(tmp_path: Pa
 def test_a_history_that_cannot_be_judged_leaves_no_verdict(tmp_path: Path) -> None:
     run = write_run(tmp_path / "h1.nc", 0.0, last=30)
     with pytest.raises(InputError):
-        equilibrium_of_files([run], 20, tmp_path / "verdict.json", SETTINGS)
+        judge_alone(run, tmp_path / "verdict.json")
     assert not (tmp_path / "verdict.json").exists()
 
 
@@ -166,18 +176,16 @@ def test_the_verdict_does_not_depend_on_the_units_of_areas_and_bounds(tmp_path: 
         nc["landfrac"][:], nc["landfrac"].units = 100.0 * nc["landfrac"][:], "%"
         nc["time_bounds"][:] = 24.0 * nc["time_bounds"][:] + 1.0
         nc["time_bounds"].units = "hours since 0000-12-31 23:00:00"
-    found = []
-    for path in (true, other):
-        verdict = equilibrium_of_files([path], 20, tmp_path / "v.json", SETTINGS).as_json()
+    one, two = (judge_alone(path, tmp_path / "v.json") for path in (true, other))
+    for verdict in (one, two):
         assert verdict["share_of_global_land"] == pytest.approx(Grid().land_area_m2.sum() / 1.49e14)
-        found.append(verdict)
-    for name, criterion in found[0]["criteria"].items():
-        assert found[1]["criteria"][name]["value"] == pytest.approx(criterion["value"], rel=1e-6), name
-        assert found[1]["criteria"][name]["threshold"] == pytest.approx(criterion["threshold"], rel=1e-6)
-    assert found[1]["stocks"] == pytest.approx(found[0]["stocks"], rel=1e-6)
+    for name, criterion in one["criteria"].items():
+        assert two["criteria"][name]["value"] == pytest.approx(criterion["value"], rel=1e-6), name
+        assert two["criteria"][name]["threshold"] == pytest.approx(criterion["threshold"], rel=1e-6)
+    assert two["stocks"] == pytest.approx(one["stocks"], rel=1e-6)
 
 
-def test_the_verdict_tells_which_cells_a_fractional_mask_left_out(
+def test_the_verdict_reports_which_cells_a_fractional_mask_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path, grid = write_run(tmp_path / "run.nc", 0.01), Grid()
@@ -187,23 +195,23 @@ def test_the_verdict_tells_which_cells_a_fractional_mask_left_out(
         for name in ("TOTECOSYSC", "TOTSOMC", "TOTVEGC", "CWDC"):
             nc[name][:, 2, 3] = 1.0e36
     with caplog.at_level("WARNING", logger="phase"):
-        verdict = equilibrium_of_files([path], 20, tmp_path / "v.json", SETTINGS)
+        verdict = judge_alone(path, tmp_path / "v.json")
     line = "1 of 11 cells whose landmask is above 0 are left out: 1 without data, 0 without a land fraction"
-    assert verdict.as_json()["land_mask"] == [line]
+    assert verdict["land_mask"] == [line]
     assert any(line in record.getMessage() for record in caplog.records)
     kept = np.arange(grid.cells - 1)
-    assert verdict.land_area_km2 == pytest.approx(grid.land_area_m2[kept].sum() / 1e6, rel=1e-6)
+    assert verdict["land_area_km2"] == pytest.approx(grid.land_area_m2[kept].sum() / 1e6, rel=1e-6)
     assert read_json(tmp_path / "v.json")["cells"] == grid.cells - 1
 
 
-def test_more_land_than_the_thresholds_stand_for_is_told(
+def test_more_land_than_the_thresholds_stand_for_is_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = write_run(tmp_path / "run.nc", 0.01)
     settings = EquilibriumSettings(global_land_area_km2=1.0e6)
     with caplog.at_level("WARNING", logger="phase"):
-        verdict = equilibrium_of_files([path], 20, tmp_path / "v.json", settings)
-    assert verdict.area_fraction == 1.0
+        verdict = judge_equilibrium([path], 20, settings, tmp_path / "v.json")
+    assert verdict["share_of_global_land"] == 1.0
     assert any("thresholds are not scaled" in record.getMessage() for record in caplog.records)
 
 
@@ -222,5 +230,21 @@ def test_snapshots_are_no_history_to_judge(tmp_path: Path) -> None:
     with netCDF4.Dataset(path, "r+") as nc:
         nc["TOTVEGC"].cell_methods = "time: instantaneous"
     with pytest.raises(InputError, match=r"run\.nc: variable TOTVEGC holds snapshots"):
-        equilibrium_of_files([path], 20, tmp_path / "v.json", SETTINGS)
+        judge_alone(path, tmp_path / "v.json")
     assert not (tmp_path / "v.json").exists()
+
+
+def test_other_runs_are_judged_only_with_a_drift_file(three: dict[str, list[Path]], tmp_path: Path) -> None:
+    for name in ("control", "reference"):
+        with pytest.raises(InputError, match="need --drift"):
+            judge_equilibrium(three["injected"], 20, SETTINGS, tmp_path / "v.json", **{name: three[name]})
+    assert not (tmp_path / "v.json").exists()
+
+
+def test_strict_judges_the_injected_run_of_several(three: dict[str, list[Path]], tmp_path: Path) -> None:
+    """The control is out of equilibrium, which is no failure; then the injected run is."""
+    for injected, fails in (("reference", False), ("control", True)):
+        words = {"control": three["control"], "drift": tmp_path / "drift.nc", "strict": True}
+        with pytest.raises(CheckFailed, match="drift_totsomc") if fails else nullcontext():
+            judge_equilibrium(three[injected], 20, SETTINGS, tmp_path / "v.json", **words)
+        assert read_json(tmp_path / "v.json")["runs"]["injected"]["all_cells"]["in_equilibrium"] is not fails

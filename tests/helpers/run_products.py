@@ -13,7 +13,7 @@ import numpy as np
 
 from phase_lib.base.files import write_json
 from phase_lib.config.equilibrium import EquilibriumSettings
-from phase_lib.equilibrium.verdict import verdict_of_runs
+from phase_lib.equilibrium.verdict import judge_equilibrium
 from phase_lib.landmodel.backends.embedded import Embedded
 from phase_lib.report.products import RunFacts, RunProducts
 from phase_lib.surrogate.predictor import Predictions
@@ -290,13 +290,14 @@ def _verdict(root: Path, grid: Grid, rng: np.random.Generator, split: Path) -> N
             "CWDC": 0.05 * vegetation,
         }
         runs[name] = [write_history(root / f"{name}.nc", grid, bounds, fields)]
-    verdict_of_runs(
-        runs,
+    judge_equilibrium(
+        runs.pop("injected"),
         20,
         EquilibriumSettings(),
         root / "equilibrium" / "verdict.json",
-        root / "equilibrium" / "drift.nc",
+        drift=root / "equilibrium" / "drift.nc",
         split=split,
+        **runs,
     )
 
 

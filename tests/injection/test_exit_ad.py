@@ -48,27 +48,29 @@ def randomise(world: World, rng: np.random.Generator) -> None:
     Scalars run over the switch at 1e-3 and down to 0; they are fill where there is no biogeochemistry. After
     year 40 pools are the smaller the smaller the scalar that their rates were divided by.
     """
-    held = contents(world.restart)
-    layout = Layout.from_content(held)
-    scalar = held["scalaravg_col"].copy()
+    on_file = contents(world.restart)
+    layout = Layout.from_content(on_file)
+    scalar = on_file["scalaravg_col"].copy()
     drawn = 10.0 ** rng.uniform(-4.0, 0.0, len(scalar)) * (rng.random(len(scalar)) > 0.2)
     scalar[layout.runs] = drawn[layout.runs, None]
     seen = (
-        np.where(drawn >= 1e-3, drawn, 1.0) if held["timemgr_rst_curr_ymd"] >= 410000 else np.ones(len(drawn))
+        np.where(drawn >= 1e-3, drawn, 1.0)
+        if on_file["timemgr_rst_curr_ymd"] >= 410000
+        else np.ones(len(drawn))
     )
     new = {"scalaravg_col": scalar}
     for pool in ACCELERATED:
         spread = rng.uniform(0.5, 2.0, (len(scalar), 10)) * seen[:, None]
         for element in "cnp":
             name = f"{pool}{element}_vr"
-            new[name] = held[name].copy()
+            new[name] = on_file[name].copy()
             for c in layout.runs:
                 new[name][c, :10] *= spread[c]
-    growth = rng.uniform(0.6, 1.5, len(held["ppool"]))
+    growth = rng.uniform(0.6, 1.5, len(on_file["ppool"]))
     for name in DEAD_WOOD:
-        new[name] = held[name].copy()
+        new[name] = on_file[name].copy()
         new[name][layout.covered] *= growth[layout.covered]
-    new["ppool"] = held["ppool"] * rng.uniform(0.0, 3.0, len(growth))
+    new["ppool"] = on_file["ppool"] * rng.uniform(0.0, 3.0, len(growth))
     with netCDF4.Dataset(world.restart, "r+") as d:
         for name, values in new.items():
             d[name][...] = values
@@ -76,22 +78,22 @@ def randomise(world: World, rng: np.random.Generator) -> None:
 
 def cells_of(world: World, state: Held) -> Cells:
     """Predictions that hold the state's pools, means by ground where topounits divide the cells."""
-    held = contents(world.restart)
-    natural = (held["cols1d_ityplun"] == 1) & (held["cols1d_ityp"] == 1)
-    column_of, pft = held["pfts1d_column_index"] - 1, held["pfts1d_itypveg"]
+    on_file = contents(world.restart)
+    natural = (on_file["cols1d_ityplun"] == 1) & (on_file["cols1d_ityp"] == 1)
+    column_of, pft = on_file["pfts1d_column_index"] - 1, on_file["pfts1d_itypveg"]
     values = {}
     for name in PREDICTED:
         pools = state[name]
         values[name] = np.full((len(world.lat), 10 if pools.ndim == 2 else 17), np.nan)
         for cell in range(len(world.lat)):
-            columns = np.flatnonzero(natural & (held["cols1d_gridcell_index"] == cell + 1))
+            columns = np.flatnonzero(natural & (on_file["cols1d_gridcell_index"] == cell + 1))
             if pools.ndim == 2 and len(columns):
-                weight = held["cols1d_wtxy"][columns]
+                weight = on_file["cols1d_wtxy"][columns]
                 values[name][cell] = weight / weight.sum() @ pools[columns, :10]
             elif pools.ndim == 1:
                 for k in np.flatnonzero(world.cover[cell] > 0.0):
                     patches = np.flatnonzero(np.isin(column_of, columns) & (pft == k))
-                    weight = held["pfts1d_wtxy"][patches]
+                    weight = on_file["pfts1d_wtxy"][patches]
                     values[name][cell, k] = weight / weight.sum() @ pools[patches]
     return Cells(world.lat, world.lon, values)
 
@@ -149,8 +151,8 @@ def test_the_models_own_exit_from_ad_injected_is_what_the_model_would_have_made(
         barren=(cells // 2,) if barren else (),
     )
     randomise(world, np.random.default_rng(seed))
-    held = contents(world.restart)
-    right = leave_ad(held, world.params, mapped_p(held, world.surface, world.soil_params), factor)
+    on_file = contents(world.restart)
+    right = leave_ad(on_file, world.params, mapped_p(on_file, world.surface, world.soil_params), factor)
 
     # The conversion alone, and the same pools injected besides: every bit is the oracle's or the base's.
     control = run(world, None, folder / "control.nc", factor)
@@ -159,15 +161,15 @@ def test_the_models_own_exit_from_ad_injected_is_what_the_model_would_have_made(
     assert run(world, predictions, folder / "same.nc", factor).read_bytes() == control.read_bytes()
 
     # Computed in another order, the pools differ in their last bits, and so does what is made of them.
-    layout, factors = Layout.from_content(held), accelerations(world.params)
-    other = {name: held[name] * factor for name in DEAD_WOOD}
+    layout, factors = Layout.from_content(on_file), accelerations(world.params)
+    other = {name: on_file[name] * factor for name in DEAD_WOOD}
     for pool, f in factors.items():
-        divided = np.ones(held["scalaravg_col"].shape)
+        divided = np.ones(on_file["scalaravg_col"].shape)
         if year > 40:
-            switched = held["scalaravg_col"][:, [3]] < 1e-3
-            divided = np.where(switched, 1.0, held["scalaravg_col"])
+            switched = on_file["scalaravg_col"][:, [3]] < 1e-3
+            divided = np.where(switched, 1.0, on_file["scalaravg_col"])
         for element in "cnp":
-            other[f"{pool}{element}_vr"] = held[f"{pool}{element}_vr"] / divided * f
+            other[f"{pool}{element}_vr"] = on_file[f"{pool}{element}_vr"] / divided * f
     predictions = cells_of(world, other).write(folder / "predictions.nc")
     made = contents(run(world, predictions, folder / "other.nc", factor))
     for name, values in contents(control).items():

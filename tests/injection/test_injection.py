@@ -227,16 +227,16 @@ def test_without_a_factor_the_usual_one_is_taken_if_the_wood_agrees_and_the_side
     assert conversion["spinup_mortality_factor_rests_on"].endswith(": goes with 10")
 
 
-@pytest.mark.parametrize(("factor", "told"), [(None, "assumed as 10"), (10.0, "given as 10")])
+@pytest.mark.parametrize(("factor", "stated"), [(None, "assumed as 10"), (10.0, "given as 10")])
 def test_a_factor_that_the_wood_of_the_base_contradicts_is_refused_and_nothing_written(
-    tmp_path: Path, factor: float | None, told: str
+    tmp_path: Path, factor: float | None, stated: str
 ) -> None:
     case = case_in(tmp_path, seed=2, cells=6)
     for organ in DEAD:
         for element in "cnp":
             name = f"{organ}{element}"
             edit(case.world.restart, name, ..., 10.0 * case.before(name))
-    with pytest.raises(InputError, match=f"spinup_mortality_factor is {told}, but the wood") as raised:
+    with pytest.raises(InputError, match=f"spinup_mortality_factor is {stated}, but the wood") as raised:
         case.run(mortality_factor=factor)
     assert str(raised.value).startswith(f"{case.world.restart}: ")
     assert not case.output.exists()
@@ -826,7 +826,7 @@ def test_other_levels_are_refused_by_name(
     refuse(case, "predictions.nc", words)
 
 
-def test_soil_with_more_below_than_above_in_every_cell_is_told(case: Case, caplog: Any) -> None:
+def test_soil_with_more_below_than_above_in_all_cells_is_reported(case: Case, caplog: Any) -> None:
     """Upside down without a coordinate that says so: nothing is certain, but it is worth a word."""
     values = predicted(case)
     falling = 100.0 * np.exp(-0.4 * np.arange(10)) * np.ones((4, 1))

@@ -104,11 +104,11 @@ def test_every_isotope_keeps_its_share_of_its_pool(
     changed = set()
     for pool, twin in TWINS[mark].items():
         before, after = raw(world.restart, pool), raw(output, pool)
-        held, holds = raw(world.restart, twin), raw(output, twin)
+        present, after_twin = raw(world.restart, twin), raw(output, twin)
         there = (np.abs(before) < 1e35) & (before != 0.0)
-        shares = holds[there] / after[there], held[there] / before[there]
+        shares = after_twin[there] / after[there], present[there] / before[there]
         np.testing.assert_allclose(*shares, rtol=1e-12, err_msg=twin)
-        np.testing.assert_array_equal(holds[after == before], held[after == before], err_msg=twin)
+        np.testing.assert_array_equal(after_twin[after == before], present[after == before], err_msg=twin)
         changed |= {pool} if np.any(after != before) else set()
     slow = {"soil3c_vr", "soil4c_vr", "cwdc_vr", *DEAD}
     assert changed == (slow | {"litr2c_vr", "livestemc", "frootc_storage"} if predicted else slow)
@@ -138,8 +138,8 @@ def test_a_pool_that_was_empty_gets_the_share_of_a_cold_start_and_the_sidecar_co
     carbon = raw(tmp_path / "out.nc", "soil4c_vr")[world.column[1], :10]
     assert np.all(carbon > 30.0)
     for twin, share in (("soil4c_13_vr", C3), ("soil4c_14_vr", 1.0e-12)):
-        found = raw(tmp_path / "out.nc", twin)[world.column[1], :10]
-        np.testing.assert_allclose(found, share * carbon, rtol=1e-8)
+        injected = raw(tmp_path / "out.nc", twin)[world.column[1], :10]
+        np.testing.assert_allclose(injected, share * carbon, rtol=1e-8)
         assert [n for name, n in report["clipped"].items() if name.startswith(f"{twin}: ")] == [10]
 
 
@@ -148,8 +148,8 @@ def test_sums_of_isotopes_follow_their_pools(world: World, tmp_path: Path) -> No
     for mark in ("13", "14"):
         parts = [f"{pool}_{mark}" for pool in TWINS[mark] if "_vr" not in pool and pool != "xsmrpool"]
         total = sum(raw(tmp_path / "out.nc", part) for part in parts)[world.patch]
-        found = raw(tmp_path / "out.nc", f"totvegc_{mark}")[world.patch]
-        np.testing.assert_allclose(found[world.cover > 0.0], total[world.cover > 0.0], rtol=1e-12)
+        injected = raw(tmp_path / "out.nc", f"totvegc_{mark}")[world.patch]
+        np.testing.assert_allclose(injected[world.cover > 0.0], total[world.cover > 0.0], rtol=1e-12)
 
 
 def test_the_sidecar_names_isotopes_and_pools_that_stay(world: World, tmp_path: Path) -> None:

@@ -42,16 +42,16 @@ class Base:
     soil_params: Path
 
     @cached_property
-    def held(self) -> dict[str, np.ndarray]:
+    def on_file(self) -> dict[str, np.ndarray]:
         """Every variable of the restart."""
         return contents(self.restart)
 
     @cached_property
     def _normal(self) -> dict[str, np.ndarray]:
-        if self.held["spinup_state"] == 0:
+        if self.on_file["spinup_state"] == 0:
             return {}
-        mineral = mapped_p(self.held, self.surface, self.soil_params)
-        return leave_ad(self.held, self.params, mineral, MORTALITY)
+        mineral = mapped_p(self.on_file, self.surface, self.soil_params)
+        return leave_ad(self.on_file, self.params, mineral, MORTALITY)
 
     def normal_state(self) -> dict[str, np.ndarray]:
         """What leaving AD makes of it, by the oracle; nothing for a base in normal mode."""
@@ -117,16 +117,16 @@ def eastern(base: Base, folder: Path) -> Base:
     """Longitudes from 0 to 360 in the restart."""
     result = plain(base, folder)
     for name in ("grid1d_lon", "cols1d_lon", "pfts1d_lon"):
-        edit(result.restart, name, ..., base.held[name] % 360.0)
+        edit(result.restart, name, ..., base.on_file[name] % 360.0)
     return result
 
 
 def in_year_401(base: Base, folder: Path) -> Base:
     """The averaged scalar is finished: twenty times that of year 21, or 1 where it was next to nothing."""
     result = plain(base, folder)
-    scalar = base.held["scalaravg_col"]
+    scalar = base.on_file["scalaravg_col"]
     scalar = np.where(scalar < 1e35, np.minimum(20.0 * scalar, 1.0), scalar)
-    scalar[Layout.from_content(base.held).soil[::7]] = 1.0
+    scalar[Layout.from_content(base.on_file).soil[::7]] = 1.0
     edit(result.restart, "scalaravg_col", ..., scalar)
     edit(result.restart, "timemgr_rst_curr_ymd", ..., 4010101)
     return result
@@ -158,24 +158,24 @@ LAYOUTS: tuple[Callable[[Base, Path], Base], ...] = (
 
 def predicted(base: Base, *, seed: int = 1, shift: float = 0.0, strangers: int = 3) -> Cells:
     """Predictions of every cell in random order, a few cells elsewhere among them."""
-    rng, layout = np.random.default_rng(seed), Layout.from_content(base.held)
+    rng, layout = np.random.default_rng(seed), Layout.from_content(base.on_file)
     state = base.normal_state()
-    cells = len(base.held["grid1d_lat"])
+    cells = len(base.on_file["grid1d_lat"])
     values = {}
     for name in LAYERS:
         values[name] = np.zeros((cells, 10))
-        source = state.get(name, base.held[name])
+        source = state.get(name, base.on_file[name])
         for c in layout.soil:
             values[name][layout.cell_of_column[c]] = source[c, :10] * rng.uniform(0.7, 1.4, 10)
     for name in WOOD:
         values[name] = np.full((cells, 17), np.nan)
-        source = state.get(name, base.held[name])
+        source = state.get(name, base.on_file[name])
         for p in layout.covered:
             if layout.column_of_patch[p] in layout.soil:
                 place = layout.cell_of_patch[p], layout.pft[p]
                 values[name][place] = source[p] * rng.uniform(0.7, 1.4)
-    lat = np.append(base.held["grid1d_lat"], np.linspace(-5.0, 5.0, strangers))
-    lon = np.append(base.held["grid1d_lon"] + shift, np.linspace(10.0, 11.0, strangers))
+    lat = np.append(base.on_file["grid1d_lat"], np.linspace(-5.0, 5.0, strangers))
+    lon = np.append(base.on_file["grid1d_lon"] + shift, np.linspace(10.0, 11.0, strangers))
     order = rng.permutation(cells + strangers)
     more = {name: np.concatenate([v, np.full((strangers, v.shape[1]), 7.0)]) for name, v in values.items()}
     return Cells(lat[order], lon[order], {name: v[order] for name, v in more.items()})
@@ -197,7 +197,7 @@ def test_predictions_arrive_where_the_index_arrays_say_and_nowhere_else(
     base = laid_out(layout)
     cells = predicted(base)
     report = base.inject(cells.write(tmp_path / "predictions.nc"), tmp_path / "out.nc")
-    after = put(base.normal_state(), base.held, base.params, cells)
+    after = put(base.normal_state(), base.on_file, base.params, cells)
     assert compare(base.restart, tmp_path / "out.nc", after) == []
     assert {"soil4c_vr", "soil4n_vr", "deadstemp"} <= set(report["variables_changed"])
     assert report["audit"]["errors"] == 0
@@ -210,12 +210,12 @@ def test_either_longitude_convention_is_understood_on_either_side(
     base = laid_out(layout)
     cells = predicted(base, shift=shift)
     base.inject(cells.write(tmp_path / "predictions.nc"), tmp_path / "out.nc")
-    after = put(base.normal_state(), base.held, base.params, cells)
+    after = put(base.normal_state(), base.on_file, base.params, cells)
     assert compare(base.restart, tmp_path / "out.nc", after) == []
 
 
 def test_the_layouts_hold_every_kind_of_landunit(laid_out: Layouts) -> None:
-    crops = laid_out(with_crops_in_random_order).held
+    crops = laid_out(with_crops_in_random_order).on_file
     kinds, active = crops["cols1d_ityplun"], crops["cols1d_active"]
     assert set(kinds) == {1, 2, 3, 5, 6, 7, 8, 9}
     assert set(active[kinds == 2]) == {0, 1}
@@ -230,7 +230,7 @@ def test_the_layouts_hold_every_kind_of_landunit(laid_out: Layouts) -> None:
 
 def test_cells_that_were_not_predicted_are_counted(sample: Base, tmp_path: Path) -> None:
     cells = predicted(sample, strangers=9)
-    keep = np.delete(np.arange(33), cells.rows(sample.held)[:5])
+    keep = np.delete(np.arange(33), cells.rows(sample.on_file)[:5])
     fewer = Cells(cells.lat[keep], cells.lon[keep], {n: v[keep] for n, v in cells.values.items()})
     with pytest.raises(InputError, match="5 of 24 cells have no partner among its 28 predicted cells"):
         sample.inject(fewer.write(tmp_path / "predictions.nc"), tmp_path / "out.nc")
@@ -247,7 +247,7 @@ def test_predictions_that_lie_nowhere_are_refused(sample: Base, tmp_path: Path, 
 
 def test_a_cell_that_is_predicted_twice_is_refused(sample: Base, tmp_path: Path) -> None:
     cells = predicted(sample)
-    twice = np.append(np.arange(27), cells.rows(sample.held)[0])
+    twice = np.append(np.arange(27), cells.rows(sample.on_file)[0])
     more = Cells(cells.lat[twice], cells.lon[twice], {n: v[twice] for n, v in cells.values.items()})
     with pytest.raises(InputError, match="lie in the same place"):
         sample.inject(more.write(tmp_path / "predictions.nc"), tmp_path / "out.nc")
@@ -279,7 +279,9 @@ def test_the_flavour_of_the_base_is_kept(sample: Base, tmp_path: Path, kind: str
     assert (tmp_path / RESTART).read_bytes()[:4] == magic
     with netCDF4.Dataset(restart) as before, netCDF4.Dataset(tmp_path / RESTART) as after:
         assert after.data_model == before.data_model
-    assert compare(restart, tmp_path / RESTART, put(base.normal_state(), base.held, base.params, cells)) == []
+    assert (
+        compare(restart, tmp_path / RESTART, put(base.normal_state(), base.on_file, base.params, cells)) == []
+    )
 
 
 # -- round trips --------------------------------------------------------------------------------------------
@@ -287,18 +289,18 @@ def test_the_flavour_of_the_base_is_kept(sample: Base, tmp_path: Path, kind: str
 
 def own_pools(base: Base) -> Cells:
     """Predictions that are the file's own pools, all that can be injected."""
-    layout, cells = Layout.from_content(base.held), len(base.held["grid1d_lat"])
+    layout, cells = Layout.from_content(base.on_file), len(base.on_file["grid1d_lat"])
     values = {}
     for name in (name for name, entry in INJECTED.items() if entry.level == "layer"):
-        source, values[name] = base.held[name], np.zeros((cells, 10))
+        source, values[name] = base.on_file[name], np.zeros((cells, 10))
         for c in layout.soil:
             values[name][layout.cell_of_column[c]] = source[c, :10]
     for name in (name for name, entry in INJECTED.items() if entry.level == "patch"):
-        source, values[name] = base.held[name], np.full((cells, 17), np.nan)
+        source, values[name] = base.on_file[name], np.full((cells, 17), np.nan)
         for p in layout.covered:
             if layout.column_of_patch[p] in layout.soil:
                 values[name][layout.cell_of_patch[p], layout.pft[p]] = source[p]
-    return Cells(base.held["grid1d_lat"], base.held["grid1d_lon"], values)
+    return Cells(base.on_file["grid1d_lat"], base.on_file["grid1d_lon"], values)
 
 
 @pytest.mark.parametrize("layout", [plain, with_crops_in_random_order])
@@ -323,13 +325,13 @@ def test_a_layer_that_differs_gets_its_ratios_and_its_neighbours_keep_theirs(
 ) -> None:
     base = laid_out(in_normal_mode)
     cells = own_pools(base)
-    layout = Layout.from_content(base.held)
+    layout = Layout.from_content(base.on_file)
     cells.values = {"soil3c_vr": cells.values["soil3c_vr"].copy()}
     cells.values["soil3c_vr"][4, 2] *= 1.01
     base.inject(cells.write(tmp_path / "predictions.nc"), tmp_path / "out.nc")
     (column,) = (c for c in layout.soil if layout.cell_of_column[c] == 4)
     for name, ratio in (("soil3c_vr", 1.0), ("soil3n_vr", 10.0), ("soil3p_vr", 500.0)):
-        before, after = base.held[name].copy(), raw(tmp_path / "out.nc", name)
+        before, after = base.on_file[name].copy(), raw(tmp_path / "out.nc", name)
         assert after[column, 2] == cells.values["soil3c_vr"][4, 2] / ratio
         before[column, 2] = after[column, 2] = 0.0
         assert after.tobytes() == before.tobytes()
@@ -347,13 +349,13 @@ def test_a_run_that_p_limits_keeps_its_low_ppool_unless_leaves_are_injected(
 ) -> None:
     normal = laid_out(in_normal_mode)
     limited = replace(normal, restart=copy_of(normal.restart, tmp_path))
-    edit(limited.restart, "ppool", ..., 0.1 * normal.held["ppool"])
-    cells, low = own_pools(limited), limited.held["ppool"]
+    edit(limited.restart, "ppool", ..., 0.1 * normal.on_file["ppool"])
+    cells, low = own_pools(limited), limited.on_file["ppool"]
     limited.inject(cells.write(tmp_path / "predictions.nc"), tmp_path / "out.nc")
     assert (tmp_path / "out.nc").read_bytes() == limited.restart.read_bytes()
 
-    layout = Layout.from_content(limited.held)
-    leafy = [p for p in layout.covered if limited.held["leafc"][p] > 1.0]
+    layout = Layout.from_content(limited.on_file)
+    leafy = [p for p in layout.covered if limited.on_file["leafc"][p] > 1.0]
     leaves = cells.values["leafc"] * 2.0
     more = Cells(cells.lat, cells.lon, {"leafc": leaves})
     limited.inject(more.write(tmp_path / "predictions.nc"), tmp_path / "leafy.nc")

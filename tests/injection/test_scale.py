@@ -106,9 +106,9 @@ def test_all_that_the_benchmark_predicts_is_in_the_restart_or_follows_from_it(
     parts = layers("smin_no3_vr") + layers("smin_nh4_vr")
     np.testing.assert_allclose(layers("sminn_vr"), parts, rtol=1e-12)
     for name in ("deadstemc", "deadcrootc"):
-        found = raw(tmp_path / "out.nc", name)[patches].reshape(CELLS, 17)
+        values = raw(tmp_path / "out.nc", name)[patches].reshape(CELLS, 17)
         injected = (cover > 0.0) & woody
-        np.testing.assert_array_equal(found[injected], raw(files.predictions, name)[injected])
+        np.testing.assert_array_equal(values[injected], raw(files.predictions, name)[injected])
     follows = {name for name in (*PREDICTED_PATCH, *PREDICTED_LAYER) if name[-1] in "np" and "dead" in name}
     assert follows | {"totvegc", "sminn_vr", "soil4p_vr"} <= set(report["not_injected"])
     assert (len(PREDICTED_PATCH), len(PREDICTED_LAYER)) == (12, 27)
@@ -138,9 +138,9 @@ def test_the_size_of_the_blocks_changes_nothing(files: InjectionFiles, tmp_path:
     whole, pieces = (run(files, tmp_path / f"{size}.nc", chunk=size) for size in (8192, chunk))
     assert (tmp_path / "8192.nc").read_bytes() == (tmp_path / f"{chunk}.nc").read_bytes()
     for name, entry in whole["variables_changed"].items():
-        found = pieces["variables_changed"][name]
-        assert found["count"] == entry["count"]
-        np.testing.assert_allclose(found["after"], entry["after"], rtol=1e-12)
+        change = pieces["variables_changed"][name]
+        assert change["count"] == entry["count"]
+        np.testing.assert_allclose(change["after"], entry["after"], rtol=1e-12)
     assert pieces["clipped"] == whole["clipped"]
     assert pieces["audit"]["findings"] == whole["audit"]["findings"]
 
@@ -186,7 +186,7 @@ def test_memory_does_not_grow_with_the_file(
 
 
 def test_the_maps_of_rows_hold_nothing_that_grows_with_the_cells(tmp_path: Path) -> None:
-    held = []
+    memory = []
     for cells in (20, 300, 6000):
         (tmp_path / str(cells)).mkdir()
         files = make_files(tmp_path / str(cells), cells, "soil")
@@ -197,10 +197,10 @@ def test_the_maps_of_rows_hold_nothing_that_grows_with_the_cells(tmp_path: Path)
             opened = stack.enter_context(open_dataset(files.predictions))
             predictions = Predictions(files.predictions, opened, blocks, np.ones(17), OodSettings())
             gc.collect()
-            held.append(tracemalloc.get_traced_memory()[0])
+            memory.append(tracemalloc.get_traced_memory()[0])
             tracemalloc.stop()
             del fields, predictions
-    assert held[2] - held[1] < 2850, "half a byte for each cell more"
+    assert memory[2] - memory[1] < 2850, "half a byte for each cell more"
 
 
 def set_values(path: Path, name: str, cell: int, value: float) -> None:

@@ -78,20 +78,20 @@ def world(tmp_path: Path) -> World:
     rng = np.random.default_rng(1)
     columns, patches = (len(raw(made.restart, name)) for name in ("cols1d_ityp", "pfts1d_itypveg"))
     spread = {"column": rng.uniform(0.3, 3.0, columns), "pft": rng.uniform(0.3, 3.0, patches)}
-    held = contents(made.restart)
+    on_file = contents(made.restart)
     for name in LAYERS:
         for element in "cnp":
             pool = name.replace("c_vr", f"{element}_vr")
-            edit(made.restart, pool, ..., held[pool] * spread["column"][:, None])
+            edit(made.restart, pool, ..., on_file[pool] * spread["column"][:, None])
     for name in WOOD:
         for pool in (name, f"{name[:-1]}n", f"{name[:-1]}p"):
-            edit(made.restart, pool, ..., held[pool] * spread["pft"])
+            edit(made.restart, pool, ..., on_file[pool] * spread["pft"])
     return made
 
 
-def columns_of(held: dict[str, np.ndarray], cell: int) -> np.ndarray:
-    here = (held["cols1d_gridcell_index"] == cell + 1) & (held["cols1d_ityplun"] == 1)
-    return np.flatnonzero(here & (held["cols1d_ityp"] == 1))
+def columns_of(on_file: dict[str, np.ndarray], cell: int) -> np.ndarray:
+    here = (on_file["cols1d_gridcell_index"] == cell + 1) & (on_file["cols1d_ityplun"] == 1)
+    return np.flatnonzero(here & (on_file["cols1d_ityp"] == 1))
 
 
 def test_the_mean_of_a_divided_cell_is_the_prediction_and_its_parts_keep_their_proportions(
@@ -110,9 +110,11 @@ def test_the_mean_of_a_divided_cell_is_the_prediction_and_its_parts_keep_their_p
         for name in LAYERS:
             mean = weight @ after[name][columns, :10] / weight.sum()
             np.testing.assert_allclose(mean, values[name][cell], rtol=1e-12)
-            own = before[name][columns, :10]
+            present = before[name][columns, :10]
             np.testing.assert_allclose(
-                after[name][columns[0], :10] / after[name][columns[1], :10], own[0] / own[1], rtol=1e-12
+                after[name][columns[0], :10] / after[name][columns[1], :10],
+                present[0] / present[1],
+                rtol=1e-12,
             )
         for name in WOOD:
             for pft in np.flatnonzero((world.cover[cell] > 0.0) & (np.arange(17) % 12 > 0)):
@@ -136,10 +138,10 @@ def test_parts_that_hold_nothing_all_get_the_prediction(world: World, tmp_path: 
         edit(world.restart, name, ..., 0.0)
     predictions, values = predictions_of(world.restart, tmp_path / "predictions.nc")
     run(world, world.restart, predictions, tmp_path / "out.nc")
-    held = contents(tmp_path / "out.nc")
+    on_file = contents(tmp_path / "out.nc")
     for cell in range(4):
-        for column in columns_of(held, cell):
-            np.testing.assert_array_equal(held["litr2c_vr"][column, :10], values["litr2c_vr"][cell])
+        for column in columns_of(on_file, cell):
+            np.testing.assert_array_equal(on_file["litr2c_vr"][column, :10], values["litr2c_vr"][cell])
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
@@ -172,20 +174,20 @@ def test_blocks_hold_whole_cells_and_no_more_of_them_than_fit(
     with open_dataset(world.restart) as dataset:
         blocks = Blocks(world.restart, dataset)
         assert blocks.divided
-        found = {"column": blocks.of_columns(step), "pft": blocks.of_patches(step, covered=False)}
+        by_dimension = {"column": blocks.of_columns(step), "pft": blocks.of_patches(step, covered=False)}
         for dimension, cell in where.items():
             stop, cells = 0, []
-            for block in found[dimension]:
+            for block in by_dimension[dimension]:
                 # Between blocks lie columns or patches of other ground alone.
                 between = cell[stop : block.start]
                 assert not set(between) & set(cell[block.start : block.stop])
-                held = list(dict.fromkeys(cell[block.start : block.stop].tolist()))
+                in_block = list(dict.fromkeys(cell[block.start : block.stop].tolist()))
                 if not shuffle:
                     size = block.stop - block.start
-                    assert size <= step or len(held) == 1
-                    following = np.count_nonzero(cell == held[-1] + 1)
+                    assert size <= step or len(in_block) == 1
+                    following = np.count_nonzero(cell == in_block[-1] + 1)
                     assert following == 0 or size + following > step
-                cells += held
+                cells += in_block
                 stop = block.stop
             assert len(cells) == len(set(cells)), "a cell in two blocks"
             assert set(cells) >= set(range(9)) - {2, 3}, "a cell in none"
@@ -221,20 +223,20 @@ def test_what_parts_get_has_the_prediction_as_its_mean_and_is_never_negative(
     rng = np.random.default_rng(seed)
     group = rng.integers(0, 5, 12)
     shape: tuple[int, ...] = (12, 3) if layered else (12,)
-    own = rng.uniform(0.0, 5.0, shape) * (rng.random(shape) > 0.3)
+    present = rng.uniform(0.0, 5.0, shape) * (rng.random(shape) > 0.3)
     weight = rng.uniform(0.0, 1.0, 12) * (rng.random(12) > 0.2)
     predicted = rng.uniform(0.0, 9.0, (5, *shape[1:]))[group]
-    found, lost = within_cells(predicted, own, group, weight)
-    assert np.all(found >= 0.0)
-    assert np.all(found <= 10.0 * predicted)
-    assert lost <= np.unique(group).size * own[0].size
+    injected, lost = within_cells(predicted, present, group, weight)
+    assert np.all(injected >= 0.0)
+    assert np.all(injected <= 10.0 * predicted)
+    assert lost <= np.unique(group).size * present[0].size
     for number in np.unique(group):
         rows = np.flatnonzero(group == number)
         share = weight[rows] if weight[rows].sum() > 0.0 else np.ones(len(rows))
-        mean = np.tensordot(share / share.sum(), found[rows], axes=1)
+        mean = np.tensordot(share / share.sum(), injected[rows], axes=1)
         np.testing.assert_allclose(mean, predicted[rows[0]], rtol=1e-12, atol=1e-300)
         if len(rows) == 1:
-            np.testing.assert_array_equal(found[rows], predicted[rows])
+            np.testing.assert_array_equal(injected[rows], predicted[rows])
 
 
 UNLIKE = {
@@ -245,28 +247,28 @@ UNLIKE = {
 }
 
 
-@pytest.mark.parametrize(("own", "weight", "predicted", "lost"), UNLIKE.values(), ids=UNLIKE)
+@pytest.mark.parametrize(("present", "weight", "predicted", "lost"), UNLIKE.values(), ids=UNLIKE)
 def test_parts_too_unlike_to_keep_their_proportions_all_get_the_prediction(
-    own: list[float], weight: list[float], predicted: float, lost: int
+    present: list[float], weight: list[float], predicted: float, lost: int
 ) -> None:
-    found, counted = within_cells(
-        np.full(2, predicted), np.array(own), np.ones(2, dtype=int), np.array(weight)
+    injected, counted = within_cells(
+        np.full(2, predicted), np.array(present), np.ones(2, dtype=int), np.array(weight)
     )
-    np.testing.assert_array_equal(found, predicted)
+    np.testing.assert_array_equal(injected, predicted)
     assert counted == lost
 
 
 def test_a_part_without_ground_gets_the_prediction_whatever_it_holds() -> None:
-    for own in (0.0, 8e-7, 1e3):
-        found, lost = within_cells(
-            np.full(3, 4.0), np.array([1.0, 3.0, own]), np.zeros(3, dtype=int), np.array([0.5, 0.5, 0.0])
+    for present in (0.0, 8e-7, 1e3):
+        injected, lost = within_cells(
+            np.full(3, 4.0), np.array([1.0, 3.0, present]), np.zeros(3, dtype=int), np.array([0.5, 0.5, 0.0])
         )
-        np.testing.assert_allclose(found, [2.0, 6.0, 4.0], rtol=1e-15)
+        np.testing.assert_allclose(injected, [2.0, 6.0, 4.0], rtol=1e-15)
         assert lost == 0
 
 
 @pytest.mark.parametrize(
-    ("own", "weight"),
+    ("present", "weight"),
     [
         ([0.1, 0.7, 0.2], [0.3, 0.3, 0.3]),
         ([2.0, -5.0, 0.0], [0.5, 0.5, 0.0]),
@@ -274,23 +276,25 @@ def test_a_part_without_ground_gets_the_prediction_whatever_it_holds() -> None:
         ([0.0, 0.0, 4.0], [0.5, 0.5, 0.0]),
     ],
 )
-def test_the_mean_itself_changes_no_bit(own: list[float], weight: list[float]) -> None:
-    mean = np.full(3, float(np.dot(weight, own) / np.sum(weight)))
-    found, lost = within_cells(mean, np.array(own), np.zeros(3, dtype=int), np.array(weight))
-    np.testing.assert_array_equal(found, own)
+def test_the_mean_itself_changes_no_bit(present: list[float], weight: list[float]) -> None:
+    mean = np.full(3, float(np.dot(weight, present) / np.sum(weight)))
+    injected, lost = within_cells(mean, np.array(present), np.zeros(3, dtype=int), np.array(weight))
+    np.testing.assert_array_equal(injected, present)
     assert lost == 0
 
 
 def test_proportions_that_are_lost_are_counted_in_the_sidecar(world: World, tmp_path: Path) -> None:
-    held = contents(world.restart)
-    columns = columns_of(held, 2)
-    small = columns[np.argmin(held["cols1d_wtxy"][columns])]
-    large = columns[np.argmax(held["cols1d_wtxy"][columns])]
-    share = held["cols1d_wtxy"][columns]
+    on_file = contents(world.restart)
+    columns = columns_of(on_file, 2)
+    small = columns[np.argmin(on_file["cols1d_wtxy"][columns])]
+    large = columns[np.argmax(on_file["cols1d_wtxy"][columns])]
+    share = on_file["cols1d_wtxy"][columns]
     percent = raw(world.surface, "PCT_NAT_PFT")
     for pft in range(15):
         (a,), (b,) = (
-            held["pfts1d_wtcol"][(held["pfts1d_column_index"] == c + 1) & (held["pfts1d_itypveg"] == pft)]
+            on_file["pfts1d_wtcol"][
+                (on_file["pfts1d_column_index"] == c + 1) & (on_file["pfts1d_itypveg"] == pft)
+            ]
             for c in (small, large)
         )
         percent[pft, 2] = 100.0 * (0.05 * a + 0.95 * b)
@@ -341,8 +345,12 @@ def test_crops_of_a_cell_without_natural_vegetation_leave_ad_as_everywhere(
     elm_sample: Path, tmp_path: Path
 ) -> None:
     crops = with_crop_landunit(elm_sample / RESTART, tmp_path / "crops.nc")
-    held = contents(crops)
-    cell = int(held["cols1d_gridcell_index"][(held["cols1d_ityplun"] == 2) & (held["cols1d_active"] == 1)][0])
+    on_file = contents(crops)
+    cell = int(
+        on_file["cols1d_gridcell_index"][(on_file["cols1d_ityplun"] == 2) & (on_file["cols1d_active"] == 1)][
+            0
+        ]
+    )
     less = without_soil(crops, tmp_path / "less.nc", cell - 1)
     files = sample_files(elm_sample, crop_surface(elm_sample / SURFACE, tmp_path / SURFACE))
     predictions, _ = predictions_of(crops, tmp_path / "predictions.nc")
@@ -426,10 +434,10 @@ def test_soil_columns_that_contradict_topounits_are_refused(
 
 
 def test_a_divided_cell_without_ground_of_its_own_is_not_compared_with_the_surface(world: World) -> None:
-    held = contents(world.restart)
-    columns = columns_of(held, 1)
+    on_file = contents(world.restart)
+    columns = columns_of(on_file, 1)
     edit(world.restart, "cols1d_wtxy", columns, 0.0)
-    rows = np.flatnonzero(np.isin(held["pfts1d_column_index"] - 1, columns))
+    rows = np.flatnonzero(np.isin(on_file["pfts1d_column_index"] - 1, columns))
     edit(world.restart, "pfts1d_wtxy", rows, 0.0)
     assert audit_restart(world.restart, world.surface, world.params).errors == []
     percent = raw(world.surface, "PCT_NAT_PFT")
@@ -463,7 +471,7 @@ def test_what_is_wrong_with_most_natural_columns_is_an_error_also_beside_crops(
     soil = raw(world.restart, "cols1d_ityplun") == 1
     for element in "cnp":
         name = f"{pool}{element}_vr"
-        held = raw(world.restart, name)
-        held[soil] *= factor
-        edit(world.restart, name, ..., held)
+        on_file = raw(world.restart, name)
+        on_file[soil] *= factor
+        edit(world.restart, name, ..., on_file)
     assert any(problem in error.problem for error in audit_restart(world.restart).errors)

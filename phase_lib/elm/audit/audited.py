@@ -1,4 +1,4 @@
-"""A restart under audit: the open file, the parameters that it is checked with, and what checks share."""
+"""A restart under audit: the open file, its parameters, values in blocks, and counts that checks share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import netCDF4
 import numpy as np
@@ -43,7 +43,7 @@ from phase_lib.elm.variables import (
 #: An isotope's share can be judged where the pool holds more (gC).
 LEAST_CARBON = 1.0e-3
 
-#: What the checks need of a parameter file, where none is given.
+#: The parameters that checks use, where no parameter file is given.
 STANDARD_PARAMETERS = Parameters(
     Path("standard parameters"),
     pft={
@@ -72,7 +72,7 @@ class Values:
     Attributes:
         name: variable on file.
         data: (row) or (row, levdecomp).
-        least, most: of a sound value; `least` is below 0 where negative values are right by design.
+        least, most: bounds of a sound value; `least` is below 0 where negative values are right by design.
         below: the layers below the active ones (row, layer), where there are any.
     """
 
@@ -94,19 +94,13 @@ class Values:
 
     @cached_property
     def good(self) -> np.ndarray:
-        """True where a value is neither."""
+        """True where a value is neither fill nor infinite nor NaN."""
         return np.asarray(self.finite & ~self.fill)
 
 
 @dataclass(frozen=True, eq=False)
 class TwinValues(Values):
-    """One isotope of a carbon pool in a block.
-
-    Attributes:
-        twin: which.
-        carbon: the pool, like `data`.
-        rows: of the block.
-    """
+    """The values of an isotope `twin` in a block of `rows`, with the `carbon` of its pool, like `data`."""
 
     twin: Twin = field(kw_only=True)
     carbon: np.ndarray = field(kw_only=True)
@@ -167,7 +161,7 @@ _Shared = TypeVar("_Shared")
 
 @dataclass(frozen=True)
 class BlockRows:
-    """Rows of a block at most: columns, and patches."""
+    """Largest number of columns and of patches in a block."""
 
     columns: int = 1 << 12
     patches: int = 1 << 17
@@ -175,7 +169,7 @@ class BlockRows:
 
 @dataclass(frozen=True, eq=False)
 class Audited:
-    """An open restart, and what it is checked with.
+    """An open restart, and the files and parameters that it is checked with.
 
     Attributes:
         path, dataset, variables: the open file.
@@ -202,7 +196,7 @@ class Audited:
 
     @property
     def parameters(self) -> Parameters:
-        """Those of the run, or standard ones."""
+        """Parameters of the run, or standard ones."""
         return self.given or STANDARD_PARAMETERS
 
     @cached_property
@@ -212,12 +206,12 @@ class Audited:
 
     @property
     def normal(self) -> bool:
-        """True if it is flagged so; without a flag it is neither."""
+        """True if it is flagged normal; without a flag it is neither this nor AD."""
         return self.header.spinup_state == SPINUP_NORMAL
 
     @property
     def ad(self) -> bool:
-        """True if it is flagged so."""
+        """True if it is flagged AD."""
         return self.header.spinup_state == SPINUP_AD
 
     @cached_property
@@ -230,11 +224,10 @@ class Audited:
         }
 
     def seen(self, make: Callable[[Audited], _Shared]) -> _Shared:
-        """What several checks share, made when it is first asked for: a tally above all."""
+        """The one object that several checks share, most often a tally; made at its first use."""
         if make not in self._shared:
             self._shared[make] = make(self)
-        shared: _Shared = self._shared[make]
-        return shared
+        return cast(_Shared, self._shared[make])
 
     def has(self, name: str, *dims: str) -> bool:
         """True if the file holds the variable with these dimensions.
@@ -242,23 +235,18 @@ class Audited:
         Raises:
             InputError: it holds no plain numbers.
         """
-        there = name in self.dataset.variables and self.dataset[name].dimensions == dims
-        if there:
-            get_variable(self.path, self.dataset, name)
-        return there
+        if name not in self.dataset.variables or self.dataset[name].dimensions != dims:
+            return False
+        get_variable(self.path, self.dataset, name)
+        return True
 
     @cached_property
     def pools(self) -> dict[Level, list[str]]:
         """Pools and sinks on file, of patches and of layers."""
-        sinks: dict[Level, tuple[str, ...]] = {"patch": TRUNCATION_PATCH, "layer": TRUNCATION_LAYER}
-        return {
-            level: [
-                name
-                for name in (*(n for n, pool in POOL_VARIABLES.items() if pool.level == level), *more)
-                if self.has(name, *VARIABLES[name].dims)
-            ]
-            for level, more in sinks.items()
-        }
+        names = [*POOL_VARIABLES, *TRUNCATION_PATCH, *TRUNCATION_LAYER]
+        there = [VARIABLES[name] for name in names if self.has(name, *VARIABLES[name].dims)]
+        levels: tuple[Level, ...] = ("patch", "layer")
+        return {level: [entry.name for entry in there if entry.level == level] for level in levels}
 
     def columns(self) -> Iterator[Block]:
         """Columns with biogeochemistry, a block at a time, in increasing order."""
@@ -284,7 +272,7 @@ class Audited:
 
 
 class Tally:
-    """What checks at the end judge by, counted block by block; `Audited.seen` gives it.
+    """Counts of all blocks, by which checks at the end judge; `Audited.seen` returns it.
 
     Attributes:
         stages: when it counts.
@@ -297,5 +285,5 @@ class Tally:
         self.audited = audited
 
     def add(self, block: Any) -> None:
-        """Adds what the checks of its stages are called with."""
+        """Adds the last argument of the checks of its stages."""
         raise NotImplementedError

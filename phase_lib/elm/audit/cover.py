@@ -8,8 +8,7 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.audit.audited import Audited, Tally
-from phase_lib.elm.audit.check import LAYOUT, RUN, SOURCE, Fault, check
-from phase_lib.elm.audit.tallies import Places
+from phase_lib.elm.audit.check import LAYOUT, RUN, SOURCE, Fault, Places, check
 from phase_lib.elm.blocks import Block, add_by_place, ranges
 from phase_lib.elm.constants import (
     COLUMN_SOIL,
@@ -41,11 +40,7 @@ def pft_not_natural(audited: Audited, block: Block) -> Iterator[Fault]:
 
 
 class WeightSums(Tally):
-    """Sums of the patch weights of the columns.
-
-    Attributes:
-        total: (column).
-    """
+    """Sum of the patch weights of each column: `total` (column)."""
 
     stages = ("index",)
 
@@ -83,7 +78,7 @@ def cover_differs(audited: Audited, block: Block) -> Iterator[Fault]:
     first = int(block.cell.min())
     percent = fields.read("PCT_NAT_PFT", np.arange(first, int(block.cell.max()) + 1))
     used = np.zeros(len(percent), dtype=bool)
-    used[block.cell - first] = True  # of other cells the file may hold anything
+    used[block.cell - first] = True  # other cells of the file may hold anything
     _refuse_no_percentages(audited, percent, used, first)
     cover = _cover_of_cells(audited, block) if audited.grid.divided else block.wtcol
     compared = block.natural & (block.pft < percent.shape[1]) & ~np.isnan(cover)
@@ -96,19 +91,15 @@ def _refuse_no_percentages(audited: Audited, percent: np.ndarray, used: np.ndarr
     assert audited.surface is not None
     unsound = used & ~np.all((percent >= 0.0) & (percent <= _MOST_PERCENT), axis=1)
     if np.any(unsound):
-        raise InputError(
-            audited.surface,
-            f"variable PCT_NAT_PFT holds no percentages in cell {first + int(np.argmax(unsound)) + 1}",
-            expected="0 to 100",
-            remedy="repair the surface data",
-        )
+        what = f"variable PCT_NAT_PFT holds no percentages in cell {first + int(np.argmax(unsound)) + 1}"
+        raise InputError(audited.surface, what, expected="0 to 100", remedy="repair the surface data")
     refuse_fractions(audited.surface, ["PCT_NAT_PFT"], float(percent[used].sum(axis=1).max()))
 
 
 def _cover_of_cells(audited: Audited, block: Block) -> np.ndarray:
     """Share of the natural vegetation's ground of its cell under the PFT of each patch (row).
 
-    NaN where no column of the cell has ground, as ELM gives topounits areas that a restart does not hold.
+    NaN where no column of the cell has ground: the areas of topounits are not in a restart.
     """
     low = int(block.column.min())
     weight = np.asarray(audited.variables["cols1d_wtxy"][low : int(block.column.max()) + 1])
@@ -120,7 +111,7 @@ def _cover_of_cells(audited: Audited, block: Block) -> np.ndarray:
 
 
 @check("column-type", "file", "error", LAYOUT,
-    "is another type than that of its landunit",
+    "has another type than that of its landunit",
     f"{COLUMN_SOIL} in landunits of natural vegetation")  # fmt: skip
 def column_type(audited: Audited) -> Iterator[Fault]:
     """ELM treats the column as another surface. The index variable is damaged: use another copy."""

@@ -13,7 +13,7 @@ Severity = Literal["error", "note"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault of one variable, with the first place where it was met.
+    """One fault of one variable, with its first place.
 
     Attributes:
         code: code of the check, which stays when its sentence changes.
@@ -22,7 +22,7 @@ class Finding:
         problem: what is wrong, the check's sentence.
         expected: what is right.
         value: value on file, None where the fault is not in a value.
-        quantity: what the value is, where it is not that of the variable, for example a ratio.
+        quantity: name of the value, where it is not that of the variable, for example a ratio.
         cell: 1-based row in the `gridcell` dimension.
         lat, lon: of the cell, degrees.
         pft: PFT number of the patch.
@@ -83,7 +83,7 @@ class AuditReport:
 
     Attributes:
         path: file.
-        spinup_state: 0 normal, 1 AD, None where the file does not say.
+        spinup_state: 0 normal, 1 AD, None where the file has no flag.
         date: date on the model's clock, YYYY-MM-DD.
         findings: errors first.
     """

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from phase_lib.elm.audit.audited import LEAST_CARBON, Audited, Tally, TwinValues
-from phase_lib.elm.audit.check import SOURCE, Fault, check
-from phase_lib.elm.audit.tallies import Majority, Places
+from phase_lib.elm.audit.check import SOURCE, Fault, Majority, Places, check
 from phase_lib.elm.constants import FILL_THRESHOLD, TRUNCATION
 from phase_lib.elm.other_pools import ISOTOPES, other_pools, twin_of
 from phase_lib.elm.variables import DEAD_WOOD, POOL_VARIABLES, VARIABLES
@@ -39,7 +38,7 @@ def isotope_above_pool(audited: Audited, isotope: TwinValues) -> Iterator[Fault]
 
 
 class Shares(Tally):
-    """Isotopes whose share of the carbon is not nature's, or of old wood not that of live wood beside it.
+    """Isotopes whose share of the carbon is not found in nature, or in dead wood not that of live wood.
 
     Attributes:
         seen: name of the isotope on file -> values beyond what is possible.
@@ -77,11 +76,11 @@ class Shares(Tally):
 
 
 @check("isotope-share", "end", "error, or a note", "ELM's source; ratios known from nature",
-    "its share of the carbon is none that nature has")  # fmt: skip
+    "its share of the carbon does not occur in nature")  # fmt: skip
 def isotope_share(audited: Audited) -> Iterator[Fault]:
     """The pool was multiplied or replaced without its isotope, and ELM runs on. Change both alike.
 
-    Limit: an error where it is so of most values. 14C of dead wood is compared with that of live wood.
+    Limit: an error where this holds for most values. 14C of dead wood is compared with that of live wood.
     """
     tally, most = audited.seen(Shares).seen, f"{1.0 / _MOST_AGE_CONTRAST:g} to {_MOST_AGE_CONTRAST:g}"
     for twin in (twin for twins in audited.twins.values() for twin in twins):
@@ -116,7 +115,7 @@ def isotope_missing(audited: Audited) -> Iterator[Fault]:
 
 
 @check("pool-unknown", "end", "note", "its name and dimensions",
-    "looks like a pool and is none that is known here")  # fmt: skip
+    "looks like a pool but is not known here")  # fmt: skip
 def pool_unknown(audited: Audited) -> Iterator[Fault]:
     """No rule here takes it out of AD: it stays as it is. Look up what ELM does with it on leaving AD.
 

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from phase_lib.elm.audit.audited import Audited, PoolBlock
-from phase_lib.elm.audit.check import FILES, RUN, SOURCE, Fault, check
-from phase_lib.elm.audit.tallies import beyond
+from phase_lib.elm.audit.check import FILES, RUN, SOURCE, Fault, beyond, check
 from phase_lib.elm.canopy import leaf_area
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.variables import ORGANS, POOL_VARIABLES, STAGES, TOTVEGC_POOLS
 
-#: Plant C:N off its parameter: noted by the first factor, an error by the second; below this (gC) noise.
+#: Plant C:N off its parameter: a note from the first factor, an error from the second; less (gC) is noise.
 _LOOSE, _FAR, _ABSOLUTE = 1.02, 2.0, 1.0e-3
 #: No plant tissue has more N per C; where no parameter file is given (gC/gN).
 _LEAST_CN = 8.0
@@ -60,7 +59,7 @@ def plant_cn_far(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
 
 @check("plant-ratio-off", "patches", "note", FILES, "C:N or C:P is not the parameter's")
 def plant_ratio_off(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
-    """P of dead wood strays in files that ELM wrote, N never does. Check what wrote it where it is N.
+    """P of dead wood differs in files that ELM wrote, N never does. If it is N, check the tool that wrote it.
 
     Limit: a factor of {_LOOSE:g} and {_ABSOLUTE:g} gC m-2.
     """
@@ -75,7 +74,7 @@ def plant_ratio_off(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
 def plant_n_without_c(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
     """ELM never restores the ratio, and runs on. Edit C, N and P of an organ together.
 
-    Limit: looked at where no parameter file is given.
+    Limit: checked where no parameter file is given.
     """
     for organ in ORGANS if audited.given is None else ():
         for stage in STAGES:
@@ -86,7 +85,7 @@ def plant_n_without_c(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
 
 
 @check("evergreen-leafless", "patches", "error in normal mode", SOURCE,
-    "a living evergreen patch has no leaves and never gets any", f"more than {_LEAFLESS:g}")  # fmt: skip
+    "a living evergreen patch has no leaves and never grows any", f"more than {_LEAFLESS:g}")  # fmt: skip
 def evergreen_leafless(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
     """Evergreen leaves grow from photosynthesis alone, which needs leaves. Keep the leaves of the base.
 
@@ -103,7 +102,7 @@ def evergreen_leafless(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
 def leaf_area_off(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
     """The first step uses it, then ELM computes it again. Compute it from leaf carbon, slatop and dsladlai.
 
-    Limit: {_AREA_RELATIVE:g} of it; looked at where a parameter file is given.
+    Limit: {_AREA_RELATIVE:g} of it; checked where a parameter file is given.
     """
     parameters = audited.given
     if parameters is not None and block.holds("leafc") and "tlai" in block.raw:
@@ -115,7 +114,7 @@ def leaf_area_off(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
 
 @check("ppool-below-leafp", "patches", "note", "ELM's source; files that ELM wrote", "is less than leafp")
 def ppool_below_leafp(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
-    """ELM lifts it once, on leaving AD; growth that P limits draws it down again. Injection lifts it.
+    """ELM raises it once, on leaving AD; growth that P limits lowers it again. Injection raises it.
 
     Limit: round-off.
     """

@@ -53,28 +53,25 @@ def audit_restart(
         header = restart_header(path, dataset)
         layers = header.dims.get("levgrnd", 0)
         if layers < NLEVDECOMP:
-            raise InputError(
-                path,
-                f"dimension levgrnd has {layers} layers",
-                expected=f"{NLEVGRND}, of which the upper {NLEVDECOMP} hold the soil pools",
-                remedy="use the restart as ELM wrote it",
-            )
+            usual = f"{NLEVGRND}, of which the upper {NLEVDECOMP} hold the soil pools"
+            what, remedy = f"dimension levgrnd has {layers} layers", "use the restart as ELM wrote it"
+            raise InputError(path, what, expected=usual, remedy=remedy)
+        grid, step = Blocks(path, dataset, variables), block_rows or BlockRows()
         audited = Audited(
-            *(path, dataset, variables, header, Blocks(path, dataset, variables), given, surface),
-            *(mortality_factor, block_rows or BlockRows(), stack),
+            path, dataset, variables, header, grid, given, surface, mortality_factor, step, stack
         )
         return AuditReport(str(path), header.spinup_state, header.date, _Run(audited).findings())
 
 
 class _Run:
-    """Calls the checks stage by stage, and keeps what they find."""
+    """Calls the checks stage by stage, and collects their findings."""
 
     def __init__(self, audited: Audited) -> None:
         self.audited = audited
         self._findings: dict[tuple[str, str], Finding] = {}
 
     def findings(self) -> tuple[Finding, ...]:
-        """All findings, errors first, in the order they were met."""
+        """All findings, errors first, otherwise in the order of the checks."""
         audited = self.audited
         self._call("file", audited)
         for block in audited.patches(covered=False):
@@ -88,22 +85,18 @@ class _Run:
         return tuple(sorted(self._findings.values(), key=lambda finding: finding.severity != "error"))
 
     def _call(self, stage: Stage, *given: Any, rows: Block | None = None) -> None:
-        """Calls tallies and checks of a stage with what they are given, of these rows."""
+        """Calls tallies and checks of a stage with their arguments, which come from these rows."""
         for tally in TALLIES:
             if stage in tally.stages:
                 self.audited.seen(tally).add(given[-1])
         for check in CHECKS:
             if check.stage == stage:
                 for fault in check.find(*given):
-                    self._add(_finding(check, fault, self.audited, rows))
-
-    def _add(self, finding: Finding | None) -> None:
-        """Adds a finding, or its places to those of the same fault."""
-        if finding is not None:
-            first = self._findings.setdefault(finding.key, finding)
-            if first is not finding:
-                further = first.further + finding.further + 1
-                self._findings[finding.key] = replace(first, further=further)
+                    if (finding := _finding(check, fault, self.audited, rows)) is not None:
+                        first = self._findings.setdefault(finding.key, finding)
+                        if first is not finding:  # the same fault in another block
+                            further = first.further + finding.further + 1
+                            self._findings[finding.key] = replace(first, further=further)
 
     def _call_for_pools(self, stage: Stage, block: PoolBlock) -> None:
         for pool in (pool for pool in self.audited.twins if pool in block.pools):
@@ -118,22 +111,16 @@ class _Run:
         self._call(stage, self.audited, block, rows=block.rows)
 
     def _layers(self, rows: Block) -> PoolBlock:
-        """The layered pools of a block of columns, each of them looked at."""
+        """The layered pools of a block of columns, after the checks of their values."""
         block = PoolBlock(rows)
         for name in self.audited.pools["layer"]:
-            values = self.audited.read(name, rows)
-            active, below = values[:, :NLEVDECOMP], values[:, NLEVDECOMP:]
-            # The layers below hold 0, so they do not matter here; in one piece it is quicker.
-            sound = not np.any(below) and _sound_at_a_glance(name, values)
-            block.pools[name], block.good[name] = (
-                (active, np.True_) if sound else self._usable(name, active, rows, below)
-            )
+            block.pools[name], block.good[name] = self._usable(name, self.audited.read(name, rows), rows)
         if self.audited.has("scalaravg_col", "column", "levgrnd"):
             block.raw["scalaravg_col"] = self.audited.read("scalaravg_col", rows)[:, :NLEVDECOMP]
         return block
 
     def _plants(self, rows: Block) -> PoolBlock:
-        """The pools of a block of patches, and their leaf area and heights, each of them looked at."""
+        """The pools, leaf area and heights of a block of patches, after the checks of their values."""
         block = PoolBlock(rows)
         for name in self.audited.pools["patch"]:
             block.pools[name], block.good[name] = self._usable(name, self.audited.read(name, rows), rows)
@@ -143,19 +130,21 @@ class _Run:
                 self._usable(name, block.raw[name], rows)
         return block
 
-    def _usable(
-        self, name: str, data: np.ndarray, rows: Block, below: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray | np.bool_]:
-        """Values with 0 for those that are not usable, and a mask of the usable ones, or True for all."""
-        if below is None and _sound_at_a_glance(name, data):
+    def _usable(self, name: str, data: np.ndarray, rows: Block) -> tuple[np.ndarray, np.ndarray | np.bool_]:
+        """Active layers, or patches: values with 0 where not usable, and where they are usable, or True."""
+        below, entry = None, VARIABLES[name]
+        # A comparison with NaN is false.
+        sound = data.min() >= entry.least and data.max() <= entry.most
+        if data.ndim > 1:
+            data, below = data[:, :NLEVDECOMP], data[:, NLEVDECOMP:]
+        if sound and (below is None or not np.any(below)):
             return data, np.True_
-        entry = VARIABLES[name]
         values = Values(name, data, entry.least, entry.most, below)
         self._call("values", values, rows=rows)
         return np.where(values.good, data, 0.0), values.good
 
     def _refuse_phosphorus(self) -> None:
-        """Refuses maps of mineral P, which the restart's was or will be supplied from, that no soil has."""
+        """Refuses impossible maps of mineral P, from which the mineral P of the restart is supplied."""
         audited = self.audited
         if audited.surface is None or not audited.has("labilep_vr", "column", "levgrnd"):
             return
@@ -167,15 +156,8 @@ class _Run:
         check_phosphorus(audited.surface, fields, alive, audited.grid.lat, audited.grid.lon, names)
 
 
-def _sound_at_a_glance(name: str, values: np.ndarray) -> bool:
-    """True if no value is fill, NaN, beyond all measure, or negative where it must not be."""
-    entry = VARIABLES[name]
-    # A comparison with NaN is false.
-    return bool(values.min() >= entry.least and values.max() <= entry.most)
-
-
 def _finding(check: Check, fault: Fault, audited: Audited, block: Block | None) -> Finding | None:
-    """What becomes of a fault that a check yields; None where it is nowhere."""
+    """The finding that a fault becomes; None where the fault has no place."""
     lenient = {
         "error": False,
         "note": True,
@@ -185,11 +167,10 @@ def _finding(check: Check, fault: Fault, audited: Audited, block: Block | None) 
     }
     place: dict[str, Any] = {"value": fault.values, "further": fault.further}
     expected = fault.expected if isinstance(fault.expected, str) else ""
-    if fault.places is not None:
-        if not fault.places.count:
+    if (places := fault.places) is not None:
+        if not places.count:
             return None
-        place = _place(audited, fault.places.cell, fault.places.value, fault.places.count)
-        place["value"] = None if math.isnan(fault.places.value) else fault.places.value
+        place = _place(audited, places.cell, None if math.isnan(places.value) else places.value, places.count)
     elif fault.bad is not None:
         count = int(np.count_nonzero(fault.bad))
         rows = block if fault.rows is None else fault.rows
@@ -212,6 +193,6 @@ def _finding(check: Check, fault: Fault, audited: Audited, block: Block | None) 
     )
 
 
-def _place(audited: Audited, cell: int, value: float, count: int) -> dict[str, Any]:
+def _place(audited: Audited, cell: int, value: float | None, count: int) -> dict[str, Any]:
     lat, lon = audited.grid.place_of(cell)
     return {"value": value, "cell": cell + 1, "lat": lat, "lon": lon, "further": count - 1}

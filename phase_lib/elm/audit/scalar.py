@@ -34,7 +34,7 @@ def scalaravg_missing(audited: Audited) -> Iterator[Fault]:
         yield Fault(_NAME)
 
 
-@check("scalaravg-not-mean", "columns", "error", SOURCE, "is no mean of a scalar", _RANGE)
+@check("scalaravg-not-mean", "columns", "error", SOURCE, "is not a mean of a scalar", _RANGE)
 def scalaravg_not_mean(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
     """ELM divides rates by it in AD, and pools on leaving AD. Use the restart as ELM wrote it."""
     values, number = _mean(block)
@@ -71,11 +71,11 @@ def scalaravg_unfinished(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
 
 
 class Kept(Tally):
-    """Means that a file which is not flagged AD kept.
+    """Means of an AD run in a file that is not flagged AD.
 
     Attributes:
         means: values below 1.
-        unfinished: those that may be means of the years of averaging that are over.
+        unfinished: those of them that may be means of the averaging years until now.
     """
 
     stages = ("columns",)
@@ -98,8 +98,8 @@ class Kept(Tally):
 def scalaravg_kept(audited: Audited) -> Iterator[Fault]:
     """The flag was changed in an AD file, whose pools may still be AD's. Leave AD, and set the scalar to 1.
 
-    An error where all values are below {_LARGEST:g} times the share of the years {_FIRST} to {_LAST} that is
-    over; else a note, as ELM does not use it in normal mode.
+    An error where all values are below {_LARGEST:g} times the part of the years {_FIRST} to {_LAST} that has
+    passed; otherwise a note, as ELM does not use it in normal mode.
     """
     seen = audited.seen(Kept)
     if seen.means and not audited.ad:

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from phase_lib.elm.audit.audited import Audited, PoolBlock, Tally
-from phase_lib.elm.audit.check import FILES, RUN, SOURCE, Fault, check
-from phase_lib.elm.audit.tallies import Majority, Places, beyond
+from phase_lib.elm.audit.check import FILES, RUN, SOURCE, Fault, Majority, Places, beyond, check
 from phase_lib.elm.spinup import MINERAL_P_DEPTH_M
 from phase_lib.elm.variables import COLUMN_TOTALS, LITTER, MINERAL_N, SOIL_POOLS, SOM, TOTVEGC_POOLS
 
@@ -19,9 +18,9 @@ _N_RELATIVE, _N_ABSOLUTE = 1.0e-3, 1.0e-7
 _P_LOOSE, _P_FAR, _P_ABSOLUTE = 1.5, 3.0, 1.0e-3
 #: Litter and CWD beyond these C:N and C:P are not what decomposition makes; stocks below (gC m-3) are noise.
 _LITTER_CN, _LITTER_CP, _LITTER_C = (5.0, 1000.0), (50.0, 50000.0), 1.0
-#: SOM that the ten layers would hold as peat of 60 kgC m-3; and what no soil on earth has (gC m-2).
+#: SOM of ten layers of peat of 60 kgC m-3; and more than any soil on earth has (gC m-2).
 _PEAT, _NO_SOIL = 2.3e5, 1.0e6
-#: SOM (gC m-2) of a column that counts in what is compared with peat.
+#: Columns with more SOM (gC m-2) are compared with peat.
 _SOM_JUDGED = 1.0e3
 #: soil2 turns over as fast as the litter that feeds it, so their ratio is about 1 in either mode, with real
 #: cells from 0.4 to 1.4; a median of the columns beyond this is not what litter made. Less (gC m-2) is noise.
@@ -84,9 +83,9 @@ def soil_cp_off(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
             yield Fault(f"{stem}p_vr", p, loose & ~far, expected=right)
 
 
-@check("litter-ratio", "columns", "note", FILES, "is in no ratio to its carbon that decomposition makes")
+@check("litter-ratio", "columns", "note", FILES, "has a ratio to its carbon that decomposition does not make")
 def litter_ratio(audited: Audited, block: PoolBlock) -> Iterator[Fault]:
-    """ELM runs on, as ratios of litter float. Check the stoichiometry of what wrote it.
+    """ELM runs on, as it does not fix ratios of litter. Check the stoichiometry of the tool that wrote it.
 
     Limit: C:N of {_LITTER_CN[0]:g} to {_LITTER_CN[1]:g}, C:P of {_LITTER_CP[0]:g} to {_LITTER_CP[1]:g}, where
     there is more than {_LITTER_C:g} gC m-3.
@@ -144,7 +143,7 @@ class Stocks(Tally):
     def add(self, block: PoolBlock) -> None:
         """Adds a block."""
         som, litter = block.stock(*COLUMN_TOTALS["totsomc"]), block.stock("litr2c_vr", "litr3c_vr")
-        # Crop columns say nothing of the whole file: there may be as many, and they get no prediction.
+        # Crop columns do not count: there may be as many as natural ones, and they receive no prediction.
         soil2, cell, natural = block.stock("soil2c_vr"), block.rows.cell, block.rows.soil
         self.peat.add(natural & (som > _SOM_JUDGED), som > _PEAT, cell, som)
         self.much.add((som > _PEAT) & (som <= _NO_SOIL), cell, som)
@@ -170,7 +169,7 @@ def soils_above_peat(audited: Audited) -> Iterator[Fault]:
     "the soil of a column holds more carbon than peat of the same depth",
     f"less than {_PEAT:g} gC m-2")  # fmt: skip
 def soil_above_peat(audited: Audited) -> Iterator[Fault]:
-    """ELM runs on. Look at the cell: deep peat, or a prediction that is too high."""
+    """ELM runs on. Look at the cell: it may be deep peat, or a prediction is too high."""
     if not audited.seen(Stocks).peat.most:
         yield Fault("totsomc", places=audited.seen(Stocks).much, quantity="sum of its pools")
 
@@ -200,7 +199,7 @@ class Labile(Tally):
     """Labile P of the columns of natural vegetation, in a file flagged normal.
 
     Attributes:
-        poor: columns with next to nothing, or much less than the map says, of those that it gives any.
+        poor: columns with almost nothing, or much less than the map has, of those where the map has any.
     """
 
     stages = ("columns",)
@@ -226,11 +225,11 @@ class Labile(Tally):
 
 
 @check("mineral-p-missing", "end", "error, or a note", "files that ELM wrote in AD and in normal mode",
-    "is next to nothing, as AD leaves it")  # fmt: skip
+    "is almost nothing, as AD leaves it")  # fmt: skip
 def mineral_p_missing(audited: Audited) -> Iterator[Fault]:
     """AD runs almost without mineral P, and ELM sets it only on leaving AD. Supply it from the surface file.
 
-    Limit: in half of the columns. A note without a surface file, which alone shows whether it is right.
+    Limit: in half of the columns. A note without a surface file, as only that shows whether it is right.
     """
     places, mapped = audited.seen(Labile).poor.places, audited.surface is not None
     right = f"about 1, at least {_LABILE_SHARE:g}" if mapped else f"more than {_LABILE_LEAST:g} gP m-3"

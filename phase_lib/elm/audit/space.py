@@ -1,4 +1,4 @@
-"""Spin-up space: are pools in the space that the flag says, AD or normal mode?"""
+"""Spin-up space: are pools in the space of the flag, AD or normal mode?"""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from phase_lib.elm.audit.audited import Audited, PoolBlock, Tally
-from phase_lib.elm.audit.check import FILES, RUN, Fault, check
-from phase_lib.elm.audit.tallies import Majority, Places, Richest
+from phase_lib.elm.audit.check import FILES, RUN, Fault, Majority, Places, check
 from phase_lib.elm.constants import NATPFT, TRUNCATION
 from phase_lib.elm.dead_wood import WOOD, WoodTally, normal_dead_live
 from phase_lib.elm.spinup import SOIL3_JUDGED
@@ -20,20 +19,20 @@ _LIVE_WOOD = 1.0
 _DEAD_WOOD_LOG = -0.7
 #: The same in an AD file, above which wood seems to be in normal space already.
 _DEAD_WOOD_NORMAL_LOG = -0.3
-#: Less soil3 (gC m-2) is no soil whose ratio says anything; and in place of none at all.
+#: Where there is less soil3 (gC m-2), the ratio means nothing; and a stand-in for none at all.
 _LEAST, _NOTHING = 1.0, 1.0e-8
 #: A column whose soil4 : soil3 is below so many times AD's is as AD leaves it.
 _LOW = 1.2
 
 
 class SlowSoil(Tally):
-    """The two slowest soil pools of all columns, whose ratio tells AD from normal mode.
+    """The two slowest soil pools of all columns, whose ratio distinguishes AD from normal mode.
 
     Attributes:
         columns: number of columns of natural vegetation.
         soil3, soil4: sums over the columns, gC m-2.
         judged3, judged4: the same over those with enough soil3 to compare them with normal mode.
-        richest3, richest4: columns with the most of a pool.
+        richest: pool -> its largest stock in a column, and the ratio and the cell of that column.
         low, high: columns whose ratio is as AD leaves it, or as in normal mode.
         low_ratio: soil4 : soil3 of a low column of each cell, NaN where there is none (gridcell).
     """
@@ -44,7 +43,7 @@ class SlowSoil(Tally):
         self._low, self._high = _LOW * audited.slow.ad, audited.slow.between
         self.columns = 0
         self.soil3 = self.soil4 = self.judged3 = self.judged4 = 0.0
-        self.richest3, self.richest4 = Richest(), Richest()
+        self.richest = {"soil3": (0.0, Places(1)), "soil4": (0.0, Places(1))}
         self.low, self.high = Places(), Places()
         self.low_ratio = np.full(audited.grid.ncells, np.nan, dtype=np.float32)
 
@@ -55,8 +54,10 @@ class SlowSoil(Tally):
         self.soil3 += float(soil3.sum())
         self.soil4 += float(soil4.sum())
         ratio = soil4 / np.maximum(soil3, _NOTHING)
-        self.richest3.add(soil3, ratio, cell)
-        self.richest4.add(soil4, ratio, cell)
+        for pool, carbon in (("soil3", soil3), ("soil4", soil4)):
+            row = int(np.argmax(carbon))
+            if carbon[row] > self.richest[pool][0]:
+                self.richest[pool] = float(carbon[row]), Places(1, int(cell[row]), float(ratio[row]))
         low = (soil3 > _LEAST) & (ratio < self._low)
         self.low.add(low, cell, ratio)
         self.low_ratio[cell[low]] = ratio[low]
@@ -66,44 +67,22 @@ class SlowSoil(Tally):
         self.high.add(judged & (ratio > self._high), cell, ratio)
 
 
-class OneOrgan:
-    """Dead wood of an organ as a share of what normal mortality leaves beside live wood.
-
-    Attributes:
-        low, high: patches whose share is as AD leaves it, or as in normal mode.
-    """
-
-    def __init__(self) -> None:
-        self.low, self.high, self._sum = Majority(), Majority(), 0.0
-
-    def add(self, log: np.ndarray, cell: np.ndarray) -> None:
-        """Adds a block of patches: log10 of the share (n) and cells (n)."""
-        judged = np.ones(len(log), dtype=bool)
-        self._sum += float(log.sum())
-        self.low.add(judged, log < _DEAD_WOOD_LOG, cell, log)
-        self.high.add(judged, log > _DEAD_WOOD_NORMAL_LOG, cell, log)
-
-    @property
-    def mean(self) -> float:
-        """Geometric mean of the share."""
-        return float(10.0 ** (self._sum / self.low.judged))
-
-
 class Wood(Tally):
-    """Dead wood of all patches beside live wood.
+    """Dead wood of all patches as a share of what normal mortality leaves beside live wood.
 
     Attributes:
-        dead: organ -> its dead wood.
-        low: cells with a patch whose share is low (gridcell).
-        evidence: what the wood of an AD restart says of the mortality factor.
+        low, high: organ -> patches whose share is as AD leaves it, or as in normal mode.
+        low_cells: cells with a patch whose share is low (gridcell).
+        evidence: signs of the mortality factor in the wood of an AD restart.
     """
 
     stages = ("patches",)
 
     def __init__(self, audited: Audited) -> None:
         self.audited = audited
-        self.dead = {organ: OneOrgan() for organ in DEAD_WOOD}
-        self.low = np.zeros(audited.grid.ncells, dtype=bool)
+        self.low, self.high = ({organ: Majority() for organ in DEAD_WOOD} for _ in range(2))
+        self._logs = dict.fromkeys(DEAD_WOOD, 0.0)
+        self.low_cells = np.zeros(audited.grid.ncells, dtype=bool)
         self.evidence = WoodTally(audited.parameters)
 
     def add(self, block: PoolBlock) -> None:
@@ -112,19 +91,26 @@ class Wood(Tally):
         if self.audited.ad and block.holds(*WOOD):
             self.evidence.add(rows.pft, pools, block.raw.get("htop"))
         expected = normal_dead_live(self.audited.parameters)[block.natural]
-        for organ, tally in self.dead.items():
+        for organ in DEAD_WOOD:
             live_name = organ.replace("dead", "live") + "c"
             if block.holds(f"{organ}c", live_name):
                 live = pools[live_name]
                 judged = np.isfinite(expected) & (live > _LIVE_WOOD) & (rows.pft < NATPFT)
                 dead = np.maximum(pools[f"{organ}c"][judged], TRUNCATION)
-                log = np.log10(dead / (live[judged] * expected[judged]))
-                tally.add(log, rows.cell[judged])
-                self.low[rows.cell[judged][log < _DEAD_WOOD_LOG]] = True
+                log, cell = np.log10(dead / (live[judged] * expected[judged])), rows.cell[judged]
+                self._logs[organ] += float(log.sum())
+                low, everywhere = log < _DEAD_WOOD_LOG, np.ones(len(log), dtype=bool)
+                self.low[organ].add(everywhere, low, cell, log)
+                self.high[organ].add(everywhere, log > _DEAD_WOOD_NORMAL_LOG, cell, log)
+                self.low_cells[cell[low]] = True
+
+    def mean(self, organ: str) -> float:
+        """Geometric mean of the share."""
+        return float(10.0 ** (self._logs[organ] / self.low[organ].judged))
 
 
 def _left_ad(audited: Audited) -> str:
-    """How soil4 : soil3 says that a file which is not flagged AD left it: `not`, `twice`, or `once`."""
+    """How often a file that is not flagged AD left it, by soil4 : soil3: `not`, `twice`, or `once`."""
     slow, ratio = audited.seen(SlowSoil), audited.slow
     if slow.soil3 > 0.0 and slow.soil4 < ratio.between * slow.soil3:
         return "not"
@@ -148,8 +134,7 @@ def soil4_still_ad(audited: Audited) -> Iterator[Fault]:
     The column with the most soil3 is shown. Limit: nearer to AD's ratio than to normal mode's, by logarithm.
     """
     if not audited.ad and _left_ad(audited) == "not":
-        richest = audited.seen(SlowSoil).richest3
-        yield _soil4(audited, Places(1, richest.cell, richest.ratio))
+        yield _soil4(audited, audited.seen(SlowSoil).richest["soil3"][1])
 
 
 @check("soil4-left-ad-twice", "end", "error in normal mode", "the factors of ELM",
@@ -161,8 +146,7 @@ def soil4_left_ad_twice(audited: Audited) -> Iterator[Fault]:
     is below.
     """
     if not audited.ad and _left_ad(audited) == "twice":
-        richest = audited.seen(SlowSoil).richest4
-        yield _soil4(audited, Places(1, richest.cell, richest.ratio))
+        yield _soil4(audited, audited.seen(SlowSoil).richest["soil4"][1])
 
 
 @check("soil4-low", "end", "note", FILES, "soil4 : soil3 of a column is as low as AD leaves it")
@@ -184,9 +168,10 @@ def dead_wood_still_ad(audited: Audited) -> Iterator[Fault]:
     Limit: a median of 10^{_DEAD_WOOD_LOG:g} of what normal mortality leaves beside live wood, where there is
     more than {_LIVE_WOOD:g} gC m-2 of that.
     """
-    for organ, wood in audited.seen(Wood).dead.items():
-        if wood.low.most and not audited.ad:
-            places = Places(1, wood.low.places.cell, wood.mean)
+    wood = audited.seen(Wood)
+    for organ, low in wood.low.items():
+        if low.most and not audited.ad:
+            places = Places(1, low.places.cell, wood.mean(organ))
             yield Fault(f"{organ}c", places=places, quantity="mean share of it")
 
 
@@ -199,7 +184,7 @@ def cell_still_ad(audited: Audited) -> Iterator[Fault]:
     """
     if not audited.ad:
         ratio, places = audited.seen(SlowSoil).low_ratio, Places()
-        places.add(np.isfinite(ratio) & audited.seen(Wood).low, np.arange(len(ratio)), ratio)
+        places.add(np.isfinite(ratio) & audited.seen(Wood).low_cells, np.arange(len(ratio)), ratio)
         yield _soil4(audited, places)
 
 
@@ -223,8 +208,8 @@ def dead_wood_already_normal(audited: Audited) -> Iterator[Fault]:
 
     Limit: a median of 10^{_DEAD_WOOD_NORMAL_LOG:g} of what normal mortality leaves.
     """
-    for organ, wood in audited.seen(Wood).dead.items():
-        if wood.high.most and audited.ad:
+    for organ, high in audited.seen(Wood).high.items():
+        if high.most and audited.ad:
             yield Fault(f"{organ}c")
 
 
@@ -233,7 +218,7 @@ def dead_wood_already_normal(audited: Audited) -> Iterator[Fault]:
 def mortality_factor_other(audited: Audited) -> Iterator[Fault]:
     """Leaving AD multiplies dead wood by the factor. Give the lnd_in of the run that wrote the restart.
 
-    Looked at with --mortality-factor or --lnd-in.
+    Checked with --mortality-factor or --lnd-in.
     """
     factor, wood = audited.mortality_factor, audited.seen(Wood).evidence.evidence(audited.header)
     if factor is not None and audited.ad and wood.contradicts(factor):

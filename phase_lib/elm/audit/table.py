@@ -1,4 +1,4 @@
-"""The table of all checks, and what it says to people: one check, the list, the page of the documentation."""
+"""The table of all checks, and its texts: one check, the list, the page of the documentation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from phase_lib.elm.audit.check import Check
 #: Files of checks, in the order in which findings are reported.
 SUBJECTS = (header, cover, values, soil, plants, isotopes, space, scalar)
 CHECKS = tuple(entry for file in SUBJECTS for entry in vars(file).values() if isinstance(entry, Check))
-#: What checks at the end judge by.
+#: Counts that checks at the end judge by.
 TALLIES = tuple(
     entry
     for file in SUBJECTS
@@ -23,10 +23,10 @@ TALLIES = tuple(
 
 _PAGE = """# Checks of the audit
 
-`phase audit RESTART` and `phase inject` look at every value of a restart for what ELM accepts without a
-message. An **error** is what ELM would carry on with and be wrong; a **note** is what a file in accelerated
-decomposition (AD) has by nature, or what ELM computes again. Codes stay when sentences change: `--json` gives
-them as `code`, `phase audit --explain CODE` prints one entry, `phase audit --list` a line for each.
+`phase audit RESTART` and `phase inject` check every value of a restart, as ELM accepts most faults without a
+message. With an **error**, ELM would run on and be wrong. A **note** is normal in a file in accelerated
+decomposition (AD), or ELM computes the value again. Codes stay when sentences change: `--json` holds them as
+`code`, `phase audit --explain CODE` prints one entry, `phase audit --list` a line for each.
 "ELM run on such a file" means that ELM (E3SM, August 2026) was started from a restart with this fault.
 
 This page is written by `phase audit --write-page docs/audit.md`.

@@ -1,4 +1,4 @@
-"""Values: what no pool, leaf area, height or isotope can be."""
+"""Values: impossible ones of pools, leaf area, heights and isotopes."""
 
 from __future__ import annotations
 
