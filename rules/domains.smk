@@ -1,5 +1,5 @@
 # The domains of this run, with their files and what the run makes of these (phase_lib/landmodel/domain.py).
-from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE
+from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, RUN_FILES
 from phase_lib.landmodel.planning import domains_of, forcing_groups, land_model_of
 
 
@@ -43,6 +43,23 @@ def of_domain(key):
 def of_forcing(key):
     """Params function: a fact of the forcing of the domain in the wildcards."""
     return lambda wildcards: getattr(DOMAINS[wildcards.domain].forcing, key)
+
+
+def forcing_read_by(model, domain):
+    """Forcing that the segments of a land model read: monthly means, or the files themselves."""
+    return placed(domain.monthly if model.monthly_forcing else domain.forcing.files)
+
+
+def files_for(model, domain):
+    """Options that give a land model the files of a domain."""
+    options = [
+        (f"--{key}".replace("_", "-"), str(path)) for key in RUN_FILES if (path := getattr(domain, key))
+    ]
+    if model.monthly_forcing:
+        options += [("--forcing", *map(str, domain.monthly))] if domain.monthly else []
+    elif domain.forcing is not None:
+        options.append(("--forcing-files", settings(domain.forcing.section)))
+    return ["--domain-name", domain.name, "--forcing-years", domain.cycle, *(w for o in options for w in o)]
 
 
 def settings_of(model, *keys):

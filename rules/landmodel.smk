@@ -47,19 +47,19 @@ for domain, model, step in STEPS:
         params:
             backend=CONFIG.backend_of(domain.name),
             step=step.name,
-            domain=domain.name,
+            files=files_for(model, domain.existing),
             directory=step.outputs[0].parent,
             settings=settings_of(model, *step.settings),
             code=code_hash(*step.code),
         message:
             step.message
         shell:
-            "phase prepare --backend {params.backend} --step {params.step} --domain-name {params.domain}"
+            "phase prepare --backend {params.backend} --step {params.step} {params.files:q}"
             " --settings {params.settings:q} --output-dir {params.directory:q} --workers {threads} --log {log:q}"
 
 
 for domain, model, role, segment in SEGMENTS:
-    asked = model.job(role)
+    job = model.job(role, segment)
     # The target's AD run up to the input year is a part of the accelerated spin-up.
     accelerated = domain.target and role == "ad" and segment.end_year <= 1 + CONFIG.spinup.input_years
     set_by_profile(workflow, segment.stage, f"run_{role}", "run_segment")
@@ -75,7 +75,7 @@ for domain, model, role, segment in SEGMENTS:
             surface=placed(domain.surface),
             params=placed(domain.params),
             soil_params=placed(domain.soil_params),
-            forcing=placed(domain.monthly) if model.monthly_forcing else [],
+            forcing=forcing_read_by(model, domain),
             prepared=[placed(path) for step in model.steps(domain) for path in step.outputs[:1]],
         output:
             restart=placed(segment.restart),
@@ -93,41 +93,28 @@ for domain, model, role, segment in SEGMENTS:
         priority: SEGMENT_PRIORITY[role]
         conda:
             "../envs/cpu.yaml"
-        threads: asked.threads
+        threads: job.threads
         resources:
-            **asked.resources,
+            **job.resources,
         params:
             case=segment.case,
             mode=segment.mode,
             start=segment.start_year,
             years=segment.years,
-            cycle=domain.cycle,
-            name_of_domain=domain.name,
             directory=subpath(output.restart, parent=True),
             backend=CONFIG.backend_of(domain.name),
             settings=settings_of(model, *model.segment_settings),
             spinup=settings(
                 CONFIG.spinup, "nyears_ad_carbon_only", "spinup_mortality_factor", "history_fields"
             ),
-            files=lambda wildcards, input: [
-                word
-                for option, key in (
-                    ("--finidat", "restart"),
-                    ("--surface", "surface"),
-                    ("--domain", "domain"),
-                    ("--params", "params"),
-                    ("--soil-params", "soil_params"),
-                    ("--forcing", "forcing"),
-                )
-                if (files := input.get(key))
-                for word in (option, *flat(files))
-            ],
+            start_from=["--finidat", *placed([segment.finidat])] if segment.finidat else [],
+            files=files_for(model, domain),
             code=code_hash(*model.segment_code),
         message:
             f"running the land model: {segment.case}, years {segment.start_year} to {segment.end_year - 1}"
         shell:
             "phase run-segment --backend {params.backend} --case {params.case} --mode {params.mode}"
-            " --start-year {params.start} --years {params.years} --forcing-years {params.cycle}"
-            " --domain-name {params.name_of_domain} {params.files:q} --spinup {params.spinup:q}"
+            " --start-year {params.start} --years {params.years} {params.start_from:q} {params.files:q}"
+            " --spinup {params.spinup:q}"
             " --settings {params.settings:q} --output-dir {params.directory:q}"
             " --threads {threads} --log {log:q}"
