@@ -4,7 +4,7 @@ from phase_lib.landmodel.planning import domains_of, forcing_groups, land_model_
 
 
 def without_wildcards(name):
-    """A file by a name in which Snakemake sees no wildcard."""
+    """The name of a file, without braces, which Snakemake takes for wildcards."""
     if {"{", "}"} & set(name):
         remedy = "give it another name, by a link for example"
         raise InputError(name, "has a brace in its name, Snakemake's sign of a wildcard", remedy=remedy)
@@ -28,9 +28,9 @@ TARGET = DOMAINS[CONFIG.target.domain]
 
 USED = list(DOMAINS)
 INJECTED, CONTROL = str(TARGET.injected), str(TARGET.control)
-# What the audit found in them.
+# Findings of the audit in them.
 AUDITS = {"injected": f"{INJECTED}.audit.json", "control": f"{CONTROL}.audit.json"}
-# Does the workflow run the target's land model, or does its output exist already?
+# True where the workflow runs the land model of the target; False where its output exists already.
 RUNS_TARGET = TARGET.has_run("injected")
 FORCING_GROUPS = forcing_groups(CONFIG.fusion)
 
@@ -68,7 +68,7 @@ def settings_of(model, *keys):
 
 
 def history_of(role):
-    """Annual history of one of the target's runs; none where it is not run here."""
+    """Annual history of a run of the target; empty where the workflow does not run it."""
     if not TARGET.has_run(role):
         return []
     segments = TARGET.segments(TARGET.chain(role), CONFIG.spinup)

@@ -1,17 +1,17 @@
-# What land models make before their runs, and the runs: chains of segments, each a job that starts from the restart
-# of the one before.
+# What land models make before their runs, and the runs: chains of segments. Each segment is a job that starts from
+# the restart of the segment before.
 #
 #   ad         year 1 (cold start) -> input year -> end of AD
 #   reference  end of AD -> the conventional spin-up's end, normal mode
 #   control    input year -> stabilisation, normal mode, from the converted restart
 #   injected   the same years from the injected restart
 #
-# Names of files follow from the domain and from a segment's years, so that there is one rule for each rather than a
-# wildcard. Restarts are kept: a chain resumes from the last good one.
-# A profile sets resources and threads of all segments as those of `run_segment`, of one chain as `run_ad`.
+# The domain and the years of a segment give the names of its files, so each segment has a rule of its own, without
+# wildcards. The run keeps all restarts: a chain resumes from the last good one.
+# A profile sets resources and threads of all segments under `run_segment`, of one chain under `run_ad`.
 from phase_lib.cluster.engine import set_by_profile
 
-# The chain that everything waits for goes first.
+# The chain for which all other stages wait has the highest priority.
 SEGMENT_PRIORITY = {"ad": 100, "reference": 100, "control": 10, "injected": 50}
 SEGMENT_COST = {"ad": "labels", "reference": "labels", "control": "verification", "injected": "accelerated"}
 
@@ -69,7 +69,7 @@ for domain, model, role, segment in SEGMENTS:
             segment.stage
         input:
             restart=placed(segment.finidat),
-            # Has to be there, and sound; a newer one is no reason to run again.
+            # It has to exist and to be sound; a newer one is no reason to run again.
             audit=ancient(AUDITS[role]) if str(segment.finidat) in (INJECTED, CONTROL) else [],
             domain=placed(domain.domain),
             surface=placed(domain.surface),

@@ -101,7 +101,7 @@ def _require_one_factor(domain: Domain, factor: float) -> None:
     """A run that continues from a given AD restart has the factor of the run that wrote it."""
     if domain.restart is not None and domain.mortality_factor != factor:
         given = f"of the run that wrote {domain.restart} is {domain.mortality_factor:g}"
-        expected = f"spinup.spinup_mortality_factor ({factor:g}), as a run goes on from it"
+        expected = f"spinup.spinup_mortality_factor ({factor:g}), as a run continues from it"
         remedy, what = "set that to the factor of the run", f"spinup_mortality_factor {given}"
         raise InputError(f"domains.{domain.name}", what, expected=expected, remedy=remedy)
 

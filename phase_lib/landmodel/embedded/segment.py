@@ -49,7 +49,7 @@ def run_segment(segment: Segment, settings: EmbeddedSettings) -> None:
 
     Raises:
         InputError: files do not belong together, the restart holds a pool that is not sound, the segment does
-            not cover whole forcing cycles, or a field is asked for that the model does not have.
+            not cover whole forcing cycles, or the model does not have a requested field.
         ModelAbort: a pool or a balance is not sound.
     """
     inputs = read_run_inputs(segment.domain)
