@@ -16,7 +16,7 @@ from phase_lib.config.loading import check_config
 
 @contextmanager
 def one_line():
-    """Ends the workflow with the one line that says what is wrong."""
+    """Ends the workflow with the one line of an error."""
     try:
         yield
     except PhaseError as error:
@@ -28,7 +28,7 @@ def one_line():
 with one_line():
     CONFIG = check_config(*configuration_of(workflow))
 
-# The rules call `phase` of this interpreter's environment, also where that is not activated.
+# The rules call `phase` of the environment of this interpreter, also where it is not activated.
 shell.executable("bash")
 shell.prefix(f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH"; ')
 
@@ -55,7 +55,7 @@ def log_file(name):
     return f"{RUN}/logs/{name}.log"
 
 
-# What the cost of a stage counts as, by its benchmark: the report sorts costs by it.
+# The role of a stage's cost, by its benchmark: the report sorts costs by it.
 COSTS = {}
 
 
@@ -81,7 +81,7 @@ def by_domain(wildcards):
 
 
 def check_inputs():
-    """Ends the run, with the check's own lines and exit code, where its inputs cannot be right."""
+    """Ends the run where its inputs cannot be right, with the lines and the exit code of the check."""
     understood = f"{RUN}/preflight.json"
     words = ["check", "--config", settings(CONFIG), "--report", understood, "--log", log_file("check_inputs")]
     status = subprocess.run([sys.executable, "-m", "phase_lib.cli", *words]).returncode
@@ -90,12 +90,12 @@ def check_inputs():
 
 
 def writes_report(jobs):
-    """Is the report wanted, or a part of the run alone?"""
+    """True where the run makes the report, False for a part of the run."""
     return any(rule_name(job) == "write_report" for job in jobs)
 
 
 def planned_stage(job):
-    """What the report has to know of a stage."""
+    """Facts of a stage that the report needs."""
     facts = COSTS[benchmark_pattern(job)]
     role = facts["role"]
     return facts | {

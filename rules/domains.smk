@@ -1,10 +1,10 @@
 # The domains of this run, with their files and what the run makes of these (phase_lib/landmodel/domain.py).
-from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE
+from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, RUN_FILES
 from phase_lib.landmodel.planning import domains_of, forcing_groups, land_model_of
 
 
 def without_wildcards(name):
-    """A file by a name in which Snakemake sees no wildcard."""
+    """The name of a file, without braces, which Snakemake takes for wildcards."""
     if {"{", "}"} & set(name):
         remedy = "give it another name, by a link for example"
         raise InputError(name, "has a brace in its name, Snakemake's sign of a wildcard", remedy=remedy)
@@ -28,9 +28,9 @@ TARGET = DOMAINS[CONFIG.target.domain]
 
 USED = list(DOMAINS)
 INJECTED, CONTROL = str(TARGET.injected), str(TARGET.control)
-# What the audit found in them.
+# Findings of the audit in them.
 AUDITS = {"injected": f"{INJECTED}.audit.json", "control": f"{CONTROL}.audit.json"}
-# Does the workflow run the target's land model, or does its output exist already?
+# True where the workflow runs the land model of the target; False where its output exists already.
 RUNS_TARGET = TARGET.has_run("injected")
 FORCING_GROUPS = forcing_groups(CONFIG.fusion)
 
@@ -45,13 +45,30 @@ def of_forcing(key):
     return lambda wildcards: getattr(DOMAINS[wildcards.domain].forcing, key)
 
 
+def forcing_read_by(model, domain):
+    """Forcing that the segments of a land model read: monthly means, or the files themselves."""
+    return placed(domain.monthly if model.monthly_forcing else domain.forcing.files)
+
+
+def files_for(model, domain):
+    """Options that give a land model the files of a domain."""
+    options = [
+        (f"--{key}".replace("_", "-"), str(path)) for key in RUN_FILES if (path := getattr(domain, key))
+    ]
+    if model.monthly_forcing:
+        options += [("--forcing", *map(str, domain.monthly))] if domain.monthly else []
+    elif domain.forcing is not None:
+        options.append(("--forcing-files", settings(domain.forcing.section)))
+    return ["--domain-name", domain.name, "--forcing-years", domain.cycle, *(w for o in options for w in o)]
+
+
 def settings_of(model, *keys):
     """Keys of a land model's section as JSON."""
     return settings(model.settings, *keys) if keys else "{}"
 
 
 def history_of(role):
-    """Annual history of one of the target's runs; none where it is not run here."""
+    """Annual history of a run of the target; empty where the workflow does not run it."""
     if not TARGET.has_run(role):
         return []
     segments = TARGET.segments(TARGET.chain(role), CONFIG.spinup)

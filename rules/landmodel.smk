@@ -1,17 +1,17 @@
-# What land models make before their runs, and the runs: chains of segments, each a job that starts from the restart
-# of the one before.
+# What land models make before their runs, and the runs: chains of segments. Each segment is a job that starts from
+# the restart of the segment before.
 #
 #   ad         year 1 (cold start) -> input year -> end of AD
 #   reference  end of AD -> the conventional spin-up's end, normal mode
 #   control    input year -> stabilisation, normal mode, from the converted restart
 #   injected   the same years from the injected restart
 #
-# Names of files follow from the domain and from a segment's years, so that there is one rule for each rather than a
-# wildcard. Restarts are kept: a chain resumes from the last good one.
-# A profile sets resources and threads of all segments as those of `run_segment`, of one chain as `run_ad`.
+# The domain and the years of a segment give the names of its files, so each segment has a rule of its own, without
+# wildcards. The run keeps all restarts: a chain resumes from the last good one.
+# A profile sets resources and threads of all segments under `run_segment`, of one chain under `run_ad`.
 from phase_lib.cluster.engine import set_by_profile
 
-# The chain that everything waits for goes first.
+# The chain for which all other stages wait has the highest priority.
 SEGMENT_PRIORITY = {"ad": 100, "reference": 100, "control": 10, "injected": 50}
 SEGMENT_COST = {"ad": "labels", "reference": "labels", "control": "verification", "injected": "accelerated"}
 
@@ -47,19 +47,19 @@ for domain, model, step in STEPS:
         params:
             backend=CONFIG.backend_of(domain.name),
             step=step.name,
-            domain=domain.name,
+            files=files_for(model, domain.existing),
             directory=step.outputs[0].parent,
             settings=settings_of(model, *step.settings),
             code=code_hash(*step.code),
         message:
             step.message
         shell:
-            "phase prepare --backend {params.backend} --step {params.step} --domain-name {params.domain}"
+            "phase prepare --backend {params.backend} --step {params.step} {params.files:q}"
             " --settings {params.settings:q} --output-dir {params.directory:q} --workers {threads} --log {log:q}"
 
 
 for domain, model, role, segment in SEGMENTS:
-    asked = model.job(role)
+    job = model.job(role, segment)
     # The target's AD run up to the input year is a part of the accelerated spin-up.
     accelerated = domain.target and role == "ad" and segment.end_year <= 1 + CONFIG.spinup.input_years
     set_by_profile(workflow, segment.stage, f"run_{role}", "run_segment")
@@ -69,13 +69,13 @@ for domain, model, role, segment in SEGMENTS:
             segment.stage
         input:
             restart=placed(segment.finidat),
-            # Has to be there, and sound; a newer one is no reason to run again.
+            # It has to exist and to be sound; a newer one is no reason to run again.
             audit=ancient(AUDITS[role]) if str(segment.finidat) in (INJECTED, CONTROL) else [],
             domain=placed(domain.domain),
             surface=placed(domain.surface),
             params=placed(domain.params),
             soil_params=placed(domain.soil_params),
-            forcing=placed(domain.monthly) if model.monthly_forcing else [],
+            forcing=forcing_read_by(model, domain),
             prepared=[placed(path) for step in model.steps(domain) for path in step.outputs[:1]],
         output:
             restart=placed(segment.restart),
@@ -93,41 +93,28 @@ for domain, model, role, segment in SEGMENTS:
         priority: SEGMENT_PRIORITY[role]
         conda:
             "../envs/cpu.yaml"
-        threads: asked.threads
+        threads: job.threads
         resources:
-            **asked.resources,
+            **job.resources,
         params:
             case=segment.case,
             mode=segment.mode,
             start=segment.start_year,
             years=segment.years,
-            cycle=domain.cycle,
-            name_of_domain=domain.name,
             directory=subpath(output.restart, parent=True),
             backend=CONFIG.backend_of(domain.name),
             settings=settings_of(model, *model.segment_settings),
             spinup=settings(
                 CONFIG.spinup, "nyears_ad_carbon_only", "spinup_mortality_factor", "history_fields"
             ),
-            files=lambda wildcards, input: [
-                word
-                for option, key in (
-                    ("--finidat", "restart"),
-                    ("--surface", "surface"),
-                    ("--domain", "domain"),
-                    ("--params", "params"),
-                    ("--soil-params", "soil_params"),
-                    ("--forcing", "forcing"),
-                )
-                if (files := input.get(key))
-                for word in (option, *flat(files))
-            ],
+            start_from=["--finidat", *placed([segment.finidat])] if segment.finidat else [],
+            files=files_for(model, domain),
             code=code_hash(*model.segment_code),
         message:
             f"running the land model: {segment.case}, years {segment.start_year} to {segment.end_year - 1}"
         shell:
             "phase run-segment --backend {params.backend} --case {params.case} --mode {params.mode}"
-            " --start-year {params.start} --years {params.years} --forcing-years {params.cycle}"
-            " --domain-name {params.name_of_domain} {params.files:q} --spinup {params.spinup:q}"
+            " --start-year {params.start} --years {params.years} {params.start_from:q} {params.files:q}"
+            " --spinup {params.spinup:q}"
             " --settings {params.settings:q} --output-dir {params.directory:q}"
             " --threads {threads} --log {log:q}"

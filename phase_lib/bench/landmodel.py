@@ -17,7 +17,7 @@ from phase_lib.forcing.reduce import reduce_forcing
 from phase_lib.landmodel.domain import Domain, Segment
 from phase_lib.landmodel.embedded.segment import run_segment
 from phase_lib.landmodel.embedded.settings import EmbeddedSettings
-from phase_lib.landmodel.embedded.world import count_cells, make_world
+from phase_lib.landmodel.embedded.world.build import count_cells, make_world
 
 #: Share of the years that the benchmark runs in AD mode, as in the conventional protocol.
 _AD_SHARE = 1.0 / 3.0

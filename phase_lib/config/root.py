@@ -71,7 +71,7 @@ class WorkflowConfig(BaseModel):
             if makes_domain(name) or not _NAME.fullmatch(name):
                 raise ValueError(
                     f"domains.{name}: not a name for a domain; expected letters, digits, - and _, "
-                    "and not the name of a domain that a land model makes, as `embedded` is"
+                    "and not the name of a domain that a land model makes"
                 )
             if (forcing := files.forcing) is not None and forcing.needs_files and not forcing.files:
                 raise ValueError(
@@ -119,7 +119,7 @@ class WorkflowConfig(BaseModel):
                     "restart and history, or choose a land model that runs"
                 )
             if model.runs and (files is None or files.forcing is not None):
-                self._require_whole_cycles(name, model(self.settings_of(model.name)).cycle(files))
+                self._require_whole_cycles(name, self.cycle_of(name))
         return self
 
     def _require_whole_cycles(self, name: str, cycle: int) -> None:
@@ -130,6 +130,16 @@ class WorkflowConfig(BaseModel):
                     f"spinup.{key} is {years}; expected a multiple of {cycle}, the forcing cycle of {name}, "
                     "as means are over whole cycles"
                 )
+
+    def cycle_of(self, domain: str) -> int:
+        """Length of the forcing cycle of a domain, years."""
+        if domain not in self.domains:
+            backend = self.backend_of(domain)
+            years: int = backend_class(backend)(self.settings_of(backend)).world().cycle
+            return years
+        forcing = self.domains[domain].forcing
+        assert forcing is not None
+        return forcing.years
 
     @property
     def used_domains(self) -> list[str]:

@@ -342,6 +342,23 @@ def create_dataset(path: str | Path, format: Flavour = "NETCDF4") -> Iterator[ne
         yield dataset
 
 
+def add_variable(
+    dataset: netCDF4.Dataset,
+    name: str,
+    kind: str,
+    dims: tuple[str, ...],
+    values: Any = None,
+    fill: Any = None,
+    **attributes: Any,
+) -> netCDF4.Variable:
+    """Defines a variable with its attributes, and writes its values where they are given."""
+    variable = dataset.createVariable(name, kind, dims, fill_value=fill)
+    variable.setncatts(attributes)
+    if values is not None:
+        variable[...] = values
+    return variable
+
+
 @contextmanager
 def room_for_header(dataset: netCDF4.Dataset) -> Iterator[None]:
     """Surrounds the definition of the first variables of a large classic file with many.

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+from phase_lib.base.errors import InputError
+from phase_lib.base.files import matching_file, matching_files
+from phase_lib.config.domains import DomainFiles, ForcingFiles
 from phase_lib.config.layouts import LAYOUTS, layout_class
 from phase_lib.config.spinup import Role, SpinupSettings
 from phase_lib.elm.calendar import history_name, restart_name
-from phase_lib.elm.namelist import AdSettings
+from phase_lib.elm.constants import SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.namelist import AdSettings, read_ad_settings
 
 Mode = Literal["ad", "normal"]
-#: History tapes of every run, one file for each forcing cycle: that of its mean, and that of annual means.
+#: History tapes of all runs, one file for each forcing cycle: its mean, and its annual means.
 CYCLE_TAPE, ANNUAL_TAPE = 0, 1
+#: Files that all land models read; a domain gives them and its forcing.
+RUN_FILES = ("domain", "surface", "params", "soil_params")
 
 
 @dataclass(frozen=True)
@@ -24,13 +30,13 @@ class Forcing:
 
     Attributes:
         kind: layout of the files.
-        files: all of them; those of other years may be among them.
-        patterns: names and patterns that stand for them, for a command line.
+        files: all files, also those of years outside the cycle.
+        patterns: names and patterns of the files, for a command line.
         product: name of the data set.
         first_year, years: the forcing cycle.
-        align_year: model year that sees its first year.
+        align_year: model year that sees the first year of the cycle.
         limit_km: farthest that a cell may lie from its forcing point.
-        step_hours: hours between two values; None where the files have to be read for that.
+        step_hours: hours between two values; None where only the files show it.
     """
 
     kind: str
@@ -43,6 +49,23 @@ class Forcing:
     limit_km: float
     step_hours: float | None = None
 
+    @classmethod
+    def from_config(cls, forcing: ForcingFiles, history: Sequence[str] = ()) -> Forcing:
+        """The forcing of a configuration; without files of its own it is in the history of the domain.
+
+        Raises:
+            InputError: a name or pattern stands for no file.
+        """
+        patterns = forcing.files or list(history)
+        files = {"files": tuple(matching_files(patterns)), "patterns": tuple(patterns)}
+        return cls(**(forcing.model_dump() | files))
+
+    @property
+    def section(self) -> ForcingFiles:
+        """As the configuration describes it, for a command line."""
+        values = {name: getattr(self, name) for name in ForcingFiles.model_fields}
+        return ForcingFiles.model_validate(values | {"files": list(self.patterns)})
+
     def files_of(self, years: range) -> list[Path]:
         """The files that may hold some years, by their names."""
         return [path for path in self.files if layout_class(self.kind).may_hold(path, years)]
@@ -53,19 +76,14 @@ class Forcing:
         return LAYOUTS.place(self.kind)[0]
 
 
-def stage_name(case: str, end_year: int) -> str:
-    """Name of the stage that runs a segment."""
-    return f"run_{case}_{end_year:04d}"
-
-
 @dataclass(frozen=True)
 class Chain:
-    """A run of the land model: segments one after the other, each from the restart of the one before.
+    """A run of the land model: segments, each from the restart of the one before.
 
     Attributes:
-        case: name of the run, which its directory and its files have.
-        role: what it is for.
-        boundaries: model years at which its segments begin and end.
+        case: name of the run, of its directory and of its files.
+        role: purpose of the run.
+        boundaries: model years at which the segments begin and end.
     """
 
     case: str
@@ -75,29 +93,29 @@ class Chain:
 
 @dataclass(frozen=True)
 class Domain:
-    """Files of a domain, and what a run does with it. Any file may be absent where they are given by hand.
+    """Files of a domain, and what a run does with it. A file that is not given is absent.
 
     Attributes:
         name: of the domain.
         cycle: length of the forcing cycle, years.
         backend: name of its land model.
-        trains: its cells are learnt from.
-        target: its restart is injected.
-        domain, surface, params, soil_params: what every run of it reads.
+        trains: the surrogate learns from its cells.
+        target: the injection changes its restart.
+        domain, surface, params, soil_params: all its runs read them.
         forcing: atmospheric forcing.
-        monthly: monthly means of that on its cells, in pieces.
-        restart: at the end of the first forcing cycle of the AD run: the surrogate's input.
+        monthly: monthly means of the forcing on its cells, in pieces.
+        restart: at the end of the first forcing cycle of the AD run: input of the surrogate.
         history: of that cycle.
-        mortality_factor: `spinup_mortality_factor` of the AD run; None where that is not known.
-        ad_settings: of that run, by its `lnd_in`; None where that is not given.
+        mortality_factor: `spinup_mortality_factor` of the AD run; None where it is not known.
+        ad_settings: from the `lnd_in` of the AD run; None without that file.
         reference_restart: final restart of the reference, in normal mode: the labels.
-        reference_history: of the reference's last forcing cycle.
-        reference_ad_restart: at the end of the reference's AD part, for its `scalaravg_col`.
-        injected, control: restarts in normal mode that the target's runs start from.
-        patterns: names and patterns that stand for `history` and `reference_history` on a command line.
-        made: names of the attributes above whose files the run makes; others are there before it.
-        directory: of the land model's runs.
-        chains: runs of the land model, in the order in which they can be done.
+        reference_history: of the last forcing cycle of the reference.
+        reference_ad_restart: at the end of the AD part of the reference, for its `scalaravg_col`.
+        injected, control: restarts in normal mode from which the runs of the target start.
+        patterns: names and patterns of `history` and `reference_history`, for a command line.
+        made: names of the attributes above whose files the run makes; the others exist before it.
+        directory: of the runs of the land model.
+        chains: runs of the land model, in a possible order.
     """
 
     name: str = "files"
@@ -125,6 +143,35 @@ class Domain:
     directory: Path = Path()
     chains: tuple[Chain, ...] = ()
 
+    @classmethod
+    def from_config(cls, name: str, files: DomainFiles, backend: str) -> Domain:
+        """A domain of the configuration.
+
+        Raises:
+            InputError: a file that all domains need is not given, a name or pattern stands for no file, or
+                `lnd_in` cannot be read or has another factor than the configuration.
+        """
+        required = (*RUN_FILES, "forcing")
+        missing = [key for key in required if getattr(files, key) is None]
+        if missing or files.forcing is None:
+            what, remedy = f"has no {missing[0]}", "give it, for every land model reads it"
+            raise InputError(f"domains.{name}", what, expected=", ".join(required), remedy=remedy)
+        single = (*RUN_FILES, "restart", "reference_restart", "reference_ad_restart")
+        several = ("history", "reference_history")
+        factor, settings = ad_run(files.lnd_in, files.spinup_mortality_factor)
+        given: dict[str, Any] = {key: matching_file(path) for key in single if (path := getattr(files, key))}
+        given |= {key: tuple(matching_files(getattr(files, key))) for key in several}
+        return cls(
+            name,
+            files.forcing.years,
+            backend,
+            forcing=Forcing.from_config(files.forcing, files.history),
+            mortality_factor=factor,
+            ad_settings=settings,
+            patterns={key: tuple(getattr(files, key)) for key in several},
+            **given,
+        )
+
     @property
     def paths(self) -> Iterator[Path]:
         """All files but those of the forcing."""
@@ -142,21 +189,20 @@ class Domain:
         return replace(self, **absent)
 
     def words(self, role: str) -> list[str]:
-        """Files for a command line: those of a history by patterns, as it cannot take thousands of names."""
+        """Files for a command line; patterns for a history, as a command line has no room for all names."""
         files = getattr(self, role)
         return list(self.patterns.get(role) or map(str, files if isinstance(files, tuple) else [files]))
 
     def has_run(self, role: Role) -> bool:
-        """True where the land model runs it."""
+        """True where the land model does this run."""
         return any(chain.role == role for chain in self.chains)
 
     def is_conventional(self, role: Role) -> bool:
-        """True for a part of the target's conventional spin-up, where all of that is run."""
-        runs: tuple[Role, Role] = ("ad", "reference")
-        if not (self.target and role in runs and all(self.has_run(one) for one in runs)):
+        """True for a part of the conventional spin-up of the target, where the run does the whole of it."""
+        runs = {chain.role: chain.boundaries for chain in self.chains}
+        if not (self.target and role in ("ad", "reference") and {"ad", "reference"} <= runs.keys()):
             return False
-        ad, reference = (self.chain(one).boundaries for one in runs)
-        return ad[0] == 1 and ad[-1] == reference[0]
+        return runs["ad"][0] == 1 and runs["ad"][-1] == runs["reference"][0]
 
     def chain(self, role: Role) -> Chain:
         """A run of the land model."""
@@ -168,12 +214,12 @@ class Domain:
         Args:
             chain: one of `chains`.
             spinup: the protocol.
-            threads: cores of each segment.
+            threads: cores of a segment.
         """
         directory = self.directory / chain.case
         start_from = {
             "ad": None if chain.boundaries[0] == 1 else self.restart,
-            # Where the AD run is no longer than the input, that is its end.
+            # Where the AD run ends with the input, this is its last restart.
             "reference": self.reference_ad_restart or self.restart,
             "control": self.control,
             "injected": self.injected,
@@ -190,16 +236,16 @@ class Domain:
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of a run that one job does: from a restart, or a cold start, to the restart some years later.
+    """A part of a run, done by one job: from a restart, or a cold start, to the restart some years later.
 
     Attributes:
-        case: name of the run; files are named after it.
+        case: name of the run and of its files.
         mode: `ad` or `normal`.
-        start_year: model year at whose start the segment begins.
-        years: its length, whole forcing cycles.
-        finidat: restart to start from; None for a cold start.
+        start_year: the segment begins at the start of this model year.
+        years: length, whole forcing cycles.
+        finidat: restart from which it starts; None for a cold start.
         domain: files of the run.
-        directory: where restart and history go.
+        directory: of restart and history.
         spinup: the protocol: what AD mode changes, and further history fields.
         threads: cores that it may use.
     """
@@ -216,23 +262,28 @@ class Segment:
 
     @property
     def stage(self) -> str:
-        """Name of the stage that runs it."""
-        return stage_name(self.case, self.end_year)
+        """Name of its rule, log and benchmark."""
+        return f"run_{self.case}_{self.end_year:04d}"
 
     @property
     def end_year(self) -> int:
-        """Model year at whose start the segment ends."""
+        """The segment ends at the start of this model year."""
         return self.start_year + self.years
 
     @property
+    def spinup_state(self) -> int:
+        """`spinup_state` of its mode."""
+        return SPINUP_AD if self.mode == "ad" else SPINUP_NORMAL
+
+    @property
     def restart(self) -> Path:
-        """The restart that it writes."""
+        """The restart that the segment writes."""
         return self.directory / restart_name(self.case, self.end_year)
 
     def history(self, tape: int) -> list[Path]:
-        """The history that it writes on a tape, one file for each forcing cycle.
+        """The history that the segment writes on a tape, one file for each forcing cycle.
 
-        A file is named after the end of its first interval: the cycle, or a year on the annual tape.
+        The date in a name is the end of the first interval of the file: a cycle, or a year on annual tapes.
         """
         cycle = self.domain.cycle
         interval = {CYCLE_TAPE: cycle, ANNUAL_TAPE: 1}[tape]
@@ -240,3 +291,15 @@ class Segment:
             self.directory / history_name(self.case, tape, start + interval)
             for start in range(self.start_year, self.end_year, cycle)
         ]
+
+
+def ad_run(lnd_in: str | Path | None, factor: float | None) -> tuple[float | None, AdSettings | None]:
+    """`spinup_mortality_factor` of an AD run, and the content of its `lnd_in`; None for what is not given.
+
+    Raises:
+        InputError: `lnd_in` cannot be read, or has another factor than is given beside it.
+    """
+    if lnd_in is None:
+        return factor, None
+    settings = read_ad_settings(matching_file(lnd_in))
+    return settings.agreeing_with(factor), settings

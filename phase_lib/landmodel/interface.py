@@ -1,9 +1,9 @@
-"""What a land model must offer. One that does is a file in `backends/`, or a class of another package.
+"""What a land model must offer. It is a file in `backends/`, or a class of another package.
 
-The workflow asks a land model for the files of a domain (`describe`), for what has to be made before its
-first run (`steps`, `prepare`), and for its segments (`run`): each starts from a restart, or cold, and writes
-a restart and two history tapes under names that the `Segment` knows. Everything else is the workflow's:
-which runs a domain needs, the reduced forcing, fusion, injection and the verdict.
+The workflow asks a land model for the files of a domain (`describe`), for what has to exist before its first
+run (`steps`, `prepare`), and for its segments (`run`). A segment starts from a restart, or cold, and writes a
+restart and two history tapes under names that the `Segment` gives. The workflow does the rest: it knows which
+runs a domain needs, reduces the forcing, and does fusion, injection and verdict.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ from phase_lib.base.errors import InputError
 from phase_lib.config.domains import DomainFiles
 from phase_lib.config.spinup import Role
 from phase_lib.landmodel.domain import Domain, Segment
-from phase_lib.landmodel.files import domain_from_files
 
 _Settings = TypeVar("_Settings", bound=BaseModel | None)
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a job asks for: cores, and further resources by Snakemake's names, such as nodes, tasks, mpi."""
+    """Cores of a job, and further resources by Snakemake's names, such as runtime, nodes, tasks, mpi."""
 
     threads: int = 1
     resources: Mapping[str, int | str] = field(default_factory=dict)
@@ -38,12 +37,13 @@ class Step:
     """Something to make before the runs of a domain: its files, a case, an executable.
 
     Attributes:
-        name: of the rule that makes it, of which a run has one.
-        inputs, outputs: files.
-        settings: keys of the land model's section that it depends on.
-        code: modules that it depends on (`base.provenance.code_hash`).
-        message: what it does, for the terminal.
-        job: what it asks for.
+        name: of its rule; steps of several domains need different names.
+        inputs: files.
+        outputs: files; the segments of the domain wait for the first one.
+        settings: keys of the section of the land model; a change makes the step again.
+        code: modules (`base.provenance.code_hash`); a change makes the step again.
+        message: what the step does, for the terminal.
+        job: its cores and resources.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Cost:
     """Estimates for the check before a run.
 
     Attributes:
-        core_hours: of a model year; None where that is not known.
+        core_hours: of a model year; None where they are not known.
         restart_bytes: of a restart.
         history_bytes: of the history of a forcing cycle.
     """
@@ -72,8 +72,9 @@ class Cost:
 
 @dataclass(frozen=True)
 class World:
-    """Estimates of a domain that a land model makes: land cells, bytes of its files, and that in words."""
+    """The domain that a land model makes: forcing cycle (years), estimated cells and bytes, a description."""
 
+    cycle: int
     cells: int
     bytes: float
     description: str
@@ -85,13 +86,14 @@ class LandModel(ABC, Generic[_Settings]):
     Class attributes:
         name: of its section of the configuration, and of its file or entry point.
         settings_model: model of that section; None where it has none.
-        makes_domain: it makes a domain of its own, which has its name.
-        runs: it can run; False for one that takes output that exists already.
-        monthly_forcing: its segments read the monthly means that the workflow reduces.
-        segment_settings: keys of its section that a segment depends on.
-        segment_code: modules that a segment depends on (`base.provenance.code_hash`).
-        limits: sentences for the report about its runs.
-        limits_of_learning: the same about a surrogate that learnt from its runs and predicts for others.
+        makes_domain: True where it makes a domain, which then has its name.
+        runs: False where it only takes existing output.
+        monthly_forcing: True where its segments read the monthly means that the workflow reduces
+            (`domain.monthly`); False where they read the forcing files (`domain.forcing`).
+        segment_settings: keys of its section; a change runs the segments again.
+        segment_code: modules (`base.provenance.code_hash`); a change runs the segments again.
+        limits: sentences about its runs, for the report.
+        limits_of_learning: sentences about a surrogate that learnt from its runs and predicts for others.
     """
 
     name: ClassVar[str]
@@ -108,7 +110,7 @@ class LandModel(ABC, Generic[_Settings]):
         self.settings = settings
 
     def describe(self, name: str, files: DomainFiles | None, directory: Path) -> Domain:
-        """The files of a domain that runs read or that are given, with its forcing.
+        """The files of a domain, given or made, with its forcing.
 
         Args:
             name: of the domain.
@@ -116,55 +118,52 @@ class LandModel(ABC, Generic[_Settings]):
             directory: of the run.
 
         Raises:
-            InputError: a file is missing that it needs.
+            InputError: a file that it needs is missing.
         """
         assert files is not None, f"{self.name} makes no domain"
-        return domain_from_files(name, files, self.name)
-
-    def cycle(self, files: DomainFiles | None) -> int:
-        """Length of a domain's forcing cycle, years; no file is read for it if that can be."""
-        assert files is not None
-        assert files.forcing is not None
-        return files.forcing.years
+        return Domain.from_config(name, files, self.name)
 
     def steps(self, domain: Domain) -> list[Step]:
-        """What has to be made before the runs of a domain, in order."""
+        """What has to exist before the runs of a domain, in order; `domain.directory` may hold it."""
         return []
 
-    def prepare(self, step: str, domain: str, directory: Path, threads: int) -> None:
-        """Makes what one of the steps promises.
+    def prepare(self, step: str, domain: Domain, directory: Path, threads: int) -> None:
+        """Makes the outputs of a step.
 
         Args:
             step: its name.
-            domain: name of the domain.
-            directory: that of its first output.
+            domain: with the files that exist before the run.
+            directory: of its first output.
             threads: cores.
         """
-        raise NotImplementedError(f"{self.name} has no step {step}")
+        raise InputError("--step", f"{self.name} has no step {step}", remedy="choose another --backend")
 
     def check(self, domain: Domain) -> Iterator[InputError]:
-        """Findings of its own on the files of a domain that are there before anything runs."""
+        """Faults in the existing files of a domain, or in its own set-up, before anything runs."""
         yield from ()
 
-    def job(self, role: Role) -> Job:
-        """What a segment of a run asks for."""
+    def job(self, role: Role, segment: Segment) -> Job:
+        """Cores and resources of a segment."""
         return Job()
 
     @abstractmethod
     def run(self, segment: Segment) -> None:
         """Writes `segment.restart` and `segment.history(tape)`, each whole or not at all.
 
-        A job that was lost is run again with the same segment; what it left of its own it may go on from.
+        A model with other names for its output moves it there at the end, and keeps its own files in
+        `segment.directory` or beside it. After a lost job the workflow runs the same segment again; the land
+        model may go on from its own files. The tapes hold the fields of docs/real-elm.md; the tape of
+        means also holds `segment.spinup.history_fields`.
 
         Raises:
-            InputError: files do not belong together, or a field is asked for that it does not have.
+            InputError: files do not belong together, or the model does not have a requested field.
             ModelAbort: the model stopped, or its result is not sound.
         """
 
     @abstractmethod
     def cost(self, cells: int) -> Cost:
-        """What runs of so many land cells cost."""
+        """Cost of runs of so many land cells."""
 
     def world(self) -> World:
-        """The size of the domain that it makes."""
+        """The domain that it makes."""
         raise NotImplementedError(f"{self.name} makes no domain")

@@ -1,16 +1,16 @@
-"""Which runs a configuration asks of its land models, and where their files are."""
+"""The runs that a configuration needs of its land models, and the places of their files."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.config.backends import backend_class
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.root import WorkflowConfig
 from phase_lib.config.spinup import Role
-from phase_lib.elm.constants import SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.netcdf import open_dataset
 from phase_lib.elm.restart import restart_header
 from phase_lib.forcing.variables import FORCING
@@ -35,10 +35,10 @@ def domains_of(config: WorkflowConfig) -> dict[str, Domain]:
 
 
 def chains_of(config: WorkflowConfig, name: str) -> tuple[Chain, ...]:
-    """The runs that a domain needs, and no more: what its files give is not run again.
+    """The runs that a domain needs; the run uses the files that it gives.
 
-    Runs of the target are named by their roles, or those of the first training domain where the target is not
-    run here; the names of other runs begin with the name of their domain.
+    Runs of the target have the names of their roles; where the land model does not run the target, runs of
+    the first training domain have them. The names of other runs begin with the name of their domain.
     """
     files, model, spinup = config.domains.get(name), land_model_of(config, name), config.spinup
     given = set() if files is None else {key for key, value in files if value}
@@ -52,13 +52,11 @@ def chains_of(config: WorkflowConfig, name: str) -> tuple[Chain, ...]:
     wanted += ["control", "injected"] if target and model.runs else []
     target_runs = land_model_of(config, config.target.domain).runs
     plain = name == (config.target.domain if target_runs else config.training.domains[0])
+    boundaries = {role: spinup.boundaries(role) for role in wanted}
+    if "ad" in boundaries:
+        boundaries["ad"] = [year for year in boundaries["ad"] if first <= year <= last]
     return tuple(
-        Chain(
-            role if plain else f"{name}_{role}",
-            role,
-            tuple(year for year in spinup.boundaries(role) if role != "ad" or first <= year <= last),
-        )
-        for role in wanted
+        Chain(role if plain else f"{name}_{role}", role, tuple(years)) for role, years in boundaries.items()
     )
 
 
@@ -77,50 +75,35 @@ def _domain(config: WorkflowConfig, name: str) -> Domain:
     )
     for chain in chains:
         segments = domain.segments(chain, spinup)
-        last = segments[-1]
+        made: dict[str, Any] = {}
         if chain.role in ("ad", "reference"):
             _require_one_factor(domain, spinup.spinup_mortality_factor)
         if chain.role == "ad":
             if domain.restart is None:
-                to_input = [one for one in segments if one.end_year <= 1 + spinup.input_years]
-                domain = _with(
-                    domain,
-                    restart=to_input[-1].restart,
-                    history=tuple(path for one in to_input for path in one.history(CYCLE_TAPE)),
-                )
                 domain = replace(domain, mortality_factor=spinup.spinup_mortality_factor)
-            if last.end_year == 1 + spinup.ad_years and domain.has_run("reference"):
-                domain = _with(domain, reference_ad_restart=last.restart)
+                to_input = [one for one in segments if one.end_year <= 1 + spinup.input_years]
+                made["restart"] = to_input[-1].restart
+                made["history"] = tuple(path for one in to_input for path in one.history(CYCLE_TAPE))
+            if segments[-1].end_year == 1 + spinup.ad_years and domain.has_run("reference"):
+                made["reference_ad_restart"] = segments[-1].restart
         elif chain.role == "reference":
-            domain = _with(
-                domain,
-                reference_restart=last.restart,
-                reference_history=tuple(last.history(CYCLE_TAPE)[-1:]),
-            )
+            made["reference_restart"] = segments[-1].restart
+            made["reference_history"] = tuple(segments[-1].history(CYCLE_TAPE)[-1:])
+        domain = replace(domain, made=domain.made | made.keys(), **made)
     if domain.target:
         assert domain.restart is not None
-        domain = replace(
-            domain,
-            injected=run / "restart" / domain.restart.name,
-            control=run / "restart" / "control" / domain.restart.name,
-        )
+        name, restarts = domain.restart.name, run / "restart"
+        domain = replace(domain, injected=restarts / name, control=restarts / "control" / name)
     return domain
 
 
-def _with(domain: Domain, **made: Path | tuple[Path, ...]) -> Domain:
-    """The domain with files that the run makes."""
-    return replace(domain, made=domain.made | set(made), **made)  # type: ignore[arg-type]
-
-
 def _require_one_factor(domain: Domain, factor: float) -> None:
-    """A run that goes on from a given AD restart has the factor of the run that wrote it."""
+    """A run that continues from a given AD restart has the factor of the run that wrote it."""
     if domain.restart is not None and domain.mortality_factor != factor:
-        raise InputError(
-            f"domains.{domain.name}",
-            f"spinup_mortality_factor of the run that wrote {domain.restart} is {domain.mortality_factor:g}",
-            expected=f"spinup.spinup_mortality_factor ({factor:g}), as a run goes on from it",
-            remedy="set that to the factor of the run",
-        )
+        given = f"of the run that wrote {domain.restart} is {domain.mortality_factor:g}"
+        expected = f"spinup.spinup_mortality_factor ({factor:g}), as a run continues from it"
+        remedy, what = "set that to the factor of the run", f"spinup_mortality_factor {given}"
+        raise InputError(f"domains.{domain.name}", what, expected=expected, remedy=remedy)
 
 
 def forcing_groups(settings: FusionSettings) -> dict[str, list[str]]:
@@ -133,18 +116,16 @@ def _pieces(config: WorkflowConfig, domain: Domain) -> tuple[Path, ...]:
     assert domain.forcing is not None
     first, years = domain.forcing.first_year, domain.forcing.years
     end, step = first + years, config.fusion.forcing_years_per_job or years
+    directory = config.run.directory / "forcing" / domain.name
     return tuple(
-        config.run.directory
-        / "forcing"
-        / domain.name
-        / f"{group}.{start:04d}-{min(start + step, end) - 1:04d}.nc"
+        directory / f"{group}.{start:04d}-{min(start + step, end) - 1:04d}.nc"
         for group in forcing_groups(config.fusion)
         for start in range(first, end, step)
     )
 
 
 def run_segment(model: LandModel, segment: Segment) -> None:
-    """Runs a segment and checks that it wrote what it was asked for.
+    """Runs a segment and checks what it wrote.
 
     Raises:
         InputError: as `LandModel.run`.
@@ -156,9 +137,9 @@ def run_segment(model: LandModel, segment: Segment) -> None:
             raise ModelAbort(f"{path}: was not written by the land model {model.name}")
     with open_dataset(segment.restart) as dataset:
         header = restart_header(segment.restart, dataset)
-    flag = SPINUP_AD if segment.mode == "ad" else SPINUP_NORMAL
-    if header.date != f"{segment.end_year:04d}-01-01" or header.spinup_state != flag:
+    expected = f"{segment.end_year:04d}-01-01", segment.spinup_state
+    if (header.date, header.spinup_state) != expected:
         raise ModelAbort(
             f"{segment.restart}: is of {header.date} with spinup_state {header.spinup_state}; expected "
-            f"{segment.end_year:04d}-01-01 and {flag}"
+            f"{expected[0]} and {expected[1]}"
         )

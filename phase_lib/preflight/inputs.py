@@ -10,8 +10,7 @@ from phase_lib.base.files import matching_files
 from phase_lib.config.domains import ForcingFiles
 from phase_lib.config.layouts import layout_class
 from phase_lib.config.loading import validate
-from phase_lib.landmodel.domain import Domain, Forcing
-from phase_lib.landmodel.files import ad_run, forcing_from_files
+from phase_lib.landmodel.domain import Domain, Forcing, ad_run
 
 #: Options of `phase check` that name one file.
 _SINGLE = (
@@ -60,4 +59,4 @@ def _forcing(given: Mapping[str, Any]) -> Forcing | None:
     content = {"kind": kind, "files": list(given["forcing"])}
     content |= {name: given[name] for name in ("product", "first_year", "years", "align_year", "limit_km")}
     present = {name: value for name, value in content.items() if value is not None}
-    return forcing_from_files(validate(ForcingFiles, present, "forcing"), given["history"])
+    return Forcing.from_config(validate(ForcingFiles, present, "forcing"), given["history"])

@@ -117,7 +117,7 @@ class RunFacts:
             cores=cores,
             target=target,
             training=tuple(config.training.domains),
-            forcing_years=land_model_of(config, target).cycle(config.domains.get(target)),
+            forcing_years=config.cycle_of(target),
             input_years=spinup.input_years,
             stabilisation_years=spinup.stabilisation_years,
             conventional_years=spinup.ad_years + spinup.normal_years,

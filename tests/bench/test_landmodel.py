@@ -6,7 +6,7 @@ import pytest
 
 from phase_lib.bench.landmodel import _world_of
 from phase_lib.cli import main
-from phase_lib.landmodel.embedded.world import make_land
+from phase_lib.landmodel.embedded.world.build import make_land
 
 
 @pytest.mark.parametrize(("cells", "degrees"), [(12, 5.0), (696, 5.0), (700, 4.0), (2800, 2.0)])

@@ -14,7 +14,7 @@ from phase_lib.base.files import fingerprint, matching_files, sha256_file
 from phase_lib.config.documentation import default_yaml
 from phase_lib.config.domains import DomainFiles, ForcingFiles
 from phase_lib.config.loading import load_config
-from phase_lib.landmodel.files import ad_run
+from phase_lib.landmodel.domain import ad_run
 
 SITES: dict[str, Any] = {
     "domain": "domain.nc",

@@ -14,7 +14,7 @@ from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Domain, Segment
 from phase_lib.landmodel.embedded.inputs import RunInputs, read_run_inputs
 from phase_lib.landmodel.embedded.segment import run_segment
 from phase_lib.landmodel.embedded.settings import EmbeddedSettings
-from phase_lib.landmodel.embedded.world import make_world
+from phase_lib.landmodel.embedded.world.build import make_world
 
 
 class SegmentFiles(NamedTuple):

@@ -24,7 +24,7 @@ from phase_lib.landmodel.embedded.model import EmbeddedModel, Protocol
 from phase_lib.landmodel.embedded.nutrients import leach_nitrate, share_met
 from phase_lib.landmodel.embedded.restart import read_restart
 from phase_lib.landmodel.embedded.site import Site
-from phase_lib.landmodel.embedded.snapshot import cold_snapshot, to_state
+from phase_lib.landmodel.embedded.state import cold_snapshot, to_state
 from tests.helpers.semi_analytic import DZ, NODE, mixing_matrix, steady_state
 from tests.landmodel.conftest import SmallWorld
 
@@ -213,10 +213,10 @@ def test_every_variable_of_the_restart_also_stands_in_a_real_one(
 ) -> None:
     files = small_world.run(tmp_path)
     with (
-        netCDF4.Dataset(files.restart) as ours,
+        netCDF4.Dataset(files.restart) as written,
         netCDF4.Dataset(elm_sample / "ad20.elm.r.0021-01-01-00000.nc") as real,
     ):
-        for name, variable in ours.variables.items():
+        for name, variable in written.variables.items():
             assert name in real.variables, name
             assert variable.dimensions == real[name].dimensions, name
             assert variable.dtype == real[name].dtype, name
@@ -284,21 +284,21 @@ def test_leaving_ad_multiplies_by_f_over_the_averaged_scalar_and_resets_mineral_
         for element in "cnp":
             name = f"{pool}{element}_vr"
             expected = values(restart, name)[:, :10] * factor / scalar
-            assert after.layer[name] == pytest.approx(expected, rel=1e-8), name
-    assert after.layer["soil2c_vr"] == pytest.approx(values(restart, "soil2c_vr")[:, :10], rel=0)
+            assert after[name] == pytest.approx(expected, rel=1e-8), name
+    assert after["soil2c_vr"] == pytest.approx(values(restart, "soil2c_vr")[:, :10], rel=0)
     for name in ("deadstemc", "deadcrootn", "deadstemp"):
-        assert after.patch[name].reshape(-1) == pytest.approx(10.0 * values(restart, name), rel=1e-14), name
-    assert after.patch["deadstemc_storage"].reshape(-1) == pytest.approx(
+        assert after[name].reshape(-1) == pytest.approx(10.0 * values(restart, name), rel=1e-14), name
+    assert after["deadstemc_storage"].reshape(-1) == pytest.approx(
         values(restart, "deadstemc_storage"), rel=0
     )
     labile = inputs.site.surface_p["LABILE_P"] / 0.5
-    assert after.layer["labilep_vr"] == pytest.approx(np.repeat(labile[:, None], 10, 1), rel=1e-14)
+    assert after["labilep_vr"] == pytest.approx(np.repeat(labile[:, None], 10, 1), rel=1e-14)
     solution = labile * inputs.site.soil_p["ks_sorption"] / (inputs.site.soil_p["smax"] - labile)
-    assert after.layer["solutionp_vr"][:, 0] == pytest.approx(solution, rel=1e-14)
-    held, leafp, stored = (values(restart, name) for name in ("ppool", "leafp", "leafp_storage"))
-    lifted = np.where(held < leafp, leafp, np.where(held < stored, stored, held))
-    assert after.patch["ppool"].reshape(-1) == pytest.approx(lifted, rel=0)
-    assert np.any(lifted > held), "the rule must have something to do"
+    assert after["solutionp_vr"][:, 0] == pytest.approx(solution, rel=1e-14)
+    stock, leafp, stored = (values(restart, name) for name in ("ppool", "leafp", "leafp_storage"))
+    lifted = np.where(stock < leafp, leafp, np.where(stock < stored, stored, stock))
+    assert after["ppool"].reshape(-1) == pytest.approx(lifted, rel=0)
+    assert np.any(lifted > stock), "the rule must have something to do"
 
 
 def test_a_restart_of_the_same_mode_is_taken_as_it_is_and_entering_ad_undoes_leaving_it(
@@ -307,11 +307,11 @@ def test_a_restart_of_the_same_mode_is_taken_as_it_is_and_entering_ad_undoes_lea
     restart = small_world.run(tmp_path, years=60).restart
     inputs = small_world.inputs()
     same = read_restart(restart, inputs, spinup_state=1, mortality_factor=10.0)
-    assert same.layer["soil4c_vr"].tobytes() == values(restart, "soil4c_vr")[:, :10].tobytes()
+    assert same["soil4c_vr"].tobytes() == values(restart, "soil4c_vr")[:, :10].tobytes()
     normal = small_world.run(tmp_path, case="normal", mode="normal", start_year=61, finidat=restart).restart
     back = read_restart(normal, inputs, spinup_state=1, mortality_factor=10.0)
     expected = values(normal, "soil4c_vr")[:, :10] / 27.39589039 * values(normal, "scalaravg_col")[:, :10]
-    assert back.layer["soil4c_vr"] == pytest.approx(expected, rel=1e-8)
+    assert back["soil4c_vr"] == pytest.approx(expected, rel=1e-8)
 
 
 def test_taking_a_year_21_restart_out_of_ad_by_the_models_rule_inflates_soil_carbon(
@@ -320,7 +320,7 @@ def test_taking_a_year_21_restart_out_of_ad_by_the_models_rule_inflates_soil_car
     restart = small_world.run(tmp_path).restart
     after = read_restart(restart, small_world.inputs(), spinup_state=0, mortality_factor=10.0)
     grown = values(restart, "soil4c_vr")[:, :10] > 1.0
-    ratio = after.layer["soil4c_vr"][grown] / values(restart, "soil4c_vr")[:, :10][grown]
+    ratio = after["soil4c_vr"][grown] / values(restart, "soil4c_vr")[:, :10][grown]
     assert ratio.min() > 500.0
 
 
@@ -394,11 +394,7 @@ def test_other_dimensions_are_refused_with_their_name(
 
 @pytest.mark.parametrize(
     ("name", "value", "place"),
-    [
-        ("soil3c_vr", -50.0, "layer 3"),
-        ("soil3c_vr", np.nan, "layer 3"),
-        ("smin_no3_vr", -1.0, "layer 3"),
-    ],
+    [("soil3c_vr", -50.0, "layer 3"), ("soil3c_vr", np.nan, "layer 3"), ("smin_no3_vr", -1.0, "layer 3")],
 )
 def test_a_negative_or_missing_soil_value_of_a_restart_is_refused_naming_cell_pool_and_layer(
     small_world: SmallWorld, restart: Path, tmp_path: Path, name: str, value: float, place: str

@@ -106,11 +106,7 @@ def test_every_segment_starts_from_the_restart_of_the_one_before() -> None:
             True,
             {"reference": (401, 601, 801, 1001, 1201), "control": (21, 121), "injected": (21, 121)},
         ),
-        (
-            LABELS,
-            True,
-            {"ad": (1, 21), "control": (21, 121), "injected": (21, 121)},
-        ),
+        (LABELS, True, {"ad": (1, 21), "control": (21, 121), "injected": (21, 121)}),
     ],
 )
 def test_what_is_given_is_used_and_what_is_not_given_is_run(
@@ -157,7 +153,7 @@ def test_a_target_that_is_not_run_leaves_the_names_to_the_domain_that_gives_the_
         (
             {"domains": {"sites": {"restart": None}}, "target": {"domain": "sites"}},
             r"^domains\.sites: has no domain; expected domain, surface, params, soil_params, forcing",
-        ),
+        )
     ],
 )
 def test_what_cannot_be_run_is_refused_in_one_line(content: dict[str, Any], message: str) -> None:
@@ -212,5 +208,5 @@ def test_a_restart_of_elm_that_the_embedded_model_would_have_to_go_on_from_is_fo
     given = files | at(tmp_path, INPUT) | {"restart": str(elm_sample / "ad20.elm.r.0021-01-01-00000.nc")}
     content = {"domains": {"sites": given}, "target": {"domain": "sites"}, "training": {"domains": ["sites"]}}
     config = validate(WorkflowConfig, content, None)
-    [found] = land_model_of(config, "sites").check(domains_of(config)["sites"].existing)
-    assert "has 100 landunits on 24 cells; expected one a cell" in str(found)
+    [fault] = land_model_of(config, "sites").check(domains_of(config)["sites"].existing)
+    assert "has 100 landunits on 24 cells; expected one a cell" in str(fault)

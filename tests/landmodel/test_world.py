@@ -17,7 +17,7 @@ from phase_lib.elm.surface import read_surface
 from phase_lib.forcing.pieces import read_monthly_forcing
 from phase_lib.forcing.reduce import reduce_forcing
 from phase_lib.landmodel.embedded.settings import EmbeddedSettings
-from phase_lib.landmodel.embedded.world import Land, make_land, make_world, write_forcing
+from phase_lib.landmodel.embedded.world.build import Land, make_land, make_world, write_forcing
 from phase_lib.landmodel.embedded.world.climate import bioclimate
 from phase_lib.landmodel.embedded.world.noise import smooth_field
 from phase_lib.landmodel.embedded.world.vegetation import pft_cover
@@ -125,11 +125,11 @@ def test_every_pft_covers_enough_cells_to_be_judged(cover: np.ndarray) -> None:
 
 
 def test_climate_of_the_cells_has_the_main_class_that_the_map_gives_them(land: Land) -> None:
-    found = koeppen_main_class(land.climate.monthly_temperature, land.climate.precipitation, land.lat)
+    classes = koeppen_main_class(land.climate.monthly_temperature, land.climate.precipitation, land.lat)
     mapped = np.array([land.classes[zone][0] for zone in land.zones.argmax(axis=1)])
-    assert (found == mapped).mean() >= 0.8
+    assert (classes == mapped).mean() >= 0.8
     for main in "ABCDE":
-        assert (found == mapped)[mapped == main].mean() >= 0.6, main
+        assert (classes == mapped)[mapped == main].mean() >= 0.6, main
 
 
 def test_tropical_evergreen_trees_stand_in_no_desert_and_no_frost(land: Land, cover: np.ndarray) -> None:
@@ -183,7 +183,7 @@ def test_weather_of_the_cycle_has_the_mean_of_the_climatology(land: Land) -> Non
 def test_the_suns_mean_height_is_the_integral_over_the_step() -> None:
     lat, lon = np.array([0.0, 51.0, 75.0, -34.0, -80.0]), np.array([0.0, 123.0, 300.0, 18.5, 200.0])
     day = np.array([80.5, 171.5, 354.5])
-    found = mean_sun_height(lat, lon, day)
+    heights = mean_sun_height(lat, lon, day)
     hours = (np.arange(2400) + 0.5) / 100.0
     declination = np.deg2rad(-23.44) * np.cos(2.0 * np.pi * (day + 10.0) / 365.0)
     angle = np.deg2rad(15.0 * (hours[:, None] - 12.0) + lon)
@@ -192,9 +192,9 @@ def test_the_suns_mean_height_is_the_integral_over_the_step() -> None:
         np.cos(phi) * np.cos(declination)[:, None, None] * np.cos(angle)
     )
     expected = np.maximum(height, 0.0).reshape(3, 4, 600, 5).mean(axis=2)
-    assert np.allclose(found, expected, atol=1e-4)
-    assert found[0, :, 0].mean() == pytest.approx(1.0 / np.pi, rel=1e-3)
-    assert found[2, :, 2].max() == 0.0
+    assert np.allclose(heights, expected, atol=1e-4)
+    assert heights[0, :, 0].mean() == pytest.approx(1.0 / np.pi, rel=1e-3)
+    assert heights[2, :, 2].max() == 0.0
 
 
 def test_noise_does_not_know_the_grid_and_has_unit_variance() -> None:
@@ -303,27 +303,27 @@ def test_parameter_file_holds_elms_values(small: Path) -> None:
 
 def test_parameter_file_has_the_layout_of_elms(small: Path, elm_sample: Path) -> None:
     with (
-        netCDF4.Dataset(small / "clm_params.nc") as ours,
+        netCDF4.Dataset(small / "clm_params.nc") as written,
         netCDF4.Dataset(elm_sample / "clm_params_c211124.nc") as real,
     ):
-        assert ours.data_model == "NETCDF3_CLASSIC"
-        assert {n: d.size for n, d in ours.dimensions.items()} == {
+        assert written.data_model == "NETCDF3_CLASSIC"
+        assert {n: d.size for n, d in written.dimensions.items()} == {
             n: d.size for n, d in real.dimensions.items()
         }
-        shared = set(ours.variables) & set(real.variables)
+        shared = set(written.variables) & set(real.variables)
         assert len(shared) > 195
         for name in shared:
-            assert ours[name].dimensions == real[name].dimensions, name
-        assert bytes(ours["pftname"][4].filled()).strip() == b"broadleaf_evergreen_tropical_tree"
-        assert np.array_equal(ours["leafcn"][17:], np.repeat(ours["leafcn"][15], 8))
-        assert "repeat" in ours.note
+            assert written[name].dimensions == real[name].dimensions, name
+        assert bytes(written["pftname"][4].filled()).strip() == b"broadleaf_evergreen_tropical_tree"
+        assert np.array_equal(written["leafcn"][17:], np.repeat(written["leafcn"][15], 8))
+        assert "repeat" in written.note
     with (
-        netCDF4.Dataset(small / "CNP_parameters.nc") as ours,
+        netCDF4.Dataset(small / "CNP_parameters.nc") as written,
         netCDF4.Dataset(elm_sample / "CNP_parameters_c180529.nc") as real,
     ):
-        assert set(ours.variables) == set(real.variables)
-        assert ours["r_mort_soilorder"][4] == 0.025
-        assert ours["r_mort_soilorder"][12] == 0.01
+        assert set(written.variables) == set(real.variables)
+        assert written["r_mort_soilorder"][4] == 0.025
+        assert written["r_mort_soilorder"][12] == 0.01
 
 
 def test_forcing_has_datms_files_clock_and_units(small: Path) -> None:

@@ -19,7 +19,7 @@ from phase_lib.forcing.reduce import reduce_forcing
 from phase_lib.landmodel.domain import Domain, Segment
 from phase_lib.landmodel.embedded.segment import run_segment
 from phase_lib.landmodel.embedded.settings import EmbeddedSettings
-from phase_lib.landmodel.embedded.world import make_world
+from phase_lib.landmodel.embedded.world.build import make_world
 from tests.helpers.dataset import Grid, shuffled_grid, write_restart
 from tests.helpers.domain_files import (
     DomainFolder,

@@ -1,4 +1,4 @@
-"""The embedded land model as the workflow sees it; what is slow to import is imported when it runs."""
+"""The embedded land model as the workflow sees it; methods import what is slow to import."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from pathlib import Path
 from phase_lib.base.errors import InputError
 from phase_lib.config.domains import DomainFiles
 from phase_lib.config.spinup import Role
-from phase_lib.landmodel.domain import Domain, Forcing, Segment
+from phase_lib.landmodel.domain import RUN_FILES, Domain, Forcing, Segment
 from phase_lib.landmodel.embedded.settings import (
     SEGMENT_KEYS,
     STEPS_PER_DAY,
     STREAMS,
     WORLD_KEYS,
     EmbeddedSettings,
+    forcing_name,
 )
 from phase_lib.landmodel.interface import Cost, Job, LandModel, Step, World
 
 #: Land cells of the globe without Antarctica at 1 degree.
 _CELLS_AT_ONE_DEGREE = 17_500
-#: Bytes per cell of a restart (as real ones have), and of the history of a cycle.
+#: Bytes per cell of a restart (as in real ones), and of the history of a cycle.
 _RESTART_BYTES, _HISTORY_BYTES = 150_000, 10_000
-#: Cells that a core integrates over a year in a second, measured.
+#: Cells that a core integrates over a year in a second (measured).
 _CELL_YEARS_PER_SECOND = 4000.0
-#: The chain that everything waits for takes both cores of a laptop; the two short runs go side by side.
+#: All other jobs wait for AD and reference, which take both cores of a laptop; the short runs share them.
 _THREADS: dict[Role, int] = {"ad": 2, "reference": 2, "control": 1, "injected": 1}
 
 
 class Embedded(LandModel[EmbeddedSettings]):
-    """The reduced-complexity ELM that comes with the workflow, on a world of its own or on any domain."""
+    """The reduced-complexity ELM of this library, on its own world or on any domain."""
 
     name = "embedded"
     settings_model = EmbeddedSettings
@@ -57,16 +58,12 @@ class Embedded(LandModel[EmbeddedSettings]):
             return super().describe(name, files, directory)
         world, settings = directory / "world", self.settings
         years = range(settings.forcing_first_year, settings.forcing_first_year + settings.forcing_years)
+        names = [forcing_name(s, year, month) for s in STREAMS for year in years for month in range(1, 13)]
         forcing = Forcing(
             kind="datm",
-            files=tuple(
-                world / "forcing" / f"clmforc.embedded.{stream}.{year:04d}-{month:02d}.nc"
-                for stream in STREAMS
-                for year in years
-                for month in range(1, 13)
-            ),
+            files=tuple(world / "forcing" / name for name in names),
             patterns=((world / "forcing" / "clmforc.embedded.*.nc").as_posix(),),
-            product=settings.forcing_product,
+            product=f"embedded world, seed {settings.seed}",
             first_year=years[0],
             years=len(years),
             align_year=1,
@@ -85,21 +82,16 @@ class Embedded(LandModel[EmbeddedSettings]):
             made=frozenset({"domain", "surface", "params", "soil_params", "forcing"}),
         )
 
-    def cycle(self, files: DomainFiles | None) -> int:
-        """That of the world's weather, or of the domain's forcing."""
-        return self.settings.forcing_years if files is None else super().cycle(files)
-
     def steps(self, domain: Domain) -> list[Step]:
         """Geography, soils, vegetation and weather of the world."""
-        if "domain" not in domain.made:
+        if "domain" not in domain.made or domain.forcing is None:
             return []
-        single = (domain.domain, domain.surface, domain.params, domain.soil_params)
-        assert domain.forcing is not None
+        files = [getattr(domain, key) for key in RUN_FILES]
         return [
             Step(
                 "make_world",
                 inputs=(),
-                outputs=(*(path for path in single if path is not None), *domain.forcing.files),
+                outputs=(*files, *domain.forcing.files),
                 settings=WORLD_KEYS,
                 code=("landmodel/embedded/world",),
                 message="making the world: domain, surface, parameters and forcing",
@@ -107,44 +99,42 @@ class Embedded(LandModel[EmbeddedSettings]):
             )
         ]
 
-    def prepare(self, step: str, domain: str, directory: Path, threads: int) -> None:
+    def prepare(self, step: str, domain: Domain, directory: Path, threads: int) -> None:
         """Makes the world."""
         from phase_lib.landmodel.embedded.world.build import make_world
 
         make_world(self.settings, directory, threads)
 
     def check(self, domain: Domain) -> Iterator[InputError]:
-        """Restarts from files that it goes on from are of one soil landunit a cell, as its own are."""
+        """Restarts from which it starts have one soil landunit in each cell, as its own have."""
         from phase_lib.elm.restart import read_header
 
         for path in (domain.restart, domain.reference_ad_restart) if domain.chains else ():
             if path is not None:
                 dims = read_header(path)[0].dims
                 if dims["landunit"] != dims["gridcell"]:
-                    yield InputError(
-                        path,
-                        f"has {dims['landunit']} landunits on {dims['gridcell']} cells",
-                        expected="one a cell: the embedded land model runs natural vegetation alone",
-                        remedy="run it on with the model that wrote it, or set land_model.backend to archive",
-                    )
+                    what = f"has {dims['landunit']} landunits on {dims['gridcell']} cells"
+                    expected = "one a cell: the embedded land model runs natural vegetation alone"
+                    remedy = "continue it with its own model, or set land_model.backend to archive"
+                    yield InputError(path, what, expected=expected, remedy=remedy)
 
-    def job(self, role: Role) -> Job:
+    def job(self, role: Role, segment: Segment) -> Job:
         """Processes on one node."""
         return Job(_THREADS[role])
 
     def run(self, segment: Segment) -> None:
-        """Integrates all cells in blocks."""
+        """Integrates all cells, block by block."""
         from phase_lib.landmodel.embedded.segment import run_segment
 
         run_segment(segment, self.settings)
 
     def cost(self, cells: int) -> Cost:
-        """By cells."""
+        """Measured speed times cells."""
         core_hours = cells / _CELL_YEARS_PER_SECOND / 3600.0
         return Cost(core_hours, cells * _RESTART_BYTES, cells * _HISTORY_BYTES)
 
     def world(self) -> World:
-        """Cells by area: of a box all of them, land or not."""
+        """The number of cells follows from the area; in a box all cells count as land."""
         settings = self.settings
         cells = _CELLS_AT_ONE_DEGREE / settings.resolution_deg**2
         if settings.bounds is not None:
@@ -153,6 +143,7 @@ class Embedded(LandModel[EmbeddedSettings]):
             cells = min(cells, (north - south) * width / settings.resolution_deg**2)
         count = min(math.ceil(cells), settings.cells or math.ceil(cells))
         return World(
+            settings.forcing_years,
             count,
             settings.forcing_bytes(),
             f"about {count} land cells of {settings.resolution_deg:g} degrees, forcing of "

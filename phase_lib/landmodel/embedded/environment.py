@@ -32,18 +32,15 @@ class Environment:
     """Monthly environment of a forcing cycle (time = months of the cycle; 12 x years).
 
     Attributes:
-        first_year: forcing year of the first month.
         years: length of the cycle.
         air: air temperature (time, cell), K.
         soil_temperature: (time, levgrnd, cell), K.
-        soil_psi: matric potential (time, layer, cell), MPa.
         wetness: soil water over saturation in the root zone (time, cell).
         soil_water: water of the root zone (time, cell), mm.
         snow: snow water (time, cell), mm.
-        rain, snowfall, drainage, runoff, evaporation: (time, cell), mm per month.
-        t_scalar, w_scalar: decomposition scalars (time, layer, cell).
+        rain, snowfall: (time, cell), mm per month.
+        t_scalar: temperature scalar of decomposition (time, layer, cell).
         xi: product of temperature, water and depth scalars (time, layer, cell).
-        btran: water stress factor of patches (time, slot, cell).
         light_use: potential production per unit of absorbed light share (time, slot, cell), gC m-2 per month.
         q10_air: respiration factor at air temperature (time, cell).
         q10_root: the same over the root profile (time, slot, cell).
@@ -52,23 +49,16 @@ class Environment:
         phenology: when leaves come and go.
     """
 
-    first_year: int
     years: int
     air: Tensor
     soil_temperature: Tensor
-    soil_psi: Tensor
     wetness: Tensor
     soil_water: Tensor
     snow: Tensor
     rain: Tensor
     snowfall: Tensor
-    drainage: Tensor
-    runoff: Tensor
-    evaporation: Tensor
     t_scalar: Tensor
-    w_scalar: Tensor
     xi: Tensor
-    btran: Tensor
     light_use: Tensor
     q10_air: Tensor
     q10_root: Tensor
@@ -165,7 +155,7 @@ def compute_environment(site: Site, forcing: MonthlyForcing, co2_ppm: float) -> 
     months = 12 * forcing.years
     days = site.tensor(np.tile(np.asarray(DAYS_PER_MONTH, dtype=np.float64), forcing.years))[:, None]
     hydraulics = soil_hydraulics(site)
-    water = _water_balance(site, hydraulics, values, days)
+    water, drainage = _water_balance(site, hydraulics, values, days)
     soil_temperature = _soil_temperature(site, values["TBOT"], water["snow"], days)
 
     near = soil_temperature[:, :NLEVDECOMP]
@@ -178,27 +168,23 @@ def compute_environment(site: Site, forcing: MonthlyForcing, co2_ppm: float) -> 
     t_scalar = temperature_scalar(near, site.scalar("q10_hr"), site.scalar("froz_q10"))
     w_scalar = moisture_scalar(psi, hydraulics.psi_sat.expand_as(psi), site.scalar("minpsi_hr"))
     depth = depth_scalar(site.z, site.scalar("decomp_depth_efolding"))[:, None]
-    btran = _water_stress(site, psi, near)
+    day_length = site.tensor(day_length_seconds(site.inputs.lat, np.arange(365.0)))
     q10 = site.scalar("q10_mr")
     air = values["TBOT"]
     thaw = _thaw_depth(soil_temperature)
     return Environment(
-        first_year=forcing.first_year,
         years=forcing.years,
         air=air,
         soil_temperature=soil_temperature,
-        soil_psi=psi,
         **water,
         t_scalar=t_scalar,
-        w_scalar=w_scalar,
         xi=t_scalar * w_scalar * depth,
-        btran=btran,
-        light_use=_light_use(site, values, days, btran, co2_ppm),
+        light_use=_light_use(site, values, days, _water_stress(site, psi, near), co2_ppm),
         q10_air=q10 ** ((air - TFRZ - 20.0) / 10.0),
         q10_root=_over_roots(site, q10 ** ((near - TFRZ - 20.0) / 10.0)),
         nitrification=_nitrification(site, t_scalar, w_scalar, days),
         denitrification=_denitrification(water["wetness"], near, days),
-        leaching=-torch.expm1(-water["drainage"] / water["soil_water"].clamp(min=1.0)),
+        leaching=-torch.expm1(-drainage / water["soil_water"].clamp(min=1.0)),
         altmax=thaw.reshape(months // 12, 12, -1).amax(1),
         phenology=phenology_calendar(
             site,
@@ -206,15 +192,19 @@ def compute_environment(site: Site, forcing: MonthlyForcing, co2_ppm: float) -> 
             soil_temperature=near[:, 2],
             soil_psi=psi[:, 2],
             rain=water["rain"],
-            day_length=_day_length(site),
+            day_length=day_length,
         ),
     )
 
 
 def _water_balance(
     site: Site, hydraulics: SoilHydraulics, values: dict[str, Tensor], days: Tensor
-) -> dict[str, Tensor]:
-    """Snow by degree days and one bucket of the root zone, Priestley-Taylor demand."""
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Snow by degree days and one bucket of the root zone, Priestley-Taylor demand.
+
+    Returns:
+        Water of the environment, and drainage, mm per month.
+    """
     celsius = values["TBOT"] - TFRZ
     precipitation = values["PRECTmms"] * SECONDS_PER_DAY * days
     snowfall = precipitation * ((2.0 - celsius) / 4.0).clamp(0.0, 1.0)
@@ -224,21 +214,20 @@ def _water_balance(
     field = _root_zone_mean(site, hydraulics.saturation(k.FIELD_CAPACITY_MPA)).clamp(max=0.95) * capacity
     wilting = _root_zone_mean(site, hydraulics.saturation(k.WILTING_MPA)).clamp(max=0.9) * capacity
     months = len(celsius)
-    names = ("wetness", "soil_water", "snow", "rain", "snowfall", "drainage", "runoff", "evaporation")
-    out = {name: torch.zeros_like(celsius) for name in names}
-    out["rain"], out["snowfall"] = rain, snowfall
+    out = {name: torch.zeros_like(celsius) for name in ("wetness", "soil_water", "snow")}
+    drainage = torch.zeros_like(celsius)
     soil_water, snow = field.clone(), torch.zeros_like(field)
     drain_share = 1.0 - math.exp(-365.0 / 12.0 / k.SUBSTEPS / k.DRAINAGE_DAYS)
     for step in range(_SPIN_CYCLES * months):
         t = step % months
         snow = snow + snowfall[t]
         melt = torch.minimum(snow, k.DEGREE_DAY_MM * celsius[t].clamp(min=0.0) * days[t])
-        # Snow of the high Arctic does not pile up over the cycle: what exceeds 600 mm leaves as runoff.
+        # Snow of the high Arctic does not pile up over the cycle: the excess over 600 mm runs off.
         excess = (snow - melt - 600.0).clamp(min=0.0)
         snow = snow - melt - excess
         demand = _potential_evaporation(values, celsius, t, snow) * days[t] / k.SUBSTEPS
         supply = (rain[t] + melt) / k.SUBSTEPS
-        drained, overflow, evaporated, mean = (torch.zeros_like(soil_water) for _ in range(4))
+        drained, mean = torch.zeros_like(soil_water), torch.zeros_like(soil_water)
         for _ in range(k.SUBSTEPS):
             soil_water = soil_water + supply
             spill = (soil_water - capacity).clamp(min=0.0)
@@ -246,11 +235,11 @@ def _water_balance(
             loss = torch.minimum(demand * stress, (soil_water - spill - wilting).clamp(min=0.0))
             drain = drain_share * (soil_water - spill - loss - field).clamp(min=0.0)
             soil_water = soil_water - spill - loss - drain
-            drained, overflow, evaporated = drained + drain, overflow + spill, evaporated + loss
+            drained = drained + drain
             mean = mean + soil_water / k.SUBSTEPS
         out["wetness"][t], out["soil_water"][t], out["snow"][t] = mean / capacity, mean, snow
-        out["drainage"][t], out["runoff"][t], out["evaporation"][t] = drained, overflow + excess, evaporated
-    return out
+        drainage[t] = drained
+    return out | {"rain": rain, "snowfall": snowfall}, drainage
 
 
 def _potential_evaporation(values: dict[str, Tensor], celsius: Tensor, t: int, snow: Tensor) -> Tensor:
@@ -302,14 +291,11 @@ def _thaw_depth(soil_temperature: Tensor) -> Tensor:
     lower = thawed.clamp(max=NLEVGRND - 1)
     t_upper = torch.gather(soil_temperature, 1, upper[:, None])[:, 0] - TFRZ
     t_lower = torch.gather(soil_temperature, 1, lower[:, None])[:, 0] - TFRZ
-    share = torch.where(
-        lower > upper, t_upper / (t_upper - t_lower).clamp(min=1e-6), torch.zeros_like(t_upper)
-    )
+    none = torch.zeros_like(t_upper)
+    share = torch.where(lower > upper, t_upper / (t_upper - t_lower).clamp(min=1e-6), none)
     z_upper, z_lower = depth[upper + 1], depth[lower + 1]
     partial = z_upper + share.clamp(0.0, 1.0) * (z_lower - z_upper)
-    return torch.where(
-        thawed == 0, torch.zeros_like(partial), torch.where(thawed == NLEVGRND, z_lower, partial)
-    )
+    return torch.where(thawed == 0, none, torch.where(thawed == NLEVGRND, z_lower, partial))
 
 
 def _over_roots(site: Site, layered: Tensor) -> Tensor:
@@ -373,8 +359,3 @@ def _denitrification(wetness: Tensor, temperature: Tensor, days: Tensor) -> Tens
     anoxic = ((wetness - 0.5) / 0.5).clamp(0.0, 1.0) ** 2
     thawed = (temperature > TFRZ).to(wetness.dtype)
     return -torch.expm1(-k.DENITRIFICATION * (k.BACKGROUND_ANOXIA + anoxic)[:, None] * thawed * days[:, None])
-
-
-def _day_length(site: Site) -> Tensor:
-    """Day length on each day of a year (day, cell), s."""
-    return site.tensor(day_length_seconds(site.inputs.lat, np.arange(365.0)))

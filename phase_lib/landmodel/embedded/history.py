@@ -11,7 +11,7 @@ import numpy as np
 from phase_lib.base.provenance import code_version
 from phase_lib.elm.calendar import days_since_year_one
 from phase_lib.elm.constants import FILL_DOUBLE, FILL_INT
-from phase_lib.elm.netcdf import create_dataset
+from phase_lib.elm.netcdf import add_variable, create_dataset
 from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND, ZSOI
 from phase_lib.landmodel.embedded.inputs import RunInputs
 
@@ -59,7 +59,8 @@ FIELDS: dict[str, tuple[str, str]] = {
     "H2OSNO": ("mm", "snow water"),
     "TWS": ("mm", "soil water of the root zone and snow"),
 }
-#: Fields of the annual tape: what equilibrium is judged by.
+_FILL = np.float32(FILL_DOUBLE)
+#: Fields of the annual tape: the verdict needs them.
 ANNUAL_FIELDS = (
     "GPP", "NPP", "AR", "HR", "NBP", "TLAI", "TOTVEGC", "TOTLITC", "TOTSOMC", "CWDC", "TOTECOSYSC",
     "TOTSOMN", "TOTSOMP", "FPG", "FPG_P", "H2OSNO", "TWS",
@@ -84,92 +85,67 @@ def write_history(
         fields: column fields (time, cell) in the units of `FIELDS`.
         layered: layered fields (time, levdecomp, cell), gC, gN or gP m-3.
     """
-    domain = inputs.domain
+    plane = ("lat", "lon")
+    described: dict[str, tuple[tuple[str, ...], str, str]]
+    described = {name: (("time", *plane), *FIELDS[name]) for name in fields}
+    for name in layered:
+        units = f"g{name.removesuffix('_vr')[-1]}/m^3"
+        described[name] = (("time", "levdcmp", *plane), units, f"{name}, vertically resolved")
     with create_dataset(path, "NETCDF3_64BIT_DATA") as dataset:
-        dataset.createDimension("lat", domain.shape[0])
-        dataset.createDimension("lon", domain.shape[1])
-        for name, size in (("levgrnd", NLEVGRND), ("levdcmp", NLEVGRND), ("hist_interval", 2)):
+        sizes = dict(zip(("lat", "lon"), inputs.domain.shape, strict=True))
+        sizes |= {"levgrnd": NLEVGRND, "levdcmp": NLEVGRND, "hist_interval": 2}
+        for name, size in (sizes | {"time": None}).items():
             dataset.createDimension(name, size)
-        dataset.createDimension("time", None)
         dataset.title = "ELM History file information"
         dataset.source = "embedded land model, reduced-complexity ELM"
         dataset.case_id = case
         dataset.surface_dataset = inputs.surface_path.name
         dataset.version = code_version()
-        for name, (units, long_name) in _selected(fields):
-            _define(dataset, name, ("time", "lat", "lon"), units, long_name)
-        for name in layered:
-            element = name.removesuffix("_vr")[-1]
-            _define(
-                dataset,
-                name,
-                ("time", "levdcmp", "lat", "lon"),
-                f"g{element}/m^3",
-                f"{name}, vertically resolved",
-            )
-        _define_grid(dataset, inputs)
+        for name, (dims, units, long_name) in described.items():
+            text = {"long_name": long_name, "units": units, "cell_methods": "time: mean"}
+            add_variable(dataset, name, "f4", dims, fill=_FILL, **text, missing_value=_FILL)
+        _write_grid(dataset, inputs)
         _write_time(dataset, bounds)
         for name, values in fields.items():
             dataset[name][:] = _on_grid(values, inputs)
         for name, values in layered.items():
-            full = np.zeros((len(values), NLEVGRND, domain.ncells))
+            full = np.zeros((len(values), NLEVGRND, inputs.domain.ncells))
             full[:, :NLEVDECOMP] = values
             dataset[name][:] = _on_grid(full, inputs)
 
 
-def _selected(fields: Mapping[str, np.ndarray]) -> list[tuple[str, tuple[str, str]]]:
-    return [(name, FIELDS[name]) for name in fields]
+def _on_grid(values: np.ndarray, inputs: RunInputs, fill: float = FILL_DOUBLE) -> np.ndarray:
+    """Values (..., cell) on the grid (..., lat, lon), float32, with fill where there is no land."""
+    nj, ni = inputs.domain.shape
+    full = np.full((*values.shape[:-1], nj * ni), fill, dtype=np.float32)
+    full[..., inputs.domain.row] = values
+    return full.reshape(*values.shape[:-1], nj, ni)
 
 
-def _define(dataset: netCDF4.Dataset, name: str, dims: tuple[str, ...], units: str, long_name: str) -> None:
-    variable = dataset.createVariable(name, "f4", dims, fill_value=np.float32(FILL_DOUBLE))
-    variable.long_name = long_name
-    variable.units = units
-    variable.cell_methods = "time: mean"
-    variable.missing_value = np.float32(FILL_DOUBLE)
-
-
-def _on_grid(values: np.ndarray, inputs: RunInputs) -> np.ndarray:
-    domain = inputs.domain
-    full = np.full((*values.shape[:-1], domain.shape[0] * domain.shape[1]), FILL_DOUBLE, dtype=np.float32)
-    full[..., domain.row] = values
-    return full.reshape(*values.shape[:-1], *domain.shape)
-
-
-def _define_grid(dataset: netCDF4.Dataset, inputs: RunInputs) -> None:
-    domain = inputs.domain
-    nj, ni = domain.shape
+def _write_grid(dataset: netCDF4.Dataset, inputs: RunInputs) -> None:
+    domain, plane = inputs.domain, ("lat", "lon")
     lat, lon = domain.axes
-    fill = np.float32(FILL_DOUBLE)
-    for name, values, units in (("lat", lat, "degrees_north"), ("lon", lon, "degrees_east")):
-        variable = dataset.createVariable(name, "f4", (name,), fill_value=fill)
-        variable.units, variable.missing_value = units, fill
-        variable[:] = values
-    for name, values, units in (("area", inputs.area_km2, "km^2"), ("landfrac", domain.frac, "1")):
-        variable = dataset.createVariable(name, "f4", ("lat", "lon"), fill_value=fill)
-        variable.units, variable.missing_value = units, fill
-        variable[:] = _on_grid(values, inputs)
-    mask = np.zeros(nj * ni, dtype=np.int32)
-    mask[domain.row] = 1
+    area, landfrac = (_on_grid(values, inputs) for values in (inputs.area_km2, domain.frac))
+    for name, dims, values, units in (
+        ("lat", ("lat",), lat, "degrees_north"),
+        ("lon", ("lon",), lon, "degrees_east"),
+        ("area", plane, area, "km^2"),
+        ("landfrac", plane, landfrac, "1"),
+    ):
+        add_variable(dataset, name, "f4", dims, values, _FILL, units=units, missing_value=_FILL)
+    mask = _on_grid(np.ones(domain.ncells), inputs, fill=0.0)
     for name in ("landmask", "pftmask"):
-        variable = dataset.createVariable(name, "i4", ("lat", "lon"), fill_value=np.int32(FILL_INT))
-        variable[:] = mask.reshape(nj, ni)
+        add_variable(dataset, name, "i4", plane, mask, np.int32(FILL_INT))
     for name in ("levgrnd", "levdcmp"):
-        variable = dataset.createVariable(name, "f4", (name,))
-        variable.units = "m"
-        variable[:] = ZSOI
+        add_variable(dataset, name, "f4", (name,), ZSOI, units="m")
 
 
 def _write_time(dataset: netCDF4.Dataset, bounds: np.ndarray) -> None:
     days = np.array([[days_since_year_one(int(year)) for year in pair] for pair in bounds], dtype=np.float64)
-    time = dataset.createVariable("time", "f8", ("time",))
-    time.units, time.calendar, time.bounds = "days since 0001-01-01 00:00:00", "noleap", "time_bounds"
-    time.long_name = "time"
-    edges = dataset.createVariable("time_bounds", "f8", ("time", "hist_interval"))
-    edges.long_name = "history time interval endpoints"
-    date = dataset.createVariable("mcdate", "i4", ("time",))
-    date.long_name = "current date (YYYYMMDD)"
-    seconds = dataset.createVariable("mcsec", "i4", ("time",))
-    seconds.units = "s"
-    time[:], edges[:] = days[:, 1], days
-    date[:], seconds[:] = (bounds[:, 1] * 10000 + 101).astype(np.int32), np.zeros(len(bounds), dtype=np.int32)
+    dates = bounds[:, 1] * 10000 + 101
+    clock = {"units": "days since 0001-01-01 00:00:00", "calendar": "noleap", "bounds": "time_bounds"}
+    edges = ("time", "hist_interval")
+    add_variable(dataset, "time", "f8", ("time",), days[:, 1], **clock, long_name="time")
+    add_variable(dataset, "time_bounds", "f8", edges, days, long_name="history time interval endpoints")
+    add_variable(dataset, "mcdate", "i4", ("time",), dates, long_name="current date (YYYYMMDD)")
+    add_variable(dataset, "mcsec", "i4", ("time",), np.zeros(len(bounds)), units="s")

@@ -54,6 +54,7 @@ _SCALAR_RANGES = (
     | dict.fromkeys(("k_nitr_max", "br_mr", "lwtop_ann"), _FROM_ZERO)
 )
 _SURFACE_RANGES = {name: _PERCENT if name.startswith("PCT") else _FROM_ZERO for name in _SURFACE}
+_AS_MADE = "use the surface data as it was made"
 _OF_SOIL_ORDERS = "give the CNP_parameters file of the run (fsoilordercon)"
 _SOIL_P = ("smax", "ks_sorption", "r_weather", "r_adsorp", "r_desorp", "r_occlude", "r_mort_soilorder")
 
@@ -89,56 +90,34 @@ def read_run_inputs(files: Domain) -> RunInputs:
     domain_path, surface_path, parameter_path, soil_parameter_path = (
         _require(files, role) for role in ("domain", "surface", "params", "soil_params")
     )
-    forcing_paths = files.monthly
     domain = land.read_domain(domain_path)
     surface = read_surface(surface_path, list(_SURFACE), domain.lat, domain.lon)
     for name, field in surface.items():
-        _refuse_outside(
-            surface_path, name, field, _SURFACE_RANGES[name], "use the surface data as it was made"
-        )
+        _refuse_outside(surface_path, name, field, _SURFACE_RANGES[name], _AS_MADE)
     cover = surface["PCT_NAT_PFT"].astype(np.float64) / 100.0
     if cover.shape[1] != NATPFT:
-        raise InputError(
-            surface_path,
-            f"variable PCT_NAT_PFT has {cover.shape[1]} PFTs",
-            expected=f"{NATPFT}",
-            remedy="use a 17-PFT file",
-        )
+        what = f"variable PCT_NAT_PFT has {cover.shape[1]} PFTs"
+        raise InputError(surface_path, what, expected=f"{NATPFT}", remedy="use a 17-PFT file")
     total = cover.sum(axis=1)
     if np.any(np.abs(total - 1.0) > 1.0e-6):
         cell = int(np.argmax(np.abs(total - 1.0)))
-        raise InputError(
-            surface_path,
-            f"variable PCT_NAT_PFT sums to {100 * total[cell]:.6f} in cell {cell + 1}",
-            expected="100",
-            remedy="use the surface data as it was made",
-        )
+        what = f"variable PCT_NAT_PFT sums to {100 * total[cell]:.6f} in cell {cell + 1}"
+        raise InputError(surface_path, what, expected="100", remedy=_AS_MADE)
     cover = cover / total[:, None]
     parameters = read_parameters(parameter_path)
     _refuse_senseless(parameters)
     orders = read_soil_order_parameters(soil_parameter_path)
-    missing = [name for name in _SOIL_P if name not in orders]
-    if missing:
-        raise InputError(
-            soil_parameter_path,
-            f"parameter {missing[0]} is missing",
-            expected=f"{missing[0]}(soilorder)",
-            remedy=_OF_SOIL_ORDERS,
-        )
+    if missing := [name for name in _SOIL_P if name not in orders]:
+        what, expected = f"parameter {missing[0]} is missing", f"{missing[0]}(soilorder)"
+        raise InputError(soil_parameter_path, what, expected=expected, remedy=_OF_SOIL_ORDERS)
     order = surface["SOIL_ORDER"].astype(np.int64)
-    strange = (order < 0) | (order >= SOIL_ORDERS)
-    if np.any(strange):
-        raise InputError(
-            surface_path,
-            f"variable SOIL_ORDER is {order[np.argmax(strange)]} in cell {int(np.argmax(strange)) + 1}",
-            expected=f"0 to {SOIL_ORDERS - 1}",
-            remedy="use the surface data as it was made",
-        )
+    limits = _Range(0, SOIL_ORDERS - 1, f"0 to {SOIL_ORDERS - 1}")
+    _refuse_outside(surface_path, "SOIL_ORDER", order, limits, _AS_MADE)
     soil_p = {name: orders[name][order] for name in _SOIL_P}
     for name, by_cell in soil_p.items():
         limits = _POSITIVE if name in ("smax", "ks_sorption") else _FROM_ZERO
         _refuse_outside(soil_parameter_path, name, by_cell, limits, _OF_SOIL_ORDERS)
-    forcing = read_monthly_forcing(forcing_paths)
+    forcing = read_monthly_forcing(files.monthly)
     row, _ = match_cells(
         domain.lat, domain.lon, forcing.lat, forcing.lon, file="the monthly forcing", what="forced cells"
     )
@@ -146,7 +125,7 @@ def read_run_inputs(files: Domain) -> RunInputs:
     for name, array in values.items():
         low, high = PLAUSIBLE[name]
         limits = _Range(low, high, f"{low:g} to {high:g} {FORCING[name][0]}")
-        _refuse_outside(forcing_paths[0], name, array.T, limits, "reduce the forcing again")
+        _refuse_outside(files.monthly[0], name, array.T, limits, "reduce the forcing again")
     site = SiteInputs(
         lat=domain.lat,
         cover=cover,
@@ -177,12 +156,9 @@ def _refuse_senseless(parameters: Parameters) -> None:
         bad = np.flatnonzero(_outside(values, limits))
         if len(bad):
             of_pft = f" for PFT {bad[0] + 1}" if len(values) > 1 else ""
-            raise InputError(
-                parameters.path,
-                f"parameter {name} is {values[bad[0]]:g}{of_pft}",
-                expected=limits.words,
-                remedy="give the clm_params file of the run (paramfile)",
-            )
+            what = f"parameter {name} is {values[bad[0]]:g}{of_pft}"
+            remedy = "give the clm_params file of the run (paramfile)"
+            raise InputError(parameters.path, what, expected=limits.words, remedy=remedy)
 
 
 def _outside(values: np.ndarray, limits: _Range) -> np.ndarray:
@@ -192,12 +168,9 @@ def _outside(values: np.ndarray, limits: _Range) -> np.ndarray:
 
 def _refuse_outside(path: str | Path, name: str, values: np.ndarray, limits: _Range, remedy: str) -> None:
     """Refuses values (cell, ...) that are no numbers, fill or not within a range."""
-    bad = _outside(values.reshape(len(values), -1), limits)
+    rows = values.reshape(len(values), -1)
+    bad = _outside(rows, limits)
     if np.any(bad):
         cell, place = np.argwhere(bad)[0]
-        raise InputError(
-            path,
-            f"variable {name} is {values.reshape(len(values), -1)[cell, place]:g} in cell {cell + 1}",
-            expected=f"{limits.words} in every land cell",
-            remedy=remedy,
-        )
+        what = f"variable {name} is {rows[cell, place]:g} in cell {cell + 1}"
+        raise InputError(path, what, expected=f"{limits.words} in every land cell", remedy=remedy)

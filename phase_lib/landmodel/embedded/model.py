@@ -16,7 +16,7 @@ from phase_lib.elm.variables import (
     LITTER,
     MINERAL_N,
     MINERAL_P,
-    SOIL_POOLS,
+    SOIL_POOL_INDEX,
     SOM,
     VARIABLES,
     pools_of,
@@ -37,15 +37,15 @@ from phase_lib.landmodel.embedded.soil import Cascade, Mixing, PotentialDecompos
 from phase_lib.landmodel.embedded.state import (
     DISPLAY,
     LEAF,
+    ORGAN_VARIABLES,
     PLANT_POOLS,
+    SOIL_VARIABLES,
     C,
     N,
     P,
     State,
-    organ_variables,
-    soil_variables,
 )
-from phase_lib.landmodel.embedded.vegetation import CarbonFluxes, Litter, Vegetation, leaf_area
+from phase_lib.landmodel.embedded.vegetation import CarbonFluxes, Vegetation, leaf_area
 
 #: Column fluxes summed over a period, g m-2 of soil column.
 FLUXES = (
@@ -90,19 +90,12 @@ class EmbeddedModel:
         self.state = state
         self.protocol = protocol
         self._cells = cells
-        accelerated = protocol.mode == "ad"
-        factor = protocol.mortality_factor if accelerated else 1.0
-        self.vegetation = Vegetation(site, environment, factor)
+        in_ad = protocol.mode == "ad"
+        self.vegetation = Vegetation(site, environment, protocol.mortality_factor if in_ad else 1.0)
         self.cascade = Cascade(site)
         self.mixing = Mixing(site)
         self.phosphorus = Phosphorus(site)
         self._dz = site.dz[:, None]
-        self.flux: dict[str, Tensor] = {}
-        self.mean: dict[str, Tensor] = {}
-        self.soil_mean = torch.zeros_like(state.soil)
-        self.organ_mean = torch.zeros_like(state.organs[:, :, DISPLAY])
-        self.litter_input = torch.zeros_like(state.soil[:, C])
-        self.decomposed = torch.zeros_like(state.soil[:, C])
         self.reset_means()
         self.check_pools("at the start")
 
@@ -111,8 +104,8 @@ class EmbeddedModel:
         zero = torch.zeros(self.site.ncells, dtype=torch.float64, device=self.site.device)
         self.flux = {name: zero.clone() for name in FLUXES}
         self.mean = {name: zero.clone() for name in (*MEANS, *_STOCK_MEANS)}
-        for tensor in (self.soil_mean, self.organ_mean, self.litter_input, self.decomposed):
-            tensor.zero_()
+        self.soil_mean = torch.zeros_like(self.state.soil)
+        self.litter_input, self.decomposed = (torch.zeros_like(self.state.soil[:, C]) for _ in range(2))
 
     def run_year(self, year: int) -> None:
         """Integrates one model year.
@@ -122,11 +115,13 @@ class EmbeddedModel:
         """
         first = 12 * ((year - 1) % self.env.years)
         before, brought = self.column_totals(), self._net_input()
-        annual = _Annual(self.state)
+        zero = torch.zeros_like(self.state.plant["annsum_npp"])
+        annual = {name: zero.clone() for name in ("annsum_npp", "annsum_potential_gpp", *_PEAKS)}
         self._prepare_mixing(year)
+        profile = self._profiles(first // 12)
         for month, days in enumerate(DAYS_PER_MONTH):
-            self._month(year, first + month, float(days), annual)
-        annual.close(self.state)
+            self._month(year, first + month, float(days), profile, annual)
+        self.state.plant.update(annual)
         self.state.cannsum_npp = self._column(self.state.plant["annsum_npp"])
         self._update_scalaravg(year)
         self.check_pools(f"in year {year}")
@@ -134,12 +129,10 @@ class EmbeddedModel:
 
     # --- one month ------------------------------------------------------------------------------
 
-    def _month(self, year: int, t: int, days: float, annual: _Annual) -> None:
+    def _month(self, year: int, t: int, days: float, profile: _Profiles, annual: dict[str, Tensor]) -> None:
         site, state, env = self.site, self.state, self.env
         carbon_only = self.protocol.mode == "ad" and year <= self.protocol.carbon_only_years
         plants = self.vegetation
-        profile = self._profiles(t)
-
         growth = plants.leaf_out(state, t, days)
         flux = plants.produce(state, t, days, growth)
         demand = plants.demand(state, flux)
@@ -156,17 +149,17 @@ class EmbeddedModel:
         met = nitrogen.plant * phosphorus.plant
         free = [1.0 if carbon_only else 0.0, 1.0 if self.protocol.mode == "ad" else 0.0]
         plants.grow(state, flux, demand, wanted * met, t, days, site.tensor(free)[:, None, None])
-        litter = plants.turn_over(state, t, days)
-        added = self._add_litter(litter, profile)
+        added = self._add_litter(*plants.turn_over(state, t, days), profile)
         self.mixing.mix(state.soil)
-        leached_p = self.phosphorus.transform(
-            state.mineral, profile.surface * (k.PDEP * days / DAYS_PER_YEAR), env.leaching[t], days, self._dz
-        )
-        state.mineral["smin_no3"], leached_n = leach_nitrate(
-            state.mineral["smin_no3"], env.leaching[t], site.dz
-        )
+        deposited = profile.surface * (k.PDEP * days / DAYS_PER_YEAR)
+        leached_p = self.phosphorus.transform(state.mineral, deposited, env.leaching[t], days, self._dz)
+        nitrate = state.mineral["smin_no3"]
+        state.mineral["smin_no3"], leached_n = leach_nitrate(nitrate, env.leaching[t], site.dz)
 
-        annual.add(flux, state)
+        annual["annsum_npp"] += flux.gpp - flux.autotrophic
+        annual["annsum_potential_gpp"] += flux.gpp
+        for peak, pool in _PEAKS.items():
+            torch.maximum(annual[peak], state.plant[pool], out=annual[peak])
         self._record(flux, nitrogen, phosphorus, added, days)
         self.decomposed += potential.loss[:, C]
         self.flux["HR"] += (respired * self._dz).sum(0)
@@ -182,13 +175,13 @@ class EmbeddedModel:
         profile: _Profiles,
         carbon_only: bool,
     ) -> tuple[Competition, Competition]:
-        """N first; P is then asked for what N allows, so growth follows the scarcer of the two."""
+        """N first; the demand for P is what N allows, so the scarcer element limits growth."""
         env, mineral = self.env, self.state.mineral
         part = days / DAYS_PER_YEAR
         fixed = fixation(self.state.cannsum_npp) * part
         deposited = k.NDEP * part
-        release, immobilisation = potential.som_release, potential.immobilisation
-        outcome = compete_for_nitrogen(
+        release, immobilisation = potential.som_release, potential.litter_demand.clamp(min=0.0).sum(1)
+        nitrogen, denitrified = compete_for_nitrogen(
             mineral,
             plant_demand=demand[0],
             immobilisation=immobilisation[0],
@@ -199,7 +192,6 @@ class EmbeddedModel:
             dz=self._dz,
             unlimited=carbon_only,
         )
-        nitrogen = outcome.competition
         phosphorus = compete_for_phosphorus(
             mineral,
             plant_demand=demand[1] * nitrogen.plant,
@@ -212,7 +204,7 @@ class EmbeddedModel:
         self.flux["NDEP_TO_SMINN"] += deposited
         self.flux["NFIX_TO_SMINN"] += fixed
         self.flux["PDEP_TO_SMINP"] += k.PDEP * part
-        self.flux["DENIT"] += (outcome.denitrified * self._dz).sum(0)
+        self.flux["DENIT"] += (denitrified * self._dz).sum(0)
         self.flux["SUPPLEMENT_TO_SMINN"] += (nitrogen.supplement * self._dz).sum(0)
         self.flux["SUPPLEMENT_TO_SMINP"] += (phosphorus.supplement * self._dz).sum(0)
         return nitrogen, phosphorus
@@ -221,7 +213,7 @@ class EmbeddedModel:
     def _litter_scale(demand: Tensor, nitrogen: Competition, phosphorus: Competition) -> Tensor:
         """Share of each litter transition that nutrients allow (transition, layer, cell).
 
-        Transitions that immobilise both elements take the product: P was asked for what N allows.
+        Transitions that immobilise both elements take the product: the demand for P was what N allows.
         """
         one = torch.ones_like(demand[0])
         by_n = torch.where(demand[0] > 0.0, nitrogen.immobilised, one)
@@ -231,7 +223,7 @@ class EmbeddedModel:
     def _return_unused(
         self, demand: Tensor, scale: Tensor, nitrogen: Competition, phosphorus: Competition
     ) -> None:
-        """Gives back what was granted but not used, and what litter released."""
+        """Returns unused N and P to the mineral pools, and adds what litter released."""
         mineral = self.state.mineral
         positive = demand.clamp(min=0.0)
         granted_n = positive[0].sum(0) * nitrogen.immobilised
@@ -242,11 +234,10 @@ class EmbeddedModel:
         mineral["smin_nh4"] = (mineral["smin_nh4"] + unused).clamp(min=0.0)
         mineral["solutionp"] = (mineral["solutionp"] + granted_p - used[1]).clamp(min=0.0)
 
-    def _add_litter(self, litter: Litter, profile: _Profiles) -> Tensor:
+    def _add_litter(self, surface: Tensor, root: Tensor, profile: _Profiles) -> Tensor:
         """Adds litter to the first four pools; returns its carbon on the column (cell), gC m-2."""
-        surface = self._column(litter.surface)
-        root = litter.root * self.site.weight
-        layered = profile.surface[None, None] * surface[:, :, None]
+        root = root * self.site.weight
+        layered = profile.surface[None, None] * self._column(surface)[:, :, None]
         for slot in range(self.site.nslots):
             layered.addcmul_(root[:, :, None, slot], profile.root[:, slot])
         self.state.soil[:4] += layered
@@ -289,53 +280,39 @@ class EmbeddedModel:
         deepest = torch.maximum(self.env.altmax[index], self.env.altmax[index - 1])
         self.mixing.prepare(deepest, self._acceleration(year), 1.0 / k.MONTHS_PER_YEAR)
 
-    def _profiles(self, t: int) -> _Profiles:
-        """Input profiles of the year: limited to layers above last year's deepest thaw."""
-        year = t // 12
-        if self._profile_year != year:
-            depth = self.env.altmax[year - 1]
-            open_layers = (self.site.z[:, None] < depth).to(torch.float64)
-            open_layers[0] = 1.0
-            root = self.site.root_profile(open_layers)
-            weight = self.site.weight
-            self._profile = _Profiles(
-                self.site.surface_profile(open_layers), root, (root * weight).sum(1) / weight.sum(0)
-            )
-            self._profile_year = year
-        return self._profile
-
-    _profile_year = -1
+    def _profiles(self, index: int) -> _Profiles:
+        """Input profiles of a year of the cycle: limited to layers above last year's deepest thaw."""
+        site = self.site
+        open_layers = (site.z[:, None] < self.env.altmax[index - 1]).to(torch.float64)
+        open_layers[0] = 1.0
+        root = site.root_profile(open_layers)
+        fixation_profile = (root * site.weight).sum(1) / site.weight.sum(0)
+        return _Profiles(site.surface_profile(open_layers), root, fixation_profile)
 
     # --- bookkeeping ----------------------------------------------------------------------------
 
     def _record(
         self, flux: CarbonFluxes, nitrogen: Competition, phosphorus: Competition, litter: Tensor, days: float
     ) -> None:
-        respiration = flux.autotrophic
-        for name, value in (
-            ("GPP", flux.gpp),
-            ("AR", respiration),
-            ("MR", flux.maintenance),
-            ("GR", flux.growth),
-            ("XR", flux.excess),
-            ("NPP", flux.gpp - respiration),
-        ):
+        respiration, net = flux.autotrophic, flux.gpp - flux.autotrophic
+        carbon = {"GPP": flux.gpp, "AR": respiration, "MR": flux.maintenance, "GR": flux.growth}
+        for name, value in (carbon | {"XR": flux.excess, "NPP": net}).items():
             self.flux[name] += self._column(value)
         self.flux["LITFALL"] += litter
         part = days / DAYS_PER_YEAR
         state, site = self.state, self.site
         leafc = state.organs[C, LEAF, DISPLAY]
-        for name, value in (
-            ("FPG", nitrogen.plant),
-            ("FPG_P", phosphorus.plant),
-            ("FPI", (nitrogen.immobilised * self._dz).sum(0) / self._dz.sum()),
-            ("FPI_P", (phosphorus.immobilised * self._dz).sum(0) / self._dz.sum()),
-            ("TLAI", self._column(leaf_area(leafc, site.p["slatop"], site.p["dsladlai"]))),
-            *((name, getter(self)) for name, getter in _STOCK_MEANS.items()),
-        ):
+        depth = self._dz.sum()
+        means = {
+            "FPG": nitrogen.plant,
+            "FPG_P": phosphorus.plant,
+            "FPI": (nitrogen.immobilised * self._dz).sum(0) / depth,
+            "FPI_P": (phosphorus.immobilised * self._dz).sum(0) / depth,
+            "TLAI": self._column(leaf_area(leafc, site.p["slatop"], site.p["dsladlai"])),
+        }
+        for name, value in (means | {name: stock(self) for name, stock in _STOCK_MEANS.items()}).items():
             self.mean[name] += part * value
         self.soil_mean.add_(state.soil, alpha=part)
-        self.organ_mean.add_(state.organs[:, :, DISPLAY], alpha=part)
 
     def column_totals(self) -> Tensor:
         """All C, N and P of the soil column (element, cell), g m-2."""
@@ -351,17 +328,10 @@ class EmbeddedModel:
     def _net_input(self) -> Tensor:
         """Net C, N and P brought in so far in the averaging period (element, cell), g m-2."""
         f = self.flux
-        return torch.stack(
-            [
-                f["GPP"] - f["AR"] - f["HR"],
-                f["NDEP_TO_SMINN"]
-                + f["NFIX_TO_SMINN"]
-                + f["SUPPLEMENT_TO_SMINN"]
-                - f["DENIT"]
-                - f["SMIN_NO3_LEACHED"],
-                f["PDEP_TO_SMINP"] + f["SUPPLEMENT_TO_SMINP"] - f["SMINP_LEACHED"],
-            ]
-        )
+        nitrogen = f["NDEP_TO_SMINN"] + f["NFIX_TO_SMINN"] + f["SUPPLEMENT_TO_SMINN"]
+        nitrogen = nitrogen - f["DENIT"] - f["SMIN_NO3_LEACHED"]
+        phosphorus = f["PDEP_TO_SMINP"] + f["SUPPLEMENT_TO_SMINP"] - f["SMINP_LEACHED"]
+        return torch.stack([f["GPP"] - f["AR"] - f["HR"], nitrogen, phosphorus])
 
     def _check_balance(self, year: int, before: Tensor, brought: Tensor) -> None:
         after = self.column_totals()
@@ -382,10 +352,10 @@ class EmbeddedModel:
         """
         state = self.state
         if not _sound(state.soil):
-            for name, index in soil_variables():
+            for name, index in SOIL_VARIABLES.items():
                 self._stop_on(name, state.soil[index], "layer", when)
         if not _sound(state.organs):
-            for name, organ_index in organ_variables():
+            for name, organ_index in ORGAN_VARIABLES.items():
                 self._stop_on(name, state.organs[organ_index], "PFT", when)
         for name, values in state.mineral.items():
             self._stop_on(f"{name}_vr", values, "layer", when)
@@ -409,11 +379,8 @@ def _sound(pools: Tensor) -> bool:
     return bool(pools.amin() >= -k.NEGATIVE_TOLERANCE) and bool(pools.amax() < FILL_THRESHOLD)
 
 
-_POOL = {pool.name: i for i, pool in enumerate(SOIL_POOLS)}
-
-
 def _soil_sum(element: int, pools: tuple[str, ...]) -> Callable[[EmbeddedModel], Tensor]:
-    first, last = _POOL[pools[0]], _POOL[pools[-1]] + 1
+    first, last = SOIL_POOL_INDEX[pools[0]], SOIL_POOL_INDEX[pools[-1]] + 1
     return lambda model: (model.state.soil[first:last, element] * model._dz).sum((0, 1))
 
 
@@ -434,20 +401,15 @@ def _mineral(names: tuple[str, ...]) -> Callable[[EmbeddedModel], Tensor]:
 
 
 #: Stocks averaged over time, by history name.
-_STOCK_MEANS: dict[str, Callable[[EmbeddedModel], Tensor]] = {
-    "TOTVEGC": _plants(C),
-    "TOTVEGN": _plants(N),
-    "TOTVEGP": _plants(P),
-    "TOTLITC": _soil_sum(C, LITTER),
-    "TOTLITN": _soil_sum(N, LITTER),
-    "TOTLITP": _soil_sum(P, LITTER),
-    "TOTSOMC": _soil_sum(C, SOM),
-    "TOTSOMN": _soil_sum(N, SOM),
-    "TOTSOMP": _soil_sum(P, SOM),
-    "CWDC": _soil_sum(C, ("cwd",)),
-    "SMINN": _mineral(MINERAL_N),
-    "SMINP": _mineral(("solutionp", "labilep", "secondp")),
-}
+_STOCK_MEANS: dict[str, Callable[[EmbeddedModel], Tensor]] = (
+    {f"TOTVEG{name}": _plants(element) for element, name in enumerate("CNP")}
+    | {f"TOTLIT{name}": _soil_sum(element, LITTER) for element, name in enumerate("CNP")}
+    | {f"TOTSOM{name}": _soil_sum(element, SOM) for element, name in enumerate("CNP")}
+    | {"CWDC": _soil_sum(C, ("cwd",)), "SMINN": _mineral(MINERAL_N)}
+    | {"SMINP": _mineral(("solutionp", "labilep", "secondp"))}
+)
+#: Largest reserves of a year, which the next year's allocation needs: its variable and its pool.
+_PEAKS = {"annmax_retransn": "retransn", "annmax_retransp": "retransp"}
 
 
 @dataclass(frozen=True)
@@ -457,23 +419,3 @@ class _Profiles:
     surface: Tensor
     root: Tensor
     fixation: Tensor
-
-
-class _Annual:
-    """Sums and peaks of a year that next year's allocation looks at."""
-
-    def __init__(self, state: State) -> None:
-        zero = torch.zeros_like(state.plant["annsum_npp"])
-        self._npp, self._gpp, self._peak_n, self._peak_p = (zero.clone() for _ in range(4))
-
-    def add(self, flux: CarbonFluxes, state: State) -> None:
-        self._npp += flux.gpp - flux.autotrophic
-        self._gpp += flux.gpp
-        torch.maximum(self._peak_n, state.plant["retransn"], out=self._peak_n)
-        torch.maximum(self._peak_p, state.plant["retransp"], out=self._peak_p)
-
-    def close(self, state: State) -> None:
-        state.plant["annsum_npp"] = self._npp
-        state.plant["annsum_potential_gpp"] = self._gpp
-        state.plant["annmax_retransn"] = self._peak_n
-        state.plant["annmax_retransp"] = self._peak_p

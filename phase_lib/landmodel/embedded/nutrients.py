@@ -1,13 +1,12 @@
-"""Mineral N and P: who gets what (relative demand), and what comes in and goes out.
+"""Mineral N and P: competition by relative demand, inputs and losses.
 
-All users of a layer share in proportion to their demand where demand exceeds supply. Ammonium goes first
-to plants, immobilisers and nitrifiers; what plants and immobilisers still lack competes for nitrate with
-denitrifiers. What is mineralised or brought in during the month is part of its supply.
+Where demand exceeds supply, all users of a layer share it in proportion to their demand. Plants, immobilisers
+and nitrifiers take ammonium first; the remaining demand of plants and immobilisers competes for nitrate with
+denitrifiers. The supply of a month includes the N and P that it mineralises or receives.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,14 +36,6 @@ class Competition:
     supplement: Tensor
 
 
-@dataclass(frozen=True)
-class NitrogenOutcome:
-    """Competition for N and the month's losses (layer, cell), gN m-3."""
-
-    competition: Competition
-    denitrified: Tensor
-
-
 def share_met(demand: Tensor, supply: Tensor) -> Tensor:
     """Share of demand that supply covers, in [0, 1]; 1 where nothing is demanded."""
     return torch.where(demand > supply, supply / demand.clamp(min=_TINY), torch.ones_like(demand))
@@ -68,7 +59,7 @@ def compete_for_nitrogen(
     fallback: Tensor,
     dz: Tensor,
     unlimited: bool,
-) -> NitrogenOutcome:
+) -> tuple[Competition, Tensor]:
     """Shares out a month's mineral N; `smin_nh4` and `smin_no3` are updated in place.
 
     Args:
@@ -80,6 +71,9 @@ def compete_for_nitrogen(
         fallback: profile of plant demand where the column holds no mineral N (layer, cell), 1/m.
         dz: layer thickness (layer, 1), m.
         unlimited: True in carbon-only years: what is lacking is supplied from outside.
+
+    Returns:
+        The outcome, and the N that was denitrified (layer, cell), gN m-3.
     """
     ammonium, nitrate = mineral["smin_nh4"] + input_rate, mineral["smin_no3"]
     plant = _layered_demand(plant_demand, ammonium + nitrate, fallback, dz)
@@ -95,7 +89,7 @@ def compete_for_nitrogen(
     taken = lacking_plant + lacking_immobilisers
     mineral["smin_nh4"] = (ammonium - first * (plant + immobilisation + nitrifiers)).clamp(min=0.0)
     mineral["smin_no3"] = (nitrate - second * (taken + denitrifiers)).clamp(min=0.0)
-    return NitrogenOutcome(_outcome(met, plant, immobilisation, plant_demand, dz, unlimited), denitrified)
+    return _outcome(met, plant, immobilisation, plant_demand, dz, unlimited), denitrified
 
 
 def compete_for_phosphorus(
@@ -144,9 +138,9 @@ def leach_nitrate(nitrate: Tensor, share: Tensor, dz: Tensor) -> tuple[Tensor, T
     carried = torch.zeros_like(share)
     layers = []
     for layer, thickness in enumerate(dz.tolist()):
-        held = nitrate[layer] * thickness + carried
-        carried = share * held
-        layers.append((held - carried) / thickness)
+        stock = nitrate[layer] * thickness + carried
+        carried = share * stock
+        layers.append((stock - carried) / thickness)
     return torch.stack(layers), carried
 
 
@@ -208,13 +202,3 @@ class Phosphorus:
 def fixation(npp: Tensor) -> Tensor:
     """N fixation from annual NPP: 1.8 (1 - exp(-0.003 NPP)), gN m-2 yr-1; NPP in gC m-2 yr-1."""
     return 1.8 * -torch.expm1(-0.003 * npp.clamp(min=0.0))
-
-
-def respiration_turnover(days: float, rate_per_second: Tensor) -> Tensor:
-    """Share of excess carbon respired in a step: 1 - exp(-br_xr dt)."""
-    return -torch.expm1(-days * 86400.0 * rate_per_second)
-
-
-def recovery_share(days: float, recovery_days: float) -> float:
-    """Share of a maintenance deficit that may be recovered in a step: 1 - exp(-dt / dayscrecover)."""
-    return -math.expm1(-days / recovery_days)

@@ -9,7 +9,6 @@ All of it follows from the environment, so it is a calendar of the forcing cycle
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,11 +63,8 @@ def phenology_calendar(
 
     def choose(seasonal_value: Tensor, stress_value: Tensor, evergreen_value: float) -> Tensor:
         zero = torch.zeros(1, 1, 1, dtype=air.dtype, device=air.device)
-        return torch.where(
-            seasonal,
-            seasonal_value[:, None],
-            torch.where(stress, stress_value[:, None], zero + evergreen_value * evergreen),
-        )
+        others = torch.where(stress, stress_value[:, None], zero + evergreen_value * evergreen)
+        return torch.where(seasonal, seasonal_value[:, None], others)
 
     none = torch.zeros_like(onset_s)
     return PhenologyCalendar(
@@ -158,14 +154,3 @@ def _stress(
         age = torch.where(out, age + 1.0, torch.zeros_like(age))
         long_season[t] = (age > 12.0).to(soil.dtype)
     return onset, offset, leafed, long_season
-
-
-def background_fraction(longevity_years: Tensor, days: float) -> Tensor:
-    """Share of leaves or fine roots that turn over in a step at the background rate 1 / longevity."""
-    return -torch.expm1(-days / 365.0 / longevity_years.clamp(min=1.0e-3))
-
-
-#: A year of transfer empties the storage to 1/e, as ELM's `bgtr` of one per year.
-def transfer_fraction(days: float) -> float:
-    """Share of storage that flows to display in a step of a long growing season."""
-    return -math.expm1(-days / 365.0)

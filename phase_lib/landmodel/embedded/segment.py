@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from multiprocessing import get_context
 
@@ -22,10 +23,10 @@ from phase_lib.landmodel.embedded.environment import Environment, compute_enviro
 from phase_lib.landmodel.embedded.history import ANNUAL_FIELDS, FIELDS, write_history
 from phase_lib.landmodel.embedded.inputs import RunInputs, read_run_inputs
 from phase_lib.landmodel.embedded.model import FLUXES, EmbeddedModel, Protocol
-from phase_lib.landmodel.embedded.restart import Physics, read_restart, spinup_flag, write_restart
+from phase_lib.landmodel.embedded.restart import Physics, read_restart, write_restart
 from phase_lib.landmodel.embedded.settings import EmbeddedSettings
 from phase_lib.landmodel.embedded.site import Site, SiteInputs
-from phase_lib.landmodel.embedded.snapshot import Snapshot, cold_snapshot, concatenate, from_state, to_state
+from phase_lib.landmodel.embedded.state import Snapshot, cold_snapshot, from_state, to_state
 
 #: Cells that one process integrates at a time: a block's state then fits the processor's cache.
 BLOCK_CELLS = 350
@@ -34,21 +35,9 @@ LAYERED = tuple(f"{pool.name.upper()}{element.upper()}_vr" for pool in SOIL_POOL
 
 
 @dataclass(frozen=True)
-class _Block:
-    """Cells that one process integrates."""
+class _Result:
+    """State, physics, annual means (year, cell) and layered cycle means (cycle, levdecomp, cell), by name."""
 
-    number: int
-    cells: slice
-    inputs: SiteInputs
-    forcing: MonthlyForcing
-    snapshot: Snapshot
-    segment: Segment
-    settings: EmbeddedSettings
-    quiet: bool
-
-
-@dataclass(frozen=True)
-class _BlockResult:
     snapshot: Snapshot
     physics: Physics
     annual: dict[str, np.ndarray]
@@ -60,44 +49,32 @@ def run_segment(segment: Segment, settings: EmbeddedSettings) -> None:
 
     Raises:
         InputError: files do not belong together, the restart holds a pool that is not sound, the segment does
-            not cover whole forcing cycles, or a field is asked for that the model does not have.
+            not cover whole forcing cycles, or the model does not have a requested field.
         ModelAbort: a pool or a balance is not sound.
     """
     inputs = read_run_inputs(segment.domain)
     _check(segment, inputs)
-    flag = spinup_flag(segment.mode)
     if segment.finidat is None:
         snapshot = cold_snapshot(inputs.site)
     else:
-        factor = segment.spinup.spinup_mortality_factor
+        flag, factor = segment.spinup_state, segment.spinup.spinup_mortality_factor
         snapshot = read_restart(segment.finidat, inputs, spinup_state=flag, mortality_factor=factor)
-    _write(segment, inputs, _integrate(segment, settings, inputs, snapshot), flag)
+    _write(segment, inputs, _integrate(segment, settings, inputs, snapshot))
 
 
 def _check(segment: Segment, inputs: RunInputs) -> None:
     cycle = inputs.forcing.years
     if segment.years % cycle:
-        raise InputError(
-            None,
-            f"the forcing cycle of {cycle} years does not divide a segment of {segment.years} years",
-            expected="segments of whole forcing cycles",
-            remedy="change segment_years, input_years or the forcing years",
-        )
-    if unknown := [
-        name for name in segment.spinup.history_fields if name not in LAYERED and name not in FIELDS
-    ]:
-        raise InputError(
-            "spinup.history_fields",
-            f"{unknown[0]} is no field of the embedded land model",
-            expected=f"any of {', '.join([*FIELDS, *LAYERED])}",
-            remedy="leave it out",
-        )
+        what = f"the forcing cycle of {cycle} years does not divide a segment of {segment.years} years"
+        remedy = "change segment_years, input_years or the forcing years"
+        raise InputError(None, what, expected="segments of whole forcing cycles", remedy=remedy)
+    if unknown := [name for name in segment.spinup.history_fields if name not in (*LAYERED, *FIELDS)]:
+        what, known = f"{unknown[0]} is no field of the embedded land model", ", ".join([*FIELDS, *LAYERED])
+        raise InputError("spinup.history_fields", what, expected=f"any of {known}", remedy="leave it out")
     if inputs.forcing.years != segment.domain.cycle:
+        what, remedy = f"the monthly forcing has {cycle} years", "give all pieces, or another --forcing-years"
         raise InputError(
-            None,
-            f"the monthly forcing has {inputs.forcing.years} years",
-            expected=f"the forcing cycle of {segment.domain.cycle} years",
-            remedy="give all pieces of it, or another --forcing-years",
+            None, what, expected=f"the forcing cycle of {segment.domain.cycle} years", remedy=remedy
         )
     if segment.mode == "ad" and segment.finidat is None and segment.start_year != 1:
         raise InputError(
@@ -105,93 +82,77 @@ def _check(segment: Segment, inputs: RunInputs) -> None:
         )
 
 
-def blocks_of(ncells: int) -> list[slice]:
-    """Contiguous blocks of nearly equal size, whatever the number of processes."""
-    count = math.ceil(ncells / BLOCK_CELLS)
-    edges = np.linspace(0, ncells, count + 1).round().astype(int)
-    return [slice(int(a), int(b)) for a, b in pairwise(edges)]
-
-
 def _integrate(
     segment: Segment, settings: EmbeddedSettings, inputs: RunInputs, snapshot: Snapshot
-) -> list[_BlockResult]:
-    slices = (
-        [slice(0, inputs.domain.ncells)] if settings.device == "cuda" else blocks_of(inputs.domain.ncells)
-    )
-    blocks = [
-        _Block(
-            number,
-            cells,
+) -> list[_Result]:
+    """Integrates contiguous blocks of nearly equal size, the same whatever the number of processes."""
+    ncells, forcing = inputs.domain.ncells, inputs.forcing
+    count = 1 if settings.device == "cuda" else math.ceil(ncells / BLOCK_CELLS)
+    edges = np.linspace(0, ncells, count + 1).round().astype(int).tolist()
+    tasks = [
+        partial(
+            _run_block,
+            cells := slice(start, stop),
             inputs.site.select(cells),
-            MonthlyForcing(
-                inputs.forcing.lat[cells],
-                inputs.forcing.lon[cells],
-                inputs.forcing.first_year,
-                inputs.forcing.years,
-                {name: values[:, cells] for name, values in inputs.forcing.values.items()},
-            ),
-            snapshot.select(cells),
+            replace(forcing, values={name: values[:, cells] for name, values in forcing.values.items()}),
+            {name: values[cells] for name, values in snapshot.items()},
             segment,
             settings,
-            quiet=number > 0,
         )
-        for number, cells in enumerate(slices)
+        for start, stop in pairwise(edges)
     ]
     LOGGER.info(
         "%s: %s mode, years %d to %d, %d cells in %d blocks",
-        segment.case, segment.mode, segment.start_year, segment.end_year - 1, inputs.domain.ncells,
-        len(blocks),
+        segment.case, segment.mode, segment.start_year, segment.end_year - 1, ncells, count,
     )  # fmt: skip
-    workers = min(segment.threads, len(blocks))
+    workers = min(segment.threads, count)
     if workers == 1:
-        return [_run_block(block) for block in blocks]
-    # The first block stays in this process, which tells how far the run is.
+        return [task() for task in tasks]
+    # The first block stays in this process, which shows the progress.
     with ProcessPoolExecutor(workers - 1, mp_context=get_context("spawn")) as pool:
-        others = [pool.submit(_run_block, block) for block in blocks[1:]]
-        first = _run_block(blocks[0])
+        others = [pool.submit(task) for task in tasks[1:]]
+        first = tasks[0]()
         return [first, *(future.result() for future in others)]
 
 
-def _run_block(block: _Block) -> _BlockResult:
+def _run_block(
+    cells: slice,
+    inputs: SiteInputs,
+    forcing: MonthlyForcing,
+    snapshot: Snapshot,
+    segment: Segment,
+    settings: EmbeddedSettings,
+) -> _Result:
+    """Integrates a block of cells; the first block shows the progress."""
     torch.set_num_threads(1)
-    segment, settings = block.segment, block.settings
-    device = torch.device(settings.device)
-    site = Site(block.inputs, device)
-    environment = compute_environment(site, block.forcing, settings.co2_ppm)
-    first = block.cells.start
+    spinup = segment.spinup
+    site = Site(inputs, torch.device(settings.device))
+    environment = compute_environment(site, forcing, settings.co2_ppm)
+    state = to_state(snapshot, site)
+    protocol = Protocol(segment.mode, spinup.nyears_ad_carbon_only, spinup.spinup_mortality_factor)
+    numbers = list(range(cells.start + 1, cells.stop + 1))
     try:
-        model = EmbeddedModel(
-            site,
-            environment,
-            to_state(block.snapshot, site),
-            Protocol(
-                segment.mode, segment.spinup.nyears_ad_carbon_only, segment.spinup.spinup_mortality_factor
-            ),
-            list(range(first + 1, block.cells.stop + 1)),
-        )
+        model = EmbeddedModel(site, environment, state, protocol, numbers)
     except ModelAbort as error:
         if segment.finidat is None:
             raise
         raise InputError(segment.finidat, str(error), remedy="use the restart as ELM wrote it") from error
-    ncells, cycle = site.ncells, environment.years
-    annual = {name: np.empty((segment.years, ncells)) for name in FIELDS}
-    layered = np.zeros((segment.years // cycle, len(SOIL_POOLS), len(ELEMENTS), NLEVDECOMP, ncells))
+    cycle = environment.years
+    annual = {name: np.empty((segment.years, site.ncells)) for name in FIELDS}
+    layered = np.zeros((segment.years // cycle, len(SOIL_POOLS), len(ELEMENTS), NLEVDECOMP, site.ncells))
     ticker = Ticker("model year")
-    for index in range(segment.years):
-        year = segment.start_year + index
+    for index, year in enumerate(range(segment.start_year, segment.end_year)):
         model.reset_means()
         model.run_year(year)
         for name, values in _annual_fields(model, year).items():
             annual[name][index] = values
         layered[index // cycle] += model.soil_mean.cpu().numpy() / cycle
-        if not block.quiet:
-            ticker.tick(year, segment.start_year + segment.years - 1)
+        if cells.start == 0:
+            ticker.tick(year, segment.end_year - 1)
     pools = layered.reshape(len(layered), -1, *layered.shape[3:])
     names = {name: pools[:, row] for row, name in enumerate(LAYERED)}
-    end = segment.start_year + segment.years
-    return _BlockResult(
-        from_state(model.state, site, block.snapshot), _physics(environment, end), annual, names
-    )
+    end = from_state(model.state, site, snapshot)
+    return _Result(end, _physics(environment, segment.end_year), annual, names)
 
 
 def _annual_fields(model: EmbeddedModel, year: int) -> dict[str, np.ndarray]:
@@ -215,24 +176,27 @@ def _physics(env: Environment, year: int) -> Physics:
     """Physical state on the first of January of `year`: that of the month before."""
     last = (12 * (year - 1) - 1) % (12 * env.years)
     index = (year - 2) % env.years
-    month = slice(12 * index, 12 * index + 12)
-    return Physics(
-        temperature=env.soil_temperature[last].T.cpu().numpy(),
-        saturation=env.wetness[last].cpu().numpy(),
-        snow=env.snow[last].cpu().numpy(),
-        t_scalar=env.t_scalar[last].T.cpu().numpy(),
-        altmax=env.altmax[index].cpu().numpy(),
-        altmax_lastyear=env.altmax[index - 1].cpu().numpy(),
-        annual_air=env.air[month].mean(0).cpu().numpy(),
-    )
-
-
-def _write(segment: Segment, inputs: RunInputs, results: list[_BlockResult], flag: int) -> None:
-    cycle = inputs.forcing.years
-    annual = {name: np.concatenate([r.annual[name] for r in results], axis=-1) for name in FIELDS}
-    layered = {
-        name: np.concatenate([r.layered[name] for r in results], axis=-1) for name in results[0].layered
+    physics = {
+        "temperature": env.soil_temperature[last].T,
+        "saturation": env.wetness[last],
+        "H2OSNO": env.snow[last],
+        "T_SCALAR": env.t_scalar[last].T,
+        "altmax": env.altmax[index],
+        "altmax_lastyear": env.altmax[index - 1],
+        "cannavg_t2m": env.air[12 * index : 12 * index + 12].mean(0),
     }
+    return {name: values.cpu().numpy() for name, values in physics.items()}
+
+
+def _joined(parts: list[dict[str, np.ndarray]], axis: int = 0) -> dict[str, np.ndarray]:
+    """Joins blocks of cells in order."""
+    return {name: np.concatenate([part[name] for part in parts], axis) for name in parts[0]}
+
+
+def _write(segment: Segment, inputs: RunInputs, results: list[_Result]) -> None:
+    cycle = segment.domain.cycle
+    annual = _joined([result.annual for result in results], axis=-1)
+    layered = _joined([result.layered for result in results], axis=-1)
     files = zip(segment.history(CYCLE_TAPE), segment.history(ANNUAL_TAPE), strict=True)
     for number, (of_cycle, of_years) in enumerate(files):
         start = segment.start_year + number * cycle
@@ -241,24 +205,7 @@ def _write(segment: Segment, inputs: RunInputs, results: list[_BlockResult], fla
         profile = {name: values[number : number + 1] for name, values in layered.items()}
         write_history(of_cycle, inputs, segment.case, np.array([[start, start + cycle]]), means, profile)
         bounds = np.arange(start, start + cycle)[:, None] + np.array([0, 1])
-        write_history(
-            of_years, inputs, segment.case, bounds, {name: annual[name][rows] for name in ANNUAL_FIELDS}, {}
-        )
-    physics = Physics(
-        **{
-            name: np.concatenate([getattr(r.physics, name) for r in results])
-            for name in Physics.__dataclass_fields__
-        }
-    )
-    snapshot = concatenate([r.snapshot for r in results])
-    write_restart(
-        segment.restart,
-        segment.case,
-        segment.end_year,
-        segment.start_year,
-        flag,
-        snapshot,
-        physics,
-        inputs,
-        segment.spinup.spinup_mortality_factor,
-    )
+        years = {name: annual[name][rows] for name in ANNUAL_FIELDS}
+        write_history(of_years, inputs, segment.case, bounds, years, {})
+    physics = _joined([result.physics for result in results])
+    write_restart(segment, _joined([result.snapshot for result in results]), physics, inputs)

@@ -29,6 +29,11 @@ _BYTES_PER_POINT_YEAR = 365 * STEPS_PER_DAY * 7 * 4
 _ROWS_WITH_LAND = 0.83
 
 
+def forcing_name(stream: str, year: int, month: int) -> str:
+    """File name of one stream and month."""
+    return f"clmforc.embedded.{stream}.{year:04d}-{month:02d}.nc"
+
+
 class EmbeddedSettings(BaseModel):
     """Grid, forcing record and seed of the embedded world, CO2 and device of its land model."""
 
@@ -84,11 +89,6 @@ class EmbeddedSettings(BaseModel):
                 f"{MAX_FORCING_BYTES / 1e9:g} GB: use a coarser forcing_resolution_deg or fewer forcing_years"
             )
         return self
-
-    @property
-    def forcing_product(self) -> str:
-        """Name of the forcing record, as a data set."""
-        return f"embedded world, seed {self.seed}"
 
     def forcing_bytes(self) -> float:
         """Estimated size of the forcing record, bytes."""

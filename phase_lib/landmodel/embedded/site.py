@@ -6,7 +6,8 @@ covered PFTs have weight zero. All state tensors have the cell last, so that eac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ COLD_PFTS = (2, 3, 8, 11, 12)
 
 @dataclass(frozen=True)
 class SiteInputs:
-    """Numpy arrays that describe a block of cells; what a worker process is given.
+    """Numpy arrays that describe a block of cells, for a worker process.
 
     Attributes:
         lat: latitude (cell), degrees.
@@ -40,9 +41,8 @@ class SiteInputs:
         organic: kg m-3 (cell, levdecomp).
         soil_order: index (cell).
         surface_p: `LABILE_P` etc. (cell), gP m-2.
-        smax, ks, r_weather, r_adsorp, r_desorp, r_occlude: soil-order parameters (cell); sorption in
-            gP m-3, rates as fractions per month.
-        r_mort: mortality of tropical broadleaf trees by soil order (cell), 1/yr.
+        soil_p: soil-order parameters (cell): sorption `smax`, `ks_sorption` in gP m-3, rates `r_*` as shares
+            per month, `r_mort_soilorder` of tropical broadleaf trees in 1/yr.
         parameters: PFT and decomposition parameters.
     """
 
@@ -58,17 +58,11 @@ class SiteInputs:
 
     def select(self, cells: slice) -> SiteInputs:
         """The same for some of the cells."""
-        return SiteInputs(
-            self.lat[cells],
-            self.cover[cells],
-            self.sand[cells],
-            self.clay[cells],
-            self.organic[cells],
-            self.soil_order[cells],
-            {name: values[cells] for name, values in self.surface_p.items()},
-            {name: values[cells] for name, values in self.soil_p.items()},
-            self.parameters,
-        )
+        rows = ("lat", "cover", "sand", "clay", "organic", "soil_order")
+        selected: dict[str, Any] = {name: getattr(self, name)[cells] for name in rows}
+        for name in ("surface_p", "soil_p"):
+            selected[name] = {key: values[cells] for key, values in getattr(self, name).items()}
+        return replace(self, **selected)
 
 
 class Site:
@@ -138,9 +132,8 @@ class Site:
         a, b = self.p["roota_par"][:, None], self.p["rootb_par"][:, None]
         top = self.tensor(ZISOI[:NLEVDECOMP])[None, :, None]
         bottom = self.tensor(ZISOI[1 : NLEVDECOMP + 1])[None, :, None]
-        fraction = 0.5 * (
-            torch.exp(-a * top) + torch.exp(-b * top) - torch.exp(-a * bottom) - torch.exp(-b * bottom)
-        )
+        above = torch.exp(-a * top) + torch.exp(-b * top)
+        fraction = 0.5 * (above - torch.exp(-a * bottom) - torch.exp(-b * bottom))
         fraction[:, -1] = 1.0 - fraction[:, :-1].sum(1)
         return fraction
 

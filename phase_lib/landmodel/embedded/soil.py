@@ -1,7 +1,7 @@
 """Decomposition along the CTC cascade and vertical mixing.
 
-Each month the pools lose the share 1 - exp(-k xi dt) of what they held, the loss goes to the next pool
-or to the air, N and P follow, and the pools are mixed by backward Euler. Litter enters at the end of the
+Each month the pools lose the share 1 - exp(-k xi dt) of their content, the loss goes to the next pool
+or to the air, N and P follow, and backward Euler mixes the pools. Litter enters at the end of the
 month. Losses are limited by mineral N and P where the transition immobilises (relative demand).
 """
 
@@ -18,20 +18,11 @@ from phase_lib.landmodel.embedded.site import Site
 from phase_lib.landmodel.embedded.state import C, N, P
 
 _I = SOIL_POOL_INDEX
-#: Litter pools -> receiving SOM pool, respired share.
-LITTER_TRANSITIONS = (
-    ("litr1", "soil1", "rf_l1s1"),
-    ("litr2", "soil2", "rf_l2s2"),
-    ("litr3", "soil3", "rf_l3s3"),
-)
-#: SOM pools -> receiving SOM pool, respired share.
-SOM_TRANSITIONS = (
-    ("soil1", "soil2", "rf_s1s2"),
-    ("soil2", "soil3", "rf_s2s3"),
-    ("soil3", "soil4", "rf_s3s4"),
-)
+#: Respired shares of litr1 -> soil1, litr2 -> soil2, litr3 -> soil3 and soil1 -> soil2, soil2 -> soil3,
+#: soil3 -> soil4.
+_LITTER_RESPIRED, _SOM_RESPIRED = ("rf_l1s1", "rf_l2s2", "rf_l3s3"), ("rf_s1s2", "rf_s2s3", "rf_s3s4")
 _LITTER, _CWD, _SOM = slice(0, 3), _I["cwd"], slice(4, 8)
-_FIRST_DEPTH, _LAST_CRYO_DEPTH = 0, 3.0
+_LAST_CRYO_DEPTH = 3.0
 
 
 @dataclass
@@ -39,22 +30,15 @@ class PotentialDecomposition:
     """What decomposition would do in a month without limits.
 
     Attributes:
-        fraction: share of each pool lost (pool, layer, cell).
         loss: C, N and P leaving each pool (pool, element, layer, cell), g m-3.
         litter_demand: N and P that litter transitions need; negative is released (element N, P; transition,
             layer, cell), g m-3.
         som_release: N and P that SOM transitions release (element N, P; layer, cell), g m-3.
     """
 
-    fraction: Tensor
     loss: Tensor
     litter_demand: Tensor
     som_release: Tensor
-
-    @property
-    def immobilisation(self) -> Tensor:
-        """Potential immobilisation of N and P (element, layer, cell), g m-3."""
-        return self.litter_demand.clamp(min=0.0).sum(1)
 
 
 class Cascade:
@@ -66,8 +50,8 @@ class Cascade:
         def column(values: list[float]) -> Tensor:
             return site.tensor(values)[:, None, None]
 
-        self._keep_litter = column([1.0 - site.scalar(rf) for _, _, rf in LITTER_TRANSITIONS])
-        self._keep_som = column([1.0 - site.scalar(rf) for _, _, rf in SOM_TRANSITIONS])
+        self._keep_litter = column([1.0 - site.scalar(rf) for rf in _LITTER_RESPIRED])
+        self._keep_som = column([1.0 - site.scalar(rf) for rf in _SOM_RESPIRED])
         ratio = torch.stack([site.soil_cn, site.soil_cp])
         # Receivers of litter are soil1, soil2, soil3; of SOM soil2, soil3, soil4.
         self._need_litter = self._keep_litter / ratio[:, :3, None, None]
@@ -92,7 +76,7 @@ class Cascade:
         demand = self._need_litter * litter[:, C] - litter[:, 1:].transpose(0, 1)
         som = loss[_SOM]
         release = som[:, 1:].sum(0) - (self._need_som * som[:3, C]).sum(1)
-        return PotentialDecomposition(fraction, loss, demand, release)
+        return PotentialDecomposition(loss, demand, release)
 
     def advance(self, soil: Tensor, potential: PotentialDecomposition, litter_scale: Tensor) -> Tensor:
         """Moves matter along the cascade, in place.
@@ -190,14 +174,12 @@ class Mixing:
     def mix(self, soil: Tensor) -> None:
         """One step, in place, on (pool, element, layer, cell)."""
         values = soil[self._pools]
-        solution: list[Tensor] = []
         carried = values[:, :, 0] * self._inverse[0]
-        solution.append(carried)
+        solution = [carried]
         for layer in range(1, NLEVDECOMP):
             carried = torch.addcmul(values[:, :, layer], self._lower[layer], carried) * self._inverse[layer]
             solution.append(carried)
         for layer in range(NLEVDECOMP - 2, -1, -1):
-            solution[layer] = torch.addcmul(
-                solution[layer], self._upper[layer], solution[layer + 1], value=-1.0
-            )
+            below = solution[layer + 1]
+            solution[layer] = torch.addcmul(solution[layer], self._upper[layer], below, value=-1.0)
         soil[self._pools] = torch.stack(solution, dim=2)

@@ -17,8 +17,6 @@ from phase_lib.elm.constants import SECONDS_PER_DAY
 from phase_lib.elm.variables import VARIABLES
 from phase_lib.landmodel.embedded import constants as k
 from phase_lib.landmodel.embedded.environment import Environment
-from phase_lib.landmodel.embedded.nutrients import recovery_share, respiration_turnover
-from phase_lib.landmodel.embedded.phenology import background_fraction, transfer_fraction
 from phase_lib.landmodel.embedded.site import Site
 from phase_lib.landmodel.embedded.state import (
     DEADCROOT,
@@ -67,22 +65,6 @@ class Demand:
     total: Tensor
     retranslocated: Tensor
 
-    @property
-    def from_soil(self) -> Tensor:
-        """Demand on the soil (element N, P; slot, cell), g m-2 of patch."""
-        return self.total - self.retranslocated
-
-
-@dataclass(frozen=True)
-class Litter:
-    """Litter of a month at the surface and along roots (pool, element, slot, cell), g m-2 of patch.
-
-    Pools: litr1, litr2, litr3, cwd.
-    """
-
-    surface: Tensor
-    root: Tensor
-
 
 def leaf_area(leafc: Tensor, slatop: Tensor, dsladlai: Tensor) -> Tensor:
     """Leaf area index from leaf carbon: `elm.canopy.leaf_area` on tensors."""
@@ -109,7 +91,8 @@ class Vegetation:
         """Moves storage and transfer pools to display; returns the growth respiration that this costs."""
         calendar = self._env.phenology
         onset, flowing = calendar.onset[t], calendar.transfer[t]
-        share = self._site.scalar("fstor2tran") * onset + transfer_fraction(days) * flowing
+        # Over a year the flow empties the storage to 1/e, as with ELM's `bgtr` of one per year.
+        share = self._site.scalar("fstor2tran") * onset - math.expm1(-days / 365.0) * flowing
         rest = torch.maximum(onset, flowing)
         organs = state.organs
         storage, xfer = organs[:, :, STORAGE] * share, organs[:, :, XFER] * rest
@@ -139,7 +122,8 @@ class Vegetation:
         surplus = gpp - maintenance
         available = surplus.clamp(min=0.0)
         owed = (-state.plant["xsmrpool"]).clamp(min=0.0)
-        recovered = torch.minimum(available, owed * recovery_share(days, site.scalar("dayscrecover")))
+        recovery = -math.expm1(-days / site.scalar("dayscrecover"))
+        recovered = torch.minimum(available, owed * recovery)
         state.plant["xsmrpool"] = state.plant["xsmrpool"] + recovered + surplus.clamp(max=0.0)
         return CarbonFluxes(gpp, maintenance, growth, torch.zeros_like(gpp), available - recovered)
 
@@ -150,9 +134,8 @@ class Vegetation:
         nutrient = (shares / self._ratio).sum(1)
         total = flux.available / carbon * nutrient
         potential = state.plant["annsum_potential_gpp"]
-        season = torch.where(
-            potential > 0.0, 0.5 * flux.gpp / potential.clamp(min=_TINY), torch.zeros_like(potential)
-        )
+        season = 0.5 * flux.gpp / potential.clamp(min=_TINY)
+        season = torch.where(potential > 0.0, season, torch.zeros_like(potential))
         pools = torch.stack([state.plant["retransn"], state.plant["retransp"]])
         peaks = torch.stack([state.plant["annmax_retransn"], state.plant["annmax_retransp"]])
         retranslocated = torch.minimum(torch.minimum(peaks * season, pools), total)
@@ -172,14 +155,13 @@ class Vegetation:
         )
 
     def reserve(self, state: State, demand: Demand) -> tuple[Tensor, Tensor]:
-        """Target reserves of N and P (element, slot, cell), g m-2, and what is held.
+        """Target and actual reserves of N and P (element, slot, cell), g m-2.
 
-        The target is the need of `nstor` years, and at least what the leaves hold: the level to which
-        the model itself lifts `ppool` on leaving AD.
+        The target is the need of `nstor` years, and at least the content of the leaves: on leaving AD the
+        model lifts `ppool` to that level.
         """
-        years = self._site.p["nstor"] * (
-            state.plant["annsum_npp"].clamp(min=0.0) * demand.nutrient / demand.carbon
-        ).clamp(min=0.01)
+        need = state.plant["annsum_npp"].clamp(min=0.0) * demand.nutrient / demand.carbon
+        years = self._site.p["nstor"] * need.clamp(min=0.01)
         target = torch.maximum(years, state.organs[1:, LEAF].sum(1))
         return target, torch.stack([state.plant["npool"], state.plant["ppool"]])
 
@@ -188,8 +170,8 @@ class Vegetation:
 
         Without this a reserve of the element that does not limit growth would grow without bound.
         """
-        target, held = self.reserve(state, demand)
-        return demand.from_soil * (2.0 - held / target).clamp(0.0, 1.0)
+        target, stock = self.reserve(state, demand)
+        return (demand.total - demand.retranslocated) * (2.0 - stock / target).clamp(0.0, 1.0)
 
     def grow(
         self,
@@ -211,12 +193,11 @@ class Vegetation:
         for element, (pool, source) in enumerate((("npool", "retransn"), ("ppool", "retransp"))):
             plant[pool] = plant[pool] + uptake[element] + demand.retranslocated[element]
             plant[source] = plant[source] - demand.retranslocated[element]
-        target, held = self.reserve(state, demand)
-        throttle = torch.where(unlimited > 0.5, torch.ones_like(held), (held / target).clamp(max=1.0))
-        usable = torch.minimum(demand.total * throttle, held)
-        allocated = torch.minimum(
-            (usable * demand.carbon / demand.nutrient.clamp(min=_TINY)).amin(0), flux.available
-        )
+        target, stock = self.reserve(state, demand)
+        throttle = torch.where(unlimited > 0.5, torch.ones_like(stock), (stock / target).clamp(max=1.0))
+        usable = torch.minimum(demand.total * throttle, stock)
+        possible = (usable * demand.carbon / demand.nutrient.clamp(min=_TINY)).amin(0)
+        allocated = torch.minimum(possible, flux.available)
         new = allocated / demand.carbon * demand.shares
         plant["npool"] = (plant["npool"] - (new / self._ratio[0]).sum(0)).clamp(min=0.0)
         plant["ppool"] = (plant["ppool"] - (new / self._ratio[1]).sum(0)).clamp(min=0.0)
@@ -228,17 +209,23 @@ class Vegetation:
         flux.growth = flux.growth + cost * shown.sum(0)
         plant["gresp_storage"] = plant["gresp_storage"] + cost * stored.sum(0)
         unused = plant["cpool"] + (flux.available - allocated)
-        flux.excess = unused * respiration_turnover(days, self._site.p["br_xr"] * self._env.q10_air[t])
+        rate = self._site.p["br_xr"] * self._env.q10_air[t]
+        flux.excess = unused * -torch.expm1(-days * SECONDS_PER_DAY * rate)
         plant["cpool"] = unused - flux.excess
 
-    def turn_over(self, state: State, t: int, days: float) -> Litter:
-        """Sheds leaves and fine roots, turns live wood to dead wood, and lets plants die."""
+    def turn_over(self, state: State, t: int, days: float) -> tuple[Tensor, Tensor]:
+        """Sheds leaves and fine roots, turns live wood to dead wood, and lets plants die.
+
+        Returns:
+            Litter at the surface and along roots (litr1 to litr3, cwd; element, slot, cell), g m-2 of patch.
+        """
         organs, plant = state.organs, state.plant
         calendar, p = self._env.phenology, self._site.p
         offset, background = calendar.offset[t], calendar.background[t]
 
         def shed(longevity: Tensor) -> Tensor:
-            return offset + (1.0 - offset) * background * background_fraction(longevity, days)
+            share = -torch.expm1(-days / 365.0 / longevity.clamp(min=1.0e-3))
+            return offset + (1.0 - offset) * background * share
 
         leaf = organs[:, LEAF, DISPLAY] * shed(p["leaf_long"])
         organs[:, LEAF, DISPLAY] -= leaf
@@ -250,24 +237,15 @@ class Vegetation:
         organs[:, FROOT, DISPLAY] -= froot
 
         self._live_to_dead(state, days)
-        dead = self._die(state, days)
-        leaf_litter = leaf_litter + dead.display[:, LEAF]
-        root_litter = froot + dead.display[:, FROOT]
-        surface = torch.cat(
-            [
-                self._leaf_quality[:, None] * leaf_litter,
-                (dead.display[:, LIVESTEM] + dead.display[:, DEADSTEM])[None],
-            ]
-        )
-        root = torch.cat(
-            [
-                self._root_quality[:, None] * root_litter,
-                (dead.display[:, LIVECROOT] + dead.display[:, DEADCROOT])[None],
-            ]
-        )
-        surface[0] += dead.labile_above
-        root[0] += dead.labile_below
-        return Litter(surface, root)
+        dead, labile_above, labile_below = self._die(state, days)
+        leaf_litter = leaf_litter + dead[:, LEAF]
+        root_litter = froot + dead[:, FROOT]
+        stem, coarse_root = dead[:, LIVESTEM] + dead[:, DEADSTEM], dead[:, LIVECROOT] + dead[:, DEADCROOT]
+        surface = torch.cat([self._leaf_quality[:, None] * leaf_litter, stem[None]])
+        root = torch.cat([self._root_quality[:, None] * root_litter, coarse_root[None]])
+        surface[0] += labile_above
+        root[0] += labile_below
+        return surface, root
 
     def _live_to_dead(self, state: State, days: float) -> None:
         share = -math.expm1(-self._site.scalar("lwtop_ann") * days / 365.0)
@@ -281,8 +259,12 @@ class Vegetation:
             plant["retransn"] = plant["retransn"] + (moved[N] - kept[0])
             plant["retransp"] = plant["retransp"] + (moved[P] - kept[1])
 
-    def _die(self, state: State, days: float) -> _Dead:
-        """Gap mortality of all pools but `xsmrpool`; in AD displayed dead wood dies faster."""
+    def _die(self, state: State, days: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Gap mortality of all pools but `xsmrpool`; in AD displayed dead wood dies faster.
+
+        Returns:
+            Dead display (element, organ, slot, cell); reserves above and below ground (element, slot, cell).
+        """
         organs, plant = state.organs, state.plant
         share = -torch.expm1(-self._site.r_mort * days / 365.0)
         fast = -torch.expm1(-self._site.r_mort * self._dead_wood_factor * days / 365.0)
@@ -302,13 +284,4 @@ class Vegetation:
                 lost = plant[name] * share
                 plant[name] = plant[name] - lost
                 above[element] += lost
-        return _Dead(display, above, below)
-
-
-@dataclass(frozen=True)
-class _Dead:
-    """Mortality of a month: displayed organs (element, organ, ...), reserves above and below ground."""
-
-    display: Tensor
-    labile_above: Tensor
-    labile_below: Tensor
+        return display, above, below

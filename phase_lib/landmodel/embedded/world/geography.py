@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -68,9 +69,9 @@ def _read_land() -> np.ndarray:
     land = np.empty((180 * PER_DEGREE, 360 * PER_DEGREE), dtype=np.uint8)
     with zipfile.ZipFile(path) as archive, archive.open("mask.npy") as stream:
         np.lib.format.read_magic(stream)
-        found, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-        if found != shape or fortran or dtype != np.bool_:
-            raise InputError(path, f"mask is {found} {dtype}", expected=f"{shape} bool", remedy="reinstall")
+        size, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+        if size != shape or fortran or dtype != np.bool_:
+            raise InputError(path, f"mask is {size} {dtype}", expected=f"{shape} bool", remedy="reinstall")
         for row in range(land.shape[0]):
             ocean = np.frombuffer(stream.read(block * shape[1]), dtype=np.uint8).reshape(block, shape[1])
             # At most 100 samples each: sums fit into a byte.
@@ -91,7 +92,7 @@ def _read_zones() -> tuple[np.ndarray, tuple[str, ...]]:
     return zone, tuple(table["kg_zone"])
 
 
-@lru_cache(maxsize=1)
+@cache
 def read_geography() -> Geography:
     """Reads both maps onto the common raster.
 
@@ -102,24 +103,17 @@ def read_geography() -> Geography:
     land[zone == names.index("Ocean")] = 0
     half = land.shape[1] // 2
 
-    def turned(values: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(np.roll(values[::-1], half, axis=1))
-
-    geography = Geography(turned(land), turned(zone), names[:-1])
-    _restore_monsoon(geography)
-    return geography
-
-
-def _restore_monsoon(geography: Geography) -> None:
-    """In India the map has dry summers (As, Csa) where the monsoon rains: they become Aw and Cwa."""
+    land, zone = (np.ascontiguousarray(np.roll(raster[::-1], half, axis=1)) for raster in (land, zone))
+    geography = Geography(land, zone, names[:-1])
+    # In India the map has dry summers (As, Csa) where the monsoon rains: they become Aw and Cwa.
     south, north, west, east = _MONSOON
     rows = (geography.lat >= south) & (geography.lat <= north)
-    columns = (geography.lon >= west) & (geography.lon <= east)
-    box = np.ix_(rows, columns)
+    box = np.ix_(rows, (geography.lon >= west) & (geography.lon <= east))
     zone = geography.zone[box]
     for wrong, right in (("As", "Aw"), ("Csa", "Cwa")):
         zone[zone == geography.classes.index(wrong)] = geography.classes.index(right)
     geography.zone[box] = zone
+    return geography
 
 
 @dataclass(frozen=True)
@@ -159,21 +153,13 @@ class GlobalGrid:
         return np.floor(lon / self.step + 0.5 - self.offset).astype(np.int64) % self.shape[1]
 
 
-@dataclass(frozen=True)
-class CellGeography:
-    """What lies in the cells of a grid.
+def sample_cells(geography: Geography, grid: GlobalGrid) -> tuple[np.ndarray, np.ndarray]:
+    """What lies in the cells of a grid, weighted by area.
 
-    Attributes:
-        land_fraction: (rows, columns), 0 to 1.
-        zones: share of each Koeppen class in the cell's land (rows, columns, classes); 0 without land.
+    Returns:
+        Land fraction (rows, columns), 0 to 1, and the share of each Koeppen class in the land of a cell
+        (rows, columns, classes), 0 without land.
     """
-
-    land_fraction: np.ndarray
-    zones: np.ndarray
-
-
-def sample_cells(geography: Geography, grid: GlobalGrid) -> CellGeography:
-    """Land fraction and class shares of all cells of a grid, weighted by area."""
     rows, columns = grid.shape
     count = len(geography.classes)
     total = np.zeros((rows, columns))
@@ -192,7 +178,7 @@ def sample_cells(geography: Geography, grid: GlobalGrid) -> CellGeography:
         total[row] = samples_per_column * weight[samples].sum()
     land_area = zones.sum(axis=-1, dtype=np.float64)
     share = zones / np.where(land_area > 0.0, land_area, 1.0)[..., None].astype(np.float32)
-    return CellGeography(np.clip(land_area / total, 0.0, 1.0), share)
+    return np.clip(land_area / total, 0.0, 1.0), share
 
 
 def fill_zones(lat: np.ndarray, lon: np.ndarray, zones: np.ndarray) -> np.ndarray:
@@ -200,3 +186,25 @@ def fill_zones(lat: np.ndarray, lon: np.ndarray, zones: np.ndarray) -> np.ndarra
     land = zones.sum(axis=-1) > 0.0
     source, _ = nearest(lat, lon, lat[land], lon[land])
     return np.where(land[:, None], zones, zones[land][source])
+
+
+@cache
+def read_table(name: str) -> pd.DataFrame:
+    """Reads a table of the package by its name without suffix; not to be changed by the caller."""
+    with files(__package__).joinpath("data", f"{name}.csv").open(encoding="utf-8") as stream:
+        return pd.read_csv(stream, keep_default_na=False, na_values=[""])
+
+
+def by_class(name: str, classes: tuple[str, ...]) -> pd.DataFrame:
+    """A table with one row per Koeppen class, in the order of `classes`."""
+    return read_table(name).set_index("class").loc[list(classes)]
+
+
+def mean_over_classes(zones: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Means of class values, weighted by class shares.
+
+    Args:
+        zones: shares (n, classes).
+        values: (classes) or (classes, m).
+    """
+    return np.asarray(zones, dtype=np.float64) @ np.asarray(values, dtype=np.float64)

@@ -45,8 +45,7 @@ def waves(seed: int, name: str, lat: np.ndarray, lon: np.ndarray, length_km: flo
 def smooth_field(seed: int, name: str, lat: np.ndarray, lon: np.ndarray, length_km: float) -> np.ndarray:
     """A constant field at points (n): zero mean and unit variance over seeds."""
     coefficients = generator(seed, name).normal(size=2 * MODES)
-    result: np.ndarray = np.einsum("k,kn->n", coefficients, waves(seed, name, lat, lon, length_km))
-    return result
+    return np.asarray(np.einsum("k,kn->n", coefficients, waves(seed, name, lat, lon, length_km)))
 
 
 def daily_coefficients(seed: int, name: str, year: int, previous: int, memory_days: float) -> np.ndarray:
@@ -68,12 +67,3 @@ def daily_coefficients(seed: int, name: str, year: int, previous: int, memory_da
     rho = math.exp(-1.0 / memory_days)
     state = lfilter([math.sqrt(1.0 - rho * rho)], [1.0, -rho], innovations, axis=0)
     return state[DAYS_PER_YEAR:].astype(np.float32)
-
-
-def daily_field(coefficients: np.ndarray, wave_values: np.ndarray) -> np.ndarray:
-    """Daily values (days, n), float32, of a field from its coefficients and waves.
-
-    einsum, not BLAS: its sums do not depend on the number of threads, so neither do the bytes on file.
-    """
-    result: np.ndarray = np.einsum("dk,kn->dn", coefficients, wave_values)
-    return result

@@ -15,8 +15,8 @@ from scipy.special import ndtr
 from phase_lib.elm.soil_grid import NLEVDECOMP, ZSOI
 from phase_lib.elm.spinup import MINERAL_P_DEPTH_M
 from phase_lib.elm.variables import SURFACE_P
+from phase_lib.landmodel.embedded.world.geography import by_class, mean_over_classes, read_table
 from phase_lib.landmodel.embedded.world.noise import smooth_field
-from phase_lib.landmodel.embedded.world.tables import by_class, mean_over_classes, read_table
 
 _ORGANIC_MAX = 130.0
 #: Largest share of the sorption maximum that labile P may take, so that solution P stays positive and finite.

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import netCDF4
 import numpy as np
 
 from phase_lib.elm.constants import EARTH_RADIUS_KM, NATPFT
-from phase_lib.elm.netcdf import create_dataset
+from phase_lib.elm.netcdf import add_variable, create_dataset
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.variables import SURFACE_P
 from phase_lib.landmodel.embedded.world.soil import Soil
 
+_PLANE = ("lsmlat", "lsmlon")
 _NUMURBL = 3
 _MAX_SOIL_COLOR = 20
 _MAX_SOIL_ORDER = 15
@@ -87,10 +87,7 @@ def write_domain(path: Path, grid: ModelGrid, attributes: Mapping[str, str]) -> 
             ("frac", "f8", plane, grid.frac, "fraction of grid cell that is active", "unitless"),
             ("area", "f8", plane, grid.area, "area of grid cell in radians squared", "radian2"),
         ):
-            variable = dataset.createVariable(name, kind, dims)
-            variable.long_name = long_name
-            variable.units = units
-            variable[:] = values
+            add_variable(dataset, name, kind, dims, values, long_name=long_name, units=units)
         dataset.setncatts(dict(attributes))
 
 
@@ -102,7 +99,7 @@ def write_surface(
     elevation: np.ndarray,
     attributes: Mapping[str, str],
 ) -> None:
-    """Writes the surface file; cells that are not land hold bare, ordinary soil.
+    """Writes the surface file; cells without land have bare, ordinary soil.
 
     Args:
         path: file.
@@ -112,109 +109,62 @@ def write_surface(
         elevation: of the land cells (n), m.
         attributes: global attributes.
     """
+    sizes = {"lsmlat": len(grid.lat), "lsmlon": len(grid.lon), "numurbl": _NUMURBL}
+    sizes |= {"nlevsoi": NLEVDECOMP, "natpft": NATPFT}
+    bare = np.zeros((NATPFT, 1))
+    bare[0] = 100.0
+    density = "kg/m3 (assumed carbon content 0.58 gC per gOM)"
+    natural = "percent plant functional type on the natural veg landunit (% of landunit)"
+    # Name, dimension before the plane, values of land cells and of the others, long name, units.
+    fields: list[tuple[str, str | None, np.ndarray, object, str, str]] = [
+        ("SOIL_COLOR", None, soil.color, 15, "soil color", "unitless"),
+        ("SOIL_ORDER", None, soil.order, 0, "soil order", "unitless"),
+        ("PCT_SAND", "nlevsoi", soil.sand, 43.0, "percent sand", "unitless"),
+        ("PCT_CLAY", "nlevsoi", soil.clay, 18.0, "percent clay", "unitless"),
+        ("ORGANIC", "nlevsoi", soil.organic, 0.0, "organic matter density at soil levels", density),
+        ("FMAX", None, soil.fmax, 0.3, "maximum fractional saturated area", "unitless"),
+        ("TOPO", None, elevation, 0.0, "mean elevation on land", "m"),
+        ("SLOPE", None, 0.4 + 3.0e-3 * elevation, 0.0, "mean topographic slope", "degrees"),
+        ("STD_ELEV", None, 5.0 + 0.12 * elevation, 0.0, "standard deviation of elevation", "m"),
+        ("PCT_NAT_PFT", "natpft", cover.T, bare, natural, "unitless"),
+    ]
+    for name in SURFACE_P:
+        fields.append((name, None, soil.phosphorus[name], 0.0, _PHOSPHORUS_NAMES[name], "gP/m2"))
     with create_dataset(path, "NETCDF3_64BIT_OFFSET") as dataset:
-        for name, size in (
-            ("lsmlat", len(grid.lat)),
-            ("lsmlon", len(grid.lon)),
-            ("numurbl", _NUMURBL),
-            ("nlevsoi", NLEVDECOMP),
-            ("natpft", NATPFT),
-        ):
+        for name, size in sizes.items():
             dataset.createDimension(name, size)
         _write_constants(dataset, grid)
-        writer = _CellWriter(dataset, grid)
-        writer.add("SOIL_COLOR", soil.color, "soil color", off_land=15, kind="i4")
-        writer.add("SOIL_ORDER", soil.order, "soil order", off_land=0, kind="i4")
-        writer.add("PCT_SAND", soil.sand, "percent sand", off_land=43.0, level="nlevsoi")
-        writer.add("PCT_CLAY", soil.clay, "percent clay", off_land=18.0, level="nlevsoi")
-        writer.add(
-            "ORGANIC",
-            soil.organic,
-            "organic matter density at soil levels",
-            units="kg/m3 (assumed carbon content 0.58 gC per gOM)",
-            level="nlevsoi",
-        )
-        writer.add("FMAX", soil.fmax, "maximum fractional saturated area", off_land=0.3)
-        writer.add("TOPO", elevation, "mean elevation on land", units="m")
-        writer.add("SLOPE", 0.4 + 3.0e-3 * elevation, "mean topographic slope", units="degrees")
-        writer.add("STD_ELEV", 5.0 + 0.12 * elevation, "standard deviation of elevation", units="m")
-        bare = np.zeros(NATPFT)
-        bare[0] = 100.0
-        writer.add(
-            "PCT_NAT_PFT",
-            cover.T,
-            "percent plant functional type on the natural veg landunit (% of landunit)",
-            off_land=bare[:, None],
-            level="natpft",
-        )
-        for name in SURFACE_P:
-            writer.add(name, soil.phosphorus[name], _PHOSPHORUS_NAMES[name], units="gP/m2")
+        for name, level, values, off_land, long_name, units in fields:
+            full = np.empty((*values.shape[:-1], grid.frac.size))
+            full[...] = off_land
+            full[..., grid.cell] = values
+            full = full.reshape(*values.shape[:-1], *grid.frac.shape)
+            kind = "i4" if values.dtype == np.int32 else "f8"
+            dims = _PLANE if level is None else (level, *_PLANE)
+            add_variable(dataset, name, kind, dims, full, long_name=long_name, units=units)
         dataset.setncatts(dict(attributes))
 
 
 def _write_constants(dataset: netCDF4.Dataset, grid: ModelGrid) -> None:
-    plane = ("lsmlat", "lsmlon")
     lat, lon = grid.centres
-    for name, size, long_name in (
-        ("mxsoil_color", _MAX_SOIL_COLOR, "maximum numbers of soil colors"),
-        ("mxsoil_order", _MAX_SOIL_ORDER, "maximum numbers of soil order"),
-    ):
-        scalar = dataset.createVariable(name, "i4", ())
-        scalar.long_name = long_name
-        scalar.units = "unitless"
-        scalar[...] = size
-    natpft = dataset.createVariable("natpft", "i4", ("natpft",))
-    natpft.long_name = "indices of natural PFTs"
-    natpft.units = "index"
-    natpft[:] = np.arange(NATPFT)
-    fields: dict[str, tuple[str, Any, str, str]] = {
-        "LONGXY": ("f8", lon, "longitude", "degrees east"),
-        "LATIXY": ("f8", lat, "latitude", "degrees north"),
-        "AREA": ("f8", grid.area * EARTH_RADIUS_KM**2, "area", "km^2"),
-        "LANDFRAC_PFT": ("f8", grid.frac, "land fraction from pft dataset", "unitless"),
-        "PFTDATA_MASK": ("i4", grid.mask, "land mask from pft dataset", "unitless"),
-        "PCT_NATVEG": ("f8", 100.0, "total percent natural vegetation landunit", "unitless"),
-        "PCT_CROP": ("f8", 0.0, "total percent crop landunit", "unitless"),
-        "PCT_WETLAND": ("f8", 0.0, "percent wetland", "unitless"),
-        "PCT_LAKE": ("f8", 0.0, "percent lake", "unitless"),
-        "PCT_GLACIER": ("f8", 0.0, "percent glacier", "unitless"),
-    }
-    for name, (kind, values, long_name, units) in fields.items():
-        variable = dataset.createVariable(name, kind, plane)
-        variable.long_name = long_name
-        variable.units = units
-        variable[:] = np.broadcast_to(values, grid.frac.shape)
-    urban = dataset.createVariable("PCT_URBAN", "f8", ("numurbl", *plane))
-    urban.long_name = "percent urban for each density type"
-    urban.units = "unitless"
-    urban[:] = np.zeros((_NUMURBL, *grid.frac.shape))
-
-
-class _CellWriter:
-    """Writes land-cell values onto the full grid, one variable at a time."""
-
-    def __init__(self, dataset: netCDF4.Dataset, grid: ModelGrid) -> None:
-        self._dataset = dataset
-        self._shape = grid.frac.shape
-        self._cell = grid.cell
-
-    def add(
-        self,
-        name: str,
-        values: np.ndarray,
-        long_name: str,
-        *,
-        units: str = "unitless",
-        off_land: float | np.ndarray = 0.0,
-        level: str | None = None,
-        kind: str = "f8",
-    ) -> None:
-        """Writes (n) or (levels, n) values; other cells get `off_land`."""
-        dims = (() if level is None else (level,)) + ("lsmlat", "lsmlon")
-        variable = self._dataset.createVariable(name, kind, dims)
-        variable.long_name = long_name
-        variable.units = units
-        full = np.empty((*values.shape[:-1], self._shape[0] * self._shape[1]))
-        full[...] = off_land
-        full[..., self._cell] = values
-        variable[:] = full.reshape(*values.shape[:-1], *self._shape)
+    area, urban = grid.area * EARTH_RADIUS_KM**2, np.zeros((_NUMURBL, *grid.frac.shape))
+    fields: list[tuple[str, str, tuple[str, ...], object, str, str]] = [
+        ("mxsoil_color", "i4", (), _MAX_SOIL_COLOR, "maximum numbers of soil colors", "unitless"),
+        ("mxsoil_order", "i4", (), _MAX_SOIL_ORDER, "maximum numbers of soil order", "unitless"),
+        ("natpft", "i4", ("natpft",), np.arange(NATPFT), "indices of natural PFTs", "index"),
+        ("LONGXY", "f8", _PLANE, lon, "longitude", "degrees east"),
+        ("LATIXY", "f8", _PLANE, lat, "latitude", "degrees north"),
+        ("AREA", "f8", _PLANE, area, "area", "km^2"),
+        ("LANDFRAC_PFT", "f8", _PLANE, grid.frac, "land fraction from pft dataset", "unitless"),
+        ("PFTDATA_MASK", "i4", _PLANE, grid.mask, "land mask from pft dataset", "unitless"),
+        ("PCT_NATVEG", "f8", _PLANE, 100.0, "total percent natural vegetation landunit", "unitless"),
+        ("PCT_CROP", "f8", _PLANE, 0.0, "total percent crop landunit", "unitless"),
+        ("PCT_WETLAND", "f8", _PLANE, 0.0, "percent wetland", "unitless"),
+        ("PCT_LAKE", "f8", _PLANE, 0.0, "percent lake", "unitless"),
+        ("PCT_GLACIER", "f8", _PLANE, 0.0, "percent glacier", "unitless"),
+        ("PCT_URBAN", "f8", ("numurbl", *_PLANE), urban, "percent urban for each density type", "unitless"),
+    ]
+    for name, kind, dims, values, long_name, units in fields:
+        if dims == _PLANE:
+            values = np.broadcast_to(np.asarray(values), grid.frac.shape)
+        add_variable(dataset, name, kind, dims, values, long_name=long_name, units=units)

@@ -114,8 +114,7 @@ def _continentality(geography: Geography, lat: np.ndarray, lon: np.ndarray) -> n
     # Repeat the first and last columns, so that interpolation crosses the date line.
     padded = np.concatenate([inland[:, -1:], inland, inland[:, :1]], axis=1)
     position[1] += 1.0
-    result: np.ndarray = np.clip(map_coordinates(padded, position, order=1, mode="nearest"), 0.0, 1.0)
-    return result
+    return np.asarray(np.clip(map_coordinates(padded, position, order=1, mode="nearest"), 0.0, 1.0))
 
 
 def _run_length(land: np.ndarray) -> np.ndarray:

@@ -13,8 +13,8 @@ import numpy as np
 
 from phase_lib.elm.constants import NATPFT
 from phase_lib.landmodel.embedded.world.climate import Bioclimate
+from phase_lib.landmodel.embedded.world.geography import by_class, mean_over_classes
 from phase_lib.landmodel.embedded.world.noise import smooth_field
-from phase_lib.landmodel.embedded.world.tables import by_class, mean_over_classes
 
 #: Covers below this are set to zero, percent.
 MIN_COVER = 2.0
@@ -108,7 +108,7 @@ def pft_cover(
         patchy = 0.55 * smooth_field(seed, f"cover.{pft}", lat, lon, 1100.0)
         patchy = patchy + 0.35 * smooth_field(seed, f"cover.fine.{pft}", lat, lon, 250.0)
         weight[:, position] *= np.exp(patchy)
-    vegetated = _vegetated_share(lat, lon, zones, classes, climate, seed)
+    vegetated = _vegetated_share(lat, lon, zones[:, classes.index("EF")], climate, seed)
     farmed, irrigated = _farming(lat, lon, climate, seed)
     cover = np.zeros((len(lat), NATPFT))
     sums = weight.sum(axis=1, keepdims=True)
@@ -156,19 +156,12 @@ def _whereabouts(lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
 
 
 def _vegetated_share(
-    lat: np.ndarray,
-    lon: np.ndarray,
-    zones: np.ndarray,
-    classes: tuple[str, ...],
-    climate: Bioclimate,
-    seed: int,
+    lat: np.ndarray, lon: np.ndarray, ice: np.ndarray, climate: Bioclimate, seed: int
 ) -> np.ndarray:
     """Share of ground with plants (n): grows with moisture and warmth, none on ice."""
-    ice = zones[:, classes.index("EF")]
     moist = 0.99 * _ramp(climate.moisture + 0.03 * smooth_field(seed, "bare", lat, lon, 500.0), 0.03, 0.42)
     warm = _ramp(climate.warmest, 0.0, 9.0)
-    result: np.ndarray = moist * warm * (1.0 - ice)
-    return result
+    return np.asarray(moist * warm * (1.0 - ice))
 
 
 def _farming(

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-import netCDF4
 import numpy as np
 from scipy.special import ndtr
 
 from phase_lib.elm.calendar import MONTH_STARTS
 from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR, SECONDS_PER_DAY, TFRZ
-from phase_lib.elm.netcdf import create_dataset
-from phase_lib.landmodel.embedded.settings import STEPS_PER_DAY, STREAMS
+from phase_lib.elm.netcdf import add_variable, create_dataset
+from phase_lib.landmodel.embedded.settings import STEPS_PER_DAY, STREAMS, forcing_name
 from phase_lib.landmodel.embedded.world.climate import Climatology
-from phase_lib.landmodel.embedded.world.noise import daily_coefficients, daily_field, generator, waves
+from phase_lib.landmodel.embedded.world.noise import daily_coefficients, generator, waves
 
 _STEP_SECONDS = SECONDS_PER_DAY / STEPS_PER_DAY
 _SOLAR_CONSTANT = 1361.0
@@ -89,11 +89,6 @@ class DailyWeather:
     pressure: np.ndarray
 
 
-def forcing_name(stream: str, year: int, month: int) -> str:
-    """File name of one stream and month."""
-    return f"clmforc.embedded.{stream}.{year:04d}-{month:02d}.nc"
-
-
 def write_year(grid: WeatherGrid, year: int, directory: Path) -> None:
     """Writes the 36 files of one forcing year."""
     days = daily_weather(grid, year)
@@ -107,13 +102,12 @@ def daily_weather(grid: WeatherGrid, year: int) -> DailyWeather:
     """The daily state of one year, continuous with the year before it in the cycle."""
     lat, lon = grid.points
     previous = grid.first_year + (year - 1 - grid.first_year) % grid.years
-    state = {
-        name: daily_field(
-            daily_coefficients(grid.seed, f"weather.{name}", year, previous, memory),
-            waves(grid.seed, f"weather.{name}", lat, lon, length),
-        )
-        for name, (length, memory) in _PROCESSES.items()
-    }
+    state = {}
+    for name, (length, memory) in _PROCESSES.items():
+        coefficients = daily_coefficients(grid.seed, f"weather.{name}", year, previous, memory)
+        at_points = waves(grid.seed, f"weather.{name}", lat, lon, length)
+        # einsum, not BLAS: its sums, and so the bytes on file, do not depend on the number of threads.
+        state[name] = np.einsum("dk,kn->dn", coefficients, at_points)
     climate = grid.climate
     day = np.arange(DAYS_PER_YEAR) + 0.5
     poleward = np.abs(np.sin(np.deg2rad(lat)))
@@ -155,8 +149,7 @@ def _to_days(monthly: np.ndarray) -> np.ndarray:
     day = np.arange(DAYS_PER_YEAR) + 0.5
     after = np.searchsorted(middle, day, side="right")
     share = ((day - middle[after - 1]) / (middle[after] - middle[after - 1]))[:, None]
-    result: np.ndarray = (1.0 - share) * around[after - 1] + share * around[after]
-    return result
+    return np.asarray((1.0 - share) * around[after - 1] + share * around[after])
 
 
 def _six_hourly(grid: WeatherGrid, days: DailyWeather, year: int, month: int) -> dict[str, np.ndarray]:
@@ -167,9 +160,7 @@ def _six_hourly(grid: WeatherGrid, days: DailyWeather, year: int, month: int) ->
     day_of_year = np.arange(these.start, these.stop) + 0.5
     sun = mean_sun_height(lat, lon, day_of_year)
 
-    def each(values: np.ndarray) -> np.ndarray:
-        return np.repeat(values, STEPS_PER_DAY, axis=0)
-
+    each = partial(np.repeat, repeats=STEPS_PER_DAY, axis=0)
     cloud = days.cloud[these]
     eccentricity = 1.0 + 0.0334 * np.cos(2.0 * np.pi * (day_of_year - 3.0) / DAYS_PER_YEAR)
     top = _SOLAR_CONSTANT * eccentricity[:, None, None] * sun
@@ -233,12 +224,10 @@ def mean_sun_height(lat: np.ndarray, lon: np.ndarray, day_of_year: np.ndarray) -
     def integral(turn: float) -> np.ndarray:
         low = np.clip(start - turn, -half_day, half_day)
         high = np.clip(start + width - turn, -half_day, half_day)
-        result: np.ndarray = a * (high - low) + b * (np.sin(high) - np.sin(low))
-        return result
+        return np.asarray(a * (high - low) + b * (np.sin(high) - np.sin(low)))
 
     # A step that begins before local midnight runs into the next day's light.
-    result: np.ndarray = np.maximum(integral(0.0) + integral(2.0 * np.pi), 0.0) / width
-    return result
+    return np.asarray(np.maximum(integral(0.0) + integral(2.0 * np.pi), 0.0) / width)
 
 
 def _write_month(
@@ -251,31 +240,21 @@ def _write_month(
 ) -> None:
     steps = STEPS_PER_DAY * DAYS_PER_MONTH[month - 1]
     shape = (len(grid.lat), len(grid.lon))
+    plane = ("lat", "lon")
+    lat, lon = np.meshgrid(grid.lat, grid.lon, indexing="ij")
     with create_dataset(path, "NETCDF3_64BIT_OFFSET") as dataset:
         for name, size in (("time", steps), ("lat", shape[0]), ("lon", shape[1])):
             dataset.createDimension(name, size)
         for name, axis, units, long_name in (
-            ("LONGXY", 1, "degrees_east", "longitude coordinate"),
-            ("LATIXY", 0, "degrees_north", "latitude coordinate"),
+            ("LONGXY", lon, "degrees_east", "longitude coordinate"),
+            ("LATIXY", lat, "degrees_north", "latitude coordinate"),
         ):
-            coordinate = dataset.createVariable(name, "f8", ("lat", "lon"))
-            coordinate.units = units
-            coordinate.long_name = long_name
-            coordinate[:] = np.meshgrid(grid.lat, grid.lon, indexing="ij")[axis]
-        _write_time(dataset, year, month, steps)
+            add_variable(dataset, name, "f8", plane, axis, units=units, long_name=long_name)
+        clock = {"standard_name": "time", "long_name": "time"}
+        clock |= {"description": "time stamp in UTC, middle of each 6-hour step"}
+        clock |= {"units": f"days since {year:04d}-{month:02d}-01 00:00:00", "calendar": "noleap"}
+        add_variable(dataset, "time", "f4", ("time",), (np.arange(steps) + 0.5) / STEPS_PER_DAY, **clock)
         for name, (long_name, units) in variables.items():
-            variable = dataset.createVariable(name, "f4", ("time", "lat", "lon"))
-            variable.long_name = long_name
-            variable.units = units
-            variable[:] = values[name].reshape(steps, *shape)
+            field = values[name].reshape(steps, *shape)
+            add_variable(dataset, name, "f4", ("time", *plane), field, long_name=long_name, units=units)
         dataset.setncatts(dict(grid.attributes))
-
-
-def _write_time(dataset: netCDF4.Dataset, year: int, month: int, steps: int) -> None:
-    time = dataset.createVariable("time", "f4", ("time",))
-    time.standard_name = "time"
-    time.long_name = "time"
-    time.description = "time stamp in UTC, middle of each 6-hour step"
-    time.units = f"days since {year:04d}-{month:02d}-01 00:00:00"
-    time.calendar = "noleap"
-    time[:] = (np.arange(steps) + 0.5) / STEPS_PER_DAY
