@@ -126,20 +126,20 @@ def test_both_are_trained_and_scored_beside_ours_in_processes_of_their_own(
     test = tmp_path / "test.nc"
     words = ("--name", "phase", "--baseline", "state20", baseline, "--output", test)
     phase("predict-test", *given, "--model", model, *words)
-    found = read_tests([test])
-    labels = {name: model.label for name, model in found.models.items()}
+    test_set = read_tests([test])
+    labels = {name: model.label for name, model in test_set.models.items()}
     assert labels == {
         "phase": "linear",
         "state20": "input state",
         "training_mean": "mean of the training cells",
     }
-    assert found.models["phase"].settings["network"] == {"kind": network, "width": 5}
+    assert test_set.models["phase"].settings["network"] == {"kind": network, "width": 5}
     parts = read_split(split)
-    cells = found.variable("soil4c_vr")
+    cells = test_set.variable("soil4c_vr")
     mean = values["Y_soil4c_vr"][parts.train | parts.validation].mean(axis=0)
     expected = np.broadcast_to(mean, cells.truth.shape)
     np.testing.assert_allclose(cells.predictions["training_mean"], expected)
-    assert found.skill()["training_mean"]["soil4c"]["rmse"] == pytest.approx(
+    assert test_set.skill()["training_mean"]["soil4c"]["rmse"] == pytest.approx(
         np.sqrt(np.mean((expected - cells.truth) ** 2))
     )
 
