@@ -170,7 +170,7 @@ READ: tuple[tuple[Callable[[Path], Words], str, tuple[str, ...]], ...] = (
         "report",
         (
             *("equilibrium/verdict.json", "equilibrium/drift.nc", "dataset/cells.nc", "predictions.nc"),
-            *("diff.json", "split_block.nc", "test_block.nc"),
+            *("diff.json", "audit.json", "split_block.nc", "test_block.nc"),
         ),
     ),
 )
@@ -310,7 +310,7 @@ def restarts() -> Iterator[object]:
     )
     layers = (slice(None), slice(0, 3))
     unsound = {
-        1.0e36: ("is fill", "a pool"),
+        1.0e36: ("is fill", "an amount"),
         1.0e9: ("is more than any ecosystem holds", "1e+07 at most"),
         np.nan: ("is not a finite number", "a finite number"),
         -5.0: ("is negative", "0 or more"),

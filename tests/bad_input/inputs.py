@@ -300,6 +300,7 @@ def report(at: Path) -> Words:
         predictions=folder / "predictions.nc",
         restart=folder / "restart" / "ad.elm.r.0021-01-01-00000.nc",
         diff=folder / "diff.json",
+        audit=folder / "audit.json",
         benchmarks=folder / "benchmarks",
         stages=folder / "stages.json",
         summary=out / "summary.json",
