@@ -1,4 +1,4 @@
-"""What SLURM's own records say of the jobs of a run."""
+"""SLURM's records of the jobs of a run."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import read_json
 
-#: What sacct is asked for; the columns of its answer.
+#: Columns of the answer of sacct.
 _COLUMNS = ("JobIDRaw", "State", "ElapsedRaw", "NNodes", "AllocTRES", "Start")
 #: Allocations without their steps (-X), every attempt of a requeued job (-D), numbers without suffixes.
 _SACCT = ("sacct", "-n", "-P", "-X", "-D", "--noconvert", f"--format={','.join(_COLUMNS)}")
 _JOBS_AT_ONCE = 200
-#: Without its database sacct may wait for ever, s.
+#: Without its database sacct may wait without end, s.
 _TIMEOUT = 60.0
-#: SLURM counts its jobs from 1 again at some time: only jobs since the run began are ours. A job may have
+#: SLURM's job numbers start again at some time: only jobs since the run began belong to it. A job may have
 #: been requeued before it was noted, and clocks differ.
 _MARGIN = timedelta(days=1)
 #: States of an attempt whose work was not lost; the job that writes the report is still running.
@@ -30,13 +31,7 @@ _NEVER_STARTED = {"", "None", "Unknown"}
 
 @dataclass(frozen=True)
 class SlurmJob:
-    """A SLURM job of the run, as it noted itself when it began.
-
-    Attributes:
-        job: SLURM's number.
-        stages: stages that it did: one, or those of a group.
-        started: when it noted itself.
-    """
+    """A SLURM job of the run: its number, its stages (several of a group), and when it noted itself."""
 
     job: str
     stages: tuple[str, ...]
@@ -49,10 +44,9 @@ class Attempt:
 
     Attributes:
         job: SLURM's number.
-        state: SLURM's word for how it ended.
+        state: SLURM's word for its end.
         seconds: wall-clock time.
-        nodes: nodes that it was on, shared or not.
-        cores: CPUs that it held.
+        nodes, cores: nodes (shared or not) and CPUs that it held.
         gpus: GPUs that it held; None where SLURM does not record them, or where there were none.
         start: when it began, sortable.
     """
@@ -77,7 +71,7 @@ class Records:
 
     Attributes:
         attempts: SLURM's number -> attempts in the order of their start.
-        missing: why there are none; None where there are some, and where nothing was asked.
+        missing: why there are none; None where there are some, or no jobs.
     """
 
     attempts: Mapping[str, list[Attempt]] = field(default_factory=dict)
@@ -85,11 +79,11 @@ class Records:
 
 
 class _NoAnswer(Exception):
-    """There is no answer of sacct; the message says why."""
+    """Why there is no answer of sacct."""
 
 
 def read_slurm_jobs(directory: Path) -> list[SlurmJob]:
-    """Reads the notes of the SLURM jobs of a run, `<job>.json`; a directory that does not exist holds none.
+    """Reads the notes of the SLURM jobs of a run, `<job>.json`; none where there is no such directory.
 
     A note is `{"job": "4711", "stages": ["train_surrogate-block"], "started": "2025-11-21T11:01:42"}`.
 
@@ -114,18 +108,14 @@ def _read_job(path: Path) -> SlurmJob:
 
 
 def _no_note(path: Path, what: str, expected: str) -> InputError:
-    return InputError(
-        path, what, expected=expected, remedy="remove the file; its hours then come from the benchmarks"
-    )
+    remedy = "remove the file; its hours then come from the benchmarks"
+    return InputError(path, what, expected=expected, remedy=remedy)
 
 
 def read_records(jobs: Sequence[SlurmJob]) -> Records:
-    """Asks SLURM's accounting for every attempt of the jobs.
+    """Asks SLURM's accounting for all attempts of the jobs.
 
-    A cluster without accounting is no fault: the answer says why there are no records.
-
-    Args:
-        jobs: of the run.
+    A cluster without accounting is no error: `missing` is then the reason.
     """
     if not jobs:
         return Records()
@@ -141,25 +131,19 @@ def read_records(jobs: Sequence[SlurmJob]) -> Records:
         return Records(missing=str(error))
     if not attempts:
         return Records(missing=f"sacct knows none of the run's {len(numbers)} jobs")
-    of_job: dict[str, list[Attempt]] = {}
+    by_job: dict[str, list[Attempt]] = {}
     for attempt in sorted(attempts, key=lambda attempt: attempt.start):
-        of_job.setdefault(attempt.job, []).append(attempt)
-    return Records(of_job)
+        by_job.setdefault(attempt.job, []).append(attempt)
+    return Records(by_job)
 
 
 def _ask(numbers: Sequence[str], since: datetime) -> str:
     words = [*_SACCT, "-S", f"{since:%Y-%m-%dT%H:%M:%S}", "-j", ",".join(numbers)]
+    # The format of times that a user has set may not sort.
+    options: dict[str, Any] = {"env": {**os.environ, "SLURM_TIME_FORMAT": "standard"}, "timeout": _TIMEOUT}
+    options |= {"capture_output": True, "text": True, "check": False, "stdin": subprocess.DEVNULL}
     try:
-        answer = subprocess.run(
-            words,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_TIMEOUT,
-            stdin=subprocess.DEVNULL,
-            # A user's own format of times may not sort.
-            env={**os.environ, "SLURM_TIME_FORMAT": "standard"},
-        )
+        answer = subprocess.run(words, **options)
     except subprocess.TimeoutExpired as error:
         raise _NoAnswer(f"sacct gave no answer within {_TIMEOUT:.0f} s") from error
     except OSError as error:
@@ -171,34 +155,30 @@ def _ask(numbers: Sequence[str], since: datetime) -> str:
 
 
 def parse_sacct(text: str) -> list[Attempt]:
-    """Attempts in an answer of `sacct -n -P`; what never started cost nothing and is left out.
-
-    Args:
-        text: lines of `JobIDRaw|State|ElapsedRaw|NNodes|AllocTRES|Start`.
-    """
+    """Attempts that started, in lines of `JobIDRaw|State|ElapsedRaw|NNodes|AllocTRES|Start`."""
     rows = [dict(zip(_COLUMNS, line.split("|"), strict=False)) for line in text.splitlines() if line]
     return [_attempt(row) for row in rows if row.get("Start") not in _NEVER_STARTED]
 
 
 def _attempt(row: Mapping[str, str]) -> Attempt:
     try:
-        held = dict(item.split("=", 1) for item in row["AllocTRES"].split(","))
+        resources = dict(item.split("=", 1) for item in row["AllocTRES"].split(","))
         return Attempt(
             job=row["JobIDRaw"],
             state=row["State"].split()[0],  # "CANCELLED by 1000"
             seconds=int(row["ElapsedRaw"]),
             nodes=int(row["NNodes"]),
-            cores=int(held["cpu"]),
-            gpus=_gpus(held),
+            cores=int(resources["cpu"]),
+            gpus=_gpus(resources),
             start=row["Start"],
         )
     except (KeyError, ValueError, IndexError) as error:
         raise _NoAnswer(f"sacct answered {'|'.join(row.values())!r}") from error
 
 
-def _gpus(held: Mapping[str, str]) -> int | None:
+def _gpus(resources: Mapping[str, str]) -> int | None:
     """GPUs of an allocation: `gres/gpu` is all of them, `gres/gpu:a100` those of a type among them."""
-    if "gres/gpu" in held:
-        return int(held["gres/gpu"])
-    typed = [int(count) for name, count in held.items() if name.startswith("gres/gpu:")]
+    if "gres/gpu" in resources:
+        return int(resources["gres/gpu"])
+    typed = [int(count) for name, count in resources.items() if name.startswith("gres/gpu:")]
     return sum(typed) if typed else None

@@ -1,4 +1,4 @@
-"""The one page that ends a run on the terminal."""
+"""The closing page: what a run prints on the terminal at its end."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 
 from phase_lib.base.errors import InputError
 from phase_lib.config.experiments import OWN
-from phase_lib.report.cost import compared
-from phase_lib.report.hours import UNITS, hours_text
+from phase_lib.report.cost import UNITS, compared, hours_text
 from phase_lib.report.products import OOD_STATES
 
 #: Columns of a line.
@@ -22,12 +21,9 @@ _SECTIONS = ("run", "target", "domain", "restart", "models", "headline", "skill"
 
 
 def closing_page(summary: Mapping[str, Any]) -> str:
-    """Skill, verdict, cost and where the files are, in at most 40 lines of 100 characters.
+    """Skill, verdict, cost and paths from the content of `summary.json`, at most 40 lines of 100 characters.
 
-    Where the target was not run here there is no verdict: the page says what ELM needs to go on.
-
-    Args:
-        summary: content of `summary.json`.
+    Where the target was not run here there is no verdict: the page says how to continue in ELM.
 
     Raises:
         InputError: it is no summary, or one of another version.
@@ -57,16 +53,15 @@ def _title(line: str) -> list[str]:
 
 def _restart_head(summary: Mapping[str, Any]) -> list[str]:
     target, restart, cells = summary["target"], summary["restart"], summary["domain"]["cells"]
+    title = f"PHASE spin-up, run {summary['run']['name']!r}: restart for {target['domain']}, {cells} cells"
     lines = [
-        *_title(
-            f"PHASE spin-up, run {summary['run']['name']!r}: restart for {target['domain']}, {cells} cells"
-        ),
+        *_title(title),
         f"Normal mode (spinup_state 0), made from {PurePath(target['base']['restart']).name}; not yet run",
         f"Audit errors: {restart['audit_errors']}; flagged cells: {restart['flagged_cells']}, with "
         f"{OOD_STATES[restart['ood_action']]}",
     ]
     if nothing_predicted(summary):
-        lines.append("EVERY cell is flagged: there is nothing of the surrogate in this restart.")
+        lines.append("EVERY cell is flagged: this restart contains nothing of the surrogate.")
     return lines
 
 
@@ -96,24 +91,18 @@ def _next(summary: Mapping[str, Any]) -> list[str]:
         "  case         ELM_BLDNML_OPTS without -bgc_spinup on",
         *(f"               {command}" for command in steps["case"]),
         f"  verdict: {steps['judge']}",
-        "           (history that DOUT_S=TRUE has moved: DOUT_S_ROOT/lnd/hist in place of RUNDIR)",
+        "           (with DOUT_S=TRUE: DOUT_S_ROOT/lnd/hist in place of RUNDIR)",
     ]
 
 
-def baselines_of(summary: Mapping[str, Any]) -> dict[str, str]:
-    """The models without a network: name -> label."""
+def _baselines(summary: Mapping[str, Any]) -> dict[str, str]:
+    """Models without a network: name -> label."""
     return {name: model["label"] for name, model in summary["models"].items() if not model["trained"]}
 
 
 def wins(summary: Mapping[str, Any], split: str, metric: str) -> int:
-    """On how many headline variables the run's own model beats every baseline.
-
-    Args:
-        summary: content of `summary.json`.
-        split: kind of the split.
-        metric: `r2` (larger is better) or an error (smaller is better).
-    """
-    skill, baselines = summary["skill"][split], baselines_of(summary)
+    """On how many headline variables the run's model beats all baselines in `r2` or in an error."""
+    skill, baselines = summary["skill"][split], _baselines(summary)
     sign = 1.0 if metric.startswith("r2") else -1.0
 
     def rank(model: str, target: str) -> float:
@@ -126,20 +115,20 @@ def wins(summary: Mapping[str, Any], split: str, metric: str) -> int:
 
 
 def wins_sentence(summary: Mapping[str, Any], split: str) -> str:
-    """On how many headline variables the run's own model beats the baselines; empty without any of them."""
-    baselines, total = baselines_of(summary), len(summary["headline"])
+    """On how many headline variables the run's model beats all baselines; empty without baselines."""
+    baselines, total = _baselines(summary), len(summary["headline"])
     if not baselines or not total:
         return ""
     r2, ratio = (wins(summary, split, metric) for metric in ("r2", "median_abs_log_ratio"))
     return (
         f"{summary['models'][OWN]['label']} beats {' and '.join(baselines.values())} on {r2} of {total} "
-        f"targets in R² and on {ratio} of {total} in log ratio"
+        f"variables in R² and on {ratio} of {total} in log ratio"
     )
 
 
 def _skill(summary: Mapping[str, Any]) -> list[str]:
     skill, target = summary["skill"]["block"], summary["target"]
-    models = {OWN: summary["models"][OWN]["label"]} | baselines_of(summary)
+    models = {OWN: summary["models"][OWN]["label"]} | _baselines(summary)
     where = "Skill on blocked test cells"
     if target["domain"] not in target["trained_on"]:
         where += f" of {' and '.join(target['trained_on'])}"[: _WIDTH - 30]
@@ -158,28 +147,19 @@ def _skill(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _verdict(summary: Mapping[str, Any]) -> list[str]:
-    equilibrium, stocks = summary["equilibrium"], summary["stocks"]
-    runs = [run for run in _RUNS if run in equilibrium]
-    rows = [
-        ("drift of soil C, PgC/yr", [f"{equilibrium[r]['drift_totsomc_pgc_per_yr']:+.3f}" for r in runs]),
-        (
-            "drift of vegetation C, PgC/yr",
-            [f"{equilibrium[r]['drift_totvegc_pgc_per_yr']:+.3f}" for r in runs],
-        ),
-        ("area out of equilibrium", [f"{equilibrium[r]['area_out_of_equilibrium']:.1%}" for r in runs]),
-        ("soil C, PgC", [f"{stocks[r]['totsomc_pgc']:.1f}" for r in runs]),
-        ("vegetation C, PgC", [f"{stocks[r]['totvegc_pgc']:.1f}" for r in runs]),
-        (
-            "criteria that fail",
-            [
-                f"{len(equilibrium[r]['criteria_failed'])} of {equilibrium[r]['criteria_tested']}"
-                for r in runs
-            ],
-        ),
-        ("verdict", ["equilibrium" if equilibrium[r]["in_equilibrium"] else "drifting" for r in runs]),
-    ]
+    runs = {run: summary["equilibrium"][run] for run in _RUNS if run in summary["equilibrium"]}
+    stocks, verdicts = [summary["stocks"][run] for run in runs], runs.values()
+    rows: dict[str, list[str]] = {
+        "drift of soil C, PgC/yr": [f"{v['drift_totsomc_pgc_per_yr']:+.3f}" for v in verdicts],
+        "drift of vegetation C, PgC/yr": [f"{v['drift_totvegc_pgc_per_yr']:+.3f}" for v in verdicts],
+        "area out of equilibrium": [f"{v['area_out_of_equilibrium']:.1%}" for v in verdicts],
+        "soil C, PgC": [f"{stock['totsomc_pgc']:.1f}" for stock in stocks],
+        "vegetation C, PgC": [f"{stock['totvegc_pgc']:.1f}" for stock in stocks],
+        "criteria that fail": [f"{len(v['criteria_failed'])} of {v['criteria_tested']}" for v in verdicts],
+        "verdict": ["equilibrium" if v["in_equilibrium"] else "drifting" for v in verdicts],
+    }
     lines = [f"{'Verdict at the end of each run':<36}" + "".join(f"{run:>14}" for run in runs)]
-    return lines + [f"  {name:<34}" + "".join(f"{value:>14}" for value in values) for name, values in rows]
+    return lines + [f"  {name:<34}" + "".join(f"{v:>14}" for v in values) for name, values in rows.items()]
 
 
 def _cost(summary: Mapping[str, Any]) -> list[str]:
@@ -204,7 +184,7 @@ def _cost(summary: Mapping[str, Any]) -> list[str]:
             f"Core-seconds: conventional {cost['core_seconds_conventional']:.0f}, "
             f"accelerated {roles['accelerated']:.0f} ({compared(measured)}), "
             f"this whole run {cost['core_seconds_total']:.0f}.",
-            "The labels cost one conventional run; the gain is for every domain the surrogate serves later.",
+            "The labels cost one conventional run; later domains that use the surrogate gain.",
         ]
     return lines + _hours(cost)
 
@@ -214,7 +194,7 @@ def _hours(cost: Mapping[str, Any]) -> list[str]:
     if not hours["rules"]:
         return []
     total, ratio = hours["total"], spin_up["ratio"]
-    spent = [f"{hours_text(total[unit])} {of}" for unit, of in UNITS.items() if total[unit] is not None]
+    spent = [f"{hours_text(total[unit])} {what}" for unit, what in UNITS.items() if total[unit] is not None]
     source = "SLURM's records" if hours["source"] == "slurm" else "benchmarks"
     lost = f"; {hours_text(total['lost_core_hours'])} core-hours lost" if total["lost_core_hours"] else ""
     lines = [f"Hours of this run ({source}): {', '.join(spent)}{lost}."]

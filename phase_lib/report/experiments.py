@@ -1,4 +1,4 @@
-"""Experiments of the surrogate side by side: skill of every training, mean and spread over its seeds."""
+"""Comparison of experiments of the surrogate: skill of each, mean and spread over its seeds."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _KEYS = ["experiment", "split", "target"]
 
 
 def compare_experiments(
-    own: Sequence[str | Path], tests: Sequence[str | Path], output_dir: str | Path
+    run: Sequence[str | Path], tests: Sequence[str | Path], output_dir: str | Path
 ) -> dict[str, Any]:
     """Writes `comparison.json`, `skill.csv` (mean and spread over seeds) and `skill_by_seed.csv`.
 
     Args:
-        own: the run's own test files, one for each split; all models in them take part.
-        tests: test files of further trainings, in the order of the tables, more seeds of the run among them.
+        run: test files of the run, one for each split; all models in them are compared.
+        tests: test files of further trainings, in the order of the tables, also of further seeds of the run.
         output_dir: where the files go.
 
     Returns:
@@ -44,16 +44,18 @@ def compare_experiments(
         InputError: a file is unreadable, test files of one split have different cells, or trainings of one
             experiment differ in more than their seeds.
     """
-    files = [read_tests([path]) for path in (*own, *tests)]
-    for file in files[: len(own)]:
+    files = [read_tests([path]) for path in (*run, *tests)]
+    for file in files[: len(run)]:
         file.require_model(OWN)
-    _require_same_cells(files)
+    by_split: dict[str, TestSet] = {}
+    for file in files:
+        by_split.setdefault(file.split, file).require_same_cells(file)
     models = [(file, model) for file in files for model in file.models.values()]
     by_seed = _by_seed(files)
     skill = _over_seeds(by_seed)
     changes = _changes(models)
     described = {model.name: {"label": model.label, "trained": model.trained} for _, model in models}
-    content = {
+    content: dict[str, Any] = {
         "spread": "sample standard deviation over seeds",
         "code_version": code_version(),
         "experiments": {
@@ -66,18 +68,13 @@ def compare_experiments(
             for name, rows in skill.groupby("experiment", sort=False)
         },
     }
-    directory = Path(output_dir)
-    write_tables(directory, {"skill": skill, "skill_by_seed": by_seed})
-    write_json(directory / "comparison.json", content)
-    for line in _lines(content):
-        LOGGER.info("%s", line)
+    write_tables(Path(output_dir), {"skill": skill, "skill_by_seed": by_seed})
+    write_json(Path(output_dir) / "comparison.json", content)
+    for name, experiment in content["experiments"].items():
+        for split, targets in experiment["skill"].items():
+            r2, ratio = _mean(targets, "r2"), _mean(targets, "median_abs_log_ratio")
+            LOGGER.info("%s, %s: R2 %s, |ln ratio| %s", name, split, r2, ratio)
     return content
-
-
-def _require_same_cells(files: Sequence[TestSet]) -> None:
-    known: dict[str, TestSet] = {}
-    for file in files:
-        known.setdefault(file.split, file).require_same_cells(file)
 
 
 def _by_seed(files: Sequence[TestSet]) -> pd.DataFrame:
@@ -115,21 +112,18 @@ def _over_seeds(by_seed: pd.DataFrame) -> pd.DataFrame:
 
 
 def _changes(models: Sequence[tuple[TestSet, Model]]) -> dict[str, dict[str, Any]]:
-    """Experiment -> settings that differ from the run's; a dot leads into a section."""
+    """Experiment -> settings that differ from the run's; `section.key` for those of a section."""
     settings: dict[str, dict[str, Any]] = {}
     for file, model in models:
         shared = _flat({key: value for key, value in model.settings.items() if key not in SHARED})
         if settings.setdefault(model.name, shared) != shared:
-            raise InputError(
-                file.path,
-                f"has other settings than the other trainings of {model.name}",
-                expected="one experiment, which differs in its seeds alone",
-                remedy="train it again, or give it another name",
-            )
+            what = f"has other settings than the other trainings of {model.name}"
+            expected, remedy = "settings that differ in the seed alone", "train again, or use another name"
+            raise InputError(file.path, what, expected=expected, remedy=remedy)
     run = settings[OWN]
     return {
-        name: {key: value for key, value in own.items() if run.get(key) != value}
-        for name, own in settings.items()
+        name: {key: value for key, value in others.items() if run.get(key) != value}
+        for name, others in settings.items()
     }
 
 
@@ -157,23 +151,23 @@ def _mean_and_std(row: Mapping[Any, Any], metric: str) -> dict[str, float | None
     }
 
 
-def _lines(content: Mapping[str, Any]) -> list[str]:
-    """Means over the headline targets, one line for each experiment and split."""
-    return [
-        f"{name}, {split}: R2 {_mean(targets, 'r2')}, |ln ratio| {_mean(targets, 'median_abs_log_ratio')}"
-        for name, experiment in content["experiments"].items()
-        for split, targets in experiment["skill"].items()
-    ]
-
-
 def _mean(targets: Mapping[str, Any], metric: str) -> str:
+    """Mean over the headline variables."""
     means = [targets[name][metric]["mean"] for name in HEADLINE if name in targets]
     known = [mean for mean in means if mean is not None]
     return f"{np.mean(known):.3f}" if known else "-"
 
 
+def repeats_skill(summary: Mapping[str, Any]) -> bool:
+    """True for at most one experiment beside the run, with one seed: the skill of the summary has it too."""
+    experiments = summary["experiments"]
+    few = sum(one["trained"] for one in experiments.values()) <= 2
+    seen = experiments.keys() <= summary["models"].keys()
+    return few and seen and all(len(one["seeds"]) <= 1 for one in experiments.values())
+
+
 def describe_changes(changes: Mapping[str, Any]) -> str:
-    """What an experiment changes, in one line."""
+    """The settings that an experiment changes, in one line."""
     texts = (
         f"{key}: {', '.join(value) or 'none' if isinstance(value, list) else value}"
         for key, value in changes.items()

@@ -1,4 +1,4 @@
-"""The figures of the report: each a function of loaded data that returns a drawing and its finding."""
+"""The figures of the report: each function takes loaded data and returns a drawing with its finding."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap, Normalize, SymLogNorm, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -20,12 +21,13 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from phase_lib.base.files import writing
 from phase_lib.config.experiments import OWN
 from phase_lib.elm.constants import PFT_NAMES, WOODY_PFTS
+from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.report.closing import wins_sentence
 from phase_lib.report.cost import compared
 from phase_lib.report.maps import CellMap
 from phase_lib.report.products import SPLITS
 from phase_lib.report.restart import InjectedState
-from phase_lib.surrogate.skill import TestCells
+from phase_lib.surrogate.skill import LEAST_VALUES, TestCells
 
 # Okabe and Ito's palette, distinct for every common colour vision.
 BLUE, ORANGE, GREEN, VERMILLION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7f7f7f"
@@ -34,7 +36,7 @@ RUN_STYLE: dict[str, dict[str, Any]] = {
     "control": {"color": VERMILLION, "marker": "s"},
     "reference": {"color": "black", "marker": "^", "linestyle": "--"},
 }
-#: Of models in the order of the summary, the run's own first; more begin again.
+#: Of models in the order of the summary; further models begin again with the first style.
 _MODEL_STYLES: tuple[dict[str, Any], ...] = (
     {"color": BLUE, "marker": "o"},
     {"color": VERMILLION, "marker": "s"},
@@ -48,9 +50,9 @@ PART_COLOURS = {"excluded": "#d9d9d9", "train": "#56B4E9", "validation": ORANGE,
 _DPI = 120
 #: Colour bars below maps, which are wide and low.
 _BAR: dict[str, Any] = {"orientation": "horizontal", "shrink": 0.7, "aspect": 35, "pad": 0.02}
-#: Points in a scatter plot; more would hide each other and swell the file.
+#: Points in a scatter plot; more would hide each other and enlarge the file.
 _MOST_POINTS = 20000
-#: Flagged cells that get a ring each.
+#: Most flagged cells that are drawn with a ring each.
 _MOST_RINGS = 200
 #: Score over threshold at which a flagged cell without a score, or with one at the threshold, is drawn.
 _BEYOND = 1.001
@@ -60,14 +62,7 @@ _MOST_MARKERS = 30
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure of the report.
-
-    Attributes:
-        name: file name without suffix.
-        title: the finding, in one sentence.
-        caption: what is drawn.
-        figure: the drawing.
-    """
+    """A figure of the report: file name without suffix, the finding in one sentence, and what is drawn."""
 
     name: str
     title: str
@@ -78,7 +73,7 @@ class Drawing:
         """Writes `<name>.png`."""
         path = directory / f"{self.name}.png"
         with writing(path) as temporary:
-            # Maps keep their shape, so that the paper around them is cut off.
+            # Maps keep their shape; the empty margin is cut off.
             self.figure.savefig(temporary, format="png", bbox_inches="tight", pad_inches=0.08)
         return path
 
@@ -100,14 +95,26 @@ def _figure(
     return figure, axes
 
 
+def _heat_map(ax: Axes, table: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> Any:
+    """R2 as colours and numbers (row, column), blank where NaN; returns what a colour bar needs."""
+    drawn = ax.imshow(table, cmap="viridis", norm=Normalize(0.0, 1.0), aspect="auto")
+    for (i, j), value in np.ndenumerate(table):
+        if np.isfinite(value):
+            text = "<−9" if value < -9.0 else f"{value:.2f}"
+            colour = "white" if value < 0.6 else "black"
+            ax.text(j, i, text, ha="center", va="center", fontsize=7, color=colour)
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows, fontsize=7)
+    return drawn
+
+
 def stocks_over_time(verdict: Mapping[str, Any]) -> Drawing:
     """Soil and vegetation carbon of the runs, the last years of each run aligned."""
     runs = {name: subsets["all_cells"] for name, subsets in verdict["runs"].items()}
     span = runs["injected"]["years"]
     figure, axes = _figure(1, 2, 10.0, 3.6)
-    for ax, field, label in zip(
-        axes[0], ("TOTSOMC", "TOTVEGC"), ("soil carbon", "vegetation carbon"), strict=True
-    ):
+    panels = (("TOTSOMC", "soil carbon"), ("TOTVEGC", "vegetation carbon"))
+    for ax, (field, label) in zip(axes[0], panels, strict=True):
         for name, run in runs.items():
             years = np.asarray(run["series"]["run_year"]) - (run["years"] - span)
             shown = years >= 0.0
@@ -151,15 +158,8 @@ def criteria_over_time(verdict: Mapping[str, Any]) -> Drawing:
             ax.plot(end, values, label=f"{run} ({numbers['years']:.0f} years)", ms=4, lw=1.4, **style)
         threshold = factor * runs["injected"]["criteria"][name]["threshold"]
         ax.axhline(threshold, color=GREY, lw=1.0, ls=":")
-        ax.annotate(
-            "threshold",
-            (0.01, threshold),
-            xycoords=("axes fraction", "data"),
-            ha="left",
-            va="bottom",
-            fontsize=8,
-            color=GREY,
-        )
+        words: dict[str, Any] = {"ha": "left", "va": "bottom", "fontsize": 8, "color": GREY}
+        ax.annotate("threshold", (0.01, threshold), xycoords=("axes fraction", "data"), **words)
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(base=10.0, subs=(1.0, 2.0, 5.0)))
         ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
@@ -184,12 +184,7 @@ def _styles(models: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def skill_overview(summary: Mapping[str, Any], input_years: int) -> Drawing:
-    """R2 and log-ratio error of the models on both splits, for the headline variables.
-
-    Args:
-        summary: content of `summary.json`.
-        input_years: AD years of the input.
-    """
+    """R2 and log-ratio error of the models on both splits, for the headline variables of `summary.json`."""
     skill, models, targets = summary["skill"], summary["models"], summary["headline"]
     splits, styles = [split for split in SPLITS if split in skill], _styles(models)
     apart = 0.6 / len(models)
@@ -202,7 +197,7 @@ def skill_overview(summary: Mapping[str, Any], input_years: int) -> Drawing:
                 if model not in skill[split]:
                     continue
                 values = _values(skill[split][model], targets, metric)
-                # Below -1 a model is no model; the table has the number.
+                # The table has the numbers below -1.
                 shown = np.clip(values, -1.0, None) if metric == "r2" else values
                 level = place + apart * (0.5 * (len(models) - 1) - i)
                 ax.plot(shown, level, ls="", ms=6, label=models[model]["label"], **styles[model])
@@ -215,8 +210,8 @@ def skill_overview(summary: Mapping[str, Any], input_years: int) -> Drawing:
     axes[-1, 0].set_xlabel("mean R² per PFT or layer (1 is perfect; below −1 drawn at −1)")
     axes[-1, 1].set_xlabel("median |ln(prediction / truth)| (0 is perfect)")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    columns = min(5, len(labels))
-    figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=9)
+    where: dict[str, Any] = {"loc": "outside upper center", "ncols": min(5, len(labels))}
+    figure.legend(handles, labels, frameon=False, fontsize=9, **where)
     split = "block" if "block" in skill else splits[0]
     title = wins_sentence(summary, split) or f"{models[OWN]['label']} alone"
     caption = (
@@ -234,11 +229,7 @@ def _values(skill: Mapping[str, Any], targets: Sequence[str], metric: str) -> np
 
 
 def skill_of_all(summary: Mapping[str, Any]) -> Drawing:
-    """R2 of every model for all predicted variables, a row each.
-
-    Args:
-        summary: content of `summary.json`.
-    """
+    """R2 of each model for all predicted variables, a row each, from the content of `summary.json`."""
     skill, models = summary["skill"], summary["models"]
     splits = [split for split in SPLITS if split in skill]
     targets = list(skill[splits[0]][OWN])
@@ -247,45 +238,30 @@ def skill_of_all(summary: Mapping[str, Any]) -> Drawing:
     for ax, split in zip(axes[0], splits, strict=True):
         shown = [model for model in models if model in skill[split]]
         table = np.array([_values(skill[split][model], targets, "r2") for model in shown]).T
-        drawn = ax.imshow(table, cmap="viridis", norm=Normalize(0.0, 1.0), aspect="auto")
-        for (i, j), value in np.ndenumerate(table):
-            if np.isfinite(value):
-                text = "<−9" if value < -9.0 else f"{value:.2f}"
-                colour = "white" if value < 0.6 else "black"
-                ax.text(j, i, text, ha="center", va="center", fontsize=7, color=colour)
         labels = [models[model]["label"].replace(", ", ",\n") for model in shown]
-        ax.set_xticks(range(len(shown)), labels, fontsize=7)
-        ax.set_yticks(range(len(targets)), targets, fontsize=7)
+        drawn = _heat_map(ax, table, targets, labels)
+        ax.tick_params(axis="x", labelsize=7)
         ax.set_title(SPLITS[split], fontsize=9)
     bar = figure.colorbar(drawn, ax=axes[0].tolist(), shrink=0.5, aspect=30)
     bar.set_label("mean R² per PFT or layer (below 0 in the colour of 0)", fontsize=8)
     split = splits[-1]
     r2 = _values(skill[split][OWN], targets, "r2")
-    known = np.flatnonzero(np.isfinite(r2))
     title = "Test values are too few for an R²"
-    if len(known):
-        weakest = known[np.argmin(r2[known])]
+    if np.isfinite(r2).any():
+        lowest, good = int(np.nanargmin(r2)), int(np.sum(r2 >= 0.8))
         title = (
-            f"R² of {models[OWN]['label']} is at least 0.8 for {int(np.sum(r2[known] >= 0.8))} of "
-            f"{len(targets)} variables, {SPLITS[split]}; lowest: {targets[weakest]} ({r2[weakest]:.2f})"
+            f"R² of {models[OWN]['label']} is at least 0.8 for {good} of {len(targets)} variables, "
+            f"{SPLITS[split]}; lowest: {targets[lowest]} ({r2[lowest]:.2f})"
         )
     caption = "All predicted variables on test cells; blank where values are too few or do not vary."
     return Drawing("skill_of_all_variables", title, caption, figure)
 
 
 def scatter(cells: Sequence[TestCells], split: str, models: Mapping[str, Any]) -> Drawing:
-    """Truth against prediction of the run's own model and the first baseline, per variable.
-
-    Args:
-        cells: variables.
-        split: kind of the split.
-        models: `models` of the summary.
-    """
-    styles = _styles(models)
+    """Truth against prediction of the run's model and the first baseline; `models` are of the summary."""
+    styles, rows = _styles(models), -(-len(cells) // 3)
     baseline = [name for name, model in models.items() if not model["trained"]][:1]
-    columns = 3
-    rows = -(-len(cells) // columns)
-    figure, axes = _figure(rows, columns, 10.0, 3.4 * rows)
+    figure, axes = _figure(rows, 3, 10.0, 3.4 * rows)
     rng = np.random.default_rng(0)
     pooled = {}
     for ax, data in zip(axes.flat, cells, strict=False):
@@ -293,27 +269,16 @@ def scatter(cells: Sequence[TestCells], split: str, models: Mapping[str, Any]) -
         truth = data.truth[mask]
         chosen = rng.permutation(len(truth))[:_MOST_POINTS]
         pooled[data.name] = data.score(OWN)["r2_pooled"]
-        every = truth if len(truth) else np.array([1.0])
-        low, high = np.percentile(every, 2), float(every.max())
-        low = max(float(low), high * 1e-5, 1e-6)
+        known = truth if len(truth) else np.array([1.0])
+        low, high = np.percentile(known, 2), float(known.max())
+        low, high = max(float(low), high * 1e-5, 1e-6) / 3.0, 3.0 * high
         for model in (*baseline, OWN):
-            predicted = np.clip(data.predictions[model][mask], low / 3.0, high * 3.0)
-            ax.plot(
-                np.clip(truth, low / 3.0, None)[chosen],
-                predicted[chosen],
-                ls="",
-                marker=".",
-                ms=2.5,
-                alpha=0.5 if model == OWN else 0.25,
-                color=styles[model]["color"],
-                label=models[model]["label"],
-                rasterized=True,
-            )
-        ax.plot([low / 3.0, high * 3.0], [low / 3.0, high * 3.0], color="black", lw=0.8)
-        ax.set_xscale("log")
-        ax.set_yscale("log")
-        ax.set_xlim(low / 3.0, high * 3.0)
-        ax.set_ylim(low / 3.0, high * 3.0)
+            predicted = np.clip(data.predictions[model][mask], low, high)
+            style = {"color": styles[model]["color"], "alpha": 0.5 if model == OWN else 0.25}
+            x, label = np.clip(truth, low, None), models[model]["label"]
+            ax.plot(x[chosen], predicted[chosen], ".", ms=2.5, label=label, rasterized=True, **style)
+        ax.plot([low, high], [low, high], color="black", lw=0.8)
+        ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
         r2 = pooled[data.name]
         ax.set_title(f"{data.name}: pooled R² {'-' if r2 is None else format(r2, '.3f')}", fontsize=9)
         units = data.units.replace("^2", "²").replace("^3", "³")
@@ -324,17 +289,13 @@ def scatter(cells: Sequence[TestCells], split: str, models: Mapping[str, Any]) -
     legend = axes[0, 0].legend(frameon=False, fontsize=8, markerscale=4)
     for handle in legend.legend_handles:
         handle.set_alpha(1.0)
-    known = {target: value for target, value in pooled.items() if value is not None}
-    if known:
-        worst = min(known, key=lambda target: known[target])
-        title = (
-            f"On test cells of the {SPLITS[split]} the pooled R² is lowest for {worst}: {known[worst]:.3f}"
-        )
-    else:
-        title = f"Test cells of the {SPLITS[split]} are too few to score"
+    title = f"Test cells of the {SPLITS[split]} are too few to score"
+    if scores := {name: value for name, value in pooled.items() if value is not None}:
+        worst, value = min(scores.items(), key=lambda score: score[1])
+        title = f"On test cells of the {SPLITS[split]} the pooled R² is lowest for {worst}: {value:.3f}"
     caption = (
-        "One point per covered patch or soil layer of a test cell, logarithmic axes; what lies outside is "
-        "drawn on the edge. The line is 1:1."
+        "One point per covered patch or soil layer of a test cell, logarithmic axes; points outside lie on "
+        "the edge. The line is 1:1."
     )
     if note := dead_wood_note(cells):
         caption += f" {note}"
@@ -342,7 +303,7 @@ def scatter(cells: Sequence[TestCells], split: str, models: Mapping[str, Any]) -
 
 
 def dead_wood_note(cells: Sequence[TestCells]) -> str:
-    """How many values of dead wood are of woody plants; empty where there is no such target."""
+    """How many values of dead wood are of woody plants; empty where dead wood is not predicted."""
     counts = [
         f"{int(data.mask[:, list(WOODY_PFTS)].sum())} of {int(data.mask.sum())} ({data.name})"
         for data in cells
@@ -351,52 +312,44 @@ def dead_wood_note(cells: Sequence[TestCells]) -> str:
     if not counts:
         return ""
     return (
-        "Pooled R² and NRMSE of dead wood include herbaceous patches, where it is always 0; values of woody "
+        "Pooled R² and NRMSE of dead wood include herbaceous patches, which have none; values of woody "
         f"plants: {', '.join(counts)}."
     )
 
 
 def r2_by_pft_and_layer(cells: Sequence[TestCells], split: str, models: Mapping[str, Any]) -> Drawing:
-    """R2 of the run's own model per PFT and per layer; arguments as `scatter`."""
+    """R2 of the run's model per PFT and per layer; `models` are of the summary."""
     patch, layer = [c for c in cells if c.patch], [c for c in cells if not c.patch]
     figure, axes = _figure(1, 2, 10.0, 4.6, width_ratios=(1.15, 1.0))
-    cmap, norm = "viridis", Normalize(0.0, 1.0)
-    every: dict[str, float] = {}
+    r2: dict[str, float] = {}
     drawn: Any = None
     groups = (
         (axes[0, 0], patch, [f"{i} {name.replace('_', ' ')}" for i, name in enumerate(PFT_NAMES)], "PFT"),
-        (axes[0, 1], layer, [str(i + 1) for i in range(10)], "soil layer"),
+        (axes[0, 1], layer, [str(i + 1) for i in range(NLEVDECOMP)], "soil layer"),
     )
     for ax, group, names, what in groups:
         table = np.array([data.r2_by_column(OWN) for data in group]).T.reshape(len(names), len(group))
-        # PFTs without test values in any target would only be blank rows.
+        for (row, j), value in np.ndenumerate(table):
+            if np.isfinite(value):
+                r2[f"{group[j].name}, {what} {names[row]}"] = float(value)
+        # PFTs without test values in any variable would only be blank rows.
         rows = np.flatnonzero(np.isfinite(table).any(axis=1))
-        drawn = ax.imshow(table[rows], cmap=cmap, norm=norm, aspect="auto")
-        for i, row in enumerate(rows):
-            for j, data in enumerate(group):
-                value = table[row, j]
-                if np.isfinite(value):
-                    every[f"{data.name}, {what} {names[row]}"] = float(value)
-                    colour = "white" if value < 0.6 else "black"
-                    ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
-        ax.set_xticks(range(len(group)), [data.name for data in group])
-        ax.set_yticks(range(len(rows)), [names[row] for row in rows], fontsize=7)
+        drawn = _heat_map(ax, table[rows], [names[row] for row in rows], [data.name for data in group])
         ax.set_ylabel(what)
     label = f"R² of {models[OWN]['label']} (values below 0 in the colour of 0)"
     figure.colorbar(drawn, ax=axes[0, 1], label=label, shrink=0.8)
     title = "Too few test values per PFT and layer for an R²"
-    if every:
-        weakest = min(every, key=lambda name: every[name])
-        good = np.mean(np.array(list(every.values())) >= 0.8)
-        title = (
-            f"R² is at least 0.8 in {good:.0%} of PFTs and layers; weakest: {weakest} ({every[weakest]:.2f})"
-        )
-    caption = f"Test cells of the {SPLITS[split]}; blank: fewer than 20 test values, or no variance."
+    if r2:
+        weakest, value = min(r2.items(), key=lambda score: score[1])
+        good = np.mean(np.array(list(r2.values())) >= 0.8)
+        title = f"R² is at least 0.8 in {good:.0%} of PFTs and layers; lowest: {weakest} ({value:.2f})"
+    few = f"fewer than {LEAST_VALUES} test values"
+    caption = f"Test cells of the {SPLITS[split]}; blank: {few}, or no variance."
     return Drawing(f"r2_by_pft_and_layer_{split}", title, caption, figure)
 
 
 def soil_carbon_maps(grid: CellMap, cells: Mapping[str, np.ndarray]) -> Drawing:
-    """Soil carbon of the reference, and what the injected run has more or less."""
+    """Soil carbon of the reference, and the difference of the injected run."""
     base = "reference" if "totsomc_reference" in cells else "injected"
     stock = cells[f"totsomc_{base}"] / 1000.0
     weight = cells["area"] * cells["landfrac"]
@@ -415,10 +368,8 @@ def soil_carbon_maps(grid: CellMap, cells: Mapping[str, np.ndarray]) -> Drawing:
         size = float(weight @ np.abs(error) / weight.sum())
         above = float(weight[error > 0.0].sum() / weight.sum())
         axes[0, 1].set_title(f"Injected: more than the reference on {above:.0%} of the land", fontsize=9)
-        title = (
-            f"Soil carbon per cell is off by {size:.2f} kgC/m² on average, {size / mean:.1%} of the "
-            "reference's"
-        )
+        share = f"{size / mean:.1%} of the reference's"
+        title = f"Soil carbon per cell differs by {size:.2f} kgC/m² on average, {share}"
         caption += " Left: the reference; right: the injected run minus the reference."
     return Drawing("soil_carbon_maps", title, caption, figure)
 
@@ -439,7 +390,7 @@ def restart_maps(grid: CellMap, state: InjectedState) -> Drawing:
     )
     caption = (
         "Injected restart, per m² of natural vegetation and bare ground. Look for cells unlike their "
-        "neighbours or their biome before the land model does."
+        "neighbours or their biome before you run the land model."
     )
     return Drawing("restart_maps", title, caption, figure)
 
@@ -458,11 +409,10 @@ def drift_maps(grid: CellMap, cells: Mapping[str, np.ndarray], threshold: float)
         out = float(weight[np.abs(drift) > threshold].sum() / weight.sum())
         ax.set_title(f"{run}: {out:.1%} of the land area beyond ±{threshold:g} gC/m²/yr", fontsize=9)
         median[run] = float(np.median(np.abs(drift)))
-    ends = threshold * np.array([1.0, 10.0, 100.0])
-    bar = figure.colorbar(
-        drawn, ax=axes[:, 0].tolist(), label="drift of TOTECOSYSC (gC/m²/yr)", extend="both", **_BAR
-    )
-    bar.set_ticks([*-ends[::-1], 0.0, *ends], labels=[f"{v:g}" for v in (*-ends[::-1], 0.0, *ends)])
+    label = "drift of TOTECOSYSC (gC/m²/yr)"
+    bar = figure.colorbar(drawn, ax=axes[:, 0].tolist(), label=label, extend="both", **_BAR)
+    ticks = threshold * np.array([-100.0, -10.0, -1.0, 0.0, 1.0, 10.0, 100.0])
+    bar.set_ticks(list(ticks), labels=[f"{tick:g}" for tick in ticks])
     title = "The median cell drifts by " + ", ".join(f"{value:.2f} ({run})" for run, value in median.items())
     caption = (
         "gC/m²/yr; last forcing cycle minus the one before, per year. Colours are linear up to the cell "
@@ -474,21 +424,17 @@ def drift_maps(grid: CellMap, cells: Mapping[str, np.ndarray], threshold: float)
 def out_of_distribution_map(
     grid: CellMap, ood_score: np.ndarray, flag: np.ndarray, threshold: float, test: np.ndarray
 ) -> Drawing:
-    """Score of every cell and the flagged ones, on a map and as a distribution.
+    """Score of each cell and the flagged ones, on a map and as a distribution.
 
-    Args:
-        grid: where the cells lie.
-        ood_score: score (gridcell); not finite where there is none.
-        flag: not 0 where a cell is flagged (gridcell).
-        threshold: score from which cells are flagged.
-        test: True on the blocked test cells (gridcell).
+    All arrays are (gridcell). `ood_score` is not finite where there is none; `flag` is not 0 where a cell is
+    flagged; `test` is True on the blocked test cells.
     """
     figure, axes = _figure(1, 2, 12.0, 3.9, layout="compressed", width_ratios=(1.7, 1.0))
     ax, histogram = axes[0]
     relative = np.where(np.isfinite(ood_score), ood_score, np.nan) / threshold
     flagged = flag != 0
-    label = f"flagged ({int(flagged.sum())})"
-    few = bool(flagged.sum() <= _MOST_RINGS)
+    count = int(flagged.sum())
+    few, label = count <= _MOST_RINGS, f"flagged ({count})"
     if few:
         limits = Normalize(np.nanmin(relative), np.nanmax(relative))
         drawn = grid.draw(ax, relative, cmap="cividis", norm=limits)
@@ -497,10 +443,10 @@ def out_of_distribution_map(
         ax.plot(grid.lon[flagged], grid.lat[flagged], "o", label=label, path_effects=halo, **ring)
         handles = None
     else:
-        # Rings would hide each other and the map: the cells themselves get the colour.
+        # Rings would hide each other and the map: the cells themselves are coloured.
         cmap = colormaps["cividis"].with_extremes(over=VERMILLION)
         beyond = np.where(flagged, np.fmax(relative, _BEYOND), relative)
-        # Below 1 also where every score is above it: the scale ends at the threshold.
+        # Below 1 also where all scores are above it: the scale ends at the threshold.
         lowest = min(float(np.nanmin(beyond)), 0.9)
         drawn = grid.draw(ax, beyond, cmap=cmap, norm=Normalize(lowest, 1.0))
         handles = [Patch(color=VERMILLION, label=label)]
@@ -513,10 +459,8 @@ def out_of_distribution_map(
     whole = "all cells" if known.all() else "cells with complete inputs"
     sets = [(known, whole, GREY), (known & test, "blocked test cells", BLUE)]
     for chosen, name, colour in sets if test.any() else sets[:1]:
-        count, _ = np.histogram(relative[chosen], bins)
-        histogram.stairs(
-            100.0 * count / max(1, chosen.sum()), bins, lw=1.6, color=colour, label=f"{name} ({chosen.sum()})"
-        )
+        share = 100.0 * np.histogram(relative[chosen], bins)[0] / max(1, chosen.sum())
+        histogram.stairs(share, bins, lw=1.6, color=colour, label=f"{name} ({chosen.sum()})")
     histogram.axvline(1.0, color=VERMILLION, lw=1.2, ls="--", label="threshold")
     histogram.set_xlabel("score / threshold")
     histogram.set_ylabel("cells (% of each set)")
@@ -525,13 +469,13 @@ def out_of_distribution_map(
     histogram.set_ylim(0.0, 1.4 * histogram.dataLim.y1)
     side = "upper left" if bins[-1] < 2.0 else "upper right"
     histogram.legend(frameon=False, fontsize=8, loc=side)
-    title = f"{int(flagged.sum())} of {len(flag)} cells are unlike the training cells"
+    title = f"{count} of {len(flag)} cells are unlike the training cells"
     if test.any():
         above = int(np.sum(relative[known & test] > 1.0))
         title += f"; {above} of {int(test.sum())} blocked test cells lie beyond the threshold"
     caption = (
-        "Distance to the training cells in the latent space of the blocked model, relative to the threshold: "
-        "where it is large, and how it is distributed."
+        "Distance to the training cells in the latent space of the blocked model, relative to the threshold, "
+        "on a map and as a distribution."
     )
     return Drawing("out_of_distribution_map", title, caption, figure)
 
@@ -539,12 +483,9 @@ def out_of_distribution_map(
 def split_maps(
     splits: Mapping[str, tuple[CellMap, np.ndarray]], parts: Mapping[str, int], distance: Mapping[str, float]
 ) -> Drawing:
-    """Training, validation and test cells of the splits.
+    """Training, validation and test cells of the splits (split -> cells and their codes of `parts`).
 
-    Args:
-        splits: split -> cells and their part codes.
-        parts: part -> code.
-        distance: split -> median distance of a test cell to the nearest training cell, km.
+    `distance` is that of the median test cell of each split to its nearest training cell, km.
     """
     figure, axes = _figure(1, len(splits), 5.5 * len(splits), 3.7, layout="compressed")
     cmap = ListedColormap([PART_COLOURS[part] for part in parts])
@@ -569,11 +510,9 @@ def training_curves(training: Mapping[str, pd.DataFrame]) -> Drawing:
     for ax, (split, table) in zip(axes[0], training.items(), strict=True):
         ax.plot(table["epoch"], table["train_loss"], color=GREY, lw=1.2, label="training cells")
         ax.plot(table["epoch"], table["validation_loss"], color=BLUE, lw=1.4, label="validation cells")
-        at = int(table["validation_loss"].to_numpy().argmin())
-        best[split] = int(table["epoch"].iloc[at])
-        ax.plot(
-            table["epoch"].iloc[at], table["validation_loss"].iloc[at], "o", color=VERMILLION, label="kept"
-        )
+        kept = table.iloc[int(table["validation_loss"].to_numpy().argmin())]
+        best[split] = int(kept["epoch"])
+        ax.plot(kept["epoch"], kept["validation_loss"], "o", color=VERMILLION, label="kept")
         ax.set_yscale("log")
         ax.set_xlabel("epoch")
         ax.set_ylabel("loss (normalised units)")
@@ -587,14 +526,9 @@ def training_curves(training: Mapping[str, pd.DataFrame]) -> Drawing:
 
 
 def experiments_overview(experiments: Mapping[str, Any], targets: Sequence[str]) -> Drawing:
-    """R2 and log-ratio error of the experiments, variable by variable: mean over seeds and their spread.
-
-    Args:
-        experiments: name -> `skill` (split -> variable -> metric -> mean and std), the run's own among them.
-        targets: variables to draw.
-    """
+    """R2 and log-ratio error of the experiments and the run by variable: mean over seeds and their spread."""
     split = next(split for split in ("block", *SPLITS) if split in experiments[OWN]["skill"])
-    shown = {name: found["skill"][split] for name, found in experiments.items() if split in found["skill"]}
+    shown = {name: one["skill"][split] for name, one in experiments.items() if split in one["skill"]}
     figure, axes = _figure(2, len(targets), 11.0, 1.6 + 0.5 * len(shown), sharey=True, sharex="row")
     place = np.arange(len(shown))[::-1]
     for row, metric in zip(axes, ("r2", "median_abs_log_ratio"), strict=True):
@@ -603,7 +537,7 @@ def experiments_overview(experiments: Mapping[str, Any], targets: Sequence[str])
                 np.array([skill[target][metric][what] for skill in shown.values()], dtype=float)
                 for what in ("mean", "std")
             )
-            # Below -1 a model is no model; the table has the number.
+            # The table has the numbers below -1.
             drawn = np.clip(mean, -1.0, None) if metric == "r2" else mean
             colours = [BLUE if name == OWN else GREY for name in shown]
             ax.errorbar(drawn, place, xerr=spread, ls="", ecolor=colours, elinewidth=1.5)
@@ -619,40 +553,29 @@ def experiments_overview(experiments: Mapping[str, Any], targets: Sequence[str])
     axes[1, 0].set_xlim(left=0.0)
     caption = (
         f"Test cells, {SPLITS[split]}. Points are means over the seeds, bars one standard deviation to each "
-        "side; no bar where there is one seed. The line is the run's own setting."
+        "side; no bar where there is one seed. The line is the run's setting."
     )
-    return Drawing("experiments", _experiments_title(experiments, shown, targets), caption, figure)
-
-
-def _experiments_title(
-    experiments: Mapping[str, Any], skill: Mapping[str, Any], targets: Sequence[str]
-) -> str:
-    """On how many variables each experiment does worse than the run's own settings, in R2."""
-
-    def worse(name: str) -> int:
-        pairs = [(skill[name][target]["r2"]["mean"], skill[OWN][target]["r2"]["mean"]) for target in targets]
-        return sum(own is not None and (other is None or other < own) for other, own in pairs)
-
-    others = [name for name in skill if name != OWN and experiments[name]["trained"]]
-    if not others:
-        return "The run's own settings with several seeds"
-    counts = ", ".join(f"{experiments[name]['label']}: {worse(name)}" for name in others)
-    return f"Headline variables with a lower R² than the run's settings, of {len(targets)}: {counts}"
+    counts = []
+    for name in (name for name in shown if name != OWN and experiments[name]["trained"]):
+        pairs = [(shown[name][target]["r2"]["mean"], shown[OWN][target]["r2"]["mean"]) for target in targets]
+        worse = sum(run is not None and (other is None or other < run) for other, run in pairs)
+        counts.append(f"{experiments[name]['label']}: {worse}")
+    title = "The run's settings with several seeds"
+    if counts:
+        title = f"Headline variables with a lower R² than the run's settings, of {len(targets)}: "
+    return Drawing("experiments", title + ", ".join(counts), caption, figure)
 
 
 def cost_bars(cost: Mapping[str, Any], roles: Iterable[str]) -> Drawing:
-    """Core-seconds by what they were spent on."""
+    """Core-seconds by role."""
     figure, axes = _figure(1, 1, 8.0, 2.6)
     ax = axes[0, 0]
     conventional = cost["core_seconds_conventional"]
     bars = {} if conventional is None else {"conventional": conventional}
     bars |= {role: cost["core_seconds_by_role"][role] for role in roles}
     place = np.arange(len(bars))[::-1]
-    ax.barh(
-        place,
-        list(bars.values()),
-        color=[{"conventional": GREY, "accelerated": BLUE}.get(b, ORANGE) for b in bars],
-    )
+    colours = [{"conventional": GREY, "accelerated": BLUE}.get(bar, ORANGE) for bar in bars]
+    ax.barh(place, list(bars.values()), color=colours)
     for y, value in zip(place, bars.values(), strict=True):
         ax.annotate(f" {value:,.0f}", (value, y), va="center", fontsize=8)
     ax.set_yticks(place, list(bars))
@@ -660,22 +583,17 @@ def cost_bars(cost: Mapping[str, Any], roles: Iterable[str]) -> Drawing:
     ax.margins(x=0.12)
     if conventional is None:
         share = cost["core_seconds_by_role"]["accelerated"] / cost["core_seconds_total"]
-        title = (
-            f"Surrogate and injection, records of the target included, took {share:.0%} of the core-seconds"
-        )
-        caption = (
-            "The land model of the target was run elsewhere and is not counted, neither the years before "
-            "injection nor those after it."
-            if cost["integration_years"]["conventional"] is None
-            else "No conventional spin-up of the target was run here to compare with."
-        )
+        title = f"Surrogate, injection and the target's records took {share:.0%} of the core-seconds"
+        caption = "No conventional spin-up of the target was run here to compare with."
+        if cost["integration_years"]["conventional"] is None:
+            caption = "The land model of the target was run elsewhere and is not counted."
         return Drawing("cost", title, caption, figure)
     ratio = cost["ratio_core_seconds"]
-    title = (
-        f"Against the conventional spin-up the accelerated one cost {compared(ratio)}, the labels apart"
-        if ratio
-        else "What was measured of the run's cost"
-    )
+    title = "Measured cost of the run"
+    if ratio:
+        title = f"The accelerated spin-up, without labels, cost {compared(ratio)} than the conventional one"
+    if ratio and compared(ratio) == "the same":
+        title = title.replace(" than ", " as ")
     caption = (
         "Conventional: the whole AD and reference run of this domain. The labels are that same run after its "
         f"first {cost['integration_years']['before_injection']} AD years, which count as accelerated: these "

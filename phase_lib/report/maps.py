@@ -17,25 +17,19 @@ from PIL import Image
 _LAND = Path(__file__).with_name("land.png")
 #: A grid is drawn as a raster when its full box has at most this many boxes per cell.
 _SPARSEST = 12
-#: More cells off any regular grid are averaged in boxes, as dots would hide each other.
+#: If more cells lie on no regular grid, they are averaged in boxes, as dots would hide each other.
 _MOST_DOTS = 20_000
-#: Least land around the cells of a raster, and around sites, which say little without it, degrees.
+#: Least margin around the cells of a raster, and around sites, which need a coast to be placed, degrees.
 _LEAST_MARGIN, _SITE_MARGIN = 1.0, 10.0
-#: More cells off any regular grid are no sites: they are drawn without outline.
+#: If more cells lie on no regular grid, they are not sites: they are drawn without outline.
 _MOST_SITES = 1000
-#: Two coordinates are one when they agree to this many digits (float32 files).
+#: Coordinates are equal when they agree to this many digits (float32 files).
 _DIGITS = 3
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """Cells of one grid.
-
-    Attributes:
-        cells: their rows (n).
-        axes: centres of the rows and columns of the raster that holds them, or None where they are drawn
-            as dots.
-    """
+    """Rows of the cells of one grid; centres of the rows and columns of their raster, None for dots."""
 
     cells: np.ndarray
     axes: tuple[np.ndarray, np.ndarray] | None
@@ -57,12 +51,12 @@ class CellMap:
     extent: tuple[float, float, float, float]
 
     @classmethod
-    def of(cls, lat: np.ndarray, lon: np.ndarray, grid: np.ndarray | None = None) -> CellMap:
-        """Lays cells out on a map, whatever their longitude convention.
+    def from_cells(cls, lat: np.ndarray, lon: np.ndarray, grid: np.ndarray | None = None) -> CellMap:
+        """Places cells (gridcell, degrees) on a map, whatever their longitude convention.
 
         Args:
             lat, lon: cell centres (gridcell), degrees.
-            grid: number of the grid that each cell belongs to (gridcell); one grid if None.
+            grid: number of the grid of each cell (gridcell); one grid if None.
         """
         lat = np.round(np.asarray(lat, dtype=np.float64), _DIGITS)
         lon = np.round(np.mod(np.asarray(lon, dtype=np.float64) + 180.0, 360.0) - 180.0, _DIGITS)
@@ -76,35 +70,20 @@ class CellMap:
     def draw(
         self, ax: Axes, values: np.ndarray, *, cmap: str | Colormap, norm: Normalize, codes: bool = False
     ) -> Any:
-        """Draws values and the coastline.
+        """Draws values (gridcell), NaN blank, and the coastline; returns what a colour bar needs.
 
-        Args:
-            ax: where to.
-            values: (gridcell); NaN stays blank.
-            cmap, norm: colours.
-            codes: the values are codes: cells that share a box are not averaged, one of them is shown.
-
-        Returns:
-            What a colour bar needs.
+        Where values are `codes`, one of the cells that share a box is shown, not their mean.
         """
         drawn: Any = None
         for piece in self.pieces:
             lat, lon, here = self.lat[piece.cells], self.lon[piece.cells], values[piece.cells]
             if piece.axes is None:
-                # Outlined, so that a dot in a colour near the paper's is seen too.
+                # Outlined, so that a dot in a colour near that of the background is visible too.
                 edge: dict[str, Any] = {"edgecolors": "0.2", "linewidths": 0.6}
+                style = dict(edge) if len(lat) <= _MOST_SITES else {}
                 size = 20.0 * np.clip(1000.0 / len(lat), 0.05, 3.0)
-                drawn = ax.scatter(
-                    lon,
-                    lat,
-                    c=here,
-                    s=size,
-                    marker="o",
-                    cmap=cmap,
-                    norm=norm,
-                    zorder=3,
-                    **(edge if len(lat) <= _MOST_SITES else {}),
-                )
+                style |= {"s": size, "c": here, "zorder": 3}
+                drawn = ax.scatter(lon, lat, marker="o", cmap=cmap, norm=norm, **style)
             else:
                 rows, columns = piece.axes
                 place = _position(rows, lat), _position(columns, lon)
@@ -114,27 +93,20 @@ class CellMap:
                 else:
                     raster = _mean_in_boxes(*place, raster.shape, here)
                 drawn = ax.pcolormesh(columns, rows, raster, cmap=cmap, norm=norm, shading="nearest")
-        self._frame(ax)
-        return drawn
-
-    def _frame(self, ax: Axes) -> None:
-        """Coastline, limits and axis labels."""
         west, east, south, north = self.extent
         x, y, land = _coast()
         ax.contour(x, y, land, levels=[50.0], colors="0.35", linewidths=0.5)
-        ax.set_xlim(west, east)
-        ax.set_ylim(south, north)
-        ax.set_aspect(1.0 / max(0.3, float(np.cos(np.deg2rad(0.5 * (south + north))))))
-        ax.set_xlabel("longitude (°E)")
-        ax.set_ylabel("latitude (°N)")
-        ax.set_facecolor("white")
+        aspect = 1.0 / max(0.3, float(np.cos(np.deg2rad(0.5 * (south + north)))))
+        ax.set(xlim=(west, east), ylim=(south, north), aspect=aspect, facecolor="white")
+        ax.set(xlabel="longitude (°E)", ylabel="latitude (°N)")
+        return drawn
 
 
 def _raster_axes(lat: np.ndarray, lon: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Centres of the rows and columns of a raster for the cells, or None where they are drawn as dots.
 
-    That of their own regular grid; of cells on none that are too many for dots, one of boxes that hold
-    about four. Sites that happen to lie on a regular grid, but apart, are drawn as dots.
+    The raster is the regular grid of the cells. Cells on no regular grid are drawn as dots or, if there are
+    too many, in boxes of about four. Sites that lie apart are drawn as dots, even on a regular grid.
     """
     rows, columns = _regular_axis(lat), _regular_axis(lon)
     if (
@@ -162,25 +134,23 @@ def _mostly_adjacent(row: np.ndarray, column: np.ndarray) -> bool:
 def _mean_in_boxes(
     row: np.ndarray, column: np.ndarray, shape: tuple[int, int], values: np.ndarray
 ) -> np.ndarray:
-    """Mean of the values in each box of a raster, those that are NaN left out; NaN where there is none."""
+    """Mean of the values that are not NaN in each box of a raster; NaN where there is none."""
     known = np.isfinite(values)
-    box = np.ravel_multi_index((row[known], column[known]), shape)
-    size = shape[0] * shape[1]
-    count = np.bincount(box, minlength=size)
-    total = np.bincount(box, values[known], minlength=size)
+    box, size = np.ravel_multi_index((row[known], column[known]), shape), shape[0] * shape[1]
+    count, total = np.bincount(box, minlength=size), np.bincount(box, values[known], minlength=size)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan).reshape(shape)
 
 
 def _regular_axis(values: np.ndarray) -> np.ndarray | None:
     """All centres of a regular axis that holds the values, or None where they fit no such axis."""
-    found = np.unique(values)
-    if len(found) == 1:
-        return found
-    step = float(np.diff(found).min())
-    places = (found - found[0]) / step
+    distinct = np.unique(values)
+    if len(distinct) == 1:
+        return distinct
+    step = float(np.diff(distinct).min())
+    places = (distinct - distinct[0]) / step
     if np.any(np.abs(places - np.round(places)) > 0.05):
         return None
-    axis: np.ndarray = found[0] + step * np.arange(round(float(places[-1])) + 1)
+    axis: np.ndarray = distinct[0] + step * np.arange(round(float(places[-1])) + 1)
     return axis
 
 
@@ -193,14 +163,10 @@ def _position(axis: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def _extent(lat: np.ndarray, lon: np.ndarray, least: float) -> tuple[float, float, float, float]:
     margin = max(least, 0.04 * max(np.ptp(lat), np.ptp(lon)))
+    south, north = max(-90.0, float(lat.min()) - margin), min(90.0, float(lat.max()) + margin)
     if np.ptp(lon) > 270.0:
-        return -180.0, 180.0, max(-90.0, float(lat.min()) - margin), min(90.0, float(lat.max()) + margin)
-    return (
-        max(-180.0, float(lon.min()) - margin),
-        min(180.0, float(lon.max()) + margin),
-        max(-90.0, float(lat.min()) - margin),
-        min(90.0, float(lat.max()) + margin),
-    )
+        return -180.0, 180.0, south, north
+    return max(-180.0, float(lon.min()) - margin), min(180.0, float(lon.max()) + margin), south, north
 
 
 @lru_cache(maxsize=1)

@@ -22,17 +22,16 @@ from phase_lib.elm.netcdf import get_attribute
 from phase_lib.elm.products import open_product
 from phase_lib.elm.variables import HEADLINE
 from phase_lib.equilibrium.verdict import ALL_CELLS, TEST_CELLS
-from phase_lib.report import figures, tables
+from phase_lib.report import figures
 from phase_lib.report.closing import closing_page, nothing_predicted, wins_sentence
-from phase_lib.report.cost import ROLES, compared
-from phase_lib.report.experiments import describe_changes
+from phase_lib.report.cost import ROLES, UNITS, compared, hours_text
+from phase_lib.report.experiments import describe_changes, repeats_skill
 from phase_lib.report.figures import Drawing
-from phase_lib.report.hours import UNITS, hours_text
 from phase_lib.report.maps import CellMap
 from phase_lib.report.products import OOD_STATES, SPLITS, RunFacts, RunProducts
 from phase_lib.report.restart import DEEP_TOP, InjectedState, read_injected
 from phase_lib.report.summary import write_summary
-from phase_lib.report.target import flagged_cells
+from phase_lib.report.tables import report_tables, write_tables
 from phase_lib.surrogate.skill import LEAST_VALUES, TestCells, read_tests
 
 _METRICS = {
@@ -51,35 +50,18 @@ _SUBSETS = {ALL_CELLS: "All cells", TEST_CELLS: "Blocked test cells alone"}
 def write_run_report(
     config: WorkflowConfig, products: RunProducts, cores: int, summary: Path, output_dir: Path
 ) -> None:
-    """Writes the summary of a run and its report; the summary is there when its report is.
-
-    Args:
-        config: of the run.
-        products: files of the run.
-        cores: of the machine, that the workflow used.
-        summary: `summary.json` to write.
-        output_dir: directory of the report.
+    """Writes the summary of a run (`summary.json`) and its report; `cores` are those that the workflow used.
 
     Raises:
         InputError: a product is missing or incomplete.
     """
     with writing(summary) as temporary:
-        write_summary(products, RunFacts.of(config, cores), temporary)
+        write_summary(products, RunFacts.from_config(config, cores), temporary)
         write_report(temporary, products, output_dir)
 
 
 def write_report(summary: str | Path, products: RunProducts, output_dir: str | Path) -> Path:
-    """Writes `index.html`, `figures/*.png`, `tables/*.csv` and `closing.txt`.
-
-    The page is written last, so that an `index.html` that exists has all that it shows.
-
-    Args:
-        summary: `summary.json`.
-        products: files of the run.
-        output_dir: directory of the report.
-
-    Returns:
-        Path of the page.
+    """Writes `figures/*.png`, `tables/*.csv`, `closing.txt` and, last, `index.html`; returns the page's path.
 
     Raises:
         InputError: a product is missing or incomplete.
@@ -96,22 +78,11 @@ def write_report(summary: str | Path, products: RunProducts, output_dir: str | P
     for drawing in drawings.values():
         LOGGER.info("drawing %s", drawing.name)
         drawing.save(directory / "figures")
-    frames = {
-        "skill": tables.skill_frame(content["skill"]),
-        "r2_by_pft_and_layer": tables.columns_frame(tests),
-        "domains": tables.domains_frame(content),
-        "flagged_cells": flagged_cells(products.predictions),
-        "cost": tables.cost_frame(content),
-        "hours": tables.hours_frame(content),
-        "variables_changed": tables.changes_frame(diff),
-    }
-    if verdict is not None:
-        frames |= {"verdict": tables.verdict_frame(verdict), "zones": tables.zones_frame(verdict)}
-    tables.write_tables(directory / "tables", frames)
-    with writing(directory / "closing.txt") as temporary:
-        temporary.write_text(closing_page(content) + "\n", encoding="utf-8")
-    page = directory / "index.html"
-    hashed = [products.predictions, *(test.path for test in tests.values())]
+    frames = report_tables(content, verdict, diff, tests, products.predictions)
+    write_tables(directory / "tables", frames)
+    _write(directory / "closing.txt", closing_page(content) + "\n")
+    inputs = [products.predictions, *(test.path for test in tests.values())]
+    inputs += [] if products.drift is None else [products.drift]
     html = render(
         summary=content,
         verdict=verdict,
@@ -124,23 +95,24 @@ def write_report(summary: str | Path, products: RunProducts, output_dir: str | P
         tables=list(frames),
         flagged=frames["flagged_cells"].head(_MOST_FLAGGED).to_dict("records"),
         cost=frames["cost"].to_dict("records"),
-        inputs={
-            path.name: sha256_file(path)
-            for path in (hashed if products.drift is None else [*hashed, products.drift])
-        },
+        inputs={path.name: sha256_file(path) for path in inputs},
     )
-    with writing(page) as temporary:
-        temporary.write_text(html, encoding="utf-8")
-    return page
+    _write(directory / "index.html", html)
+    return directory / "index.html"
+
+
+def _write(path: Path, text: str) -> None:
+    with writing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _injected(products: RunProducts, index: CellIndex, target: str) -> InjectedState | None:
-    """Numbers of the injected restart; None where it, which is large, is not where the page is made."""
+    """Numbers of the injected restart; None where this large file is not on the machine."""
     if not products.restart.is_file():
         return None
-    ours = index.of_domain(target)
-    area = (index.area_km2 * index.landfrac)[ours]
-    return read_injected(products.restart, index.lat[ours], index.lon[ours], area)
+    inside = index.of_domain(target)
+    area = (index.area_km2 * index.landfrac)[inside]
+    return read_injected(products.restart, index.lat[inside], index.lon[inside], area)
 
 
 def draw(
@@ -155,7 +127,8 @@ def draw(
     """All figures by name."""
     drawings = _verdict_drawings(verdict, products)
     if verdict is None and injected is not None:
-        drawings.append(figures.restart_maps(CellMap.of(injected.lat, injected.lon), injected))
+        grid = CellMap.from_cells(injected.lat, injected.lon)
+        drawings.append(figures.restart_maps(grid, injected))
     years = summary["cost"]["integration_years"]["before_injection"]
     drawings += [figures.skill_overview(summary, years), figures.skill_of_all(summary)]
     for split, data in tests.items():
@@ -164,7 +137,7 @@ def draw(
     drawings += [_out_of_distribution(products.predictions), _splits(products.splits, index)]
     if curves:
         drawings.append(figures.training_curves(curves))
-    if summary["experiments"]:
+    if summary["experiments"] and not repeats_skill(summary):
         drawings.append(figures.experiments_overview(summary["experiments"], summary["headline"]))
     if summary["cost"]["core_seconds"]:
         drawings.append(figures.cost_bars(summary["cost"], ROLES))
@@ -172,25 +145,16 @@ def draw(
 
 
 def _read_curve(path: Path) -> pd.DataFrame:
-    """Losses of a training by epoch.
-
-    Raises:
-        InputError: the table is damaged.
-    """
-    wanted = ["epoch", "train_loss", "validation_loss"]
+    """Losses of a training by epoch. Raises an InputError where the table is damaged."""
+    names = ["epoch", "train_loss", "validation_loss"]
     try:
-        table = pd.read_csv(require_file(path))[wanted].astype(float)
+        table = pd.read_csv(require_file(path))[names].astype(float)
     except (ValueError, KeyError) as error:
-        raise InputError(
-            path,
-            f"is no table of a training ({error})",
-            expected=f"columns {', '.join(wanted)}",
-            remedy="train again",
-        ) from error
+        what, expected = f"is no table of a training ({error})", f"columns {', '.join(names)}"
+        raise InputError(path, what, expected=expected, remedy="train again") from error
     if table.empty or not np.isfinite(table.to_numpy()).all():
-        raise InputError(
-            path, "is cut off or holds no number in an epoch", expected="whole rows", remedy="train again"
-        )
+        what = "is cut off or has an epoch without a number"
+        raise InputError(path, what, expected="whole rows", remedy="train again")
     return table
 
 
@@ -198,7 +162,7 @@ def _verdict_drawings(verdict: Mapping[str, Any] | None, products: RunProducts) 
     if verdict is None or products.drift is None:
         return []
     cells = _columns(products.drift)
-    grid = CellMap.of(cells["lat"], cells["lon"])
+    grid = CellMap.from_cells(cells["lat"], cells["lon"])
     return [
         figures.stocks_over_time(verdict),
         figures.criteria_over_time(verdict),
@@ -210,11 +174,8 @@ def _verdict_drawings(verdict: Mapping[str, Any] | None, products: RunProducts) 
 def _columns(path: Path) -> dict[str, np.ndarray]:
     """All variables along `gridcell` alone."""
     with open_product(path) as dataset:
-        return {
-            str(name): values.to_numpy()
-            for name, values in dataset.variables.items()
-            if values.dims == ("gridcell",)
-        }
+        columns = {str(n): v for n, v in dataset.variables.items() if v.dims == ("gridcell",)}
+        return {name: values.to_numpy() for name, values in columns.items()}
 
 
 def _out_of_distribution(predictions: Path) -> Drawing:
@@ -225,41 +186,29 @@ def _out_of_distribution(predictions: Path) -> Drawing:
     with open_product(predictions, ()) as dataset:
         threshold = float(get_attribute(predictions, dataset, "ood_threshold"))
     flag = cells["ood_flag"]
-    # Predictions made without a split know no test cells, and a target that is not trained on has none.
+    # There are no test cells without a split, nor in a target that is not trained on.
     part = cells.get("split_part", np.zeros_like(flag))
-    grid = CellMap.of(cells["lat"], cells["lon"])
+    grid = CellMap.from_cells(cells["lat"], cells["lon"])
     return figures.out_of_distribution_map(grid, cells["ood_score"], flag, threshold, part == PARTS["test"])
 
 
 def _splits(paths: Mapping[str, Path], index: CellIndex) -> Drawing:
     loaded: dict[str, tuple[CellMap, np.ndarray]] = {}
-    distance = {}
+    distance, train, test = {}, PARTS["train"], PARTS["test"]
     # Cells of domains that are not trained on lie on other grids and in no part.
     shown = np.isin(index.domain, index.domain[index.trainable])
     for split, path in paths.items():
         cells = _columns(path)
         lat, lon, part = (cells[name][shown] for name in ("lat", "lon", "part"))
-        loaded[split] = (CellMap.of(lat, lon, index.domain[shown]), part)
-        distance[split] = _median_distance(lat, lon, part, path)
+        loaded[split] = (CellMap.from_cells(lat, lon, index.domain[shown]), part)
+        places = (lat[part == test], lon[part == test], lat[part == train], lon[part == train])
+        _, km = match_cells(*places, file=path, limit_km=np.inf, what="training cells")
+        distance[split] = float(np.median(km))
     return figures.split_maps(loaded, PARTS, distance)
 
 
-def _median_distance(lat: np.ndarray, lon: np.ndarray, part: np.ndarray, file: Path) -> float:
-    """Median distance of a test cell to the nearest training cell, km."""
-    test, train = part == PARTS["test"], part == PARTS["train"]
-    _, distance = match_cells(
-        lat[test], lon[test], lat[train], lon[train], file=file, limit_km=np.inf, what="training cells"
-    )
-    return float(np.median(distance))
-
-
 def render(**context: Any) -> str:
-    """The page's HTML.
-
-    Args:
-        context: summary, verdict, diff, audit, cleaning, injected, dead_wood, drawings, tables, flagged, cost
-            and inputs.
-    """
+    """The page's HTML; the context is what `write_report` gives."""
     environment = Environment(
         loader=PackageLoader("phase_lib.report", "templates"),
         autoescape=select_autoescape(default=True, default_for_string=True),
@@ -267,16 +216,15 @@ def render(**context: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = _number
-    environment.filters["hours"] = hours_text
-    template = environment.get_template("report.html")
-    return template.render(
+    environment.filters |= {"number": _number, "hours": hours_text}
+    return environment.get_template("report.html").render(
         **context,
         headline=_headline(context["summary"], context["verdict"]),
         splits=SPLITS,
         metrics=_METRICS,
         subsets=_SUBSETS,
         best=_best,
+        repeats_skill=repeats_skill(context["summary"]),
         describe_changes=describe_changes,
         roles=ROLES,
         units=UNITS,
@@ -288,18 +236,15 @@ def render(**context: Any) -> str:
 
 
 def _number(value: Any, form: str = ".3g") -> str:
-    """A number for a table; a dash for what is absent."""
+    """A number for a table; a dash where it is absent."""
     return "–" if value is None or value != value else format(value, form)
 
 
 def _best(models: Mapping[str, Any], target: str, metric: str) -> str | None:
-    """The model that does best on a target, or None where none has a value."""
-    found = {name: targets[target][metric] for name, targets in models.items()}
-    known = {name: value for name, value in found.items() if value is not None}
-    if not known:
-        return None
-    choose = min if metric in _ERRORS else max
-    return choose(known, key=lambda name: known[name])
+    """The best model for a variable, or None where none has a value."""
+    values = {name: targets[target][metric] for name, targets in models.items()}
+    known = {name: value for name, value in values.items() if value is not None}
+    return (min if metric in _ERRORS else max)(known, key=lambda name: known[name], default=None)
 
 
 def _headline(summary: Mapping[str, Any], verdict: Mapping[str, Any] | None) -> list[str]:
@@ -318,19 +263,16 @@ def _restart_sentences(summary: Mapping[str, Any]) -> list[str]:
     space = "AD" if target["base"]["spinup_state"] == SPINUP_AD else "normal mode"
     sentences = [
         f"The restart of {target['domain']} is made and its audit found {restart['audit_errors']} errors. It "
-        "has not been run: whether the land model drifts from it, its own history will say.",
+        "has not been run: the history of such a run will show whether the land model drifts from it.",
         f"{flagged} of {cells} cells are flagged and hold {OOD_STATES[restart['ood_action']]}.",
     ]
     if nothing_predicted(summary):
-        sentences[1] = (
-            f"All {cells} cells are flagged and hold {OOD_STATES['keep']}: there is nothing of the "
-            "surrogate in this restart."
-        )
-    soil = [stocks[which]["totsomc_pgc"] for which in ("base", "injected")]
-    if None not in soil:
+        kept = f"All {cells} cells are flagged and hold {OOD_STATES['keep']}"
+        sentences[1] = f"{kept}: this restart contains nothing of the surrogate."
+    base, injected = (stocks[which]["totsomc_pgc"] for which in ("base", "injected"))
+    if base is not None and injected is not None:
         sentences.append(
-            f"Soil carbon goes from {soil[0]:.3g} PgC in the base ({space}) to {soil[1]:.3g} PgC (normal "
-            "mode)."
+            f"Soil carbon is {base:.3g} PgC in the base ({space}) and {injected:.3g} PgC here (normal mode)."
         )
     return sentences
 

@@ -1,4 +1,4 @@
-"""The files of a run that summary and report are made from."""
+"""The files and settings of a run from which summary and report are made."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from phase_lib.config.cost import CostSettings
 from phase_lib.config.root import WorkflowConfig
 from phase_lib.landmodel.planning import chains_of, land_model_of
 
-#: The two ways of splitting cells, and what they are called in prose.
+#: The two ways of splitting cells, and their names in prose.
 SPLITS = {"random": "random split", "block": "blocked split"}
 #: What flagged cells hold in the injected restart, by `ood.action`.
 OOD_STATES = {
-    "keep": "the base's own state, taken to normal mode",
+    "keep": "the state of the base, taken to normal mode",
     "analogue": "the state of the nearest training cell",
-    "predict": "the prediction all the same",
+    "predict": "the prediction in spite of the flag",
 }
 
 
@@ -30,16 +30,16 @@ class RunProducts:
         predictions: `predictions/predictions.nc`: the cells of the target domain.
         restart: the injected restart.
         diff: its sidecar.
-        audit: what `phase audit` found in it.
+        audit: findings of `phase audit` in it.
         splits: split -> split file: the cells of all domains, in the order of the dataset.
-        tests: split -> truth and predictions of its test cells: the run's own file, then others'.
+        tests: split -> truth and predictions of its test cells: the file of the run, then of experiments.
         training: split -> `history.csv` of its training.
         forcing: domain -> `forcing/<domain>/comparison.json`: its forcing against what the model saw.
         experiments: `experiments/comparison.json`; None where there are no experiments.
         benchmarks: directory of the benchmark tables of the stages.
         slurm_jobs: directory of the notes of the run's SLURM jobs.
-        stages: JSON with the run's stages and their roles; tables and notes of others are left over from
-            another configuration.
+        stages: JSON with the run's stages and their roles; tables and notes of other stages are left over
+            from another configuration.
         verdict: `equilibrium/verdict.json`; None where the run ends at the injected restart.
         drift: `equilibrium/drift.nc`, which comes with the verdict.
     """
@@ -63,10 +63,9 @@ class RunProducts:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What the configuration says about the run.
+    """Settings of the run that summary and report need.
 
     Attributes:
-        name: run name.
         config_hash: hash of the whole configuration.
         directory: run directory, for the closing page.
         cores: cores of the machine that the workflow used.
@@ -76,10 +75,10 @@ class RunFacts:
         input_years: AD years before the surrogate.
         stabilisation_years: normal years after injection.
         conventional_years: AD and normal years of a conventional spin-up.
-        ood_action: what flagged cells get.
+        ood_action: what flagged cells receive.
         input_here: the AD years before injection are run here.
         labelled_here: training domains whose reference is run here.
-        limits: sentences about the land models whose runs the results rest on.
+        limits: sentences about the land models on whose runs the results rest.
         cost: how costs are counted.
     """
 
@@ -100,16 +99,16 @@ class RunFacts:
     cost: CostSettings = field(default_factory=CostSettings)
 
     @classmethod
-    def of(cls, config: WorkflowConfig, cores: int) -> RunFacts:
-        """What a configuration says, and on how many cores it ran."""
+    def from_config(cls, config: WorkflowConfig, cores: int) -> RunFacts:
+        """Takes the settings from a configuration that ran on `cores` cores."""
         spinup, target = config.spinup, config.target.domain
         chains = {name: chains_of(config, name) for name in config.used_domains}
-        labelled = [
-            name
-            for name in config.training.domains
-            if any(chain.role == "reference" for chain in chains[name])
-        ]
-        here = {chain.role for chain in chains[target]}
+        roles = {name: {chain.role for chain in chains[name]} for name in chains}
+        labelled = [name for name in config.training.domains if "reference" in roles[name]]
+        limits = land_model_of(config, target).limits
+        if "injected" not in roles[target]:
+            learnt = (land_model_of(config, name).limits_of_learning for name in labelled)
+            limits = tuple(sentence for sentences in learnt for sentence in sentences)
         return cls(
             name=config.run.name,
             config_hash=settings_hash(config.model_dump(mode="json")),
@@ -124,10 +123,6 @@ class RunFacts:
             ood_action=config.ood.action,
             input_here=bool(chains[target]) and chains[target][0].boundaries[0] == 1,
             labelled_here=tuple(labelled),
-            limits=land_model_of(config, target).limits
-            if "injected" in here
-            else tuple(
-                sentence for name in labelled for sentence in land_model_of(config, name).limits_of_learning
-            ),
+            limits=limits,
             cost=config.cost,
         )

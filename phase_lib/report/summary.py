@@ -20,10 +20,18 @@ from phase_lib.elm.variables import HEADLINE
 from phase_lib.equilibrium.verdict import ALL_CELLS
 from phase_lib.forcing.comparison import summary_line
 from phase_lib.report.accounting import SlurmJob, read_records, read_slurm_jobs
-from phase_lib.report.cost import Stage, StageCost, cost_summary, read_costs, read_plan
-from phase_lib.report.hours import hours_summary, spin_up_summary, stage_hours
+from phase_lib.report.cost import (
+    Stage,
+    StageCost,
+    cost_summary,
+    hours_summary,
+    read_costs,
+    read_plan,
+    spin_up_summary,
+    stage_hours,
+)
 from phase_lib.report.products import RunFacts, RunProducts
-from phase_lib.report.target import STOCKS, base_of, domain_counts, next_steps, stocks_of_restart
+from phase_lib.report.restart import STOCKS, base_of, next_steps, stocks_of_restart
 from phase_lib.surrogate.skill import read_tests
 
 _DRIFTS = ("drift_totsomc_pgc_per_yr", "drift_totvegc_pgc_per_yr", "area_out_of_equilibrium")
@@ -32,13 +40,9 @@ _DRIFTS = ("drift_totsomc_pgc_per_yr", "drift_totvegc_pgc_per_yr", "area_out_of_
 def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
     """Collects the numbers of a run from its products.
 
-    Without a verdict, where the land-model output of the target was given and the run ends at the injected
-    restart, nothing is known of equilibrium: `equilibrium` is empty, `stable` and `years_run` are None,
-    `stocks` are those of the restarts (see `stocks_of_restart`), and `target` says how ELM starts from it.
-
-    Args:
-        products: files of the run.
-        facts: what the configuration says about it.
+    Where the land-model output of the target was given, the run ends at the injected restart and there is
+    no verdict. Then `equilibrium` is empty, `stable` and `years_run` are None, `stocks` are those of the
+    restarts (see `stocks_of_restart`), and `target` holds how ELM starts from the restart.
 
     Raises:
         InputError: a product is missing or incomplete.
@@ -49,15 +53,17 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
         test.require_model(OWN)
     skill = {split: test.skill() for split, test in tests.items()}
     verdict = None if products.verdict is None else read_json(products.verdict)
+    runs: dict[str, Any] = {} if verdict is None else verdict["runs"]
     flags = _read(products.predictions, "ood_flag")
     target = _target(products, facts, diff)
     plan = read_plan(products.stages)
-    device = _trained_on(products.predictions)
+    with open_product(products.predictions, ()) as dataset:
+        device = str(get_attribute(products.predictions, dataset, "trained_on"))
     costs = read_costs(products.benchmarks, plan)
     jobs = [] if products.slurm_jobs is None else read_slurm_jobs(products.slurm_jobs)
     if not jobs and "cuda" not in device:
-        # Stages ask for a GPU where the device is `auto`, and do without where there is none. On a cluster a
-        # job holds the GPU that it asked for, used or not.
+        # With device `auto` a stage asks for a GPU and also runs without one. On a cluster a job holds the
+        # GPU that it asked for, used or not.
         costs = [replace(cost, gpus=0) for cost in costs]
     area = (index.area_km2 * index.landfrac)[index.of_domain(facts.target)]
     return {
@@ -66,7 +72,7 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
             "config_hash": facts.config_hash,
             "code_version": code_version(),
             "seconds": {cost.stage.name: cost.seconds for cost in costs},
-            # A cluster has no number of cores that says anything about the run.
+            # The number of cores of a cluster means nothing for the run.
             "cores": None if jobs else facts.cores,
             "device": device,
             "directory": facts.directory.as_posix(),
@@ -86,7 +92,7 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
             for model in test.models.values()
         },
         # The paper's variables, of all that are predicted.
-        "headline": [name for name in HEADLINE if any(name in found[OWN] for found in skill.values())],
+        "headline": [name for name in HEADLINE if any(name in models[OWN] for models in skill.values())],
         "skill": skill,
         "experiments": {} if products.experiments is None else read_json(products.experiments)["experiments"],
         "restart": {
@@ -95,25 +101,21 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
             "flagged_cells": int(np.count_nonzero(flags)),
             "ood_action": facts.ood_action,
         },
-        "equilibrium": {run: _equilibrium(subsets) for run, subsets in _runs(verdict).items()},
-        "stocks": stocks_of_restart(diff)
-        if verdict is None
-        else {
+        "equilibrium": {run: _equilibrium(subsets) for run, subsets in runs.items()},
+        "stocks": {
             run: {stock: subsets[ALL_CELLS]["stocks"].get(stock) for stock in STOCKS}
-            for run, subsets in _runs(verdict).items()
+            for run, subsets in runs.items()
+        }
+        or stocks_of_restart(diff),
+        **{
+            key: (verdict or {}).get(key, {}) for key in ("relation_to_reference", "injected_against_control")
         },
-        "relation_to_reference": {} if verdict is None else verdict.get("relation_to_reference", {}),
-        "injected_against_control": {} if verdict is None else verdict.get("injected_against_control", {}),
-        "cost": _cost(costs, facts, target) | _hours(costs, jobs, facts, target, plan),
+        "cost": _cost(costs, jobs, plan, facts, target["base"]),
     }
 
 
-def _runs(verdict: dict[str, Any] | None) -> dict[str, Any]:
-    return {} if verdict is None else verdict["runs"]
-
-
 def _target(products: RunProducts, facts: RunFacts, diff: dict[str, Any]) -> dict[str, Any]:
-    """The target domain, and where it was not run here its base restart and what to do next."""
+    """The target domain; where it was not run here, also its base restart and what to do next."""
     domains = {
         "domain": facts.target,
         "trained_on": list(facts.training),
@@ -130,83 +132,60 @@ def _stability(verdict: dict[str, Any] | None, facts: RunFacts) -> dict[str, Any
     if verdict is None:
         return {"stable": None, "years_run": None}
     years = verdict["runs"]["injected"][ALL_CELLS]["years"]
-    # A land model stops on a pool or a balance that is not sound, so that a history over all the years means
-    # that it ran through.
+    # A land model stops at an invalid pool or balance: a history over all the years means that it did not.
     return {"stable": years >= facts.stabilisation_years - 0.01, "years_run": years}
 
 
-def _trained_on(predictions: Path) -> str:
-    """Device that the surrogate was trained on, and how many: `4 x cuda`."""
-    with open_product(predictions, ()) as dataset:
-        return str(get_attribute(predictions, dataset, "trained_on"))
-
-
-def _cost(costs: list[StageCost], facts: RunFacts, target: dict[str, Any]) -> dict[str, Any]:
-    labels = facts.conventional_years if facts.labelled_here else None
-    if target["base"] is None:
-        return cost_summary(
-            costs,
-            conventional_years=facts.conventional_years,
-            input_years=facts.input_years,
-            stabilisation_years=facts.stabilisation_years,
-            label_years=labels,
-        )
-    return cost_summary(
-        costs,
-        conventional_years=None,
-        input_years=_base_years(target),
-        stabilisation_years=None,
-        label_years=labels,
-    )
-
-
-def _base_years(target: dict[str, Any]) -> int:
-    """Model years up to the base restart of a target that was not run here."""
-    return int(target["base"]["date"].split("-")[0]) - 1
-
-
-def _hours(
-    costs: list[StageCost],
-    jobs: list[SlurmJob],
-    facts: RunFacts,
-    target: dict[str, Any],
-    plan: Mapping[str, Stage],
+def _cost(
+    costs: list[StageCost], jobs: list[SlurmJob], plan: Mapping[str, Stage], facts: RunFacts, base: Any
 ) -> dict[str, Any]:
-    """Node-hours and GPU-hours, and what a spin-up of the target costs in them, either way."""
+    """Costs of the run, and of a spin-up of the target, conventional and accelerated."""
     records = read_records(jobs)
-    found = stage_hours(
+    stages = stage_hours(costs, jobs, records, plan=plan, cores_per_node=facts.cost.cores_per_node)
+    ran_here, input_years = base is None, facts.input_years
+    elsewhere = 0 if facts.input_here else input_years
+    if not ran_here:
+        # The base restart begins the year after the last one that was run.
+        input_years = int(base["date"].split("-")[0]) - 1
+        elsewhere = input_years + facts.stabilisation_years
+    measured = cost_summary(
         costs,
-        jobs,
-        records,
-        plan=plan,
-        cores_per_node=facts.cost.cores_per_node,
+        conventional_years=facts.conventional_years if ran_here else None,
+        input_years=input_years,
+        stabilisation_years=facts.stabilisation_years if ran_here else None,
+        label_years=facts.conventional_years if facts.labelled_here else None,
     )
-    ran = target["base"] is None
-    return {
-        "hours": hours_summary(found, jobs, records),
-        "spin_up": spin_up_summary(
-            found,
-            facts.cost,
-            years=facts.conventional_years,
-            years_elsewhere=(0 if facts.input_here else facts.input_years)
-            if ran
-            else _base_years(target) + facts.stabilisation_years,
-            labels_made=set(facts.training) == set(facts.labelled_here),
-        ),
-    }
+    spin_up = spin_up_summary(
+        stages,
+        facts.cost,
+        years=facts.conventional_years,
+        years_elsewhere=elsewhere,
+        labels_made=set(facts.training) == set(facts.labelled_here),
+    )
+    return measured | {"hours": hours_summary(stages, jobs, records), "spin_up": spin_up}
 
 
 def _domains(
     index: CellIndex, products: RunProducts, facts: RunFacts, flags: np.ndarray
 ) -> dict[str, dict[str, int]]:
-    """Cells of every domain and what they served for; the blocked split's model makes the injected state."""
-    part = _read(products.splits["block"], "part")
+    """Cells of each domain and their use; the model of the blocked split makes the injected state."""
+    part, counts = _read(products.splits["block"], "part"), {}
     used = {"trained_on": (part == TRAIN) | (part == VALIDATION), "tested_on": part == TEST}
-    return domain_counts(index, used, facts.target, int(np.count_nonzero(flags)))
+    for name in index.domains:
+        inside = index.of_domain(name)
+        cells, complete = int(np.count_nonzero(inside)), int(np.count_nonzero(index.complete[inside]))
+        counts[name] = {
+            "cells": cells,
+            "incomplete": cells - complete,
+            **{use: int(np.count_nonzero(inside & chosen)) for use, chosen in used.items()},
+            "predicted": complete if name == facts.target else 0,
+            "flagged": int(np.count_nonzero(flags)) if name == facts.target else 0,
+        }
+    return counts
 
 
 def _forcing(path: Path) -> dict[str, Any]:
-    """What the comparison of a domain's forcing with its history came to."""
+    """Outcome of the comparison of a domain's forcing with its history."""
     content = read_json(path)
     return {"outcome": summary_line(content), "differences": content["differences"]}
 
@@ -229,7 +208,7 @@ def _parts(split: Path) -> dict[str, int]:
 
 
 def _equilibrium(subsets: dict[str, Any]) -> dict[str, Any]:
-    """Numbers of all cells at the top, the other sets of cells below under their names."""
+    """Numbers of all cells, and those of the other sets of cells under their names."""
     numbers = {name: _numbers(verdict) for name, verdict in subsets.items()}
     whole = numbers.pop(ALL_CELLS)
     return {**whole, **numbers}

@@ -1,4 +1,4 @@
-"""How the network's raw outputs become pools, and in which space errors count."""
+"""From raw outputs of a network to pools, and the space in which errors count."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Answer:
 
 
 class MinMaxSpace(nn.Module):
-    """The paper's: Softplus outputs are targets scaled by their training minimum and maximum.
+    """The paper's: Softplus outputs are variables scaled by their training minimum and maximum.
 
     Args:
-        offset: minimum (entity, target) or (target).
-        scale: maximum - minimum, likewise; a target that did not vary counts with weight 0.
+        offset: minimum (entity, variable) or (variable).
+        scale: maximum - minimum, likewise; a variable that did not vary counts with weight 0.
     """
 
     offset: Tensor
@@ -62,7 +62,7 @@ class MinMaxSpace(nn.Module):
         self.register_buffer("weight", _buffer(scale > 0.0))
 
     def decode(self, raw: Tensor, start: Tensor) -> Tensor:
-        """Values in physical units, never below the training minimum; `start` does not count."""
+        """Values in physical units, never below the training minimum; `start` is not used."""
         return functional.softplus(raw) * self.scale + self.offset
 
     def error(self, raw: Tensor, start: Tensor, truth: Tensor) -> Tensor:
@@ -76,16 +76,16 @@ class CorrectionSpace(nn.Module):
 
     With z(y) = log(1 + y / floor), a raw output r stands for z = z(start) + mean + deviation r, kept
     above 0 by a Softplus. Raw outputs of 0 are the 20-year state with the mean correction of its PFT or
-    layer. Corrections stay within `CORRECTION_LIMIT` deviations, so that an odd cell cannot get a pool
-    beyond what training has seen. Values that are best in the logarithm are too low on average; after
-    training each PFT or layer is multiplied by the factor that makes its training stock right, the
-    smearing estimate of Duan (1983, JASA 78:605).
+    layer. Corrections stay within `CORRECTION_LIMIT` deviations, so that an unusual cell cannot receive a
+    pool beyond the training range. Values that are best in the logarithm are too low on average. After
+    training each PFT or layer is therefore multiplied by the factor that makes its training stock right,
+    the smearing estimate of Duan (1983, JASA 78:605).
 
     Args:
-        mean: mean correction (entity, target) or (target).
+        mean: mean correction (entity, variable) or (variable).
         deviation: its standard deviation.
         floor: where the logarithm turns linear, physical units.
-        spread: standard deviation of the target, physical units.
+        spread: standard deviation of the variable, physical units.
         weight: weight of each entry in the loss.
         linear_weight: weight of the error in physical units.
     """
@@ -107,11 +107,10 @@ class CorrectionSpace(nn.Module):
         linear_weight: float,
     ) -> None:
         super().__init__()
-        self.register_buffer("mean", _buffer(mean))
-        self.register_buffer("deviation", _buffer(deviation))
-        self.register_buffer("floor", _buffer(floor))
-        self.register_buffer("spread", _buffer(np.where(spread > 0.0, spread, floor)))
-        self.register_buffer("weight", _buffer(weight))
+        spread = np.where(spread > 0.0, spread, floor)
+        fitted = {"mean": mean, "deviation": deviation, "floor": floor, "spread": spread, "weight": weight}
+        for name, values in fitted.items():
+            self.register_buffer(name, _buffer(values))
         self.register_buffer("smearing", torch.ones_like(self.mean))
         self._linear_weight = linear_weight
 
@@ -125,7 +124,7 @@ class CorrectionSpace(nn.Module):
         return self.smearing * self.floor * torch.expm1(self._logarithm(raw, start))
 
     def fit_smearing(self, truth: Tensor, predicted: Tensor) -> None:
-        """Sets the factor from sums over training cells, both (entity, target), physical units."""
+        """Sets the factor from sums over training cells, both (entity, variable), physical units."""
         factor = truth / predicted.clamp(min=1.0e-12)
         bounded = factor.clamp(1.0 / SMEARING_LIMIT, SMEARING_LIMIT)
         self.smearing.copy_(torch.where(truth > 0.0, bounded, torch.ones_like(bounded)))
@@ -151,29 +150,24 @@ def _buffer(values: np.ndarray) -> Tensor:
 
 
 class TargetCodec(nn.Module):
-    """The target spaces of the three tasks, made from a fitted scaler.
-
-    Args:
-        layout: variables.
-        scaler: fitted by `fit_normalization` with the same preset.
-        preset: its kind, and weights of the loss.
-    """
+    """The spaces of the three tasks, from a scaler that was fitted with the same preset."""
 
     flux_scale: Tensor
 
     def __init__(self, layout: Layout, scaler: Scaler, preset: DefaultPreset | PaperPreset) -> None:
         super().__init__()
-        names = {"patch": layout.patch_targets, "layer": layout.layer_targets, "flux": list(FLUX_TARGETS)}
-        sizes = {"patch": (NATPFT,), "layer": (NLEVDECOMP,), "flux": ()}
-        self.spaces = nn.ModuleDict(
-            {task: _space(names[task], sizes[task], scaler, preset) for task in names}
-        )
+        tasks: dict[str, tuple[list[str], tuple[int, ...]]] = {
+            "patch": (layout.patch_targets, (NATPFT,)),
+            "layer": (layout.layer_targets, (NLEVDECOMP,)),
+            "flux": (list(FLUX_TARGETS), ()),
+        }
+        self.spaces = nn.ModuleDict({task: _space(*what, scaler, preset) for task, what in tasks.items()})
         gpp = scaler.scalings["Y_GPP"]
         mean = gpp.offset + (0.5 * gpp.scale if gpp.spec.kind == "minmax" else 0.0)
         self.register_buffer("flux_scale", _buffer(np.maximum(mean, 1.0)))
 
     def space(self, task: str) -> Any:
-        """Target space of `patch`, `layer` or `flux`."""
+        """Space of `patch`, `layer` or `flux`."""
         return self.spaces[task]
 
     def decode(self, raw: Outputs, batch: Batch) -> Outputs:
@@ -199,11 +193,5 @@ def _space(
     count = np.maximum(stacked("Y_", "count"), 1.0)
     deviation = stacked("correction_", "scale")
     weight = np.where(deviation > 0.0, (count.max(initial=1.0) / count) ** preset.balance, 0.0)
-    return CorrectionSpace(
-        stacked("correction_", "offset"),
-        deviation,
-        floor,
-        stacked("Y_", "scale"),
-        weight,
-        preset.linear_weight,
-    )
+    mean_correction, spread = stacked("correction_", "offset"), stacked("Y_", "scale")
+    return CorrectionSpace(mean_correction, deviation, floor, spread, weight, preset.linear_weight)

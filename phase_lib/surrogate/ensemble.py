@@ -1,4 +1,4 @@
-"""Several networks side by side, of any kind: what is trained and what predicts."""
+"""An ensemble of networks of any kind."""
 
 from __future__ import annotations
 
@@ -13,13 +13,7 @@ from phase_lib.surrogate.features import Batch
 
 
 class Ensemble(nn.Module):
-    """Several networks side by side with one target codec; their raw outputs are averaged.
-
-    Args:
-        layout: variables of the dataset.
-        scaler: fitted on the same variables; gives the raw outputs their meaning.
-        settings: preset, network and number of members.
-    """
+    """Several networks; their raw outputs are averaged and decoded by one codec."""
 
     def __init__(self, layout: Layout, scaler: Scaler, settings: SurrogateSettings) -> None:
         super().__init__()
@@ -32,14 +26,11 @@ class Ensemble(nn.Module):
 
     def mean(self, answers: list[Answer]) -> Answer:
         """The average answer; latents side by side (cell, members x d_model)."""
-        raw = Outputs(
-            torch.stack([a.raw.patch for a in answers]).mean(0),
-            torch.stack([a.raw.layer for a in answers]).mean(0),
-            torch.stack([a.raw.flux for a in answers]).mean(0),
-        )
+        tasks = ("patch", "layer", "flux")
+        raw = Outputs(*(torch.stack([getattr(a.raw, task) for a in answers]).mean(0) for task in tasks))
         return Answer(raw, torch.cat([a.latent for a in answers], dim=-1))
 
     def predict(self, batch: Batch) -> tuple[Outputs, Tensor]:
-        """Pools and fluxes in physical units, and the fused latent; absent PFTs hold no meaning."""
+        """Pools and fluxes in physical units, and the fused latent; values of absent PFTs mean nothing."""
         answer = self.mean(self(batch))
         return self.codec.decode(answer.raw, batch), answer.latent

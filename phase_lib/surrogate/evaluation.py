@@ -25,17 +25,17 @@ def predict_test(
     label: str = "",
     baselines: Sequence[str] = (),
 ) -> None:
-    """Writes truth and predictions of all targets on the test cells.
+    """Writes truth and predictions of all predicted variables on the test cells.
 
     Args:
         model: model trained with this split.
         dataset_dir: the dataset's directory.
-        split_file: whose test cells.
+        split_file: its test cells are predicted.
         output: file to write.
         threads: CPU threads.
         name: of the model: that of the experiment.
         label: of the model in tables and figures; that of its network if empty.
-        baselines: names of the baselines to set beside it.
+        baselines: names of the baselines to compare with.
 
     Raises:
         InputError: the files do not fit together, there is no such baseline, or two predictors have one
@@ -45,29 +45,29 @@ def predict_test(
     trained = load_model(model)
     if trained.provenance["dataset_id"] != index.dataset_id:
         raise InputError(model, "was trained on another dataset", remedy="train again")
-    targets = trained.layout.targets
+    targets, test = trained.layout.targets, split.test
     task = Task(Path(dataset_dir), index, targets, split.train | split.validation, trained.settings.seed)
-    predictors: list[Predictor] = [Surrogate(trained, dataset_dir, threads, name, label)]
     try:
         classes = [BASELINES.load(baseline) for baseline in baselines]
     except ValueError as error:
         raise InputError(None, str(error)) from error
+    predictors: list[Predictor] = [Surrogate(trained, dataset_dir, threads, name, label)]
     predictors += [baseline(task) for baseline in classes]
     names = [predictor.name for predictor in predictors]
     if len(set(names)) < len(names):
         raise InputError(None, f"the predictors are {', '.join(names)}", expected="different names")
     settings = {name: trained.settings.model_dump(mode="json")}
-    truth = load_dataset(dataset_dir, [f"Y_{target}" for target in targets], split.test)
+    truth = load_dataset(dataset_dir, [f"Y_{target}" for target in targets], test)
     info = describe(dataset_dir)
     write_test_file(
         output,
-        cell=index.cell[split.test],
-        lat=index.lat[split.test],
-        lon=index.lon[split.test],
-        covered=index.covered[split.test],
+        cell=index.cell[test],
+        lat=index.lat[test],
+        lon=index.lon[test],
+        covered=index.covered[test],
         truth={target: truth[f"Y_{target}"] for target in targets},
         units={target: info[f"Y_{target}"].units for target in targets},
         models=[Model(p.name, p.label, settings.get(p.name, {})) for p in predictors],
-        predictions=(predictor.predict(split.test) for predictor in predictors),
+        predictions=(predictor.predict(test) for predictor in predictors),
         attributes={"split": split.kind, "model_sha256": trained.sha256, "dataset_id": index.dataset_id},
     )

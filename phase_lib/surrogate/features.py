@@ -1,4 +1,4 @@
-"""From dataset files to tensors: scaled inputs and targets, and in what order cells come."""
+"""From dataset files to tensors: scaled inputs, predicted variables, and the order of the cells."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from phase_lib.elm.soil_grid import NLEVDECOMP
 
 @dataclass(frozen=True)
 class Batch:
-    """Cells as the network takes them. All but `traits` have the cells first; absent values are 0 and masked.
+    """A mini-batch: all but `traits` have the cells first; absent values are 0 and masked.
 
     Attributes:
         forcing: (cell, month, 6), scaled.
@@ -78,12 +78,9 @@ class Batch:
     @staticmethod
     def join(batches: Sequence[Batch]) -> Batch:
         """Cells of several batches, in order."""
-        joined = {
-            f.name: torch.cat([getattr(b, f.name) for b in batches])
-            for f in fields(Batch)
-            if f.name != "traits"
-        }
-        return Batch(traits=batches[0].traits, **joined)
+        return batches[0]._map(
+            lambda name, first: first if name == "traits" else torch.cat([getattr(b, name) for b in batches])
+        )
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,7 @@ class Reader:
         dataset_dir: the dataset's directory.
         layout: variables.
         scaler: fitted scalings.
-        labels: False where only inputs are wanted: masks are then False everywhere.
+        labels: False where only inputs are read: masks are then False everywhere.
     """
 
     dataset_dir: Path
@@ -108,16 +105,15 @@ class Reader:
         return read_cells(self.dataset_dir)
 
     def pieces(self, cells: np.ndarray) -> Iterator[Batch]:
-        """The cells (a mask or positions in dataset order), one piece for each file.
-
-        Raises:
-            InputError: a variable is missing, or an input that must be there is NaN.
-        """
-        for _, piece in self.numbered(cells):
-            yield piece
+        """The pieces of `numbered` alone."""
+        return (piece for _, piece in self.numbered(cells))
 
     def numbered(self, cells: np.ndarray) -> Iterator[tuple[np.ndarray, Batch]]:
-        """As `pieces`, each piece with the positions of its cells in dataset order."""
+        """The cells (a mask or positions in dataset order), one piece for each file, with their positions.
+
+        Raises:
+            InputError: a variable is missing, or an input that must be present is NaN.
+        """
         names = [*self.layout.input_names(), "cover", *self.layout.places]
         if self.labels:
             names += [name for name in self.layout.dims() if name.startswith("Y_")]
@@ -129,13 +125,14 @@ class Reader:
         covered = values["cover"] > 0.0
         layers = np.ones((len(covered), NLEVDECOMP), dtype=bool)
         self._refuse_nan(positions, values, covered)
+        traits = self._scaled(values, layout.traits, (NATPFT,))
         patch, patch_mask = self._truth(values, layout.patch_targets, covered)
         layer, layer_mask = self._truth(values, layout.layer_targets, layers)
-        flux, flux_mask = self._flux_truth(values, len(covered))
+        flux, flux_mask = self._truth(values, FLUX_TARGETS, np.ones(len(covered), dtype=bool), -np.inf)
         return Batch(
             forcing=_tensor(self._scaled(values, layout.forcing, (len(covered), layout.months))),
             static=_tensor(self._static(values, len(covered))),
-            traits=_present(self._scaled(values, layout.traits, (NATPFT,))),
+            traits=_masked(traits, np.isfinite(traits)),
             cover=_tensor(values["cover"]),
             covered=torch.from_numpy(covered),
             state=_masked(self._scaled(values, layout.state, covered.shape), covered[..., None]),
@@ -154,30 +151,23 @@ class Reader:
     def _refuse_nan(self, positions: np.ndarray, values: dict[str, np.ndarray], covered: np.ndarray) -> None:
         layout = self.layout
         per_pft = {*layout.state, *(f"state20_{name}" for name in layout.patch_targets)}
-        for name in layout.input_names():
-            if name in layout.traits:
-                continue
+        for name in (name for name in layout.input_names() if name not in layout.traits):
             bad = ~np.isfinite(values[name])
             if name in per_pft:
                 bad &= covered
             if bad.any():
                 cell = positions[np.argwhere(bad)[0][0]]
-                raise InputError(
-                    self.dataset_dir,
-                    f"variable {name} is not finite in cell {cell} of the dataset",
-                    remedy="leave out cells that are not complete, or fuse again",
-                )
+                what = f"variable {name} is not finite in cell {cell} of the dataset"
+                remedy = "leave out cells that are not complete, or fuse again"
+                raise InputError(self.dataset_dir, what, remedy=remedy)
 
     def _soil_order(self, order: np.ndarray) -> np.ndarray:
         """One column for each soil order (cell, order)."""
         strange = ~((order >= 0.0) & (order < SOIL_ORDERS))
         if np.any(strange):
-            raise InputError(
-                self.dataset_dir,
-                f"variable SOIL_ORDER is {order[np.argmax(strange)]:g} in a cell",
-                expected=f"0 to {SOIL_ORDERS - 1}",
-                remedy="fuse again, with surface data that has a soil order in every cell",
-            )
+            what = f"variable SOIL_ORDER is {order[np.argmax(strange)]:g} in a cell"
+            remedy = "fuse again, with surface data that has a soil order in every cell"
+            raise InputError(self.dataset_dir, what, expected=f"0 to {SOIL_ORDERS - 1}", remedy=remedy)
         return np.asarray(np.eye(SOIL_ORDERS)[order.astype(np.int64)])
 
     def _static(self, values: dict[str, np.ndarray], cells: int) -> np.ndarray:
@@ -195,27 +185,21 @@ class Reader:
     def _start(
         self, values: dict[str, np.ndarray], targets: Sequence[str], shape: tuple[int, ...]
     ) -> np.ndarray:
-        """The 20-year state, without the small negative residues that restarts may hold; 0 if left out."""
+        """The 20-year state, with the small negative values of restarts set to 0; 0 if left out."""
         starts, nothing = self.layout.starts(), np.zeros(shape)
         columns = [values[starts[name]] if name in starts else nothing for name in targets]
         return np.asarray(np.maximum(_stacked(columns, shape), 0.0))
 
     def _truth(
-        self, values: dict[str, np.ndarray], targets: list[str], where: np.ndarray
+        self, values: dict[str, np.ndarray], targets: Sequence[str], where: np.ndarray, least: float = 0.0
     ) -> tuple[Tensor, Tensor]:
+        """Truth, at least `least`, and where it counts."""
         shape = (*where.shape, len(targets))
         if not self.labels or not targets:
             return torch.zeros(shape), torch.zeros(shape, dtype=torch.bool)
         truth = np.stack([values[f"Y_{name}"] for name in targets], axis=-1)
         mask = np.isfinite(truth) & where[..., None]
-        return _masked(np.maximum(truth, 0.0), mask), torch.from_numpy(mask)
-
-    def _flux_truth(self, values: dict[str, np.ndarray], cells: int) -> tuple[Tensor, Tensor]:
-        shape = (cells, len(FLUX_TARGETS))
-        if not self.labels:
-            return torch.zeros(shape), torch.zeros(shape, dtype=torch.bool)
-        truth = np.stack([values[f"Y_{name}"] for name in FLUX_TARGETS], axis=-1)
-        return _present(truth), torch.from_numpy(np.isfinite(truth))
+        return _masked(np.maximum(truth, least), mask), torch.from_numpy(mask)
 
 
 def _stacked(columns: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
@@ -232,21 +216,11 @@ def _masked(values: np.ndarray, mask: np.ndarray) -> Tensor:
     return _tensor(np.where(mask, values, 0.0))
 
 
-def _present(values: np.ndarray) -> Tensor:
-    """Float32 tensor with 0 where the value is absent (NaN); the caller holds the mask."""
-    return _masked(values, np.isfinite(values))
-
-
 class CellSource:
-    """Some cells of a dataset, batch by batch.
+    """The chosen cells of a dataset (gridcell, dataset order), in mini-batches.
 
-    Cells stay in memory where they fit and are then shuffled as one; otherwise each pass reads the
-    files one at a time, in shuffled order, and shuffles the cells of each.
-
-    Args:
-        reader: how to read them.
-        chosen: (gridcell) True for cells to deliver, dataset order.
-        cache_gib: what may stay in memory, GiB.
+    Cells stay in memory where they need at most `cache_gib`, and all are shuffled together. Otherwise each
+    pass reads one file at a time, in shuffled order, and shuffles the cells of each.
     """
 
     def __init__(self, reader: Reader, chosen: np.ndarray, cache_gib: float) -> None:
@@ -258,7 +232,7 @@ class CellSource:
         self._cached = Batch.join(list(reader.pieces(chosen))) if fits else None
 
     def count(self, size: int) -> int:
-        """How many batches of at most `size` cells a pass has."""
+        """How many mini-batches of at most `size` cells a pass has."""
         pieces = [self.cells] if self._cached is not None else [len(file) for file in self._files]
         return sum(-(-cells // size) for cells in pieces)
 
@@ -266,7 +240,7 @@ class CellSource:
         """All cells once: in dataset order, or shuffled where a generator is given.
 
         Args:
-            size: cells in a batch; the last of a file or of all cells may have fewer.
+            size: cells in a mini-batch; the last of a file or of all cells may have fewer.
             generator: source of the order.
         """
         if self._cached is not None:

@@ -1,4 +1,4 @@
-"""What a trained surrogate predicts: pools, fluxes and how far cells are from the training cells."""
+"""A trained surrogate predicts pools, fluxes, and how far cells are from the training cells."""
 
 from __future__ import annotations
 
@@ -22,11 +22,7 @@ _CHUNK = 512
 
 @contextmanager
 def predicting(trained: TrainedModel, threads: int) -> Iterator[Callable[[Batch], Predictions]]:
-    """What answers for the cells of a batch; the answers depend on the batch alone.
-
-    Args:
-        trained: model.
-        threads: CPU threads.
+    """A function that predicts the cells of a batch; its answer depends on that batch alone.
 
     Raises:
         InputError: the model is for a GPU and there is none.
@@ -54,24 +50,13 @@ def _answer(trained: TrainedModel, model: Ensemble, batch: Batch, device: torch.
 
 
 def reader_of(trained: TrainedModel, dataset_dir: str | Path) -> Reader:
-    """Reads the inputs of a model from a dataset; labels are not read.
-
-    Raises:
-        InputError: the dataset lacks an input.
-    """
+    """Reads the inputs of a model, not the labels. Raises an InputError where the dataset lacks an input."""
     trained.layout.require_in(dataset_dir)
     return Reader(Path(dataset_dir), trained.layout, trained.scaler, labels=False)
 
 
 class Surrogate(Predictor):
-    """A trained ensemble on the cells of a dataset.
-
-    Args:
-        trained: model.
-        dataset_dir: dataset with the inputs of the model.
-        threads: CPU threads.
-        name, label: see `Predictor`; the label of the network where none is given.
-    """
+    """A trained ensemble on the cells of a dataset; its label is that of the network if empty."""
 
     def __init__(
         self,
@@ -85,11 +70,7 @@ class Surrogate(Predictor):
         self._trained, self._dataset_dir, self._threads = trained, dataset_dir, threads
 
     def predict(self, cells: np.ndarray) -> Predictions:
-        """See `Predictor`; fluxes and scores are there too.
-
-        Raises:
-            InputError: the dataset lacks an input, or an input is NaN.
-        """
+        """Raises an InputError where the dataset lacks an input, or an input is NaN."""
         reader = reader_of(self._trained, self._dataset_dir)
         with predicting(self._trained, self._threads) as answer:
             return _joined([answer(piece) for piece in reader.pieces(cells)])

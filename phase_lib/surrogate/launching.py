@@ -26,38 +26,38 @@ _FIRST_PORT, _PORTS = 10_000, 20_000
 
 
 def is_launcher(settings: SurrogateSettings) -> bool:
-    """Whether processes are still to be started: several are wanted, and this is none of them."""
+    """Whether this process must start the others: several are needed, and this is none of them."""
     return settings.processes > 1 and "RANK" not in os.environ
 
 
 def launch(
     settings: SurrogateSettings, words: Sequence[str], threads: int, rendezvous: str | None = None
 ) -> int:
-    """Runs a command of this library in as many processes as the settings say.
+    """Runs a command of this library in as many processes as the settings ask for.
 
-    On one node, torchrun starts them. On several, srun starts this command once on each node of the SLURM
-    job, with the place where the nodes meet, and torchrun there the node's processes. A process that
-    fails ends all of them.
+    On one node, torchrun starts them. On several nodes, srun starts this command once on each node of the
+    SLURM job with the address where the nodes meet, and torchrun starts the processes of each node. When
+    one process fails, all end.
 
     Args:
         settings: `gpus` and `nodes`.
-        words: the command with its options, but without the two below.
+        words: the command with its options, without the two below.
         threads: CPU threads of all processes of a node together.
-        rendezvous: `HOST:PORT` where the nodes meet; None where this is not one of several nodes yet.
+        rendezvous: `HOST:PORT` where the nodes meet; None before srun has started this command.
 
     Returns:
-        Exit code: 0; 2 where a process refused its input, 1 where one failed, which have said why.
+        Exit code: 0; 2 where a process refused its input, 1 where one failed. Those have reported why.
 
     Raises:
-        InputError: several nodes are asked for outside a SLURM job, or a node has too few GPUs.
+        InputError: there are to be several nodes outside a SLURM job, or a node has too few GPUs.
         PhaseError: a process was killed, or another node has ended.
     """
     if settings.nodes > 1 and rendezvous is None:
         _become_srun(settings, words, threads)
     device_of(settings, settings.gpus - 1)
-    own = max(1, threads // settings.gpus)
-    os.environ["OMP_NUM_THREADS"] = str(own)
-    # The processes speak for themselves; torchrun would add a page to every line of theirs.
+    threads_each = str(max(1, threads // settings.gpus))
+    os.environ["OMP_NUM_THREADS"] = threads_each
+    # The processes report themselves; torchrun would add a page to each line of theirs.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     LOGGER.debug("starting %d processes on %s", settings.gpus, socket.gethostname())
     config = LaunchConfig(
@@ -69,13 +69,13 @@ def launch(
         rdzv_endpoint=rendezvous or "localhost:0",
         max_restarts=0,
     )
-    command = ["-m", "phase_lib.cli", *words, "--threads", str(own)]
+    command = ["-m", "phase_lib.cli", *words, "--threads", threads_each]
     try:
         elastic_launch(config, sys.executable)(*command)
     except (ChildFailedError, RendezvousError, SignalException) as error:
         if rendezvous is not None:
-            # srun ends the other nodes by SIGTERM and passes on the highest exit code: that of a signal would
-            # hide what the node that failed has to say.
+            # srun ends the other nodes by SIGTERM and returns the highest exit code: that of a signal would
+            # hide the exit code of the node that failed.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if isinstance(error, SignalException):
             raise PhaseError(f"the training was ended by {signal.Signals(error.sigval).name}") from error
@@ -86,11 +86,7 @@ def launch(
 
 
 def _exit_code(failures: Sequence[ProcessFailure]) -> int:
-    """Exit code of a training whose processes failed; those that ended by themselves have said why.
-
-    Raises:
-        PhaseError: one was killed.
-    """
+    """Exit code of a training whose processes failed. Raises a PhaseError where one was killed."""
     codes = {failure.exitcode for failure in failures}
     if InputError.exit_code in codes:
         return InputError.exit_code
@@ -107,11 +103,9 @@ def _become_srun(settings: SurrogateSettings, words: Sequence[str], threads: int
     """Replaces this process by the srun that starts one such process on each node."""
     job = os.environ.get("SLURM_JOB_ID")
     if job is None or shutil.which("srun") is None:
-        raise InputError(
-            None,
-            f"surrogate.nodes is {settings.nodes} but this is no SLURM job",
-            remedy="run the workflow with SLURM, or set surrogate.nodes to 1",
-        )
+        what = f"surrogate.nodes is {settings.nodes} but this is no SLURM job"
+        remedy = "run the workflow with SLURM, or set surrogate.nodes to 1"
+        raise InputError(None, what, remedy=remedy)
     on_gpus = [] if settings.device == "cpu" else [f"--gpus-per-node={settings.gpus}"]
     place = f"{socket.gethostname()}:{_FIRST_PORT + int(job) % _PORTS}"
     step = [
@@ -121,10 +115,10 @@ def _become_srun(settings: SurrogateSettings, words: Sequence[str], threads: int
         "--ntasks-per-node=1",
         f"--cpus-per-task={threads}",
         *on_gpus,
-        # One node's end is the end of all.
+        # When one node ends, all end.
         "--kill-on-bad-exit=1",
     ]
     command = [sys.executable, "-m", "phase_lib.cli", *words, "--threads", str(threads)]
-    # When a node ends, the others' connections to it would tell of it at length.
+    # When a node ends, the others' connections to it would report that at length.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     os.execvp("srun", [*step, *command, "--rendezvous", place])

@@ -1,4 +1,4 @@
-"""Parts that networks share."""
+"""Parts of networks."""
 
 from __future__ import annotations
 
@@ -6,15 +6,7 @@ from torch import Tensor, nn
 
 
 class Dense(nn.Module):
-    """A fully connected network with one hidden layer.
-
-    Args:
-        inputs: channels in.
-        width: hidden units.
-        outputs: channels out.
-        dropout: of the hidden units.
-        start_at_zero: whether outputs are 0 before training.
-    """
+    """A fully connected network with one hidden layer; with `start_at_zero` outputs are 0 before training."""
 
     def __init__(
         self, inputs: int, width: int, outputs: int, dropout: float, start_at_zero: bool = False
@@ -34,15 +26,7 @@ class Dense(nn.Module):
 
 
 class FlatHead(nn.Module):
-    """The paper's head: all entities' targets from the latent at once.
-
-    Args:
-        latent: channels of the latent.
-        width: hidden units.
-        entities: PFTs or layers.
-        targets: values for each.
-        dropout: of the hidden units.
-    """
+    """The paper's head: the values of all entities (PFTs or layers) from the latent at once."""
 
     def __init__(self, latent: int, width: int, entities: int, targets: int, dropout: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The loss: masked task errors and the carbon balance of the grid-level fluxes."""
+"""The loss: masked errors of the three tasks and the carbon balance of the grid-level fluxes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ TASKS = ("patch", "layer", "flux")
 def counts(codec: TargetCodec, batch: Batch) -> dict[str, Tensor]:
     """What each term is a mean over: weights of the values that count, and cells.
 
-    Those of parts of a batch add up to those of the whole, and so do the parts' losses where each is
-    divided by the counts of the whole.
+    Counts of the shares of a mini-batch add up to those of the whole. So do the losses of the shares where
+    each is divided by the counts of the whole.
     """
     terms = {task: (getattr(batch, f"{task}_mask") * codec.space(task).weight).sum() for task in TASKS}
     return terms | {"physics": codec.flux_scale.new_tensor(float(len(batch)))}
@@ -33,7 +33,7 @@ def masked_mean(values: Tensor, mask: Tensor, weight: Tensor, counted: Tensor | 
         values: (cell, ...).
         mask: True where a value counts, same shape.
         weight: weights, broadcast over cells.
-        counted: what to divide by, where these cells are a part; their own weights if None.
+        counted: what to divide by, where these cells are a share; the sum of their weights if None.
     """
     counted = (mask * weight).sum() if counted is None else counted
     total = torch.where(mask, values, 0.0) * weight
@@ -46,7 +46,7 @@ def flux_imbalance(flux: Tensor, scale: Tensor, cells: Tensor | None = None) -> 
     Args:
         flux: (cell, 3) GPP, NPP and AR, gC m-2 yr-1.
         scale: flux that errors are measured in, gC m-2 yr-1.
-        cells: what to divide by, where these cells are a part; their number if None.
+        cells: what to divide by, where these cells are a share; their number if None.
     """
     gpp, npp, ar = (flux[:, FLUX_TARGETS.index(name)] for name in ("GPP", "NPP", "AR"))
     squared = ((npp - (gpp - ar)) / scale) ** 2
@@ -62,7 +62,7 @@ def losses(
         codec: what raw outputs mean.
         answer: raw outputs for the cells of the batch.
         batch: cells.
-        whole: counts of the whole batch that these cells are a part of; their own if None.
+        whole: counts of the whole mini-batch of which these cells are a share; those of the batch if None.
     """
     whole, terms = counts(codec, batch) if whole is None else whole, {}
     for task in TASKS:
@@ -76,17 +76,17 @@ def losses(
 
 
 def total(terms: Mapping[str, Tensor], settings: SurrogateSettings) -> Tensor:
-    """Errors of the pools, the fluxes and the carbon balance, each with its weight; 0 takes a term out."""
+    """Weighted sum of the errors of pools, fluxes and carbon balance; a weight of 0 removes a term."""
     pools = terms["patch"] + terms["layer"]
     return pools + settings.flux_weight * terms["flux"] + settings.lambda_physics * terms["physics"]
 
 
 def training_losses(model: Ensemble, batch: Batch, whole: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Losses averaged over members, each judged on its own; `whole` as in `losses`."""
+    """Mean of the members' losses; `whole` as in `losses`."""
     by_member = [losses(model.codec, answer, batch, whole) for answer in model(batch)]
     return {name: torch.stack([terms[name] for terms in by_member]).mean() for name in by_member[0]}
 
 
 def validation_losses(model: Ensemble, batch: Batch, whole: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Losses of the members' average answer, as it is used for predictions; `whole` as in `losses`."""
+    """Losses of the members' average answer, which is what predicts; `whole` as in `losses`."""
     return losses(model.codec, model.mean(model(batch)), batch, whole)

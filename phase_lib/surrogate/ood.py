@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-#: The score is the mean distance to so many nearest training cells.
+#: The score is the mean distance to this number of nearest training cells.
 NEIGHBOURS = 5
 #: Training cells kept as reference, at most; drawn at random beyond.
 REFERENCE_CELLS = 20_000
-#: Axes along which training latents vary less than this share of the largest variance count as that.
+#: Least variance of an axis, as a share of the largest variance of the training latents.
 LEAST_VARIANCE = 1.0e-4
 _CHUNK = 1024
 
@@ -29,14 +29,14 @@ def drawn(cells: int, seed: int) -> np.ndarray:
 class Reference:
     """Training cells in the latent space.
 
-    Latents are turned to their principal axes and scaled there to unit spread, so that a cell off the
-    surface on which the training cells lie is far even where that takes it a small way only.
+    Latents are rotated to their principal axes and scaled there to unit spread. A cell that is off the
+    surface of the training cells is then far from them, even by a small step.
 
     Attributes:
         mean: of the training latents (latent).
-        axes: what turns and scales deviations from the mean (latent, latent).
-        latents: training latents, turned and scaled (cell, latent).
-        held_out: score of each reference cell against the cells of other groups than its own (cell).
+        axes: rotation and scaling of deviations from the mean (latent, latent).
+        latents: training latents, rotated and scaled (cell, latent).
+        held_out: score of each reference cell against the cells of other groups (cell).
     """
 
     mean: Tensor
@@ -48,9 +48,9 @@ class Reference:
     def fit(cls, latents: Tensor, group: np.ndarray) -> Self:
         """Keeps training cells and scores each as if its group had been held out.
 
-        Cells of one tile of a blocked split form a group, so that a training cell is judged as far from
-        its neighbours as a test cell is; under a random split every cell is a group of its own. Where
-        all cells lie in one tile, every cell is its own group too.
+        Cells of one tile of a blocked split form a group, so that a training cell is as far from those it
+        is compared with as a test cell is. Under a random split, or where all cells lie in one tile, each
+        cell is a group by itself.
 
         Args:
             latents: fused latents of the training cells that `drawn` gives (cell, latent).
@@ -67,11 +67,7 @@ class Reference:
         return cls(mean.float(), axes, turned, _nearest(turned, turned, numbers))
 
     def score(self, latents: Tensor) -> np.ndarray:
-        """Mean distance to the nearest training cells (cell), float64.
-
-        Args:
-            latents: fused latents (cell, latent).
-        """
+        """Mean distance of fused latents (cell, latent) to the nearest training cells (cell), float64."""
         return _nearest((latents - self.mean) @ self.axes, self.latents).double().numpy()
 
     def threshold(self, quantile: float) -> float:
@@ -84,7 +80,7 @@ class Reference:
 
 
 def _nearest(cells: Tensor, reference: Tensor, group: Tensor | None = None) -> Tensor:
-    """Mean distance of each cell to its nearest reference cells, those of its own group left out."""
+    """Mean distance of each cell to its nearest reference cells, without those of its group."""
     distances = []
     for rows in torch.arange(len(cells)).split(_CHUNK):  # type: ignore[no-untyped-call]
         distance = torch.cdist(cells[rows], reference)

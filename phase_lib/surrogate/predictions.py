@@ -1,11 +1,12 @@
-"""The predictions file of a target, written batch by batch, in one job or in several."""
+"""The predictions file of a target domain, written one batch file at a time, in one job or in several."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -62,12 +63,11 @@ def predict(
 ) -> None:
     """Writes `predictions.nc` for all cells of a domain's restart, in the restart's order, or a part of it.
 
-    A cell whose inputs are not complete cannot be predicted: its values and its score are NaN, `predicted`
-    is 0, and it is flagged. Flagged cells also get the state of their nearest training cell as
-    `analogue_<name>`, where the split says which cells those are.
+    A cell without complete inputs cannot be predicted: its values and its score are NaN, `predicted` is 0,
+    and it is flagged. Where there is a split, flagged cells also receive the state of their nearest
+    training cell as `analogue_<name>`.
 
-    Cells go through one batch file of the dataset at a time, so that memory does not grow with their
-    number.
+    One batch file of the dataset is in memory at a time, whatever the number of cells.
 
     Args:
         model: `model.pt`.
@@ -78,48 +78,40 @@ def predict(
         split_file: split that the model was trained with; None where the dataset is another one.
         threads: CPU threads.
         domain: which domain of the dataset; the only one if None.
-        accept_forcing: let the domain have forcing of another product or reduction than the model's.
+        accept_forcing: accept forcing of another product or reduction than that of the training.
         part: which share of the batch files, and of how many: (2, 8) is the second of eight.
 
     Raises:
-        InputError: the dataset lacks inputs or cells of the restart, or analogues are asked for
+        InputError: the dataset lacks inputs or cells of the restart, or `ood.action` asks for analogues
             without a split.
     """
-    trained = load_model(model)
-    index = read_cells(dataset_dir)
-    ours = index.of_domain(domain)
+    trained, index = load_model(model), read_cells(dataset_dir)
+    inside = index.of_domain(domain)
+    count = int(inside.sum())
     if not accept_forcing:
         ((source, forcing),) = json.loads(trained.provenance["forcing"]).items()
-        name = index.domains[index.domain[ours][0]]
+        name = index.domains[index.domain[inside][0]]
         refuse_other_forcing(forcing, index.forcing[name], index.path, (source, name))
-    _require_all_rows(index.path, index.cell[ours], int(ours.sum()), "fuse all cells of the restart")
+    _require_all_rows(index.path, index.cell[inside], count, "fuse all cells of the restart")
     if split_file is None and ood.action == "analogue":
-        raise InputError(
-            dataset_dir, "holds no training cells", remedy="set ood.action to keep or predict for this domain"
-        )
+        remedy = "set ood.action to keep or predict for this domain"
+        raise InputError(dataset_dir, "holds no training cells", remedy=remedy)
     split = None if split_file is None else read_split(split_file, dataset_dir)
-    if not (ours & index.complete).any():
-        raise InputError(
-            index.path, "no cell has complete inputs", remedy="see cleaning.json for the reasons"
-        )
-    job = _Job(
-        trained,
-        Path(dataset_dir),
-        index,
-        _share(index, ours, part),
-        split,
-        {
-            "title": "PHASE predictions of the near-equilibrium state",
-            "label_space": "normal",
-            "run_name": run_name,
-            "preset": trained.layout.preset,
-            "model_sha256": trained.sha256,
-            "trained_on": trained.trained_on,
-            "dataset_id": index.dataset_id,
-            _ROWS: int(ours.sum()),
-            "ood_threshold": trained.reference.threshold(ood.quantile),
-        },
-    )
+    if not (inside & index.complete).any():
+        remedy = "see cleaning.json for the reasons"
+        raise InputError(index.path, "no cell has complete inputs", remedy=remedy)
+    attributes = {
+        "title": "PHASE predictions of the near-equilibrium state",
+        "label_space": "normal",
+        "run_name": run_name,
+        "preset": trained.layout.preset,
+        "model_sha256": trained.sha256,
+        "trained_on": trained.trained_on,
+        "dataset_id": index.dataset_id,
+        _ROWS: count,
+        "ood_threshold": trained.reference.threshold(ood.quantile),
+    }
+    job = _Job(trained, Path(dataset_dir), index, _share(index, inside, part), split, attributes)
     if part[1] > 1:
         job.write(output, threads)
         return
@@ -134,32 +126,23 @@ def predict(
 
 def _require_all_rows(path: str | Path, rows: np.ndarray, count: int, remedy: str) -> None:
     if not np.array_equal(np.sort(rows), np.arange(count)):
-        raise InputError(
-            path,
-            "does not hold every cell of the restart once",
-            expected=f"cells 0 to {count - 1}",
-            remedy=remedy,
-        )
+        what = "does not hold every cell of the restart once"
+        raise InputError(path, what, expected=f"cells 0 to {count - 1}", remedy=remedy)
 
 
 def _share(index: CellIndex, cells: np.ndarray, part: tuple[int, int]) -> np.ndarray:
-    """The cells of a share of the batch files (gridcell): whole files, so that batches stay as they are."""
-    number, of = part
+    """The cells of a share of the batch files (gridcell): whole files, so that mini-batches do not change."""
+    number, parts = part
     files = np.unique(index.batch[cells])
-    return cells & np.isin(index.batch, files[len(files) * (number - 1) // of : len(files) * number // of])
+    first, end = (len(files) * i // parts for i in (number - 1, number))
+    return cells & np.isin(index.batch, files[first:end])
 
 
 @dataclass(frozen=True)
 class _Job:
-    """Predictions of some cells of a target.
+    """Predictions of some cells of a target (gridcell, dataset order), with complete inputs or not.
 
-    Attributes:
-        trained: model.
-        dataset_dir: the dataset's directory.
-        index: its cells.
-        cells: True for the cells of this job (gridcell, dataset order), complete or not.
-        split: split that the model was trained with.
-        attributes: of the file; `ood_threshold` decides which cells are flagged.
+    `attributes` are those of the file; `ood_threshold` among them decides which cells are flagged.
     """
 
     trained: TrainedModel
@@ -170,60 +153,51 @@ class _Job:
     attributes: dict[str, Any]
 
     def write(self, output: str | Path, threads: int) -> None:
-        """Writes the cells in dataset order, each batch as soon as it is predicted."""
+        """Writes the cells in dataset order, one batch file of the dataset after the other."""
         positions = np.flatnonzero(self.cells)
         score = np.full(len(positions), np.nan)
         flag = np.ones(len(positions), dtype=np.int8)
-        # What no batch writes, cells without complete inputs, keeps the fill value, NaN.
+        # Cells without complete inputs are never written: they keep the fill value, NaN.
         with creating(output, self._template(), masked=True) as file:
-            for batch, found, analogues in self._batches(threads):
-                place = np.searchsorted(positions, batch)
-                for name, values in (*found.pools.items(), *found.fluxes.items()):
+            for cells, predictions in self._predictions(threads):
+                place, flagged = np.searchsorted(positions, cells), self._flagged(predictions)
+                for name, values in (*predictions.pools.items(), *predictions.fluxes.items()):
                     _put(file[name], place, values)
-                score[place], flag[place] = found.score, self._beyond(found)
-                for name, values in analogues.items():
-                    _put(file[f"analogue_{name}"], place[self._beyond(found)], values)
+                score[place], flag[place] = predictions.score, flagged
+                if flagged.any() and self._analogue is not None:
+                    for name, values in self._analogue.predict(cells[flagged]).pools.items():
+                        _put(file[f"analogue_{name}"], place[flagged], values)
             file["ood_score"][:], file["ood_flag"][:] = score, flag
 
-    def _beyond(self, found: Predictions) -> np.ndarray:
-        return np.asarray(found.score > self.attributes["ood_threshold"])
+    def _flagged(self, predictions: Predictions) -> np.ndarray:
+        return np.asarray(predictions.score > self.attributes["ood_threshold"])
 
-    def _batches(self, threads: int) -> Iterator[tuple[np.ndarray, Predictions, Mapping[str, np.ndarray]]]:
-        """Positions, predictions, and analogues of the flagged cells, of one batch file after another."""
+    def _predictions(self, threads: int) -> Iterator[tuple[np.ndarray, Predictions]]:
+        """Positions and predictions of the cells with complete inputs, of one batch file after another."""
         reader = reader_of(self.trained, self.dataset_dir)
         complete = self.cells & self.index.complete
-        analogues = self._analogues()
         ticker, done, count = Ticker("cell"), 0, int(complete.sum())
         with predicting(self.trained, threads) as answer:
             for positions, batch in reader.numbered(complete):
-                found = answer(batch)
-                yield positions, found, analogues(positions[self._beyond(found)])
+                yield positions, answer(batch)
                 done += len(positions)
                 ticker.tick(done, count)
 
-    def _analogues(self) -> Callable[[np.ndarray], Mapping[str, np.ndarray]]:
-        library: list[Analogue] = []
-
-        def analogues(cells: np.ndarray) -> Mapping[str, np.ndarray]:
-            if self.split is None or not len(cells):
-                return {}
-            if not library:
-                # Not before a cell needs it: all training cells are read for it.
-                training = self.split.train | self.split.validation
-                task = Task(self.dataset_dir, self.index, self.trained.layout.targets, training)
-                library.append(Analogue(task))
-            return library[0].predict(cells).pools
-
-        return analogues
+    @cached_property
+    def _analogue(self) -> Analogue | None:
+        """Nearest training cells; None without a split. It reads all training cells."""
+        if self.split is None:
+            return None
+        training = self.split.train | self.split.validation
+        return Analogue(Task(self.dataset_dir, self.index, self.trained.layout.targets, training))
 
     def _template(self) -> xr.Dataset:
-        """The file as it will be, without what is predicted; variables in the order of the final file."""
+        """The file without what is predicted; variables in the order of the final file."""
         index, cells, layout = self.index, self.cells, self.trained.layout
         info, count = describe(self.dataset_dir), int(self.cells.sum())
         sizes = {"natpft": NATPFT, "levdecomp": NLEVDECOMP}
-        levels = dict.fromkeys(layout.patch_targets, "natpft") | dict.fromkeys(
-            layout.layer_targets, "levdecomp"
-        )
+        levels = dict.fromkeys(layout.patch_targets, "natpft")
+        levels |= dict.fromkeys(layout.layer_targets, "levdecomp")
 
         def pools(prefix: str, words: str) -> Variables:
             return {
@@ -281,18 +255,17 @@ def join_predictions(parts: Sequence[str | Path], output: str | Path) -> None:
         InputError: a part is missing or is of another prediction, or cells are missing or there twice.
     """
     with ExitStack() as stack:
-        held = [stack.enter_context(open_product(path)) for path in parts]
-        first = held[0]
-        for path, part in zip(parts, held, strict=True):
+        opened = [stack.enter_context(open_product(path)) for path in parts]
+        first = opened[0]
+        for path, part in zip(parts, opened, strict=True):
             _require_like(first, part, parts[0], path)
-        rows = [part[_ROW].to_numpy() for part in held]
-        count = sum(map(len, rows))
-        found, expected = np.concatenate(rows), int(first.attrs[_ROWS])
-        _require_all_rows(parts[0], found, expected, "give all parts of a target, each once")
+        rows = [part[_ROW].to_numpy() for part in opened]
+        count, expected = sum(map(len, rows)), int(first.attrs[_ROWS])
+        _require_all_rows(parts[0], np.concatenate(rows), expected, "give all parts of a target, each once")
 
         def ordered(name: str) -> np.ndarray:
             values = np.empty((count, *first[name].shape[1:]), dtype=first[name].dtype)
-            for row, part in zip(rows, held, strict=True):
+            for row, part in zip(rows, opened, strict=True):
                 values[row] = part[name].to_numpy()
             return values
 
@@ -314,28 +287,20 @@ def join_predictions(parts: Sequence[str | Path], output: str | Path) -> None:
         with creating(output, template, masked=True) as file:
             for name in fields:
                 file[name][:] = ordered(name)
-    LOGGER.info(
-        "%d of %d cells are out of distribution, %d of them for want of complete inputs",
-        flag.sum(),
-        count,
-        count - predicted.sum(),
-    )
+    words = "%d of %d cells are out of distribution, %d of them because their inputs are incomplete"
+    LOGGER.info(words, flag.sum(), count, count - predicted.sum())
 
 
 def _require_like(first: xr.Dataset, part: xr.Dataset, first_path: str | Path, path: str | Path) -> None:
     get_variable(path, part, _ROW, dims=("gridcell",))
     if _ROWS not in part.attrs:
-        raise InputError(
-            path, f"global attribute {_ROWS} is missing", expected="a part", remedy="predict with --part"
-        )
+        what = f"global attribute {_ROWS} is missing"
+        raise InputError(path, what, expected="a part", remedy="predict with --part")
     for name, value in first.attrs.items():
         if name != "code_version" and part.attrs.get(name) != value:
-            raise InputError(
-                path,
-                f"global attribute {name} is {part.attrs.get(name)!r}",
-                expected=f"{value!r}, as in {first_path}",
-                remedy="predict all parts with the same model, dataset and settings",
-            )
+            what = f"global attribute {name} is {part.attrs.get(name)!r}"
+            remedy = "predict all parts with the same model, dataset and settings"
+            raise InputError(path, what, expected=f"{value!r}, as in {first_path}", remedy=remedy)
     for name, values in first.variables.items():
         if name not in COORDINATES:
             get_variable(path, part, str(name), dims=tuple(map(str, values.dims)))

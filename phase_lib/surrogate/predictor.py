@@ -1,4 +1,4 @@
-"""What predicts the slow state of cells: trained networks, and baselines that need none."""
+"""Predictors of the slow state of cells: trained networks, and baselines without a network."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class Task:
     Attributes:
         dataset_dir: the dataset's directory.
         index: its cells.
-        targets: restart names of the pools to predict.
+        targets: restart names of the variables to predict.
         training: True in the cells whose labels may be read (gridcell, dataset order).
-        seed: of whatever is random.
+        seed: of random numbers.
     """
 
     dataset_dir: Path
@@ -68,12 +68,10 @@ class Task:
 
 
 class Baseline(Predictor):
-    """A predictor without a network: a class in a module of `surrogate/baselines`, or a stranger's.
+    """A predictor without a network: a class in a module of `surrogate/baselines` or of another package.
 
-    A subclass sets `name` and `label` and predicts all targets; one that learns does so when it is made.
-
-    Args:
-        task: dataset, targets and training cells.
+    A subclass sets `name` and `label` and predicts all variables of its task. One that learns, learns in
+    `__init__`.
     """
 
     def __init__(self, task: Task) -> None:

@@ -1,4 +1,4 @@
-"""Processes that train one surrogate together, as torchrun starts them; a lone one is a team of one."""
+"""Processes that train one surrogate together, started by torchrun; a single process is a team of one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ _LAST_WORDS = 10.0
 
 @dataclass(frozen=True)
 class Team:
-    """What the processes do together. Sums are over all of them, and all get the same.
+    """What the processes do together. Sums are over all of them, and all receive the same.
 
     Attributes:
         rank: number of this process, from 0.
@@ -43,7 +43,7 @@ class Team:
 
     @contextmanager
     def all_or_none(self) -> Iterator[None]:
-        """Ends all processes when one of them refuses something inside; one alone reports it.
+        """Ends all processes when one of them refuses something inside; only one reports it.
 
         Raises:
             PhaseError: in the first process that refused something.
@@ -53,30 +53,30 @@ class Team:
             yield
         except PhaseError as error:
             refused = error
-        found = self.gather(refused)
-        first = next((error for error in found if error is not None), None)
+        errors = self.gather(refused)
+        first = next((error for error in errors if error is not None), None)
         if first is None:
             return
-        if refused is not None and not any(found[: self.rank]):
+        if refused is not None and not any(errors[: self.rank]):
             raise refused
         time.sleep(_LAST_WORDS)
         raise SystemExit(first.exit_code)
 
     def share(self, cells: np.ndarray) -> np.ndarray:
-        """This process's run of cells; runs differ by one cell at most.
+        """This process's share of the cells, neighbours in dataset order; sizes differ by one cell at most.
 
         Args:
-            cells: True for the cells of all (gridcell, dataset order).
+            cells: True for the cells of all processes (gridcell, dataset order).
 
         Returns:
-            True for its own (gridcell, dataset order).
+            True for those of this process (gridcell, dataset order).
         """
-        own = np.zeros_like(cells)
-        own[self._part(np.flatnonzero(cells))] = True
-        return own
+        share = np.zeros_like(cells)
+        share[self._part(np.flatnonzero(cells))] = True
+        return share
 
     def portion(self, count: int) -> int:
-        """This process's part of a number; the parts of all add up to it."""
+        """This process's share of a number; the shares of all add up to it."""
         return len(self._part(range(count)))
 
     def _part(self, whole: Any) -> Any:
@@ -96,20 +96,20 @@ class Team:
         if self.size == 1:
             return
         learnt = [parameter for parameter in parameters if parameter.requires_grad]
-        own = [p.grad if p.grad is not None else torch.zeros_like(p) for p in learnt]
-        flat = torch.cat([gradient.reshape(-1) for gradient in own])
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in learnt]
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
         self._reduce(flat)
         for parameter, gradient in zip(learnt, _cut(flat, learnt), strict=True):
             parameter.grad = gradient
 
-    def gather(self, own: _Anything) -> list[_Anything]:
-        """What each process has, in the order of their ranks; for small things."""
+    def gather(self, item: _Anything) -> list[_Anything]:
+        """The item of each process, in the order of their ranks; for small items."""
         if self.size == 1:
-            return [own]
-        found: list[Any] = [None] * self.size
+            return [item]
+        items: list[Any] = [None] * self.size
         with _others_alive():
-            dist.all_gather_object(found, own)
-        return found
+            dist.all_gather_object(items, item)
+        return items
 
     def _reduce(self, flat: Tensor) -> None:
         with _others_alive():
@@ -128,14 +128,10 @@ def _others_alive() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        _give_up(error)
-
-
-def _give_up(error: RuntimeError) -> NoReturn:
-    # The one that failed says why; its end reaches the others before the launcher does.
-    time.sleep(_LAST_WORDS)
-    reason = str(error).splitlines()[0]
-    raise PhaseError(f"another process of the training has ended ({reason}); train again") from error
+        # The one that failed reports why; its end reaches the others before the launcher does.
+        time.sleep(_LAST_WORDS)
+        reason = str(error).splitlines()[0]
+        raise PhaseError(f"another process of the training has ended ({reason}); train again") from error
 
 
 def local_rank() -> int:
@@ -145,11 +141,7 @@ def local_rank() -> int:
 
 @contextmanager
 def process_team(device: torch.device) -> Iterator[Team]:
-    """Joins the processes that torchrun started; they end together.
-
-    Args:
-        device: where this process computes.
-    """
+    """Joins the processes that torchrun started; they end together. This one computes on `device`."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield Team()

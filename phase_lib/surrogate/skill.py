@@ -34,7 +34,7 @@ Metrics = dict[str, float | int | None]
 
 
 def score(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray, floor: float) -> Metrics:
-    """Skill of one model for one target.
+    """Skill of one model for one variable.
 
     Args:
         truth: (gridcell, k), k PFTs or layers.
@@ -44,7 +44,7 @@ def score(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray, floor: fl
 
     Returns:
         r2: mean over the PFTs (layers) that have at least 20 values and vary of 1 - SSE / SST;
-        r2_pooled: the same over all values at once; rmse: in the target's units;
+        r2_pooled: the same over all values at once; rmse: in the units of the values;
         nrmse: rmse / standard deviation of the truth; median_abs_log_ratio: median of |ln(prediction /
         truth)|; n: values. None where nothing qualifies.
 
@@ -56,20 +56,18 @@ def score(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray, floor: fl
     error2 = np.where(mask, (prediction - truth) ** 2, 0.0)
     each = _r2(truth, error2, mask)
     each = each[np.isfinite(each)]
-    n = int(mask.sum())
-    values, predicted = truth[mask], prediction[mask]
+    n, values, predicted = int(mask.sum()), truth[mask], prediction[mask]
     rmse = float(np.sqrt(error2.sum() / n)) if n else None
     pooled = float(np.sum((values - values.mean()) ** 2)) if n and np.ptp(values) > 0.0 else 0.0
     deviation = np.sqrt(pooled / n) if n else 0.0
     both = (values > floor) & (predicted > floor)
+    log_ratio = np.abs(np.log(predicted[both] / values[both]))
     return {
         "r2": float(each.mean()) if len(each) else None,
         "r2_pooled": float(1.0 - error2.sum() / pooled) if pooled > 0.0 else None,
         "rmse": rmse,
         "nrmse": float(rmse / deviation) if rmse is not None and deviation > 0.0 else None,
-        "median_abs_log_ratio": float(np.median(np.abs(np.log(predicted[both] / values[both]))))
-        if both.any()
-        else None,
+        "median_abs_log_ratio": float(np.median(log_ratio)) if both.any() else None,
         "n": n,
     }
 
@@ -89,8 +87,7 @@ class Model:
     """A predictor in a test file.
 
     Attributes:
-        name: in files and tables of numbers.
-        label: in figures and prose.
+        name, label: see `Predictor`.
         settings: of its training; empty for a baseline.
         imbalance: root mean square of NPP - (GPP - AR) over the test cells, gC m-2 yr-1; None where no
             fluxes are predicted.
@@ -166,32 +163,21 @@ class TestSet:
         return next(iter(self.files))
 
     def require_model(self, name: str) -> None:
-        """Refuses files without a model.
-
-        Raises:
-            InputError: no file holds it.
-        """
+        """Raises an InputError where no file holds the model."""
         if name not in self.models:
-            raise InputError(
-                self.path,
-                f"holds the models {', '.join(self.models)}",
-                expected=f"{name} among them",
-                remedy=f"predict the test cells again, with --name {name}",
-            )
+            what = f"holds the models {', '.join(self.models)}"
+            remedy = f"predict the test cells again, with --name {name}"
+            raise InputError(self.path, what, expected=f"{name} among them", remedy=remedy)
 
     def require_same_cells(self, other: TestSet) -> None:
-        """Refuses another file of other cells.
-
-        Raises:
-            InputError: its split, dataset, test cells or variables are others.
-        """
+        """Raises an InputError where the split, dataset, test cells or variables are others."""
         if (other.split, other.identity, other.names) != (self.split, self.identity, self.names):
-            raise InputError(
-                other.path,
+            what, expected = (
                 f"has other test cells or variables than {self.path}",
-                expected="one dataset and one split",
-                remedy="predict the test cells of both again",
+                "one dataset and one split",
             )
+            remedy = "predict the test cells of both again"
+            raise InputError(other.path, what, expected=expected, remedy=remedy)
 
     def variable(self, name: str) -> TestCells:
         """Truth and predictions of one variable, under its restart name."""
@@ -218,7 +204,7 @@ class TestSet:
 
 
 def read_tests(paths: Sequence[str | Path]) -> TestSet:
-    """Opens test files of one split, the run's own first.
+    """Opens test files of one split, first that of the run itself.
 
     Raises:
         InputError: a file is unreadable or no test file, the files have different cells, or hold one model
@@ -241,22 +227,16 @@ def _read_test(path: Path) -> TestSet:
         try:
             models = {entry["name"]: Model(**entry) for entry in json.loads(text)}
         except (TypeError, KeyError, json.JSONDecodeError) as error:
-            raise InputError(
-                path, f"attribute models is {text[:80]!r}", remedy="predict the test cells again"
-            ) from error
+            what = f"attribute models is {text[:80]!r}"
+            raise InputError(path, what, remedy="predict the test cells again") from error
         names = tuple(name.removeprefix("Y_") for name in map(str, dataset) if name.startswith("Y_"))
         if not names:
             raise InputError(path, "holds no predictions", remedy="predict the test cells again")
         if unknown := [name for name in names if name not in VARIABLES]:
             raise InputError(path, f"{unknown[0]} is no variable of an ELM restart", remedy="predict again")
         cell = get_variable(path, dataset, "cell").to_numpy()
-        return TestSet(
-            {path: tuple(models)},
-            str(get_attribute(path, dataset, "split")),
-            (str(get_attribute(path, dataset, "dataset_id")), cell.tobytes()),
-            models,
-            names,
-        )
+        split, dataset_id = (str(get_attribute(path, dataset, key)) for key in ("split", "dataset_id"))
+        return TestSet({path: tuple(models)}, split, (dataset_id, cell.tobytes()), models, names)
 
 
 def write_test_file(
@@ -277,8 +257,7 @@ def write_test_file(
     Args:
         path: file to write.
         cell: rows in the restart's `gridcell` dimension (n).
-        lat: latitudes (n), degrees.
-        lon: longitudes (n), degrees.
+        lat, lon: degrees (n).
         covered: True where a PFT has cover (n, natpft).
         truth: restart name -> (n, natpft) or (n, levdecomp).
         units: restart name -> units.
@@ -293,20 +272,16 @@ def write_test_file(
     def known(values: np.ndarray) -> np.ndarray:
         return np.where(covered, values, np.nan) if values.shape[1] == NATPFT else values
 
-    dims = {
-        name: ("gridcell", "natpft" if values.shape[1] == NATPFT else "levdecomp")
-        for name, values in truth.items()
-    }
+    has_cover, no_yes = "whether the PFT covers ground", {"no": 0, "yes": 1}
     fields = {
         "cell": variable("gridcell", cell.astype(np.int64), "1", "row of the cell in its restart, from 0"),
-        "covered": flags(
-            ("gridcell", "natpft"), covered, "whether the PFT covers ground", {"no": 0, "yes": 1}
-        ),
+        "covered": flags(("gridcell", "natpft"), covered, has_cover, no_yes),
     }
     for name, values in truth.items():
         empty = da.empty((len(models), *values.shape), chunks=-1)
-        fields[f"Y_{name}"] = variable(dims[name], known(values), units[name], f"{name} of the reference")
-        fields[name] = variable(("model", *dims[name]), empty, units[name], f"{name} as predicted")
+        dims = ("gridcell", "natpft" if values.shape[1] == NATPFT else "levdecomp")
+        fields[f"Y_{name}"] = variable(dims, known(values), units[name], f"{name} of the reference")
+        fields[name] = variable(("model", *dims), empty, units[name], f"{name} as predicted")
     names = np.array([model.name for model in models], dtype=object)
     coordinates = {"model": xr.Variable("model", names, {"long_name": "predictor"})}
     coordinates |= cell_coordinates(lat, lon) | pft_coordinates() | layer_coordinates()

@@ -38,9 +38,10 @@ from phase_lib.surrogate.ood import Reference, drawn
 from phase_lib.surrogate.processes import Team, local_rank, process_team
 
 MODEL, CHECKPOINT, HISTORY = "model.pt", "checkpoint.pt", "history.csv"
-TERMS = (*TASKS, "physics", "loss")
 #: Settings that leave the trained weights as they are; device and processes stand in the provenance.
 _NEUTRAL = {"checkpoint_seconds", "device", "gpus", "nodes"}
+#: What a checkpoint holds beside the weights.
+_PROGRESS = ("epoch", "best_epoch", "best_loss", "best_state", "history")
 _EVALUATION_CELLS = 512
 
 
@@ -54,13 +55,13 @@ def train(
 ) -> Path:
     """Trains the surrogate and writes `model.pt` and `history.csv`.
 
-    A training that was killed goes on from `checkpoint.pt` in the same directory and ends in the same
-    weights as one that was not: on the CPU with the same threads to the last bit, on a GPU up to rounding.
-    The checkpoint is removed at the end. One of other data, settings, code, device or number of processes is
-    not used.
+    A training that was killed continues from `checkpoint.pt` in the same directory and ends in the same
+    weights as one that was not: on the CPU with the same threads bit for bit, on a GPU up to rounding. A
+    checkpoint of other data, settings, code, device or number of processes is not used. The checkpoint is
+    removed at the end.
 
-    Started by torchrun, each process reads and learns from a run of cells of its own, a share of each
-    batch; their gradients add up to that of the whole batch, and the first process writes.
+    Under torchrun each process reads a part of the cells and learns from its share of each mini-batch. The
+    gradients add up to that of the whole mini-batch. The first process writes.
 
     Args:
         dataset_dir: the dataset's directory.
@@ -69,9 +70,6 @@ def train(
         settings: network, loss, optimiser.
         output_dir: where the files go.
         threads: CPU threads of a process.
-
-    Returns:
-        Path of `model.pt`.
 
     Raises:
         InputError: files are missing, do not fit together, or the device is not there.
@@ -97,11 +95,12 @@ def train(
             }
             code = code_hash("surrogate/training", settings.network.module)
             reader = Reader(Path(dataset_dir), layout, scaler)
+            torch.manual_seed(_seed(settings.seed, 0))
             run = _Run(
                 settings=settings,
-                model=_new_model(layout, scaler, settings).to(device),
-                training=CellSource(reader, team.share(split.train), settings.cache_gib),
-                validation=CellSource(reader, team.share(split.validation), settings.cache_gib),
+                model=Ensemble(layout, scaler, settings).to(device),
+                reader=reader,
+                split=split,
                 device=device,
                 team=team,
                 checkpoint=directory / CHECKPOINT,
@@ -110,8 +109,8 @@ def train(
         LOGGER.info("training on %s", _described(device, team))
         run.fit()
         if settings.preset.kind == "default":
-            _fit_smearing(run.model, reader, split, device, team)
-        kept, latents = _reference_latents(run.model, reader, split, settings.seed, device, team)
+            run.fit_smearing()
+        kept, latents = run.reference_latents()
         if team.first:
             reference = Reference.fit(latents, _groups(split, split_file)[kept])
             content = {
@@ -149,11 +148,7 @@ def computing(settings: SurrogateSettings, threads: int) -> Iterator[torch.devic
 
 
 def device_of(settings: SurrogateSettings, number: int) -> torch.device:
-    """Where a process of a node computes.
-
-    Args:
-        settings: their `device` is `cpu`, `cuda`, or `auto`: the GPU where there is one.
-        number: of the process on its node, from 0.
+    """Where a process of a node computes; `number` is that of the process on its node, from 0.
 
     Raises:
         InputError: the settings ask for a GPU and there is none, or none for this process.
@@ -161,16 +156,12 @@ def device_of(settings: SurrogateSettings, number: int) -> torch.device:
     if settings.device == "cpu" or (settings.device == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise InputError(
-            None, "surrogate.device is cuda but no GPU is visible", remedy="set it to auto or cpu"
-        )
+        what = "surrogate.device is cuda but no GPU is visible"
+        raise InputError(None, what, remedy="set it to auto or cpu")
     if number >= torch.cuda.device_count():
-        raise InputError(
-            None,
-            f"{torch.cuda.device_count()} GPUs are visible on this node",
-            expected=f"{number + 1} or more, as many as processes",
-            remedy="set surrogate.gpus to what a node has",
-        )
+        what = f"{torch.cuda.device_count()} GPUs are visible on this node"
+        expected = f"{number + 1} or more, as many as processes"
+        raise InputError(None, what, expected=expected, remedy="set surrogate.gpus to what a node has")
     return torch.device("cuda", number)
 
 
@@ -191,12 +182,9 @@ def save(path: Path, content: Mapping[str, Any]) -> None:
 def _require_cells(path: str | Path, split: Split, team: Team) -> None:
     for part, cells in (("training", split.train), ("validation", split.validation)):
         if cells.sum() < team.size:
-            raise InputError(
-                path,
-                f"holds {cells.sum()} {part} cells",
-                expected=f"one or more for each of {team.size} processes",
-                remedy="train on fewer GPUs",
-            )
+            expected = f"one or more for each of {team.size} processes"
+            what = f"holds {cells.sum()} {part} cells"
+            raise InputError(path, what, expected=expected, remedy="train on fewer GPUs")
 
 
 def _require_scaled(path: str | Path, layout: Layout, scaler: Scaler) -> None:
@@ -205,18 +193,12 @@ def _require_scaled(path: str | Path, layout: Layout, scaler: Scaler) -> None:
     if wanted - scaled:
         raise InputError(path, f"holds no scaling of {min(wanted - scaled)}", remedy=remedy)
     if scaled - wanted:
-        raise InputError(
-            path, f"scales {min(scaled - wanted)}, which the network does not see", remedy=remedy
-        )
-
-
-def _new_model(layout: Layout, scaler: Scaler, settings: SurrogateSettings) -> Ensemble:
-    torch.manual_seed(_seed(settings.seed, 0))
-    return Ensemble(layout, scaler, settings)
+        what = f"scales {min(scaled - wanted)}, which the network does not see"
+        raise InputError(path, what, remedy=remedy)
 
 
 def _seed(seed: int, epoch: int, rank: int = 0) -> int:
-    # A trailing 0 changes nothing: the first of several processes draws as a lone one does.
+    # A trailing 0 changes nothing: the first of several processes draws as a single one does.
     return int(np.random.SeedSequence([seed, epoch, rank]).generate_state(1)[0])
 
 
@@ -232,14 +214,14 @@ def learning_rate(settings: SurrogateSettings, epoch: int) -> float:
 class _Run:
     """A training under way.
 
-    Everything random depends on the seed, the number of the epoch and that of the process alone. All
-    processes hold the same weights: they begin with the same and make the same steps.
+    All random numbers depend on the seed, the epoch and the process alone. All processes hold the same
+    weights: they begin with the same and make the same steps.
     """
 
     settings: SurrogateSettings
     model: Ensemble
-    training: CellSource
-    validation: CellSource
+    reader: Reader
+    split: Split
     device: torch.device
     team: Team
     checkpoint: Path
@@ -251,7 +233,11 @@ class _Run:
     history: list[dict[str, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        s = self.settings
+        s, self._reference_part = self.settings, self.split.train | self.split.validation
+        self._training, self._validation = (
+            CellSource(self.reader, self.team.share(cells), s.cache_gib)
+            for cells in (self.split.train, self.split.validation)
+        )
         average = get_ema_multi_avg_fn(s.ema_decay)  # type: ignore[no-untyped-call]
         self._average = AveragedModel(self.model, multi_avg_fn=average)
         self._optimizer = torch.optim.AdamW(
@@ -261,26 +247,17 @@ class _Run:
     def fit(self) -> None:
         """Trains to the end and leaves the best epoch's weights in the model."""
         self._resume()
-        ticker = Ticker("epoch")
-        written = time.monotonic()
-        while not self._finished:
+        ticker, written, s = Ticker("epoch"), time.monotonic(), self.settings
+        while self.epoch < s.epochs and self.epoch - self.best_epoch < s.patience:
             self._one_epoch()
-            last = self.history[-1]
-            ticker.tick(
-                self.epoch,
-                self.settings.epochs,
-                f"validation loss {last['validation_loss']:.4f}, best {self.best_loss:.4f}",
-            )
-            if self.team.first and time.monotonic() - written >= self.settings.checkpoint_seconds:
+            loss = self.history[-1]["validation_loss"]
+            ticker.tick(self.epoch, s.epochs, f"validation loss {loss:.4f}, best {self.best_loss:.4f}")
+            if self.team.first and time.monotonic() - written >= s.checkpoint_seconds:
                 self._write_checkpoint()
                 written = time.monotonic()
         self.model.load_state_dict(self.best_state)
         self.model.eval()
         LOGGER.info("best epoch %d, validation loss %.4f", self.best_epoch, self.best_loss)
-
-    @property
-    def _finished(self) -> bool:
-        return self.epoch >= self.settings.epochs or self.epoch - self.best_epoch >= self.settings.patience
 
     def _one_epoch(self) -> None:
         begun = time.perf_counter()
@@ -305,15 +282,15 @@ class _Run:
         torch.manual_seed(seed)
         order = torch.Generator().manual_seed(seed)
         self.model.train()
-        sums = _Sums()
-        for batch in self._shares(self.training, self.settings.batch_cells, order):
+        sums: dict[str, float] = {}
+        for batch in self._shares(self._training, self.settings.batch_cells, order):
             whole = self._counts(batch)
             self._optimizer.zero_grad()
             if batch is not None:
                 terms = training_losses(self.model, batch, whole)
                 loss = total(terms, self.settings)
                 torch.autograd.backward(loss)
-                sums.add({**terms, "loss": loss}, whole, len(batch))
+                _add(sums, {**terms, "loss": loss}, whole, len(batch))
             self.team.sum_gradients(self.model.parameters())
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
             self._optimizer.step()
@@ -323,19 +300,19 @@ class _Run:
     def _validate(self) -> dict[str, float]:
         self._average.eval()
         model = cast(Ensemble, self._average.module)
-        sums = _Sums()
+        sums: dict[str, float] = {}
         with torch.no_grad():
-            for batch in self._shares(self.validation, _EVALUATION_CELLS):
+            for batch in self._shares(self._validation, _EVALUATION_CELLS):
                 whole = self._counts(batch)
                 if batch is not None:
                     terms = validation_losses(model, batch, whole)
-                    sums.add({**terms, "loss": total(terms, self.settings)}, whole, len(batch))
+                    _add(sums, {**terms, "loss": total(terms, self.settings)}, whole, len(batch))
         return self._means(sums)
 
     def _shares(
         self, source: CellSource, size: int, order: torch.Generator | None = None
     ) -> Iterator[Batch | None]:
-        """This process's share of each batch; None where it has no cells left but others have."""
+        """This process's share of each mini-batch; None where it has no cells left but others have."""
         portion = self.team.portion(size)
         batches = source.batches(portion, order)
         for _ in range(max(self.team.gather(source.count(portion)))):
@@ -343,46 +320,36 @@ class _Run:
             yield None if batch is None else batch.to(self.device)
 
     def _counts(self, batch: Batch | None) -> dict[str, Tensor]:
-        """Counts of the whole batch of which this is a share."""
-        codec = self.model.codec
+        """Counts of the whole mini-batch of which this is a share."""
         if batch is None:
             return self.team.sum(dict.fromkeys((*TASKS, "physics"), torch.zeros((), device=self.device)))
-        return self.team.sum(counts(codec, batch))
+        return self.team.sum(counts(self.model.codec, batch))
 
-    def _means(self, sums: _Sums) -> dict[str, float]:
+    def _means(self, sums: Mapping[str, float]) -> dict[str, float]:
         """Means over the cells of all processes."""
-        totals = {n: torch.tensor(v, dtype=torch.float64, device=self.device) for n, v in sums.values.items()}
-        cells = torch.tensor(sums.cells, dtype=torch.float64, device=self.device)
-        *values, cells = self.team.sum({**totals, "cells": cells}).values()
-        return {name: float(value) / float(cells) for name, value in zip(totals, values, strict=True)}
+        totals = {n: torch.tensor(v, dtype=torch.float64, device=self.device) for n, v in sums.items()}
+        totals = self.team.sum(totals)
+        cells = float(totals.pop("cells"))
+        return {name: float(value) / cells for name, value in totals.items()}
 
     def _write_checkpoint(self) -> None:
-        save(
-            self.checkpoint,
-            {
-                "fingerprint": self.fingerprint,
-                "epoch": self.epoch,
-                "best_epoch": self.best_epoch,
-                "best_loss": self.best_loss,
-                "best_state": self.best_state,
-                "history": self.history,
-                "model": self.model.state_dict(),
-                "average": self._average.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
-            },
-        )
+        states = {name: part.state_dict() for name, part in self._learnt().items()}
+        progress = {name: getattr(self, name) for name in _PROGRESS}
+        save(self.checkpoint, {"fingerprint": self.fingerprint} | progress | states)
+
+    def _learnt(self) -> dict[str, Any]:
+        return {"model": self.model, "average": self._average, "optimizer": self._optimizer}
 
     def _resume(self) -> None:
-        # The first process alone reads and judges it: all begin at the same epoch.
+        # Only the first process reads and judges it: all begin at the same epoch.
         saved = self.team.gather(self._read_checkpoint() if self.team.first else None)[0]
         if saved is None:
             return
-        self.model.load_state_dict(saved["model"])
-        self._average.load_state_dict(saved["average"])
-        self._optimizer.load_state_dict(saved["optimizer"])
-        for name in ("epoch", "best_epoch", "best_loss", "best_state", "history"):
+        for name, part in self._learnt().items():
+            part.load_state_dict(saved[name])
+        for name in _PROGRESS:
             setattr(self, name, saved[name])
-        LOGGER.info("training goes on after epoch %d", self.epoch)
+        LOGGER.info("training continues after epoch %d", self.epoch)
 
     def _read_checkpoint(self) -> dict[str, Any] | None:
         if not self.checkpoint.is_file():
@@ -393,18 +360,50 @@ class _Run:
         LOGGER.info("%s is of other data, settings or code: training starts anew", self.checkpoint.name)
         return None
 
+    def fit_smearing(self) -> None:
+        """Makes the stocks of the training part, validation cells included, right on average."""
+        tasks = ("patch", "layer")
+        truth: dict[str, Tensor] = {}
+        predicted: dict[str, Tensor] = {}
+        with torch.no_grad():
+            for batch in self._evaluated(self._reference_part):
+                outputs = self.model.predict(batch)[0]
+                for task in tasks:
+                    mask = getattr(batch, f"{task}_mask")
+                    for sums, values in ((truth, getattr(batch, task)), (predicted, getattr(outputs, task))):
+                        added = torch.where(mask, values, 0.0).sum(0)
+                        sums[task] = sums[task] + added if task in sums else added
+            truth, predicted = self.team.sum(truth), self.team.sum(predicted)
+            for task in tasks:
+                self.model.codec.space(task).fit_smearing(truth[task], predicted[task])
 
-class _Sums:
-    """Sums of losses over batches, each with the cells of its whole batch as weight."""
+    def reference_latents(self) -> tuple[np.ndarray, Tensor]:
+        """Cells of the training part, validation cells included, with which new cells are compared.
 
-    def __init__(self) -> None:
-        self.values: dict[str, float] = {}
-        self.cells = 0
+        Returns:
+            Which cells (gridcell, dataset order) and their fused latents (cell, latent).
+        """
+        part = np.flatnonzero(self._reference_part)
+        kept = np.zeros(len(self.split.part), dtype=bool)
+        kept[part[drawn(len(part), self.settings.seed)]] = True
+        with torch.no_grad():
+            latents = [self.model.predict(batch)[1].cpu() for batch in self._evaluated(kept)]
+        return kept, torch.cat(self.team.gather(torch.cat(latents)))
 
-    def add(self, terms: Mapping[str, Tensor], whole: Mapping[str, Tensor], cells: int) -> None:
-        for name, value in terms.items():
-            self.values[name] = self.values.get(name, 0.0) + float(value.detach()) * float(whole["physics"])
-        self.cells += cells
+    def _evaluated(self, cells: np.ndarray) -> Iterator[Batch]:
+        """This process's share of the cells in dataset order, in mini-batches for evaluation."""
+        for piece in self.reader.pieces(self.team.share(cells)):
+            for rows in torch.arange(len(piece)).split(_EVALUATION_CELLS):  # type: ignore[no-untyped-call]
+                yield piece.take(rows).to(self.device)
+
+
+def _add(
+    sums: dict[str, float], terms: Mapping[str, Tensor], whole: Mapping[str, Tensor], cells: int
+) -> None:
+    """Adds a share's losses, weighted by the cells of the whole mini-batch, and the share's cells."""
+    for name, value in terms.items():
+        sums[name] = sums.get(name, 0.0) + float(value.detach()) * float(whole["physics"])
+    sums["cells"] = sums.get("cells", 0.0) + cells
 
 
 def _write_history(path: Path, history: list[dict[str, float]]) -> None:
@@ -412,47 +411,6 @@ def _write_history(path: Path, history: list[dict[str, float]]) -> None:
         writer = csv.DictWriter(stream, fieldnames=list(history[0]))
         writer.writeheader()
         writer.writerows({**row, "epoch": int(row["epoch"])} for row in history)
-
-
-def _fit_smearing(model: Ensemble, reader: Reader, split: Split, device: torch.device, team: Team) -> None:
-    """Makes the stocks of the training part, validation cells included, right on average."""
-    tasks = ("patch", "layer")
-    truth: dict[str, Tensor] = {}
-    predicted: dict[str, Tensor] = {}
-    with torch.no_grad():
-        for batch in _evaluated(reader, team.share(split.train | split.validation), device):
-            outputs = model.predict(batch)[0]
-            for task in tasks:
-                mask = getattr(batch, f"{task}_mask")
-                for sums, values in ((truth, getattr(batch, task)), (predicted, getattr(outputs, task))):
-                    added = torch.where(mask, values, 0.0).sum(0)
-                    sums[task] = sums[task] + added if task in sums else added
-        truth, predicted = team.sum(truth), team.sum(predicted)
-        for task in tasks:
-            model.codec.space(task).fit_smearing(truth[task], predicted[task])
-
-
-def _reference_latents(
-    model: Ensemble, reader: Reader, split: Split, seed: int, device: torch.device, team: Team
-) -> tuple[np.ndarray, Tensor]:
-    """Cells of the training part, validation cells included, that new cells are compared with.
-
-    Returns:
-        Which cells (gridcell, dataset order) and their fused latents (cell, latent).
-    """
-    part = np.flatnonzero(split.train | split.validation)
-    kept = np.zeros(len(split.part), dtype=bool)
-    kept[part[drawn(len(part), seed)]] = True
-    with torch.no_grad():
-        latents = [model.predict(batch)[1].cpu() for batch in _evaluated(reader, team.share(kept), device)]
-    return kept, torch.cat(team.gather(torch.cat(latents)))
-
-
-def _evaluated(reader: Reader, cells: np.ndarray, device: torch.device) -> Iterator[Batch]:
-    """Cells in dataset order, in batches for evaluation."""
-    for piece in reader.pieces(cells):
-        for rows in torch.arange(len(piece)).split(_EVALUATION_CELLS):  # type: ignore[no-untyped-call]
-            yield piece.take(rows).to(device)
 
 
 def _groups(split: Split, split_file: str | Path) -> np.ndarray:
@@ -468,7 +426,6 @@ class TrainedModel:
     """A model as it was saved.
 
     Attributes:
-        path: file.
         sha256: of the file.
         model: network in evaluation mode, on the CPU.
         layout: variables it was trained with.
@@ -478,7 +435,6 @@ class TrainedModel:
         provenance: what it was trained on, with which code.
     """
 
-    path: Path
     sha256: str
     model: Ensemble
     layout: Layout
@@ -510,8 +466,7 @@ def load_model(path: str | Path) -> TrainedModel:
         model.load_state_dict(saved["state"])
         reference, provenance = Reference(**saved["reference"]), saved["provenance"]
     except (UnpicklingError, RuntimeError, KeyError, TypeError, ValueError, EOFError, OSError) as error:
-        raise InputError(
-            path, f"is no trained model ({type(error).__name__})", remedy="train again"
-        ) from error
+        what = f"is no trained model ({type(error).__name__})"
+        raise InputError(path, what, remedy="train again") from error
     model.eval()
-    return TrainedModel(Path(path), digest, model, layout, scaler, settings, reference, provenance)
+    return TrainedModel(digest, model, layout, scaler, settings, reference, provenance)

@@ -120,8 +120,8 @@ def test_cost_is_what_was_measured_here(summary: dict[str, Any]) -> None:
 
 
 def test_labels_that_were_given_have_no_known_length(run: tuple[RunProducts, RunFacts]) -> None:
-    found = build_summary(run[0], replace(run[1], training=("my-sites",), labelled_here=()))
-    assert found["cost"]["integration_years"]["labels"] is None
+    again = build_summary(run[0], replace(run[1], training=("my-sites",), labelled_here=()))
+    assert again["cost"]["integration_years"]["labels"] is None
 
 
 def test_the_base_is_named_with_the_date_of_the_file(
@@ -133,9 +133,9 @@ def test_the_base_is_named_with_the_date_of_the_file(
     other.write_bytes(run[0].restart.read_bytes())
     with netCDF4.Dataset(other, "r+") as nc:
         nc["timemgr_rst_curr_ymd"][...] = 250701
-    found = build_summary(replace(run[0], restart=other), run[1])["target"]
-    assert found["base"]["date"] == "0025-07-01"
-    assert "./xmlchange RUN_STARTDATE=0025-07-01" in found["next"]["case"]
+    again = build_summary(replace(run[0], restart=other), run[1])["target"]
+    assert again["base"]["date"] == "0025-07-01"
+    assert "./xmlchange RUN_STARTDATE=0025-07-01" in again["next"]["case"]
 
 
 def test_the_page_says_how_elm_takes_the_restart_up(
@@ -182,7 +182,7 @@ def test_the_command_that_judges_the_run_works_as_it_is_written(
 def test_the_page_has_no_empty_section_and_no_dead_link(root: Path, page: str) -> None:
     links = Links()
     links.feed(page)
-    for link in links.found:
+    for link in links.addresses:
         if link.startswith("#"):
             assert link[1:] in links.ids
         else:
@@ -249,7 +249,7 @@ def test_the_closing_page_ends_with_what_to_do(summary: dict[str, Any]) -> None:
         "spinup_state = 0",
         "CONTINUE_RUN=FALSE",
         "phase equilibrium --history",
-        "PHASE beats input state and analogue on 6 of 6 targets in R2",
+        "PHASE beats input state and analogue on 6 of 6 variables in R2",
         "ad20.elm.r.0021-01-01-00000.nc",
     ):
         assert text in page
@@ -265,7 +265,7 @@ def test_a_restart_without_any_prediction_in_it_is_called_that(tmp_path: Path) -
     products, facts = synthetic_archive_run(tmp_path / "run", GRID, LAT[:9], LON[:9], flagged=1.0)
     summary = write_summary(products, facts, tmp_path / "summary.json")
     assert summary["restart"]["flagged_cells"] == 9
-    assert "EVERY cell is flagged: there is nothing of the surrogate" in closing_page(summary)
+    assert "EVERY cell is flagged: this restart contains nothing of the surrogate" in closing_page(summary)
     html = write_report(tmp_path / "summary.json", products, tmp_path / "report").read_text(encoding="utf-8")
     assert "All 9 cells are flagged" in html
     predicted = build_summary(products, replace(facts, ood_action="predict"))
@@ -305,10 +305,13 @@ def test_the_command_reports_without_a_verdict(run: tuple[RunProducts, RunFacts]
     with pytest.raises(SystemExit) as end:
         main(_command(run[0], tmp_path))
     assert end.value.code == 0
-    found = read_json(tmp_path / "summary.json")
-    assert (found["target"]["domain"], found["target"]["trained_on"]) == ("my-sites", ["embedded"])
+    again = read_json(tmp_path / "summary.json")
+    assert (again["target"]["domain"], again["target"]["trained_on"]) == (
+        "my-sites",
+        ["embedded"],
+    )
     # The target's own forcing cycle.
-    assert "--forcing-years 10" in found["target"]["next"]["judge"]
+    assert "--forcing-years 10" in again["target"]["next"]["judge"]
     assert (tmp_path / "index.html").is_file()
 
 

@@ -18,6 +18,7 @@ from phase_lib.config.surrogate import SurrogateSettings
 from phase_lib.elm.variables import HEADLINE
 from phase_lib.report.experiments import compare_experiments
 from phase_lib.report.page import write_report
+from phase_lib.report.products import RunFacts, RunProducts
 from phase_lib.report.summary import write_summary
 from phase_lib.surrogate.predictor import Predictions
 from phase_lib.surrogate.skill import Model, write_test_file
@@ -65,43 +66,43 @@ def write_test(
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Path:
+def run_test(tmp_path: Path) -> Path:
     return write_test(tmp_path / "own.nc", {"phase": 0.1, "paper": 0.3, "state20": 0.9, "analogue": 0.5})
 
 
-def test_mean_and_spread_are_over_the_seeds_of_an_experiment(own: Path, tmp_path: Path) -> None:
+def test_mean_and_spread_are_over_the_seeds_of_an_experiment(run_test: Path, tmp_path: Path) -> None:
     tests = [write_test(tmp_path / "own2.nc", {"phase": 0.2}, seed=2, imbalance=3.0)]
     for seed, error in ((1, 0.4), (2, 0.5), (3, 0.9)):
         path = tmp_path / f"{seed}.nc"
         tests.append(write_test(path, {"no_soil": error}, seed=seed, leave_out=["soil"]))
-    found = compare_experiments([own], tests, tmp_path / "out")["experiments"]
-    assert list(found) == ["phase", "paper", "state20", "analogue", "no_soil"]
-    ratio = {name: e["skill"]["block"]["soil3c"]["median_abs_log_ratio"] for name, e in found.items()}
+    compared = compare_experiments([run_test], tests, tmp_path / "out")["experiments"]
+    assert list(compared) == ["phase", "paper", "state20", "analogue", "no_soil"]
+    ratio = {name: e["skill"]["block"]["soil3c"]["median_abs_log_ratio"] for name, e in compared.items()}
     assert ratio["no_soil"] == pytest.approx(
         {"mean": np.mean([0.4, 0.5, 0.9]), "std": np.std([0.4, 0.5, 0.9], ddof=1)}
     )
     assert ratio["phase"] == pytest.approx({"mean": 0.15, "std": np.std([0.1, 0.2], ddof=1)})
     assert ratio["state20"] == {"mean": pytest.approx(0.9), "std": None}
-    assert found["phase"]["flux_imbalance_gc_m2_yr"]["block"]["mean"] == pytest.approx(2.0)
-    assert {name: e["seeds"] for name, e in found.items()} == {
+    assert compared["phase"]["flux_imbalance_gc_m2_yr"]["block"]["mean"] == pytest.approx(2.0)
+    assert {name: e["seeds"] for name, e in compared.items()} == {
         "phase": [1, 2],
         "paper": [1],
         "state20": [],
         "analogue": [],
         "no_soil": [1, 2, 3],
     }
-    assert found["no_soil"]["changes"] == {"leave_out": ["soil"]}
-    assert (found["paper"]["label"], found["paper"]["trained"]) == ("PHASE, paper preset", True)
-    assert not found["analogue"]["trained"]
-    assert found["phase"]["changes"] == found["analogue"]["changes"] == {}
+    assert compared["no_soil"]["changes"] == {"leave_out": ["soil"]}
+    assert (compared["paper"]["label"], compared["paper"]["trained"]) == ("PHASE, paper preset", True)
+    assert not compared["analogue"]["trained"]
+    assert compared["phase"]["changes"] == compared["analogue"]["changes"] == {}
 
 
-def test_the_tables_hold_every_training_and_every_mean(own: Path, tmp_path: Path) -> None:
+def test_the_tables_hold_every_training_and_every_mean(run_test: Path, tmp_path: Path) -> None:
     tests = [
         write_test(tmp_path / f"{seed}.nc", {"wide": error}, seed=seed, network={"d_model": 128})
         for seed, error in ((4, 0.2), (5, 0.6))
     ]
-    compare_experiments([own], tests, tmp_path / "out")
+    compare_experiments([run_test], tests, tmp_path / "out")
     by_seed = pd.read_csv(tmp_path / "out" / "skill_by_seed.csv")
     wide = by_seed[(by_seed.experiment == "wide") & (by_seed.target == "soil3c")]
     assert list(wide.seed) == [4, 5]
@@ -141,11 +142,11 @@ def damaged(path: Path, attribute: str, value: str | None) -> Path:
     ids=["other settings", "other cells", "twice", "no models", "damaged models"],
 )
 def test_files_that_do_not_belong_together_are_refused(
-    make: Any, words: str, own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make: Any, words: str, run_test: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, out = make(tmp_path / "other.nc"), tmp_path / "out"
     with pytest.raises(SystemExit) as stopped:
-        main(["compare-experiments", "--own", str(own), "--test", str(path), "--output-dir", str(out)])
+        main(["compare-experiments", "--own", str(run_test), "--test", str(path), "--output-dir", str(out)])
     assert stopped.value.code == 2
     assert words in capsys.readouterr().err
     assert not out.exists()
@@ -157,13 +158,13 @@ def test_the_runs_file_without_the_runs_model_is_refused(tmp_path: Path) -> None
 
 
 def test_the_report_shows_experiments_and_the_comparison_of_forcing_where_there_are_any(
-    own: Path, tmp_path: Path
+    run_test: Path, tmp_path: Path
 ) -> None:
     test = write_test(tmp_path / "2.nc", {"no_climate": 0.4}, leave_out=["forcing"], lambda_physics=0.0)
     root = tmp_path / "run"
     root.mkdir()
     products, facts = synthetic_run(root, GRID)
-    compare_experiments([own], [test], root / "experiments")
+    compare_experiments([run_test], [test], root / "experiments")
     comparison = root / "experiments" / "comparison.json"
     seen = {
         "model_years": [1, 20],
@@ -196,3 +197,17 @@ def test_the_report_shows_experiments_and_the_comparison_of_forcing_where_there_
     )
     assert (root / "report" / "figures" / "experiments.png").stat().st_size > 0
     assert "../experiments/skill.csv" in page
+    # With the paper's preset as the only experiment, and one seed, all skill is in the figures of the run.
+    compare_experiments([run_test], [], root / "experiments")
+    write_report(_summarised(with_them, facts, root), with_them, root / "alone")
+    assert not (root / "alone" / "figures" / "experiments.png").exists()
+    page = (root / "alone" / "index.html").read_text(encoding="utf-8")
+    section = page[page.index('<h2 id="experiments">') : page.index('<h2 id="cost">')]
+    assert "Imbalance of the predicted fluxes" in section
+    assert section.count("<table>") == 1
+    assert "analogue" not in section
+
+
+def _summarised(products: RunProducts, facts: RunFacts, root: Path) -> Path:
+    write_summary(products, facts, root / "summary.json")
+    return root / "summary.json"

@@ -24,8 +24,16 @@ from phase_lib.config.cost import CostSettings
 from phase_lib.report import accounting, page
 from phase_lib.report.accounting import Records, SlurmJob, parse_sacct, read_records, read_slurm_jobs
 from phase_lib.report.closing import closing_page
-from phase_lib.report.cost import Role, Stage, StageCost, read_costs
-from phase_lib.report.hours import StageHours, hours_summary, spin_up_summary, stage_hours
+from phase_lib.report.cost import (
+    Role,
+    Stage,
+    StageCost,
+    StageHours,
+    hours_summary,
+    read_costs,
+    spin_up_summary,
+    stage_hours,
+)
 from phase_lib.report.products import RunFacts, RunProducts
 from phase_lib.report.summary import build_summary, write_summary
 from tests.helpers.run_products import (
@@ -94,8 +102,8 @@ def planned(name: str, role: Role = "accelerated", years: int = 0) -> Stage:
 def hours_of(
     jobs: Sequence[SlurmJob], text: str, costs: Sequence[StageCost] = (), cores_per_node: int | None = None
 ) -> dict[str, StageHours]:
-    found = stage_hours(costs, jobs, recorded(text), plan=AllAccelerated(), cores_per_node=cores_per_node)
-    return {stage.stage.name: stage for stage in found}
+    result = stage_hours(costs, jobs, recorded(text), plan=AllAccelerated(), cores_per_node=cores_per_node)
+    return {stage.stage.name: stage for stage in result}
 
 
 @pytest.fixture
@@ -144,8 +152,8 @@ def test_the_state_of_a_cancelled_attempt_does_not_name_who_cancelled_it() -> No
 def test_hours_are_time_times_what_was_held() -> None:
     stages = hours_of([job(1, "train_surrogate-block"), job(3, "run_ad_0021")], SACCT)
     train, run = stages["train_surrogate-block"], stages["run_ad_0021"]
-    found = (train.node_hours, train.core_hours, train.gpu_hours)
-    assert found == pytest.approx((20 / 3600, 40 / 3600, 20 / 3600))
+    result = (train.node_hours, train.core_hours, train.gpu_hours)
+    assert result == pytest.approx((20 / 3600, 40 / 3600, 20 / 3600))
     assert (run.node_hours, run.core_hours, run.gpu_hours) == pytest.approx((16 / 3600, 64 / 3600, 32 / 3600))
     assert train.lost_core_hours == run.lost_core_hours == 0.0
 
@@ -187,19 +195,19 @@ def test_a_stage_that_was_done_before_its_group_failed_is_not_lost() -> None:
 def test_where_slurm_records_no_gpu_what_the_stage_asked_for_counts() -> None:
     asked = StageCost(planned("train_surrogate-block"), 3.0, 6.0, gpus=2)
     jobs, records = [job(15, asked.stage.name)], recorded(WITHOUT_GPUS)
-    found = stage_hours([asked], jobs, records, plan=AllAccelerated(), cores_per_node=None)
-    assert found[0].gpu_hours == pytest.approx(6 / 3600)
-    assert "AccountingStorageTRES=gres/gpu" in " ".join(hours_summary(found, jobs, records)["notes"])
+    result = stage_hours([asked], jobs, records, plan=AllAccelerated(), cores_per_node=None)
+    assert result[0].gpu_hours == pytest.approx(6 / 3600)
+    assert "AccountingStorageTRES=gres/gpu" in " ".join(hours_summary(result, jobs, records)["notes"])
 
 
 def test_a_stage_without_a_record_takes_its_hours_from_its_benchmark() -> None:
     cost = StageCost(planned("split_cells-block"), 1800.0, 3600.0, gpus=4)
     jobs = [job(1, "train_surrogate-block")]
-    found = hours_of(jobs, SACCT, [cost], cores_per_node=8)
-    stage = found["split_cells-block"]
+    result = hours_of(jobs, SACCT, [cost], cores_per_node=8)
+    stage = result["split_cells-block"]
     assert (stage.source, stage.attempts, stage.lost_core_hours) == ("benchmarks", None, None)
     assert (stage.node_hours, stage.core_hours, stage.gpu_hours) == pytest.approx((0.125, 1.0, 2.0))
-    section = hours_summary(list(found.values()), jobs, recorded(SACCT))
+    section = hours_summary(list(result.values()), jobs, recorded(SACCT))
     assert section["source"] == "slurm"
     assert "no record of 1 of 2 stages" in section["notes"][0]
     # What one stage does not know, the whole does not.
@@ -209,9 +217,9 @@ def test_a_stage_without_a_record_takes_its_hours_from_its_benchmark() -> None:
 
 def test_without_the_cores_of_a_node_a_benchmark_knows_no_node_hours() -> None:
     cost = StageCost(planned("split_cells-block"), 1800.0, 3600.0)
-    found = hours_of([], "", [cost])
-    assert found["split_cells-block"].node_hours is None
-    section = hours_summary(list(found.values()), [], Records())
+    result = hours_of([], "", [cost])
+    assert result["split_cells-block"].node_hours is None
+    section = hours_summary(list(result.values()), [], Records())
     assert section["total"]["node_hours"] is None
     assert section["notes"] == [
         "Without SLURM's records node-hours need cost.cores_per_node, which is not set."
@@ -225,10 +233,10 @@ def test_gpus_and_nodes_of_a_stage_stand_in_the_resources_of_its_table(tmp_path:
         f"s\tthreads\tresources\n1800.0\t4\t{resources}\n", encoding="utf-8"
     )
     (tmp_path / "split_cells-block.tsv").write_text("s\tthreads\n1.0\t1\n", encoding="utf-8")
-    found = {
+    result = {
         cost.stage.name: (cost.gpus, cost.core_seconds) for cost in read_costs(tmp_path, AllAccelerated())
     }
-    assert found == {"train_surrogate-block": (8, 1800.0 * 4 * 2), "split_cells-block": (0, 1.0)}
+    assert result == {"train_surrogate-block": (8, 1800.0 * 4 * 2), "split_cells-block": (0, 1.0)}
 
 
 @pytest.mark.parametrize(
@@ -269,8 +277,8 @@ def test_stages_of_a_rule_are_one_row_for_each_thing_that_they_count_as() -> Non
         )
     ]
     plan = {cost.stage.name: cost.stage for cost in costs}
-    found = stage_hours(costs, [], Records(), plan=plan, cores_per_node=4)
-    rows = hours_summary(found, [], Records())["rules"]
+    result = stage_hours(costs, [], Records(), plan=plan, cores_per_node=4)
+    rows = hours_summary(result, [], Records())["rules"]
     assert [(r["rule"], r["counts_as"], r["jobs"], r["core_hours"], r["node_hours"]) for r in rows] == [
         ("run_ad", "accelerated", 1, 1.0, 0.25),
         ("run_ad", "labels", 2, 2.0, 0.5),
@@ -336,9 +344,9 @@ def test_a_job_notes_itself_in_a_file(tmp_path: Path) -> None:
     write_json(
         tmp_path / "4711.json", {"job": "4711", "stages": ["a", "b"], "started": "2026-11-21T11:01:42+00:00"}
     )
-    (found,) = read_slurm_jobs(tmp_path)
-    assert (found.job, found.stages) == ("4711", ("a", "b"))
-    assert found.started == datetime.fromisoformat("2026-11-21T11:01:42+00:00")
+    (result,) = read_slurm_jobs(tmp_path)
+    assert (result.job, result.stages) == ("4711", ("a", "b"))
+    assert result.started == datetime.fromisoformat("2026-11-21T11:01:42+00:00")
 
 
 @pytest.mark.parametrize(
@@ -376,14 +384,14 @@ STAGES = [
 
 
 def test_the_conventional_cost_is_measured_from_the_attempts_that_stand() -> None:
-    found = spin_up_summary(STAGES, CostSettings(), years=1200, years_elsewhere=0, labels_made=True)
-    assert found["price"] == "measured"
-    assert found["node_hours"] == pytest.approx(
+    result = spin_up_summary(STAGES, CostSettings(), years=1200, years_elsewhere=0, labels_made=True)
+    assert result["price"] == "measured"
+    assert result["node_hours"] == pytest.approx(
         {"per_model_year": 2.0, "conventional": 2400.0, "without_labels": 300.0, "with_labels": 2660.0}
     )
     # 450 - 5 core-hours: what was lost is lost in cores too.
-    assert found["core_hours"]["conventional"] == pytest.approx(24045.0)
-    assert found["ratio"] == {
+    assert result["core_hours"]["conventional"] == pytest.approx(24045.0)
+    assert result["ratio"] == {
         "unit": "node_hours",
         "without_labels": pytest.approx(8.0),
         "with_labels": pytest.approx(2400 / 2660),
@@ -391,41 +399,41 @@ def test_the_conventional_cost_is_measured_from_the_attempts_that_stand() -> Non
 
 
 def test_a_configured_price_stands_above_the_measured_one() -> None:
-    found = spin_up_summary(
+    result = spin_up_summary(
         STAGES,
         CostSettings(node_hours_per_model_year=3.0, cores_per_node=128),
         years=1200,
         years_elsewhere=0,
         labels_made=True,
     )
-    assert found["price"] == "configured"
-    assert found["node_hours"]["conventional"] == 3600.0
-    assert found["core_hours"]["conventional"] == 3600.0 * 128
-    assert found["ratio"]["without_labels"] == pytest.approx(12.0)
+    assert result["price"] == "configured"
+    assert result["node_hours"]["conventional"] == 3600.0
+    assert result["core_hours"]["conventional"] == 3600.0 * 128
+    assert result["ratio"]["without_labels"] == pytest.approx(12.0)
 
 
 def test_years_that_are_run_elsewhere_cost_the_configured_price() -> None:
-    ours = [s for s in STAGES if s.stage.name.startswith("train")]
-    priced = partial(spin_up_summary, ours, years=1200, years_elsewhere=120, labels_made=False)
-    found = priced(CostSettings(node_hours_per_model_year=2.0))
-    assert found["node_hours"]["without_labels"] == pytest.approx(240.0 + 15.0)
-    assert found["node_hours"]["with_labels"] is None
-    assert found["ratio"]["without_labels"] == pytest.approx(2400 / 255)
+    training = [s for s in STAGES if s.stage.name.startswith("train")]
+    priced = partial(spin_up_summary, training, years=1200, years_elsewhere=120, labels_made=False)
+    result = priced(CostSettings(node_hours_per_model_year=2.0))
+    assert result["node_hours"]["without_labels"] == pytest.approx(240.0 + 15.0)
+    assert result["node_hours"]["with_labels"] is None
+    assert result["ratio"]["without_labels"] == pytest.approx(2400 / 255)
     unknown = priced(CostSettings())
     assert unknown["price"] is None
     assert unknown["ratio"] == {"unit": None, "without_labels": None, "with_labels": None}
 
 
 def test_without_node_hours_core_hours_are_compared() -> None:
-    found = spin_up_summary(
+    result = spin_up_summary(
         [replace(s, node_hours=None) for s in STAGES],
         CostSettings(),
         years=1200,
         years_elsewhere=0,
         labels_made=True,
     )
-    assert found["ratio"]["unit"] == "core_hours"
-    assert found["ratio"]["without_labels"] == pytest.approx(24045 / 3000)
+    assert result["ratio"]["unit"] == "core_hours"
+    assert result["ratio"]["without_labels"] == pytest.approx(24045 / 3000)
 
 
 @pytest.fixture(scope="module")
@@ -465,9 +473,9 @@ def test_the_report_shows_the_hours_that_slurm_recorded(
 ) -> None:
     # An hour for every stage on a node of 64 cores; the training was tried twice, on four GPUs.
     numbers = {stage: str(i) for i, stage in enumerate(SECONDS, start=100)}
-    held = {stage: "cpu=64,gres/gpu=4" if "train" in stage else "cpu=64" for stage in numbers}
+    resources = {stage: "cpu=64,gres/gpu=4" if "train" in stage else "cpu=64" for stage in numbers}
     lines = [
-        f"{number}|COMPLETED|3600|1|billing=64,{held[stage]},node=1|2026-11-21T12:00:00"
+        f"{number}|COMPLETED|3600|1|billing=64,{resources[stage]},node=1|2026-11-21T12:00:00"
         for stage, number in numbers.items()
     ]
     first = lines[list(SECONDS).index("train_surrogate-block")]
@@ -512,10 +520,8 @@ def test_a_cluster_without_accounting_is_said_in_the_report(
     assert summary["run"]["cores"] is None
     total = summary["cost"]["hours"]["total"]
     assert total["node_hours"] == pytest.approx(summary["cost"]["core_seconds_total"] / 7200)
-    said = (
-        "records cannot be had: sacct: Slurm accounting storage is disabled. All hours are the benchmarks'."
-    )
-    assert said in page_of(products, tmp_path, monkeypatch)
+    note = "no records of SLURM: sacct: Slurm accounting storage is disabled. All hours are from benchmarks."
+    assert note in page_of(products, tmp_path, monkeypatch)
     assert "(benchmarks)" in closing_page(summary)
 
 

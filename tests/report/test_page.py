@@ -51,13 +51,13 @@ class Links(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.addresses: list[str] = []
         self.ids: set[str] = set()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         for name, value in attrs:
             if name in ("src", "href") and value:
-                self.found.append(value)
+                self.addresses.append(value)
             if name == "id" and value:
                 self.ids.add(value)
 
@@ -79,9 +79,9 @@ def root(products: RunProducts) -> Path:
 def test_the_page_refers_only_to_files_that_are_there(root: Path) -> None:
     links = Links()
     links.feed((root / "report" / "index.html").read_text(encoding="utf-8"))
-    outside = [link for link in links.found if re.match(r"(?:[a-z]+:)?//|data:", link)]
+    outside = [link for link in links.addresses if re.match(r"(?:[a-z]+:)?//|data:", link)]
     assert not outside
-    for link in links.found:
+    for link in links.addresses:
         if link.startswith("#"):
             assert link[1:] in links.ids
         else:
@@ -101,7 +101,7 @@ def test_titles_say_the_finding(root: Path) -> None:
     page = (root / "report" / "index.html").read_text(encoding="utf-8")
     area = read_json(root / "summary.json")["equilibrium"]["control"]["area_out_of_equilibrium"]
     assert f"control {area:.1%}" in page
-    assert "PHASE beats input state and analogue on 6 of 6 targets in R²" in page
+    assert "PHASE beats input state and analogue on 6 of 6 variables in R²" in page
     assert "None" not in re.sub(r"<[^>]*>", " ", page)
     assert not re.search(r"\bnan\b", re.sub(r"<[^>]*>", " ", page))
 
@@ -157,7 +157,7 @@ def test_no_page_is_written_when_a_product_lacks_a_variable(
 
 def test_maps_of_the_whole_globe_begin_without_an_empty_band(tmp_path: Path) -> None:
     lat, lon = (axis.ravel() for axis in np.meshgrid(np.arange(-52.5, 85, 7.5), np.arange(-176.25, 180, 7.5)))
-    grid, ones = CellMap.of(lat, lon), np.ones(len(lat))
+    grid, ones = CellMap.from_cells(lat, lon), np.ones(len(lat))
     stocks = {"totsomc_reference": 1e4 * ones, "totsomc_injected": 9e3 * ones, "area": ones, "landfrac": ones}
     part = np.where(lat > 0.0, 3, 1)
     drawings = (
@@ -215,7 +215,7 @@ def test_one_figure_has_every_predicted_variable_and_model(root: Path) -> None:
 
 
 def test_the_score_map_spans_the_data_and_shows_their_distribution() -> None:
-    grid = CellMap.of(GRID.cell_lat, GRID.cell_lon)
+    grid = CellMap.from_cells(GRID.cell_lat, GRID.cell_lon)
     score = np.linspace(0.1, 2.4, GRID.cells)
     test = np.arange(GRID.cells) % 4 == 0
     drawing = figures.out_of_distribution_map(grid, score, score > 2.0, 2.0, test)
@@ -232,7 +232,7 @@ def test_the_score_map_spans_the_data_and_shows_their_distribution() -> None:
 
 
 def test_many_flagged_cells_are_coloured_and_few_get_a_ring() -> None:
-    grid = CellMap.of(GRID.cell_lat, GRID.cell_lon)
+    grid = CellMap.from_cells(GRID.cell_lat, GRID.cell_lon)
     score, none = np.linspace(0.1, 2.4, GRID.cells), np.zeros(GRID.cells, dtype=bool)
     few = figures.out_of_distribution_map(grid, score, score > 2.0, 2.0, none).figure.axes[0]
     assert len(few.lines) == 1
@@ -242,8 +242,8 @@ def test_many_flagged_cells_are_coloured_and_few_get_a_ring() -> None:
     drawn = many.collections[0]
     above = np.ma.compressed(drawn.get_array()) > drawn.norm.vmax
     assert above.sum() == np.sum(score > 0.2) > 200
-    every = figures.out_of_distribution_map(grid, score, score > 0.0, 0.05, none).figure.axes[0]
-    drawn = every.collections[0]
+    all_flagged = figures.out_of_distribution_map(grid, score, score > 0.0, 0.05, none).figure.axes[0]
+    drawn = all_flagged.collections[0]
     assert np.all(np.ma.compressed(drawn.get_array()) > drawn.norm.vmax)
     assert drawn.norm.vmin < drawn.norm.vmax
 
@@ -294,18 +294,18 @@ def test_patches_and_deep_carbon_of_a_restart_in_any_order(tmp_path: Path) -> No
         cell = np.asarray(nc["pfts1d_gridcell_index"][:]) - 1
         nc["totvegc"][:] = 1000.0 * cell
     order = np.array([2, 0, 3, 1])
-    found = read_injected(world.restart, world.lat[order], world.lon[order], (area * landfrac)[order], step=3)
+    state = read_injected(world.restart, world.lat[order], world.lon[order], (area * landfrac)[order], step=3)
     with netCDF4.Dataset(world.restart) as nc:
         weight = area * landfrac * np.asarray(nc["cols1d_wtxy"][:])[world.column]
     density = np.repeat(np.arange(1.0, 5.0)[:, None], 10, axis=1)
     density[0, 8:] = 7.0
     stock = weight @ (density * DZ)
-    assert found.deep_share == pytest.approx(stock[8:].sum() / stock.sum(), rel=1e-5)
-    np.testing.assert_allclose(found.soil_carbon, density @ DZ / 1000.0, rtol=1e-5)
-    np.testing.assert_allclose(found.vegetation_carbon, np.arange(4) * world.cover.sum(axis=1))
-    assert found.patches == np.count_nonzero(world.cover[:, 1:])
-    assert found.total("leafc kept: dormant") == found.patches
-    assert found.total("litr1n_vr") == 40
+    assert state.deep_share == pytest.approx(stock[8:].sum() / stock.sum(), rel=1e-5)
+    np.testing.assert_allclose(state.soil_carbon, density @ DZ / 1000.0, rtol=1e-5)
+    np.testing.assert_allclose(state.vegetation_carbon, np.arange(4) * world.cover.sum(axis=1))
+    assert state.patches == np.count_nonzero(world.cover[:, 1:])
+    assert state.total("leafc kept: dormant") == state.patches
+    assert state.total("litr1n_vr") == 40
 
 
 def test_a_restart_without_soil_carbon_has_no_deep_share(tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_a_restart_without_soil_carbon_has_no_deep_share(tmp_path: Path) -> None
 
 def test_cells_of_a_regular_grid_become_a_raster_with_its_gaps() -> None:
     lat, lon = np.array([10.0, 10.0, 20.0, 40.0]), np.array([350.0, 10.0, 350.0, 0.0])
-    (piece,) = CellMap.of(lat, lon).pieces
+    (piece,) = CellMap.from_cells(lat, lon).pieces
     assert piece.axes is not None
     np.testing.assert_allclose(piece.axes[0], [10, 20, 30, 40])
     np.testing.assert_allclose(piece.axes[1], [-10, 0, 10])
@@ -333,7 +333,7 @@ def test_cells_of_a_regular_grid_become_a_raster_with_its_gaps() -> None:
     ],
 )
 def test_sites_are_drawn_as_dots_with_land_around_them(lat: np.ndarray, lon: np.ndarray) -> None:
-    grid = CellMap.of(lat, lon)
+    grid = CellMap.from_cells(lat, lon)
     (piece,) = grid.pieces
     assert piece.axes is None
     assert grid.lon.min() >= -180.0
@@ -349,7 +349,7 @@ def test_sites_are_drawn_as_dots_with_land_around_them(lat: np.ndarray, lon: np.
 def test_too_many_cells_for_dots_are_averaged_in_boxes() -> None:
     x, y = np.meshgrid(np.arange(200.0), np.arange(150.0))
     lat, lon = 40.0 + 0.05 * (x + 0.5 * y).ravel(), 5.0 + 0.05 * (y - 0.5 * x).ravel()
-    grid = CellMap.of(lat, lon)
+    grid = CellMap.from_cells(lat, lon)
     (piece,) = grid.pieces
     assert piece.axes is not None
     values = np.random.default_rng(0).random(len(lat))
@@ -368,7 +368,7 @@ def test_two_grids_on_one_map_stay_rasters_of_their_own() -> None:
     coarse = [axis.ravel() for axis in np.meshgrid([10.0, 15.0, 20.0], [0.0, 5.0])]
     fine = [axis.ravel() for axis in np.meshgrid([10.1, 10.6, 11.1], [40.0, 40.5])]
     lat, lon = (np.append(one, other) for one, other in zip(coarse, fine, strict=True))
-    grid = CellMap.of(lat, lon, np.repeat([0, 1], 6))
+    grid = CellMap.from_cells(lat, lon, np.repeat([0, 1], 6))
     steps = [piece.axes[0][1] - piece.axes[0][0] for piece in grid.pieces]
     assert steps == pytest.approx([5.0, 0.5])
     assert grid.extent[1] > 40.0

@@ -98,9 +98,9 @@ def test_drift_and_stocks_are_those_of_the_runs_that_were_written(
     for name in ("injected", "control"):
         soil = yearly(name, "TOTSOMC")
         drift = (soil[80:].mean() - soil[60:80].mean()) / 20
-        found = summary["equilibrium"][name]["drift_totsomc_pgc_per_yr"]
+        value = summary["equilibrium"][name]["drift_totsomc_pgc_per_yr"]
         # The grid's areas are stored as float32.
-        assert found == pytest.approx(drift, rel=1e-5, abs=1e-6)
+        assert value == pytest.approx(drift, rel=1e-5, abs=1e-6)
         assert summary["stocks"][name]["totsomc_pgc"] == pytest.approx(soil[80:].mean(), rel=1e-6)
     assert summary["stocks"]["reference"]["totsomc_pgc"] == pytest.approx(
         yearly("reference", "TOTSOMC")[-1], rel=1e-6
@@ -212,7 +212,7 @@ def test_the_closing_page_fits_a_terminal_and_says_what_matters(summary: dict[st
     assert max(len(line) for line in lines if not line.startswith(("Report:", "Numbers:", "Restart:"))) <= 100
     skill = summary["skill"]["block"]["phase"]["soil4c"]["r2"]
     for text in (
-        "PHASE beats input state and analogue on 6 of 6 targets in R2 and on 6 of 6 in log ratio",
+        "PHASE beats input state and analogue on 6 of 6 variables in R2 and on 6 of 6 in log ratio",
         f"{skill:.3f}",
         f"{summary['equilibrium']['control']['drift_totsomc_pgc_per_yr']:+.3f}",
         "1200 model years",

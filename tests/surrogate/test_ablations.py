@@ -74,10 +74,10 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same cells as they are, and with other values of each group."""
     root = tmp_path_factory.mktemp("datasets")
     values = {"": make_values(CELLS)} | {group: values_with_another(group) for group in FEATURE_GROUPS}
-    found = {group: write_dataset(root / f"other_{group}", cells) for group, cells in values.items()}
-    for dataset in found.values():
+    result = {group: write_dataset(root / f"other_{group}", cells) for group, cells in values.items()}
+    for dataset in result.values():
         write_split(dataset)
-    return found
+    return result
 
 
 def untrained_predictions(dataset: Path, normalization: Path, **changes: object) -> Outputs:
@@ -141,9 +141,9 @@ def test_a_network_trains_without_a_group_and_predicts_from_its_file(tmp_path: P
     prepared = prepare(tmp_path, make_values(CELLS), leave_out=["forcing", "state"])
     trained = load_model(prepared.train(tmp_path / "model", epochs=2))
     assert set(trained.model.members[0].encoders) == {"static", "traits", "soil"}
-    found = Surrogate(trained, prepared.dataset).predict(np.ones(CELLS, dtype=bool))
-    assert np.isfinite(found.pools["soil4c_vr"]).all()
-    assert np.isfinite(found.pools["deadstemc"][make_values(CELLS)["cover"] > 0.0]).all()
+    result = Surrogate(trained, prepared.dataset).predict(np.ones(CELLS, dtype=bool))
+    assert np.isfinite(result.pools["soil4c_vr"]).all()
+    assert np.isfinite(result.pools["deadstemc"][make_values(CELLS)["cover"] > 0.0]).all()
 
 
 @pytest.mark.parametrize("made_with", [[], ["soil"]])
@@ -192,9 +192,9 @@ def test_a_weight_of_0_takes_a_term_out_of_what_the_network_learns_from(
     torch.manual_seed(1)
     model = Ensemble(layout, scaler, settings).eval()
     batch = next(Reader(mlp.dataset, layout, scaler).pieces(np.ones(CELLS, dtype=bool)))
-    found = losses(model.codec, model.mean(model(batch)), batch)
-    assert found["physics"] > 0.0
-    total(found, settings).backward()
+    result = losses(model.codec, model.mean(model(batch)), batch)
+    assert result["physics"] > 0.0
+    total(result, settings).backward()
     gradient = model.members[0].flux_head.leave.weight.grad
     assert bool(gradient.abs().max() > 0.0) is reached
 

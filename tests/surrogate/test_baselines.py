@@ -33,8 +33,8 @@ def places(dataset: Path, training: np.ndarray) -> np.ndarray:
 
 def state20(dataset: Path, targets: list[str]) -> Mapping[str, np.ndarray]:
     index = read_cells(dataset)
-    every = np.ones(index.ncells, dtype=bool)
-    return State20(Task(dataset, index, targets, every)).predict(every).pools
+    everywhere = np.ones(index.ncells, dtype=bool)
+    return State20(Task(dataset, index, targets, everywhere)).predict(everywhere).pools
 
 
 def analogue(
@@ -49,59 +49,59 @@ def half(n: int) -> np.ndarray:
 
 
 def test_state20_is_the_input_in_normal_space(dataset: Path) -> None:
-    found = state20(dataset, TARGETS)
+    predicted = state20(dataset, TARGETS)
     raw = load_dataset(dataset, TARGETS)
-    np.testing.assert_allclose(found["deadstemc"], MORTALITY * raw["deadstemc"])
-    np.testing.assert_allclose(found["soil4c_vr"], F_SOIL4 * raw["soil4c_vr"], rtol=1e-7)
-    np.testing.assert_array_equal(found["tlai"], raw["tlai"])
+    np.testing.assert_allclose(predicted["deadstemc"], MORTALITY * raw["deadstemc"])
+    np.testing.assert_allclose(predicted["soil4c_vr"], F_SOIL4 * raw["soil4c_vr"], rtol=1e-7)
+    np.testing.assert_array_equal(predicted["tlai"], raw["tlai"])
 
 
 def test_a_training_cell_is_its_own_analogue(dataset: Path) -> None:
     training = half(read_cells(dataset).ncells)
-    found = analogue(dataset, TARGETS, training, training)
+    predicted = analogue(dataset, TARGETS, training, training)
     truth = load_dataset(dataset, [f"Y_{name}" for name in TARGETS], training)
     for name in TARGETS:
-        np.testing.assert_allclose(found[name], truth[f"Y_{name}"])
+        np.testing.assert_allclose(predicted[name], truth[f"Y_{name}"])
 
 
 def test_layers_come_from_the_nearest_training_cell(dataset: Path) -> None:
     n = read_cells(dataset).ncells
     training = half(n)
     space = places(dataset, training)
-    found = analogue(dataset, ["soil4c_vr"], training)["soil4c_vr"]
+    predicted = analogue(dataset, ["soil4c_vr"], training)["soil4c_vr"]
     truth = load_dataset(dataset, ["Y_soil4c_vr"])["Y_soil4c_vr"]
     for i in range(n):
         distance = np.where(training, np.linalg.norm(space - space[i], axis=1), np.inf)
-        np.testing.assert_array_equal(found[i], truth[np.argmin(distance)])
+        np.testing.assert_array_equal(predicted[i], truth[np.argmin(distance)])
 
 
 def test_a_patch_takes_the_nearest_training_cell_that_has_its_pft(dataset: Path) -> None:
     index = read_cells(dataset)
     training = half(index.ncells)
     space = places(dataset, training)
-    found = analogue(dataset, ["tlai"], training)["tlai"]
+    predicted = analogue(dataset, ["tlai"], training)["tlai"]
     truth = load_dataset(dataset, ["Y_tlai"])["Y_tlai"]
-    own = state20(dataset, ["tlai"])["tlai"]
+    start = state20(dataset, ["tlai"])["tlai"]
     passed_over = 0
     for i, pft in np.argwhere(index.covered):
         distance = np.linalg.norm(space - space[i], axis=1)
         having = training & index.covered[:, pft]
         if not having.any():
-            assert found[i, pft] == own[i, pft]
+            assert predicted[i, pft] == start[i, pft]
             continue
         best = np.argmin(np.where(having, distance, np.inf))
         passed_over += int(best != np.argmin(np.where(training, distance, np.inf)))
-        assert found[i, pft] == truth[best, pft]
+        assert predicted[i, pft] == truth[best, pft]
     assert passed_over > 0
-    np.testing.assert_array_equal(np.isnan(found), ~index.covered)
+    np.testing.assert_array_equal(np.isnan(predicted), ~index.covered)
 
 
 def test_a_pft_that_no_training_cell_has_keeps_its_20_year_state(dataset: Path) -> None:
     index = read_cells(dataset)
     pft = int(np.flatnonzero(index.covered.any(axis=0))[-1])
     training = ~index.covered[:, pft]
-    found = analogue(dataset, ["deadstemc"], training)["deadstemc"][:, pft]
-    np.testing.assert_array_equal(found, state20(dataset, ["deadstemc"])["deadstemc"][:, pft])
+    predicted = analogue(dataset, ["deadstemc"], training)["deadstemc"][:, pft]
+    np.testing.assert_array_equal(predicted, state20(dataset, ["deadstemc"])["deadstemc"][:, pft])
 
 
 def test_labels_outside_the_training_cells_are_never_looked_at(tmp_path: Path) -> None:

@@ -60,13 +60,13 @@ def predictions(prepared: Prepared, model: Path, tmp_path_factory: pytest.TempPa
 def test_cells_come_in_the_order_of_the_restart(prepared, model, predictions):
     values = shuffled_values()
     complete = values["complete"] == 1
-    found = Surrogate(load_model(model), prepared.dataset).predict(complete)
+    result = Surrogate(load_model(model), prepared.dataset).predict(complete)
     with netCDF4.Dataset(predictions) as dataset:
         dataset.set_auto_mask(False)
         cell = values["cell"]
         np.testing.assert_array_equal(dataset["lat"][:][cell], values["lat"])
-        np.testing.assert_array_equal(dataset["soil4c_vr"][:][cell[complete]], found.pools["soil4c_vr"])
-        np.testing.assert_array_equal(dataset["ood_score"][:][cell[complete]], found.score)
+        np.testing.assert_array_equal(dataset["soil4c_vr"][:][cell[complete]], result.pools["soil4c_vr"])
+        np.testing.assert_array_equal(dataset["ood_score"][:][cell[complete]], result.score)
 
 
 def test_pools_are_there_where_a_pft_has_cover_and_nowhere_else(predictions):
@@ -105,8 +105,8 @@ def test_flagged_cells_get_an_analogue_and_others_do_not(predictions):
     with netCDF4.Dataset(predictions) as dataset:
         dataset.set_auto_mask(False)
         wanted = (dataset["ood_flag"][:] == 1) & np.isfinite(dataset["ood_score"][:])
-        found = np.isfinite(dataset["analogue_soil4c_vr"][:]).all(axis=1)
-        np.testing.assert_array_equal(found, wanted)
+        result = np.isfinite(dataset["analogue_soil4c_vr"][:]).all(axis=1)
+        np.testing.assert_array_equal(result, wanted)
 
 
 def test_the_file_says_what_made_it(predictions, model):

@@ -110,13 +110,13 @@ def test_the_forcing_encoder_sees_the_order_of_the_months(default):
 
 
 def test_the_loss_is_the_sum_of_the_task_errors_and_the_carbon_imbalance_by_their_weights():
-    found = {
+    terms = {
         name: torch.tensor(value)
         for name, value in zip(("patch", "layer", "flux", "physics"), (1.0, 2.0, 4.0, 10.0), strict=True)
     }
-    assert total(found, small_settings(lambda_physics=0.3)) == pytest.approx(7.0 + 3.0)
-    assert total(found, small_settings(lambda_physics=0.3, flux_weight=0.5)) == pytest.approx(5.0 + 3.0)
-    assert total(found, small_settings(lambda_physics=0.0, flux_weight=0.0)) == pytest.approx(3.0)
+    assert total(terms, small_settings(lambda_physics=0.3)) == pytest.approx(7.0 + 3.0)
+    assert total(terms, small_settings(lambda_physics=0.3, flux_weight=0.5)) == pytest.approx(5.0 + 3.0)
+    assert total(terms, small_settings(lambda_physics=0.0, flux_weight=0.0)) == pytest.approx(3.0)
 
 
 def test_the_imbalance_is_the_squared_gap_between_npp_and_gpp_less_ar():

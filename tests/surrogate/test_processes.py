@@ -152,10 +152,10 @@ def test_two_processes_make_the_same_steps_as_one(prepared: Prepared, tmp_path: 
     np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=1e-4, atol=1e-9)
     for name, tensor in state(tmp_path / "two" / "model.pt").items():
         torch.testing.assert_close(tensor, state(one)[name], rtol=1e-3, atol=1e-4)
-    held = load_model(tmp_path / "two" / "model.pt")
-    assert held.trained_on == "2 x cpu"
+    trained = load_model(tmp_path / "two" / "model.pt")
+    assert trained.trained_on == "2 x cpu"
     reference = load_model(one).reference
-    torch.testing.assert_close(held.reference.held_out, reference.held_out, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(trained.reference.held_out, reference.held_out, rtol=1e-2, atol=1e-2)
 
 
 #: Several batches with unequal shares, and dropout: everything random is drawn.
@@ -188,7 +188,7 @@ def test_a_process_that_is_killed_ends_all_and_the_training_goes_on_to_the_same_
     assert not (tmp_path / "model.pt").exists()
     status, said = finished(start(prepared, tmp_path, gpus=2, **LONG))
     assert status == 0, said
-    assert any("training goes on after epoch" in line for line in said)
+    assert any("training continues after epoch" in line for line in said)
     assert (tmp_path / "model.pt").read_bytes() == together.read_bytes()
     assert losses(tmp_path) == losses(together.parent)
 
@@ -241,7 +241,7 @@ def test_what_one_process_alone_finds_wrong_ends_all_with_one_line(
     assert not (tmp_path / "out" / "model.pt").exists()
 
 
-def test_what_all_processes_find_wrong_is_told_once(prepared: Prepared, tmp_path: Path) -> None:
+def test_what_all_processes_find_wrong_is_reported_once(prepared: Prepared, tmp_path: Path) -> None:
     other = prepare(tmp_path / "paper", make_values(60), preset="paper")
     mixed = Prepared(prepared.dataset, prepared.split, other.normalization, prepared.settings)
     status, said = finished(start(mixed, tmp_path / "out", gpus=2))

@@ -18,8 +18,8 @@ def everywhere(array: np.ndarray) -> np.ndarray:
 
 def test_a_perfect_prediction_scores_one() -> None:
     truth = np.random.default_rng(0).gamma(2.0, 100.0, (40, 3))
-    found = score(truth, truth, everywhere(truth), 1.0)
-    assert found == {
+    scores = score(truth, truth, everywhere(truth), 1.0)
+    assert scores == {
         "r2": 1.0,
         "r2_pooled": 1.0,
         "rmse": 0.0,
@@ -31,21 +31,21 @@ def test_a_perfect_prediction_scores_one() -> None:
 
 def test_predicting_each_pfts_mean_scores_zero_but_not_pooled() -> None:
     truth = np.random.default_rng(0).gamma(2.0, [1.0, 100.0], (40, 2))
-    found = score(truth, np.broadcast_to(truth.mean(axis=0), truth.shape), everywhere(truth), 1.0)
-    assert found["r2"] == pytest.approx(0.0, abs=1e-12)
-    assert found["r2_pooled"] is not None
-    assert found["r2_pooled"] > 0.4
+    scores = score(truth, np.broadcast_to(truth.mean(axis=0), truth.shape), everywhere(truth), 1.0)
+    assert scores["r2"] == pytest.approx(0.0, abs=1e-12)
+    assert scores["r2_pooled"] is not None
+    assert scores["r2_pooled"] > 0.4
 
 
 def test_known_errors_give_known_numbers() -> None:
     truth = np.arange(1.0, 21.0)[:, None]
-    found = score(truth, truth + 2.0, everywhere(truth), 1.0)
+    scores = score(truth, truth + 2.0, everywhere(truth), 1.0)
     # variance of 1..20 is (20^2 - 1) / 12
     variance = 399.0 / 12.0
-    assert found["rmse"] == pytest.approx(2.0)
-    assert found["nrmse"] == pytest.approx(2.0 / variance**0.5)
-    assert found["r2"] == pytest.approx(1.0 - 4.0 / variance)
-    assert found["r2"] == pytest.approx(found["r2_pooled"])
+    assert scores["rmse"] == pytest.approx(2.0)
+    assert scores["nrmse"] == pytest.approx(2.0 / variance**0.5)
+    assert scores["r2"] == pytest.approx(1.0 - 4.0 / variance)
+    assert scores["r2"] == pytest.approx(scores["r2_pooled"])
 
 
 def test_a_pft_counts_from_twenty_values_on_and_only_if_it_varies() -> None:
@@ -59,9 +59,9 @@ def test_a_pft_counts_from_twenty_values_on_and_only_if_it_varies() -> None:
     mask[19:, 1] = False
     assert score(truth, prediction, mask, 1.0)["r2"] == 1.0
     mask[19, 1] = True
-    found = score(truth, prediction, mask, 1.0)["r2"]
-    own = 1.0 - np.sum(truth[:20, 1] ** 2) / np.sum((truth[:20, 1] - truth[:20, 1].mean()) ** 2)
-    assert found == pytest.approx((1.0 + own) / 2.0)
+    scores = score(truth, prediction, mask, 1.0)["r2"]
+    of_second = 1.0 - np.sum(truth[:20, 1] ** 2) / np.sum((truth[:20, 1] - truth[:20, 1].mean()) ** 2)
+    assert scores == pytest.approx((1.0 + of_second) / 2.0)
 
 
 def test_masked_values_do_not_matter_whatever_they_are() -> None:
@@ -78,14 +78,14 @@ def test_masked_values_do_not_matter_whatever_they_are() -> None:
 def test_log_ratio_is_symmetric_and_needs_both_values_above_the_floor() -> None:
     truth = np.array([[10.0], [10.0], [0.5], [10.0], [2.0]])
     prediction = np.array([[20.0], [5.0], [50.0], [0.9], [2.0]])
-    found = score(truth, prediction, everywhere(truth), 1.0)["median_abs_log_ratio"]
-    assert found == pytest.approx(np.log(2.0))
+    scores = score(truth, prediction, everywhere(truth), 1.0)["median_abs_log_ratio"]
+    assert scores == pytest.approx(np.log(2.0))
 
 
 def test_nothing_to_score_gives_none_not_nan() -> None:
     truth = np.ones((5, 2))
-    found = score(truth, truth, np.zeros((5, 2), dtype=bool), 1.0)
-    assert found == {
+    scores = score(truth, truth, np.zeros((5, 2), dtype=bool), 1.0)
+    assert scores == {
         "r2": None,
         "r2_pooled": None,
         "rmse": None,

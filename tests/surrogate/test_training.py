@@ -99,8 +99,8 @@ def test_the_model_is_that_of_the_epoch_with_the_least_validation_loss(prepared,
     rows = history(tmp_path)
     losses = [row["validation_loss"] for row in rows]
     best = int(np.argmin(losses)) + 1
-    held = torch.load(model, weights_only=True)
-    assert held["best_epoch"] == best
+    saved = torch.load(model, weights_only=True)
+    assert saved["best_epoch"] == best
     assert len(rows) == min(12, best + 4)
 
 
@@ -153,9 +153,9 @@ def test_data_larger_than_memory_are_read_file_by_file_with_each_cell_once(prepa
 
 
 def test_the_model_file_is_plain_data_and_predicts_as_the_trained_network(prepared, trained):
-    held = torch.load(trained, weights_only=True)
-    assert held["settings"]["preset"]["kind"] == "default"
-    assert held["provenance"]["dataset_id"] == "synthetic"
+    saved = torch.load(trained, weights_only=True)
+    assert saved["settings"]["preset"]["kind"] == "default"
+    assert saved["provenance"]["dataset_id"] == "synthetic"
     everywhere = np.ones(120, dtype=bool)
     first = Surrogate(load_model(trained), prepared.dataset).predict(everywhere)
     second = Surrogate(load_model(trained), prepared.dataset).predict(everywhere)

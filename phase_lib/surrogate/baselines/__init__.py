@@ -1,1 +1,1 @@
-"""Predictions without a network: each a module whose class has its name, `state20` and `State20`."""
+"""Baselines, predictors without a network: `state20` is the class `State20` of the module `state20`."""

@@ -23,12 +23,7 @@ _SOIL_LAYERS = ("PCT_SAND", "PCT_CLAY", "ORGANIC")
 
 
 def analogue_features(dataset_dir: str | Path, cells: np.ndarray, index: CellIndex) -> dict[str, np.ndarray]:
-    """Climate, soil and vegetation of cells, in dataset order.
-
-    Args:
-        dataset_dir: the dataset's directory.
-        cells: wanted cells, a mask or positions in dataset order.
-        index: of the dataset.
+    """Climate, soil and vegetation of cells (a mask or positions), in dataset order.
 
     Returns:
         Group -> features (gridcell, k): `climate`, mean and standard deviation of the mean annual
@@ -53,7 +48,7 @@ def analogue_features(dataset_dir: str | Path, cells: np.ndarray, index: CellInd
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """Features side by side, each standardised on training cells; the groups weigh the same.
+    """Features standardised on training cells; the groups have the same weight.
 
     Attributes:
         mean, deviation: of the training cells, by group (k); 0 deviation where a feature does not vary.
@@ -84,12 +79,9 @@ class FeatureSpace:
 class Analogue(Baseline):
     """The reference state of the nearest training cell in climate, soil and vegetation.
 
-    A patch takes its value from the nearest training cell that has its PFT; a PFT that no training cell
-    has keeps the cell's own 20-year state. The training cells stay in memory, those to predict do not.
-
-    Args:
-        task: dataset, targets and training cells; a cell is never its own analogue unless it is one of
-            them.
+    A patch takes its value from the nearest training cell that has its PFT. A PFT that no training cell
+    has keeps the 20-year state of its cell. Only a training cell can be its own analogue. The training
+    cells stay in memory, those to predict do not.
 
     Raises:
         InputError: there is no training cell.
@@ -104,8 +96,7 @@ class Analogue(Baseline):
             raise InputError(index.path, "no training cell", expected="at least one")
         features = analogue_features(task.dataset_dir, training, index)
         self._space = FeatureSpace.fit(features)
-        place = self._space.place(features)
-        covered = index.covered[training]
+        place, covered = self._space.place(features), index.covered[training]
         self._labels = load_dataset(task.dataset_dir, [f"Y_{name}" for name in task.targets], training)
         self._nearest = KDTree(place)
         self._having = [np.flatnonzero(covered[:, pft]) for pft in range(NATPFT)]
@@ -115,11 +106,7 @@ class Analogue(Baseline):
             LOGGER.debug("PFTs without a training cell: %s; analogues keep their 20-year state", absent)
 
     def predict(self, cells: np.ndarray) -> Predictions:
-        """See `Predictor`.
-
-        Raises:
-            InputError: the inputs of a wanted cell are not complete.
-        """
+        """Raises an InputError where the inputs of a cell are not complete."""
         index = self.task.index
         wanted = np.flatnonzero(cells) if cells.dtype == bool else np.sort(cells)
         place = self._space.place(analogue_features(self.task.dataset_dir, wanted, index))
@@ -146,7 +133,7 @@ class Analogue(Baseline):
         """Number of the nearest training cell that has each PFT (cell, natpft); -1 where none has."""
         nearest = np.full(covered.shape, -1, dtype=np.int64)
         for pft, tree in enumerate(self._with_pft):
-            asking = covered[:, pft]
-            if tree is not None and asking.any():
-                nearest[asking, pft] = self._having[pft][tree.query(place[asking])[1]]
+            present = covered[:, pft]
+            if tree is not None and present.any():
+                nearest[present, pft] = self._having[pft][tree.query(place[present])[1]]
         return nearest

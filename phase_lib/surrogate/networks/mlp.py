@@ -1,4 +1,4 @@
-"""One fully connected network over all features: the plainest network to compare with."""
+"""One fully connected network over all features: the simplest network to compare with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from phase_lib.surrogate.layers import Dense, FlatHead
 
 
 class Mlp(NetworkSettings):
-    """All features side by side into one fully connected network, with flat heads."""
+    """All features as one vector into one fully connected network, with flat heads."""
 
     label: ClassVar[str] = "MLP"
 
@@ -34,14 +34,7 @@ class Mlp(NetworkSettings):
 
 
 class MlpNetwork(nn.Module):
-    """All features side by side into one fully connected network, and the paper's heads.
-
-    It knows nothing of months, PFTs and layers: each value is an input of its own; absent PFTs are 0.
-
-    Args:
-        layout: variables of the dataset.
-        settings: sizes.
-    """
+    """Months, PFTs and layers mean nothing to it: each value is one input; absent PFTs are 0."""
 
     def __init__(self, layout: Layout, settings: Mlp) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""PHASE: encoders for five groups of features, fused by attention. Its settings, which need no torch."""
+"""PHASE: encoders for five groups of features, fused by attention. Its settings do not import torch."""
 
 from __future__ import annotations
 

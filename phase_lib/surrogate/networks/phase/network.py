@@ -1,9 +1,9 @@
 """PHASE: encoders for five feature groups, fusion by a Transformer encoder, and task heads.
 
 After "PHASE: Physics-Integrated, Heterogeneity-Aware Surrogates for Scientific Simulations",
-arXiv 2509.23453. Each group becomes one token; attention fuses them to a latent per cell; heads turn it
-into grid-level fluxes, vegetation pools per PFT and soil pools per layer. The presets differ in their
-heads, in the pooling of PFTs, and in what a raw output means (`codec.py`).
+arXiv 2509.23453. Each group becomes one token. Attention fuses the tokens to a latent per cell. Heads
+compute grid-level fluxes, vegetation pools per PFT and soil pools per layer. The presets differ in their
+heads, in the pooling of PFTs, and in the meaning of a raw output (`codec.py`).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _ENTITY_EMBEDDING = 8
 
 
 class ForcingEncoder(nn.Module):
-    """LSTM over the monthly series; the token also sees the series' mean and spread.
+    """LSTM over the monthly series, with the mean and spread of the series.
 
-    The LSTM's state is bounded, the mean and spread are not: a climate outside the training range stays
+    The state of an LSTM is bounded, mean and spread are not: a climate outside the training range stays
     visible in the latent.
     """
 
@@ -72,7 +72,7 @@ class SoilEncoder(nn.Module):
 
 
 class FlatPftEncoder(nn.Module):
-    """The paper's: all PFTs' values side by side into one fully connected encoder; absent PFTs are 0."""
+    """The paper's: the values of all PFTs as one vector into one encoder; absent PFTs are 0."""
 
     def __init__(self, channels: int, pfts: int, s: Phase) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class FlatPftEncoder(nn.Module):
 
 
 class SharedPftEncoder(nn.Module):
-    """One encoder for every PFT, averaged with cover as weight: PFTs learn from each other's cells."""
+    """One encoder for all PFTs, averaged with cover as weight: PFTs learn from each other's cells."""
 
     def __init__(self, channels: int, pfts: int, s: Phase) -> None:
         super().__init__()
@@ -103,12 +103,12 @@ class SharedPftEncoder(nn.Module):
 
 
 class SharedHead(nn.Module):
-    """One head for all PFTs or all layers: the latent and the entity's own inputs give its targets."""
+    """One head for all PFTs or all layers: from the latent and the inputs of the PFT or layer."""
 
-    def __init__(self, entities: int, own: int, targets: int, s: Phase) -> None:
+    def __init__(self, entities: int, inputs: int, targets: int, s: Phase) -> None:
         super().__init__()
         self.embedding = nn.Parameter(torch.randn(entities, _ENTITY_EMBEDDING) * 0.1)
-        self.enter = nn.Linear(s.d_model + own + _ENTITY_EMBEDDING, s.decoder_width)
+        self.enter = nn.Linear(s.d_model + inputs + _ENTITY_EMBEDDING, s.decoder_width)
         self.middle = nn.Linear(s.decoder_width, s.decoder_width)
         self.leave = nn.Linear(s.decoder_width, targets)
         self.dropout = nn.Dropout(s.dropout)
@@ -116,22 +116,20 @@ class SharedHead(nn.Module):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
-    def forward(self, latent: Tensor, own: Tensor, present: Tensor) -> Tensor:
-        """(cell, d_model) and (cell, entity, own) to (cell, entity, target); 0 where not `present`."""
+    def forward(self, latent: Tensor, inputs: Tensor, present: Tensor) -> Tensor:
+        """(cell, d_model) and (cell, entity, input) to (cell, entity, target); 0 where not `present`."""
         cell, entity = present.nonzero(as_tuple=True)
-        inputs = torch.cat([latent[cell], own[cell, entity], self.embedding[entity]], dim=-1)
-        hidden = nn.functional.gelu(self.enter(inputs))
+        values = torch.cat([latent[cell], inputs[cell, entity], self.embedding[entity]], dim=-1)
+        hidden = nn.functional.gelu(self.enter(values))
         hidden = hidden + nn.functional.gelu(self.middle(self.dropout(hidden)))
         outputs: Tensor = self.leave(self.dropout(hidden))
         return outputs.new_zeros(*present.shape, outputs.shape[-1]).index_put((cell, entity), outputs)
 
 
 class PhaseNetwork(nn.Module):
-    """One network; a group of features that the layout leaves out has no encoder and no token.
+    """One network; a group of features that is left out has no encoder and no token.
 
-    Args:
-        layout: variables of the dataset; their preset decides the heads and how PFTs are pooled.
-        settings: sizes.
+    The preset of the variables decides the heads and how PFTs are pooled.
     """
 
     position: Tensor
@@ -156,31 +154,23 @@ class PhaseNetwork(nn.Module):
         tokens = len(self.encoders)
         self.modality = nn.Parameter(torch.randn(tokens, s.d_model) * 0.02)
         self.register_buffer("position", _sinusoids(tokens, s.d_model))
-        layer = nn.TransformerEncoderLayer(
-            s.d_model,
-            s.attention_heads,
-            s.feedforward,
-            s.dropout,
-            activation="gelu",
-            batch_first=True,
-            norm_first=True,
-        )
+        sizes = (s.d_model, s.attention_heads, s.feedforward, s.dropout)
+        layer = nn.TransformerEncoderLayer(*sizes, activation="gelu", batch_first=True, norm_first=True)
         self.fusion = nn.TransformerEncoder(layer, s.fusion_layers, enable_nested_tensor=False)
         self.latent = nn.Linear(tokens * s.d_model, s.d_model)
-        self.flux_head = Dense(
-            s.d_model, s.decoder_width, len(FLUX_TARGETS), s.dropout, start_at_zero=not paper
-        )
+        head = (s.d_model, s.decoder_width)
+        self.flux_head = Dense(*head, len(FLUX_TARGETS), s.dropout, start_at_zero=not paper)
         self.patch_head: nn.Module
         self.layer_head: nn.Module
         self._shared = not paper
         patch, layers = len(layout.patch_targets), len(layout.layer_targets)
         if paper:
-            self.patch_head = FlatHead(s.d_model, s.decoder_width, NATPFT, patch, s.dropout)
-            self.layer_head = FlatHead(s.d_model, s.decoder_width, NLEVDECOMP, layers, s.dropout)
+            self.patch_head = FlatHead(*head, NATPFT, patch, s.dropout)
+            self.layer_head = FlatHead(*head, NLEVDECOMP, layers, s.dropout)
         else:
             self.patch_head = SharedHead(NATPFT, len(layout.state) + len(layout.traits) + 1, patch, s)
-            own = len(layout.soil) + s.cnn_channels if layout.soil else 0
-            self.layer_head = SharedHead(NLEVDECOMP, own, layers, s)
+            channels = len(layout.soil) + s.cnn_channels if layout.soil else 0
+            self.layer_head = SharedHead(NLEVDECOMP, channels, layers, s)
 
     def forward(self, batch: Batch) -> Answer:
         """Raw outputs and latent of the cells of a batch."""
@@ -197,18 +187,14 @@ class PhaseNetwork(nn.Module):
         latent = self.latent(self.fusion(tokens + self.modality + self.position).flatten(1))
         hidden = nn.functional.gelu(latent)
         if not self._shared:
-            return Answer(
-                Outputs(self.patch_head(hidden), self.layer_head(hidden), self.flux_head(hidden)), latent
-            )
-        own_pft = torch.cat([batch.state, traits, batch.cover[..., None]], dim=-1)
-        own_layer = torch.cat([batch.soil, profile], dim=-1)
-        everywhere = torch.ones(own_layer.shape[:2], dtype=torch.bool, device=own_layer.device)
-        raw = Outputs(
-            self.patch_head(hidden, own_pft, batch.covered),
-            self.layer_head(hidden, own_layer, everywhere),
-            self.flux_head(hidden),
-        )
-        return Answer(raw, latent)
+            patch, layer = self.patch_head(hidden), self.layer_head(hidden)
+        else:
+            of_pfts = torch.cat([batch.state, traits, batch.cover[..., None]], dim=-1)
+            of_layers = torch.cat([batch.soil, profile], dim=-1)
+            everywhere = torch.ones(of_layers.shape[:2], dtype=torch.bool, device=of_layers.device)
+            patch = self.patch_head(hidden, of_pfts, batch.covered)
+            layer = self.layer_head(hidden, of_layers, everywhere)
+        return Answer(Outputs(patch, layer, self.flux_head(hidden)), latent)
 
 
 def _sinusoids(positions: int, width: int) -> Tensor:
