@@ -65,7 +65,7 @@ class Plugins:
             raise ValueError(f"the {self.what} {name} cannot be imported: {error}") from error
 
 
-def did_you_mean(name: str, known: list[str]) -> str:
+def did_you_mean(name: str, known: list[str], cutoff: float = 0.6) -> str:
     """The nearest known name as a question, after a semicolon; empty where none is near."""
-    near = get_close_matches(name, known, n=1)
+    near = get_close_matches(name, known, n=1, cutoff=cutoff)
     return f"; did you mean {near[0]}?" if near else ""

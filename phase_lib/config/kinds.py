@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from phase_lib.base.plugins import Plugins, did_you_mean
+from phase_lib.config.section import Section
 
 
-class KindSettings(BaseModel):
+class KindSettings(Section):
     """The keys of one kind."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from phase_lib.base.errors import InputError
-from phase_lib.config.preflight import Acceptable
+from phase_lib.config.run import Acceptable
 
 _Facts = TypeVar("_Facts")
 

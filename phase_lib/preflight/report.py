@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from phase_lib.base.provenance import code_version, settings_hash
-from phase_lib.config.preflight import Acceptable
+from phase_lib.config.run import Acceptable
 from phase_lib.config.root import WorkflowConfig
 from phase_lib.config.spinup import Role
 from phase_lib.elm.constants import DAYS_PER_MONTH, SPINUP_AD

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from phase_lib.config.cost import CostSettings
+from phase_lib.config.run import CostSettings
 from phase_lib.report.accounting import Attempt, Records, SlurmJob
 from phase_lib.report.cost import ROLES, Role, Stage, StageCost, ratio_of
 
