@@ -6,40 +6,32 @@ from pathlib import Path
 
 import click
 
-from phase_lib.cli.options import (
-    FILE,
-    OUTPUT,
-    command,
-    settings_option,
-    stage,
-)
+from phase_lib.cli.options import FILE, OUTPUT, Command, settings_of, several
 
 
-@command()
-@click.option("--history", required=True, multiple=True, help="History of the run, one tape; or patterns.")
+@click.command(cls=Command)
+@several("--history", required=True, help="History of the run, one tape; or patterns.")
 @click.option("--forcing-years", type=click.IntRange(1), required=True, help="Forcing cycle, years.")
-@settings_option("equilibrium")
+@settings_of("equilibrium")
 @click.option("--output", type=OUTPUT, required=True, help="verdict.json to write.")
 @click.option("--strict", is_flag=True, help="Exit 3 if a criterion does not hold.")
-@click.option("--control", multiple=True, help="History of the same years without injection.")
-@click.option("--reference", multiple=True, help="History of the conventional run.")
+@several("--control", help="History of the same years without injection.")
+@several("--reference", help="History of the conventional run.")
 @click.option("--split", type=FILE, help="Split file: judge its test cells alone too.")
 @click.option("--drift", type=OUTPUT, help="drift.nc to write: per-cell drift of the runs side by side.")
-@stage
 def equilibrium(
     history: tuple[str, ...],
     forcing_years: int,
     settings: str,
     output: Path,
     strict: bool,
-    control: tuple[str, ...],
-    reference: tuple[str, ...],
     split: Path | None,
     drift: Path | None,
+    **others: tuple[str, ...],
 ) -> None:
     """Judges whether a run is in equilibrium, alone or beside its control and the reference.
 
-    Of histories patterns with * and ? may be given.
+    Histories may be patterns with * and ?.
     """
     from phase_lib.base.errors import CheckFailed
     from phase_lib.base.files import matching_files
@@ -49,18 +41,12 @@ def equilibrium(
 
     thresholds = load_settings(settings, EquilibriumSettings, "equilibrium")
     if drift is None:
-        if control or reference or split:
+        if split or any(others.values()):
             raise click.UsageError("--control, --reference and --split need --drift")
         equilibrium_of_files(matching_files(history), forcing_years, output, thresholds, strict=strict)
         return
-    runs = {"injected": history, "control": control, "reference": reference}
-    verdict = verdict_of_runs(
-        {name: matching_files(files) for name, files in runs.items() if files},
-        forcing_years,
-        thresholds,
-        output,
-        drift,
-        split=split,
-    )
+    patterns = {"injected": history, **others}
+    runs = {name: matching_files(files) for name, files in patterns.items() if files}
+    verdict = verdict_of_runs(runs, forcing_years, thresholds, output, drift, split=split)
     if strict and not verdict["runs"]["injected"]["all_cells"]["in_equilibrium"]:
         raise CheckFailed(f"the injected run is not in equilibrium; see {output}")

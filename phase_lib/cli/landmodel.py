@@ -7,16 +7,23 @@ from typing import Any
 
 import click
 
-from phase_lib.cli.options import FILE, command, default_of, default_of_forcing, settings_option, stage
+from phase_lib.cli.options import (
+    FILE,
+    Command,
+    count,
+    default_of,
+    default_of_forcing,
+    section,
+    settings_of,
+    several,
+)
 
 _BACKEND = click.option(
     "--backend", **default_of("land_model.backend"), help="Land model, a name of `land_model.backend`."
 )
 _DOMAIN_NAME = click.option("--domain-name", **default_of("target.domain"), help="Name of the domain.")
-_OUTPUT_DIR = click.option(
-    "--output-dir", type=FILE, required=True, help="Directory for what is made, or for restart and history."
-)
-_WORKERS = click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+_OUTPUT_DIR = click.option("--output-dir", type=FILE, required=True, help="Directory to write to.")
+_WORKERS = count("--workers", "Processes.")
 
 
 def _land_model(backend: str, settings: str) -> Any:
@@ -25,37 +32,35 @@ def _land_model(backend: str, settings: str) -> Any:
     from phase_lib.config.loading import load_settings
 
     model = backend_class(backend)
-    section = model.settings_model
-    return model(None if section is None else load_settings(settings, section, model.name))
+    schema = model.settings_model
+    return model(None if schema is None else load_settings(settings, schema, model.name))
 
 
-@command()
-@settings_option("embedded")
+@click.command(cls=Command)
+@settings_of("embedded")
 @_OUTPUT_DIR
 @_WORKERS
-@stage
 def world(settings: str, output_dir: Path, workers: int) -> None:
     """Makes the embedded world: domain, surface, parameter and forcing files."""
     _land_model("embedded", settings).prepare("make_world", "embedded", output_dir, workers)
 
 
-@command()
+@click.command(cls=Command)
 @_BACKEND
-@settings_option("BACKEND")
+@settings_of("BACKEND")
 @click.option("--step", required=True, help="What to make: one of the land model's steps.")
 @_DOMAIN_NAME
 @_OUTPUT_DIR
 @_WORKERS
-@stage
 def prepare(backend: str, settings: str, step: str, domain_name: str, output_dir: Path, workers: int) -> None:
     """Makes what a land model needs before its first run: a world, a case, an executable."""
     _land_model(backend, settings).prepare(step, domain_name, output_dir, workers)
 
 
-@command("run-segment")
+@click.command("run-segment", cls=Command)
 @_BACKEND
-@settings_option("BACKEND")
-@click.option("--spinup", default="{}", metavar="JSON|FILE", help="The section `spinup`: the protocol.")
+@settings_of("BACKEND")
+@section("--spinup", "The section `spinup`: the protocol.")
 @click.option("--case", required=True, help="Name of the run; restart and history are named after it.")
 @click.option("--mode", type=click.Choice(["ad", "normal"]), required=True, help="Spin-up mode.")
 @click.option("--start-year", type=click.IntRange(1), required=True, help="Model year of the first day.")
@@ -69,25 +74,11 @@ def prepare(backend: str, settings: str, step: str, domain_name: str, output_dir
 @click.option("--domain", type=FILE, help="Domain file.")
 @click.option("--params", type=FILE, help="PFT and decomposition parameters.")
 @click.option("--soil-params", type=FILE, help="Soil-order parameters.")
-@click.option("--forcing", type=FILE, multiple=True, help="Monthly means made by `phase forcing`.")
+@several("--forcing", "monthly", type=FILE, help="Monthly means made by `phase forcing`.")
 @_OUTPUT_DIR
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
-@stage
+@count("--threads", "Processes.")
 def run_segment(
-    backend: str,
-    settings: str,
-    spinup: str,
-    case: str,
-    mode: Any,
-    start_year: int,
-    years: int,
-    forcing_years: int,
-    finidat: Path | None,
-    domain_name: str,
-    forcing: tuple[Path, ...],
-    output_dir: Path,
-    threads: int,
-    **files: Any,
+    backend: str, settings: str, spinup: str, domain_name: str, forcing_years: int, **given: Any
 ) -> None:
     """Runs the land model from a restart (or a cold start) to the restart some years later."""
     from phase_lib.config.loading import load_settings
@@ -95,7 +86,8 @@ def run_segment(
     from phase_lib.landmodel.domain import Domain, Segment
     from phase_lib.landmodel.planning import run_segment as run
 
-    domain = Domain(domain_name, forcing_years, backend, monthly=forcing, **files)
+    files = {role: given.pop(role) for role in ("surface", "domain", "params", "soil_params", "monthly")}
+    domain = Domain(domain_name, forcing_years, backend, **files)
     protocol = load_settings(spinup, SpinupSettings, "spinup", "--spinup")
-    segment = Segment(case, mode, start_year, years, finidat, domain, output_dir, protocol, threads)
+    segment = Segment(domain=domain, directory=given.pop("output_dir"), spinup=protocol, **given)
     run(_land_model(backend, settings), segment)

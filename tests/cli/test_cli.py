@@ -195,7 +195,7 @@ def test_no_stage_has_a_default_of_its_own() -> None:
     }
     harmless |= {"threads": 1, "workers": 1, "cores": 1}
     stages = {name: command for name, command in ALL.items() if name not in ("check", "bench")}
-    own = [
+    written = [
         (name, option.name, option.default)
         for name, command in stages.items()
         for option in command.params
@@ -204,7 +204,7 @@ def test_no_stage_has_a_default_of_its_own() -> None:
         and option.default is not False
         and harmless.get(option.name or "") != option.default
     ]
-    assert own == []
+    assert written == []
 
 
 def test_an_option_without_value_has_the_default_of_the_configuration(
