@@ -1,4 +1,4 @@
-"""Classes that are found by name when they are needed: those of this library and of other packages."""
+"""Classes of this library and of other packages, imported by name when they are needed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Plugins:
     `package.module:Class`. All three work in any process that can import the class.
 
     Attributes:
-        package: dotted name of the package of this library that holds them.
-        what: one of them, for messages: `network`.
+        package: dotted name of their package in this library.
+        what: word for one of them in messages: `network`.
     """
 
     package: str
@@ -29,7 +29,7 @@ class Plugins:
 
     @property
     def names(self) -> list[str]:
-        """Names of those of this library."""
+        """Names of the classes of this library."""
         spec = find_spec(self.package)
         places = [] if spec is None else spec.submodule_search_locations or []
         return [module.name for module in pkgutil.iter_modules(places)]

@@ -81,7 +81,7 @@ def check(config: str | None, report: Path | None, **given: Any) -> None:
     from phase_lib.base.files import write_json
     from phase_lib.config.loading import load_settings
     from phase_lib.config.root import WorkflowConfig
-    from phase_lib.preflight import check_inputs, files_by_hand
+    from phase_lib.preflight.check import check_inputs, files_by_hand
 
     files = files_by_hand(given)
     if config is None and files is None:

@@ -1,13 +1,20 @@
-"""All checks before a run: of a configuration, of files given by hand, or of both."""
+"""All checks before a run: of a configuration, of files on the command line, or of both."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+from phase_lib.base.errors import InputError
+from phase_lib.base.files import matching_files
 from phase_lib.base.progress import LOGGER
+from phase_lib.config.domains import ForcingFiles
 from phase_lib.config.equilibrium import EquilibriumSettings
+from phase_lib.config.loading import validate
 from phase_lib.config.root import WorkflowConfig
-from phase_lib.landmodel.domain import Domain
+from phase_lib.landmodel.domain import Domain, Forcing
+from phase_lib.landmodel.files import ad_run, forcing_from_files
 from phase_lib.landmodel.planning import domains_of, land_model_of
 from phase_lib.preflight.disk import check_disk, room_for
 from phase_lib.preflight.domain import DomainSummary, check_domain
@@ -35,28 +42,27 @@ def check_inputs(config: WorkflowConfig | None, given: Sequence[Domain] = ()) ->
     planned = {} if config is None else domains_of(config)
     inputs = [*(domain.existing for domain in planned.values()), *given]
     settings = EquilibriumSettings() if config is None else config.equilibrium
-    summaries, found = [], []
+    summaries: list[DomainSummary] = []
+    findings: list[Finding] = []
     for files in inputs:
         if files.forcing is None and not any(True for _ in files.paths):
             continue  # the run makes all of it
         LOGGER.debug("reading the headers of %s", files.name)
-        summary, findings = check_domain(files, settings)
-        summaries.append(summary)
-        found += findings
+        summaries.append(check_domain(files, settings, findings))
     if config is None:
-        return Report(None, {}, summaries, None, found)
+        return Report(None, {}, summaries, None, findings)
     for name, domain in planned.items():
-        found += [Finding(str(error)) for error in land_model_of(config, name).check(domain.existing)]
-    found += [*_check_run(config, planned, summaries), *refusals(check_parameters_alike(inputs))]
+        findings += [Finding(str(error)) for error in land_model_of(config, name).check(domain.existing)]
+    findings += [*_check_run(config, planned, summaries), *refusals(check_parameters_alike(inputs))]
     disk = room_for(config, planned, summaries)
-    found += check_disk(config, disk)
-    return Report(config, planned, summaries, disk, found)
+    findings += check_disk(config, disk)
+    return Report(config, planned, summaries, disk, findings)
 
 
 def _check_run(
     config: WorkflowConfig, planned: Mapping[str, Domain], summaries: Sequence[DomainSummary]
 ) -> Iterator[Finding]:
-    """What the domains of a run have to do with each other, and with its protocol."""
+    """The domains of a run against each other, and against its protocol."""
     read = {summary.name: summary for summary in summaries}
     protocols = {
         name: protocol_of(read.get(name)) or planned_protocol(domain, config.spinup, read.get(name))
@@ -66,3 +72,40 @@ def _check_run(
         yield from check_continued(domain, config.spinup, read.get(name))
     trained = [protocols[name] for name in config.training.domains]
     yield from check_protocols(trained, protocols[config.target.domain])
+
+
+def files_by_hand(given: Mapping[str, Any]) -> Domain | None:
+    """Files given one by one, which are checked as a domain to train on and to inject into.
+
+    Args:
+        given: options of `phase check` by name, without a value where not given.
+
+    Returns:
+        What was given; None where there is no file among it.
+
+    Raises:
+        InputError: a name or pattern stands for no file, or the forcing is not described.
+    """
+    factor, settings = ad_run(given["lnd_in"], given["mortality_factor"])
+    files: dict[str, Any] = {role: path for role, path in given.items() if isinstance(path, Path)}
+    domain = Domain(
+        cycle=given["years"],
+        **files,
+        history=tuple(matching_files(given["history"])),
+        reference_history=tuple(matching_files(given["reference_history"])),
+        mortality_factor=factor,
+        ad_settings=settings,
+        forcing=_forcing(given),
+    )
+    return domain if domain.forcing is not None or any(True for _ in domain.paths) else None
+
+
+def _forcing(given: Mapping[str, Any]) -> Forcing | None:
+    if not given["forcing"] and not (given["forcing_kind"] == "history" and given["history"]):
+        return None
+    if given["first_year"] is None:
+        raise InputError("--first-year", "is not given", expected="the first year of the forcing cycle")
+    content = {"kind": given["forcing_kind"], "files": list(given["forcing"])}
+    content |= {name: given[name] for name in ("product", "first_year", "years", "align_year", "limit_km")}
+    present = {name: value for name, value in content.items() if value is not None}
+    return forcing_from_files(validate(ForcingFiles, present, "forcing"), given["history"])

@@ -120,7 +120,7 @@ def test_errors_raised_on_purpose_give_one_line_and_their_exit_code(
     def refuse(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("phase_lib.preflight.check_inputs", refuse)
+    monkeypatch.setattr("phase_lib.preflight.check.check_inputs", refuse)
     config = tmp_path / "config.yaml"
     config.write_text("run: {name: x}")
     log = tmp_path / "logs" / "check.log"
@@ -135,7 +135,7 @@ def test_a_fault_of_the_program_leaves_its_traceback_in_the_log(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("by mistake")
 
-    monkeypatch.setattr("phase_lib.preflight.check_inputs", fail)
+    monkeypatch.setattr("phase_lib.preflight.check.check_inputs", fail)
     config = tmp_path / "config.yaml"
     config.write_text("run: {name: x}")
     log = tmp_path / "check.log"
