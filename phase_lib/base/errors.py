@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 
@@ -31,13 +32,9 @@ class InputError(PhaseError):
         line = f"{file}: {text}" if file is not None else text
         super().__init__(" ".join(line.split()))
 
-    def __reduce__(self) -> tuple[Callable[..., InputError], tuple[str | None, str, str, str]]:
+    def __reduce__(self) -> tuple[Callable[..., InputError], tuple[str | None, str]]:
         # Worker processes return errors; by default they would be rebuilt from the line alone.
-        return _input_error, (self.file, self.what, self.expected, self.remedy)
-
-
-def _input_error(file: str | None, what: str, expected: str, remedy: str) -> InputError:
-    return InputError(file, what, expected=expected, remedy=remedy)
+        return partial(InputError, expected=self.expected, remedy=self.remedy), (self.file, self.what)
 
 
 class ModelAbort(PhaseError):

@@ -77,29 +77,23 @@ _CELL_BYTES: dict[Layout, int] = {"soil": 40_000, "full": 205_000}
 #: Cells written at a time.
 _BLOCK = 4096
 
-#: Variables of a real restart of the CNP configuration by dimensions and type.
-_REAL: dict[tuple[tuple[str, ...], str], int] = {
-    ((), "i4"): 36,
-    (("gridcell",), "f8"): 9,
-    (("gridcell",), "i4"): 2,
-    (("topounit",), "f8"): 10,
-    (("topounit",), "i4"): 3,
-    (("landunit",), "f8"): 6,
-    (("landunit",), "i4"): 6,
-    (("landunit", "numrad"), "f8"): 10,
-    (("column",), "f8"): 71,
-    (("column",), "i4"): 11,
-    (("column", "levsno"), "f8"): 13,
-    (("column", "levsno1"), "f8"): 4,
-    (("column", "levlak"), "f8"): 2,
-    (("column", "levtot"), "f8"): 3,
-    (("column", "levgrnd"), "f8"): 54,
-    (("column", "numrad"), "f8"): 6,
-    (("pft",), "f8"): 183,
-    (("pft",), "i4"): 15,
-    (("pft", "levcan"), "f8"): 7,
-    (("pft", "numrad"), "f8"): 11,
-    (("ntapes", "max_chars"), "S1"): 2,
+#: Variables of a real restart of the CNP configuration by dimensions: floating-point numbers and integers.
+_REAL = {
+    "": (0, 36),
+    "gridcell": (9, 2),
+    "topounit": (10, 3),
+    "landunit": (6, 6),
+    "landunit numrad": (10, 0),
+    "column": (71, 11),
+    "column levsno": (13, 0),
+    "column levsno1": (4, 0),
+    "column levlak": (2, 0),
+    "column levtot": (3, 0),
+    "column levgrnd": (54, 0),
+    "column numrad": (6, 0),
+    "pft": (183, 15),
+    "pft levcan": (7, 0),
+    "pft numrad": (11, 0),
 }
 _LEVELS = {
     "levgrnd": NLEVGRND, "levurb": 5, "levlak": 10, "levsno": 5, "levsno1": 6, "levtot": 20, "numrad": 2,
@@ -217,14 +211,15 @@ def _define_restart(dataset: _Definitions, cells: int, layout: Layout) -> None:
     for name, size in _LEVELS.items():
         dataset.createDimension(name, size)
     named = _named_variables()
-    for (dims, kind), count in _REAL.items():
-        known = [name for name, place in named.items() if place == (dims, kind)]
-        others = [f"other_{'_'.join(dims) or 'scalar'}_{kind}_{i}" for i in range(count - len(known))]
-        fill = {"f8": FILL_DOUBLE, "i4": FILL_INT, "S1": None}[kind]
-        for name in (*known, *others):
-            variable = dataset.createVariable(name, kind, dims, fill_value=fill)
-            if fill is not None:
-                variable.missing_value = fill
+    for text, counts in _REAL.items():
+        dims = tuple(text.split())
+        for kind, count, fill in zip(("f8", "i4"), counts, (FILL_DOUBLE, FILL_INT), strict=True):
+            known = [name for name, place in named.items() if place == (dims, kind)]
+            others = [f"other_{'_'.join(dims) or 'scalar'}_{kind}_{i}" for i in range(count - len(known))]
+            for name in (*known, *others):
+                dataset.createVariable(name, kind, dims, fill_value=fill).missing_value = fill
+    for i in range(2):
+        dataset.createVariable(f"other_ntapes_max_chars_S1_{i}", "S1", ("ntapes", "max_chars"))
     dataset.all_defined()
     dataset["timemgr_rst_curr_ymd"][...] = 210101
     dataset["spinup_state"][...] = SPINUP_AD

@@ -10,10 +10,7 @@ import click
 from phase_lib.cli.options import FILE, Command, count, print_json
 
 _DIRECTORY = click.option(
-    "--dir",
-    "directory",
-    type=FILE,
-    help="Directory for the files; the system's by default.",
+    "--dir", "directory", type=FILE, help="Directory for the files; the system's by default."
 )
 
 

@@ -7,16 +7,7 @@ from typing import Any
 
 import click
 
-from phase_lib.cli.options import (
-    FILE,
-    FORCING_KIND,
-    OUTPUT,
-    POSITIVE,
-    Command,
-    count,
-    default_of_forcing,
-    several,
-)
+from phase_lib.cli.options import FILE, FORCING_KIND, OUTPUT, POSITIVE, Command, count, default_of, several
 
 
 @click.command(cls=Command)
@@ -38,7 +29,7 @@ from phase_lib.cli.options import (
     help="Model year that sees the first year of the whole cycle (DATM_CLMNCEP_YR_ALIGN).",
 )
 @click.option("--product", required=True, help='Name of the data set, kept in the file: "GSWP3 v1".')
-@click.option("--limit-km", type=POSITIVE, **default_of_forcing("limit_km"), help="Farthest point, km.")
+@click.option("--limit-km", type=POSITIVE, **default_of("forcing.limit_km"), help="Farthest point, km.")
 @click.option("--output", type=OUTPUT, required=True, help="NetCDF file of monthly means to write.")
 @count("--workers", "Processes.")
 def forcing(

@@ -13,7 +13,6 @@ from phase_lib.cli.options import (
     MORTALITY_FACTOR,
     Command,
     default_of,
-    default_of_forcing,
     part,
     section,
     settings_of,
@@ -39,7 +38,7 @@ from phase_lib.cli.options import (
     "--history-years",
     "cycle",
     type=click.IntRange(1),
-    **default_of_forcing("years"),
+    **default_of("forcing.years"),
     help="Years that GPP, NPP, AR and HR are averaged over: one forcing cycle.",
 )
 @click.option("--domain-name", "name", **default_of("target.domain"), help="Domain, kept in the dataset.")

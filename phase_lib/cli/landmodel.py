@@ -7,16 +7,7 @@ from typing import Any
 
 import click
 
-from phase_lib.cli.options import (
-    FILE,
-    Command,
-    count,
-    default_of,
-    default_of_forcing,
-    section,
-    settings_of,
-    several,
-)
+from phase_lib.cli.options import FILE, Command, count, default_of, section, settings_of, several
 
 _BACKEND = click.option(
     "--backend", **default_of("land_model.backend"), help="Land model, a name of `land_model.backend`."
@@ -66,7 +57,10 @@ def prepare(backend: str, settings: str, step: str, domain_name: str, output_dir
 @click.option("--start-year", type=click.IntRange(1), required=True, help="Model year of the first day.")
 @click.option("--years", type=click.IntRange(1), required=True, help="Length, whole forcing cycles.")
 @click.option(
-    "--forcing-years", type=click.IntRange(1), **default_of_forcing("years"), help="Forcing cycle, years."
+    "--forcing-years",
+    type=click.IntRange(1),
+    **default_of("forcing.years"),
+    help="Forcing cycle, years.",
 )
 @click.option("--finidat", type=FILE, help="Restart to start from; a cold start without it.")
 @_DOMAIN_NAME

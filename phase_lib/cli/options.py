@@ -88,26 +88,19 @@ def default_of(key: str) -> dict[str, Any]:
     """Gives an option the default of a key of the configuration, so that no default stands here alone.
 
     Args:
-        key: dotted, for example `"run.seed"`.
+        key: dotted, for example `"run.seed"`; `"forcing.years"` is that of `domains.NAME`.
     """
 
     def look_up() -> Any:
+        from phase_lib.config.domains import ForcingFiles
         from phase_lib.config.root import WorkflowConfig
 
+        if key.startswith("forcing."):
+            return ForcingFiles.model_fields[key.removeprefix("forcing.")].default
         return attrgetter(key)(WorkflowConfig())
 
-    return {"default": look_up, "show_default": f"of {key}"}
-
-
-def default_of_forcing(key: str) -> dict[str, Any]:
-    """Gives an option the default of a key of `domains.NAME.forcing`."""
-
-    def look_up() -> Any:
-        from phase_lib.config.domains import ForcingFiles
-
-        return ForcingFiles.model_fields[key].default
-
-    return {"default": look_up, "show_default": f"of domains.NAME.forcing.{key}"}
+    place = f"domains.NAME.{key}" if key.startswith("forcing.") else key
+    return {"default": look_up, "show_default": f"of {place}"}
 
 
 class _Number(click.FloatRange):

@@ -16,7 +16,7 @@ from phase_lib.cli.options import (
     OUTPUT,
     POSITIVE,
     Command,
-    default_of_forcing,
+    default_of,
     print_result,
     several,
 )
@@ -65,7 +65,7 @@ def inspect(file: Path, as_json: bool) -> None:
 @several("--forcing", help="Forcing files; names or patterns.")
 @click.option("--forcing-kind", type=FORCING_KIND, help="Layout of the forcing files; datm where not given.")
 @click.option("--first-year", type=int, help="First year of the forcing cycle.")
-@click.option("--years", type=click.IntRange(1), **default_of_forcing("years"), help="Forcing cycle.")
+@click.option("--years", type=click.IntRange(1), **default_of("forcing.years"), help="Forcing cycle.")
 @click.option("--align-year", type=int, help="Model year that sees the first year; 1 where not given.")
 @click.option("--limit-km", type=POSITIVE, help="Farthest forcing point of a cell, km.")
 @click.option("--product", default="not named", help="Name of the forcing data set.")

@@ -1,8 +1,8 @@
 """One process works on a run, one job works on a stage, and no job of an abandoned run works.
 
 When the process that started a run is killed, its commands on this machine go on, and its SLURM jobs still
-run or wait in the queue. The next run ends the commands, cancels the jobs, and removes the unfinished files of
-both. Two locks make sure that no product is written twice at the same time:
+run or wait in the queue. The next run ends the commands, cancels the jobs, and removes the unfinished files
+of both. Two locks make sure that no product is written twice at the same time:
 
 - `locks/run.json` names the current run. A job of another run (the environment names the run of a job) stops
   before it touches a product. So does a job that its run did not note as submitted: where SLURM's answer was
@@ -10,9 +10,9 @@ both. Two locks make sure that no product is written twice at the same time:
 - `locks/<stage>.json` names the job that works on a stage. The next job cancels that one, waits until SLURM
   no longer knows it, and begins.
 
-A lock is made by a hard link, which succeeds for one process only, also on the file systems of clusters. Where
-a file system has no hard links, the exclusive creation of a file is used. Such a lock is empty for a moment;
-one that stays empty was left by a process or a machine that failed in that moment.
+A lock is made by a hard link, which succeeds for one process only, also on the file systems of clusters.
+Where a file system has no hard links, the exclusive creation of a file is used. Such a lock is empty for a
+moment; one that stays empty was left by a process or a machine that failed in that moment.
 """
 
 from __future__ import annotations

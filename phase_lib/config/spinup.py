@@ -27,9 +27,7 @@ class SpinupSettings(Section):
         800, ge=20, description="years in normal mode after AD; their last restart gives the labels, years"
     )
     input_years: int = Field(
-        20,
-        ge=20,
-        description="length of the part of the AD run that is the surrogate's input, years",
+        20, ge=20, description="length of the part of the AD run that is the surrogate's input, years"
     )
     stabilisation_years: int = Field(
         100, ge=40, description="years in normal mode of the injected and the control run, years"

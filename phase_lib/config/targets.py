@@ -43,8 +43,7 @@ class TargetSettings(Section):
     """The pools to predict, by their restart names."""
 
     preset: Literal["paper", "slow", "full"] = Field(
-        "slow",
-        description="paper: the six headline targets; slow: what injection needs; full: every C pool",
+        "slow", description="paper: the six headline targets; slow: what injection needs; full: every C pool"
     )
     add: list[str] = Field(default_factory=list, description="restart names to predict beside the preset")
     drop: list[str] = Field(default_factory=list, description="restart names of the preset to leave out")

@@ -16,16 +16,10 @@ from phase_lib.config.root import WorkflowConfig
 from phase_lib.landmodel.domain import Domain, Forcing
 from phase_lib.landmodel.files import ad_run, forcing_from_files
 from phase_lib.landmodel.planning import domains_of, land_model_of
+from phase_lib.preflight import protocol
 from phase_lib.preflight.disk import check_disk, room_for
 from phase_lib.preflight.domain import DomainSummary, check_domain
 from phase_lib.preflight.findings import Finding, refusals
-from phase_lib.preflight.protocol import (
-    check_continued,
-    check_parameters_alike,
-    check_protocols,
-    planned_protocol,
-    protocol_of,
-)
 from phase_lib.preflight.report import Report
 
 
@@ -53,7 +47,7 @@ def check_inputs(config: WorkflowConfig | None, given: Sequence[Domain] = ()) ->
         return Report(None, {}, summaries, None, findings)
     for name, domain in planned.items():
         findings += [Finding(str(error)) for error in land_model_of(config, name).check(domain.existing)]
-    findings += [*_check_run(config, planned, summaries), *refusals(check_parameters_alike(inputs))]
+    findings += [*_check_run(config, planned, summaries), *refusals(protocol.check_parameters_alike(inputs))]
     disk = room_for(config, planned, summaries)
     findings += check_disk(config, disk)
     return Report(config, planned, summaries, disk, findings)
@@ -64,14 +58,14 @@ def _check_run(
 ) -> Iterator[Finding]:
     """The domains of a run against each other, and against its protocol."""
     read = {summary.name: summary for summary in summaries}
-    protocols = {
-        name: protocol_of(read.get(name)) or planned_protocol(domain, config.spinup, read.get(name))
-        for name, domain in planned.items()
-    }
+    protocols = {}
     for name, domain in planned.items():
-        yield from check_continued(domain, config.spinup, read.get(name))
+        summary, spinup = read.get(name), config.spinup
+        yield from protocol.check_continued(domain, spinup, summary)
+        given = protocol.protocol_of(summary)
+        protocols[name] = given or protocol.planned_protocol(domain, spinup, summary)
     trained = [protocols[name] for name in config.training.domains]
-    yield from check_protocols(trained, protocols[config.target.domain])
+    yield from protocol.check_protocols(trained, protocols[config.target.domain])
 
 
 def files_by_hand(given: Mapping[str, Any]) -> Domain | None:

@@ -17,44 +17,9 @@ from phase_lib.elm.netcdf import open_dataset
 from phase_lib.elm.surface_content import check_shares
 from phase_lib.forcing.comparison import fields_seen
 from phase_lib.landmodel.domain import Domain
-from phase_lib.preflight.cells import (
-    check_areas,
-    check_cover,
-    check_ground,
-    check_layers,
-    check_maps,
-    check_other_restart,
-    check_parameters,
-    check_same_cells,
-    check_soil_orders,
-    check_surface_cells,
-    require_fields,
-    require_state,
-)
-from phase_lib.preflight.facts import (
-    Cells,
-    ForcingSummary,
-    HistoryFacts,
-    Restart,
-    RestartSummary,
-    read_forcing,
-    read_history,
-    read_restart,
-    read_surface_facts,
-)
+from phase_lib.preflight import agreement, facts, spinup
+from phase_lib.preflight.facts import Cells, ForcingSummary, HistoryFacts, Restart, RestartSummary
 from phase_lib.preflight.findings import Finding, attempt, refusals
-from phase_lib.preflight.spinup import (
-    INPUT_FIELDS,
-    LABEL_FIELDS,
-    check_fields,
-    check_history,
-    check_input,
-    check_reference,
-    check_reference_ad,
-    check_sizes,
-    judge_drift,
-    judge_wood,
-)
 
 
 @dataclass(frozen=True)
@@ -144,42 +109,42 @@ class _DomainCheck:
 
     def __init__(self, files: Domain, settings: EquilibriumSettings, findings: list[Finding]) -> None:
         self.files, self.settings, self.findings = files, settings, findings
-        self.restart = None if files.restart is None else read_restart(files.restart)
+        self.restart = None if files.restart is None else facts.read_restart(files.restart)
         self.land = None if files.domain is None else read_domain(files.domain)
-        self.surface = None if files.surface is None else read_surface_facts(files.surface)
+        self.surface = None if files.surface is None else facts.read_surface_facts(files.surface)
 
     def run(self) -> DomainSummary:
         """What was understood of the domain."""
         files, restart = self.files, self.restart
         land, complete = self.land, False
         if restart is not None:
-            self._take(check_input(restart))
+            self._take(spinup.check_input(restart))
             before = len(self.findings)
-            attempt(self.findings, require_state, restart)
+            attempt(self.findings, agreement.require_state, restart)
             complete = len(self.findings) == before
-            if land is not None and not self._take(check_same_cells(restart.cells, _land_cells(land))):
+            if land is not None and not self._take(agreement.check_same_cells(restart.cells, _places(land))):
                 land = None
-            self._take(check_layers(restart, self.surface))
-        sound = files.params is not None and self._take(check_parameters(files.params))
+            self._take(agreement.check_layers(restart, self.surface))
+        sound = files.params is not None and self._take(agreement.check_parameters(files.params))
         wood = None
         if restart is not None and complete:
             parameters = files.params if sound else None
-            wood = attempt(self.findings, judge_wood, restart, files, parameters)
+            wood = attempt(self.findings, spinup.judge_wood, restart, files, parameters)
         self._surface()
-        history = self._history(files.history, _summary_of(restart), INPUT_FIELDS)
+        history = self._history(files.history, _summary_of(restart), spinup.INPUT_FIELDS)
         if history is not None:
-            self._take(check_sizes(history))
+            self._take(spinup.check_sizes(history))
         forcing = None
         if files.forcing is not None:
-            forcing = attempt(self.findings, read_forcing, files.forcing, land)
+            forcing = attempt(self.findings, facts.read_forcing, files.forcing, land)
         forcing_seen: dict[str, str] = {}
         forcing_unseen: dict[str, str] = {}
         if forcing is not None and history is not None:
             seen, forcing_unseen = fields_seen(history.fields, history.no_means)
             forcing_seen = {name: str(recipe) for name, recipe in seen.items()}
-        reference = self._other_restart(files.reference_restart, check_reference)
-        reference_ad = self._other_restart(files.reference_ad_restart, check_reference_ad)
-        reference_history = self._history(files.reference_history, reference, LABEL_FIELDS)
+        reference = self._other_restart(files.reference_restart, spinup.check_reference)
+        reference_ad = self._other_restart(files.reference_ad_restart, spinup.check_reference_ad)
+        reference_history = self._history(files.reference_history, reference, spinup.LABEL_FIELDS)
         drift = self._drift(reference_history) if files.trains and reference_history is not None else ""
         run = files.ad_settings
         return DomainSummary(
@@ -214,14 +179,14 @@ class _DomainCheck:
         """The cells that other files are compared with: the restart's, else the domain file's."""
         if self.restart is not None:
             return self.restart.cells
-        return None if self.land is None else _land_cells(self.land)
+        return None if self.land is None else _places(self.land)
 
     def _surface(self) -> None:
         """The surface file, where the cells are known."""
         surface, cells, soil_params = self.surface, self._cells, self.files.soil_params
-        if surface is None or attempt(self.findings, require_fields, surface.cells.path) is None:
+        if surface is None or attempt(self.findings, agreement.require_fields, surface.cells.path) is None:
             return
-        if cells is None or not self._take(check_surface_cells(surface, cells, self.land)):
+        if cells is None or not self._take(agreement.check_surface_cells(surface, cells, self.land)):
             return
         path, restart = surface.cells.path, self.restart
         used = soil = np.ones(len(cells), dtype=bool)
@@ -233,27 +198,27 @@ class _DomainCheck:
         if attempt(self.findings, check_shares, path, cells.lat, cells.lon, soil, compared=compared) is None:
             return
         if restart is not None:
-            self._take(check_ground(restart, path))
-            self._take(check_cover(restart, path))
+            self._take(agreement.check_ground(restart, path))
+            self._take(agreement.check_cover(restart, path))
         if self.files.target:
-            attempt(self.findings, check_areas, path, cells)
+            attempt(self.findings, agreement.check_areas, path, cells)
         complete = self.files.target and in_ad
-        attempt(self.findings, check_maps, path, cells, soil, complete=complete)
+        attempt(self.findings, agreement.check_maps, path, cells, soil, complete=complete)
         if soil_params is not None:
-            self._take(check_soil_orders(soil_params, path, cells, used))
+            self._take(agreement.check_soil_orders(soil_params, path, cells, used))
 
     def _history(
         self, paths: Sequence[Path], restart: RestartSummary | None, fields: tuple[str, ...]
     ) -> HistoryFacts | None:
         """The history of a run, compared with the restart at its end."""
-        history = attempt(self.findings, read_history, paths) if paths else None
+        history = attempt(self.findings, facts.read_history, paths) if paths else None
         if history is None:
             return None
         if self._cells is not None:
-            self._take(check_same_cells(self._cells, history.cells))
-        self._take(check_fields(history, fields))
+            self._take(agreement.check_same_cells(self._cells, history.cells))
+        self._take(spinup.check_fields(history, fields))
         if restart is not None:
-            self._take(check_history(restart, history, self.files.cycle, fields))
+            self._take(spinup.check_history(restart, history, self.files.cycle, fields))
         return history
 
     def _other_restart(
@@ -262,17 +227,17 @@ class _DomainCheck:
         """A restart of the reference, compared with that of the input run; its cells are not kept."""
         if path is None:
             return None
-        other = read_restart(path)
+        other = facts.read_restart(path)
         self._take(check(other))
-        if check is check_reference:
-            attempt(self.findings, require_state, other)
+        if check is spinup.check_reference:
+            attempt(self.findings, agreement.require_state, other)
         if self.restart is not None:
-            self._take(check_other_restart(self.restart, other))
+            self._take(agreement.check_other_restart(self.restart, other))
         return other.summary
 
     def _drift(self, history: HistoryFacts) -> str:
         """The drift of the targets, in words."""
-        judged = attempt(self.findings, judge_drift, history, self.files.cycle, self.settings)
+        judged = attempt(self.findings, spinup.judge_drift, history, self.files.cycle, self.settings)
         if judged is None:
             return "drift of the targets: could not be judged"
         self.findings += judged[1]
@@ -283,7 +248,7 @@ def _summary_of(restart: Restart | None) -> RestartSummary | None:
     return None if restart is None else restart.summary
 
 
-def _land_cells(land: LandCells) -> Cells:
+def _places(land: LandCells) -> Cells:
     return Cells(land.path, land.lat, land.lon)
 
 
