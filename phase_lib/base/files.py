@@ -118,7 +118,7 @@ def _full_disk_as_input(final: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        # NetCDF and torch raise a RuntimeError on a full disk, which seldom says so.
+        # NetCDF and torch raise a RuntimeError on a full disk, which seldom names the disk.
         hidden = isinstance(error, RuntimeError) and shutil.disk_usage(final.parent).free < _LEAST_FREE
         if hidden or (isinstance(error, OSError) and error.errno in _NO_ROOM):
             with refused_as_input(final):

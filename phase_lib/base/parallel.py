@@ -60,7 +60,7 @@ def _compute(
             results: tuple[T, ...] = compute(*graph, **settings)
     except RemoteException as error:
         if isinstance(error.exception, InputError):
-            # Tasks begin in order: those before it are done, or were still running beside it.
+            # Tasks begin in order: earlier ones are done, or were still running at the same time.
             for key, task in zip(keys, tasks, strict=True):
                 if key in running:
                     task()

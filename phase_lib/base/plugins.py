@@ -15,7 +15,7 @@ from typing import Any
 class Plugins:
     """Classes of one purpose, imported one at a time.
 
-    A name is one of three things: a module of the package, which holds a class of that name
+    A name is one of three things: a module of the package, with a class of that name
     (`state20.py` and `State20`); an entry point in a group with the name of the package; or
     `package.module:Class`. All three work in any process that can import the class.
 

@@ -47,14 +47,14 @@ _STREAMS: dict[str, dict[str, tuple[str, float, float]]] = {
     },
 }
 _BYTES_PER_CELL = 4 * max(DAYS_PER_MONTH) * _STEPS_PER_DAY * sum(map(len, _STREAMS.values()))
-#: Room for the means and for what else goes on on the disk.
+#: Further room for the means and for other files on the disk.
 _ROOM = 1.2
 
 
 def bench_fuse(
     *, cells: int, months: int, workers: int, matching_cells: int, directory: Path | None = None
 ) -> dict[str, Any]:
-    """Times the reduction of synthetic forcing beside `cdo monmean` on the same files.
+    """Times the reduction of synthetic forcing, and `cdo monmean` on the same files.
 
     Args:
         cells: number of forcing points, and of land cells.
@@ -140,7 +140,7 @@ def _domain(cells: int) -> Domain:
 
 
 def _write_month_apart(folder: Path, cells: int, month: int) -> list[Path]:
-    """Writes the files of a month in a process of its own, whose memory does not count."""
+    """Writes the files of a month in another process, whose memory does not count."""
     writer = get_context("spawn").Process(target=write_month, args=(folder, cells, month))
     writer.start()
     writer.join()

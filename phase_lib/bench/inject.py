@@ -70,7 +70,7 @@ _COPY_FACTOR, _ALLOWANCE_S, _ALLOWANCE_MIB = 1.5, 0.5, 300
 _REPEATS, _GROWN_REPEATS = 7, 3
 #: Phases of an injection that grow with what there is to compute; the others move bytes.
 _WORK = ("check", "soil", "plants", "audit")
-#: Copies written and removed before each run, up to so many bytes, but one at least.
+#: Largest number and bytes of the copies that are written and removed before each run; at least one is.
 _COPIES, _COPIED_BYTES = 3, 3e9
 #: Bytes of a cell's rows in the restart by layout, to check the room on the disk.
 _CELL_BYTES: dict[Layout, int] = {"soil": 40_000, "full": 205_000}
@@ -459,8 +459,8 @@ def bench_inject(
         directory: for the files; the system's temporary directory where None.
 
     Returns:
-        Seconds of the fastest runs, medians beside them, and the largest peak memory (each run is a process
-        of its own; above what it had after importing) for both sizes.
+        For both sizes: seconds of the fastest runs, medians, and the largest peak memory above that after the
+        imports (each run is a new process).
 
     Raises:
         InputError: the disk has too little room.

@@ -18,9 +18,8 @@ from phase_lib.landmodel.embedded.segment import run_segment
 from phase_lib.landmodel.embedded.settings import EmbeddedSettings
 from phase_lib.landmodel.embedded.world import count_cells, make_world
 
-#: Share of the years that the benchmark runs in AD mode, as in the conventional protocol.
-_AD_SHARE = 1.0 / 3.0
-_CYCLE = 20
+#: Share of the years in AD mode, as in the conventional protocol, and forcing cycle, years.
+_AD_SHARE, _CYCLE = 1.0 / 3.0, 20
 #: Cell sizes of the worlds, degrees.
 _RESOLUTIONS = (5.0, 4.0, 3.0, 2.5, 2.0, 1.5, 1.0, 0.5, 0.25)
 
@@ -30,7 +29,7 @@ def bench_landmodel(years: int, cells: int, threads: int, device: str) -> dict[s
 
     Args:
         years: model years, rounded to whole forcing cycles; a third of them in AD mode.
-        cells: number of land cells; the world is the coarsest that has so many.
+        cells: number of land cells; the world is the coarsest that has as many.
         threads: processes.
         device: `cpu` or `cuda`.
 
@@ -38,7 +37,7 @@ def bench_landmodel(years: int, cells: int, threads: int, device: str) -> dict[s
         Seconds of the run with reading and writing, cell-years per second, peak memory in MiB.
 
     Raises:
-        InputError: no world has so many cells, or one so few.
+        InputError: no world has that number of cells.
     """
     settings = _world_of(cells)
     with tempfile.TemporaryDirectory() as name:
@@ -85,7 +84,7 @@ def bench_landmodel(years: int, cells: int, threads: int, device: str) -> dict[s
 
 
 def _world_of(cells: int) -> EmbeddedSettings:
-    """The coarsest world with so many land cells, reduced to exactly that number."""
+    """The coarsest world with at least so many land cells, reduced to that number."""
     there = 0
     for degrees in _RESOLUTIONS:
         settings = validate(EmbeddedSettings, {"resolution_deg": degrees, "cells": cells}, "--cells")

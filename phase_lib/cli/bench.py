@@ -38,7 +38,7 @@ def bench_landmodel(**given: Any) -> None:
 @count("--matching-cells", "Cells to match.", 400_000)
 @_DIRECTORY
 def bench_fuse(**given: Any) -> None:
-    """Speed and memory of the reduction of 3-hourly forcing, beside `cdo monmean` on the same files."""
+    """Speed and memory of the reduction of forcing, compared with `cdo monmean`."""
     from phase_lib.bench.fuse import bench_fuse as run
 
     print_json(run(**given))
@@ -62,7 +62,7 @@ def bench_fuse(**given: Any) -> None:
 )
 @_DIRECTORY
 def bench_inject(cells: int, grow: str, layout: Any, directory: Path | None) -> None:
-    """Speed and memory of the injection with its audit, beside `cp` of the same restart."""
+    """Speed and memory of the injection with its audit, compared with `cp` of the same restart."""
     from phase_lib.bench.inject import bench_inject as run
 
     if grow != "none" and not grow.isdecimal():

@@ -48,7 +48,7 @@ def forcing(
 @click.option("--restart", type=FILE, required=True, help="Restart at the end of the cycle to compare.")
 @several("--history", required=True, help="History of it: files, or patterns.")
 @several("--forcing", required=True, help="Monthly means made by `phase forcing`: files, or patterns.")
-@click.option("--accept", is_flag=True, help="Record a difference and go on.")
+@click.option("--accept", is_flag=True, help="Record a difference and continue.")
 @click.option("--output", type=OUTPUT, required=True, help="JSON of what was compared.")
 def compare_forcing(
     restart: Path, history: tuple[str, ...], forcing: tuple[str, ...], accept: bool, output: Path

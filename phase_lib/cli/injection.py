@@ -25,7 +25,7 @@ from phase_lib.cli.options import (
 @click.option("--params", type=FILE, required=True, help="PFT and decomposition parameters.")
 @click.option("--soil-params", type=FILE, help="Soil-order parameters (smax, ks_sorption).")
 @click.option(
-    "--predictions", type=FILE, help="Predictions; without them the base is only taken to normal mode."
+    "--predictions", type=FILE, help="Predictions; without them the base is only converted to normal mode."
 )
 @click.option("--output", type=OUTPUT, required=True, help="Restart to write; keep the base's name.")
 @settings_of("injection")

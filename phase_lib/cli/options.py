@@ -14,7 +14,7 @@ import click
 from phase_lib.base.progress import configure_logging
 
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-#: Each reader says itself what is wrong with a file; click's check of permissions would come before it.
+#: The readers report what is wrong with a file; click's check of permissions would come before them.
 FILE = click.Path(path_type=Path, readable=False)
 
 

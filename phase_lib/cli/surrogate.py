@@ -80,14 +80,14 @@ def predict(settings: str, **given: Any) -> None:
     "--baseline",
     "baselines",
     metavar="NAME...",
-    help="Predictions without a network to set beside it: state20, analogue, package.module:Class.",
+    help="Predictions without a network to compare with it: state20, analogue, package.module:Class.",
 )
 @click.option("--dataset", "dataset_dir", type=FILE, required=True, help="Directory of the dataset.")
 @click.option("--split", "split_file", type=FILE, required=True, help="Split whose test cells are predicted.")
 @click.option("--output", type=OUTPUT, required=True, help="test_<split>.nc to write.")
 @count("--threads", "CPU threads.")
 def predict_test(**given: Any) -> None:
-    """Predicts the test cells of a split, beside the truth and baselines."""
+    """Predicts the test cells of a split, for comparison with the truth and baselines."""
     from phase_lib.surrogate.evaluation import predict_test as run
 
     run(**given)

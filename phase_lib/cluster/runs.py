@@ -82,7 +82,7 @@ class Holder:
         )
 
 
-#: Of a lock that nobody finished.
+#: The holder of a lock that was left empty.
 _NOBODY = Holder(run="nobody", job="", host="", pid=0, born=0.0, since="")
 
 
@@ -147,7 +147,7 @@ def begin_submission(directory: Path, status_command: str) -> None:
             remedy="wait for it, or leave --profile away to run here",
         )
     if status_command == "sacct" and _WITHOUT_ACCOUNTING.search(configuration.stdout):
-        # Asked by sacct, such a cluster never says that a job has ended.
+        # On such a cluster sacct never reports that a job has ended.
         raise InputError(
             None,
             "slurm-status-command is sacct, and this cluster has no accounting (scontrol show config)",
@@ -300,7 +300,7 @@ def _name(draft: Path, lock: Path) -> None:
 
 
 def _read(lock: Path) -> Holder | None:
-    """Who holds a lock: None where there is no lock, `_NOBODY` where it stays empty."""
+    """The holder of a lock: None where there is no lock, `_NOBODY` where it stays empty."""
     end = time.monotonic() + _NEW
     while True:
         try:

@@ -37,7 +37,7 @@ class Changes(SurrogateSettings):
     """Keys of the section `surrogate` that an experiment changes, and its label; all others are the run's."""
 
     label: str = Field("", description="name of the experiment in tables and figures; its key if empty")
-    # Parts of a section, which are judged together with the run's settings.
+    # These are incomplete, and are checked together with the run's settings.
     preset: Any = None
     network: Any = None
 
@@ -51,7 +51,7 @@ def _paper() -> dict[str, Any]:
 
 
 class ExperimentSettings(Section):
-    """What the surrogate is compared with: further trainings, each a job of its own, and baselines."""
+    """What the surrogate is compared with: further trainings, each a separate job, and baselines."""
 
     variants: dict[str, Changes | None] = Field(
         default_factory=_paper,
@@ -67,8 +67,8 @@ class ExperimentSettings(Section):
     )
     seeds: int | list[_Seed] = Field(
         1,
-        description="seeds that every experiment and the run's own settings are trained with: how many, "
-        "counted from surrogate.seed, or a list that holds it",
+        description="seeds of all trainings, also of those with the run's own settings: a number of seeds, "
+        "counted from surrogate.seed, or a list that includes it",
     )
     splits: list[Split] = Field(
         default_factory=lambda: list(get_args(Split)),
@@ -76,9 +76,7 @@ class ExperimentSettings(Section):
         description="splits to train on: random, block",
     )
     limit: int = Field(
-        4,
-        ge=1,
-        description="experiments that train at the same time, at most; cores and GPUs may allow fewer",
+        4, ge=1, description="most experiments that train at the same time; cores and GPUs may allow fewer"
     )
 
     @field_validator("variants", mode="before")
@@ -90,7 +88,7 @@ class ExperimentSettings(Section):
     @classmethod
     def _baselines_exist(cls, baselines: list[str]) -> list[str]:
         for name in baselines:
-            # A module of this library is slow to import, and right.
+            # Modules of this library are slow to import, and need no check.
             BASELINES.load(name) if ":" in name else BASELINES.place(name)
         return baselines
 
@@ -156,7 +154,7 @@ class ExperimentSettings(Section):
         return known
 
     def trainings(self, run: SurrogateSettings) -> list[tuple[str, int, Split]]:
-        """Experiment, seed and split of every training beside the run's own."""
+        """Experiment, seed and split of all trainings but the run's own."""
         return [
             (name, seed, split)
             for name in self.settings(run)

@@ -193,6 +193,6 @@ def section_models(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
 
 
 def _options(annotation: Any) -> list[type[BaseModel]]:
-    """The model that an annotation names, alone or beside None."""
+    """The model that an annotation names, alone or with None."""
     options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     return [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]

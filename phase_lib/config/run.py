@@ -21,7 +21,7 @@ class PreflightSettings(Section):
     accept: list[Acceptable] = Field(
         default_factory=list,
         description="forcing: training and target have forcing of another product or reduction; "
-        "forcing_history: the forcing of a domain is not what its history says that the model saw; "
+        "forcing_history: the forcing of a domain differs from the forcing fields of its history; "
         "history_case: a history is of a case of another name than the restart at its end; "
         "parameters: the target was run with other PFT or decomposition parameters than training; "
         "target_drift: the reference run that gives the labels is not in equilibrium",
@@ -78,7 +78,7 @@ class LandModelSettings(Section):
 
 
 class CostSettings(Section):
-    """How the report counts what the run cost, beside a conventional spin-up."""
+    """How the report counts the cost of the run, compared with a conventional spin-up."""
 
     node_hours_per_model_year: float | None = Field(
         None,

@@ -24,10 +24,10 @@ class DefaultPreset(KindSettings):
 
     kind: Literal["default"] = "default"
     linear_weight: float = Field(
-        4.0, ge=0.0, description="weight of the error in physical units beside that of the logarithm"
+        4.0, ge=0.0, description="weight of the error in physical units, relative to that of the logarithm"
     )
     balance: float = Field(
-        0.5, ge=0.0, le=1.0, description="0 weighs every value alike, 1 every PFT, however rare"
+        0.5, ge=0.0, le=1.0, description="0: all values have the same weight; 1: all PFTs, however rare"
     )
 
 
@@ -65,7 +65,7 @@ class SurrogateSettings(Section):
         description="weight of mean (NPP - (GPP - AR))^2, fluxes in units of the mean training GPP",
     )
     flux_weight: float = Field(
-        1.0, ge=0.0, description="weight of the error of GPP, NPP and AR beside that of the pools"
+        1.0, ge=0.0, description="weight of the error of GPP, NPP and AR, relative to that of the pools"
     )
     epochs: int = Field(80, ge=1, description="passes over the training cells, at most")
     batch_cells: int = Field(64, ge=1, description="cells in a mini-batch")

@@ -45,7 +45,7 @@ class TargetSettings(Section):
     preset: Literal["paper", "slow", "full"] = Field(
         "slow", description="paper: the six headline targets; slow: what injection needs; full: every C pool"
     )
-    add: list[str] = Field(default_factory=list, description="restart names to predict beside the preset")
+    add: list[str] = Field(default_factory=list, description="further restart names to predict")
     drop: list[str] = Field(default_factory=list, description="restart names of the preset to leave out")
 
     @model_validator(mode="after")
@@ -55,7 +55,7 @@ class TargetSettings(Section):
             ("add", self.add, self._not_added, list(_POSSIBLE)),
         ):
             for i, name in enumerate(names):
-                problem = fault(name) or ("is there twice; expected each once" if name in names[:i] else "")
+                problem = fault(name) or ("is named twice; expected each once" if name in names[:i] else "")
                 if problem:
                     hint = "" if name in right else did_you_mean(name, right, cutoff=0.75)
                     raise ValueError(f"{key} names {name!r}, which {problem}{hint}")

@@ -24,7 +24,7 @@ from phase_lib.preflight.findings import Finding, finding
 
 #: Of a soil-order file: these divide or bound, the others may be zero.
 _POSITIVE = ("smax", "ks_sorption")
-#: With more natural vegetation than this (%) in the restart, a surface file with 1 at most holds fractions.
+#: A restart has more natural vegetation than this, %: then a surface file with at most 1 has fractions.
 _MORE_THAN_FRACTIONS = 2.0
 
 

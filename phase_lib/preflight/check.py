@@ -28,7 +28,7 @@ def check_inputs(config: WorkflowConfig | None, given: Sequence[Domain] = ()) ->
 
     Args:
         config: a workflow's; None where only files are to be checked.
-        given: files of domains beside those of the configuration.
+        given: files of domains in addition to those of the configuration.
 
     Raises:
         InputError: a file is missing, damaged or of another kind.

@@ -34,7 +34,7 @@ class HistorySummary:
     remarks: tuple[str, ...] = ()
 
     def within(self, years: int) -> bool:
-        """True where a period of so many years has several samples."""
+        """True where the history has several samples in that many years."""
         return self.samples * years > 1.5 * (self.end_year - self.first_year)
 
     def __str__(self) -> str:

@@ -20,7 +20,7 @@ class Finding:
 
     Attributes:
         line: file, variable, fault, what was expected, what to do.
-        accept: entry of `preflight.accept` that lets the run go on all the same; None where none does.
+        accept: entry of `preflight.accept` with which the run goes on all the same; None where none does.
         note: the fault and what was expected, for a finding that is accepted.
     """
 

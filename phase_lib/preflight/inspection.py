@@ -353,7 +353,7 @@ _KINDS = {
         "monthly means of the forcing on land cells", _monthly_forcing, frozenset({"forcing_distance_km"})
     ),
     "test_predictions": _Kind(
-        "predicted pools of test cells, beside truth and baselines",
+        "predicted pools of test cells, with truth and baselines",
         _test_predictions,
         frozenset({"covered", "model"}),
     ),

@@ -178,7 +178,7 @@ def _compare(trained: Protocol, target: Protocol) -> Iterator[Finding]:
 
 
 def _compare_ad_runs(trained: Protocol, target: Protocol, of_trained: str) -> Iterator[Finding]:
-    """Settings of an AD run that shape its state, beside its length; None, not known, is not compared."""
+    """Settings of an AD run that change its state; those that are not known (None) are not compared."""
     for name, key, why in (
         ("timemgr_rst_start_ymd: year", "start_year", "the state after as many years"),
         ("spinup_mortality_factor", "mortality_factor", "dead wood in AD depends on it"),

@@ -68,7 +68,7 @@ def check_reference(restart: Restart) -> Iterator[Finding]:
 
 
 def check_reference_ad(restart: Restart) -> Iterator[Finding]:
-    """The restart at the end of the reference's AD part: its `scalaravg_col` says how it left AD."""
+    """The restart at the end of the reference's AD part, whose `scalaravg_col` scales the exit from AD."""
     summary = restart.summary
     remedy = "give the last restart of the reference's AD part as reference_ad_restart"
     yield from _check_header(summary)
