@@ -1,1 +1,1 @@
-"""Ground floor: errors, file writing, provenance and progress. Imports nothing of ours."""
+"""Ground floor: errors, file writing, provenance and progress. It imports no other room."""

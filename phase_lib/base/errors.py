@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 
@@ -17,41 +18,23 @@ class InputError(PhaseError):
 
     Args:
         file: file that is wrong, or None where the fault is not in a file.
-        what: what was found, with variable, cell or key named.
+        what: the fault, with variable, cell or key named.
         expected: what was expected instead.
-        remedy: what the person can do.
+        remedy: what the user can do.
     """
 
     exit_code = 2
 
-    def __init__(
-        self,
-        file: str | Path | None,
-        what: str,
-        *,
-        expected: str = "",
-        remedy: str = "",
-    ) -> None:
+    def __init__(self, file: str | Path | None, what: str, *, expected: str = "", remedy: str = "") -> None:
         self.file = None if file is None else str(file)
-        self.what = what
-        self.expected = expected
-        self.remedy = remedy
-        parts = [what]
-        if expected:
-            parts.append(f"expected {expected}")
-        if remedy:
-            parts.append(remedy)
-        text = "; ".join(parts)
+        self.what, self.expected, self.remedy = what, expected, remedy
+        text = "; ".join(filter(None, (what, expected and f"expected {expected}", remedy)))
         line = f"{file}: {text}" if file is not None else text
         super().__init__(" ".join(line.split()))
 
-    def __reduce__(self) -> tuple[Callable[..., InputError], tuple[str | None, str, str, str]]:
-        # Errors come back from worker processes; by default they would be made from the line alone.
-        return _input_error, (self.file, self.what, self.expected, self.remedy)
-
-
-def _input_error(file: str | None, what: str, expected: str, remedy: str) -> InputError:
-    return InputError(file, what, expected=expected, remedy=remedy)
+    def __reduce__(self) -> tuple[Callable[..., InputError], tuple[str | None, str]]:
+        # Worker processes return errors; by default they would be rebuilt from the line alone.
+        return partial(InputError, expected=self.expected, remedy=self.remedy), (self.file, self.what)
 
 
 class ModelAbort(PhaseError):

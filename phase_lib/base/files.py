@@ -18,16 +18,16 @@ from typing import Any
 
 from phase_lib.base.errors import InputError
 
-#: Read and hashed at a time: a core's cache holds it, and each piece waits for the interpreter's lock once.
+#: Bytes read and hashed at a time: they fit a core's cache, and each piece waits for Python's lock once.
 _PIECE = 1 << 20
 #: Files up to this size are hashed whole; of larger ones this many samples of this size.
 _WHOLE, _SAMPLES, _SAMPLE = 1 << 30, 256, 1 << 20
 #: Bytes of each file that the hash of a set of them sees.
 _HEADER_BYTES = 1 << 16
-#: End of the names, which begin with a dot, of what is being written.
+#: End of the names, which begin with a dot, of unfinished files.
 UNFINISHED = ".part"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-#: Answers of file systems that the kernel cannot copy between.
+#: Errors where the kernel cannot copy between two file systems.
 _NO_KERNEL_COPY = (errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 #: A disk with less than this is full, bytes.
 _LEAST_FREE = 1 << 20
@@ -35,10 +35,7 @@ _LEAST_FREE = 1 << 20
 
 @contextmanager
 def refused_as_input(path: str | Path) -> Iterator[None]:
-    """Makes an `InputError` of what the file system answers to making or replacing an output.
-
-    Args:
-        path: the output, for the message.
+    """Turns an error of the file system, as an output is made or replaced, into one about the path.
 
     Raises:
         InputError: it cannot be written there.
@@ -55,11 +52,11 @@ def refused_as_input(path: str | Path) -> Iterator[None]:
 
 @contextmanager
 def directory_for(output: str | Path, directory: str | Path | None = None) -> Iterator[Path]:
-    """Makes a directory with its parents; on failure it takes away those that it made and that are empty.
+    """Makes a directory with its parents; on failure it removes those that it made and that are empty.
 
     Args:
         output: what is to be written, for messages.
-        directory: the directory; that which `output` lies in where None.
+        directory: the directory; that of `output` where None.
 
     Raises:
         InputError: it cannot be made.
@@ -73,7 +70,7 @@ def directory_for(output: str | Path, directory: str | Path | None = None) -> It
         yield place
     except BaseException:
         for path in made:
-            with suppress(OSError):  # it was not made, or holds something by now
+            with suppress(OSError):  # it was not made, or is no longer empty
                 path.rmdir()
         raise
 
@@ -106,10 +103,10 @@ def writing(path: str | Path) -> Iterator[Path]:
             with _full_disk_as_input(final):
                 yield temporary
             with refused_as_input(final):
-                # mkstemp makes the file private; give it the permissions any other new file would get.
+                # mkstemp makes the file private; it receives the permissions of any other new file.
                 umask = os.umask(0)
                 os.umask(umask)
-                with suppress(PermissionError):  # exFAT and others have none to give
+                with suppress(PermissionError):  # exFAT and others have no permissions
                     temporary.chmod(0o666 & ~umask)
                 os.replace(temporary, final)
         finally:
@@ -121,7 +118,7 @@ def _full_disk_as_input(final: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        # NetCDF and torch answer a full disk with a RuntimeError that seldom says so.
+        # NetCDF and torch raise a RuntimeError on a full disk, which seldom names the disk.
         hidden = isinstance(error, RuntimeError) and shutil.disk_usage(final.parent).free < _LEAST_FREE
         if hidden or (isinstance(error, OSError) and error.errno in _NO_ROOM):
             with refused_as_input(final):
@@ -141,11 +138,11 @@ def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
 
 
 def refuse_as_output(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
-    """Refuses outputs that are one of the inputs, under whatever name, or the same file twice.
+    """Refuses outputs that are one of the inputs, under any name, or the same file twice.
 
     Args:
         outputs: files to be written.
-        inputs: what is read; names that are no files, and patterns for files, are passed over and resolved.
+        inputs: files to be read, or patterns for them; names that are no files are ignored.
 
     Raises:
         InputError: an output is an input or another output.
@@ -163,7 +160,7 @@ def refuse_as_output(outputs: Iterable[str | Path], inputs: Iterable[str | Path]
 
 
 def _place(path: str) -> tuple[int, int] | str:
-    """What tells a file from others, whatever its names; a name where there is none yet."""
+    """Identity of a file, whatever its names; its path where it does not exist yet."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
@@ -172,13 +169,12 @@ def _place(path: str) -> tuple[int, int] | str:
 
 
 def remove_unfinished(directory: str | Path) -> int:
-    """Removes what killed processes left under temporary names, when nobody writes in a directory any more.
+    """Removes what killed processes left under temporary names in a directory that nobody writes to any more.
 
-    Args:
-        directory: with all below it; links are not followed.
+    Links are not followed.
 
     Returns:
-        How many files, or directories of several, there were.
+        Number of files and directories that were removed.
     """
     count = 0
     for place, directories, files in os.walk(directory):
@@ -232,10 +228,10 @@ def require_file(path: str | Path, *, remedy: str = "check the path") -> Path:
 
 
 def fingerprint(path: str | Path) -> str:
-    """What tells the content of an input apart from another's.
+    """Hash of the content of an input.
 
-    SHA-256 of the bytes; of a file above 1 GiB, which a reader of some of its variables would otherwise
-    spend most of its time on, of its size and of 1 MiB in each of 256 equal pieces, marked `sampled-`.
+    SHA-256 of the bytes; of a file above 1 GiB, whose hash would take longer than to read some of its
+    variables, of its size and of 1 MiB in each of 256 equal pieces, marked `sampled-`.
     """
     source = require_file(path)
     size = source.stat().st_size
@@ -250,10 +246,10 @@ def fingerprint(path: str | Path) -> str:
 
 
 def header_hash(paths: Iterable[str | Path]) -> str:
-    """What tells a set of files from another: a SHA-256 of their names, sizes and first 64 KiB, 32 digits.
+    """Hash of a set of files: 32 digits of a SHA-256 of their names, sizes and first 64 KiB.
 
-    It tells sets apart and copies alike, but does not see a value changed further inside a file: hashing
-    hundreds of gigabytes would take longer than averaging them.
+    Copies have the same hash. It does not see a value changed further inside a file: to hash hundreds of
+    gigabytes would take longer than to average them.
     """
     digest = hashlib.sha256()
     for path in sorted(paths, key=lambda path: Path(path).name):
@@ -267,26 +263,25 @@ def header_hash(paths: Iterable[str | Path]) -> str:
 def matching_files(patterns: Iterable[str | Path]) -> list[Path]:
     """Files that names, or patterns with `*` and `?`, stand for, each once, in the order of their names.
 
-    A name that exists is that file, whatever characters it holds; patterns come after. `~` and environment
-    variables (`$SCRATCH`) are expanded. A link is a file of its own: a link may stand for another month.
+    A name that exists is that file, whatever characters it has; only others are patterns. `~` and environment
+    variables (`$SCRATCH`) are expanded. Two links to one file are two files, as each may stand for a month.
 
     Raises:
         InputError: a name or pattern stands for no file or a link to nothing, or an environment variable is
             not set.
     """
-    found: dict[tuple[str, str], Path] = {}
+    matched: dict[tuple[str, str], Path] = {}
     for pattern in map(str, patterns):
         names = _names(pattern)
         if not names:
             raise _no_file(pattern)
         for name in names:
             if not os.path.exists(name):
-                raise InputError(
-                    name, f"is a link to {os.readlink(name)}, which cannot be found", remedy="link to a file"
-                )
+                fault = f"is a link to {os.readlink(name)}, which cannot be found"
+                raise InputError(name, fault, remedy="link to a file")
             place, last = os.path.split(name)
-            found.setdefault((os.path.realpath(place), last), Path(name))
-    return list(found.values())
+            matched.setdefault((os.path.realpath(place), last), Path(name))
+    return list(matched.values())
 
 
 def _expanded(pattern: str) -> str:
@@ -323,12 +318,8 @@ def matching_file(name: str | Path) -> Path:
     """
     first, *others = matching_files([name])
     if others:
-        raise InputError(
-            name,
-            f"stands for {1 + len(others)} files, {first.name} and {others[0].name} among them",
-            expected="one file",
-            remedy="name it",
-        )
+        fault = f"stands for {1 + len(others)} files, {first.name} and {others[0].name} among them"
+        raise InputError(name, fault, expected="one file", remedy="name it")
     return first
 
 
@@ -346,14 +337,11 @@ def _sha256(path: str | Path, abandoned: threading.Event) -> str:
 
 
 def copy_bytes(source: str | Path, target: str | Path) -> None:
-    """Copies a file's bytes within the kernel, which no loop of reads and writes matches on a large file.
+    """Copies a file's bytes into an empty file within the kernel, which is the fastest way for large files.
 
-    `shutil.copyfile` does so only from Python 3.14 on; where the system cannot, it has to do.
-
-    Args:
-        source: file to copy.
-        target: an empty file. It is not truncated on opening: ext4 takes that for a file being replaced
-            and writes all of it out before it is closed.
+    `shutil.copyfile` does so only from Python 3.14 on; it is used where the system cannot copy in the kernel.
+    The target is not truncated as it is opened: ext4 would treat it as a file that is replaced, and write all
+    of it to the disk before it is closed.
     """
     if not hasattr(os, "copy_file_range"):
         shutil.copyfile(source, target)
@@ -372,10 +360,10 @@ def copy_bytes(source: str | Path, target: str | Path) -> None:
 
 @contextmanager
 def sha256_in_background(*paths: str | Path) -> Iterator[Callable[[], list[str]]]:
-    """Hashes files, one after the other, in a thread of its own while the caller works with them.
+    """Hashes files, one after the other, in another thread while the caller works with them.
 
     Yields:
-        What waits for their SHA-256, in the order of the files. Leaving early gives the rest up.
+        A function that waits for their SHA-256, in the order of the files. Leaving early abandons the rest.
     """
     abandoned = threading.Event()
     with ThreadPoolExecutor(1) as pool:

@@ -1,4 +1,4 @@
-"""What becomes of memory that the process has freed."""
+"""Memory that the process has freed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _LARGEST_ARRAY, _KEPT = 1 << 25, 1 << 26
 def keep_freed_memory() -> None:
     """Keeps freed memory for the next arrays, up to 64 MiB, where the C library is glibc.
 
-    Work in blocks takes and frees the same few tens of MiB again and again. glibc would give them back to
-    the system each time, which then clears every page of them anew: up to half of the time of an audit.
+    Work in row blocks allocates and frees the same few tens of MiB again and again. glibc would return them
+    to the system each time, which then clears each page again: up to half of the time of an audit.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -1,4 +1,4 @@
-"""Work that a job shares among the cores that it was given, and no more."""
+"""Work that a job divides among its cores."""
 
 from __future__ import annotations
 
@@ -20,46 +20,36 @@ T = TypeVar("T")
 
 
 class Runner(Protocol):
-    """What does the tasks of a job."""
+    """Runs the tasks of a job."""
 
     def __call__(self, tasks: Sequence[Callable[[], T]], done: Callable[[], None]) -> tuple[T, ...]:
-        """Begins tasks in their order; on one core, they also end so.
-
-        Args:
-            tasks: what processes can do alone.
-            done: called once for each task that has ended.
-
-        Returns:
-            Their results, in the order of the tasks.
+        """Begins tasks in their order, calls `done` at the end of each, and returns their results in order.
 
         Raises:
-            Exception: what a task has raised, after which no others are begun; of errors of the input that of
-                the first task in order, so that the message does not depend on the number of processes.
+            Exception: the error of a task, after which no others begin; of several errors of the input that
+                of the first task in order, so that the message does not depend on the number of processes.
         """
         ...
 
 
 @contextmanager
 def runner(workers: int) -> Iterator[Runner]:
-    """Schedulers of dask: that of this process, or that of several, which live as long as the runner.
+    """A scheduler of dask for a number of processes, which end with the runner; each does one task at a time.
 
-    Threads would not do: the NetCDF library serves one at a time.
-
-    Args:
-        workers: processes. Each does one task at a time, on one core.
+    Threads would be no faster: the NetCDF library serves one at a time.
     """
     if workers == 1:
         yield partial(_compute, {"scheduler": "synchronous"})
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        # A task takes seconds: handing over several at once would leave some workers without.
+        # A task takes seconds: with several tasks in a chunk, some workers would have none.
         yield partial(_compute, {"scheduler": "processes", "pool": pool, "chunksize": 1})
 
 
 def _compute(
     settings: dict[str, Any], tasks: Sequence[Callable[[], T]], done: Callable[[], None]
 ) -> tuple[T, ...]:
-    # Of tasks that could begin, dask takes the one whose key is last.
+    # Of the tasks that can begin, dask begins with the last key.
     keys = [f"task-{left:09d}" for left in range(len(tasks), 0, -1)]
     graph = [delayed(task, traverse=False)(dask_key_name=key) for key, task in zip(keys, tasks, strict=True)]
     running: set[str] = set()
@@ -70,10 +60,10 @@ def _compute(
             results: tuple[T, ...] = compute(*graph, **settings)
     except RemoteException as error:
         if isinstance(error.exception, InputError):
-            # Tasks begin in order: those before it are done, or were still running beside it.
+            # Tasks begin in order: earlier ones are done, or were still running at the same time.
             for key, task in zip(keys, tasks, strict=True):
                 if key in running:
                     task()
-        # Its text is followed by a traceback; an error of the input is one line.
+        # A RemoteException has a traceback in its text; an error of the input is one line.
         raise error.exception from error
     return results

@@ -1,4 +1,4 @@
-"""Classes that are found by name when they are needed: those of this library and of other packages."""
+"""Classes of this library and of other packages, imported by name when they are needed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from typing import Any
 class Plugins:
     """Classes of one purpose, imported one at a time.
 
-    A name is one of three things: a module of the package, which holds a class of that name
+    A name is one of three things: a module of the package, with a class of that name
     (`state20.py` and `State20`); an entry point in a group with the name of the package; or
     `package.module:Class`. All three work in any process that can import the class.
 
     Attributes:
-        package: dotted name of the package of this library that holds them.
-        what: one of them, for messages: `network`.
+        package: dotted name of their package in this library.
+        what: word for one of them in messages: `network`.
     """
 
     package: str
@@ -30,7 +30,7 @@ class Plugins:
 
     @property
     def names(self) -> list[str]:
-        """Names of those of this library."""
+        """Names of the classes of this library."""
         spec = find_spec(self.package)
         places = [] if spec is None else spec.submodule_search_locations or []
         return [module.name for module in pkgutil.iter_modules(places)]
@@ -73,7 +73,7 @@ class Plugins:
             raise ValueError(f"the {self.what} {name} cannot be imported: {error}") from error
 
 
-def did_you_mean(name: str, known: list[str]) -> str:
+def did_you_mean(name: str, known: list[str], cutoff: float = 0.6) -> str:
     """The nearest known name as a question, after a semicolon; empty where none is near."""
-    near = get_close_matches(name, known, n=1)
+    near = get_close_matches(name, known, n=1, cutoff=cutoff)
     return f"; did you mean {near[0]}?" if near else ""

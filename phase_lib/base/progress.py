@@ -11,15 +11,15 @@ from pathlib import Path
 from phase_lib.base.files import refused_as_input
 
 LOGGER = logging.getLogger("phase")
-# Before it is configured nothing is logged: Python would print errors a second time.
+# Nothing is logged before the configuration: Python would print errors a second time.
 LOGGER.addHandler(logging.NullHandler())
 
 
 def configure_logging(stage: str, log: Path | None, *, verbose: bool = False) -> None:
     """Sends progress lines to standard error and, with more detail, to `log`.
 
-    Errors go to `log` alone: the command line tells of them itself. Of processes that compute together
-    (`RANK`, as torchrun sets it) the first speaks; the others only add their errors to its log.
+    Errors go to `log` alone, as the command line prints them. Of processes that compute together (`RANK`, as
+    torchrun sets it) only the first logs its progress; the others add only their errors to its log.
 
     Raises:
         InputError: the log file cannot be written.
@@ -46,7 +46,7 @@ def configure_logging(stage: str, log: Path | None, *, verbose: bool = False) ->
 
 
 class Ticker:
-    """Lets a long loop say where it is, at most once every few seconds.
+    """Logs the progress of a long loop, at most once every few seconds.
 
     Args:
         what: what is counted, for example `"model year"`.
@@ -54,12 +54,10 @@ class Ticker:
     """
 
     def __init__(self, what: str, seconds: float = 5.0) -> None:
-        self._what = what
-        self._seconds = seconds
-        self._last = time.monotonic()
+        self._what, self._seconds, self._last = what, seconds, time.monotonic()
 
     def tick(self, now: int, total: int, detail: str = "") -> None:
-        """Says `what now/total detail` if enough time has passed or the loop is at its end."""
+        """Logs `what now/total detail` if enough time has passed or the loop is at its end."""
         moment = time.monotonic()
         if moment - self._last >= self._seconds or now == total:
             self._last = moment

@@ -6,7 +6,7 @@ import ast
 import hashlib
 import json
 import subprocess
-from functools import cache, lru_cache
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,14 @@ PACKAGE = Path(phase_lib.__file__).resolve().parent
 def code_hash(*parts: str) -> str:
     """Content hash of the code that a stage runs, for a rule's params.
 
-    Snakemake does not see changes in imported modules; a rule that carries this hash as a param
-    reruns when the code it uses changes, and only then: comments, docstrings, descriptions of settings and
-    layout do not count. Imports within the package are followed from module to module, and the data files of
-    a package count with its modules.
+    Snakemake does not see changes in imported modules; a rule with this hash as a param reruns when the code
+    that it uses changes, and only then: comments, docstrings, descriptions of settings and formatting do not
+    count. Imports within the package are followed from module to module, and the data files of a package
+    count with its modules.
 
     Args:
-        parts: modules or sub-packages below `phase_lib`, for example `"fusion/fuse"`, `"surrogate"`; of
-            another package, for example one that offers a land model, the dotted name of a module or of all.
+        parts: modules or sub-packages of `phase_lib`, for example `"fusion/fuse"`, `"surrogate"`; of another
+            package, for example one with a land model, the dotted name of a module or of the package.
 
     Returns:
         The first 16 hexadecimal digits of a SHA-256 over file names, syntax trees and contents of data files.
@@ -41,27 +41,24 @@ def code_hash(*parts: str) -> str:
 
 
 def imported_modules(*parts: str) -> set[Path]:
-    """Source files of modules of ours and of all that they import, directly or not.
-
-    Args:
-        parts: as for `code_hash`.
+    """Source files of modules, as for `code_hash`, and of all modules of this library that they import.
 
     Raises:
-        ValueError: a part is no module of ours.
+        ValueError: there is no such module.
     """
-    found: set[Path] = set()
+    modules: set[Path] = set()
     waiting = [file for part in parts for file in _sources(part)]
     while waiting:
         file = waiting.pop()
-        if file not in found:
-            found.add(file)
+        if file not in modules:
+            modules.add(file)
             waiting += direct_imports(file)
-    return found
+    return modules
 
 
 @cache
 def _tree(file: Path) -> ast.Module:
-    """What a module does: its syntax tree, which has no comments, without docstrings and descriptions."""
+    """Syntax tree of a module, which has no comments, without docstrings and descriptions of settings."""
     tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
     for node in ast.walk(tree):
         if (
@@ -81,7 +78,7 @@ def _meaning(file: Path) -> bytes:
 
 @cache
 def direct_imports(file: Path) -> list[Path]:
-    """Source files of ours that a module imports, also inside functions, with the packages they lie in."""
+    """Source files of this library that a module imports, also inside functions, with their packages."""
     names: list[str] = []
     for node in ast.walk(_tree(file)):
         if isinstance(node, ast.Import):
@@ -114,34 +111,28 @@ def _sources(part: str) -> list[Path]:
 @cache
 def _data_files(package: Path) -> list[Path]:
     """Files of a package that are no code, also in directories that are no packages themselves."""
-    found: list[Path] = []
     if not package.is_relative_to(PACKAGE):
-        return found
+        return []
+    files: list[Path] = []
     for path in sorted(package.iterdir()):
         if path.name.startswith((".", "_")):
             continue
         if path.is_dir() and not (path / "__init__.py").is_file() and path.parent != PACKAGE:
-            found += _data_files(path)
+            files += _data_files(path)
         elif path.is_file() and path.suffix != ".py":
-            found.append(path)
-    return found
+            files.append(path)
+    return files
 
 
-@lru_cache(maxsize=1)
+@cache
 def code_version() -> str:
     """Version of the code: the package's, with git's description where the code lies in a checkout."""
+    words = ["git", "describe", "--always", "--dirty", "--tags"]
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--tags"],
-            cwd=PACKAGE,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        ).stdout.strip()
+        answer = subprocess.run(words, cwd=PACKAGE, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return phase_lib.__version__
-    return f"{phase_lib.__version__}+{described}"
+    return f"{phase_lib.__version__}+{answer.stdout.strip()}"
 
 
 def settings_hash(settings: Any) -> str:

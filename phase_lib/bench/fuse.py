@@ -1,8 +1,8 @@
 """Speed and memory of the forcing reduction, printed as JSON by `phase bench fuse`.
 
-Files of the Daymet layout (time, nj = 1, ni), 3-hourly float32, are written month by month. Each month is
-averaged by `cdo monmean` and by the reduction to monthly means on land cells, and then removed, so that the
-disk holds one month at a time and the page cache serves both. They take turns in being first.
+It writes files of the Daymet layout (time, nj = 1, ni), 3-hourly float32, month by month. `cdo monmean` and
+the reduction to monthly means on land cells both average each month, which is then removed, so that the disk
+holds one month at a time and the page cache serves both. They take turns in being first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from phase_lib.base.errors import InputError, PhaseError
 from phase_lib.base.parallel import Runner, runner
 from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version
-from phase_lib.bench import require_room
+from phase_lib.bench import memory_mib, require_room
 from phase_lib.elm.calendar import months_of
 from phase_lib.elm.constants import DAYS_PER_MONTH
 from phase_lib.elm.domain import Domain
@@ -48,21 +48,21 @@ _STREAMS: dict[str, dict[str, tuple[str, float, float]]] = {
     },
 }
 _BYTES_PER_CELL = 4 * max(DAYS_PER_MONTH) * _STEPS_PER_DAY * sum(map(len, _STREAMS.values()))
-#: Room for the means and for what else goes on on the disk.
+#: Further room for the means and for other files on the disk.
 _ROOM = 1.2
 
 
 def bench_fuse(
     *, cells: int, months: int, workers: int, matching_cells: int, directory: Path | None = None
 ) -> dict[str, Any]:
-    """Times the reduction of synthetic forcing beside `cdo monmean` on the same files.
+    """Times the reduction of synthetic forcing, and `cdo monmean` on the same files.
 
     Args:
-        cells: forcing points, and land cells.
-        months: months of one year.
+        cells: number of forcing points, and of land cells.
+        months: number of months, of one year.
         workers: processes of the reduction; it is timed with one as well.
-        matching_cells: points and cells of a matching that is timed by itself.
-        directory: where the files of a month lie; the system's temporary directory where None.
+        matching_cells: number of points and cells of a matching that is timed by itself.
+        directory: for the files of a month; the system's temporary directory where None.
 
     Returns:
         Seconds of both, their ratio, peak memory and the largest difference between the means.
@@ -90,15 +90,17 @@ def bench_fuse(
                     "one_worker": partial(_phase, files, domain, month, mappings, "one_worker", one),
                 }
                 for contender in list(contenders) if month % 2 else reversed(contenders):
-                    begin, cpu_begin = time.perf_counter(), _cpu_seconds()
+                    # Processor time of this process and of its children that have ended.
+                    begin, cpu_begin = time.perf_counter(), sum(os.times()[:4])
                     contenders[contender]()
                     seconds[contender] += time.perf_counter() - begin
-                    cpu[contender] += _cpu_seconds() - cpu_begin
+                    cpu[contender] += sum(os.times()[:4]) - cpu_begin
                 difference = max(difference, _difference(files, folder / "phase.nc"))
                 LOGGER.info("month %d/%d", month % 12 + 1, months)
                 for file in folder.iterdir():
                     file.unlink()
-            peak = _high_water_mib("self") + sum(_high_water_mib(str(p.pid)) for p in active_children())
+            workers_here = ("self", *(str(child.pid) for child in active_children()))
+            peak = sum(memory_mib("VmHWM", process) for process in workers_here)
     return {
         "benchmark": "fuse",
         "cells": cells,
@@ -110,7 +112,7 @@ def bench_fuse(
         "ratio": round(seconds["phase"] / seconds["cdo"], 3),
         "phase_seconds_one_worker": round(seconds["one_worker"], 2),
         "ratio_one_worker": round(seconds["one_worker"] / seconds["cdo"], 3),
-        # Where others compute too, processor time says more than the clock.
+        # On a busy machine processor time is more reliable than the clock.
         "cdo_cpu_seconds": round(cpu["cdo"], 2),
         "phase_cpu_seconds_one_worker": round(cpu["one_worker"], 2),
         "phase_megabytes_per_second": round(size / 1e6 / seconds["phase"]),
@@ -133,21 +135,13 @@ def _lattice(cells: int) -> tuple[np.ndarray, np.ndarray]:
 def _domain(cells: int) -> Domain:
     lat, lon = _lattice(cells)
     ones = np.ones(cells)
-    # A little off the forcing points and in the other longitude convention, as domains are.
-    return Domain(
-        Path("domain.nc"),
-        (1, cells),
-        np.arange(cells),
-        lat + 0.005,
-        (lon + 0.005) % 360.0,
-        ones,
-        ones,
-        (lat, lon),
-    )
+    # Real domains also lie a little off the forcing points and use the other longitude convention.
+    places = lat + 0.005, (lon + 0.005) % 360.0
+    return Domain(Path("domain.nc"), (1, cells), np.arange(cells), *places, ones, ones, (lat, lon))
 
 
 def _write_month_apart(folder: Path, cells: int, month: int) -> list[Path]:
-    """Writes the files of a month in a process of its own, whose memory does not count."""
+    """Writes the files of a month in another process, whose memory does not count."""
     writer = get_context("spawn").Process(target=write_month, args=(folder, cells, month))
     writer.start()
     writer.join()
@@ -157,13 +151,7 @@ def _write_month_apart(folder: Path, cells: int, month: int) -> list[Path]:
 
 
 def write_month(folder: Path, cells: int, month: int) -> None:
-    """Writes a month of three-hourly forcing in the layout of the Daymet lists.
-
-    Args:
-        folder: where to.
-        cells: forcing points.
-        month: counted from January of the year 0.
-    """
+    """Writes a month (counted from January of year 0) of three-hourly forcing as in Daymet's lists."""
     rng = np.random.default_rng(month)
     lat, lon = _lattice(cells)
     place = rng.standard_normal(cells, dtype=np.float32)
@@ -192,12 +180,8 @@ def write_month(folder: Path, cells: int, month: int) -> None:
 
 def _cdo(files: list[Path]) -> None:
     for file in files:
-        subprocess.run(
-            ["cdo", "-O", "-s", "monmean", str(file), f"{file}.cdo"],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
+        words = ["cdo", "-O", "-s", "monmean", str(file), f"{file}.cdo"]
+        subprocess.run(words, check=True, capture_output=True, text=True)
 
 
 def _phase(
@@ -217,27 +201,14 @@ def _phase(
 def _difference(files: list[Path], means: Path) -> float:
     """Largest relative difference between both means; the points of the lattice are those of the cells."""
     largest = 0.0
-    with open_dataset(means) as ours:
+    with open_dataset(means) as reduced:
         for file in files:
-            with open_dataset(f"{file}.cdo") as theirs:
-                for name in FORCING.keys() & theirs.variables.keys():
-                    expected = np.asarray(theirs[name][:], dtype=np.float64).reshape(-1)
-                    found = np.asarray(ours[name][:], dtype=np.float64).reshape(-1)
-                    largest = max(largest, float(np.max(np.abs(found - expected) / np.abs(expected))))
+            with open_dataset(f"{file}.cdo") as averaged:
+                for name in FORCING.keys() & averaged.variables.keys():
+                    pair = (reduced[name], averaged[name])
+                    mean, expected = (np.asarray(one[:], dtype=np.float64).reshape(-1) for one in pair)
+                    largest = max(largest, float(np.max(np.abs(mean - expected) / np.abs(expected))))
     return largest
-
-
-def _cpu_seconds() -> float:
-    """Processor time of this process and of its children that have ended."""
-    return sum(os.times()[:4])
-
-
-def _high_water_mib(process: str) -> float:
-    """Largest resident size that a process has had so far, as Linux counts it."""
-    for line in Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024.0
-    raise PhaseError(f"/proc/{process}/status does not say VmHWM")
 
 
 def _matching_seconds(cells: int) -> float:

@@ -26,7 +26,7 @@ from phase_lib.base.files import writing
 from phase_lib.base.memory import keep_freed_memory
 from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version
-from phase_lib.bench import require_room
+from phase_lib.bench import memory_mib, require_room
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
 from phase_lib.config.spinup import SpinupSettings
@@ -66,40 +66,34 @@ Layout = Literal["soil", "full"]
 
 #: What the injection may take beyond copying, as a factor and seconds, and its memory, MiB.
 _COPY_FACTOR, _ALLOWANCE_S, _ALLOWANCE_MIB = 1.5, 0.5, 300
-#: Runs of the size that the time is judged by, and of the larger one.
+#: Runs of the size whose time is judged, and of the larger one.
 _REPEATS, _GROWN_REPEATS = 7, 3
 #: Phases of an injection that grow with what there is to compute; the others move bytes.
 _WORK = ("check", "soil", "plants", "audit")
-#: Copies written and removed before each run, up to so many bytes, but one at least.
+#: Largest number and bytes of the copies that are written and removed before each run; at least one is.
 _COPIES, _COPIED_BYTES = 3, 3e9
-#: Bytes of a cell's rows in the restart, for the question whether the disk holds them, by layout.
+#: Bytes of a cell's rows in the restart by layout, to check the room on the disk.
 _CELL_BYTES: dict[Layout, int] = {"soil": 40_000, "full": 205_000}
 #: Cells written at a time.
 _BLOCK = 4096
 
-#: Variables of a real restart of the CNP configuration by dimensions and type.
-_REAL: dict[tuple[tuple[str, ...], str], int] = {
-    ((), "i4"): 36,
-    (("gridcell",), "f8"): 9,
-    (("gridcell",), "i4"): 2,
-    (("topounit",), "f8"): 10,
-    (("topounit",), "i4"): 3,
-    (("landunit",), "f8"): 6,
-    (("landunit",), "i4"): 6,
-    (("landunit", "numrad"), "f8"): 10,
-    (("column",), "f8"): 71,
-    (("column",), "i4"): 11,
-    (("column", "levsno"), "f8"): 13,
-    (("column", "levsno1"), "f8"): 4,
-    (("column", "levlak"), "f8"): 2,
-    (("column", "levtot"), "f8"): 3,
-    (("column", "levgrnd"), "f8"): 54,
-    (("column", "numrad"), "f8"): 6,
-    (("pft",), "f8"): 183,
-    (("pft",), "i4"): 15,
-    (("pft", "levcan"), "f8"): 7,
-    (("pft", "numrad"), "f8"): 11,
-    (("ntapes", "max_chars"), "S1"): 2,
+#: Variables of a real restart of the CNP configuration by dimensions: floating-point numbers and integers.
+_REAL = {
+    "": (0, 36),
+    "gridcell": (9, 2),
+    "topounit": (10, 3),
+    "landunit": (6, 6),
+    "landunit numrad": (10, 0),
+    "column": (71, 11),
+    "column levsno": (13, 0),
+    "column levsno1": (4, 0),
+    "column levlak": (2, 0),
+    "column levtot": (3, 0),
+    "column levgrnd": (54, 0),
+    "column numrad": (6, 0),
+    "pft": (183, 15),
+    "pft levcan": (7, 0),
+    "pft numrad": (11, 0),
 }
 _LEVELS = {
     "levgrnd": NLEVGRND, "levurb": 5, "levlak": 10, "levsno": 5, "levsno1": 6, "levtot": 20, "numrad": 2,
@@ -134,13 +128,10 @@ class InjectionFiles:
 
 
 def make_files(directory: Path, cells: int, layout: Layout) -> InjectionFiles:
-    """Writes a restart of year 21 in AD and what belongs to it, block by block.
+    """Writes a restart of year 21 in AD and the files that belong to it, block by block.
 
-    Args:
-        directory: where.
-        cells: grid cells.
-        layout: `soil`, one column with 17 patches in each cell, or `full`, three urban landunits beside it
-            as ELM allocates them.
+    The layout `soil` has one column with 17 patches in each cell, `full` also the three urban landunits that
+    ELM allocates.
     """
     from phase_lib.landmodel.embedded.world.parameters import write_clm_params, write_soil_order_parameters
 
@@ -220,14 +211,15 @@ def _define_restart(dataset: _Definitions, cells: int, layout: Layout) -> None:
     for name, size in _LEVELS.items():
         dataset.createDimension(name, size)
     named = _named_variables()
-    for (dims, kind), count in _REAL.items():
-        own = [name for name, where in named.items() if where == (dims, kind)]
-        others = [f"other_{'_'.join(dims) or 'scalar'}_{kind}_{i}" for i in range(count - len(own))]
-        for name in (*own, *others):
-            fill = {"f8": FILL_DOUBLE, "i4": FILL_INT, "S1": None}[kind]
-            variable = dataset.createVariable(name, kind, dims, fill_value=fill)
-            if fill is not None:
-                variable.missing_value = fill
+    for text, counts in _REAL.items():
+        dims = tuple(text.split())
+        for kind, count, fill in zip(("f8", "i4"), counts, (FILL_DOUBLE, FILL_INT), strict=True):
+            known = [name for name, place in named.items() if place == (dims, kind)]
+            others = [f"other_{'_'.join(dims) or 'scalar'}_{kind}_{i}" for i in range(count - len(known))]
+            for name in (*known, *others):
+                dataset.createVariable(name, kind, dims, fill_value=fill).missing_value = fill
+    for i in range(2):
+        dataset.createVariable(f"other_ntapes_max_chars_S1_{i}", "S1", ("ntapes", "max_chars"))
     dataset.all_defined()
     dataset["timemgr_rst_curr_ymd"][...] = 210101
     dataset["spinup_state"][...] = SPINUP_AD
@@ -235,7 +227,7 @@ def _define_restart(dataset: _Definitions, cells: int, layout: Layout) -> None:
 
 
 def _named_variables() -> dict[str, tuple[tuple[str, ...], str]]:
-    """Dimensions and type of the variables that have values of their own."""
+    """Dimensions and type of the variables to which `_Block.restart` gives particular values."""
     scalars = ("timemgr_rst_curr_ymd", "spinup_state", "decomp_cascade_state")
     named: dict[str, tuple[tuple[str, ...], str]] = dict.fromkeys(scalars, ((), "i4"))
     for name, entry in POOL_VARIABLES.items():
@@ -247,22 +239,13 @@ def _named_variables() -> dict[str, tuple[tuple[str, ...], str]]:
     named |= dict.fromkeys(_COLUMN_TOTALS, (("column",), "f8"))
     named |= {f"grid1d_{name}": (("gridcell",), "f8") for name in ("lat", "lon")}
     for prefix, level, integers, weights in (
-        ("land1d", "landunit", ("gridcell_index", "ityplun", "active"), ("wtxy",)),
-        (
-            "cols1d",
-            "column",
-            ("gridcell_index", "landunit_index", "ityplun", "ityp", "active"),
-            ("wtxy", "wtlnd"),
-        ),
-        (
-            "pfts1d",
-            "pft",
-            ("gridcell_index", "landunit_index", "column_index", "itypveg", "ityplun", "active"),
-            ("wtxy", "wtlnd", "wtcol"),
-        ),
+        ("land1d", "landunit", "", "wtxy"),
+        ("cols1d", "column", "landunit_index ityp", "wtxy wtlnd"),
+        ("pfts1d", "pft", "landunit_index column_index itypveg", "wtxy wtlnd wtcol"),
     ):
-        named |= {f"{prefix}_{name}": ((level,), "i4") for name in integers}
-        named |= {f"{prefix}_{name}": ((level,), "f8") for name in weights}
+        all_integers = ("gridcell_index", "ityplun", "active", *integers.split())
+        named |= {f"{prefix}_{name}": ((level,), "i4") for name in all_integers}
+        named |= {f"{prefix}_{name}": ((level,), "f8") for name in weights.split()}
     return named
 
 
@@ -290,10 +273,10 @@ def _define_predictions(dataset: netCDF4.Dataset, cells: int) -> None:
 
 
 class _Block:
-    """State of a block of cells, drawn from a generator of its own.
+    """State of a block of cells, drawn from a random generator with the block's seed.
 
     Attributes:
-        start, stop: cells.
+        start, stop: range of the cells.
         patch: patch variables in AD (cell, natpft).
         layer: layered pools in AD (cell, levdecomp).
     """
@@ -326,10 +309,10 @@ class _Block:
         for pool in SOIL_POOLS:
             carbon = _CARBON.get(pool.name, 100.0) * np.exp(-np.arange(NLEVDECOMP) / 4.0)
             carbon = carbon * self._rng.uniform(0.9, 1.1, shape)
-            cn, cp = (
-                self._parameters.soil_ratios(pool) if pool.name in SOM else (pool.start_cn, pool.start_cp)
-            )
-            for element, ratio in zip(ELEMENTS, (1.0, cn, cp), strict=True):
+            ratios = (pool.start_cn, pool.start_cp)
+            if pool.name in SOM:
+                ratios = self._parameters.soil_ratios(pool)
+            for element, ratio in zip(ELEMENTS, (1.0, *ratios), strict=True):
                 layer[pool.variable(element)] = carbon / ratio
         for name in MINERAL_N:
             layer[f"{name}_vr"] = self._rng.uniform(0.2, 0.6, shape)
@@ -401,7 +384,6 @@ class _Block:
         """Values of the restart: (rows of the block, levels)."""
         n = len(self.cell)
         given = dict(self._index(layout))
-        columns = len(given["cols1d_ityp"]) // n
         for name, variable in dataset.variables.items():
             dims, levels = variable.dimensions, variable.shape[1:]
             if not dims or dims[0] == "ntapes":
@@ -409,26 +391,20 @@ class _Block:
             rows = n * (variable.shape[0] // dataset.dimensions["gridcell"].size)
             if name in given:
                 yield name, given[name]
-            elif name in self.patch:
-                values = np.zeros((n, rows // n))
+                continue
+            values = np.zeros((n, rows // n, *levels))  # by cell
+            if name in self.patch:
                 values[:, :NATPFT] = self.patch[name]
-                yield name, values.reshape(-1)
             elif name in self.layer:
-                values = np.zeros((n, columns, NLEVGRND))
                 values[:, 0, :NLEVDECOMP] = self.layer[name]
-                yield name, values.reshape(-1, NLEVGRND)
             elif name == "scalaravg_col":
-                values = np.full((n, columns, NLEVGRND), FILL_DOUBLE)
+                values[:] = FILL_DOUBLE
                 values[:, 0] = 0.01
-                yield name, values.reshape(-1, NLEVGRND)
             elif name in _COLUMN_TOTALS:
-                values = np.zeros((n, columns))
-                values[:, 0] = np.sum([self.layer[part] @ DZDECOMP for part in COLUMN_TOTALS[name]], axis=0)
-                yield name, values.reshape(-1)
-            elif name in TRUNCATION_LAYER:
-                yield name, np.zeros((rows, *levels))
-            else:
-                yield name, self._rng.random((rows, *levels)) if variable.dtype.kind == "f" else np.ones(rows)
+                values[:, 0] = np.sum([self.layer[pool] @ DZDECOMP for pool in COLUMN_TOTALS[name]], axis=0)
+            elif name not in TRUNCATION_LAYER:
+                values = self._rng.random((rows, *levels)) if variable.dtype.kind == "f" else np.ones(rows)
+            yield name, values.reshape(rows, *levels)
 
     def _index(self, layout: Layout) -> Iterator[tuple[str, np.ndarray]]:
         """Index variables and weights, from the tables of one cell."""
@@ -451,11 +427,8 @@ class _Block:
         weight[:, :NATPFT] = self.cover
         on_column = weight.copy()
         on_column[:, NATPFT:] = 1.0
-        for prefix, unit in (
-            ("land1d", list(range(len(units)))),
-            ("cols1d", column_unit),
-            ("pfts1d", patch_unit),
-        ):
+        units_by_level = {"land1d": list(range(len(units))), "cols1d": column_unit, "pfts1d": patch_unit}
+        for prefix, unit in units_by_level.items():
             soil = np.asarray([number == 0 for number in unit])
             yield f"{prefix}_gridcell_index", index([0] * len(unit), 1)
             yield f"{prefix}_ityplun", tile([units[number] for number in unit])
@@ -480,14 +453,14 @@ def bench_inject(
     """Injects into made files and measures it against copying the restart.
 
     Args:
-        cells: grid cells of the file that the time is judged by.
-        grow: grid cells of a second file, which shows how time and memory grow; None for none.
+        cells: number of grid cells of the file whose time is judged.
+        grow: the same of a second file, which shows how time and memory grow; None for none.
         layout: columns and patches of each cell, see `make_files`.
-        directory: where to put the files; the system's temporary directory where None.
+        directory: for the files; the system's temporary directory where None.
 
     Returns:
-        Seconds of the fastest runs, medians beside them, and the largest peak memory (each run is a process
-        of its own; above what it had after importing) for both sizes.
+        For both sizes: seconds of the fastest runs, medians, and the largest peak memory above that after the
+        imports (each run is a new process).
 
     Raises:
         InputError: the disk has too little room.
@@ -495,7 +468,8 @@ def bench_inject(
     measured = [_measure(cells, layout, directory, _REPEATS)]
     if grow is not None:
         measured.append(_measure(grow, layout, directory, _GROWN_REPEATS))
-    result = {"benchmark": "inject", "layout": layout, "variables_predicted": _PREDICTED, **measured[0]}
+    predicted = {"patch": len(PREDICTED_PATCH), "layer": len(PREDICTED_LAYER)}
+    result = {"benchmark": "inject", "layout": layout, "variables_predicted": predicted, **measured[0]}
     if len(measured) > 1:
         small, large = measured
         compared = ("cp_seconds", "inject_seconds", "work_cpu_seconds")
@@ -511,9 +485,6 @@ def bench_inject(
     }
 
 
-_PREDICTED = {"patch": len(PREDICTED_PATCH), "layer": len(PREDICTED_LAYER)}
-
-
 def _measure(cells: int, layout: Layout, where: Path | None, repeats: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=where) as name:
         directory = Path(name)
@@ -524,14 +495,13 @@ def _measure(cells: int, layout: Layout, where: Path | None, repeats: int) -> di
         for repeat in range(repeats):
             LOGGER.info("copying and injecting, %d of %d", repeat + 1, repeats)
             copies.append(_copied(files.restart, directory / "copy.nc"))
-            # A process of its own, started anew, so that its peak is that of one injection.
-            with ProcessPoolExecutor(
-                1, mp_context=get_context("spawn"), initializer=keep_freed_memory
-            ) as pool:
+            # A new process, so that its peak is that of one injection.
+            with ProcessPoolExecutor(1, get_context("spawn"), initializer=keep_freed_memory) as pool:
                 runs.append(pool.submit(_injected, files, directory / "injected.nc").result())
         size = files.restart.stat().st_size
     # The fastest of each: what other work on the machine adds is no part of either.
-    copy_seconds, fastest = min(copies), min(runs, key=_seconds)
+    seconds = {"cp_seconds": copies, "inject_seconds": [run["seconds"] for run in runs]}
+    copy_seconds, fastest = min(copies), min(runs, key=lambda run: run["seconds"])
     allowed = _COPY_FACTOR * copy_seconds + _ALLOWANCE_S
     peak = max(run["peak_mib"] for run in runs)
     return {
@@ -542,43 +512,37 @@ def _measure(cells: int, layout: Layout, where: Path | None, repeats: int) -> di
         "allowed_seconds": round(allowed, 3),
         "within": fastest["seconds"] <= allowed and peak <= _ALLOWANCE_MIB,
         "peak_mib_above_interpreter": round(peak, 1),
-        "phases": {phase: round(seconds.wall, 3) for phase, seconds in fastest["phases"].items()},
+        "phases": {phase: round(spent.wall, 3) for phase, spent in fastest["phases"].items()},
         "work_cpu_seconds": round(min(run["work_cpu_seconds"] for run in runs), 3),
-        "medians": {
-            "cp_seconds": round(statistics.median(copies), 3),
-            "inject_seconds": round(statistics.median(map(_seconds, runs)), 3),
-        },
-        "runs": {
-            "cp_seconds": [round(value, 3) for value in copies],
-            "inject_seconds": [round(run["seconds"], 3) for run in runs],
-        },
+        "medians": {name: round(statistics.median(values), 3) for name, values in seconds.items()},
+        "runs": {name: [round(value, 3) for value in values] for name, values in seconds.items()},
     }
-
-
-def _seconds(run: dict[str, Any]) -> float:
-    return float(run["seconds"])
 
 
 def _settle(source: Path, target: Path) -> None:
     """Brings the page cache to one state: `source` in it, nothing dirty, as much room as a copy needs.
 
-    The room was in use a moment ago. Other free memory a virtual machine may have handed back to its host,
-    and to get it from there takes two or three times as long as the copy.
+    The copies made here are removed just before, so that their memory is free. A virtual machine may have
+    returned other free memory to its host, and to get it back takes two or three times as long as the copy.
     """
     number = max(1, min(_COPIES, int(_COPIED_BYTES // source.stat().st_size)))
     targets = [target.with_suffix(f".{copy}") for copy in range(number)]
     for copy in targets:
-        subprocess.run(["cp", "--reflink=never", source, copy], check=True)
+        _copy(source, copy)
     for copy in targets:
         copy.unlink()
     os.sync()
+
+
+def _copy(source: Path, target: Path) -> None:
+    subprocess.run(["cp", "--reflink=never", source, target], check=True)
 
 
 def _copied(source: Path, target: Path) -> float:
     """Seconds that `cp` takes."""
     _settle(source, target)
     begin = time.perf_counter()
-    subprocess.run(["cp", "--reflink=never", source, target], check=True)
+    _copy(source, target)
     seconds = time.perf_counter() - begin
     target.unlink()
     return seconds
@@ -588,7 +552,7 @@ def _injected(files: InjectionFiles, output: Path) -> dict[str, Any]:
     """One injection: seconds, of each phase too, and peak memory above what the process had, MiB."""
     _settle(files.restart, output)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    before = _memory_mib("VmRSS")
+    before = memory_mib("VmRSS")
     phases: dict[str, Seconds] = {}
     begin = time.perf_counter()
     inject(
@@ -602,15 +566,7 @@ def _injected(files: InjectionFiles, output: Path) -> dict[str, Any]:
         seconds=phases,
     )
     seconds = time.perf_counter() - begin
-    peak = _memory_mib("VmHWM") - before
+    peak = memory_mib("VmHWM") - before
     output.unlink()
     work = sum(phase.cpu for name, phase in phases.items() if name in _WORK)
     return {"seconds": seconds, "peak_mib": peak, "phases": phases, "work_cpu_seconds": work}
-
-
-def _memory_mib(field: str) -> float:
-    """A field of this process's memory status, MiB."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) / 1024.0
-    raise RuntimeError(f"/proc/self/status has no {field}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,45 +18,36 @@ from phase_lib.landmodel.embedded.segment import run_segment
 from phase_lib.landmodel.embedded.settings import EmbeddedSettings
 from phase_lib.landmodel.embedded.world.build import count_cells, make_world
 
-#: Share of the years that the benchmark runs in AD mode, as in the conventional protocol.
-_AD_SHARE = 1.0 / 3.0
-_CYCLE = 20
+#: Share of the years in AD mode, as in the conventional protocol, and forcing cycle, years.
+_AD_SHARE, _CYCLE = 1.0 / 3.0, 20
 #: Cell sizes of the worlds, degrees.
 _RESOLUTIONS = (5.0, 4.0, 3.0, 2.5, 2.0, 1.5, 1.0, 0.5, 0.25)
 
 
-def bench_landmodel(
-    years: int, cells: int, threads: int, device: str, workdir: Path | None = None
-) -> dict[str, Any]:
-    """Runs the land model on a world of its own and measures it.
+def bench_landmodel(years: int, cells: int, threads: int, device: str) -> dict[str, Any]:
+    """Runs the land model on a world that it makes, and measures it.
 
     Args:
         years: model years, rounded to whole forcing cycles; a third of them in AD mode.
-        cells: land cells; the world is the coarsest that has them.
+        cells: number of land cells; the world is the coarsest that has as many.
         threads: processes.
         device: `cpu` or `cuda`.
-        workdir: where to put the world and the runs; a temporary directory where None.
 
     Returns:
         Seconds of the run with reading and writing, cell-years per second, peak memory in MiB.
 
     Raises:
-        InputError: no world has so many cells, or one so few.
+        InputError: no world has that number of cells.
     """
     settings = _world_of(cells)
-    with tempfile.TemporaryDirectory(dir=workdir) as name:
+    with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         make_world(settings, directory, workers=threads)
         domain = read_domain(directory / "domain.lnd.nc")
-        monthly = directory / "monthly.nc"
+        monthly, forcing = directory / "monthly.nc", sorted((directory / "forcing").glob("*.nc"))
+        first = settings.forcing_first_year
         reduce_forcing(
-            sorted((directory / "forcing").glob("*.nc")),
-            domain,
-            monthly,
-            first_year=settings.forcing_first_year,
-            years=_CYCLE,
-            limit_km=2000.0,
-            workers=threads,
+            forcing, domain, monthly, first_year=first, years=_CYCLE, limit_km=2000.0, workers=threads
         )
         ad_years = max(_CYCLE, round(years * _AD_SHARE / _CYCLE) * _CYCLE)
         normal_years = max(_CYCLE, round(years / _CYCLE) * _CYCLE - ad_years)
@@ -70,22 +60,12 @@ def bench_landmodel(
             soil_params=directory / "CNP_parameters.nc",
             monthly=(monthly,),
         )
-        first = Segment("ad", "ad", 1, ad_years, None, files, directory / "ad", threads=threads)
-        run = EmbeddedSettings(device=device)
+        start, runs = 1 + ad_years, directory / "runs"
+        ad = Segment("ad", "ad", 1, ad_years, None, files, runs, threads=threads)
+        normal = Segment("normal", "normal", start, normal_years, ad.restart, files, runs, threads=threads)
         begin = time.perf_counter()
-        run_segment(first, run)
-        run_segment(
-            replace(
-                first,
-                case="normal",
-                mode="normal",
-                start_year=1 + ad_years,
-                years=normal_years,
-                finidat=first.restart,
-                directory=directory / "normal",
-            ),
-            run,
-        )
+        for segment in (ad, normal):
+            run_segment(segment, EmbeddedSettings(device=device))
         seconds = time.perf_counter() - begin
     total = ad_years + normal_years
     usage = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -104,7 +84,7 @@ def bench_landmodel(
 
 
 def _world_of(cells: int) -> EmbeddedSettings:
-    """The coarsest world that has so many land cells, and no more of them."""
+    """The coarsest world with at least so many land cells, reduced to that number."""
     there = 0
     for degrees in _RESOLUTIONS:
         settings = validate(EmbeddedSettings, {"resolution_deg": degrees, "cells": cells}, "--cells")

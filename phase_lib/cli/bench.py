@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from phase_lib.cli.options import (
-    FILE,
-    print_json,
-    stage,
+from phase_lib.cli.options import FILE, Command, count, print_json
+
+_DIRECTORY = click.option(
+    "--dir", "directory", type=FILE, help="Directory for the files; the system's by default."
 )
 
 
@@ -19,40 +19,33 @@ def bench() -> None:
     """Measures speed and prints it as JSON."""
 
 
-@bench.command("landmodel")
-@click.option("--years", type=click.IntRange(1), default=20, show_default=True, help="Model years.")
-@click.option("--cells", type=click.IntRange(1), default=700, show_default=True, help="Land cells.")
-@click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="Processes.")
+@bench.command("landmodel", cls=Command)
+@count("--years", "Model years.", 20)
+@count("--cells", "Land cells.", 700)
+@count("--threads", "Processes.", 2)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Where it computes.")
-@stage
-def bench_landmodel(years: int, cells: int, threads: int, device: str) -> None:
+def bench_landmodel(**given: Any) -> None:
     """Speed of the embedded land model."""
     from phase_lib.bench.landmodel import bench_landmodel as run
 
-    print_json(run(years=years, cells=cells, threads=threads, device=device))
+    print_json(run(**given))
 
 
-@bench.command("fuse")
-@click.option("--cells", type=click.IntRange(1), default=260_000, show_default=True, help="Land cells.")
-@click.option("--months", type=click.IntRange(1, 12), default=12, show_default=True, help="Months of a year.")
-@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Processes.")
-@click.option(
-    "--matching-cells", type=click.IntRange(1), default=400_000, show_default=True, help="Cells to match."
-)
-@click.option("--dir", "directory", type=FILE, help="Where to put the files; the system's place by default.")
-@stage
-def bench_fuse(cells: int, months: int, workers: int, matching_cells: int, directory: Path | None) -> None:
-    """Speed and memory of the reduction of 3-hourly forcing, beside `cdo monmean` on the same files."""
+@bench.command("fuse", cls=Command)
+@count("--cells", "Land cells.", 260_000)
+@count("--months", "Months of a year.", 12, most=12)
+@count("--workers", "Processes.", 2)
+@count("--matching-cells", "Cells to match.", 400_000)
+@_DIRECTORY
+def bench_fuse(**given: Any) -> None:
+    """Speed and memory of the reduction of forcing, compared with `cdo monmean`."""
     from phase_lib.bench.fuse import bench_fuse as run
 
-    result = run(
-        cells=cells, months=months, workers=workers, matching_cells=matching_cells, directory=directory
-    )
-    print_json(result)
+    print_json(run(**given))
 
 
-@bench.command("inject")
-@click.option("--cells", type=click.IntRange(1), default=20_000, show_default=True, help="Grid cells.")
+@bench.command("inject", cls=Command)
+@count("--cells", "Grid cells.", 20_000)
 @click.option(
     "--grow",
     default="none",
@@ -67,13 +60,11 @@ def bench_fuse(cells: int, months: int, workers: int, matching_cells: int, direc
     show_default=True,
     help="Columns of each cell: soil alone, or the urban ones that ELM allocates too.",
 )
-@click.option("--dir", "directory", type=FILE, help="Where to put the files; the system's place by default.")
-@stage
+@_DIRECTORY
 def bench_inject(cells: int, grow: str, layout: Any, directory: Path | None) -> None:
-    """Speed and memory of the injection with its audit, beside `cp` of the same restart."""
+    """Speed and memory of the injection with its audit, compared with `cp` of the same restart."""
     from phase_lib.bench.inject import bench_inject as run
 
     if grow != "none" and not grow.isdecimal():
         raise click.BadParameter(f"{grow!r} is no number of cells", param_hint="--grow")
-    result = run(cells, None if grow == "none" else int(grow), layout, directory)
-    print_json(result)
+    print_json(run(cells, None if grow == "none" else int(grow), layout, directory))

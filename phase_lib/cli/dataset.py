@@ -13,26 +13,25 @@ from phase_lib.cli.options import (
     ACCEPT_FORCING,
     FILE,
     OUTPUT,
-    command,
+    SPLIT_KIND,
+    Command,
     default_of,
-    settings_option,
-    stage,
+    settings_of,
+    several,
 )
 
 
-@command()
-@click.option(
+@click.command(cls=Command)
+@several(
     "--records",
     type=(str, FILE),
     required=True,
-    multiple=True,
     metavar="DOMAIN DIR",
     help="A directory that `phase fuse` wrote, and its domain.",
 )
-@click.option("--training", required=True, multiple=True, metavar="DOMAIN", help="Domains to train on.")
+@several("--training", required=True, metavar="DOMAIN", help="Domains to train on.")
 @ACCEPT_FORCING
 @click.option("--output-dir", type=FILE, required=True, help="Directory of the dataset.")
-@stage
 def join(
     records: Sequence[tuple[str, Path]], training: tuple[str, ...], accept_forcing: bool, output_dir: Path
 ) -> None:
@@ -45,13 +44,12 @@ def join(
     join_records(by_domain, training, output_dir, accept_forcing=accept_forcing)
 
 
-@command()
+@click.command(cls=Command)
 @click.option("--dataset", type=FILE, required=True, help="Directory of the dataset.")
-@click.option("--kind", type=click.Choice(["random", "block"]), required=True, help="Single cells or tiles.")
-@settings_option("dataset")
+@click.option("--kind", type=SPLIT_KIND, required=True, help="Single cells or tiles.")
+@settings_of("dataset")
 @click.option("--seed", type=click.IntRange(0), **default_of("run.seed"), help="Seed of the draw.")
 @click.option("--output", type=OUTPUT, required=True, help="Split file to write.")
-@stage
 def split(dataset: Path, kind: Any, settings: str, seed: int, output: Path) -> None:
     """Splits the cells into training, validation and test."""
     from phase_lib.config.dataset import DatasetSettings
@@ -59,21 +57,15 @@ def split(dataset: Path, kind: Any, settings: str, seed: int, output: Path) -> N
     from phase_lib.dataset.split import split as run
 
     result = run(dataset, kind, load_settings(settings, DatasetSettings, "dataset"), seed, output)
-    LOGGER.info(
-        "%s: %d training, %d validation, %d test cells",
-        kind,
-        result.train.sum(),
-        result.validation.sum(),
-        result.test.sum(),
-    )
+    counts = [cells.sum() for cells in (result.train, result.validation, result.test)]
+    LOGGER.info("%s: %d training, %d validation, %d test cells", kind, *counts)
 
 
-@command()
+@click.command(cls=Command)
 @click.option("--dataset", type=FILE, required=True, help="Directory of the dataset.")
 @click.option("--split", type=FILE, required=True, help="Split file; only its training cells count.")
-@settings_option("surrogate")
+@settings_of("surrogate")
 @click.option("--output", type=OUTPUT, required=True, help="normalization.nc to write.")
-@stage
 def normalize(dataset: Path, split: Path, settings: str, output: Path) -> None:
     """Fits the scaling of features and targets on the training cells."""
     from phase_lib.config.loading import load_settings

@@ -3,49 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from phase_lib.cli.options import (
-    AS_JSON,
-    FACTOR,
-    FILE,
-    LND_IN,
-    OUTPUT,
-    command,
-    print_result,
-    stage,
-    stated_factor,
-)
+from phase_lib.cli.options import AS_JSON, FACTOR, FILE, LND_IN, OUTPUT, Command, print_result, stated_factor
 
 
-@command()
+@click.command(cls=Command)
 @click.argument("restart", type=FILE, required=False)
 @click.option("--surface", type=FILE, help="Surface data: compare the cover too.")
 @click.option("--params", type=FILE, help="Parameter file: check plant ratios and leaf area too.")
-@click.option(
-    "--mortality-factor",
-    type=FACTOR,
-    help="`spinup_mortality_factor` of the run, to hold against the wood of a restart in AD.",
-)
+@click.option("--mortality-factor", type=FACTOR, help="Factor of the AD run, to check the wood against.")
 @LND_IN
 @AS_JSON
 @click.option("--output", type=OUTPUT, help="Write the JSON to this file too.")
 @click.option("--list", "list_checks", is_flag=True, help="Print all checks, a line each, and end.")
 @click.option("--explain", metavar="CODE", help="Print what the check of a finding's code means, and end.")
 @click.option("--write-page", type=OUTPUT, help="Write all checks as docs/audit.md, and end.")
-@stage
 def audit(
-    restart: Path | None,
-    surface: Path | None,
-    params: Path | None,
-    mortality_factor: float | None,
-    lnd_in: Path | None,
     as_json: bool,
     output: Path | None,
     list_checks: bool,
     explain: str | None,
     write_page: Path | None,
+    **files: Any,
 ) -> None:
     """Checks a restart value by value for what ELM accepts without a message; exit 3 on errors."""
     from phase_lib.base.errors import CheckFailed
@@ -60,9 +42,10 @@ def audit(
         click.echo("\n".join(table.listing() if explain is None else table.explain(explain)))
     if list_checks or explain is not None or write_page is not None:
         return
-    if restart is None:
+    if files["restart"] is None:
         raise click.UsageError("Missing argument 'RESTART'")
-    report = audit_restart(restart, surface, params, stated_factor(mortality_factor, lnd_in, restart))
+    factor, restart = stated_factor(files), files.pop("restart")
+    report = audit_restart(restart, mortality_factor=factor, **files)
     if output is not None:
         write_json(output, report.to_dict())
     print_result(report.to_dict(), report.lines(), as_json)
@@ -70,11 +53,10 @@ def audit(
         raise CheckFailed(f"{restart}: {report.count}")
 
 
-@command("compare-restarts")
+@click.command("compare-restarts", cls=Command)
 @click.argument("first", type=FILE)
 @click.argument("second", type=FILE)
 @AS_JSON
-@stage
 def compare_restarts(first: Path, second: Path, as_json: bool) -> None:
     """Compares two restarts variable by variable: values, attributes, dimensions."""
     from phase_lib.elm.compare import compare_restarts as run

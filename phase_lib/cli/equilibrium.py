@@ -6,28 +6,27 @@ from typing import Any
 
 import click
 
-from phase_lib.cli.options import FILE, OUTPUT, command, settings_option, stage
+from phase_lib.cli.options import FILE, OUTPUT, Command, settings_of, several
 
 
-@command()
-@click.option("--history", required=True, multiple=True, help="History of the run, one tape; or patterns.")
+@click.command(cls=Command)
+@several("--history", required=True, help="History of the run, one tape; or patterns.")
 @click.option("--forcing-years", type=click.IntRange(1), required=True, help="Forcing cycle, years.")
-@settings_option("equilibrium")
+@settings_of("equilibrium")
 @click.option("--output", type=OUTPUT, required=True, help="verdict.json to write.")
 @click.option("--strict", is_flag=True, help="Exit 3 if a criterion does not hold.")
-@click.option("--control", multiple=True, help="History of the same years without injection.")
-@click.option("--reference", multiple=True, help="History of the conventional run.")
+@several("--control", help="History of the same years without injection.")
+@several("--reference", help="History of the conventional run.")
 @click.option("--split", type=FILE, help="Split file: judge its test cells separately too.")
 @click.option(
     "--drift",
     type=OUTPUT,
     help="drift.nc to write: per-cell drift of the runs; needed for the three options above.",
 )
-@stage
 def equilibrium(settings: str, **words: Any) -> None:
     """Judges whether a run is in equilibrium, alone or beside its control and the reference.
 
-    Histories may be given as patterns with * and ?.
+    Histories may be patterns with * and ?.
     """
     from phase_lib.config.equilibrium import EquilibriumSettings
     from phase_lib.config.loading import load_settings

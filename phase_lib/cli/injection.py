@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -12,41 +11,29 @@ from phase_lib.cli.options import (
     LND_IN,
     MORTALITY_FACTOR,
     OUTPUT,
-    command,
-    settings_option,
-    stage,
+    Command,
+    section,
+    settings_of,
     stated_factor,
 )
 
 
-@command()
+@click.command(cls=Command)
 @click.option("--restart", type=FILE, required=True, help="Base restart, AD or normal; never modified.")
 @click.option("--surface", type=FILE, required=True, help="Surface data of the same grid.")
 @click.option("--params", type=FILE, required=True, help="PFT and decomposition parameters.")
 @click.option("--soil-params", type=FILE, help="Soil-order parameters (smax, ks_sorption).")
 @click.option(
-    "--predictions", type=FILE, help="Predictions; without them the base is only taken to normal mode."
+    "--predictions", type=FILE, help="Predictions; without them the base is only converted to normal mode."
 )
 @click.option("--output", type=OUTPUT, required=True, help="Restart to write; keep the base's name.")
-@settings_option("injection")
-@click.option(
-    "--ood", default="{}", metavar="JSON|FILE", help="The section `ood`: what flagged cells receive."
-)
+@settings_of("injection")
+@section("--ood", "The section `ood`: the state that flagged cells receive.")
 @MORTALITY_FACTOR
 @LND_IN
 @click.option("--report", type=OUTPUT, help="Sidecar JSON; OUTPUT.diff.json where not given.")
 @click.option("--dry-run", is_flag=True, help="Compute everything, write no restart.")
-@stage
-def inject(
-    settings: str,
-    ood: str,
-    mortality_factor: float | None,
-    lnd_in: Path | None,
-    output: Path,
-    report: Path | None,
-    dry_run: bool,
-    **files: Any,
-) -> None:
+def inject(settings: str, ood: str, **given: Any) -> None:
     """Puts predicted pools into a restart that ELM accepts, and audits it."""
     from phase_lib.config.injection import InjectionSettings
     from phase_lib.config.loading import load_settings
@@ -55,12 +42,9 @@ def inject(
     from phase_lib.injection.inject import inject as run
 
     run(
-        **files,
-        output=output,
         settings=load_settings(settings, InjectionSettings, "injection"),
         ood=load_settings(ood, OodSettings, "ood", "--ood"),
-        mortality_factor=stated_factor(mortality_factor, lnd_in, files["restart"]),
+        mortality_factor=stated_factor(given),
         audit=audit_restart,
-        report=report,
-        dry_run=dry_run,
+        **given,
     )

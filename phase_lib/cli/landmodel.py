@@ -1,4 +1,4 @@
-"""Running a land model, and what it needs before its first run."""
+"""Running a land model, and what it makes before its first run."""
 
 from __future__ import annotations
 
@@ -8,27 +8,30 @@ from typing import Any
 
 import click
 
-from phase_lib.cli.options import FILE, command, default_of, default_of_forcing, settings_option, stage
+from phase_lib.cli.options import FILE, Command, count, default_of, section, settings_of, several
 
 _BACKEND = click.option(
     "--backend", **default_of("land_model.backend"), help="Land model, a name of `land_model.backend`."
 )
-_OUTPUT_DIR = click.option(
-    "--output-dir", type=FILE, required=True, help="Directory for what is made, or for restart and history."
-)
-_WORKERS = click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+_OUTPUT_DIR = click.option("--output-dir", type=FILE, required=True, help="Directory to write to.")
+_WORKERS = count("--workers", "Processes.")
 _DOMAIN = (
-    click.option("--domain-name", **default_of("target.domain"), help="Name of the domain."),
+    click.option("--domain-name", "name", **default_of("target.domain"), help="Name of the domain."),
     click.option("--surface", type=FILE, help="Surface data."),
     click.option("--domain", type=FILE, help="Domain file."),
     click.option("--params", type=FILE, help="PFT and decomposition parameters."),
     click.option("--soil-params", type=FILE, help="Soil-order parameters."),
-    click.option("--forcing", type=FILE, multiple=True, help="Monthly means made by `phase forcing`."),
+    several("--forcing", "monthly", type=FILE, help="Monthly means made by `phase forcing`."),
     click.option("--forcing-files", metavar="JSON|FILE", help="The section `domains.NAME.forcing`."),
     click.option(
-        "--forcing-years", type=click.IntRange(1), **default_of_forcing("years"), help="Forcing cycle, years."
+        "--forcing-years",
+        "cycle",
+        type=click.IntRange(1),
+        **default_of("forcing.years"),
+        help="Forcing cycle, years.",
     ),
 )
+_DOMAIN_WORDS = ("name", "surface", "domain", "params", "soil_params", "monthly", "cycle")
 
 
 def _domain_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,38 +47,27 @@ def _land_model(backend: str, settings: str) -> Any:
     from phase_lib.config.loading import load_settings
 
     model = backend_class(backend)
-    section = model.settings_model
-    return model(None if section is None else load_settings(settings, section, model.name))
+    schema = model.settings_model
+    return model(None if schema is None else load_settings(settings, schema, model.name))
 
 
-def _domain(
-    backend: str,
-    directory: Path,
-    domain_name: str,
-    forcing: tuple[Path, ...],
-    forcing_files: str | None,
-    forcing_years: int,
-    **files: Any,
-) -> Any:
-    """The domain of the options; `directory` is that of the land model's runs."""
+def _domain(backend: str, directory: Path, given: dict[str, Any]) -> Any:
+    """The domain of the options, which it takes out; `directory` is that of the land model's runs."""
     from phase_lib.config.domains import ForcingFiles
     from phase_lib.config.loading import load_settings
     from phase_lib.landmodel.domain import Domain, Forcing
 
-    record = None
-    if forcing_files is not None:
-        section = load_settings(forcing_files, ForcingFiles, "forcing", "--forcing-files")
-        record = Forcing.from_config(section)
-    given: dict[str, Any] = {"forcing": record, "monthly": forcing, "directory": directory}
-    return Domain(domain_name, forcing_years, backend, **given, **files)
+    record, files = given.pop("forcing_files"), {word: given.pop(word) for word in _DOMAIN_WORDS}
+    if record is not None:
+        record = Forcing.from_config(load_settings(record, ForcingFiles, "forcing", "--forcing-files"))
+    return Domain(backend=backend, forcing=record, directory=directory, **files)
 
 
-@command()
+@click.command(cls=Command)
 @_BACKEND
-@settings_option("BACKEND")
+@settings_of("BACKEND")
 @_OUTPUT_DIR
 @_WORKERS
-@stage
 def world(backend: str, settings: str, output_dir: Path, workers: int) -> None:
     """Makes the domain of a land model that has one: domain, surface, parameter and forcing files."""
     from phase_lib.landmodel.domain import Domain
@@ -83,24 +75,23 @@ def world(backend: str, settings: str, output_dir: Path, workers: int) -> None:
     _land_model(backend, settings).prepare("make_world", Domain(backend), output_dir, workers)
 
 
-@command()
+@click.command(cls=Command)
 @_BACKEND
-@settings_option("BACKEND")
+@settings_of("BACKEND")
 @click.option("--step", required=True, help="What to make: one of the land model's steps.")
 @_domain_options
 @_OUTPUT_DIR
 @_WORKERS
-@stage
-def prepare(backend: str, settings: str, step: str, output_dir: Path, workers: int, **options: Any) -> None:
+def prepare(backend: str, settings: str, step: str, output_dir: Path, workers: int, **given: Any) -> None:
     """Makes what a land model needs before its first run: a world, a case, an executable."""
-    domain = _domain(backend, output_dir.parent, **options)
+    domain = _domain(backend, output_dir.parent, given)
     _land_model(backend, settings).prepare(step, domain, output_dir, workers)
 
 
-@command("run-segment")
+@click.command("run-segment", cls=Command)
 @_BACKEND
-@settings_option("BACKEND")
-@click.option("--spinup", default="{}", metavar="JSON|FILE", help="The section `spinup`: the protocol.")
+@settings_of("BACKEND")
+@section("--spinup", "The section `spinup`: the protocol.")
 @click.option("--case", required=True, help="Name of the run; restart and history are named after it.")
 @click.option("--mode", type=click.Choice(["ad", "normal"]), required=True, help="Spin-up mode.")
 @click.option("--start-year", type=click.IntRange(1), required=True, help="Model year of the first day.")
@@ -108,28 +99,15 @@ def prepare(backend: str, settings: str, step: str, output_dir: Path, workers: i
 @click.option("--finidat", type=FILE, help="Restart to start from; a cold start without it.")
 @_domain_options
 @_OUTPUT_DIR
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
-@stage
-def run_segment(
-    backend: str,
-    settings: str,
-    spinup: str,
-    case: str,
-    mode: Any,
-    start_year: int,
-    years: int,
-    finidat: Path | None,
-    output_dir: Path,
-    threads: int,
-    **options: Any,
-) -> None:
+@count("--threads", "Processes.")
+def run_segment(backend: str, settings: str, spinup: str, output_dir: Path, **given: Any) -> None:
     """Runs the land model from a restart (or a cold start) to the restart some years later."""
     from phase_lib.config.loading import load_settings
     from phase_lib.config.spinup import SpinupSettings
     from phase_lib.landmodel.domain import Segment
     from phase_lib.landmodel.planning import run_segment as run
 
-    domain = _domain(backend, output_dir.parent, **options)
+    domain = _domain(backend, output_dir.parent, given)
     protocol = load_settings(spinup, SpinupSettings, "spinup", "--spinup")
-    segment = Segment(case, mode, start_year, years, finidat, domain, output_dir, protocol, threads)
+    segment = Segment(domain=domain, directory=output_dir, spinup=protocol, **given)
     run(_land_model(backend, settings), segment)

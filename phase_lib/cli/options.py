@@ -1,21 +1,20 @@
-"""What the commands share: options, types of values, the set-up of their progress lines."""
+"""What the commands share: their class, options, types of values, and how they print."""
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from phase_lib.base.progress import configure_logging
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-#: What reads a file says what is wrong with it; click's own check of permissions would come before.
+_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+#: The readers report what is wrong with a file; click's check of permissions would come before them.
 FILE = click.Path(path_type=Path, readable=False)
 
 
@@ -26,10 +25,23 @@ class _Output(click.Path):
 OUTPUT = _Output(path_type=Path, readable=False)
 
 
-class _Command(click.Command):
-    """A command whose repeatable options take several values after one name: `--history A.nc B.nc`."""
+class Command(click.Command):
+    """A command that logs its progress and whose repeatable options take several values.
+
+    `--history A.nc B.nc` is `--history A.nc --history B.nc`. Every command has `--log` and `--verbose`. Its
+    progress lines begin with the name of the log file, which differs between jobs side by side, or else with
+    the name of the command.
+    """
+
+    def __init__(self, name: str | None, params: list[click.Parameter] | None = None, **more: Any) -> None:
+        shared = [
+            click.Option(["--log"], type=OUTPUT, help="Also write progress, with times, to this file."),
+            click.Option(["--verbose"], is_flag=True, help="Print more on the terminal."),
+        ]
+        super().__init__(name, params=[*(params or []), *shared], **more)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeats the name of a repeatable option before each further value."""
         repeatable = {
             name
             for option in self.params
@@ -48,29 +60,14 @@ class _Command(click.Command):
             expanded.append(token)
         return super().parse_args(ctx, expanded)
 
-
-def command(name: str | None = None) -> Callable[[Callable[..., Any]], click.Command]:
-    """Makes a function a command; its name is the function's, with hyphens, where none is given."""
-    return click.command(name, cls=_Command)
-
-
-def stage(function: _Function) -> _Function:
-    """Gives a command `--log` and `--verbose`, and sets up its progress lines.
-
-    Lines begin with the name of the log file, which tells jobs side by side apart, or with the command's.
-    """
-
-    @click.option("--log", type=OUTPUT, help="Also write progress, with times, to this file.")
-    @click.option("--verbose", is_flag=True, help="Say more on the terminal.")
-    @functools.wraps(function)
-    def wrapped(*args: Any, log: Path | None, verbose: bool, **kwargs: Any) -> Any:
-        context = click.get_current_context()
-        _refuse_inputs_as_outputs(context)
-        name = log.stem if log is not None else context.info_name
-        configure_logging(name or "phase", log, verbose=verbose)
-        return function(*args, **kwargs)
-
-    return wrapped  # type: ignore[return-value]
+    def invoke(self, ctx: click.Context) -> Any:
+        """Refuses inputs as outputs and sets up the progress lines before the command runs."""
+        assert self.callback is not None
+        _refuse_inputs_as_outputs(ctx)
+        given = dict(ctx.params)
+        log, verbose = given.pop("log"), given.pop("verbose")
+        configure_logging(log.stem if log is not None else ctx.info_name or "phase", log, verbose=verbose)
+        return ctx.invoke(self.callback, **given)
 
 
 def _refuse_inputs_as_outputs(context: click.Context) -> None:
@@ -91,26 +88,19 @@ def default_of(key: str) -> dict[str, Any]:
     """Gives an option the default of a key of the configuration, so that no default stands here alone.
 
     Args:
-        key: dotted, for example `"run.seed"`.
+        key: dotted, for example `"run.seed"`; `"forcing.years"` is that of `domains.NAME`.
     """
 
     def look_up() -> Any:
+        from phase_lib.config.domains import ForcingFiles
         from phase_lib.config.root import WorkflowConfig
 
+        if key.startswith("forcing."):
+            return ForcingFiles.model_fields[key.removeprefix("forcing.")].default
         return attrgetter(key)(WorkflowConfig())
 
-    return {"default": look_up, "show_default": f"of {key}"}
-
-
-def default_of_forcing(key: str) -> dict[str, Any]:
-    """Gives an option the default of a key of `domains.NAME.forcing`."""
-
-    def look_up() -> Any:
-        from phase_lib.config.domains import ForcingFiles
-
-        return ForcingFiles.model_fields[key].default
-
-    return {"default": look_up, "show_default": f"of domains.NAME.forcing.{key}"}
+    place = f"domains.NAME.{key}" if key.startswith("forcing.") else key
+    return {"default": look_up, "show_default": f"of {place}"}
 
 
 class _Number(click.FloatRange):
@@ -123,39 +113,7 @@ class _Number(click.FloatRange):
         return number
 
 
-FACTOR, POSITIVE = _Number(1.0), _Number(0.0, min_open=True)
-MORTALITY_FACTOR = click.option(
-    "--mortality-factor",
-    type=FACTOR,
-    help="Factor on dead wood mortality in the AD run: its `spinup_mortality_factor`. Without it and "
-    "--lnd-in 10 is taken, if the wood of the restart shows it.",
-)
-LND_IN = click.option(
-    "--lnd-in",
-    type=FILE,
-    help="`lnd_in` of the AD run, or its case directory, to read `spinup_mortality_factor` from.",
-)
-
-
-def settings_option(section: str) -> Callable[[_Function], _Function]:
-    """The `--settings` option of a stage whose section of the configuration is `section`."""
-    return click.option(
-        "--settings",
-        default="{}",
-        metavar="JSON|FILE",
-        help=f"The section `{section}` as JSON, or a YAML/JSON file that holds it or a whole "
-        "configuration; what is left out has its default.",
-    )
-
-
-ACCEPT_FORCING = click.option(
-    "--accept-forcing",
-    is_flag=True,
-    help="Let training and target have forcing of different products or reductions.",
-)
-
-
-class _Part(click.ParamType):
+class _Share(click.ParamType):
     """`2/8`: the second of eight jobs."""
 
     name = "K/N"
@@ -169,28 +127,75 @@ class _Part(click.ParamType):
         return int(number), int(count)
 
 
-#: A share of the cells, for one of several jobs.
-PART = _Part()
-
-
-def stated_factor(mortality_factor: float | None, lnd_in: Path | None, restart: Path) -> float | None:
-    """The mortality factor that `--mortality-factor` and `--lnd-in` give for a restart; None without them."""
-    from phase_lib.elm.dead_wood import stated_factor as stated
-    from phase_lib.elm.namelist import read_ad_settings
-
-    return stated(mortality_factor, None if lnd_in is None else read_ad_settings(lnd_in), restart)
-
-
+FACTOR, POSITIVE = _Number(1.0), _Number(0.0, min_open=True)
+SPLIT_KIND = click.Choice(["random", "block"])
+MORTALITY_FACTOR = click.option(
+    "--mortality-factor",
+    type=FACTOR,
+    help="Factor on dead wood mortality in the AD run: its `spinup_mortality_factor`. Without it and "
+    "--lnd-in 10 is assumed, if the wood of the restart agrees.",
+)
+LND_IN = click.option(
+    "--lnd-in",
+    type=FILE,
+    help="`lnd_in` of the AD run, or its case directory, to read `spinup_mortality_factor` from.",
+)
+ACCEPT_FORCING = click.option(
+    "--accept-forcing",
+    is_flag=True,
+    help="Let training and target have forcing of different products or reductions.",
+)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+def count(name: str, text: str, default: int = 1, most: int | None = None) -> _Decorator:
+    """An option for a number from 1."""
+    return click.option(name, type=click.IntRange(1, most), default=default, show_default=True, help=text)
+
+
+def several(*names: str, metavar: str = "FILE...", **more: Any) -> _Decorator:
+    """An option with several values: files, or what `metavar` names."""
+    return click.option(*names, multiple=True, metavar=metavar, **more)
+
+
+def part(text: str) -> _Decorator:
+    """The option for the share of the cells that one of several jobs does."""
+    return click.option("--part", type=_Share(), default="1/1", show_default=True, help=text)
+
+
+def section(option: str, text: str) -> _Decorator:
+    """An option for a section of the configuration; its defaults where it is left out."""
+    return click.option(option, default="{}", metavar="JSON|FILE", help=text)
+
+
+def settings_of(name: str) -> _Decorator:
+    """The `--settings` option of a stage that uses a section of the configuration."""
+    return section(
+        "--settings",
+        f"The section `{name}` as JSON, or a YAML/JSON file that holds it or a whole configuration; what is "
+        "left out has its default.",
+    )
+
+
+def stated_factor(options: dict[str, Any]) -> float | None:
+    """The mortality factor that `--mortality-factor` and `--lnd-in` give for `--restart`; None without them.
+
+    It takes both out of the options.
+    """
+    from phase_lib.elm.dead_wood import stated_factor as stated
+    from phase_lib.elm.namelist import read_ad_settings
+
+    factor, lnd_in = options.pop("mortality_factor"), options.pop("lnd_in")
+    return stated(factor, None if lnd_in is None else read_ad_settings(lnd_in), options["restart"])
+
+
 def print_json(content: Any) -> None:
-    """Prints what a command found as JSON."""
+    """Prints the result of a command as JSON."""
     click.echo(json.dumps(content, indent=2))
 
 
 def print_result(content: Any, lines: Iterable[str], as_json: bool) -> None:
-    """Prints what a command found: as JSON, or as lines for people."""
+    """Prints the result of a command: as JSON, or as lines for people."""
     if as_json:
         print_json(content)
     else:

@@ -1,4 +1,4 @@
-"""Checks before a run: its configuration and inputs, and what a file is."""
+"""Checks before a run: the default configuration, a description of a file, the inputs of a run."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from phase_lib.cli.options import (
     FILE,
     OUTPUT,
     POSITIVE,
-    command,
-    default_of_forcing,
+    Command,
+    default_of,
     print_result,
-    stage,
+    several,
 )
 from phase_lib.config.layouts import LAYOUTS
 
 DEFAULT_CONFIG = Path("workflow_config.yaml")
 
 
-@command()
+@click.command(cls=Command)
 @click.option("--output", type=OUTPUT, help="File to write; printed where not given.")
-@stage
 def config(output: Path | None) -> None:
     """Writes the default configuration, every key under its documentation."""
     from phase_lib.base.files import writing
@@ -39,12 +38,11 @@ def config(output: Path | None) -> None:
         temporary.write_text(default_yaml(), encoding="utf-8")
 
 
-@command()
+@click.command(cls=Command)
 @click.argument("file", type=FILE)
 @AS_JSON
-@stage
 def inspect(file: Path, as_json: bool) -> None:
-    """Says what a file is, ELM's or of a run, and what is in it."""
+    """Describes a file of ELM or of a run: what it is, and what is in it."""
     from phase_lib.preflight.inspection import describe
     from phase_lib.preflight.inspection import inspect as run
 
@@ -52,7 +50,7 @@ def inspect(file: Path, as_json: bool) -> None:
     print_result(content, describe(content), as_json)
 
 
-@command()
+@click.command(cls=Command)
 @click.option(
     "--config",
     metavar="JSON|FILE",
@@ -63,33 +61,30 @@ def inspect(file: Path, as_json: bool) -> None:
 @click.option("--domain", type=FILE, help="Domain file.")
 @click.option("--params", type=FILE, help="PFT and decomposition parameters.")
 @click.option("--soil-params", type=FILE, help="Soil-order parameters.")
-@click.option("--history", multiple=True, help="History up to the restart; names or patterns.")
-@click.option("--forcing", multiple=True, help="Forcing files; names or patterns.")
+@several("--history", help="History up to the restart; names or patterns.")
+@several("--forcing", help="Forcing files; names or patterns.")
 @click.option(
     "--forcing-kind",
     help=f"Layout of the forcing files, {' or '.join(LAYOUTS.names)}; datm where not given.",
 )
 @click.option("--first-year", type=int, help="First year of the forcing cycle.")
-@click.option("--years", type=click.IntRange(1), **default_of_forcing("years"), help="Forcing cycle.")
+@click.option("--years", type=click.IntRange(1), **default_of("forcing.years"), help="Forcing cycle.")
 @click.option("--align-year", type=int, help="Model year that sees the first year; 1 where not given.")
 @click.option("--limit-km", type=POSITIVE, help="Farthest forcing point of a cell, km.")
 @click.option("--product", default="not named", help="Name of the forcing data set.")
 @click.option("--mortality-factor", type=FACTOR, help="`spinup_mortality_factor` of the AD run.")
-@click.option(
-    "--lnd-in", help="`lnd_in` of the AD run, or its case directory: spinup_mortality_factor and more."
-)
+@click.option("--lnd-in", help="`lnd_in` of the AD run, or its case directory: the factor and more.")
 @click.option("--reference-restart", type=FILE, help="Final restart of the reference run.")
-@click.option("--reference-history", multiple=True, help="History of the reference; names or patterns.")
+@several("--reference-history", help="History of the reference; names or patterns.")
 @click.option("--reference-ad-restart", type=FILE, help="Restart at the end of the reference's AD part.")
-@click.option("--report", type=OUTPUT, help="JSON of what was understood, written where nothing is found.")
-@stage
+@click.option("--report", type=OUTPUT, help="JSON of what was understood, written where there is no finding.")
 def check(config: str | None, report: Path | None, **given: Any) -> None:
     """Checks a run's inputs, or files by themselves, by their headers; exit 3 if they do not fit together."""
     from phase_lib.base.errors import CheckFailed
     from phase_lib.base.files import write_json
     from phase_lib.config.loading import load_settings
     from phase_lib.config.root import WorkflowConfig
-    from phase_lib.preflight import check_inputs, files_by_hand
+    from phase_lib.preflight.check import check_inputs, files_by_hand
 
     files = files_by_hand(given)
     if config is None and files is None:
@@ -98,7 +93,7 @@ def check(config: str | None, report: Path | None, **given: Any) -> None:
     outcome = check_inputs(choices, [] if files is None else [files])
     click.echo("\n".join(outcome.lines()))
     for line in outcome.findings[:-1]:
-        LOGGER.debug("found: %s", line)
+        LOGGER.debug("finding: %s", line)
         click.echo(f"phase: {line}", err=True)
     if outcome.findings:
         raise CheckFailed(outcome.findings[-1])

@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from phase_lib.cli.options import (
-    FILE,
-    OUTPUT,
-    command,
-    stage,
-)
+from phase_lib.cli.options import FILE, OUTPUT, SPLIT_KIND, Command, count, section, several
 
 
-@command("compare-experiments")
-@click.option(
-    "--own", type=FILE, required=True, multiple=True, metavar="FILE...", help="The run's own test files."
-)
-@click.option(
-    "--test",
-    type=FILE,
-    multiple=True,
-    metavar="FILE...",
-    help="Test files of other trainings; experiment, split and seed stand in them.",
-)
+@click.command("compare-experiments", cls=Command)
+@several("--own", "run_tests", type=FILE, required=True, help="Test files of the run's settings.")
+@several("--test", type=FILE, help="Test files of other trainings; they hold experiment, split and seed.")
 @click.option("--output-dir", type=FILE, required=True, help="Directory for comparison.json and tables.")
-@stage
-def compare_experiments(own: tuple[Path, ...], test: tuple[Path, ...], output_dir: Path) -> None:
+def compare_experiments(run_tests: tuple[Path, ...], test: tuple[Path, ...], output_dir: Path) -> None:
     """Sets the skill of experiments side by side: mean and spread over their seeds."""
     from phase_lib.report.experiments import compare_experiments as run
 
-    run(own, test, output_dir)
+    run(run_tests, test, output_dir)
 
 
-_BY_SPLIT = (click.Choice(["random", "block"]), FILE)
+_BY_SPLIT = (SPLIT_KIND, FILE)
 
 
-@command()
+@click.command(cls=Command)
 @click.option("--verdict", type=FILE, help="verdict.json; left out where the target was not run.")
 @click.option("--drift", type=FILE, help="drift.nc that comes with it.")
 @click.option("--dataset", type=FILE, required=True, help="Directory of the dataset.")
@@ -47,50 +32,26 @@ _BY_SPLIT = (click.Choice(["random", "block"]), FILE)
 @click.option("--restart", type=FILE, required=True, help="Injected restart.")
 @click.option("--diff", type=FILE, required=True, help="Its sidecar.")
 @click.option("--audit", type=FILE, required=True, help="JSON of its audit.")
-@click.option(
+@several(
     "--split",
     "splits",
     type=_BY_SPLIT,
-    multiple=True,
     required=True,
     metavar="KIND FILE",
     help="Split file; that of the blocked split is needed.",
 )
-@click.option(
-    "--test", type=_BY_SPLIT, multiple=True, metavar="KIND FILE", help="Test file; the run's come first."
-)
-@click.option(
-    "--training", type=_BY_SPLIT, multiple=True, metavar="KIND FILE", help="history.csv of a training."
-)
-@click.option(
-    "--forcing",
-    type=(str, FILE),
-    multiple=True,
-    metavar="DOMAIN FILE",
-    help="What `phase compare-forcing` wrote.",
-)
+@several("--test", type=_BY_SPLIT, metavar="KIND FILE", help="Test file; the run's come first.")
+@several("--training", type=_BY_SPLIT, metavar="KIND FILE", help="history.csv of a training.")
+@several("--forcing", type=(str, FILE), metavar="DOMAIN FILE", help="What `phase compare-forcing` wrote.")
 @click.option("--experiments", type=FILE, help="comparison.json of `phase compare-experiments`.")
 @click.option("--benchmarks", type=FILE, required=True, help="Directory of the stages' benchmark tables.")
 @click.option("--slurm-jobs", type=FILE, help="Directory of notes of its SLURM jobs.")
 @click.option("--stages", type=FILE, required=True, help="JSON with the run's stages and their roles.")
-@click.option("--config", default="{}", metavar="JSON|FILE", help="The whole configuration of the run.")
-@click.option("--cores", type=click.IntRange(1), default=1, help="Cores that the workflow used.")
+@section("--config", "The whole configuration of the run.")
+@count("--cores", "Cores that the workflow used.")
 @click.option("--summary", type=OUTPUT, required=True, help="summary.json to write.")
-@click.option(
-    "--output-dir",
-    type=FILE,
-    required=True,
-    help="Directory for index.html, figures, tables and closing.txt.",
-)
-@stage
-def report(
-    config: str,
-    cores: int,
-    summary: Path,
-    output_dir: Path,
-    test: Sequence[tuple[str, Path]],
-    **products: Any,
-) -> None:
+@click.option("--output-dir", type=FILE, required=True, help="Directory for index.html, figures and tables.")
+def report(config: str, cores: int, summary: Path, output_dir: Path, **products: Any) -> None:
     """Writes summary.json and the report of a run."""
     from phase_lib.config.loading import load_settings
     from phase_lib.config.root import WorkflowConfig
@@ -98,6 +59,7 @@ def report(
     from phase_lib.report.products import RunProducts
 
     by_name: dict[str, Any] = {name: dict(products.pop(name)) for name in ("splits", "training", "forcing")}
+    test = products.pop("test")
     by_name["tests"] = {kind: [path for other, path in test if other == kind] for kind in dict(test)}
     if "block" not in by_name["splits"]:
         raise click.UsageError("Missing option '--split block'")
@@ -107,9 +69,8 @@ def report(
     write_run_report(choices, RunProducts(**products, **by_name), cores, summary, output_dir)
 
 
-@command()
+@click.command(cls=Command)
 @click.argument("summary", type=FILE)
-@stage
 def closing(summary: Path) -> None:
     """Prints the closing page of a run from its summary.json."""
     from phase_lib.base.files import read_json

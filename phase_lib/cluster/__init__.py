@@ -1,1 +1,1 @@
-"""Batch systems: who works on a run, what a killed run left, and what Snakemake hides."""
+"""Batch systems: locks on a run, what a killed run left, and the private names of Snakemake."""

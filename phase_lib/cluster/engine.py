@@ -1,7 +1,7 @@
-"""Every name of Snakemake that it does not document and that the rules depend on.
+"""All names of Snakemake that it does not document and that the rules depend on.
 
-A new version of Snakemake may change any of them. Then the first use ends the workflow with a sentence
-that says which name is missing and what it was needed for, and so does the test of this file.
+A new version of Snakemake may change any of them. Then the first use ends the workflow with a sentence that
+names the missing name and its purpose, and the test of this file fails.
 """
 
 from __future__ import annotations
@@ -19,13 +19,11 @@ from phase_lib.base.errors import PhaseError
 
 
 class EngineChanged(PhaseError):
-    """Snakemake has no longer a name that the rules need."""
-
-    exit_code = 1
+    """Snakemake no longer has a name that the rules need."""
 
 
 def _name(whole: Any, path: str, purpose: str) -> Any:
-    """The attribute of `path`, dotted, of one of Snakemake's objects."""
+    """The attribute with a dotted `path` of one of Snakemake's objects."""
     try:
         return attrgetter(path)(whole)
     except AttributeError as error:
@@ -36,7 +34,7 @@ def _name(whole: Any, path: str, purpose: str) -> Any:
 
 
 def configuration_of(workflow: Any) -> tuple[list[Path], dict[str, Any]]:
-    """The configuration files in the order of merging, and the keys that the command line gave."""
+    """The configuration files in the order of merging, and the keys of the command line."""
     purpose = "the configuration"
     given = _name(workflow, "config_settings.configfiles", purpose)
     # The Snakefile's own, the default, is read after them, if it is in the working directory.
@@ -46,7 +44,7 @@ def configuration_of(workflow: Any) -> tuple[list[Path], dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Executor:
-    """What runs the jobs: `local`, `slurm`, ...; for SLURM the command that asks for their state."""
+    """The executor of the jobs: `local`, `slurm`, ...; for SLURM the command that asks for their state."""
 
     name: str
     status_command: str | None
@@ -77,8 +75,8 @@ def set_by_profile(workflow: Any, rule: str, *families: str) -> None:
 
     Args:
         workflow: Snakemake's.
-        rule: name of a rule, for example `run_ad_0021`.
-        families: names of families that it belongs to, the closest first.
+        rule: for example `run_ad_0021`.
+        families: names of families of the rule, the closest first.
     """
     from snakemake.resources import Resources
 
@@ -110,11 +108,11 @@ def benchmark_pattern(job: Any) -> str:
 
 @dataclass(frozen=True)
 class RemoteJob:
-    """What Snakemake within a job of a cluster was asked to do.
+    """The task of the Snakemake within a job of a cluster.
 
     Attributes:
         stages: names of the stages, as their logs and benchmarks have them.
-        patience: seconds that files may take to be seen.
+        patience: seconds to wait until files are seen.
     """
 
     stages: list[str]
@@ -122,13 +120,13 @@ class RemoteJob:
 
 
 def remote_job(workflow: Any, arguments: Iterable[str] | None = None) -> RemoteJob | None:
-    """What this Snakemake has to do if it runs within a job; None in the one that a person started.
+    """The task of this Snakemake if it runs within a job; None for the one that a person started.
 
     Args:
         workflow: Snakemake's.
         arguments: of its command line; those of this process by default.
     """
-    purpose = "telling the stages of a job apart"
+    purpose = "distinguishing the stages of a job"
     if not _name(workflow, "remote_exec", purpose):
         return None
     from snakemake.cli import get_argument_parser

@@ -1,19 +1,18 @@
-"""One process works on a run and one job on a stage, and none of a run that was given up.
+"""One process works on a run, one job works on a stage, and no job of an abandoned run works.
 
-What a run started outlives the process that started it. When that is killed, its commands on this machine
-go on; its SLURM jobs still run or wait in the queue; nothing attaches to them. The next run ends the
-commands, cancels the jobs, and removes what both left unfinished. Two files see to it that no product is
-written twice at the same time:
+When the process that started a run is killed, its commands on this machine go on, and its SLURM jobs still
+run or wait in the queue. The next run ends the commands, cancels the jobs, and removes the unfinished files
+of both. Two locks make sure that no product is written twice at the same time:
 
-- `locks/run.json` names the run that is under way. A job whose run it is not (it learns its own from the
-  environment) stops before it touches a product. So does one that its run does not know to have submitted:
-  where SLURM's answer was lost, the stage is submitted again.
-- `locks/<stage>.json` names the job at work on a stage. Whoever comes next cancels that job, waits until
-  SLURM no longer knows it, and begins.
+- `locks/run.json` names the current run. A job of another run (the environment names the run of a job) stops
+  before it touches a product. So does a job that its run did not note as submitted: where SLURM's answer was
+  lost, the stage is submitted again.
+- `locks/<stage>.json` names the job that works on a stage. The next job cancels that one, waits until SLURM
+  no longer knows it, and begins.
 
-Both are made by a hard link, which succeeds for one process only, on file systems of clusters too. Where a
-file system has no hard links, the exclusive creation of a file takes its place; such a lock is empty for a
-moment, and one that stays so is what a process or a machine left that failed in that moment.
+A lock is made by a hard link, which succeeds for one process only, also on the file systems of clusters.
+Where a file system has no hard links, the exclusive creation of a file is used. Such a lock is empty for a
+moment; one that stays empty was left by a process or a machine that failed in that moment.
 """
 
 from __future__ import annotations
@@ -40,32 +39,26 @@ import psutil
 from phase_lib.base.errors import InputError, PhaseError
 from phase_lib.base.files import UNFINISHED, read_json, refused_as_input, remove_unfinished, write_json
 
-#: Environment variable in which a job finds the run that submitted it.
+#: Environment variable with the run that submitted a job.
 RUN_VARIABLE = "PHASE_RUN"
-#: Environment variable in which the profile's own `sbatch` and `scontrol` find the directory of their notes.
+#: Environment variable with the directory of the notes of the profile's own `sbatch` and `scontrol`.
 NOTES_VARIABLE = "PHASE_SLURM_JOBS"
 #: The line of `scontrol show config` where no database records the jobs.
-_WITHOUT_ACCOUNTING = re.compile(
-    r"^AccountingStorageType\s*=\s*(\(null\)|accounting_storage/none)?\s*$", re.MULTILINE
-)
-#: Seconds between two looks at a lock or at the queue.
-_PAUSE = 2.0
-#: Seconds that the content of a new lock may take to be seen.
-_NEW = 5.0
-#: Seconds that a process has to end when it is asked to.
-_GRACE = 10.0
+_WITHOUT_ACCOUNTING = re.compile(r"(?m)^AccountingStorageType\s*=\s*(\(null\)|accounting_storage/none)?\s*$")
+#: Seconds between two looks at a lock or at the queue, until the content of a new lock is seen, and until a
+#: process ends that was asked to.
+_PAUSE, _NEW, _GRACE = 2.0, 5.0, 10.0
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock.
+    """The process that holds a lock.
 
     Attributes:
         run: the run it belongs to.
         job: number of its SLURM job; empty outside SLURM.
-        host: name of its machine.
-        pid: number of its process.
-        born: start of that process, seconds of the epoch (a number alone comes round again).
+        host, pid: its machine, and its number there.
+        born: its start, seconds of the epoch, as numbers of processes are used again.
         since: when it took the lock, for people.
     """
 
@@ -89,17 +82,14 @@ class Holder:
         )
 
 
-#: Of a lock that nobody finished.
+#: The holder of a lock that was left empty.
 _NOBODY = Holder(run="nobody", job="", host="", pid=0, born=0.0, since="")
 
 
 def begin_run(directory: Path) -> None:
-    """Makes this process the one that works on a run, and hands the run's name to its jobs.
+    """Makes this process the one that works on the run of a directory, and passes the run's name to its jobs.
 
-    What a killed process left at work on this machine is ended first.
-
-    Args:
-        directory: the run's directory.
+    It first ends the processes that a killed run left on this machine.
 
     Raises:
         InputError: another process is at work on the run, or may be (on another machine), or the lock cannot
@@ -119,31 +109,25 @@ def begin_run(directory: Path) -> None:
 
 
 def _refuse_beside(other: Holder, lock: Path, me: Holder) -> None:
+    since = f"works on this run since {other.since}"
     if other.host != me.host:
-        raise InputError(
-            lock,
-            f"process {other.pid} on {other.host} works on this run since {other.since}",
-            remedy="if it no longer runs there, remove this file",
-        )
+        remedy = "if it no longer runs there, remove this file"
+        raise InputError(lock, f"process {other.pid} on {other.host} {since}", remedy=remedy)
     if _is_running(other):
-        raise InputError(
-            lock,
-            f"process {other.pid} works on this run since {other.since}",
-            remedy="wait until it has ended, or stop it",
-        )
+        raise InputError(lock, f"process {other.pid} {since}", remedy="wait until it has ended, or stop it")
 
 
 def begin_submission(directory: Path, status_command: str) -> None:
-    """Readies the notes on the jobs of this run.
+    """Prepares the notes on the jobs of this run.
 
     They are the numbers of the jobs, and SLURM's configuration for the time when its controller is away.
 
     Args:
         directory: the run's directory.
-        status_command: what the executor asks for the states of jobs, `sacct` or `squeue`.
+        status_command: with which the executor asks for the states of jobs, `sacct` or `squeue`.
 
     Raises:
-        InputError: SLURM is not here, does not answer, or will never tell by that command.
+        InputError: SLURM is not here, does not answer, or cannot report states by that command.
     """
     if shutil.which("scontrol") is None:
         raise InputError(
@@ -154,9 +138,7 @@ def begin_submission(directory: Path, status_command: str) -> None:
         )
     notes = (directory / "slurm_jobs").resolve()
     notes.mkdir(parents=True, exist_ok=True)
-    configuration = subprocess.run(
-        ["scontrol", "show", "config"], capture_output=True, text=True, check=False
-    )
+    configuration = _answer("scontrol", "show", "config")
     if configuration.returncode:
         raise InputError(
             None,
@@ -165,7 +147,7 @@ def begin_submission(directory: Path, status_command: str) -> None:
             remedy="wait for it, or leave --profile away to run here",
         )
     if status_command == "sacct" and _WITHOUT_ACCOUNTING.search(configuration.stdout):
-        # Asked by sacct, such a cluster never says that a job has ended.
+        # On such a cluster sacct never reports that a job has ended.
         raise InputError(
             None,
             "slurm-status-command is sacct, and this cluster has no accounting (scontrol show config)",
@@ -177,30 +159,29 @@ def begin_submission(directory: Path, status_command: str) -> None:
 
 
 def clear_away(directory: Path) -> None:
-    """Cancels the jobs that a killed run left in the queue, and removes what it left unfinished.
+    """Cancels the jobs that a killed run left in the queue, and removes its unfinished files.
 
-    Args:
-        directory: the directory of a run that this process has begun, and has submitted nothing for yet.
+    This process has begun the run of the directory, and has not submitted a job yet.
     """
     submitted = _submitted(directory)
     if shutil.which("squeue") is not None:
         numbers = _words(submitted)
         left = sorted(numbers & _own_queue()) if numbers else []
         if left:
-            print(f"phase: jobs of a run that was killed are cancelled: {', '.join(left)}", file=sys.stderr)
+            _print(f"jobs of a run that was killed are cancelled: {', '.join(left)}")
         while left:
             _cancel(*left)
             left = sorted(numbers & _own_queue())
         submitted.unlink(missing_ok=True)
     if count := remove_unfinished(directory):
-        print(f"phase: unfinished files of a run that was killed are removed: {count}", file=sys.stderr)
+        _print(f"unfinished files of a run that was killed are removed: {count}")
 
 
 def enter_stages(directory: Path, stages: Sequence[str], patience: float) -> None:
-    """What a SLURM job does before it touches a product: it becomes the only one at work on its stages.
+    """Makes a SLURM job the only one that works on its stages, before it touches a product.
 
-    A job of an earlier, killed run that still works on one of them is cancelled first. The locks go when
-    this process ends; one left by a cancelled job is taken over.
+    A job of an earlier, killed run that still works on one of them is cancelled first. The locks are removed
+    when this process ends; the lock of a cancelled job is taken over.
 
     Args:
         directory: the run's directory.
@@ -208,7 +189,7 @@ def enter_stages(directory: Path, stages: Sequence[str], patience: float) -> Non
         patience: seconds that a file written elsewhere may take to be seen here.
 
     Raises:
-        PhaseError: the run of this job was given up; nothing was touched.
+        PhaseError: the run of this job was abandoned; nothing was touched.
     """
     me = Holder.this_process(os.environ.get(RUN_VARIABLE, ""))
     _stop_if_given_up(directory, me, patience)
@@ -233,38 +214,33 @@ def _words(file: Path) -> set[str]:
 
 
 def _stop_if_given_up(directory: Path, me: Holder, patience: float) -> None:
-    # Of the tasks of an array, which SLURM numbers one by one, the array's number is known.
+    # SLURM numbers the tasks of an array one by one; the notes have the array's number.
     numbers = {me.job, os.environ.get("SLURM_ARRAY_JOB_ID", me.job)}
     end = time.monotonic() + patience
     while True:
         current = _read(_run_lock(directory))
         mine = current is not None and current.run == me.run
-        # Notes are kept where the profile's own `sbatch` submits.
+        # There are notes where the profile's own `sbatch` submits.
         if mine and (NOTES_VARIABLE not in os.environ or numbers & _words(_submitted(directory))):
             return
         if time.monotonic() >= end:
-            file, why = (
-                (_submitted(directory), "is not among the jobs of its run")
-                if mine
-                else (_run_lock(directory), "belongs to a run that was given up")
-            )
+            file, why = _run_lock(directory), "belongs to a run that was given up"
+            if mine:
+                file, why = _submitted(directory), "is not among the jobs of its run"
             raise PhaseError(f"{file}: job {me.job} {why}; it did nothing")
         time.sleep(_PAUSE)
 
 
 def _take(lock: Path, me: Holder) -> None:
-    """Holds a stage's lock; its former holder is cancelled and gone."""
+    """Takes a stage's lock, after its former holder was cancelled and has ended."""
     while (other := _holder(lock, me)) != me:
         if other is None:
             continue
         if other.job == me.job:
-            # The outer process of this job, or its former self, put back by SLURM after a node failed.
+            # The outer process of this job, or this job before SLURM requeued it after a node failed.
             return
         if other != _NOBODY and _in_queue(lock, other.job):
-            print(
-                f"phase: {lock.stem}: job {other.job} works on it since {other.since}; it is cancelled",
-                file=sys.stderr,
-            )
+            _print(f"{lock.stem}: job {other.job} works on it since {other.since}; it is cancelled")
         while other != _NOBODY and _in_queue(lock, other.job):
             _cancel(other.job)
         _remove(lock, other)
@@ -272,13 +248,13 @@ def _take(lock: Path, me: Holder) -> None:
 
 
 def _note(record: Path, me: Holder, stages: Sequence[str]) -> None:
-    """Notes what a job does, for the account of the hours; the processes of a group's stages add theirs."""
+    """Notes what a job does, for the report on hours; the processes of a group's stages add their stages."""
     noted = read_json(record) if record.is_file() else {"job": me.job, "stages": [], "started": me.since}
     write_json(record, noted | {"stages": list(dict.fromkeys([*noted["stages"], *stages]))})
 
 
 def _holder(lock: Path, me: Holder) -> Holder | None:
-    """Makes the lock where there is none, and says who holds it; None where that one has just let it go."""
+    """Makes the lock where there is none, and returns its holder; None where that has just released it."""
     draft = lock.with_name(f".{lock.name}.{uuid.uuid4().hex}{UNFINISHED}")
     with refused_as_input(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -288,12 +264,12 @@ def _holder(lock: Path, me: Holder) -> Holder | None:
                 _name(draft, lock)
         finally:
             draft.unlink(missing_ok=True)
-    # The lock itself says who has it: the answer to a link may be lost on its way from a file server.
+    # Only the lock itself shows its holder: a file server's answer to a link may be lost.
     return _read(lock)
 
 
 def _write(file: Path, text: str) -> None:
-    """Makes a file, also through a loss of power.
+    """Makes a file that survives a loss of power.
 
     Raises:
         FileExistsError: there is one.
@@ -319,12 +295,12 @@ def _name(draft: Path, lock: Path) -> None:
     except FileExistsError:
         raise
     except OSError:
-        # No hard links here (exFAT, some FUSE and CIFS); what else is wrong is met again.
+        # No hard links here (exFAT, some FUSE and CIFS); any other fault appears again.
         _write(lock, draft.read_text(encoding="utf-8"))
 
 
 def _read(lock: Path) -> Holder | None:
-    """Who holds a lock: None where there is no lock, `_NOBODY` where it stays empty."""
+    """The holder of a lock: None where there is no lock, `_NOBODY` where it stays empty."""
     end = time.monotonic() + _NEW
     while True:
         try:
@@ -332,9 +308,8 @@ def _read(lock: Path) -> Holder | None:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise InputError(
-                lock, f"cannot be read ({error.strerror})", remedy="check its permissions"
-            ) from error
+            fault = f"cannot be read ({error.strerror})"
+            raise InputError(lock, fault, remedy="check its permissions") from error
         try:
             return Holder(**json.loads(text))
         except (ValueError, TypeError) as error:
@@ -352,9 +327,9 @@ def _release(lock: Path, me: Holder) -> None:
 
 
 def _remove(lock: Path, gone: Holder) -> None:
-    """Removes the lock of a holder that is gone; one that another took in the meantime is put back.
+    """Removes the lock of a holder that has ended; a lock that another process took meanwhile is put back.
 
-    The jobs of two runs that begin in the same moment would also have to meet a third for that to fail.
+    Only three jobs that begin in the same moment could make that fail.
     """
     aside = lock.with_name(f".{lock.name}.{uuid.uuid4().hex}{UNFINISHED}")
     with refused_as_input(lock):
@@ -368,6 +343,15 @@ def _remove(lock: Path, gone: Holder) -> None:
         aside.unlink()
 
 
+def _print(line: str) -> None:
+    print(f"phase: {line}", file=sys.stderr)
+
+
+def _answer(*words: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command of SLURM."""
+    return subprocess.run(words, capture_output=True, text=True, check=False)
+
+
 def _cancel(*jobs: str) -> None:
     """Cancels jobs and waits a moment. If the controller does not answer, the next call tries again."""
     subprocess.run(["scancel", *jobs], check=False)
@@ -375,7 +359,7 @@ def _cancel(*jobs: str) -> None:
 
 
 def _is_running(holder: Holder) -> bool:
-    """Is a process of this machine still there, and more than its entry in the table of processes?"""
+    """True for a process of this machine that still runs and is no zombie."""
     try:
         process = psutil.Process(holder.pid)
         return abs(process.create_time() - holder.born) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
@@ -384,14 +368,14 @@ def _is_running(holder: Holder) -> bool:
 
 
 def _end_processes(gone: Holder) -> None:
-    """Ends what a killed process left at work on this machine, and waits until it is gone.
+    """Ends the processes that a killed one left on this machine, and waits until they have ended.
 
     Raises:
         PhaseError: a process cannot be ended.
     """
     if left := list(_processes_of(gone)):
         numbers = ", ".join(str(process.pid) for process in left)
-        print(f"phase: processes of a run that was killed are ended: {numbers}", file=sys.stderr)
+        _print(f"processes of a run that was killed are ended: {numbers}")
     for signal in ("terminate", "kill"):
         end = time.monotonic() + _GRACE
         while left and time.monotonic() < end:
@@ -402,9 +386,8 @@ def _end_processes(gone: Holder) -> None:
             # One of them may have started another.
             left = list(_processes_of(gone))
     if left:
-        raise PhaseError(
-            f"process {left[0].pid} of a run that was killed does not end; stop it and start again"
-        )
+        pid = left[0].pid
+        raise PhaseError(f"process {pid} of a run that was killed does not end; stop it and start again")
 
 
 def _processes_of(gone: Holder) -> Iterator[psutil.Process]:
@@ -419,31 +402,24 @@ def _processes_of(gone: Holder) -> Iterator[psutil.Process]:
 def _own_queue() -> set[str]:
     """Numbers of this user's jobs that wait, run or end; waits for a controller that does not answer."""
     while True:
-        answer = subprocess.run(
-            ["squeue", "--me", "--noheader", "--format=%A"], capture_output=True, text=True, check=False
-        )
+        answer = _answer("squeue", "--me", "--noheader", "--format=%A")
         if answer.returncode == 0:
             return set(answer.stdout.split())
-        print(f"phase: squeue: {answer.stderr.strip()}; asked again", file=sys.stderr)
+        _print(f"squeue: {answer.stderr.strip()}; asked again")
         time.sleep(_PAUSE)
 
 
 def _in_queue(lock: Path, job: str) -> bool:
-    """Does SLURM still know a lock's job as waiting, running or ending? While it does not answer, it may."""
+    """True while SLURM knows a lock's job as waiting, running or ending, and while it does not answer."""
     try:
-        answer = subprocess.run(
-            ["squeue", "--noheader", f"--jobs={job}", "--format=%A"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        answer = _answer("squeue", "--noheader", f"--jobs={job}", "--format=%A")
     except FileNotFoundError as error:
         raise PhaseError(
             f"{lock}: names job {job}, and without squeue on {socket.gethostname()} nobody can tell whether "
             "it still works; once it does not, remove this file"
         ) from error
     if answer.returncode == 0:
-        # Some sites say more than what was asked for.
+        # At some sites the output has further lines.
         return job in answer.stdout.split()
-    # A job that ended some minutes ago.
+    # The answer for a job that ended some minutes ago.
     return "Invalid job id" not in answer.stderr

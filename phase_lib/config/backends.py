@@ -1,15 +1,13 @@
 """The table of land models: the names that `land_model.backend` may have, and where their code is.
 
-What a land model must offer stands in `phase_lib/landmodel/interface.py`. Nothing is imported before a name
-is used, so that reading a configuration stays fast.
+`phase_lib/landmodel/interface.py` states what a land model must offer. A land model is imported only when its
+name is used, so that reading a configuration stays fast.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Any
-
-from pydantic import BaseModel
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.plugins import Plugins
@@ -19,7 +17,7 @@ BACKENDS = Plugins("phase_lib.landmodel.backends", "land model")
 
 @cache
 def is_backend(name: object) -> bool:
-    """True for a name that stands for a land model."""
+    """True for the name of a land model."""
     try:
         return bool(BACKENDS.place(str(name)))
     except ValueError:
@@ -38,12 +36,6 @@ def backend_class(name: str) -> Any:
         raise InputError(None, str(error), remedy="choose another land_model.backend") from error
 
 
-def settings_class(name: str) -> type[BaseModel] | None:
-    """Model of the section of the configuration that a land model has; None where it has none."""
-    model: type[BaseModel] | None = backend_class(name).settings_model
-    return model
-
-
 def makes_domain(name: str) -> bool:
-    """True for a land model that makes a domain of its own, which then has its name."""
+    """True for the name of a land model that makes a domain, which then has the same name."""
     return is_backend(name) and bool(backend_class(name).makes_domain)

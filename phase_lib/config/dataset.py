@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from phase_lib.config.section import Section
 from phase_lib.config.targets import TargetSettings
 
 
-class DatasetSettings(BaseModel):
+class DatasetSettings(Section):
     """What is predicted, and which cells are kept back for the test."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     targets: TargetSettings = Field(default_factory=TargetSettings, description="pools to predict")
     test_fraction: float = Field(

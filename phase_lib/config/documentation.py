@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from phase_lib.base.plugins import Plugins
-from phase_lib.config.backends import BACKENDS, settings_class
+from phase_lib.config.backends import BACKENDS, backend_class
 from phase_lib.config.kinds import Kinds
 from phase_lib.config.root import WorkflowConfig, entry_models, section_models
 
@@ -33,8 +33,8 @@ def default_yaml() -> str:
         if name in sections:
             lines += _section(name, sections[name])
         else:
-            lines += [*_comment(f"{field.description}. An entry has these keys:", ""), *_entry(entries[name])]
-            lines += [f"{name}: {{}}", ""]
+            lines += [*_comment(f"{field.description}. An entry has these keys:", ""), "#   NAME:"]
+            lines += [*(f"#{line}" for line in _fields(entries[name], "     ")), f"{name}: {{}}", ""]
         if name == "land_model":
             lines += _backends()
     return "\n".join(lines).rstrip() + "\n"
@@ -45,9 +45,9 @@ def _section(name: str, model: type[BaseModel]) -> list[str]:
 
 
 def _backends() -> Iterator[str]:
-    """The sections of land models; those of others than the default are comments, with keys to fill in."""
+    """The sections of land models; all but that of the default are comments, with keys to fill in."""
     for name in BACKENDS.names:
-        if (model := settings_class(name)) is not None:
+        if (model := backend_class(name).settings_model) is not None:
             default = name == WorkflowConfig().land_model.backend
             yield from (line if default or not line else f"# {line}" for line in _section(name, model))
 
@@ -63,32 +63,18 @@ def _fields(model: type[BaseModel], indent: str, kinds: Kinds | None = None) -> 
             marks = [mark for mark in field.metadata if isinstance(mark, Kinds)]
             yield from _fields(sections[name], indent + "  ", *marks)
         else:
-            default = field.get_default(call_default_factory=True)
-            yield f"{indent}{name}: {'...' if field.is_required() else _flow(to_jsonable_python(default))}"
-
-
-def _entry(model: type[BaseModel]) -> Iterator[str]:
-    """The keys of an entry under a name of the user's choice, all in comments."""
-    yield from (f"#{line}" for line in ("   NAME:", *_fields(model, "     ")))
-
-
-def _flow(value: Any) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10 * _WIDTH)
-    return text.removesuffix("...\n").strip()
+            default = None if field.is_required() else field.get_default(call_default_factory=True)
+            flow: str = yaml.safe_dump(
+                to_jsonable_python(default), default_flow_style=True, sort_keys=False, width=10 * _WIDTH
+            )
+            text = "..." if field.is_required() else flow.removesuffix("...\n").strip()
+            yield f"{indent}{name}: {text}"
 
 
 def _comment(text: str, indent: str) -> list[str]:
-    return [
-        line
-        for paragraph in text.strip().splitlines()
-        for line in textwrap.wrap(
-            paragraph,
-            _WIDTH,
-            initial_indent=f"{indent}# ",
-            subsequent_indent=f"{indent}# ",
-            break_long_words=False,
-        )
-    ]
+    width = _WIDTH - len(indent) - 2
+    paragraphs = (textwrap.wrap(part, width, break_long_words=False) for part in text.strip().splitlines())
+    return [f"{indent}# {line}" for lines in paragraphs for line in lines]
 
 
 def _first_line(model: type[BaseModel]) -> str:
@@ -98,17 +84,10 @@ def _first_line(model: type[BaseModel]) -> str:
 def _documentation(field: FieldInfo) -> str:
     """Description, choices and bounds of a key in one sentence."""
     text = (field.description or "").strip().rstrip(".")
-    bounds = [
-        f"{sign} {getattr(constraint, name)}"
-        for constraint in field.metadata
-        for name, sign in _SIGNS.items()
-        if getattr(constraint, name, None) is not None
-    ]
-    choices = (
-        [str(choice) for choice in get_args(field.annotation)]
-        if get_origin(field.annotation) is Literal
-        else []
-    )
+    limits = [(sign, getattr(mark, name, None)) for mark in field.metadata for name, sign in _SIGNS.items()]
+    bounds = [f"{sign} {limit}" for sign, limit in limits if limit is not None]
+    is_choice = get_origin(field.annotation) is Literal
+    choices = [str(choice) for choice in get_args(field.annotation)] if is_choice else []
     if len(choices) > 1 and not all(choice in text for choice in choices):
         bounds.append(" | ".join(choices))
     return text + (f" [{', '.join(bounds)}]" if bounds else "")
@@ -117,7 +96,7 @@ def _documentation(field: FieldInfo) -> str:
 def _kinds(kinds: Kinds) -> str:
     """What the kinds of a section are, and the keys of those that are not the default."""
     texts = []
-    for name in sorted(kinds.names, key=lambda name: name != kinds.default):
+    for name in sorted(kinds.names, key=lambda one: one != kinds.default):
         model = kinds.load(name)
         others = [key for key in model.model_fields if key != "kind"]
         keys = "the keys below" if name == kinds.default else ", ".join(others) or "no further keys"

@@ -1,21 +1,20 @@
-"""The sections `domains`, `training` and `target`: whose files are read, and what they serve for."""
+"""The sections `domains`, `training` and `target`: which files are read, and what for."""
 
 from __future__ import annotations
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from phase_lib.config.layouts import LAYOUTS, layout_class
+from phase_lib.config.section import Section
 
 #: Name of the domain that the embedded land model makes.
 _EMBEDDED = "embedded"
 
 
-class ForcingFiles(BaseModel):
+class ForcingFiles(Section):
     """Atmospheric forcing of a domain: which files, which years of them, and how they are laid out."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str = Field("datm", description=f"layout of the files. {LAYOUTS.summary}")
     files: list[str] = Field(
@@ -59,10 +58,8 @@ class ForcingFiles(BaseModel):
         return self
 
 
-class DomainFiles(BaseModel):
-    """A domain from files; what its land model can make may be left out."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class DomainFiles(Section):
+    """Files of a domain; those that its land model can make may be left out."""
 
     domain: str | None = Field(None, min_length=1, description="domain file")
     surface: str | None = Field(None, min_length=1, description="surface data (fsurdat)")
@@ -76,8 +73,7 @@ class DomainFiles(BaseModel):
         "land_model.backend runs the AD years up to it",
     )
     history: list[str] = Field(
-        default_factory=list,
-        description="history that covers that cycle: files, or patterns with * and ?",
+        default_factory=list, description="history that covers that cycle: files, or patterns with * and ?"
     )
     lnd_in: str | None = Field(
         None,
@@ -112,14 +108,12 @@ class DomainFiles(BaseModel):
             if bool(getattr(self, restart)) != bool(getattr(self, history)):
                 raise ValueError(f"has a {there} and no {absent}; give both, or neither")
         if self.restart is None:
-            of_no_run = [
-                key for key in ("lnd_in", "spinup_mortality_factor") if getattr(self, key) is not None
-            ]
-            if of_no_run:
-                raise ValueError(
-                    f"has {of_no_run[0]}, which is of the run that wrote the restart, and no restart; give "
-                    f"it, or leave {of_no_run[0]} out: for runs of this workflow spinup has the factor"
-                )
+            for key in ("lnd_in", "spinup_mortality_factor"):
+                if getattr(self, key) is not None:
+                    raise ValueError(
+                        f"has {key}, which is of the run that wrote the restart, and no restart; give it, or "
+                        f"leave {key} out: for runs of this workflow spinup has the factor"
+                    )
         elif self.lnd_in is None and self.spinup_mortality_factor is None:
             raise ValueError(
                 "spinup_mortality_factor is missing, and so is lnd_in; expected one of them: give lnd_in, "
@@ -128,10 +122,8 @@ class DomainFiles(BaseModel):
         return self
 
 
-class TrainingDomains(BaseModel):
+class TrainingDomains(Section):
     """Whose cells the surrogate learns from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     domains: list[str] = Field(
         default=[_EMBEDDED],
@@ -141,17 +133,13 @@ class TrainingDomains(BaseModel):
     )
 
 
-class TargetDomain(BaseModel):
+class TargetDomain(Section):
     """Whose restart is injected."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     domain: str = Field(
         _EMBEDDED,
         description="a name of the section `domains`, or `embedded` with land_model.backend embedded",
     )
     prediction_jobs: int = Field(
-        1,
-        ge=1,
-        description="jobs that the prediction of its cells is divided among, side by side on a cluster",
+        1, ge=1, description="jobs that share the prediction of its cells, at the same time on a cluster"
     )

@@ -6,13 +6,13 @@ as it is common in model intercomparisons.
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from phase_lib.config.section import Section
 
 
-class EquilibriumSettings(BaseModel):
+class EquilibriumSettings(Section):
     """Thresholds of the verdict; a drift is the difference of two successive forcing cycles per year."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     stock_drift_pgc_per_yr: float = Field(
         0.02, gt=0.0, description="largest drift of TOTECOSYSC, TOTSOMC and TOTVEGC each, PgC/yr"

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
@@ -19,12 +16,11 @@ from pydantic import (
 
 from phase_lib.base.plugins import Plugins
 from phase_lib.config.kinds import overlay
+from phase_lib.config.section import NAME, Section
 from phase_lib.config.surrogate import SurrogateSettings
 
 Split = Literal["random", "block"]
 _Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
-
-_SPLITS: tuple[Split, ...] = get_args(Split)
 
 #: Predictions without a network: each a module of `surrogate/baselines`, or a class of another package.
 BASELINES = Plugins("phase_lib.surrogate.baselines", "baseline")
@@ -35,14 +31,13 @@ SHARED = {
     "seed": "list the seeds in experiments.seeds",
     **{key: f"set surrogate.{key}, which holds for all trainings" for key in ("device", "gpus", "nodes")},
 }
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 class Changes(SurrogateSettings):
     """Keys of the section `surrogate` that an experiment changes, and its label; all others are the run's."""
 
     label: str = Field("", description="name of the experiment in tables and figures; its key if empty")
-    # Parts of a section, which are judged together with the run's settings.
+    # These are incomplete, and are checked together with the run's settings.
     preset: Any = None
     network: Any = None
 
@@ -55,10 +50,8 @@ def _paper() -> dict[str, Any]:
     return {"paper": Changes(label="PHASE, paper preset", preset="paper", members=1)}
 
 
-class ExperimentSettings(BaseModel):
-    """What the surrogate is compared with: further trainings, each a job of its own, and baselines."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ExperimentSettings(Section):
+    """What the surrogate is compared with: further trainings, each a separate job, and baselines."""
 
     variants: dict[str, Changes | None] = Field(
         default_factory=_paper,
@@ -74,18 +67,16 @@ class ExperimentSettings(BaseModel):
     )
     seeds: int | list[_Seed] = Field(
         1,
-        description="seeds that every experiment and the run's own settings are trained with: how many, "
-        "counted from surrogate.seed, or a list that holds it",
+        description="seeds of all trainings, also of those with the run's own settings: a number of seeds, "
+        "counted from surrogate.seed, or a list that includes it",
     )
     splits: list[Split] = Field(
-        default_factory=lambda: list(_SPLITS),
+        default_factory=lambda: list(get_args(Split)),
         min_length=1,
         description="splits to train on: random, block",
     )
     limit: int = Field(
-        4,
-        ge=1,
-        description="experiments that train at the same time, at most; cores and GPUs may allow fewer",
+        4, ge=1, description="most experiments that train at the same time; cores and GPUs may allow fewer"
     )
 
     @field_validator("variants", mode="before")
@@ -97,7 +88,7 @@ class ExperimentSettings(BaseModel):
     @classmethod
     def _baselines_exist(cls, baselines: list[str]) -> list[str]:
         for name in baselines:
-            # A module of this library is slow to import, and right.
+            # Modules of this library are slow to import, and need no check.
             BASELINES.load(name) if ":" in name else BASELINES.place(name)
         return baselines
 
@@ -105,7 +96,7 @@ class ExperimentSettings(BaseModel):
     def _names_and_seeds_are_right(self) -> Self:
         taken = [OWN, *self.baselines]
         for name, changes in self.variants.items():
-            if name in taken or not _NAME.fullmatch(name):
+            if name in taken or not NAME.fullmatch(name):
                 raise ValueError(
                     f"variants.{name}: not a name for an experiment; expected letters, digits, - and _, and "
                     f"none of {', '.join(taken)}"
@@ -121,36 +112,36 @@ class ExperimentSettings(BaseModel):
                 raise ValueError(f"{key} names one twice; expected each once")
         return self
 
-    def seeds_of(self, own: SurrogateSettings) -> list[int]:
+    def seeds_of(self, run: SurrogateSettings) -> list[int]:
         """Seeds that every experiment is trained with."""
         if isinstance(self.seeds, int):
-            return [own.seed + i for i in range(self.seeds)]
+            return [run.seed + i for i in range(self.seeds)]
         return self.seeds
 
-    def labels(self, own: SurrogateSettings) -> dict[str, str]:
+    def labels(self, run: SurrogateSettings) -> dict[str, str]:
         """Experiment, or the run itself -> its name in tables and figures."""
         labels = {name: changes.label or name for name, changes in self.variants.items() if changes}
-        return {OWN: own.network.label, **labels}
+        return {OWN: run.network.label, **labels}
 
-    def settings(self, own: SurrogateSettings) -> dict[str, SurrogateSettings]:
+    def settings(self, run: SurrogateSettings) -> dict[str, SurrogateSettings]:
         """Experiment -> settings of its trainings, with the run's own seed; the run's come first.
 
         Raises:
             ValueError: an experiment's settings are impossible together with the run's, or are those of
                 another experiment or of the run; the seeds lack the run's.
         """
-        if own.seed not in self.seeds_of(own):
+        if run.seed not in self.seeds_of(run):
             raise ValueError(
-                f"experiments.seeds is {self.seeds}; expected surrogate.seed, {own.seed}, among them, as the "
+                f"experiments.seeds is {self.seeds}; expected surrogate.seed, {run.seed}, among them, as the "
                 "run itself is compared too"
             )
-        known = {OWN: own}
+        known = {OWN: run}
         for name, changes in self.variants.items():
             if changes is None:
                 continue
             different = changes.model_dump(mode="json", exclude={"label"})
             try:
-                settings = SurrogateSettings.model_validate(overlay(own.model_dump(mode="json"), different))
+                settings = SurrogateSettings.model_validate(overlay(run.model_dump(mode="json"), different))
             except ValidationError as error:
                 fault = error.errors()[0]
                 place = ".".join(["experiments.variants", name, *map(str, fault["loc"])])
@@ -162,12 +153,12 @@ class ExperimentSettings(BaseModel):
             known[name] = settings
         return known
 
-    def trainings(self, own: SurrogateSettings) -> list[tuple[str, int, Split]]:
-        """Experiment, seed and split of every training beside the run's own."""
+    def trainings(self, run: SurrogateSettings) -> list[tuple[str, int, Split]]:
+        """Experiment, seed and split of all trainings but the run's own."""
         return [
             (name, seed, split)
-            for name in self.settings(own)
-            for seed in self.seeds_of(own)
+            for name in self.settings(run)
+            for seed in self.seeds_of(run)
             for split in self.splits
-            if (name, seed) != (OWN, own.seed)
+            if (name, seed) != (OWN, run.seed)
         ]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from phase_lib.config.section import Section
 
 
-class FusionSettings(BaseModel):
+class FusionSettings(Section):
     """How restart, history, surface, parameters and forcing become one record per cell."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    batch_cells: int = Field(128, ge=1, description="cells in one dataset file; bounds the memory")
+    batch_cells: int = Field(128, ge=1, description="cells in one record file; limits the memory")
     jobs: int = Field(
-        1, ge=1, description="jobs that the cells of a domain are divided among, side by side on a cluster"
+        1, ge=1, description="jobs that share the cells of a domain, at the same time on a cluster"
     )
     forcing_by_variable: bool = Field(
-        False, description="a forcing job for each variable, side by side on a cluster"
+        False, description="a forcing job for each variable, at the same time on a cluster"
     )
     forcing_years_per_job: int | None = Field(
         None, ge=1, description="years of forcing that one job reduces; null: the whole cycle"

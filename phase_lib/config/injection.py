@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from phase_lib.config.section import Section
 
 
-class InjectionSettings(BaseModel):
+class InjectionSettings(Section):
     """Bounds of the restart injection."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     min_evergreen_leafc: float = Field(
         1.0,
         ge=0.0,
-        description="An evergreen patch alive in the restart keeps its leaves where the prediction has no "
-        "more leaf carbon than this, gC m-2: without leaves it never recovers.",
+        description="A living evergreen patch keeps the leaves of the restart where the prediction has at "
+        "most this leaf carbon, gC m-2: without leaves it never recovers.",
     )
     litter_cn_min: float = Field(10.0, gt=0.0, description="Least C:N of injected litter and CWD, gC/gN.")
     litter_cn_max: float = Field(1000.0, gt=0.0, description="Largest C:N of injected litter and CWD, gC/gN.")
@@ -27,13 +27,13 @@ class InjectionSettings(BaseModel):
     chunk_cells: int = Field(
         8192,
         ge=1,
-        description="Cells worked on at a time, at most; fewer where they have many columns and layers.",
+        description="Largest number of cells in a row block; fewer where cells have many columns and layers.",
     )
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Self:
-        if self.litter_cn_min >= self.litter_cn_max:
-            raise ValueError(f"litter_cn_min is {self.litter_cn_min}, litter_cn_max {self.litter_cn_max}")
-        if self.litter_cp_min >= self.litter_cp_max:
-            raise ValueError(f"litter_cp_min is {self.litter_cp_min}, litter_cp_max {self.litter_cp_max}")
+        for ratio in ("litter_cn", "litter_cp"):
+            least, largest = getattr(self, f"{ratio}_min"), getattr(self, f"{ratio}_max")
+            if least >= largest:
+                raise ValueError(f"{ratio}_min is {least}, {ratio}_max {largest}")
         return self

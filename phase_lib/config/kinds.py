@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from phase_lib.base.plugins import Plugins, did_you_mean
+from phase_lib.config.section import Section
 
 
-class KindSettings(BaseModel):
+class KindSettings(Section):
     """The keys of one kind."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
 
@@ -30,7 +29,7 @@ class KindSettings(BaseModel):
 class Kinds:
     """Annotation of a field that holds the settings of one of several kinds.
 
-    The field takes a mapping with `kind`, or the name of a kind alone, which stands for its defaults.
+    The field accepts a mapping with `kind`, or only the name of a kind, with its defaults.
 
     Attributes:
         classes: kind -> settings, a table or plug-ins.
@@ -64,7 +63,7 @@ class Kinds:
         return self.classes[kind]
 
     def settings(self, content: Any) -> Any:
-        """Settings of the kind that a mapping or a name stands for; other things as they are.
+        """Settings of the kind in a mapping or of that name; other values are returned unchanged.
 
         Raises:
             ValueError: there is no such kind, or it has no such key.

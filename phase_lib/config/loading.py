@@ -34,9 +34,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is given twice", key_node.start_mark
-                )
+                fault = f"key {key!r} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, fault, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -112,9 +111,8 @@ def load_settings(text: str, model: type[_Model], section: str, option: str = "-
     Args:
         text: JSON of the section, or the path of a YAML or JSON file that holds either the section
             or a whole workflow configuration.
-        model: the section's model.
-        section: the section's dotted name in a whole configuration, for example `"surrogate"`; empty
-            where the model is the whole.
+        model: model of the section.
+        section: dotted name of the section, for example `"surrogate"`; empty where the model is the whole.
         option: the option that the text came with, for messages.
 
     Raises:
@@ -177,7 +175,7 @@ def _input_error(
 
 
 def _first_fault(faults: Sequence[ErrorDetails]) -> ErrorDetails:
-    # An unknown key comes first: what else is wrong may follow from it.
+    # An unknown key comes first: other faults may follow from it.
     return min(faults, key=lambda fault: fault["type"] != "extra_forbidden")
 
 
@@ -186,14 +184,16 @@ def _nearest_key(model: type[BaseModel], location: _Location, content: Any) -> s
 
     A section with another name is known by its keys.
     """
-    path = [str(part) for part in location]
+    *parent, key = (str(part) for part in location)
     known = list(_keys(model))
     if issubclass(model, WorkflowConfig):
         known += [keys for keys in _keys(with_backends(tuple(BACKENDS.names))) if keys not in known]
-    parent, key = path[:-1], path[-1]
-    siblings = [keys[-1] for keys in known if _lies_in(keys, parent)]
-    near = difflib.get_close_matches(key, siblings, n=1)
-    if near:
+    # `*` stands for any name of an entry.
+    levels = [keys for keys in known if len(keys) == len(location)]
+    siblings = [
+        keys[-1] for keys in levels if all(k in (_ENTRY, p) for k, p in zip(keys, parent, strict=False))
+    ]
+    if near := difflib.get_close_matches(key, siblings, n=1):
         return ".".join([*parent, near[0]])
     elsewhere = [keys for keys in known if _ENTRY not in keys]
     inside = set(content) if isinstance(content, Mapping) else set()
@@ -201,13 +201,6 @@ def _nearest_key(model: type[BaseModel], location: _Location, content: Any) -> s
         return max(holders, key=holders.count)
     near = difflib.get_close_matches(key, [keys[-1] for keys in elsewhere], n=1, cutoff=0.75)
     return next((".".join(keys) for keys in elsewhere if near and keys[-1] == near[0]), None)
-
-
-def _lies_in(keys: tuple[str, ...], parent: list[str]) -> bool:
-    """Whether a known key, with `*` for a name of the user's choice, lies right below a path."""
-    return len(keys) == len(parent) + 1 and all(
-        key in (_ENTRY, part) for key, part in zip(keys, parent, strict=False)
-    )
 
 
 def _keys(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from phase_lib.config.section import Section
 
 
-class OodSettings(BaseModel):
-    """When a cell counts as out of distribution, and what it gets then."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class OodSettings(Section):
+    """When a cell counts as out of distribution, and which state it then receives."""
 
     action: Literal["keep", "analogue", "predict"] = Field(
         "keep",
-        description="What a flagged cell gets: keep: its 20-year state in normal mode; analogue: the state "
-        "of the nearest training cell; predict: the prediction all the same.",
+        description="State that a flagged cell receives: keep: its 20-year state in normal mode; analogue: "
+        "the state of the nearest training cell; predict: the prediction all the same.",
     )
     quantile: float = Field(
         0.995,

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from types import UnionType
 from typing import Any, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, Field, create_model, model_validator
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.plugins import did_you_mean
-from phase_lib.config.backends import BACKENDS, backend_class, is_backend, makes_domain, settings_class
-from phase_lib.config.cost import CostSettings
+from phase_lib.config.backends import BACKENDS, backend_class, is_backend, makes_domain
 from phase_lib.config.dataset import DatasetSettings
 from phase_lib.config.domains import DomainFiles, TargetDomain, TrainingDomains
 from phase_lib.config.equilibrium import EquilibriumSettings
@@ -22,23 +20,18 @@ from phase_lib.config.experiments import ExperimentSettings
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.kinds import Kinds
-from phase_lib.config.land_model import LandModelSettings
 from phase_lib.config.ood import OodSettings
-from phase_lib.config.preflight import PreflightSettings
-from phase_lib.config.run import RunSettings
+from phase_lib.config.run import CostSettings, LandModelSettings, PreflightSettings, RunSettings
+from phase_lib.config.section import NAME, Section
 from phase_lib.config.spinup import LENGTHS, SpinupSettings
 from phase_lib.config.surrogate import SurrogateSettings
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
-
-class WorkflowConfig(BaseModel):
+class WorkflowConfig(Section):
     """Every section in the order of the data.
 
     A configuration that is read also has the sections of the land models that it uses (`model_for`).
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     run: RunSettings = Field(default_factory=RunSettings)
     land_model: LandModelSettings = Field(default_factory=LandModelSettings)
@@ -68,7 +61,7 @@ class WorkflowConfig(BaseModel):
     @model_validator(mode="after")
     def _domains_agree(self) -> Self:
         for name, files in self.domains.items():
-            if makes_domain(name) or not _NAME.fullmatch(name):
+            if makes_domain(name) or not NAME.fullmatch(name):
                 raise ValueError(
                     f"domains.{name}: not a name for a domain; expected letters, digits, - and _, "
                     "and not the name of a domain that a land model makes"
@@ -79,14 +72,11 @@ class WorkflowConfig(BaseModel):
                 )
         models = [backend_class(name) for name in dict.fromkeys([*BACKENDS.names, self.land_model.backend])]
         known = [*(model.name for model in models if model.makes_domain), *self.domains]
-        for key, wanted in (
-            ("training.domains", self.training.domains),
-            ("target.domain", [self.target.domain]),
-        ):
-            for name in wanted:
-                if name not in known and not makes_domain(name):
-                    hint = did_you_mean(name, known)
-                    raise ValueError(f"{key} names {name!r}; expected one of {', '.join(known)}{hint}")
+        wanted = [("training.domains", name) for name in self.training.domains]
+        for key, name in [*wanted, ("target.domain", self.target.domain)]:
+            if name not in known and not makes_domain(name):
+                hint = did_you_mean(name, known)
+                raise ValueError(f"{key} names {name!r}; expected one of {', '.join(known)}{hint}")
         if len(set(self.training.domains)) != len(self.training.domains):
             raise ValueError("training.domains names a domain twice; expected each once")
         target, backend = self.target.domain, self.land_model.backend
@@ -143,28 +133,27 @@ class WorkflowConfig(BaseModel):
 
     @property
     def used_domains(self) -> list[str]:
-        """Names of the domains that the run has to do with, each once."""
+        """Names of the domains of training and target, each once."""
         return list(dict.fromkeys([*self.training.domains, self.target.domain]))
 
     def backend_of(self, domain: str) -> str:
-        """Name of the land model of a domain: one that a land model makes has that land model."""
+        """Name of the land model of a domain; a domain that a land model makes is run by that model."""
         backend = self.land_model.backend
         return backend if domain in self.domains or domain == backend_class(backend).name else domain
 
     def settings_of(self, backend: str) -> BaseModel | None:
         """The section of a land model, with its defaults where it is left out; None where it has none."""
-        section: BaseModel | None = getattr(self, backend_class(backend).name, None)
-        model = settings_class(backend)
-        return section if section is not None or model is None else model()
+        land_model = backend_class(backend)
+        section: BaseModel | None = getattr(self, land_model.name, None)
+        return section or (land_model.settings_model and land_model.settings_model())
 
 
 @cache
 def with_backends(names: tuple[str, ...]) -> type[WorkflowConfig]:
     """The model of a configuration with the sections of land models."""
+    models = {land_model.name: land_model.settings_model for land_model in map(backend_class, names)}
     sections: dict[str, Any] = {
-        backend_class(name).name: (model, Field(default_factory=model))
-        for name in names
-        if (model := settings_class(name)) is not None
+        name: (model, Field(default_factory=model)) for name, model in models.items() if model is not None
     }
     return create_model("WorkflowConfig", __base__=WorkflowConfig, **sections) if sections else WorkflowConfig
 
@@ -172,15 +161,15 @@ def with_backends(names: tuple[str, ...]) -> type[WorkflowConfig]:
 def model_for(content: Mapping[str, Any]) -> tuple[type[WorkflowConfig], dict[str, Any]]:
     """The model of a configuration, and its content without the sections of unused land models."""
     used = tuple(dict.fromkeys(_used_backends(content)))
-    sections: dict[str, Any] = {backend_class(name).name: {} for name in used if settings_class(name)}
-    unused = {name for name in content if name not in sections and is_backend(name) and settings_class(name)}
-    return with_backends(used), {
-        name: value for name, value in (sections | dict(content)).items() if name not in unused
-    }
+    models = [backend_class(name) for name in used]
+    whole: dict[str, Any] = {model.name: {} for model in models if model.settings_model} | dict(content)
+    others = {name for name in whole if is_backend(name)} - {model.name for model in models}
+    unused = {name for name in others if backend_class(name).settings_model}
+    return with_backends(used), {name: value for name, value in whole.items() if name not in unused}
 
 
 def _used_backends(content: Mapping[str, Any]) -> Iterator[str]:
-    """Names of the land models that a configuration uses which is not checked yet."""
+    """Names of the land models that an unchecked configuration uses."""
 
     def value(section: type[BaseModel], name: str, key: str) -> Any:
         given = content.get(name)
@@ -211,15 +200,13 @@ def section_models(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
     """Fields of a model that are models themselves: name -> model, that of the default kind."""
     sections: dict[str, type[BaseModel]] = {}
     for name, field in model.model_fields.items():
-        kinds: list[type[BaseModel]] = [
-            mark.load(mark.default) for mark in field.metadata if isinstance(mark, Kinds)
-        ]
-        if models := kinds or _options(field.annotation):
-            sections[name] = models[0]
+        kinds = [mark.load(mark.default) for mark in field.metadata if isinstance(mark, Kinds)]
+        for section in kinds or _options(field.annotation):
+            sections.setdefault(name, section)
     return sections
 
 
 def _options(annotation: Any) -> list[type[BaseModel]]:
-    """The model that an annotation names, alone or beside None."""
+    """The model that an annotation names, alone or with None."""
     options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     return [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]

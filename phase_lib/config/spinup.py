@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from phase_lib.config.section import Section
 
 #: The runs of a spin-up; each is a chain of segments.
 Role = Literal["ad", "reference", "control", "injected"]
@@ -12,13 +14,11 @@ Role = Literal["ad", "reference", "control", "injected"]
 LENGTHS = ("ad_years", "normal_years", "input_years", "stabilisation_years", "segment_years")
 
 
-class SpinupSettings(BaseModel):
+class SpinupSettings(Section):
     """The protocol of the spin-up, whatever runs the land model.
 
     Model years count from 1; a restart at year Y holds the state at the start of year Y.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     ad_years: int = Field(
         400, ge=40, description="years of accelerated decomposition (AD) from the cold start, years"
@@ -27,17 +27,13 @@ class SpinupSettings(BaseModel):
         800, ge=20, description="years in normal mode after AD; their last restart gives the labels, years"
     )
     input_years: int = Field(
-        20,
-        ge=20,
-        description="years of the AD run whose restart and history are the surrogate's input, years",
+        20, ge=20, description="length of the part of the AD run that is the surrogate's input, years"
     )
     stabilisation_years: int = Field(
         100, ge=40, description="years in normal mode of the injected and the control run, years"
     )
     segment_years: int = Field(
-        200,
-        ge=1,
-        description="longest piece of a run that one job does, a multiple of the forcing cycle, years",
+        200, ge=1, description="longest segment that one job runs, a multiple of the forcing cycle, years"
     )
     nyears_ad_carbon_only: int = Field(
         20, ge=0, description="first years of the AD run without limitation by N and P (ELM's name), years"
@@ -50,7 +46,7 @@ class SpinupSettings(BaseModel):
     )
     history_fields: list[str] = Field(
         default_factory=list,
-        description="fields that the means over a forcing cycle hold beside the usual ones, by ELM's names",
+        description="further fields for the history means over a forcing cycle, by ELM's names",
     )
 
     @model_validator(mode="after")
@@ -58,24 +54,21 @@ class SpinupSettings(BaseModel):
         if self.input_years > self.ad_years:
             raise ValueError(
                 f"input_years is {self.input_years}, ad_years {self.ad_years}; "
-                "expected at most ad_years, as the input is a part of the AD run"
+                "expected at most ad_years, as the AD run includes the input years"
             )
         return self
 
     def boundaries(self, role: Role) -> list[int]:
-        """Model years at which the segments of a run begin and end.
+        """Model years at which the segments of a run begin and end, in order.
 
-        Args:
-            role: which run.
-
-        Returns:
-            Increasing years; the first is that of the restart it starts from (1: cold start).
+        The first is that of the restart it starts from (1: cold start).
         """
+        after_ad, after_input = 1 + self.ad_years, 1 + self.input_years
         first, last = {
-            "ad": (1, 1 + self.ad_years),
-            "reference": (1 + self.ad_years, 1 + self.ad_years + self.normal_years),
-            "control": (1 + self.input_years, 1 + self.input_years + self.stabilisation_years),
-            "injected": (1 + self.input_years, 1 + self.input_years + self.stabilisation_years),
+            "ad": (1, after_ad),
+            "reference": (after_ad, after_ad + self.normal_years),
+            "control": (after_input, after_input + self.stabilisation_years),
+            "injected": (after_input, after_input + self.stabilisation_years),
         }[role]
         cuts = {first, last, *range(1 + self.segment_years, last, self.segment_years)}
         if role == "ad":

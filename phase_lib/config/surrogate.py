@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from phase_lib.base.plugins import Plugins
 from phase_lib.config.kinds import Kinds, KindSettings, NetworkSettings
+from phase_lib.config.section import Section
 
 Preset = Literal["default", "paper"]
 #: Groups of features, in the order of the network's tokens.
@@ -23,10 +24,10 @@ class DefaultPreset(KindSettings):
 
     kind: Literal["default"] = "default"
     linear_weight: float = Field(
-        4.0, ge=0.0, description="weight of the error in physical units beside that of the logarithm"
+        4.0, ge=0.0, description="weight of the error in physical units, relative to that of the logarithm"
     )
     balance: float = Field(
-        0.5, ge=0.0, le=1.0, description="0 weighs every value alike, 1 every PFT, however rare"
+        0.5, ge=0.0, le=1.0, description="0: all values have the same weight; 1: all PFTs, however rare"
     )
 
 
@@ -40,10 +41,8 @@ _PRESETS = Kinds({"default": DefaultPreset, "paper": PaperPreset}, "default")
 _NETWORKS = Kinds(NETWORKS, "phase")
 
 
-class SurrogateSettings(BaseModel):
+class SurrogateSettings(Section):
     """Network, loss and training of the surrogate."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     preset: Annotated[DefaultPreset | PaperPreset, _PRESETS] = Field(
         default_factory=DefaultPreset, description="what the network predicts, and how data are scaled"
@@ -66,21 +65,21 @@ class SurrogateSettings(BaseModel):
         description="weight of mean (NPP - (GPP - AR))^2, fluxes in units of the mean training GPP",
     )
     flux_weight: float = Field(
-        1.0, ge=0.0, description="weight of the error of GPP, NPP and AR beside that of the pools"
+        1.0, ge=0.0, description="weight of the error of GPP, NPP and AR, relative to that of the pools"
     )
     epochs: int = Field(80, ge=1, description="passes over the training cells, at most")
     batch_cells: int = Field(64, ge=1, description="cells in a mini-batch")
     learning_rate: float = Field(3.0e-3, gt=0.0, description="highest learning rate of AdamW")
     warmup_epochs: int = Field(5, ge=0, description="epochs of linear rise before the cosine decay")
     weight_decay: float = Field(1.0e-2, ge=0.0, description="weight decay of AdamW")
-    gradient_clip: float = Field(1.0, gt=0.0, description="largest norm of a step's gradient")
+    gradient_clip: float = Field(1.0, gt=0.0, description="largest norm of the gradient of a step")
     ema_decay: float = Field(
         0.98, ge=0.0, lt=1.0, description="memory of the running mean of the weights that is kept; 0 for none"
     )
     patience: int = Field(
         25, ge=1, description="epochs without a better validation loss after which training ends"
     )
-    seed: int = Field(1, ge=0, le=2**31 - 1, description="seed of initial weights, batches and dropout")
+    seed: int = Field(1, ge=0, le=2**31 - 1, description="seed of initial weights, mini-batches and dropout")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where the network computes; auto: on the GPU where there is one, else on the CPU"
     )
@@ -91,13 +90,13 @@ class SurrogateSettings(BaseModel):
     cache_gib: float = Field(
         2.0,
         ge=0.0,
-        description="training data up to this size stay in memory, GiB, and are shuffled as one; more is "
-        "read and shuffled file by file",
+        description="training data up to this size, GiB, stay in memory and are shuffled together; larger "
+        "data are read and shuffled file by file",
     )
     checkpoint_seconds: float = Field(
         20.0,
         ge=0.0,
-        description="least time between two checkpoints, s; a killed training goes on from the last",
+        description="least time between two checkpoints, s; a killed training continues from the last one",
     )
 
     @field_validator("leave_out")
@@ -111,8 +110,8 @@ class SurrogateSettings(BaseModel):
     def _every_process_has_cells(self) -> Self:
         if self.processes > self.batch_cells:
             raise ValueError(
-                f"gpus x nodes is {self.processes}, but batch_cells {self.batch_cells}; "
-                "expected at least a cell for each GPU"
+                f"gpus x nodes is {self.processes}, but batch_cells {self.batch_cells}; expected at least "
+                "one cell for each GPU"
             )
         return self
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from phase_lib.elm.variables import HEADLINE, VARIABLES, Level
+from phase_lib.base.plugins import did_you_mean
+from phase_lib.config.section import Section
+from phase_lib.elm.variables import HEADLINE, VARIABLES
 
 _POSSIBLE = {name: entry for name, entry in VARIABLES.items() if entry.is_target}
 #: Why a variable of a restart is no target.
@@ -38,29 +39,25 @@ PRESETS: dict[str, tuple[str, ...]] = {
 }
 
 
-class TargetSettings(BaseModel):
+class TargetSettings(Section):
     """The pools to predict, by their restart names."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     preset: Literal["paper", "slow", "full"] = Field(
-        "slow",
-        description="paper: the six headline targets; slow: what injection needs; full: every C pool",
+        "slow", description="paper: the six headline targets; slow: what injection needs; full: every C pool"
     )
-    add: list[str] = Field(default_factory=list, description="restart names to predict beside the preset")
+    add: list[str] = Field(default_factory=list, description="further restart names to predict")
     drop: list[str] = Field(default_factory=list, description="restart names of the preset to leave out")
 
     @model_validator(mode="after")
     def _can_be_predicted(self) -> Self:
         for key, names, fault, right in (
-            ("drop", self.drop, self._not_dropped, PRESETS[self.preset]),
-            ("add", self.add, self._not_added, tuple(_POSSIBLE)),
+            ("drop", self.drop, self._not_dropped, list(PRESETS[self.preset])),
+            ("add", self.add, self._not_added, list(_POSSIBLE)),
         ):
             for i, name in enumerate(names):
-                problem = fault(name) or ("is there twice; expected each once" if name in names[:i] else "")
+                problem = fault(name) or ("is named twice; expected each once" if name in names[:i] else "")
                 if problem:
-                    near = difflib.get_close_matches(name, right, n=1, cutoff=0.75)
-                    hint = f"; did you mean {near[0]}?" if near and near[0] != name else ""
+                    hint = "" if name in right else did_you_mean(name, right, cutoff=0.75)
                     raise ValueError(f"{key} names {name!r}, which {problem}{hint}")
         if not self.names:
             raise ValueError("nothing is left to predict; expected at least one pool, so drop less")
@@ -86,12 +83,9 @@ class TargetSettings(BaseModel):
     @property
     def patch(self) -> list[str]:
         """Those per PFT."""
-        return self._on("patch")
+        return [name for name in self.names if VARIABLES[name].level == "patch"]
 
     @property
     def layer(self) -> list[str]:
         """Those per soil layer."""
-        return self._on("layer")
-
-    def _on(self, level: Level) -> list[str]:
-        return [name for name in self.names if VARIABLES[name].level == level]
+        return [name for name in self.names if VARIABLES[name].level == "layer"]

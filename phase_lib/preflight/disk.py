@@ -26,10 +26,10 @@ class Disk:
     """Room for a run, bytes.
 
     Attributes:
-        whole: what the whole run writes, about.
-        there: what its directory holds already.
-        free: what is free there.
-        place: the directory itself, or the nearest one above it that exists.
+        whole: estimate for the whole run.
+        there: already in its directory.
+        free: free on its disk.
+        place: its directory, or the nearest one above it that exists.
     """
 
     whole: float
@@ -47,20 +47,6 @@ class Disk:
             f"disk: about {self.whole / 1e9:.1f} GB for the whole run, {self.there / 1e9:.1f} GB there "
             f"already, {self.free / 1e9:.1f} GB free"
         )
-
-
-def bytes_written(
-    config: WorkflowConfig, planned: Mapping[str, Domain], summaries: Sequence[DomainSummary]
-) -> float:
-    """Estimate of what a whole run writes.
-
-    Args:
-        config: of the run.
-        planned: its domains.
-        summaries: what was understood of those that have files.
-    """
-    read = {summary.name: summary for summary in summaries}
-    return sum(_bytes_of_domain(config, domain, read.get(name)) for name, domain in planned.items())
 
 
 def _bytes_of_domain(config: WorkflowConfig, domain: Domain, summary: DomainSummary | None) -> float:
@@ -86,15 +72,23 @@ def _bytes_of_domain(config: WorkflowConfig, domain: Domain, summary: DomainSumm
 def room_for(
     config: WorkflowConfig, planned: Mapping[str, Domain], summaries: Sequence[DomainSummary]
 ) -> Disk:
-    """What a run will write, and what room there is."""
+    """An estimate of what a run will write, and the room for it.
+
+    Args:
+        config: of the run.
+        planned: its domains.
+        summaries: what was understood of those that have files.
+    """
+    read = {summary.name: summary for summary in summaries}
+    whole = sum(_bytes_of_domain(config, domain, read.get(name)) for name, domain in planned.items())
     directory = config.run.directory
     there = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
     place = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    return Disk(bytes_written(config, planned, summaries), there, shutil.disk_usage(place).free, place)
+    return Disk(whole, there, shutil.disk_usage(place).free, place)
 
 
 def check_disk(config: WorkflowConfig, disk: Disk) -> Iterator[Finding]:
-    """What is still to be written can be written there, and fits on the disk."""
+    """The directory of the run can be written to, and the disk has room for the rest of the run."""
     if not (disk.place.is_dir() and os.access(disk.place, os.W_OK | os.X_OK)):
         yield finding(
             config.run.directory,

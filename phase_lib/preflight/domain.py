@@ -1,12 +1,10 @@
-"""One domain: what its files say, and whether they belong together."""
+"""One domain: what its files hold, and whether they belong together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,48 +17,14 @@ from phase_lib.elm.netcdf import open_dataset
 from phase_lib.elm.surface_content import check_shares
 from phase_lib.forcing.comparison import fields_seen
 from phase_lib.landmodel.domain import Domain
-from phase_lib.preflight.cells import (
-    check_areas,
-    check_cover,
-    check_ground,
-    check_layers,
-    check_maps,
-    check_other_restart,
-    check_parameters,
-    check_same_cells,
-    check_soil_orders,
-    check_surface_cells,
-    require_fields,
-    require_state,
-)
-from phase_lib.preflight.drift import judge_drift
-from phase_lib.preflight.facts import (
-    Cells,
-    HistoryFacts,
-    Restart,
-    RestartSummary,
-    read_history,
-    read_restart,
-    read_surface_facts,
-)
+from phase_lib.preflight import agreement, facts, spinup
+from phase_lib.preflight.facts import Cells, ForcingSummary, HistoryFacts, Restart, RestartSummary
 from phase_lib.preflight.findings import Finding, attempt, refusals
-from phase_lib.preflight.forcing import ForcingSummary, read_forcing
-from phase_lib.preflight.spinup import (
-    INPUT_FIELDS,
-    LABEL_FIELDS,
-    check_fields,
-    check_history,
-    check_input,
-    check_reference,
-    check_reference_ad,
-    check_sizes,
-    judge_wood,
-)
 
 
 @dataclass(frozen=True)
 class HistorySummary:
-    """A history in plain values: how many files and fields, the model years they cover, cells apart."""
+    """A history in plain values: counts, the model years that it covers, and remarks on its land mask."""
 
     files: int
     samples: int
@@ -70,17 +34,13 @@ class HistorySummary:
     remarks: tuple[str, ...] = ()
 
     def within(self, years: int) -> bool:
-        """True where so many years have several samples."""
+        """True where the history has several samples in that many years."""
         return self.samples * years > 1.5 * (self.end_year - self.first_year)
 
     def __str__(self) -> str:
-        return "; ".join(
-            (
-                f"{date_of(self.first_year)} to {date_of(self.end_year)}, {self.samples} samples in "
-                f"{self.files} files, {self.fields} fields",
-                *self.remarks,
-            )
-        )
+        period = f"{date_of(self.first_year)} to {date_of(self.end_year)}"
+        counts = f"{self.samples} samples in {self.files} files, {self.fields} fields"
+        return "; ".join((f"{period}, {counts}", *self.remarks))
 
 
 @dataclass(frozen=True)
@@ -88,20 +48,17 @@ class DomainSummary:
     """What was understood of a domain; None for what was not given or could not be read.
 
     Attributes:
-        name: of the domain.
-        trains, target: what it serves for.
+        trains, target: whether it is trained on, and injected into.
         mortality_factor: `spinup_mortality_factor` of its AD run.
-        wood: what its restart says of that factor, in words.
+        wood: what the wood of its restart shows about that factor, in words.
         carbon_only_years, suplphos: of that run, by its `lnd_in`; None where that is not given.
-        restart: the restart that the surrogate reads.
-        land_cells: of the domain file.
+        restart, history, forcing: of the input run.
+        land_cells: number of cells in the domain file.
         surface_shape: shape of the surface file.
-        history, forcing: of the input run.
-        reference, reference_ad: restarts of the reference.
-        reference_history: of the reference.
+        reference, reference_ad, reference_history: restarts and history of the reference.
         drift: of the targets, in words.
         forcing_seen: forcing variables that the run will compare with the history -> fields of the history.
-        forcing_unseen: those that it cannot -> why.
+        forcing_unseen: forcing variables that it cannot compare -> reason.
     """
 
     name: str
@@ -128,87 +85,77 @@ class DomainSummary:
         """Land cells, of the restart or else of the domain file."""
         return self.restart.cells if self.restart is not None else self.land_cells or 0
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
-
-def check_domain(files: Domain, settings: EquilibriumSettings) -> tuple[DomainSummary, list[Finding]]:
-    """Reads the headers of a domain's files and holds them against each other.
+def check_domain(files: Domain, settings: EquilibriumSettings, findings: list[Finding]) -> DomainSummary:
+    """Reads the headers of a domain's files and compares them with each other.
 
     Args:
-        files: what is given.
+        files: the files that exist.
         settings: thresholds for the drift of the targets.
+        findings: list to which the findings are added.
 
     Raises:
         InputError: a file is missing, damaged or of another kind.
     """
-    _require_readable(files)
-    return _DomainCheck(files, settings).run()
-
-
-def _require_readable(files: Domain) -> None:
-    """Opens every file.
-
-    Raises:
-        InputError: one is missing, no NetCDF file, truncated or unreadable.
-    """
     forcing = () if files.forcing is None else files.forcing.files
     for path in dict.fromkeys([*files.paths, *forcing]):
-        with open_dataset(path):
+        with open_dataset(path):  # refuses files that are missing, truncated or no NetCDF
             pass
+    return _DomainCheck(files, settings, findings).run()
 
 
 class _DomainCheck:
-    """The checks of one domain, in the order of the data; findings gather on the way."""
+    """The checks of one domain, in the order of the data."""
 
-    def __init__(self, files: Domain, settings: EquilibriumSettings) -> None:
-        self.files, self.settings = files, settings
-        self.findings: list[Finding] = []
-        self.restart = None if files.restart is None else read_restart(files.restart)
+    def __init__(self, files: Domain, settings: EquilibriumSettings, findings: list[Finding]) -> None:
+        self.files, self.settings, self.findings = files, settings, findings
+        self.restart = None if files.restart is None else facts.read_restart(files.restart)
         self.land = None if files.domain is None else read_domain(files.domain)
-        self.surface = None if files.surface is None else read_surface_facts(files.surface)
+        self.surface = None if files.surface is None else facts.read_surface_facts(files.surface)
 
-    def run(self) -> tuple[DomainSummary, list[Finding]]:
-        """What was understood, and what was found."""
+    def run(self) -> DomainSummary:
+        """What was understood of the domain."""
         files, restart = self.files, self.restart
         land, complete = self.land, False
         if restart is not None:
-            self._take(check_input(restart))
+            self._take(spinup.check_input(restart))
             before = len(self.findings)
-            attempt(self.findings, partial(require_state, restart))
+            attempt(self.findings, agreement.require_state, restart)
             complete = len(self.findings) == before
-            if land is not None and not self._take(check_same_cells(restart.cells, _land_cells(land))):
+            if land is not None and not self._take(agreement.check_same_cells(restart.cells, _places(land))):
                 land = None
-            self._take(check_layers(restart, self.surface))
-        sound = files.params is not None and self._take(check_parameters(files.params))
+            self._take(agreement.check_layers(restart, self.surface))
+        sound = files.params is not None and self._take(agreement.check_parameters(files.params))
         wood = None
         if restart is not None and complete:
             parameters = files.params if sound else None
-            wood = attempt(self.findings, partial(judge_wood, restart, files, parameters))
+            wood = attempt(self.findings, spinup.judge_wood, restart, files, parameters)
         self._surface()
-        history = self._history(files.history, _of(restart), INPUT_FIELDS)
+        history = self._history(files.history, _summary_of(restart), spinup.INPUT_FIELDS)
         if history is not None:
-            self._take(check_sizes(history))
+            self._take(spinup.check_sizes(history))
         forcing = None
         if files.forcing is not None:
-            forcing = attempt(self.findings, partial(read_forcing, files.forcing, land))
-        seen, unseen = fields_seen(
-            *(frozenset(), {}) if history is None else (history.fields, history.no_means)
-        )
-        reference = self._other_restart(files.reference_restart, check_reference)
-        reference_ad = self._other_restart(files.reference_ad_restart, check_reference_ad)
-        reference_history = self._history(files.reference_history, reference, LABEL_FIELDS)
+            forcing = attempt(self.findings, facts.read_forcing, files.forcing, land)
+        forcing_seen: dict[str, str] = {}
+        forcing_unseen: dict[str, str] = {}
+        if forcing is not None and history is not None:
+            seen, forcing_unseen = fields_seen(history.fields, history.no_means)
+            forcing_seen = {name: str(recipe) for name, recipe in seen.items()}
+        reference = self._other_restart(files.reference_restart, spinup.check_reference)
+        reference_ad = self._other_restart(files.reference_ad_restart, spinup.check_reference_ad)
+        reference_history = self._history(files.reference_history, reference, spinup.LABEL_FIELDS)
         drift = self._drift(reference_history) if files.trains and reference_history is not None else ""
-        summary = DomainSummary(
+        run = files.ad_settings
+        return DomainSummary(
             name=files.name,
             trains=files.trains,
             target=files.target,
             mortality_factor=files.mortality_factor,
             wood=wood or "",
-            carbon_only_years=None if files.ad_settings is None else files.ad_settings.carbon_only_years,
-            suplphos=None if files.ad_settings is None else files.ad_settings.suplphos,
-            restart=_of(restart),
+            carbon_only_years=None if run is None else run.carbon_only_years,
+            suplphos=None if run is None else run.suplphos,
+            restart=_summary_of(restart),
             land_cells=None if self.land is None else self.land.ncells,
             surface_shape=None if self.surface is None else self.surface.shape,
             history=_summary(history),
@@ -217,91 +164,91 @@ class _DomainCheck:
             reference_ad=reference_ad,
             reference_history=_summary(reference_history),
             drift=drift,
-            forcing_seen={} if forcing is None else {name: str(recipe) for name, recipe in seen.items()},
-            forcing_unseen={} if forcing is None or history is None else unseen,
+            forcing_seen=forcing_seen,
+            forcing_unseen=forcing_unseen,
         )
-        return summary, self.findings
 
     def _take(self, check: Iterator[Finding]) -> bool:
         """Adds the findings of a check; True if there are none."""
-        found = list(refusals(check))
-        self.findings += found
-        return not found
+        before = len(self.findings)
+        self.findings += refusals(check)
+        return len(self.findings) == before
 
     @property
     def _cells(self) -> Cells | None:
-        """The cells that other files are held against: the restart's, else the domain file's."""
+        """The cells that other files are compared with: the restart's, else the domain file's."""
         if self.restart is not None:
             return self.restart.cells
-        return None if self.land is None else _land_cells(self.land)
+        return None if self.land is None else _places(self.land)
 
     def _surface(self) -> None:
         """The surface file, where the cells are known."""
         surface, cells, soil_params = self.surface, self._cells, self.files.soil_params
-        if surface is None or attempt(self.findings, partial(require_fields, surface.cells.path)) is None:
+        if surface is None or attempt(self.findings, agreement.require_fields, surface.cells.path) is None:
             return
-        if cells is None or not self._take(check_surface_cells(surface, cells, self.land)):
+        if cells is None or not self._take(agreement.check_surface_cells(surface, cells, self.land)):
             return
         path, restart = surface.cells.path, self.restart
-        every = np.ones(len(cells), dtype=bool)
-        used, soil, in_ad = every, every, False
+        used = soil = np.ones(len(cells), dtype=bool)
+        in_ad = False
         if restart is not None:
             grid, in_ad = restart.grid, restart.summary.spinup_state == SPINUP_AD
             used, soil = grid.has_soil, grid.soil_fraction > 0.0
-        shares = partial(check_shares, path, cells.lat, cells.lon, soil, compared=restart is not None)
-        if attempt(self.findings, shares) is None:
+        compared = restart is not None
+        if attempt(self.findings, check_shares, path, cells.lat, cells.lon, soil, compared=compared) is None:
             return
         if restart is not None:
-            self._take(check_ground(restart, path))
-            self._take(check_cover(restart, path))
+            self._take(agreement.check_ground(restart, path))
+            self._take(agreement.check_cover(restart, path))
         if self.files.target:
-            attempt(self.findings, partial(check_areas, path, cells))
+            attempt(self.findings, agreement.check_areas, path, cells)
         complete = self.files.target and in_ad
-        attempt(self.findings, partial(check_maps, path, cells, soil, complete=complete))
+        attempt(self.findings, agreement.check_maps, path, cells, soil, complete=complete)
         if soil_params is not None:
-            self._take(check_soil_orders(soil_params, path, cells, used))
+            self._take(agreement.check_soil_orders(soil_params, path, cells, used))
 
     def _history(
         self, paths: Sequence[Path], restart: RestartSummary | None, fields: tuple[str, ...]
     ) -> HistoryFacts | None:
-        """What a run's history covers, held against the restart at its end."""
-        history = attempt(self.findings, partial(read_history, paths)) if paths else None
-        if history is not None and self._cells is not None:
-            self._take(check_same_cells(self._cells, history.cells))
-        if history is not None:
-            self._take(check_fields(history, fields))
-        if history is not None and restart is not None:
-            self._take(check_history(restart, history, self.files.cycle, fields))
+        """The history of a run, compared with the restart at its end."""
+        history = attempt(self.findings, facts.read_history, paths) if paths else None
+        if history is None:
+            return None
+        if self._cells is not None:
+            self._take(agreement.check_same_cells(self._cells, history.cells))
+        self._take(spinup.check_fields(history, fields))
+        if restart is not None:
+            self._take(spinup.check_history(restart, history, self.files.cycle, fields))
         return history
 
     def _other_restart(
         self, path: Path | None, check: Callable[[Restart], Iterator[Finding]]
     ) -> RestartSummary | None:
-        """A restart of the reference, held against that of the input run; its cells are not kept."""
+        """A restart of the reference, compared with that of the input run; its cells are not kept."""
         if path is None:
             return None
-        other = read_restart(path)
+        other = facts.read_restart(path)
         self._take(check(other))
-        if check is check_reference:
-            attempt(self.findings, partial(require_state, other))
+        if check is spinup.check_reference:
+            attempt(self.findings, agreement.require_state, other)
         if self.restart is not None:
-            self._take(check_other_restart(self.restart, other))
+            self._take(agreement.check_other_restart(self.restart, other))
         return other.summary
 
     def _drift(self, history: HistoryFacts) -> str:
         """The drift of the targets, in words."""
-        judged = attempt(self.findings, partial(judge_drift, history, self.files.cycle, self.settings))
+        judged = attempt(self.findings, spinup.judge_drift, history, self.files.cycle, self.settings)
         if judged is None:
             return "drift of the targets: could not be judged"
         self.findings += judged[1]
         return judged[0]
 
 
-def _of(restart: Restart | None) -> RestartSummary | None:
+def _summary_of(restart: Restart | None) -> RestartSummary | None:
     return None if restart is None else restart.summary
 
 
-def _land_cells(land: LandCells) -> Cells:
+def _places(land: LandCells) -> Cells:
     return Cells(land.path, land.lat, land.lon)
 
 
@@ -309,4 +256,5 @@ def _summary(history: HistoryFacts | None) -> HistorySummary | None:
     if history is None:
         return None
     first, end = float(np.min(history.start)), float(np.max(history.end))
-    return HistorySummary(history.files, len(history.start), first, end, len(history.fields), history.remarks)
+    samples, remarks = len(history.start), history.grid.remarks
+    return HistorySummary(history.files, samples, first, end, len(history.fields), remarks)

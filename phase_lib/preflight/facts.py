@@ -1,14 +1,17 @@
-"""What the files of a domain say of themselves: facts from headers and index arrays."""
+"""Facts about the files of a domain, from their headers and index arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from phase_lib.elm.calendar import forcing_year
 from phase_lib.elm.constants import DAYS_PER_YEAR
+from phase_lib.elm.domain import Domain as LandCells
 from phase_lib.elm.history import History
 from phase_lib.elm.history_cells import HistoryGrid
 from phase_lib.elm.history_header import fields_of
@@ -16,19 +19,16 @@ from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.elm.restart import read_header
 from phase_lib.elm.subgrid import Subgrid
 from phase_lib.elm.surface import horizontal_dims, surface_places, surface_variable
+from phase_lib.forcing.points import map_cells
+from phase_lib.forcing.reduce import open_record
+from phase_lib.forcing.variables import FORCING
+from phase_lib.landmodel.domain import Forcing
 
 #: Names of landunits and their codes (`cols1d_ityplun`).
-LANDUNITS: dict[str, tuple[int, ...]] = {
-    "soil": (1,),
-    "crop": (2,),
-    "land ice": (3, 4),
-    "lake": (5,),
-    "wetland": (6,),
-    "urban": (7, 8, 9),
-}
+LANDUNITS = {"soil": [1], "crop": [2], "land ice": [3, 4], "lake": [5], "wetland": [6], "urban": [7, 8, 9]}
 #: Spin-up states in words.
 MODES = {0: "normal mode", 1: "AD", None: "spin-up state not given"}
-#: Time bounds may be off by a day: ELM's first sample holds the step before the start.
+#: Time bounds may be wrong by a day: ELM's first sample includes the step before the start.
 _DAY = 1.0 / DAYS_PER_YEAR
 
 
@@ -58,17 +58,18 @@ class RestartSummary:
         flavour, bytes: NetCDF flavour and size of the file.
         date: on the model's clock.
         year: of that date.
-        case_id: case that wrote it; empty where the file does not say.
-        start_year: in which the run began that wrote it; None where the file does not say.
-        spinup_state: 0 normal, 1 AD, None where the file does not say.
-        decomp_cascade_state: 10 CTC, 11 Century, None where the file does not say.
-        cells, columns, patches, covered_patches: counts; those under natural vegetation are covered.
+        case_id: case that wrote it; empty where not known.
+        start_year: in which that run began; None where not known.
+        spinup_state: 0 normal, 1 AD, None where not known.
+        decomp_cascade_state: 10 CTC, 11 Century, None where not known.
+        cells, columns, patches: counts.
+        covered_patches: patches of natural vegetation with cover.
         soil_columns: columns of natural vegetation: more than cells where topounits divide them.
         cells_without_soil: cells that have no such column.
-        landunits: name -> cells in which it has weight.
+        landunits: name -> number of cells in which it has weight.
         natural_pfts: PFTs on the soil columns.
         levgrnd: soil layers, with bedrock.
-        surface_dataset: surface file of the run that wrote it.
+        surface_dataset: surface file of that run.
     """
 
     file: str
@@ -99,15 +100,11 @@ class RestartSummary:
 
 @dataclass(frozen=True)
 class Restart:
-    """A restart: its summary, and the places and cover of its cells."""
+    """A restart: its file and summary, and the places and cover of its cells."""
 
+    path: Path
     summary: RestartSummary
     grid: Subgrid
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return Path(self.summary.file)
 
     @property
     def cells(self) -> Cells:
@@ -122,40 +119,36 @@ def read_restart(path: Path) -> Restart:
         InputError: it is no restart that this software understands.
     """
     header, grid = read_header(path)
-    return Restart(
-        RestartSummary(
-            file=str(path),
-            flavour=header.flavour,
-            bytes=path.stat().st_size,
-            date=header.date,
-            year=header.year,
-            case_id=header.case_id,
-            start_year=header.start_year,
-            spinup_state=header.spinup_state,
-            decomp_cascade_state=header.decomp_cascade_state,
-            cells=grid.ncells,
-            columns=header.dims["column"],
-            patches=header.dims["pft"],
-            covered_patches=int(np.count_nonzero(grid.soil.covered)),
-            soil_columns=len(grid.soil.column),
-            cells_without_soil=int(np.count_nonzero(~grid.has_soil)),
-            landunits=_landunits(path),
-            natural_pfts=grid.natural_pfts,
-            levgrnd=header.dims.get("levgrnd", 0),
-            surface_dataset=header.surface_dataset,
-        ),
-        grid,
+    summary = RestartSummary(
+        file=str(path),
+        flavour=header.flavour,
+        bytes=path.stat().st_size,
+        date=header.date,
+        year=header.year,
+        case_id=header.case_id,
+        start_year=header.start_year,
+        spinup_state=header.spinup_state,
+        decomp_cascade_state=header.decomp_cascade_state,
+        cells=grid.ncells,
+        columns=header.dims["column"],
+        patches=header.dims["pft"],
+        covered_patches=int(np.count_nonzero(grid.soil.covered)),
+        soil_columns=len(grid.soil.column),
+        cells_without_soil=int(np.count_nonzero(~grid.has_soil)),
+        landunits=_landunits(path),
+        natural_pfts=grid.natural_pfts,
+        levgrnd=header.dims.get("levgrnd", 0),
+        surface_dataset=header.surface_dataset,
     )
+    return Restart(path, summary, grid)
 
 
 def _landunits(path: Path) -> dict[str, int]:
+    names = (f"cols1d_{name}" for name in ("gridcell_index", "ityplun", "wtxy"))
     with open_dataset(path) as dataset:
-        cell, kind, weight = (
-            np.asarray(get_variable(path, dataset, f"cols1d_{name}")[:])
-            for name in ("gridcell_index", "ityplun", "wtxy")
-        )
-    weighty = weight > 0.0
-    counts = {name: len(np.unique(cell[weighty & np.isin(kind, codes)])) for name, codes in LANDUNITS.items()}
+        cell, kind, weight = (np.asarray(get_variable(path, dataset, name)[:]) for name in names)
+    present = weight > 0.0
+    counts = {name: len(np.unique(cell[present & np.isin(kind, codes)])) for name, codes in LANDUNITS.items()}
     return {name: count for name, count in counts.items() if count}
 
 
@@ -202,10 +195,10 @@ class HistoryFacts:
     Attributes:
         path: its first file.
         grid: its land cells.
-        case: case that wrote it; empty where the files do not say.
-        files: how many hold means over time.
+        case: case that wrote it; empty where not known.
+        files: number of files that hold means over time.
         start, end: bounds of the samples, model years (time).
-        fields: what all of its files hold.
+        fields: names of the fields that all of its files hold.
         no_means: fields that are no means over time -> first such file, and what they hold.
         sample_paths: file of each sample (time).
     """
@@ -224,11 +217,6 @@ class HistoryFacts:
     def cells(self) -> Cells:
         """Places of its land cells."""
         return Cells(self.grid.path, self.grid.lat, self.grid.lon)
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """Which cells count or do not count although their land mask says otherwise."""
-        return self.grid.remarks
 
     def covered(self, first: float, end: float) -> float:
         """Years that the samples cover from the start of one model year to that of another."""
@@ -256,10 +244,11 @@ def read_history(paths: Sequence[Path]) -> HistoryFacts:
         InputError: the files are no history of one run.
     """
     history = History(paths)
-    with open_dataset(history.paths[0]) as dataset:
+    first = history.paths[0]
+    with open_dataset(first) as dataset:
         fields = fields_of(dataset)
     return HistoryFacts(
-        history.paths[0],
+        first,
         history.grid,
         history.case,
         len(history.paths),
@@ -268,4 +257,64 @@ def read_history(paths: Sequence[Path]) -> HistoryFacts:
         history.variables.intersection(fields),
         history.no_means,
         tuple(history.sample_paths),
+    )
+
+
+@dataclass(frozen=True)
+class ForcingSummary:
+    """The forcing of a domain in plain values.
+
+    Attributes:
+        kind, product: layout of the files, and name of the data set.
+        step_hours: hours between two values, those of all variables.
+        first_year, years: forcing cycle.
+        align_year: model year that sees its first year.
+        files: number of files that are read.
+        made_of: variable -> names on file that it is made of.
+        assumed_units: name on file -> units that are assumed, as the file has none.
+        max_distance_km: distance of the cell farthest from its forcing point; None without a domain file.
+    """
+
+    kind: str
+    product: str
+    step_hours: list[float]
+    first_year: int
+    years: int
+    align_year: int
+    files: int
+    made_of: dict[str, str]
+    assumed_units: dict[str, str]
+    max_distance_km: float | None
+
+    @property
+    def year_of_model_year_one(self) -> int:
+        """Forcing year that model year 1 sees."""
+        return forcing_year(1, self.first_year, self.years, self.align_year)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Properties by which forcings are compared, as in the files of monthly means."""
+        return {name: getattr(self, name) for name in ("kind", "product", "step_hours", "years")}
+
+
+def read_forcing(given: Forcing, domain: LandCells | None) -> ForcingSummary:
+    """Reads the headers of all forcing files and gives every cell its forcing point.
+
+    Raises:
+        InputError: months or variables are missing, twice there or out of order, files differ in grid,
+            calendar or step, have other units, or a cell is too far from its forcing point.
+    """
+    record = open_record(given.kind, given.files, tuple(FORCING), given.first_year, given.years)
+    mapping = None if domain is None else map_cells(record, domain, given.limit_km)
+    return ForcingSummary(
+        kind=given.kind,
+        product=given.product,
+        step_hours=sorted(set(record.step_hours.values())),
+        first_year=given.first_year,
+        years=given.years,
+        align_year=given.align_year,
+        files=len(record.files),
+        made_of=dict(record.sources),
+        assumed_units=dict(record.assumed_units),
+        max_distance_km=None if mapping is None else float(mapping.distance_km.max()),
     )

@@ -1,16 +1,17 @@
-"""What a check has found: one line each, and what a configuration may accept of it."""
+"""Findings of a check: a line each, and whether a configuration may accept them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 from phase_lib.base.errors import InputError
-from phase_lib.config.preflight import Acceptable
+from phase_lib.config.run import Acceptable
 
 _Facts = TypeVar("_Facts")
+_Given = ParamSpec("_Given")
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,9 @@ class Finding:
     """Something that would spoil the run.
 
     Attributes:
-        line: file, variable, what was found, what was expected, what to do.
-        accept: entry of `preflight.accept` with which the run goes on all the same; None where it cannot.
-        note: what was found and expected, for when it is accepted.
+        line: file, variable, fault, what was expected, what to do.
+        accept: entry of `preflight.accept` with which the run goes on all the same; None where none does.
+        note: the fault and what was expected, for a finding that is accepted.
     """
 
     line: str
@@ -39,17 +40,19 @@ def finding(
 
 
 def refusals(check: Iterable[Finding]) -> Iterator[Finding]:
-    """The findings of a check; a reader's refusal of a file ends it and is its last one."""
+    """The findings of a check; where a reader refuses a file, that is the last finding."""
     try:
         yield from check
     except InputError as error:
         yield Finding(str(error))
 
 
-def attempt(findings: list[Finding], read: Callable[[], _Facts]) -> _Facts | None:
-    """What `read` returns; None where a reader refuses, and its line is added to the findings."""
+def attempt(
+    findings: list[Finding], read: Callable[_Given, _Facts], *args: _Given.args, **kwargs: _Given.kwargs
+) -> _Facts | None:
+    """What `read` returns; None where it refuses a file, which becomes a finding."""
     try:
-        return read()
+        return read(*args, **kwargs)
     except InputError as error:
         findings.append(Finding(str(error)))
         return None

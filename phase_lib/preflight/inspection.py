@@ -1,8 +1,10 @@
-"""What a file is: restart, history, surface, forcing, predictions and so on, and its key numbers."""
+"""Description of a file: its kind (restart, history, surface, forcing, ...) and its key numbers."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,35 +32,8 @@ from phase_lib.elm.variables import POOL_VARIABLES, SOIL_POOLS, SURFACE_P, VARIA
 from phase_lib.forcing.points import PLACES
 from phase_lib.forcing.variables import FORCING, INPUTS
 
-_CALLED = {
-    "restart": "restart",
-    "history": "history",
-    "surface": "surface data",
-    "domain": "domain",
-    "parameters": "PFT and decomposition parameters",
-    "soil_parameters": "soil order parameters",
-    "forcing": "atmospheric forcing",
-    "monthly_forcing": "monthly means of the forcing on land cells",
-    "predictions": "predicted pools",
-    "test_predictions": "predicted pools of test cells, beside truth and baselines",
-    "records": "records of land cells, or their index",
-    "split": "training, validation and test cells",
-    "drift": "drift and end stocks of runs",
-    "unknown": "no file known here",
-}
-_ATTRIBUTES = (
-    "title",
-    "source",
-    "version",
-    "case",
-    "case_title",
-    "case_id",
-    "surface_dataset",
-    "history",
-    "Conventions",
-    "run_name",
-    "code_version",
-)
+_ATTRIBUTES = {"title", "source", "version", "case", "case_title", "case_id", "surface_dataset", "history"}
+_ATTRIBUTES |= {"Conventions", "run_name", "code_version"}
 _FORCING = tuple(dict.fromkeys((*FORCING, "WIND", *INPUTS)))
 _FLAVOURS = {
     "NETCDF3_CLASSIC": "CDF-1 (classic)",
@@ -74,41 +49,20 @@ _STATES = {
 _CASCADES = {CASCADE_CTC: "CTC", CASCADE_CENTURY: "Century"}
 #: Variables that only history files have.
 _HISTORY = ("landmask", "mcdate", "nstep")
-#: Names of fields that a person is shown; JSON has them all.
+#: Number of field names in the lines for people; JSON has all of them.
 _SHOWN_FIELDS = 40
 _COLUMN_ROWS, _PATCH_ROWS = 1 << 15, 1 << 18
 #: Values of a long series in memory at a time.
 _VALUES = 1 << 22
 
 
-#: Files of our own -> variables that only they have.
-_OURS = {
-    "monthly_forcing": {"forcing_distance_km"},
-    "test_predictions": {"covered", "model"},
-    "records": {"complete", "trainable"},
-    "split": {"cell", "part"},
-    "drift": {"drift_injected"},
-}
-
-
 def kind_of(dataset: netCDF4.Dataset) -> str:
     """What kind of file this is, judged by the variables that only that kind has."""
     names = dataset.variables.keys()
-    if {"timemgr_rst_curr_ymd", "cols1d_ityp"} <= names:
-        return "restart"
-    if bounds_name(dataset) in names and any(name in names for name in _HISTORY):
-        return "history"
-    for kind, variables in _OURS.items():
-        if variables <= names:
+    is_history = bounds_name(dataset) in names and any(name in names for name in _HISTORY)
+    for kind, known in _KINDS.items():
+        if (known.variables and known.variables <= names) or (kind == "history" and is_history):
             return kind
-    if "PCT_NAT_PFT" in names:
-        return "surface"
-    if {"xc", "yc", "mask"} <= names:
-        return "domain"
-    if {"slatop", "k_s1"} <= names:
-        return "parameters"
-    if {"smax", "ks_sorption"} <= names:
-        return "soil_parameters"
     if "label_space" in dataset.ncattrs() and {"lat", "lon"} <= names:
         return "predictions"
     if {"time", "DTIME"} & names and any(name in names for name in _FORCING):
@@ -117,46 +71,28 @@ def kind_of(dataset: netCDF4.Dataset) -> str:
 
 
 def inspect(path: str | Path) -> dict[str, Any]:
-    """Describes a file.
-
-    Args:
-        path: any NetCDF file.
+    """Describes a NetCDF file.
 
     Returns:
-        Plain values: `kind`, `flavour`, `dimensions`, `attributes`, and what its kind has to tell.
+        Plain values: `kind`, `flavour`, `dimensions`, `attributes`, and facts that depend on the kind.
 
     Raises:
         InputError: missing, truncated or no NetCDF file.
     """
     with open_dataset(path) as dataset:
         kind = kind_of(dataset)
-        content: dict[str, Any] = {
+        known = _KINDS[kind]
+        attributes = {name: str(dataset.getncattr(name)) for name in dataset.ncattrs() if name in _ATTRIBUTES}
+        return {
             "path": str(path),
             "kind": kind,
-            "called": _CALLED[kind],
+            "called": known.called,
             "flavour": flavour(path),
             "variables": len(dataset.variables),
             "dimensions": {name: dimension.size for name, dimension in dataset.dimensions.items()},
-            "attributes": {
-                name: str(dataset.getncattr(name)) for name in _ATTRIBUTES if name in dataset.ncattrs()
-            },
+            "attributes": attributes,
+            **known.describe(Path(path), dataset),
         }
-        describe = {
-            "restart": _restart,
-            "history": _history,
-            "forcing": _forcing,
-            "surface": _surface,
-            "domain": _domain,
-            "parameters": _parameters,
-            "soil_parameters": _soil_parameters,
-            "monthly_forcing": _monthly_forcing,
-            "predictions": _predictions,
-            "test_predictions": _test_predictions,
-            **dict.fromkeys(("records", "split", "drift"), _fields_of_cells),
-        }.get(kind)
-        if describe is not None:
-            content.update(describe(Path(path), dataset))
-        return content
 
 
 def _summary(values: np.ndarray) -> dict[str, float] | None:
@@ -208,34 +144,31 @@ def _landunits(path: Path, dataset: netCDF4.Dataset) -> dict[str, dict[str, floa
     if any(name not in dataset.variables for name in names):
         return {}
     kind, weight, cell = (np.asarray(get_variable(path, dataset, name)[:]) for name in names)
-    found = {}
+    cells, landunits = dataset.dimensions["gridcell"].size, {}
     for number in np.unique(kind[weight > 0.0]):
         these = (kind == number) & (weight > 0.0)
-        found[LANDUNIT_NAMES.get(int(number), f"landunit type {number}")] = {
+        landunits[LANDUNIT_NAMES.get(int(number), f"landunit type {number}")] = {
             "cells": len(np.unique(cell[these])),
-            "percent_of_land": 100.0 * float(weight[these].sum()) / dataset.dimensions["gridcell"].size,
+            "percent_of_land": 100.0 * float(weight[these].sum()) / cells,
         }
-    return found
+    return landunits
 
 
 def _stocks(path: Path, dataset: netCDF4.Dataset) -> dict[str, dict[str, float | str]]:
     """Stocks by pool, mean over the cells per m2 of land; a restart knows no areas."""
     cells = dataset.dimensions["gridcell"].size
     stocks: dict[str, dict[str, float | str]] = {}
-    wanted = [pool.variable("c") for pool in SOIL_POOLS]
-    wanted += [
+    plants = [
         name for name, entry in POOL_VARIABLES.items() if entry.element == "c" and entry.organ is not None
     ]
-    shares = {
-        level: np.asarray(get_variable(path, dataset, f"{level}_wtxy")[:]) for level in ("cols1d", "pfts1d")
-    }
-    for name in wanted:
+    columns, patches = (np.asarray(get_variable(path, dataset, f"{x}_wtxy")[:]) for x in ("cols1d", "pfts1d"))
+    for name in (*(pool.variable("c") for pool in SOIL_POOLS), *plants):
         if name not in dataset.variables:
             continue
         entry = POOL_VARIABLES[name]
         variable = get_variable(path, dataset, name, dims=entry.dims)
         layered = entry.level == "layer"
-        weights = shares["cols1d" if layered else "pfts1d"]
+        weights = columns if layered else patches
         total = 0.0
         for start in range(0, len(weights), step := _COLUMN_ROWS if layered else _PATCH_ROWS):
             values = np.asarray(variable[start : start + step], dtype=np.float64)
@@ -249,13 +182,8 @@ def _stocks(path: Path, dataset: netCDF4.Dataset) -> dict[str, dict[str, float |
 
 
 def _history(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
-    time = get_variable(path, dataset, "time")
-    content: dict[str, Any] = {
-        "samples": int(time.size),
-        "time_units": units_of(time),
-        "calendar": str(getattr(time, "calendar", "")),
-    }
-    if time.size:
+    content = _clock(path, dataset, "time")
+    if content["samples"]:
         samples = read_samples(path, dataset)
         first, last = float(samples.bounds.min()), float(samples.bounds.max())
         content["period_days"] = [first, last]
@@ -286,19 +214,16 @@ def _forcing(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
         place = get_variable(path, dataset, name)
         content[label] = _summary(np.asarray(place[...], dtype=np.float64))
     variables = {name: get_variable(path, dataset, name, packed=True) for name in fields if len(time)}
-    content["first_sample"] = {
-        name: _first_sample(path, variable, clock) for name, variable in variables.items()
-    }
-    return {**content, "fields": fields}
+    samples = {name: _first_sample(path, variable, clock) for name, variable in variables.items()}
+    return {**content, "first_sample": samples, "fields": fields}
 
 
 def _first_sample(path: Path, variable: netCDF4.Variable, clock: str) -> dict[str, Any]:
-    """Range of a field in the first sample, with what packs it undone."""
+    """Range of a field in the first sample, unpacked."""
     first = np.asarray(variable[tuple(0 if name == clock else slice(None) for name in variable.dimensions)])
     sound = first[~is_fill(variable, first)].astype(np.float64)
-    (scale, *_), (offset, *_) = (
-        attribute_numbers(path, variable, name, x) for name, x in (("scale_factor", 1.0), ("add_offset", 0.0))
-    )
+    scale, *_ = attribute_numbers(path, variable, "scale_factor", 1.0)
+    offset, *_ = attribute_numbers(path, variable, "add_offset", 0.0)
     return {**(_summary(sound * scale + offset) or {}), "units": units_of(variable)}
 
 
@@ -346,44 +271,29 @@ def _surface(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
 
 
 def _domain(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
-    mask, lat, lon = (
-        np.asarray(get_variable(path, dataset, name)[:], dtype=np.float64) for name in ("mask", "yc", "xc")
-    )
-    return {
-        "cells": int(np.count_nonzero(mask == 1)),
-        "points": mask.size,
-        "latitude": _summary(lat),
-        "longitude": _summary(lon),
-    }
+    mask = np.asarray(get_variable(path, dataset, "mask")[:])
+    places = _places(path, dataset, "yc", "xc")
+    return places | {"cells": int(np.count_nonzero(mask == 1)), "points": mask.size}
 
 
 def _parameters(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     wanted = ("k_s1", "k_s2", "k_s3", "k_s4", "k_frag", "cn_s1", "cn_s2", "cn_s3", "cn_s4", "r_mort")
-    return {
-        "pft_number": dataset["slatop"].size,
-        "values": {
-            name: float(np.asarray(get_variable(path, dataset, name)[:]).reshape(-1)[0])
-            for name in wanted
-            if name in dataset.variables
-        },
-    }
+    variables = {name: get_variable(path, dataset, name) for name in wanted if name in dataset.variables}
+    values = {name: float(np.asarray(one[:]).reshape(-1)[0]) for name, one in variables.items()}
+    return {"pft_number": dataset["slatop"].size, "values": values}
 
 
 def _soil_parameters(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
-    return {
-        "soil_orders": int(dataset["smax"].size),
-        **{
-            name: _summary(np.asarray(get_variable(path, dataset, name)[:], dtype=np.float64))
-            for name in ("smax", "ks_sorption")
-        },
-        "fields": [
-            name for name, variable in dataset.variables.items() if variable.dimensions == ("soilorder",)
-        ],
-    }
+    names = ("smax", "ks_sorption")
+    values = (np.asarray(get_variable(path, dataset, name)[:], dtype=np.float64) for name in names)
+    fields = [name for name, one in dataset.variables.items() if one.dimensions == ("soilorder",)]
+    summaries = dict(zip(names, map(_summary, values), strict=True))
+    return {"soil_orders": int(dataset["smax"].size), **summaries, "fields": fields}
 
 
-def _places(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
-    lat, lon = (np.asarray(get_variable(path, dataset, name)[:], dtype=np.float64) for name in ("lat", "lon"))
+def _places(path: Path, dataset: netCDF4.Dataset, *names: str) -> dict[str, Any]:
+    places = (get_variable(path, dataset, name) for name in names or ("lat", "lon"))
+    lat, lon = (np.asarray(place[:], dtype=np.float64) for place in places)
     return {"cells": lat.size, "latitude": _summary(lat), "longitude": _summary(lon)}
 
 
@@ -394,10 +304,7 @@ def _monthly_forcing(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
         "forcing_years": f"{first:04d} to {first + years - 1:04d}",
         "distance_km": _summary(np.asarray(dataset["forcing_distance_km"][:], dtype=np.float64)),
         "means": {
-            name: {
-                **(_summary_by_rows(dataset[name]) or {}),
-                "units": units_of(dataset[name]),
-            }
+            name: {**(_summary_by_rows(dataset[name]) or {}), "units": units_of(dataset[name])}
             for name in FORCING
             if name in dataset.variables
         },
@@ -424,7 +331,47 @@ def _fields_of_cells(path: Path, dataset: netCDF4.Dataset) -> dict[str, Any]:
     return {**_places(path, dataset), "fields": fields}
 
 
-#: Keys of `inspect` that a person does not read as they are -> what they read, and units.
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of file.
+
+    Attributes:
+        called: its name for people.
+        describe: facts about such a file.
+        variables: those that only this kind has; empty where `kind_of` knows it by more.
+    """
+
+    called: str
+    describe: Callable[[Path, netCDF4.Dataset], dict[str, Any]]
+    variables: frozenset[str] = frozenset()
+
+
+#: Kinds in the order in which they are tried.
+_KINDS = {
+    "restart": _Kind("restart", _restart, frozenset({"timemgr_rst_curr_ymd", "cols1d_ityp"})),
+    "history": _Kind("history", _history),
+    "monthly_forcing": _Kind(
+        "monthly means of the forcing on land cells", _monthly_forcing, frozenset({"forcing_distance_km"})
+    ),
+    "test_predictions": _Kind(
+        "predicted pools of test cells, with truth and baselines",
+        _test_predictions,
+        frozenset({"covered", "model"}),
+    ),
+    "records": _Kind(
+        "records of land cells, or their index", _fields_of_cells, frozenset({"complete", "trainable"})
+    ),
+    "split": _Kind("training, validation and test cells", _fields_of_cells, frozenset({"cell", "part"})),
+    "drift": _Kind("drift and end stocks of runs", _fields_of_cells, frozenset({"drift_injected"})),
+    "surface": _Kind("surface data", _surface, frozenset({"PCT_NAT_PFT"})),
+    "domain": _Kind("domain", _domain, frozenset({"xc", "yc", "mask"})),
+    "parameters": _Kind("PFT and decomposition parameters", _parameters, frozenset({"slatop", "k_s1"})),
+    "soil_parameters": _Kind("soil order parameters", _soil_parameters, frozenset({"smax", "ks_sorption"})),
+    "predictions": _Kind("predicted pools", _predictions),
+    "forcing": _Kind("atmospheric forcing", _forcing),
+    "unknown": _Kind("no file known here", lambda path, dataset: {}),
+}
+#: Keys of `inspect` that have other words, or units, in the lines for people.
 _LABELS = {
     "landunits_with_weight": "land",
     "soil_columns": "columns of natural vegetation",
@@ -467,9 +414,8 @@ def describe(content: dict[str, Any]) -> list[str]:
         lines.append(f"date {content['date']}, {_STATES[content['spinup_state']]}{cascade}")
     for name, value in content.items():
         if name not in _IN_FIRST_LINES | _NOT_SHOWN and value is not None and value != {}:
-            lines.append(
-                f"{_LABELS.get(name, name.replace('_', ' '))}: {_text(value)}{_remark(name, content)}"
-            )
+            label = _LABELS.get(name, name.replace("_", " "))
+            lines.append(f"{label}: {_text(value)}{_remark(name, content)}")
     if "fields" in content:
         shown, more = content["fields"][:_SHOWN_FIELDS], len(content["fields"]) - _SHOWN_FIELDS
         further = f" and {more} more (--json names all)" if more > 0 else ""
@@ -479,14 +425,14 @@ def describe(content: dict[str, Any]) -> list[str]:
 
 
 def _remark(name: str, content: dict[str, Any]) -> str:
-    """What a number of a restart means for its use."""
+    """A warning that belongs to a number of an AD restart."""
     if content.get("spinup_state") != 1:
         return ""
     if name == "mean_stocks":
         return "; soil3, soil4, CWD and dead wood are in AD space"
     if name == "scalaravg_col_layer_4" and int(content["date"].split("-")[0]) < SCALARAVG_YEARS[1]:
         first, last = SCALARAVG_YEARS
-        return f"; unfinished, the mean is made in years {first} to {last - 1}"
+        return f"; unfinished, the mean is over years {first} to {last - 1}"
     return ""
 
 
@@ -500,10 +446,8 @@ def _text(value: Any) -> str:
             return f"in {cells}, {value['percent_of_land']:.3g} % of all land"
         if set(value) == {"value", "units"}:
             return f"{value['value']:.4g}"
-        parts = [f"{name} {_text(item)}" for name, item in value.items()]
-        return (
-            "; " if any(isinstance(item, dict) and len(item) > 1 for item in value.values()) else ", "
-        ).join(parts)
+        nested = any(isinstance(item, dict) and len(item) > 1 for item in value.values())
+        return ("; " if nested else ", ").join(f"{name} {_text(item)}" for name, item in value.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""Were training and target domains run alike? What the surrogate learns depends on the protocol."""
+"""Training and target domains were run by one protocol, on which depends what the surrogate learns."""
 
 from __future__ import annotations
 
@@ -21,19 +21,16 @@ from phase_lib.preflight.findings import Finding, finding
 
 @dataclass(frozen=True)
 class Protocol:
-    """How the input of a domain came about.
+    """How the input of a domain was made; None for what is not known.
 
     Attributes:
         domain: name.
         file: its restart, for messages.
-        spinup_state: of that restart.
-        year: of its date.
-        natural_pfts: on its soil columns.
-        start_year: in which its run began; None where that is not known.
-        mortality_factor: `spinup_mortality_factor` of its AD run; None where that is not known.
-        carbon_only_years: its `nyears_ad_carbon_only`, likewise.
-        suplphos: whether P is supplied in it, likewise.
-        forcing: what tells its forcing from another; None where that could not be read.
+        spinup_state, year, natural_pfts: of that restart.
+        start_year: in which its run began.
+        mortality_factor: `spinup_mortality_factor` of its AD run.
+        carbon_only_years, suplphos: `nyears_ad_carbon_only` and `suplphos` of that run.
+        forcing: properties by which its forcing is compared.
     """
 
     domain: str
@@ -49,7 +46,7 @@ class Protocol:
 
     @property
     def years_without_limits(self) -> int | None:
-        """Years of the run up to its restart in which N and P were supplied; None where that is not known.
+        """Years of the run before its restart in which N and P were supplied.
 
         ELM counts them by the model's clock: a run that began after `nyears_ad_carbon_only` had none.
         """
@@ -59,11 +56,9 @@ class Protocol:
 
     @property
     def limited(self) -> bool:
-        """True if its plants have lived with limits of N, and of P unless `suplphos` supplied that."""
-        years = self.years_without_limits
-        return (
-            years is not None and self.start_year is not None and years < self.year - max(self.start_year, 1)
-        )
+        """True if its plants were limited by N, and by P unless `suplphos` supplied that."""
+        years, start = self.years_without_limits, self.start_year
+        return years is not None and start is not None and years < self.year - max(start, 1)
 
 
 def protocol_of(summary: DomainSummary | None) -> Protocol | None:
@@ -86,22 +81,12 @@ def protocol_of(summary: DomainSummary | None) -> Protocol | None:
 
 
 def planned_protocol(domain: Domain, spinup: SpinupSettings, summary: DomainSummary | None) -> Protocol:
-    """The protocol of a domain whose AD run is yet to be done.
-
-    Args:
-        domain: as it is planned.
-        spinup: what its land model will do.
-        summary: what was understood of its files; None where the run makes all of them.
-    """
+    """The protocol of a domain whose AD run the land model will do; `summary` is None without files."""
     forcing, read = domain.forcing, None if summary is None else summary.forcing
     description = None if read is None else read.description
     if read is None and forcing is not None and forcing.step_hours is not None:
-        description = {
-            "kind": forcing.kind,
-            "product": forcing.product,
-            "step_hours": [forcing.step_hours],
-            "years": forcing.years,
-        }
+        description = {"kind": forcing.kind, "product": forcing.product, "years": forcing.years}
+        description["step_hours"] = [forcing.step_hours]
     return Protocol(
         domain.name,
         f"domain {domain.name}",
@@ -119,15 +104,16 @@ def planned_protocol(domain: Domain, spinup: SpinupSettings, summary: DomainSumm
 def check_continued(
     domain: Domain, spinup: SpinupSettings, summary: DomainSummary | None
 ) -> Iterator[Finding]:
-    """Restarts from files that runs of this workflow go on from are of the dates that `spinup` gives them."""
+    """Given restarts from which the workflow continues a run have the date and mode that `spinup` needs."""
     if summary is None:
         return
     for chain in domain.chains:
         begin = chain.boundaries[0]
-        restart = summary.reference_ad if chain.role == "reference" else summary.restart
+        restart, key = summary.restart, "input_years"
+        if chain.role == "reference":
+            restart, key = summary.reference_ad, "ad_years"
         if restart is None or begin == 1:
             continue
-        key = "ad_years" if chain.role == "reference" else "input_years"
         if restart.year != begin:
             yield finding(
                 restart.file,
@@ -146,7 +132,7 @@ def check_continued(
 
 
 def check_protocols(trained: Sequence[Protocol], target: Protocol) -> Iterator[Finding]:
-    """The target's input against that of every domain to train on."""
+    """The target's input against that of all domains to train on."""
     for other in trained:
         if other.domain != target.domain:
             yield from _compare(other, target)
@@ -154,33 +140,34 @@ def check_protocols(trained: Sequence[Protocol], target: Protocol) -> Iterator[F
 
 def _compare(trained: Protocol, target: Protocol) -> Iterator[Finding]:
     of_trained = f"that of {trained.domain}, which is trained on"
-    if trained.spinup_state != target.spinup_state:
-        yield finding(
-            target.file,
+    for differs, what, wanted, remedy in (
+        (
+            trained.spinup_state != target.spinup_state,
             f"the restart of {target.domain} is in {MODES[target.spinup_state]}",
-            expected=f"{MODES[trained.spinup_state]}, {of_trained} ({trained.file})",
-            remedy="use runs of one protocol",
-        )
-    if trained.year != target.year:
-        yield finding(
-            target.file,
+            MODES[trained.spinup_state],
+            "use runs of one protocol",
+        ),
+        (
+            trained.year != target.year,
             f"the restart of {target.domain} is of model year {target.year}",
-            expected=f"{trained.year}, {of_trained} ({trained.file})",
-            remedy="use restarts after the same number of years",
-        )
-    if target.natural_pfts < trained.natural_pfts:
-        yield finding(
-            target.file,
+            trained.year,
+            "use restarts after the same number of years",
+        ),
+        (
+            target.natural_pfts < trained.natural_pfts,
             f"the soil columns of {target.domain} have {target.natural_pfts} PFTs",
-            expected=f"{trained.natural_pfts}, {of_trained} ({trained.file})",
-            remedy="use runs with create_crop_landunit alike",
-        )
+            trained.natural_pfts,
+            "use runs with create_crop_landunit alike",
+        ),
+    ):
+        if differs:
+            expected = f"{wanted}, {of_trained} ({trained.file})"
+            yield finding(target.file, what, expected=expected, remedy=remedy)
     if target.spinup_state == SPINUP_AD:
         yield from _compare_ad_runs(trained, target, of_trained)
     if trained.forcing is None or target.forcing is None:
         return
-    difference = forcing_difference(trained.forcing, target.forcing)
-    if difference is not None:
+    if difference := forcing_difference(trained.forcing, target.forcing):
         yield finding(
             target.file,
             f"forcing of {target.domain}: {difference[0]}",
@@ -191,34 +178,20 @@ def _compare(trained: Protocol, target: Protocol) -> Iterator[Finding]:
 
 
 def _compare_ad_runs(trained: Protocol, target: Protocol, of_trained: str) -> Iterator[Finding]:
-    """What lies in the state of an AD run beside its length; what is not known of one is not compared."""
-    limits = trained.limited or target.limited
-    for name, of_target, wanted, why in (
-        (
-            "timemgr_rst_start_ymd: year",
-            target.start_year,
-            trained.start_year,
-            "the state after as many years",
-        ),
-        (
-            "spinup_mortality_factor",
-            target.mortality_factor,
-            trained.mortality_factor,
-            "dead wood in AD depends on it",
-        ),
+    """Settings of an AD run that change its state; those that are not known (None) are not compared."""
+    for name, key, why in (
+        ("timemgr_rst_start_ymd: year", "start_year", "the state after as many years"),
+        ("spinup_mortality_factor", "mortality_factor", "dead wood in AD depends on it"),
         (
             "nyears_ad_carbon_only: years without limits up to the restart",
-            target.years_without_limits,
-            trained.years_without_limits,
+            "years_without_limits",
             "growth depends on them",
         ),
-        (
-            "suplphos",
-            target.suplphos if limits else None,
-            trained.suplphos if limits else None,
-            "growth depends on it",
-        ),
+        ("suplphos", "suplphos", "growth depends on it"),
     ):
+        if key == "suplphos" and not (trained.limited or target.limited):
+            continue
+        of_target, wanted = getattr(target, key), getattr(trained, key)
         if None not in (of_target, wanted) and of_target != wanted:
             yield finding(
                 target.file,
@@ -235,23 +208,18 @@ def _plain(value: float | str | None) -> str:
 def check_parameters_alike(files: Sequence[Domain]) -> Iterator[Finding]:
     """The domains of a run have the parameters of the first that is trained on.
 
-    PFT parameters are inputs of the surrogate, and the rates of decomposition are in what it learns; where
-    training has seen one value alone, it knows nothing of another.
+    The surrogate reads PFT parameters, and what it learns depends on the rates of decomposition. Where all
+    training cells have one value, it knows nothing about another.
     """
     given = [(one, read_parameters(one.params)) for one in files if one.params is not None]
-    trained = [(one, parameters) for one, parameters in given if one.trains]
-    if not trained:
+    first, wanted = next(((one, parameters) for one, parameters in given if one.trains), (None, None))
+    if first is None or wanted is None:
         return
-    first, wanted = trained[0]
     for one, parameters in given:
-        differing = [
-            *(name for name in TRAITS if not _same(parameters.pft.get(name), wanted.pft.get(name))),
-            *sorted(
-                name
-                for name in parameters.scalar.keys() & wanted.scalar.keys()
-                if not _same(np.array(parameters.scalar[name]), np.array(wanted.scalar[name]))
-            ),
-        ]
+        differing = [name for name in TRAITS if not _same(parameters.pft.get(name), wanted.pft.get(name))]
+        for name in sorted(parameters.scalar.keys() & wanted.scalar.keys()):
+            if not _same(np.array(parameters.scalar[name]), np.array(wanted.scalar[name])):
+                differing.append(name)
         if differing:
             yield finding(
                 parameters.path,

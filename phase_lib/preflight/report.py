@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from phase_lib.base.provenance import code_version, settings_hash
-from phase_lib.config.preflight import Acceptable
 from phase_lib.config.root import WorkflowConfig
+from phase_lib.config.run import Acceptable
 from phase_lib.config.spinup import Role
 from phase_lib.elm.constants import DAYS_PER_MONTH, SPINUP_AD
 from phase_lib.elm.spinup import ad_run
@@ -18,11 +18,10 @@ from phase_lib.landmodel.domain import Domain
 from phase_lib.landmodel.planning import land_model_of
 from phase_lib.preflight.disk import Disk
 from phase_lib.preflight.domain import DomainSummary
-from phase_lib.preflight.facts import RestartSummary
+from phase_lib.preflight.facts import ForcingSummary, RestartSummary
 from phase_lib.preflight.findings import Finding
-from phase_lib.preflight.forcing import ForcingSummary
 
-#: What the runs of the land model are called.
+#: The runs of the land model in words.
 _RUNS: dict[Role, str] = {
     "ad": "of AD",
     "reference": "in normal mode",
@@ -40,14 +39,14 @@ class Report:
         planned: its domains.
         domains: those that files were given for.
         disk: room for the run; None without a configuration.
-        found: all findings.
+        checked: all findings.
     """
 
     config: WorkflowConfig | None
     planned: Mapping[str, Domain]
     domains: Sequence[DomainSummary]
     disk: Disk | None
-    found: Sequence[Finding]
+    checked: Sequence[Finding]
 
     @property
     def _accepted(self) -> list[Acceptable]:
@@ -56,33 +55,30 @@ class Report:
     @property
     def findings(self) -> list[str]:
         """The lines of findings that are not accepted."""
-        found = [finding.line for finding in self.found if finding.accept not in self._accepted]
-        # A file that several domains share is found fault with for each of them.
-        return list(dict.fromkeys(found))
+        # The fault of a file that several domains share is a finding of each of them.
+        return list(dict.fromkeys(one.line for one in self.checked if one.accept not in self._accepted))
 
     @property
     def accepted(self) -> list[str]:
-        """What was found that the configuration accepts."""
-        return [finding.note for finding in self.found if finding.accept in self._accepted]
+        """The notes of findings that the configuration accepts."""
+        return [one.note for one in self.checked if one.accept in self._accepted]
 
     def lines(self) -> list[str]:
         """What was understood."""
         lines = [] if self.config is None else [*_run(self.config, self)]
         for domain in self.domains:
-            lines += _domain(domain)
+            lines += [f"domain {domain.name}:", *(f"  {line}" for line in _domain(domain))]
         lines += [] if self.disk is None else [str(self.disk)]
         return lines + [f"accepted: {line}" for line in self.accepted]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for `preflight.json`."""
-        config = self.config
+        config, disk = self.config, self.disk
         return {
             "code_version": code_version(),
             "config_hash": None if config is None else settings_hash(config.model_dump(mode="json")),
-            "domains": {domain.name: domain.as_json() for domain in self.domains},
-            "bytes": None
-            if self.disk is None
-            else {"whole": self.disk.whole, "there": self.disk.there, "free": self.disk.free},
+            "domains": {domain.name: asdict(domain) for domain in self.domains},
+            "bytes": None if disk is None else {"whole": disk.whole, "there": disk.there, "free": disk.free},
             "accepted": self.accepted,
             "findings": self.findings,
         }
@@ -108,11 +104,6 @@ def _run(config: WorkflowConfig, report: Report) -> Iterator[str]:
 
 
 def _domain(domain: DomainSummary) -> Iterator[str]:
-    yield f"domain {domain.name}:"
-    yield from (f"  {line}" for line in _domain_lines(domain))
-
-
-def _domain_lines(domain: DomainSummary) -> Iterator[str]:
     restart, forcing = domain.restart, domain.forcing
     if restart is not None:
         yield f"restart {_restart(restart)}, {_size(restart.bytes)}, {restart.flavour}"
@@ -131,9 +122,8 @@ def _domain_lines(domain: DomainSummary) -> Iterator[str]:
                 f"columns of natural vegetation: {restart.soil_columns}, as topounits divide cells; a cell "
                 "is known by its means, and its columns keep their proportions"
             )
-        yield "cells by landunit: " + ", ".join(
-            f"{name} {count}" for name, count in restart.landunits.items()
-        )
+        landunits = ", ".join(f"{name} {count}" for name, count in restart.landunits.items())
+        yield f"cells by landunit: {landunits}"
         if restart.surface_dataset:
             yield f"surface data of its run: {Path(restart.surface_dataset).name}"
     if domain.land_cells is not None:
@@ -150,7 +140,7 @@ def _domain_lines(domain: DomainSummary) -> Iterator[str]:
         if domain.wood:
             yield f"wood of the restart: {domain.wood}"
         if domain.carbon_only_years is not None:
-            yield (f"by lnd_in: nyears_ad_carbon_only {domain.carbon_only_years}, suplphos {domain.suplphos}")
+            yield f"by lnd_in: nyears_ad_carbon_only {domain.carbon_only_years}, suplphos {domain.suplphos}"
         yield ad_run(restart.start_year, restart.year)
     if domain.history is not None:
         yield f"history: {domain.history}"
@@ -171,9 +161,10 @@ def _domain_lines(domain: DomainSummary) -> Iterator[str]:
 
 
 def _forcing_seen(domain: DomainSummary) -> Iterator[str]:
-    """Which forcing the run compares with what the model saw, and which it cannot."""
+    """Which forcing variables the run compares with those that the model saw, and which it cannot."""
     if domain.forcing_seen:
-        fields = ", ".join(_seen(name, made_of) for name, made_of in domain.forcing_seen.items())
+        seen = domain.forcing_seen.items()
+        fields = ", ".join(name if name == made_of else f"{name} ({made_of})" for name, made_of in seen)
         yield f"forcing that is compared with the history once it is reduced: {fields}"
         history, forcing = domain.history, domain.forcing
         if history is not None and forcing is not None and not history.within(forcing.years):
@@ -183,10 +174,6 @@ def _forcing_seen(domain: DomainSummary) -> Iterator[str]:
             )
     for why, names in by_reason(domain.forcing_unseen).items():
         yield f"forcing that is not compared with the history: {', '.join(names)}; {why}"
-
-
-def _seen(name: str, fields: str) -> str:
-    return name if name == fields else f"{name} ({fields})"
 
 
 def _restart(restart: RestartSummary) -> str:
@@ -202,7 +189,7 @@ def _forcing(forcing: ForcingSummary) -> Iterator[str]:
     )
     if forcing.assumed_units:
         assumed = ", ".join(f"{name} in {units}" for name, units in forcing.assumed_units.items())
-        yield f"forcing files say no units of these, taken to be: {assumed}"
+        yield f"forcing files without units, which are assumed: {assumed}"
     if forcing.max_distance_km is not None:
         yield f"farthest forcing point of a cell: {forcing.max_distance_km:.1f} km"
 

@@ -1,13 +1,13 @@
-"""Are the restarts in the spin-up state, and at the date, that they are taken for?"""
+"""Restarts are in the expected spin-up state and at the expected date; histories cover the right years."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.elm.constants import CASCADE_CTC, SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.dead_wood import read_wood, settle_factor, stated_factor
 from phase_lib.elm.gather import gather
@@ -15,6 +15,7 @@ from phase_lib.elm.history_header import other_than_means
 from phase_lib.elm.netcdf import get_variable, is_fill, open_dataset
 from phase_lib.elm.parameters import read_parameters
 from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_YEARS, rates_were_divided
+from phase_lib.equilibrium.criteria import FIELDS, assess
 from phase_lib.fusion.schema import SCALAR_TARGETS, SCALARS
 from phase_lib.fusion.sources import FLUX_UNITS
 from phase_lib.landmodel.domain import Domain
@@ -23,14 +24,14 @@ from phase_lib.preflight.findings import Finding, finding
 
 
 def check_input(restart: Restart) -> Iterator[Finding]:
-    """The restart that the surrogate reads and that is injected: its state is known and can be undone."""
+    """The restart that the surrogate reads and that is injected: its state is known, and AD can be undone."""
     summary = restart.summary
     yield from _check_header(summary)
     if summary.spinup_state is None:
         yield finding(
             summary.file,
             "variable spinup_state is missing",
-            expected="0 (normal mode) or 1 (AD), which says in which space the pools are",
+            expected="0 (normal mode) or 1 (AD), as the space of the pools follows from it",
             remedy="use the restart as ELM wrote it",
         )
     if summary.spinup_state == SPINUP_AD and rates_were_divided(summary.year):
@@ -40,13 +41,8 @@ def check_input(restart: Restart) -> Iterator[Finding]:
 def judge_wood(restart: Restart, files: Domain, parameters: Path | None) -> str:
     """Compares the mortality factor that is given for an AD run with the wood of its restart.
 
-    Args:
-        restart: of a domain's input run.
-        files: of that domain.
-        parameters: its parameter file; None where it is missing or refused.
-
     Returns:
-        What the wood shows, in words; empty where there is nothing to judge.
+        What the wood shows, in words; empty where it shows nothing, or without a sound parameter file.
 
     Raises:
         InputError: the wood contradicts the factor, or `lnd_in` is of another run.
@@ -72,11 +68,9 @@ def check_reference(restart: Restart) -> Iterator[Finding]:
 
 
 def check_reference_ad(restart: Restart) -> Iterator[Finding]:
-    """The restart at the end of the reference's AD part: its `scalaravg_col` says how it left AD."""
-    summary, remedy = (
-        restart.summary,
-        "give the last restart of the reference's AD part as reference_ad_restart",
-    )
+    """The restart at the end of the reference's AD part, whose `scalaravg_col` scales the exit from AD."""
+    summary = restart.summary
+    remedy = "give the last restart of the reference's AD part as reference_ad_restart"
     yield from _check_header(summary)
     yield from _check_state(summary, SPINUP_AD, "1 (AD)", remedy)
     if summary.year < SCALARAVG_YEARS[1]:
@@ -92,11 +86,10 @@ def check_reference_ad(restart: Restart) -> Iterator[Finding]:
 
 
 def _check_state(restart: RestartSummary, wanted: int, expected: str, remedy: str) -> Iterator[Finding]:
-    """The restart is in the wanted spin-up state, and says so."""
-    if restart.spinup_state != wanted:
-        state = restart.spinup_state
-        found = "missing" if state is None else f"{state} ({restart.mode})"
-        yield finding(restart.file, f"spinup_state is {found}", expected=expected, remedy=remedy)
+    state = restart.spinup_state
+    if state != wanted:
+        fault = "missing" if state is None else f"{state} ({restart.mode})"
+        yield finding(restart.file, f"spinup_state is {fault}", expected=expected, remedy=remedy)
 
 
 def _check_header(restart: RestartSummary) -> Iterator[Finding]:
@@ -130,9 +123,8 @@ def check_scalaravg(restart: Restart) -> Iterator[Finding]:
     path = restart.path
     with open_dataset(path) as dataset:
         if name not in dataset.variables:
-            yield finding(
-                path, f"variable {name} is missing", expected="the mean scalar of an AD run", remedy=remedy
-            )
+            fault = f"variable {name} is missing"
+            yield finding(path, fault, expected="the mean scalar of an AD run", remedy=remedy)
             return
         soil = restart.grid.soil
         values = gather(dataset[name], soil.column)[:, SCALARAVG_LAYER]
@@ -158,7 +150,7 @@ INPUT_FIELDS, LABEL_FIELDS = tuple(SCALARS), SCALAR_TARGETS
 def check_history(
     restart: RestartSummary, history: HistoryFacts, years: int, fields: tuple[str, ...]
 ) -> Iterator[Finding]:
-    """The history of a run is of its restart's case, holds the fields, and covers the cycle up to it."""
+    """The history is of the restart's case, holds the fields, and covers the cycle before the restart."""
     if history.case and restart.case_id and history.case != restart.case_id:
         yield finding(
             history.path,
@@ -189,11 +181,9 @@ def check_history(
 
 def check_fields(history: HistoryFacts, fields: tuple[str, ...]) -> Iterator[Finding]:
     """The fluxes that are taken from a history are means over time, in units that are known."""
-    alike: dict[tuple[Path, str], list[str]] = defaultdict(list)
-    for name in fields:
-        if name in history.no_means:
-            alike[history.no_means[name]].append(name)
-    for (path, what), names in alike.items():
+    wrong = {name: history.no_means[name] for name in fields if name in history.no_means}
+    for path, what in dict.fromkeys(wrong.values()):
+        names = [name for name, place in wrong.items() if place == (path, what)]
         yield Finding(str(other_than_means(path, names, what)))
     with open_dataset(history.path) as dataset:
         for name in fields:
@@ -202,7 +192,7 @@ def check_fields(history: HistoryFacts, fields: tuple[str, ...]) -> Iterator[Fin
 
 
 def check_sizes(history: HistoryFacts) -> Iterator[Finding]:
-    """The history of the input run says how large its cells are, which the records and the report need."""
+    """The history of the input run has the areas of its cells, which the records and the report need."""
     if missing := history.grid.missing:
         yield finding(
             history.cells.path,
@@ -212,3 +202,46 @@ def check_sizes(history: HistoryFacts) -> Iterator[Finding]:
         )
         return
     _ = history.grid.land_area_m2  # refuses areas that cannot be
+
+
+def judge_drift(
+    history: HistoryFacts, years: int, settings: EquilibriumSettings
+) -> tuple[str, list[Finding]]:
+    """Judges whether the reference run is in equilibrium itself, if its history is long enough.
+
+    Args:
+        history: of the reference run; only the last two cycles of it are read.
+        years: length of the forcing cycle.
+        settings: thresholds.
+
+    Returns:
+        The answer in words, and the findings.
+    """
+    cycles = history.cycles(years)
+    if cycles < 2:
+        return f"drift of the targets: not judged, the history holds {_cycles(cycles)}", []
+    missing = [field.name for field in FIELDS if field.required and field.name not in history.fields]
+    if missing:
+        return f"drift of the targets: not judged, the history has no {', '.join(missing)}", []
+    verdict = assess(history.last(2 * years), years, settings)
+    if verdict.in_equilibrium:
+        count = len(verdict.tested)
+        return f"drift of the targets: in equilibrium over {_cycles(cycles)}, {count} criteria hold", []
+    failed = ", ".join(
+        f"{c.rule.name} {c.value:.3g} (at most {c.threshold:.3g} {c.rule.units})"
+        for c in verdict.criteria
+        if not c.holds
+    )
+    return f"drift of the targets: NOT in equilibrium: {failed}", [
+        finding(
+            history.cells.path,
+            f"the targets drift: {failed} over the last two of {_cycles(cycles)}",
+            expected="labels in equilibrium, by the thresholds of the section equilibrium",
+            remedy="run the reference on",
+            accept="target_drift",
+        )
+    ]
+
+
+def _cycles(count: int) -> str:
+    return {0: "less than one cycle", 1: "one cycle"}.get(count, f"{count} cycles")

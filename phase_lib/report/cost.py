@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import read_json, require_file
-from phase_lib.config.cost import CostSettings
+from phase_lib.config.run import CostSettings
 from phase_lib.report.accounting import Attempt, Records, SlurmJob
 
 Role = Literal["inputs", "accelerated", "labels", "verification"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from phase_lib.base.provenance import settings_hash
-from phase_lib.config.cost import CostSettings
 from phase_lib.config.root import WorkflowConfig
+from phase_lib.config.run import CostSettings
 from phase_lib.landmodel.planning import chains_of, land_model_of
 
 #: The two ways of splitting cells, and their names in prose.

@@ -44,11 +44,11 @@ def test_patterns_know_stars_and_question_marks_alone(tmp_path: Path) -> None:
     made(
         tmp_path, "h1.nc", "h2.nc", "hx.nc", "run [a]/h1.nc", "run [a]/h2.nc", "run a/h1.nc", "deep/er/h1.nc"
     )
-    found = {
+    matched = {
         pattern: [path.relative_to(tmp_path).as_posix() for path in matching_files([tmp_path / pattern])]
         for pattern in ("h?.nc", "run [a]/*.nc", "run ?a?/h?.nc", "**/h1.nc")
     }
-    assert found == {
+    assert matched == {
         "h?.nc": ["h1.nc", "h2.nc", "hx.nc"],
         "run [a]/*.nc": ["run [a]/h1.nc", "run [a]/h2.nc"],
         "run ?a?/h?.nc": ["run [a]/h1.nc", "run [a]/h2.nc"],

@@ -32,14 +32,14 @@ class Meeting:
     """A task that ends once another one has begun."""
 
     folder: Path
-    own: str
+    name: str
     other: str
 
     def __call__(self) -> int:
-        (self.folder / self.own).touch()
+        (self.folder / self.name).touch()
         end = time.monotonic() + 60.0
         while not (self.folder / self.other).exists():
-            assert time.monotonic() < end, f"{self.other} did not begin beside {self.own}"
+            assert time.monotonic() < end, f"{self.other} did not begin beside {self.name}"
             time.sleep(0.01)
         return os.getpid()
 
@@ -61,7 +61,7 @@ def fail(number: int) -> int:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_results_come_in_the_order_of_the_tasks_and_each_end_is_told_once(workers: int) -> None:
+def test_results_come_in_the_order_of_the_tasks_and_each_end_is_reported_once(workers: int) -> None:
     ends: list[None] = []
     with runner(workers) as run:
         assert list(run([partial(square, n) for n in range(20)], lambda: ends.append(None))) == [

@@ -57,7 +57,7 @@ def test_a_directory_without_permission_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), RuntimeError("NetCDF: HDF error")])
-def test_a_full_disk_is_told_also_where_a_library_does_not(
+def test_a_full_disk_is_reported_also_where_a_library_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     class Usage:

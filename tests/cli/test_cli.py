@@ -120,7 +120,7 @@ def test_errors_raised_on_purpose_give_one_line_and_their_exit_code(
     def refuse(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("phase_lib.preflight.check_inputs", refuse)
+    monkeypatch.setattr("phase_lib.preflight.check.check_inputs", refuse)
     config = tmp_path / "config.yaml"
     config.write_text("run: {name: x}")
     log = tmp_path / "logs" / "check.log"
@@ -135,7 +135,7 @@ def test_a_fault_of_the_program_leaves_its_traceback_in_the_log(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("by mistake")
 
-    monkeypatch.setattr("phase_lib.preflight.check_inputs", fail)
+    monkeypatch.setattr("phase_lib.preflight.check.check_inputs", fail)
     config = tmp_path / "config.yaml"
     config.write_text("run: {name: x}")
     log = tmp_path / "check.log"
@@ -195,7 +195,7 @@ def test_no_stage_has_a_default_of_its_own() -> None:
     }
     harmless |= {"threads": 1, "workers": 1, "cores": 1}
     stages = {name: command for name, command in ALL.items() if name not in ("check", "bench")}
-    own = [
+    written = [
         (name, option.name, option.default)
         for name, command in stages.items()
         for option in command.params
@@ -204,7 +204,7 @@ def test_no_stage_has_a_default_of_its_own() -> None:
         and option.default is not False
         and harmless.get(option.name or "") != option.default
     ]
-    assert own == []
+    assert written == []
 
 
 def test_an_option_without_value_has_the_default_of_the_configuration(

@@ -143,7 +143,7 @@ def test_a_run_of_another_machine_is_left_alone_and_the_file_to_remove_is_named(
     assert lock.read_text() == before
 
 
-def test_of_many_that_begin_at_once_without_hard_links_one_works_and_the_others_are_told_which(
+def test_of_many_that_begin_at_once_without_hard_links_one_works_and_the_others_learn_which(
     tmp_path: Path,
 ) -> None:
     processes = [
@@ -256,9 +256,9 @@ def test_what_a_killed_process_left_at_work_is_ended_before_the_next_run_begins(
         job.kill()
         another.kill()
         another.wait()
-    told = capsys.readouterr().err
-    assert "processes of a run that was killed are ended: " in told
-    assert all(str(orphan.pid) in told for orphan in left)
+    printed = capsys.readouterr().err
+    assert "processes of a run that was killed are ended: " in printed
+    assert all(str(orphan.pid) in printed for orphan in left)
     assert json.loads((tmp_path / "locks" / "run.json").read_text())["run"] != run
     assert not (tmp_path / "late").exists()
 
@@ -445,7 +445,7 @@ def test_a_cluster_with_accounting_may_be_asked_through_it(
     assert "slurmdbd" in (tmp_path / "slurm_jobs" / "configuration").read_text()
 
 
-def test_a_machine_without_slurm_is_told_so_before_anything_is_made(
+def test_a_machine_without_slurm_is_refused_before_anything_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -165,11 +165,11 @@ def test_a_missing_file_is_named(config_file: Path) -> None:
 
 
 def test_a_fault_in_merged_files_names_the_file_that_holds_it(tmp_path: Path) -> None:
-    base, own = tmp_path / "base.yaml", tmp_path / "own.yaml"
+    base, changed = tmp_path / "base.yaml", tmp_path / "own.yaml"
     base.write_text("run: {name: base}")
-    own.write_text("spinup: {ad_yeras: 40}")
-    with pytest.raises(InputError, match=re.escape(f"{own}: unknown key")):
-        check_config([base, own], {})
+    changed.write_text("spinup: {ad_yeras: 40}")
+    with pytest.raises(InputError, match=re.escape(f"{changed}: unknown key")):
+        check_config([base, changed], {})
     with pytest.raises(InputError, match=r"^--config: unknown key runs; did you mean run\?"):
         check_config([base], {"runs": {}})
 
@@ -178,9 +178,9 @@ def test_a_later_file_changes_keys_and_another_kind_of_network_the_whole_section
     first, second, third = (tmp_path / f"{name}.yaml" for name in ("first", "second", "third"))
     first.write_text("surrogate: {epochs: 7, network: {kind: phase, d_model: 32, lstm_hidden: 8}}")
     second.write_text("surrogate: {network: {d_model: 16}}")
-    found = check_config([first, second], {"surrogate": {"members": 2}}).surrogate
-    assert (found.epochs, found.members) == (7, 2)
-    assert found.network == Phase(d_model=16, lstm_hidden=8)
+    merged = check_config([first, second], {"surrogate": {"members": 2}}).surrogate
+    assert (merged.epochs, merged.members) == (7, 2)
+    assert merged.network == Phase(d_model=16, lstm_hidden=8)
     third.write_text("surrogate: {network: {kind: mlp, width: 9}}")
     changed = check_config([first, second, third], {}).surrogate.network
     assert changed.model_dump() == {**Kinds(NETWORKS, "mlp").settings("mlp").model_dump(), "width": 9}
@@ -226,7 +226,7 @@ def test_settings_come_inline_from_a_section_and_from_a_whole_configuration(tmp_
 
 
 @pytest.mark.parametrize("text", ["garbage", "[1]", "", "x" * 5000])
-def test_what_is_neither_json_nor_a_file_is_told_so(text: str) -> None:
+def test_a_text_that_is_neither_json_nor_a_file_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"^--settings: '.*' is neither a JSON object nor a file"):
         load_settings(text, EquilibriumSettings, "equilibrium")
 
@@ -239,8 +239,8 @@ def test_a_fault_names_the_option_that_it_came_with(text: str) -> None:
 
 def test_no_key_stands_in_two_sections() -> None:
     # These mean another thing in each section.
-    own = {"kind", "seed", "device", "preset", "batch_cells", "domains"}
-    names = [path[-1] for path in keys(with_backends(tuple(BACKENDS.names))) if path[-1] not in own]
+    shared = {"kind", "seed", "device", "preset", "batch_cells", "domains"}
+    names = [path[-1] for path in keys(with_backends(tuple(BACKENDS.names))) if path[-1] not in shared]
     assert sorted(names) == sorted(set(names))
 
 

@@ -119,8 +119,8 @@ def test_a_pattern_stands_for_files_in_the_order_of_their_names(tmp_path: Path, 
     for name in ("h0.0002.nc", "h0.0001.nc", "h1.0001.nc"):
         (tmp_path / name).touch()
     monkeypatch.setenv("ARCHIVE", str(tmp_path))
-    found = matching_files(["$ARCHIVE/h0.*.nc", tmp_path / "h0.0001.nc"])
-    assert [path.name for path in found] == ["h0.0001.nc", "h0.0002.nc"]
+    files = matching_files(["$ARCHIVE/h0.*.nc", tmp_path / "h0.0001.nc"])
+    assert [path.name for path in files] == ["h0.0001.nc", "h0.0002.nc"]
     with pytest.raises(InputError, match=r"h9\.\*\.nc: no such file"):
         matching_files(["$ARCHIVE/h9.*.nc"])
     monkeypatch.delenv("ARCHIVE")

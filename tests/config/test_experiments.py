@@ -21,49 +21,49 @@ NO_PAPER = {"paper": None}
 
 
 def test_the_settings_of_the_paper_are_trained_beside_the_run_by_default() -> None:
-    found = config({"members": 5, "epochs": 7})
-    paper = found.experiments.settings(found.surrogate)["paper"]
+    whole = config({"members": 5, "epochs": 7})
+    paper = whole.experiments.settings(whole.surrogate)["paper"]
     assert (paper.preset.kind, paper.members, paper.epochs) == ("paper", 1, 7)
-    assert found.experiments.trainings(found.surrogate) == [("paper", 1, "random"), ("paper", 1, "block")]
-    assert found.experiments.labels(found.surrogate) == {"phase": "PHASE", "paper": "PHASE, paper preset"}
+    assert whole.experiments.trainings(whole.surrogate) == [("paper", 1, "random"), ("paper", 1, "block")]
+    assert whole.experiments.labels(whole.surrogate) == {"phase": "PHASE", "paper": "PHASE, paper preset"}
 
 
 def test_without_it_nothing_is_trained_beside_the_run() -> None:
-    found = config(variants=NO_PAPER)
-    assert found.experiments.trainings(found.surrogate) == []
+    whole = config(variants=NO_PAPER)
+    assert whole.experiments.trainings(whole.surrogate) == []
     # Also when it was written and read.
-    again = WorkflowConfig.model_validate(found.model_dump(mode="json"))
+    again = WorkflowConfig.model_validate(whole.model_dump(mode="json"))
     assert again.experiments.trainings(again.surrogate) == []
 
 
 def test_an_experiment_is_the_runs_settings_with_what_it_names() -> None:
     variants = {"no_climate": {"leave_out": ["forcing"], "label": "without climate"}}
-    found = config({"epochs": 7, "members": 2}, variants=variants)
-    settings = found.experiments.settings(found.surrogate)
+    whole = config({"epochs": 7, "members": 2}, variants=variants)
+    settings = whole.experiments.settings(whole.surrogate)
     assert list(settings) == ["phase", "paper", "no_climate"]
-    assert found.experiments.labels(found.surrogate)["no_climate"] == "without climate"
-    assert settings["phase"] == found.surrogate
+    assert whole.experiments.labels(whole.surrogate)["no_climate"] == "without climate"
+    assert settings["phase"] == whole.surrogate
     assert settings["no_climate"].leave_out == ["forcing"]
     assert (settings["no_climate"].epochs, settings["no_climate"].members) == (7, 2)
 
 
 def test_an_experiment_may_have_another_network() -> None:
-    found = config({"members": 5}, variants={"mlp": {"network": "mlp"}, "thin": {"network": {"d_model": 32}}})
-    settings = found.experiments.settings(found.surrogate)
+    whole = config({"members": 5}, variants={"mlp": {"network": "mlp"}, "thin": {"network": {"d_model": 32}}})
+    settings = whole.experiments.settings(whole.surrogate)
     assert (settings["mlp"].network.kind, settings["mlp"].members) == ("mlp", 5)
-    assert settings["thin"].network == found.surrogate.network.model_copy(update={"d_model": 32})
-    assert found.experiments.labels(config({"network": "mlp"}).surrogate)["phase"] == "MLP"
+    assert settings["thin"].network == whole.surrogate.network.model_copy(update={"d_model": 32})
+    assert whole.experiments.labels(config({"network": "mlp"}).surrogate)["phase"] == "MLP"
 
 
 @pytest.mark.parametrize(("seeds", "expected"), [(1, [4]), (3, [4, 5, 6]), ([9, 4], [9, 4])])
 def test_seeds_are_counted_from_the_runs_or_listed(seeds: Any, expected: list[int]) -> None:
-    found = config({"seed": 4}, seeds=seeds)
-    assert found.experiments.seeds_of(found.surrogate) == expected
+    whole = config({"seed": 4}, seeds=seeds)
+    assert whole.experiments.seeds_of(whole.surrogate) == expected
 
 
 def test_seeds_alone_repeat_the_run() -> None:
-    found = config(seeds=3)
-    trainings = found.experiments.trainings(found.surrogate)
+    whole = config(seeds=3)
+    trainings = whole.experiments.trainings(whole.surrogate)
     assert [(seed, split) for name, seed, split in trainings if name == "phase"] == [
         (2, "random"),
         (2, "block"),
@@ -73,22 +73,22 @@ def test_seeds_alone_repeat_the_run() -> None:
 
 
 def test_an_experiment_says_only_what_it_names_also_when_it_is_written_and_read() -> None:
-    found = config(variants={"wide": {"network": {"d_model": 128}}, **NO_PAPER}, seeds=[1, 7])
-    plain = found.model_dump(mode="json")
+    whole = config(variants={"wide": {"network": {"d_model": 128}}, **NO_PAPER}, seeds=[1, 7])
+    plain = whole.model_dump(mode="json")
     assert plain["experiments"]["variants"] == {"paper": None, "wide": {"network": {"d_model": 128}}}
-    assert WorkflowConfig.model_validate(plain) == found
+    assert WorkflowConfig.model_validate(plain) == whole
 
 
 def test_a_plain_network_may_have_a_width_that_no_attention_heads_divide() -> None:
-    found = config(variants={"narrow": {"network": {"kind": "mlp", "d_model": 30}}})
-    network = found.experiments.settings(found.surrogate)["narrow"].network
+    whole = config(variants={"narrow": {"network": {"kind": "mlp", "d_model": 30}}})
+    network = whole.experiments.settings(whole.surrogate)["narrow"].network
     assert network.model_dump()["d_model"] == 30
 
 
 def test_an_experiment_is_judged_together_with_the_runs_settings() -> None:
-    own = {"network": {"d_model": 60, "attention_heads": 6}}
-    found = config(own, variants={"wide": {"network": {"d_model": 66}}})
-    network = found.experiments.settings(found.surrogate)["wide"].network
+    run = {"network": {"d_model": 60, "attention_heads": 6}}
+    whole = config(run, variants={"wide": {"network": {"d_model": 66}}})
+    network = whole.experiments.settings(whole.surrogate)["wide"].network
     assert network.model_dump()["d_model"] == 66
 
 

@@ -122,7 +122,7 @@ def config(tmp_path: Path, target: dict[str, Any], train: dict[str, Any] | None 
 
 
 @pytest.fixture
-def found(check: Check, tmp_path: Path) -> Callable[..., str]:
+def fault(check: Check, tmp_path: Path) -> Callable[..., str]:
     """The one finding of a domain."""
 
     def run(folder: DomainFolder, **changes: Any) -> str:
@@ -174,7 +174,7 @@ def test_the_year_of_the_forcing_that_model_year_one_sees_is_said(
     assert "model year 1 sees 1902" in outcome.out
 
 
-def test_forcing_that_the_history_has_in_part_is_told_to_be_compared_in_part(
+def test_forcing_that_the_history_has_in_part_is_compared_in_part(
     check: Check, spoilt: DomainFolder, tmp_path: Path
 ) -> None:
     with netCDF4.Dataset(spoilt.history, "r+") as nc:
@@ -230,7 +230,7 @@ def test_files_of_a_real_run_are_sound(check: Check, elm_sample: Path, tmp_path:
         assert ("the order of its years (align_year) is not compared" in outcome.out) == (tape == "h1")
 
 
-def test_cells_that_topounits_divide_and_cells_without_vegetation_are_told_and_no_fault(
+def test_cells_that_topounits_divide_and_cells_without_vegetation_are_reported_and_no_fault(
     check: Check, spoilt: DomainFolder, tmp_path: Path
 ) -> None:
     for path in (spoilt.restart, spoilt.reference, spoilt.reference_ad):
@@ -308,9 +308,9 @@ def test_output_of_the_embedded_land_model_given_as_files_is_sound(check: Check,
 # Files that do not belong together.
 
 
-def test_a_domain_file_of_other_cells_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
+def test_a_domain_file_of_other_cells_is_found(spoilt: DomainFolder, fault: Callable[..., str]) -> None:
     write_domain(spoilt.domain, spoilt.grid.lat + 1.0, spoilt.grid.lon)
-    line = found(spoilt)
+    line = fault(spoilt)
     assert str(spoilt.domain) in line
     assert str(spoilt.restart) in line
     assert f"{CELLS} of its {CELLS} cells have no partner" in line
@@ -319,13 +319,13 @@ def test_a_domain_file_of_other_cells_is_found(spoilt: DomainFolder, found: Call
 
 @pytest.mark.parametrize("which", ["domain", "surface", "reference", "reference_history"])
 def test_a_restart_of_a_subset_with_a_file_of_the_full_domain_is_called_so(
-    which: str, part: DomainFolder, sound: DomainFolder, found: Callable[..., str]
+    which: str, part: DomainFolder, sound: DomainFolder, fault: Callable[..., str]
 ) -> None:
     if which == "surface":
         listed_surface(part.surface, sound.grid)
     else:
         shutil.copyfile(getattr(sound, which), getattr(part, which))
-    line = found(part)
+    line = fault(part)
     assert "looks like a subset of the cells mixed with the full domain" in line
     assert "has 3 cells, all of them among the 12 of" in line
     assert str(part.restart) in line
@@ -333,10 +333,10 @@ def test_a_restart_of_a_subset_with_a_file_of_the_full_domain_is_called_so(
 
 
 def test_a_surface_grid_of_the_full_domain_with_lists_of_a_subset_is_called_so(
-    part: DomainFolder, sound: DomainFolder, found: Callable[..., str]
+    part: DomainFolder, sound: DomainFolder, fault: Callable[..., str]
 ) -> None:
     shutil.copyfile(sound.surface, part.surface)
-    line = found(part)
+    line = fault(part)
     assert line.startswith(f"phase: {part.surface}: is a grid of 12 points with land on 12, the 3 cells of ")
     assert "looks like a subset of the cells mixed with the full domain" in line
     # The list has a cell of ocean too.
@@ -390,14 +390,14 @@ def test_a_list_and_a_grid_are_both_sound_surface_files(
 
 
 def test_a_surface_grid_without_one_of_the_cells_is_found(
-    spoilt: DomainFolder, found: Callable[..., str]
+    spoilt: DomainFolder, fault: Callable[..., str]
 ) -> None:
     # A whole row of the grid lies elsewhere, and with it the cells on it.
     row = float(np.unique(spoilt.grid.lat)[1])
     with netCDF4.Dataset(spoilt.surface, "r+") as nc:
         nc["LATIXY"][1] = row + 5.0
     missing = int((spoilt.grid.lat == row).sum())
-    line = found(spoilt)
+    line = fault(spoilt)
     assert line.startswith(f"phase: {spoilt.surface}: LATIXY, LONGXY: {missing} of the 12 cells")
 
 
@@ -419,10 +419,10 @@ def test_cover_that_elm_would_abort_on_is_found_and_less_is_not(
         assert "at most 0.5 %: ELM aborts" in line
 
 
-def test_a_soil_order_without_parameters_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
+def test_a_soil_order_without_parameters_is_found(spoilt: DomainFolder, fault: Callable[..., str]) -> None:
     listed_surface(spoilt.surface, spoilt.grid)
     edit(spoilt.surface, "SOIL_ORDER", 3, 16.0)
-    line = found(spoilt)
+    line = fault(spoilt)
     assert f"SOIL_ORDER of 1 cells is not in {spoilt.soil_params}, first cell 4 with 16" in line
     assert "expected 0 to 15" in line
 
@@ -440,43 +440,43 @@ def test_only_soil_orders_that_cells_have_need_positive_parameters(
     )
 
 
-def test_a_parameter_file_with_too_few_pfts_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
+def test_a_parameter_file_with_too_few_pfts_is_found(spoilt: DomainFolder, fault: Callable[..., str]) -> None:
     with netCDF4.Dataset(spoilt.params, "w") as nc:
         nc.createDimension("pft", 16)
-    line = found(spoilt)
+    line = fault(spoilt)
     assert f"{spoilt.params}: dimension pft" in line
     assert "at least 17 PFTs" in line
 
 
 @pytest.mark.parametrize("rate", ["k_s4", "k_frag"])
 def test_a_parameter_file_without_a_rate_of_the_cascade_is_found(
-    rate: str, spoilt: DomainFolder, found: Callable[..., str]
+    rate: str, spoilt: DomainFolder, fault: Callable[..., str]
 ) -> None:
     hide(spoilt.params, rate)
-    assert found(spoilt).startswith(f"phase: {spoilt.params}: parameter {rate} is missing")
+    assert fault(spoilt).startswith(f"phase: {spoilt.params}: parameter {rate} is missing")
 
 
-def test_a_rate_of_zero_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
+def test_a_rate_of_zero_is_found(spoilt: DomainFolder, fault: Callable[..., str]) -> None:
     edit(spoilt.params, "k_s3", 0, 0.0)
-    assert f"{spoilt.params}: parameter k_s3 is 0; expected" in found(spoilt)
+    assert f"{spoilt.params}: parameter k_s3 is 0; expected" in fault(spoilt)
 
 
-def test_another_number_of_soil_layers_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
+def test_another_number_of_soil_layers_is_found(spoilt: DomainFolder, fault: Callable[..., str]) -> None:
     listed_surface(spoilt.surface, spoilt.grid)
     with netCDF4.Dataset(spoilt.surface, "r+") as nc:
         nc.renameVariable("PCT_SAND", "old")
         nc.renameDimension("nlevsoi", "layers")
         nc.createDimension("nlevsoi", 8)
         nc.createVariable("PCT_SAND", "f8", ("nlevsoi", "gridcell"))
-    line = found(spoilt)
+    line = fault(spoilt)
     assert f"{spoilt.surface}: variable PCT_SAND has 8 layers (dimension nlevsoi); expected 10" in line
 
 
-def test_a_reference_under_other_plants_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
+def test_a_reference_under_other_plants_is_found(spoilt: DomainFolder, fault: Callable[..., str]) -> None:
     other = some_cells(spoilt.grid, slice(0, CELLS))
     other.cover = np.roll(spoilt.grid.cover, 1, axis=0)
     write_restart(spoilt.reference, other, year=801, spinup_state=0)
-    line = found(spoilt)
+    line = fault(spoilt)
     assert line.startswith(f"phase: {spoilt.reference}: pfts1d_wtcol: the cover of 12 of 12 cells")
     assert str(spoilt.restart) in line
 
@@ -485,21 +485,21 @@ def test_a_reference_under_other_plants_is_found(spoilt: DomainFolder, found: Ca
 
 
 def test_an_input_restart_that_does_not_say_its_state_is_found(
-    spoilt: DomainFolder, found: Callable[..., str]
+    spoilt: DomainFolder, fault: Callable[..., str]
 ) -> None:
     hide(spoilt.restart, "spinup_state")
-    assert f"{spoilt.restart}: variable spinup_state is missing" in found(spoilt)
+    assert f"{spoilt.restart}: variable spinup_state is missing" in fault(spoilt)
 
 
-def test_a_reference_in_ad_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
+def test_a_reference_in_ad_is_found(spoilt: DomainFolder, fault: Callable[..., str]) -> None:
     edit(spoilt.reference, "spinup_state", ..., 1)
-    line = found(spoilt)
+    line = fault(spoilt)
     assert f"{spoilt.reference}: spinup_state is 1 (AD); expected 0 (normal mode)" in line
 
 
-def test_an_end_of_ad_in_normal_mode_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
+def test_an_end_of_ad_in_normal_mode_is_found(spoilt: DomainFolder, fault: Callable[..., str]) -> None:
     edit(spoilt.reference_ad, "spinup_state", ..., 0)
-    assert f"{spoilt.reference_ad}: spinup_state is 0 (normal mode); expected 1 (AD)" in found(spoilt)
+    assert f"{spoilt.reference_ad}: spinup_state is 0 (normal mode); expected 1 (AD)" in fault(spoilt)
 
 
 @pytest.mark.parametrize(("year", "code"), [(39, 3), (40, 0)])
@@ -564,28 +564,28 @@ def test_a_pool_or_a_field_that_fusion_needs_is_missed_before_the_run(
     ]
 
 
-def test_a_negative_ratio_of_a_plant_organ_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
+def test_a_negative_ratio_of_a_plant_organ_is_found(spoilt: DomainFolder, fault: Callable[..., str]) -> None:
     edit(spoilt.params, "leafcn", 4, -25.0)
-    assert f"{spoilt.params}: parameter leafcn is -25 for PFT 4; expected 0 or more" in found(spoilt)
+    assert f"{spoilt.params}: parameter leafcn is -25 for PFT 4; expected 0 or more" in fault(spoilt)
 
 
-def test_a_run_with_another_cascade_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
+def test_a_run_with_another_cascade_is_found(spoilt: DomainFolder, fault: Callable[..., str]) -> None:
     with netCDF4.Dataset(spoilt.restart, "r+") as nc:
         nc.createVariable("decomp_cascade_state", "i4", ())[...] = 11
-    assert f"{spoilt.restart}: decomp_cascade_state is 11; expected 10, the CTC cascade" in found(spoilt)
+    assert f"{spoilt.restart}: decomp_cascade_state is 11; expected 10, the CTC cascade" in fault(spoilt)
 
 
-def test_a_restart_within_a_year_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
+def test_a_restart_within_a_year_is_found(spoilt: DomainFolder, fault: Callable[..., str]) -> None:
     edit(spoilt.restart, "timemgr_rst_curr_ymd", ..., 210301)
-    assert f"{spoilt.restart}: timemgr_rst_curr_ymd is 0021-03-01" in found(spoilt)
+    assert f"{spoilt.restart}: timemgr_rst_curr_ymd is 0021-03-01" in fault(spoilt)
 
 
 @pytest.mark.parametrize(("first", "covered"), [(18, "1.00"), (21, "0.00")])
 def test_a_history_that_does_not_cover_the_cycle_before_the_restart_is_found(
-    first: int, covered: str, spoilt: DomainFolder, found: Callable[..., str]
+    first: int, covered: str, spoilt: DomainFolder, fault: Callable[..., str]
 ) -> None:
     write_history(spoilt.history, spoilt.grid, first=first, years=2)
-    line = found(spoilt)
+    line = fault(spoilt)
     assert (
         f"{spoilt.history}: time_bounds: the history covers {covered} of the 2 years before 0021-01-01"
         in line
@@ -594,10 +594,10 @@ def test_a_history_that_does_not_cover_the_cycle_before_the_restart_is_found(
 
 
 def test_a_history_of_the_reference_that_ends_before_its_restart_is_found(
-    spoilt: DomainFolder, found: Callable[..., str]
+    spoilt: DomainFolder, fault: Callable[..., str]
 ) -> None:
     write_history(spoilt.reference_history, spoilt.grid, first=790, years=2)
-    assert f"{spoilt.reference_history}: time_bounds: the history covers 0.00 of the 2 years" in found(spoilt)
+    assert f"{spoilt.reference_history}: time_bounds: the history covers 0.00 of the 2 years" in fault(spoilt)
 
 
 def case(path: Path, name: str, value: str) -> None:
@@ -606,13 +606,13 @@ def case(path: Path, name: str, value: str) -> None:
 
 
 def test_a_history_of_another_case_than_the_restart_is_found_and_may_be_accepted(
-    spoilt: DomainFolder, found: Callable[..., str], check: Check, tmp_path: Path
+    spoilt: DomainFolder, fault: Callable[..., str], check: Check, tmp_path: Path
 ) -> None:
     case(spoilt.restart, "case_id", "ad20      ")
     case(spoilt.history, "case", "ad20  ")
     assert check("--config", config(tmp_path, spoilt.section())).code == 0
     case(spoilt.history, "case", "control")
-    line = found(spoilt)
+    line = fault(spoilt)
     assert f"{spoilt.history}: is of case 'control'; expected case 'ad20', that of {spoilt.restart}" in line
     assert "put history_case into preflight.accept" in line
     more = {"preflight": {"accept": ["history_case"]}}
@@ -625,14 +625,14 @@ def test_a_history_of_another_case_than_the_restart_is_found_and_may_be_accepted
     ("text", "words"), [("time: point", "snapshots"), ("time: maximum", "maxima"), ("time: sum", "sums")]
 )
 def test_a_tape_that_holds_no_means_is_found_with_and_without_a_restart(
-    text: str, words: str, spoilt: DomainFolder, found: Callable[..., str], check: Check
+    text: str, words: str, spoilt: DomainFolder, fault: Callable[..., str], check: Check
 ) -> None:
     for name in ("GPP", "HR", "TOTSOMC"):
         attribute(spoilt.history, name, "cell_methods", text)
     attribute(spoilt.history, "NPP", "cell_methods", "time: mean")
-    told = f"{spoilt.history}: variables GPP, HR hold {words} (cell_methods '{text}')"
-    assert told in found(spoilt)
-    assert told in check("--history", spoilt.history).only()
+    line = f"{spoilt.history}: variables GPP, HR hold {words} (cell_methods '{text}')"
+    assert line in fault(spoilt)
+    assert line in check("--history", spoilt.history).only()
 
 
 def test_a_reference_of_snapshots_is_found(spoilt: DomainFolder, check: Check, tmp_path: Path) -> None:
@@ -651,76 +651,76 @@ def test_a_reference_of_snapshots_is_found(spoilt: DomainFolder, check: Check, t
     ],
 )
 def test_units_that_a_history_lacks_or_contradicts_are_found(
-    name: str, units: str, words: str, spoilt: DomainFolder, found: Callable[..., str]
+    name: str, units: str, words: str, spoilt: DomainFolder, fault: Callable[..., str]
 ) -> None:
     attribute(spoilt.history, name, "units", units)
-    assert f"{spoilt.history}: {words}" in found(spoilt)
+    assert f"{spoilt.history}: {words}" in fault(spoilt)
 
 
-def test_a_history_without_a_needed_field_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
+def test_a_history_without_a_needed_field_is_found(spoilt: DomainFolder, fault: Callable[..., str]) -> None:
     write_history(spoilt.history, spoilt.grid, first=19, years=2, leave_out=("HR", "GPP"))
-    assert f"{spoilt.history}: variables GPP, HR are missing" in found(spoilt)
+    assert f"{spoilt.history}: variables GPP, HR are missing" in fault(spoilt)
 
 
 # Forcing.
 
 
-def test_a_missing_month_of_forcing_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
+def test_a_missing_month_of_forcing_is_found(spoilt: DomainFolder, fault: Callable[..., str]) -> None:
     spoilt.forcing("Solr", "1902-05").unlink()
-    assert "FSDS of 1902-05 is missing" in found(spoilt)
+    assert "FSDS of 1902-05 is missing" in fault(spoilt)
 
 
 def test_a_month_of_forcing_that_is_there_twice_is_found(
-    spoilt: DomainFolder, found: Callable[..., str]
+    spoilt: DomainFolder, fault: Callable[..., str]
 ) -> None:
     again = spoilt.path / "forcing" / "again.Solr.1902-05.nc"
     shutil.copyfile(spoilt.forcing("Solr", "1902-05"), again)
-    line = found(spoilt)
+    line = fault(spoilt)
     assert "FSDS of 1902-05 is also in" in line
     assert again.name in line
 
 
 def test_a_month_of_forcing_under_another_name_is_found(
-    spoilt: DomainFolder, found: Callable[..., str]
+    spoilt: DomainFolder, fault: Callable[..., str]
 ) -> None:
     may, july = spoilt.forcing("Solr", "1902-05"), spoilt.forcing("Solr", "1902-07")
     between = spoilt.path / "kept"
     may.rename(between)
     july.rename(may)
     between.rename(july)
-    line = found(spoilt)
+    line = fault(spoilt)
     assert str(may) in line
     assert "time" in line
 
 
-def test_steps_of_forcing_out_of_order_are_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
+def test_steps_of_forcing_out_of_order_are_found(spoilt: DomainFolder, fault: Callable[..., str]) -> None:
     edit(spoilt.forcing(), "time", slice(None), np.arange(31)[::-1] + 0.5)
-    assert f"{spoilt.forcing()}: time does not increase" in found(spoilt)
+    assert f"{spoilt.forcing()}: time does not increase" in fault(spoilt)
 
 
 @pytest.mark.parametrize(
     ("variable", "name", "value"), [("time", "calendar", "360_day"), ("TBOT", "units", "degC")]
 )
 def test_another_calendar_or_unit_of_forcing_is_found(
-    variable: str, name: str, value: str, spoilt: DomainFolder, found: Callable[..., str]
+    variable: str, name: str, value: str, spoilt: DomainFolder, fault: Callable[..., str]
 ) -> None:
     attribute(spoilt.forcing(), variable, name, value)
-    assert f"{spoilt.forcing()}: " in found(spoilt)
-    assert value in found(spoilt)
+    assert f"{spoilt.forcing()}: " in fault(spoilt)
+    assert value in fault(spoilt)
 
 
-def test_a_forcing_file_without_a_variable_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
+def test_a_forcing_file_without_a_variable_is_found(spoilt: DomainFolder, fault: Callable[..., str]) -> None:
     hide(spoilt.forcing(month="1901-03"), "QBOT")
-    assert "QBOT of 1901-03 is missing" in found(spoilt)
+    assert "QBOT of 1901-03 is missing" in fault(spoilt)
 
 
-def test_a_cell_too_far_from_its_forcing_is_found(spoilt: DomainFolder, found: Callable[..., str]) -> None:
+def test_a_cell_too_far_from_its_forcing_is_found(spoilt: DomainFolder, fault: Callable[..., str]) -> None:
     middle = np.argmin(np.abs(spoilt.grid.lat))
     far = Grid(spoilt.grid.lat + 0.5 * (np.arange(CELLS) == middle), spoilt.grid.lon)
     for path in sorted((spoilt.path / "forcing").glob("*.nc")):
         stream, month = path.name.split(".")[1:3]
         write_forcing(path, far, stream, month)
-    line = found(spoilt)
+    line = fault(spoilt)
     assert "55.6 km away" in line
     assert "expected at most 10 km" in line
 
@@ -895,7 +895,7 @@ def test_a_place_for_the_results_that_is_a_file_is_found(
     )
 
 
-def test_the_room_for_restarts_forcing_and_records_is_told_from_the_headers(
+def test_the_room_for_restarts_forcing_and_records_is_estimated_from_the_headers(
     check: Check, sound: DomainFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Usage:
@@ -918,24 +918,24 @@ def test_the_room_for_restarts_forcing_and_records_is_told_from_the_headers(
 
 @pytest.mark.parametrize(("which", "name"), [("reference", "soil4c_vr"), ("restart", "tlai")])
 def test_a_restart_without_what_fusion_reads_is_found(
-    which: str, name: str, spoilt: DomainFolder, found: Callable[..., str]
+    which: str, name: str, spoilt: DomainFolder, fault: Callable[..., str]
 ) -> None:
     hide(getattr(spoilt, which), name)
-    line = found(spoilt)
+    line = fault(spoilt)
     assert line.startswith(f"phase: {getattr(spoilt, which)}: variable {name} is missing")
 
 
 def test_a_history_that_does_not_say_how_large_its_cells_are_is_found(
-    spoilt: DomainFolder, found: Callable[..., str]
+    spoilt: DomainFolder, fault: Callable[..., str]
 ) -> None:
     hide(spoilt.history, "area")
-    assert found(spoilt).startswith(f"phase: {spoilt.history}: variable area is missing")
+    assert fault(spoilt).startswith(f"phase: {spoilt.history}: variable area is missing")
 
 
 # How findings are printed.
 
 
-def test_the_mortality_factor_of_files_given_by_hand_is_told_or_said_to_be_unknown(
+def test_the_mortality_factor_of_files_given_by_hand_is_reported_or_unknown(
     check: Check, sound: DomainFolder
 ) -> None:
     assert "spinup_mortality_factor not given (--mortality-factor)" in check("--restart", sound.restart).out
@@ -943,7 +943,7 @@ def test_the_mortality_factor_of_files_given_by_hand_is_told_or_said_to_be_unkno
     assert "spinup_mortality_factor 7: what dead wood is multiplied by" in said
 
 
-def test_all_findings_of_all_domains_are_told_one_line_each(
+def test_all_findings_of_all_domains_have_one_line_each(
     check: Check, sound: DomainFolder, spoilt: DomainFolder, tmp_path: Path
 ) -> None:
     edit(spoilt.reference, "spinup_state", ..., 1)

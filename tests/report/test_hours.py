@@ -20,7 +20,7 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import read_json, write_json
-from phase_lib.config.cost import CostSettings
+from phase_lib.config.run import CostSettings
 from phase_lib.report import accounting, page
 from phase_lib.report.accounting import Records, SlurmJob, parse_sacct, read_records, read_slurm_jobs
 from phase_lib.report.closing import closing_page

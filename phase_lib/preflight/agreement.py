@@ -1,4 +1,4 @@
-"""Do the files of a domain describe the same cells, with the same plants on the same soils?"""
+"""The files of a domain describe the same cells, with the same plants on the same soils."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from phase_lib.preflight.findings import Finding, finding
 
 #: Of a soil-order file: these divide or bound, the others may be zero.
 _POSITIVE = ("smax", "ks_sorption")
-#: With more natural vegetation than this (%) in the restart, a surface file with 1 at most holds fractions.
+#: A restart has more natural vegetation than this, %: then a surface file with at most 1 has fractions.
 _MORE_THAN_FRACTIONS = 2.0
 
 
 def check_same_cells(first: Cells, other: Cells) -> Iterator[Finding]:
-    """Two files that list the cells of one run: as many, in the same places."""
+    """Two files of one run list the same number of cells, in the same places."""
     if len(first) == len(other) and not _apart(first, other).any():
         return
     small, large = sorted((first, other), key=len)
@@ -56,10 +56,9 @@ def _lost(cells: Cells, among: Cells) -> tuple[int, str]:
     """How many cells are not among others, and in words the one that is farthest from them."""
     _, distance = nearest(cells.lat, cells.lon, among.lat, among.lon)
     worst = int(np.argmax(distance))
-    return int(np.count_nonzero(distance > SAME_CELL_KM)), (
-        f"the farthest, at lat {cells.lat[worst]:.3f} lon {cells.lon[worst]:.3f}, is "
-        f"{distance[worst]:.1f} km away"
-    )
+    place = f"lat {cells.lat[worst]:.3f} lon {cells.lon[worst]:.3f}"
+    count = int(np.count_nonzero(distance > SAME_CELL_KM))
+    return count, f"the farthest, at {place}, is {distance[worst]:.1f} km away"
 
 
 def _apart(first: Cells, other: Cells) -> np.ndarray:
@@ -72,11 +71,11 @@ def check_surface_cells(surface: SurfaceFacts, cells: Cells, domain: Domain | No
     """The surface file has every cell, and no land beyond that unless the domain file masks it.
 
     ELM compares the points of the surface file with those of the domain file one by one, and aborts where
-    they differ; which of them are land, the domain file says. Without one a grid may be masked, a list not.
+    they differ; the domain file masks those that are no land. Without one a grid may be masked, a list not.
     """
     points = surface.cells
-    own = domain is not None and prod(domain.shape) == len(points)
-    if surface.listed and not own:
+    masked = domain is not None and prod(domain.shape) == len(points)
+    if surface.listed and not masked:
         yield from check_same_cells(cells, points)
         return
     lost, farthest = _lost(cells, points)
@@ -88,7 +87,7 @@ def check_surface_cells(surface: SurfaceFacts, cells: Cells, domain: Domain | No
             expected=f"every cell, at most {SAME_CELL_KM:g} km away",
             remedy="use the surface file of the run",
         )
-    elif domain is not None and not own:
+    elif domain is not None and not masked:
         land = count_land(points.path)
         if land > len(cells):
             yield finding(
@@ -101,8 +100,8 @@ def check_surface_cells(surface: SurfaceFacts, cells: Cells, domain: Domain | No
 
 
 def check_cover(restart: Restart, surface: Path) -> Iterator[Finding]:
-    """The cover of a restart against the surface file, as ELM compares them on reading a restart."""
-    grid, wrote = restart.grid, Path(restart.summary.surface_dataset).name
+    """The cover of a restart against the surface file, as ELM compares them when it reads a restart."""
+    grid, source = restart.grid, Path(restart.summary.surface_dataset).name
     share = read_surface(surface, ["PCT_NAT_PFT"], grid.lat, grid.lon)["PCT_NAT_PFT"]
     difference = compare_cover(grid.cover, share, grid.cover_known)
     if difference.cells:
@@ -112,12 +111,12 @@ def check_cover(restart: Restart, surface: Path) -> Iterator[Finding]:
             f"{surface}; most in cell {difference.cell + 1}, PFT {difference.pft}: "
             f"{100.0 * difference.cover:.3f} % and {100.0 * difference.expected:.3f} %",
             expected=f"a difference of at most {100.0 * PFT_WEIGHT_TOLERANCE:g} %: ELM aborts",
-            remedy="use the surface file of the run" + (f", {wrote}" if wrote else ""),
+            remedy="use the surface file of the run" + (f", {source}" if source else ""),
         )
 
 
 def check_ground(restart: Restart, surface: Path) -> Iterator[Finding]:
-    """Natural vegetation in the restart stands on ground that the surface file gives it, in percent."""
+    """The surface file has ground, in percent, for the natural vegetation of the restart."""
     grid = restart.grid
     percent = read_surface(surface, ["PCT_NATVEG"], grid.lat, grid.lon)["PCT_NATVEG"]
     grown = grid.soil_fraction > 0.0
@@ -137,7 +136,7 @@ def check_ground(restart: Restart, surface: Path) -> Iterator[Finding]:
 
 
 def check_areas(surface: Path, cells: Cells) -> None:
-    """Every cell has a land area, as injection wants it for its account.
+    """Every cell has a land area, which injection needs for its account.
 
     Raises:
         InputError: one has not.
@@ -147,16 +146,10 @@ def check_areas(surface: Path, cells: Cells) -> None:
 
 
 def check_maps(surface: Path, cells: Cells, soil: np.ndarray, *, complete: bool) -> None:
-    """The maps of mineral P are such as soils have.
-
-    Args:
-        surface: surface file.
-        cells: land cells.
-        soil: True for cells with natural vegetation (gridcell).
-        complete: whether each of these has to have a value, as injection wants it.
+    """The maps of mineral P hold possible values on cells with natural vegetation (`soil`, gridcell).
 
     Raises:
-        InputError: they are not.
+        InputError: one does not, or has no value although injection needs it (`complete`).
     """
     with open_fields(surface, ("PCT_NATVEG", *SURFACE_P), cells.lat, cells.lon) as fields:
         grown = np.flatnonzero(soil & (fields.read("PCT_NATVEG", np.arange(len(cells))) > 0.0))
@@ -164,7 +157,7 @@ def check_maps(surface: Path, cells: Cells, soil: np.ndarray, *, complete: bool)
 
 
 def check_other_restart(base: Restart, other: Restart) -> Iterator[Finding]:
-    """Another restart of the domain: the same cells under the same plants."""
+    """Another restart of the domain has the same cells with the same plants."""
     findings = list(check_same_cells(base.cells, other.cells))
     yield from findings
     if findings:
@@ -207,9 +200,9 @@ def check_parameters(path: Path) -> Iterator[Finding]:
 
 
 def check_soil_orders(path: Path, surface: Path, cells: Cells, used: np.ndarray) -> Iterator[Finding]:
-    """The soil-order parameters: an entry for every order that the cells have, with values that can be.
+    """The soil-order parameters have possible values for each soil order of the cells.
 
-    Of cells without natural vegetation, where `used` is False (gridcell), the surface file may hold anything.
+    Where `used` (gridcell) is False, without natural vegetation, the surface file may hold any value.
     """
     values = read_soil_order_parameters(path)
     order = read_surface(surface, ["SOIL_ORDER"], cells.lat, cells.lon)["SOIL_ORDER"]
@@ -228,10 +221,10 @@ def check_soil_orders(path: Path, surface: Path, cells: Cells, used: np.ndarray)
             remedy="use the surface file and the fsoilordercon of the run",
         )
         return
-    held = np.unique(order[used].astype(np.int64))
+    orders = np.unique(order[used].astype(np.int64))
     for name, by_order in values.items():
         least = np.nextafter(0.0, 1.0) if name in _POSITIVE else 0.0
-        bad = held[~((by_order[held] >= least) & (by_order[held] < np.inf))]
+        bad = orders[~((by_order[orders] >= least) & (by_order[orders] < np.inf))]
         if len(bad):
             yield finding(
                 path,
@@ -255,17 +248,17 @@ def require_state(restart: Restart) -> None:
 
 
 def require_fields(surface: Path) -> tuple[str, ...]:
-    """The horizontal dimensions of a surface file on which all fields are that fusion reads.
+    """The horizontal dimensions of a surface file with all fields that fusion reads.
 
     Raises:
-        InputError: one is not, or has other dimensions or units.
+        InputError: one is missing, or has other dimensions or units.
     """
     with open_dataset(surface) as dataset:
         return require_static(surface, dataset)
 
 
 def check_layers(restart: Restart, surface: SurfaceFacts | None) -> Iterator[Finding]:
-    """Soil layers and PFTs as the surrogate knows them."""
+    """The soil layers and PFTs are those that the surrogate handles."""
     if restart.summary.levgrnd != NLEVGRND:
         yield finding(
             restart.path,
