@@ -454,7 +454,7 @@ def test_a_name_without_a_month_is_refused(tmp_path: Path, name: str) -> None:
 def test_unknown_variables_and_kinds_are_refused(year: tuple[list[Path], Values], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'WIND' is no forcing variable"):
         reduced(year[0], tmp_path / "out.nc", variables=["WIND"])
-    with pytest.raises(InputError, match="kind 'era'"):
+    with pytest.raises(InputError, match="no forcing layout is called 'era'"):
         reduced(year[0], tmp_path / "out.nc", kind="era")
 
 
