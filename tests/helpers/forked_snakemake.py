@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -62,4 +63,8 @@ def _run(words: list[str], root: Path, environment: dict[str, str], terminal: Pa
 
     from snakemake.cli import main
 
-    main()
+    try:
+        main()
+    finally:
+        # Processes of `multiprocessing` end without what they registered to be done at their end.
+        atexit._run_exitfuncs()

@@ -93,11 +93,9 @@ CODE, COMMENT = "\n_CHANGED = True\n", "\n# changed\n"
         ({"surrogate/networks/phase/network.py": CODE}, SURROGATE),
         ({"injection/inject.py": CODE}, INJECTED | CONTROL),
         ({"report/closing.py": CODE}, {"write_report", "all"}),
-        # Only the report depends on two of these.
-        (
-            dict.fromkeys(("forcing/causes.py", "elm/audit/soil.py", "equilibrium/verdict.py"), CODE),
-            {"compare_forcing", *AUDITS, *VERDICT},
-        ),
+        ({"forcing/causes.py": CODE}, {"compare_forcing", "write_report", "all"}),
+        ({"elm/audit/soil.py": CODE}, AUDITS),
+        ({"equilibrium/verdict.py": CODE}, VERDICT),
         (
             {
                 **dict.fromkeys(("preflight/disk.py", "surrogate/networks/mlp.py", "cli/fusion.py"), CODE),
