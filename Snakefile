@@ -58,8 +58,14 @@ onstart:
 
 
 onsuccess:
+    outdated = outdated_stages(workflow)
+    if outdated:
+        print(
+            f"phase: {', '.join(outdated)}: made by other settings or code, and not repeated beside the stages of"
+            " this run; run the same command again before you read the report"
+        )
     # Not of another run's report; `--touch` succeeds without one.
-    if writes_report(planned_jobs(workflow)) and Path(CLOSING).is_file():
+    elif writes_report(planned_jobs(workflow)) and Path(CLOSING).is_file():
         print(Path(CLOSING).read_text(encoding="utf-8"))
 
 

@@ -9,7 +9,13 @@ from pathlib import Path
 from phase_lib.base.errors import InputError, PhaseError
 from phase_lib.base.files import write_json
 from phase_lib.base.provenance import code_hash
-from phase_lib.cluster.engine import benchmark_pattern, configuration_of, planned_jobs, rule_name
+from phase_lib.cluster.engine import (
+    benchmark_pattern,
+    configuration_of,
+    outdated_stages,
+    planned_jobs,
+    rule_name,
+)
 from phase_lib.config.experiments import BASELINES, OWN
 from phase_lib.config.loading import check_config
 

@@ -94,6 +94,18 @@ def planned_jobs(workflow: Any) -> list[Any]:
     return list(_name(workflow, "dag.jobs", "the plan of the run"))
 
 
+def outdated_stages(workflow: Any) -> list[str]:
+    """After a run, the rules that were left out although their settings or code have changed.
+
+    Snakemake compares these for no job behind one that it repeats, and then does not repeat a job behind an
+    `ancient` input either.
+    """
+    purpose = "the stages that an update left out"
+    changed = _name(workflow, "persistence.params_changed", purpose)
+    finished = _name(workflow, "dag.finished", purpose)
+    return sorted({rule_name(job) for job in planned_jobs(workflow) if not finished(job) and changed(job)})
+
+
 def rule_name(job: Any) -> str:
     """Name of the rule of a job."""
     return str(_name(job, "rule.name", "the plan of the run"))

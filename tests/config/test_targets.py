@@ -56,8 +56,8 @@ def test_targets_can_be_added_and_dropped() -> None:
         ("{add: [xsmrpool]}", "add names 'xsmrpool', which may be negative"),
         ("{add: [tlai]}", "add names 'tlai', which the preset slow has already$"),
         ("{add: [tlai], drop: [tlai]}", "add names 'tlai', which the preset slow has already$"),
-        ("{add: [leafc_xfer, leafc_xfer]}", "add names 'leafc_xfer', which is there twice"),
-        ("{drop: [leafc, leafc]}", "drop names 'leafc', which is there twice"),
+        ("{add: [leafc_xfer, leafc_xfer]}", "add names 'leafc_xfer', which is named twice"),
+        ("{drop: [leafc, leafc]}", "drop names 'leafc', which is named twice"),
         (f"{{preset: paper, drop: [{', '.join(PAPER)}]}}", "nothing is left to predict"),
     ],
 )

@@ -117,7 +117,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "land ice in 1 cell, 2.29 %",
                 "soil4c 202.3",
                 "in AD space",
-                "unfinished, the mean is made in years 20 to 39",
+                "unfinished, the mean is over years 20 to 39",
             ),
         ),
         (

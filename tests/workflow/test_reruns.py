@@ -95,7 +95,7 @@ CODE, COMMENT = "\n_CHANGED = True\n", "\n# changed\n"
         ({"report/closing.py": CODE}, {"write_report", "all"}),
         ({"forcing/causes.py": CODE}, {"compare_forcing", "write_report", "all"}),
         ({"elm/audit/soil.py": CODE}, AUDITS),
-        ({"equilibrium/verdict.py": CODE}, VERDICT),
+        ({"equilibrium/verdict.py": CODE}, {"compare_experiments", *VERDICT}),
         (
             {
                 **dict.fromkeys(("preflight/disk.py", "surrogate/networks/mlp.py", "cli/fusion.py"), CODE),
@@ -141,6 +141,24 @@ def test_a_reworded_finding_really_repeats_the_audits_and_the_report_alone(
     assert {name for name in made if name.startswith("restart")} == {
         f"{name}.audit.json" for name in restarts
     }
+    assert workflow.planned() == set()
+
+
+def test_what_an_update_of_two_stages_left_out_is_named_and_made_by_the_same_command(
+    small_run: Workflow, tmp_path: Path
+) -> None:
+    """Snakemake compares no code behind a stage that it repeats, and `ancient` inputs repeat nothing."""
+    workflow = small_run.clone(tmp_path / "clone")
+    for module in ("forcing/causes.py", "equilibrium/verdict.py"):
+        file = workflow.root / "phase_lib" / module
+        file.write_text(file.read_text(encoding="utf-8") + CODE, encoding="utf-8")
+    result = workflow.snakemake()
+    assert result.returncode == 0, result.stdout
+    assert "judge_equilibrium: made by other settings or code" in result.stdout
+    assert workflow.closing not in result.stdout
+    result = workflow.snakemake()
+    assert result.returncode == 0, result.stdout
+    assert workflow.closing.splitlines()[0] in result.stdout
     assert workflow.planned() == set()
 
 
