@@ -1,6 +1,6 @@
 # Restart, history, surface, parameters and forcing of the first forcing cycle, and the labels of the
 # reference: records of the cells of a domain, in as many jobs as configured; then one dataset of all.
-PARTS = range(1, CONFIG.fusion.jobs + 1)
+SHARES = range(1, CONFIG.fusion.jobs + 1)
 
 
 rule fuse_records:
@@ -16,19 +16,19 @@ rule fuse_records:
         reference_history=of_domain("reference_history"),
         reference_ad_restart=of_domain("reference_ad_restart"),
     output:
-        # Written last; how many batch files there are depends on the number of cells.
-        cells=f"{RUN}/records/{{domain}}/{{part}}/cells.nc",
-        cleaning=f"{RUN}/records/{{domain}}/{{part}}/cleaning.json",
+        # Written last; how many record files there are depends on the number of cells.
+        cells=f"{RUN}/records/{{domain}}/{{share}}/cells.nc",
+        cleaning=f"{RUN}/records/{{domain}}/{{share}}/cleaning.json",
     log:
-        log_file("fuse_records-{domain}-{part}"),
+        log_file("fuse_records-{domain}-{share}"),
     benchmark:
-        benchmark_file("fuse_records-{domain}-{part}", by_domain)
+        benchmark_file("fuse_records-{domain}-{share}", by_domain)
     conda:
         "../envs/cpu.yaml"
     params:
         directory=subpath(output.cells, parent=True),
-        parts=CONFIG.fusion.jobs,
-        settings=settings(CONFIG.fusion, "batch_cells", "label_min_scalaravg"),
+        shares=CONFIG.fusion.jobs,
+        settings=settings(CONFIG.fusion, "record_cells", "label_min_scalaravg"),
         targets=settings(CONFIG.dataset.targets),
         mortality_factor=lambda wildcards: DOMAINS[wildcards.domain].mortality_factor,
         history_years=lambda wildcards: DOMAINS[wildcards.domain].cycle,
@@ -48,7 +48,7 @@ rule fuse_records:
     message:
         "fusing the records of {wildcards.domain}"
     shell:
-        "phase fuse --domain-name {wildcards.domain} --part {wildcards.part}/{params.parts}"
+        "phase fuse --domain-name {wildcards.domain} --share {wildcards.share}/{params.shares}"
         " --restart {input.restart:q} --history {params.history:q}"
         " --surface {input.surface:q} --params {input.params:q} --forcing {input.forcing:q}"
         " {params.reference:q} --settings {params.settings:q} --targets {params.targets:q}"
@@ -58,7 +58,7 @@ rule fuse_records:
 
 rule join_records:
     input:
-        cells=expand(f"{RUN}/records/{{domain}}/{{part}}/cells.nc", domain=USED, part=PARTS),
+        cells=expand(f"{RUN}/records/{{domain}}/{{share}}/cells.nc", domain=USED, share=SHARES),
     output:
         cells=f"{DATASET}/cells.nc",
         cleaning=f"{DATASET}/cleaning.json",

@@ -50,7 +50,7 @@ rule train_surrogate:
 # Every cell of the target: one job, or as many as configured and one that joins what they predict.
 PREDICTIONS = f"{RUN}/predictions/predictions.nc"
 PREDICTION_JOBS = CONFIG.target.prediction_jobs
-OF_PART = "-{part}" if PREDICTION_JOBS > 1 else ""
+OF_SHARE = "-{share}" if PREDICTION_JOBS > 1 else ""
 
 
 rule predict_cells:
@@ -60,11 +60,11 @@ rule predict_cells:
         cells=rules.join_records.output.cells,
         split=f"{DATASET}/split_block.nc",
     output:
-        predictions=temp(f"{RUN}/predictions/part{OF_PART}.nc") if OF_PART else PREDICTIONS,
+        predictions=temp(f"{RUN}/predictions/share{OF_SHARE}.nc") if OF_SHARE else PREDICTIONS,
     log:
-        log_file(f"predict_cells{OF_PART}"),
+        log_file(f"predict_cells{OF_SHARE}"),
     benchmark:
-        benchmark_file(f"predict_cells{OF_PART}", "accelerated")
+        benchmark_file(f"predict_cells{OF_SHARE}", "accelerated")
     priority: 60
     conda:
         DEVICE_ENV
@@ -75,7 +75,7 @@ rule predict_cells:
         settings=settings(CONFIG.ood),
         run_name=CONFIG.run.name,
         domain=CONFIG.target.domain,
-        part=lambda wildcards: f"{wildcards.get('part', 1)}/{PREDICTION_JOBS}",
+        share=lambda wildcards: f"{wildcards.get('share', 1)}/{PREDICTION_JOBS}",
         accept="--accept-forcing" if "forcing" in CONFIG.preflight.accept else "",
         code=code_hash("surrogate/predictions", CONFIG.surrogate.network.module),
     message:
@@ -83,15 +83,15 @@ rule predict_cells:
     shell:
         "phase predict --model {input.model:q} --dataset {params.dataset:q} --split {input.split:q}"
         " --settings {params.settings:q} --run-name {params.run_name:q} --domain-name {params.domain}"
-        " --part {params.part} {params.accept} --output {output.predictions:q}"
+        " --share {params.share} {params.accept} --output {output.predictions:q}"
         " --threads {threads} --log {log:q}"
 
 
-if OF_PART:
+if OF_SHARE:
 
     rule join_predictions:
         input:
-            parts=expand(rules.predict_cells.output.predictions, part=range(1, PREDICTION_JOBS + 1)),
+            shares=expand(rules.predict_cells.output.predictions, share=range(1, PREDICTION_JOBS + 1)),
         output:
             predictions=PREDICTIONS,
         log:
@@ -104,9 +104,9 @@ if OF_PART:
         params:
             code=code_hash("surrogate/predictions"),
         message:
-            "joining the predictions of all parts of the target"
+            "joining the predictions of all shares of the target"
         shell:
-            "phase join-predictions --parts {input.parts:q} --output {output.predictions:q} --log {log:q}"
+            "phase join-predictions --shares {input.shares:q} --output {output.predictions:q} --log {log:q}"
 
 
 LABELS = CONFIG.experiments.labels(CONFIG.surrogate)

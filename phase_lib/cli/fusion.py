@@ -13,10 +13,10 @@ from phase_lib.cli.options import (
     MORTALITY_FACTOR,
     Command,
     default_of,
-    part,
     section,
     settings_of,
     several,
+    share,
     stated_factor,
 )
 
@@ -42,9 +42,9 @@ from phase_lib.cli.options import (
     help="Years that GPP, NPP, AR and HR are averaged over: one forcing cycle.",
 )
 @click.option("--domain-name", "name", **default_of("target.domain"), help="Domain, kept in the dataset.")
-@part("Share of the cells to do.")
+@share("Share of the cells to do.")
 @click.option("--output-dir", type=FILE, required=True, help="Directory of the dataset.")
-def fuse(settings: str, targets: str, part: tuple[int, int], output_dir: Path, **files: Any) -> None:
+def fuse(settings: str, targets: str, share: tuple[int, int], output_dir: Path, **files: Any) -> None:
     """Fuses restart, history, surface, parameters and forcing into one record per cell.
 
     Histories and forcing may be patterns with * and ?.
@@ -61,4 +61,4 @@ def fuse(settings: str, targets: str, part: tuple[int, int], output_dir: Path, *
     chosen = load_settings(targets, TargetSettings, "dataset.targets", "--targets")
     for role in ("monthly", "history", "reference_history"):
         files[role] = tuple(matching_files(files[role]))
-    run(Domain(mortality_factor=stated_factor(files), **files), choices, chosen, output_dir, Share(*part))
+    run(Domain(mortality_factor=stated_factor(files), **files), choices, chosen, output_dir, Share(*share))

@@ -123,7 +123,7 @@ class _Share(click.ParamType):
         if not (slash and number.isdigit() and count.isdigit()):
             self.fail(f"{value!r} is not like 2/8", param, ctx)
         if not 1 <= int(number) <= int(count):
-            self.fail(f"{value!r} is no part; expected 1/{count} to {count}/{count}", param, ctx)
+            self.fail(f"{value!r} is no share; expected 1/{count} to {count}/{count}", param, ctx)
         return int(number), int(count)
 
 
@@ -158,9 +158,9 @@ def several(*names: str, metavar: str = "FILE...", **more: Any) -> _Decorator:
     return click.option(*names, multiple=True, metavar=metavar, **more)
 
 
-def part(text: str) -> _Decorator:
+def share(text: str) -> _Decorator:
     """The option for the share of the cells that one of several jobs does."""
-    return click.option("--part", type=_Share(), default="1/1", show_default=True, help=text)
+    return click.option("--share", type=_Share(), default="1/1", show_default=True, help=text)
 
 
 def section(option: str, text: str) -> _Decorator:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from phase_lib.cli.options import ACCEPT_FORCING, FILE, OUTPUT, Command, count, part, settings_of, several
+from phase_lib.cli.options import ACCEPT_FORCING, FILE, OUTPUT, Command, count, settings_of, several, share
 
 
 @click.command(cls=Command)
@@ -60,7 +60,7 @@ def _words_without(*without: str) -> list[str]:
 @click.option("--run-name", default="", help="Name of the run, kept in the file.")
 @click.option("--domain-name", "domain", help="Domain of the dataset to predict, where it has several.")
 @ACCEPT_FORCING
-@part("Share of the cells to do; `phase join-predictions` makes one file of all.")
+@share("Share of the cells to do; `phase join-predictions` makes one file of all.")
 @click.option("--output", type=OUTPUT, required=True, help="predictions.nc to write.")
 @count("--threads", "CPU threads.")
 def predict(settings: str, **given: Any) -> None:
@@ -94,10 +94,10 @@ def predict_test(**given: Any) -> None:
 
 
 @click.command("join-predictions", cls=Command)
-@several("--parts", type=FILE, required=True, help="What `phase predict --part` wrote.")
+@several("--shares", type=FILE, required=True, help="What `phase predict --share` wrote.")
 @click.option("--output", type=OUTPUT, required=True, help="predictions.nc to write.")
-def join_predictions(parts: tuple[Path, ...], output: Path) -> None:
+def join_predictions(shares: tuple[Path, ...], output: Path) -> None:
     """Joins the predictions of all shares of the cells, as if one job had made them."""
     from phase_lib.surrogate.predictions import join_predictions as run
 
-    run(parts, output)
+    run(shares, output)

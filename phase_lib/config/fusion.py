@@ -10,7 +10,7 @@ from phase_lib.config.section import Section
 class FusionSettings(Section):
     """How restart, history, surface, parameters and forcing become one record per cell."""
 
-    batch_cells: int = Field(128, ge=1, description="cells in one record file; limits the memory")
+    record_cells: int = Field(128, ge=1, description="cells in one record file; limits the memory")
     jobs: int = Field(
         1, ge=1, description="jobs that share the cells of a domain, at the same time on a cluster"
     )

@@ -49,42 +49,45 @@ def join_records(
         InputError: records are missing, of another domain or not of the same kind, or domains to train
             on differ in their PFT parameters.
     """
-    parts = [(name, read_cells(path)) for name, paths in records.items() for path in paths]
+    pieces = [(name, read_cells(path)) for name, paths in records.items() for path in paths]
     # Training domains come first: their first record file shows which variables there are, labels too.
-    for _, index in parts:
-        for file, _ in index.batches:
+    for _, index in pieces:
+        for file, _ in index.record_files:
             require_file(file, remedy="fuse again")
-    parts.sort(key=lambda part: part[0] not in training)
-    for name, index in parts:
+    pieces.sort(key=lambda piece: piece[0] not in training)
+    for name, index in pieces:
         if index.domains != (name,):
             what = f"holds records of {', '.join(index.domains)}"
             raise InputError(index.path, what, expected=name, remedy="fuse again")
-    first = parts[0][0]
-    for name, index in parts[1:]:
+    first = pieces[0][0]
+    for name, index in pieces[1:]:
         # Jobs of one domain must agree in any case.
         if name == first or not accept_forcing:
-            refuse_other_forcing(parts[0][1].forcing[first], index.forcing[name], index.path, (first, name))
-    _refuse_other_traits([index for name, index in parts if name in training])
+            refuse_other_forcing(pieces[0][1].forcing[first], index.forcing[name], index.path, (first, name))
+    _refuse_other_traits([index for name, index in pieces if name in training])
     directory = Path(output_dir)
-    domains = list(dict.fromkeys(name for name, _ in parts))
-    batches = [
-        (os.path.relpath(file, directory), identity) for _, index in parts for file, identity in index.batches
+    domains = list(dict.fromkeys(name for name, _ in pieces))
+    files = [
+        (os.path.relpath(file, directory), identity)
+        for _, index in pieces
+        for file, identity in index.record_files
     ]
-    starts = np.cumsum([0, *(len(index.batches) for _, index in parts)])
-    columns = {name: np.concatenate([getattr(index, name) for _, index in parts]) for name in _COLUMNS}
-    sizes = [index.ncells for _, index in parts]
-    numbers = np.array([domains.index(name) for name, _ in parts], dtype=np.int32)
-    columns["trainable"] = columns["trainable"] & np.repeat([name in training for name, _ in parts], sizes)
+    starts = np.cumsum([0, *(len(index.record_files) for _, index in pieces)])
+    columns = {name: np.concatenate([getattr(index, name) for _, index in pieces]) for name in _COLUMNS}
+    sizes = [index.ncells for _, index in pieces]
+    numbers = np.array([domains.index(name) for name, _ in pieces], dtype=np.int32)
+    columns["trainable"] = columns["trainable"] & np.repeat([name in training for name, _ in pieces], sizes)
     columns["domain"] = np.repeat(numbers, sizes)
-    columns["batch"] = np.concatenate([index.batch for _, index in parts]) + np.repeat(starts[:-1], sizes)
-    write_json(directory / "cleaning.json", _cleaning(parts, columns["trainable"]))
-    lat, lon = (np.concatenate([getattr(index, name) for _, index in parts]) for name in ("lat", "lon"))
+    numbers = np.concatenate([index.record_file for _, index in pieces])
+    columns["record_file"] = numbers + np.repeat(starts[:-1], sizes)
+    write_json(directory / "cleaning.json", _cleaning(pieces, columns["trainable"]))
+    lat, lon = (np.concatenate([getattr(index, name) for _, index in pieces]) for name in ("lat", "lon"))
     attributes = {
         "domains": json.dumps(domains),
         "training_domains": json.dumps([name for name in domains if name in training]),
-        "batches": json.dumps(batches),
-        "dataset_id": settings_hash([[identity for _, identity in batches], sorted(training)]),
-        "forcing": json.dumps({name: index.forcing[name] for name, index in parts}),
+        "record_files": json.dumps(files),
+        "dataset_id": settings_hash([[identity for _, identity in files], sorted(training)]),
+        "forcing": json.dumps({name: index.forcing[name] for name, index in pieces}),
     }
     write_index(directory / "cells.nc", lat, lon, columns, attributes)
     for name in domains:
@@ -138,12 +141,12 @@ def _refuse_other_traits(indices: Sequence[CellIndex]) -> None:
 
 def _traits(index: CellIndex) -> dict[str, np.ndarray]:
     names = [name for name, info in describe(index.path.parent).items() if info.group == "traits"]
-    with open_product(index.batches[0][0], names) as dataset:
+    with open_product(index.record_files[0][0], names) as dataset:
         return {name: dataset[name].to_numpy() for name in names}
 
 
 def _report(path: Path) -> dict[str, Any]:
-    """The cleaning report of one part."""
+    """The cleaning report of one piece."""
     report = read_json(path)
     missing = [name for name in _REPORTED if name not in report]
     if missing:
@@ -152,9 +155,9 @@ def _report(path: Path) -> dict[str, Any]:
     return report
 
 
-def _cleaning(parts: Sequence[tuple[str, CellIndex]], trainable: np.ndarray) -> dict[str, Any]:
-    """The cleaning reports of the parts, added up."""
-    reports = [_report(index.path.parent / "cleaning.json") for _, index in parts]
+def _cleaning(pieces: Sequence[tuple[str, CellIndex]], trainable: np.ndarray) -> dict[str, Any]:
+    """The cleaning reports of the pieces, added up."""
+    reports = [_report(index.path.parent / "cleaning.json") for _, index in pieces]
 
     def reasons(table: str) -> dict[str, Any]:
         return {
@@ -178,10 +181,10 @@ def _cleaning(parts: Sequence[tuple[str, CellIndex]], trainable: np.ndarray) -> 
         "domains": {
             name: {
                 key: sum(
-                    report[key] for (other, _), report in zip(parts, reports, strict=True) if other == name
+                    report[key] for (other, _), report in zip(pieces, reports, strict=True) if other == name
                 )
                 for key in ("cells", "complete", "trainable")
             }
-            for name in dict.fromkeys(name for name, _ in parts)
+            for name in dict.fromkeys(name for name, _ in pieces)
         },
     }

@@ -11,7 +11,7 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.config.surrogate import FeatureGroup, Preset
-from phase_lib.dataset.loading import describe, iterate_batches
+from phase_lib.dataset.loading import describe, iterate_record_files
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.parameters import SOIL_ORDERS
 from phase_lib.elm.soil_grid import NLEVDECOMP
@@ -74,7 +74,7 @@ class Layout:
         missing += [name for name in FLUX_INPUTS if name not in groups["scalars"]]
         if missing:
             raise InputError(dataset_dir, f"variable {missing[0]} is missing", remedy="fuse the data again")
-        (first,) = (values for _, values in iterate_batches(dataset_dir, ["TBOT"], _FIRST_CELL))
+        (first,) = (values for _, values in iterate_record_files(dataset_dir, ["TBOT"], _FIRST_CELL))
         start = {name.removeprefix("state20_"): dims for name, dims in groups["state20"].items()}
         groups["static"] |= groups["scalars"]
         groups |= {group: {} for group in leave_out}

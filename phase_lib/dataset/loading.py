@@ -38,10 +38,10 @@ class CellIndex:
         complete: True where all inputs are sound.
         trainable: True where inputs and labels are sound.
         domain: number of the cell's domain in `domains`.
-        batch: number of the record file in `batches`.
+        record_file: number of the record file in `record_files`.
         domains: names of the domains; those trained on come first.
         forcing: domain -> product and reduction of its forcing.
-        batches: record files and the identity that each must have.
+        record_files: record files and the identity that each must have.
         dataset_id: identity of the dataset.
     """
 
@@ -55,10 +55,10 @@ class CellIndex:
     complete: np.ndarray
     trainable: np.ndarray
     domain: np.ndarray
-    batch: np.ndarray
+    record_file: np.ndarray
     domains: tuple[str, ...]
     forcing: dict[str, dict[str, Any]]
-    batches: tuple[tuple[Path, str], ...]
+    record_files: tuple[tuple[Path, str], ...]
     dataset_id: str
 
     @property
@@ -108,7 +108,7 @@ def read_cells(dataset_dir: str | Path) -> CellIndex:
             dims = ("gridcell", "natpft") if name == "cover" else ("gridcell",)
             return get_variable(path, dataset, name, dims).to_numpy()
 
-        listed = _json_attribute(path, dataset, "batches")
+        listed = _json_attribute(path, dataset, "record_files")
         index = CellIndex(
             path=path,
             cell=values("cell"),
@@ -120,14 +120,17 @@ def read_cells(dataset_dir: str | Path) -> CellIndex:
             complete=values("complete") == 1,
             trainable=values("trainable") == 1,
             domain=values("domain").astype(np.int64),
-            batch=values("batch").astype(np.int64),
+            record_file=values("record_file").astype(np.int64),
             domains=tuple(_json_attribute(path, dataset, "domains")),
             forcing=_json_attribute(path, dataset, "forcing"),
-            batches=tuple((Path(os.path.normpath(path.parent / file)), entry) for file, entry in listed),
+            record_files=tuple((Path(os.path.normpath(path.parent / file)), entry) for file, entry in listed),
             dataset_id=str(get_attribute(path, dataset, "dataset_id")),
         )
     check_coordinates(path, index.lat, index.lon, ("lat", "lon"), distinct=False)
-    listings = {"domain": (index.domain, index.domains), "batch": (index.batch, index.batches)}
+    listings = {
+        "domain": (index.domain, index.domains),
+        "record_file": (index.record_file, index.record_files),
+    }
     for name, (numbers, known) in listings.items():
         strange = (numbers < 0) | (numbers >= len(known))
         if np.any(strange):
@@ -139,7 +142,7 @@ def read_cells(dataset_dir: str | Path) -> CellIndex:
 
 
 def _json_attribute(path: Path, dataset: xr.Dataset, name: str) -> Any:
-    """What a JSON attribute of the index holds: domains, batches with identities, or forcing by domain."""
+    """Content of a JSON attribute of the index: domains, record files with identities, forcing by domain."""
     text = str(get_attribute(path, dataset, name))
     try:
         content = json.loads(text)
@@ -148,7 +151,7 @@ def _json_attribute(path: Path, dataset: xr.Dataset, name: str) -> Any:
         raise InputError(path, what, remedy="join the records again") from error
     sound = isinstance(content, dict if name == "forcing" else list) and all(
         (isinstance(entry, list) and [*map(type, entry)] == [str, str])
-        if name == "batches"
+        if name == "record_files"
         else isinstance(entry, str)
         for entry in content
     )
@@ -164,7 +167,7 @@ def describe(dataset_dir: str | Path) -> dict[str, VariableInfo]:
     Raises:
         InputError: a variable is of no group, or has other dimensions than its group.
     """
-    path, _ = read_cells(dataset_dir).batches[0]
+    path, _ = read_cells(dataset_dir).record_files[0]
     with open_product(path) as dataset:
         names = [str(name) for name in dataset.variables if name not in COORDINATES]
         return {name: _describe(path, dataset[name]) for name in names}
@@ -186,7 +189,7 @@ def _sized(sizes: Mapping[str, int | None]) -> str:
     return f"({', '.join(name if size is None else f'{name} = {size}' for name, size in sizes.items())})"
 
 
-def iterate_batches(
+def iterate_record_files(
     dataset_dir: str | Path,
     names: Sequence[str],
     cells: np.ndarray | None = None,
@@ -211,10 +214,10 @@ def iterate_batches(
     index = index or read_cells(dataset_dir)
     wanted = _as_mask(cells, index.ncells)
     months: dict[int, Path] = {}
-    for number in np.unique(index.batch[wanted]):
-        members = np.flatnonzero(index.batch == number)
+    for number in np.unique(index.record_file[wanted]):
+        members = np.flatnonzero(index.record_file == number)
         inside = wanted[members]
-        path, identity = index.batches[number]
+        path, identity = index.record_files[number]
         # Without xarray, whose arrays cost half as much again as reading itself where hundreds are small.
         with open_dataset(path) as dataset:
             if getattr(dataset, "dataset_id", None) != identity:
@@ -231,12 +234,12 @@ def iterate_batches(
 def load_dataset(
     dataset_dir: str | Path, names: Sequence[str], cells: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """Reads variables of many cells into memory, in dataset order. Arguments as in `iterate_batches`.
+    """Reads variables of many cells into memory, in dataset order. Arguments as in `iterate_record_files`.
 
     Raises:
-        InputError: no cell is wanted, or as `iterate_batches`.
+        InputError: no cell is wanted, or as `iterate_record_files`.
     """
-    pieces = [values for _, values in iterate_batches(dataset_dir, names, cells)]
+    pieces = [values for _, values in iterate_record_files(dataset_dir, names, cells)]
     if not pieces:
         raise InputError(Path(dataset_dir) / "cells.nc", "no cell is wanted", expected="at least one")
     info = describe(dataset_dir)

@@ -11,7 +11,7 @@ import numpy as np
 from phase_lib.base.files import sha256_file
 from phase_lib.config.surrogate import SurrogateSettings
 from phase_lib.dataset.layout import FLUX_INPUTS, FLUX_TARGETS, Layout
-from phase_lib.dataset.loading import describe, iterate_batches
+from phase_lib.dataset.loading import describe, iterate_record_files
 from phase_lib.dataset.scaler import Kind, Scaler, ScalerFit, Scaling, Spec
 from phase_lib.dataset.split import read_split
 from phase_lib.elm.constants import TRUNCATION
@@ -95,8 +95,8 @@ def fit_scaler(
     info = describe(dataset_dir)
     fit = ScalerFit(specs, {name: info[name].dims for name in specs if name in info}, least_values)
     with_cells = [name for name in specs if name not in info or info[name].dims[0] == "gridcell"]
-    for number, (_, values) in enumerate(iterate_batches(dataset_dir, list(specs), train)):
-        # What has no cells comes with every batch and counts once.
+    for number, (_, values) in enumerate(iterate_record_files(dataset_dir, list(specs), train)):
+        # What has no cells comes with every record file and counts once.
         fit.update({name: values[name] for name in (with_cells if number else specs)})
     return fit.finish()
 
@@ -175,7 +175,9 @@ def _fit_corrections(dataset_dir: str | Path, train: np.ndarray, layout: Layout,
     fit = ScalerFit(specs, dims, LEAST_VALUES)
     start = layout.starts()
     floor = {name: floors(scaler.scalings[f"Y_{name}"].offset) for name in per}
-    for _, values in iterate_batches(dataset_dir, [*(f"Y_{name}" for name in per), *start.values()], train):
+    for _, values in iterate_record_files(
+        dataset_dir, [*(f"Y_{name}" for name in per), *start.values()], train
+    ):
         corrections = {f"correction_{n}": _logarithm(values[f"Y_{n}"], floor[n]) for n in per}
         for n in start:
             corrections[f"correction_{n}"] -= _logarithm(values[start[n]], floor[n])

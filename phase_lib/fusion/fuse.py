@@ -189,7 +189,7 @@ def fuse(
     output_dir: str | Path,
     share: Share | None = None,
 ) -> dict[str, Any]:
-    """Writes `batch_NN.nc`, `cleaning.json` and, last, `cells.nc`.
+    """Writes `records_NN.nc`, `cleaning.json` and, last, `cells.nc`.
 
     The directory is a dataset of its own; `join_records` makes one of several.
 
@@ -218,23 +218,23 @@ def fuse(
             "targets": targets.names,
             "mortality_factor": factor,
             "history_years": domain.cycle,
-            "part": {"domain": domain.name, **asdict(share)},
+            "share": {"domain": domain.name, **asdict(share)},
         }
         provenance = _provenance(domain, choices)
         # An index that does not belong to the record files must not survive an interrupted run.
         with refused_as_input(directory):
             (directory / "cells.nc").unlink(missing_ok=True)
         findings = Findings(sources.ncells, labelled=sources.reference is not None)
-        starts = range(0, sources.ncells, settings.batch_cells)
-        files = [f"batch_{number:02d}.nc" for number in range(len(starts))]
+        starts = range(0, sources.ncells, settings.record_cells)
+        files = [f"records_{number:02d}.nc" for number in range(len(starts))]
         ticker = Ticker("record file")
         for number, start in enumerate(starts):
-            cells = slice(start, min(start + settings.batch_cells, sources.ncells))
+            cells = slice(start, min(start + settings.record_cells, sources.ncells))
             _Records(sources, settings, factor, targets, findings, cells).write(
                 directory / files[number], provenance
             )
             ticker.tick(number + 1, len(starts))
-        for file in {*directory.glob("batch_*.nc")} - {directory / name for name in files}:
+        for file in {*directory.glob("records_*.nc")} - {directory / name for name in files}:
             file.unlink()  # of an earlier, longer dataset
         absent = [name for name in schema.TRAITS if name not in sources.parameters.pft]
         summary = findings.summary() | {"traits_absent": absent}
@@ -242,9 +242,9 @@ def fuse(
         listed = {
             "domains": json.dumps([domain.name]),
             "forcing": json.dumps({domain.name: sources.forcing.pieces.description}),
-            "batches": json.dumps([(file, provenance["dataset_id"]) for file in files]),
+            "record_files": json.dumps([(file, provenance["dataset_id"]) for file in files]),
         }
-        _write_cells(directory / "cells.nc", sources, findings, settings.batch_cells, provenance | listed)
+        _write_cells(directory / "cells.nc", sources, findings, settings.record_cells, provenance | listed)
     labels = "no labels" if domain.reference_restart is None else f"{summary['trainable']} with usable labels"
     LOGGER.info("%d cells, %d with complete inputs, %s", summary["cells"], summary["complete"], labels)
     return summary
@@ -466,11 +466,11 @@ def _of_cells(
 
 
 def _write_cells(
-    path: Path, sources: _Sources, findings: Findings, batch_cells: int, attributes: dict[str, str]
+    path: Path, sources: _Sources, findings: Findings, record_cells: int, attributes: dict[str, str]
 ) -> None:
     """Writes the index of all cells, in dataset order."""
     index, everything = sources.index, slice(0, sources.ncells)
-    batch = np.arange(sources.ncells, dtype=np.int32) // batch_cells
+    record_file = np.arange(sources.ncells, dtype=np.int32) // record_cells
     columns = index.columns(everything, sources.restart.cover(everything), findings)
-    columns |= {"batch": batch, "domain": np.zeros_like(batch)}
+    columns |= {"record_file": record_file, "domain": np.zeros_like(record_file)}
     write_index(path, index.lat, index.lon, columns, attributes, index.first)

@@ -24,7 +24,7 @@ _NUMBERS = {
     "area_km2": ("km^2", "area of the cell"),
     "landfrac": ("1", "land fraction"),
     "cover": ("1", "share of the natural vegetation's ground"),
-    "batch": ("1", "number of the record file, from 0, in the attribute batches"),
+    "record_file": ("1", "number of the record file, from 0, in the attribute record_files"),
     "domain": ("1", "number of the domain, from 0, in the attribute domains"),
 }
 _FLAGS = {

@@ -1,4 +1,4 @@
-"""The files that fusion reads, open for batch-wise access by cell."""
+"""The files that fusion reads, open for access to some cells at a time."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from phase_lib.base.errors import InputError
 from phase_lib.dataset.layout import FLUX_TARGETS, Layout
-from phase_lib.dataset.loading import CellIndex, iterate_batches, read_cells
+from phase_lib.dataset.loading import CellIndex, iterate_record_files, read_cells
 from phase_lib.dataset.scaler import Scaler
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.parameters import SOIL_ORDERS
@@ -117,7 +117,7 @@ class Reader:
         names = [*self.layout.input_names(), "cover", *self.layout.places]
         if self.labels:
             names += [name for name in self.layout.dims() if name.startswith("Y_")]
-        for positions, values in iterate_batches(self.dataset_dir, names, cells, self.index):
+        for positions, values in iterate_record_files(self.dataset_dir, names, cells, self.index):
             yield positions, self._batch(positions, values)
 
     def _batch(self, positions: np.ndarray, values: dict[str, np.ndarray]) -> Batch:
@@ -226,7 +226,7 @@ class CellSource:
     def __init__(self, reader: Reader, chosen: np.ndarray, cache_gib: float) -> None:
         self._reader = reader
         self.cells = int(np.count_nonzero(chosen))
-        file = reader.index.batch
+        file = reader.index.record_file
         self._files = [np.flatnonzero(chosen & (file == number)) for number in np.unique(file[chosen])]
         fits = self.cells * reader.layout.bytes_per_cell <= cache_gib * 2**30
         self._cached = Batch.join(list(reader.pieces(chosen))) if fits else None

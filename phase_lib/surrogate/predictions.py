@@ -1,4 +1,4 @@
-"""The predictions file of a target domain, written one batch file at a time, in one job or in several."""
+"""The predictions file of a target domain, written one record file at a time, in one job or in several."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from phase_lib.surrogate.inference import predicting, reader_of
 from phase_lib.surrogate.predictor import Predictions, Task
 from phase_lib.surrogate.training import TrainedModel, load_model
 
-#: What only a part has: the row of each cell in its restart, and how many rows there are.
+#: What only a share has: the row of each cell in its restart, and how many rows there are.
 _ROW, _ROWS = "row", "restart_rows"
 #: Attributes that are made in writing.
 _ENCODED = ("_FillValue", "coordinates")
@@ -59,27 +59,27 @@ def predict(
     threads: int = 1,
     domain: str | None = None,
     accept_forcing: bool = False,
-    part: tuple[int, int] = (1, 1),
+    share: tuple[int, int] = (1, 1),
 ) -> None:
-    """Writes `predictions.nc` for all cells of a domain's restart, in the restart's order, or a part of it.
+    """Writes `predictions.nc` for all cells of a domain's restart, in the restart's order, or a share of it.
 
     A cell without complete inputs cannot be predicted: its values and its score are NaN, `predicted` is 0,
     and it is flagged. Where there is a split, flagged cells also receive the state of their nearest
     training cell as `analogue_<name>`.
 
-    One batch file of the dataset is in memory at a time, whatever the number of cells.
+    One record file of the dataset is in memory at a time, whatever the number of cells.
 
     Args:
         model: `model.pt`.
         dataset_dir: dataset of the cells to predict.
-        output: file to write; one of several parts is for `join_predictions`.
+        output: file to write; one of several shares is for `join_predictions`.
         ood: quantile of the threshold, and action.
         run_name: name of the run.
         split_file: split that the model was trained with; None where the dataset is another one.
         threads: CPU threads.
         domain: which domain of the dataset; the only one if None.
         accept_forcing: accept forcing of another product or reduction than that of the training.
-        part: which share of the batch files, and of how many: (2, 8) is the second of eight.
+        share: which share of the record files, and of how many: (2, 8) is the second of eight.
 
     Raises:
         InputError: the dataset lacks inputs or cells of the restart, or `ood.action` asks for analogues
@@ -111,8 +111,8 @@ def predict(
         _ROWS: count,
         "ood_threshold": trained.reference.threshold(ood.quantile),
     }
-    job = _Job(trained, Path(dataset_dir), index, _share(index, inside, part), split, attributes)
-    if part[1] > 1:
+    job = _Job(trained, Path(dataset_dir), index, _share(index, inside, share), split, attributes)
+    if share[1] > 1:
         job.write(output, threads)
         return
     with directory_for(output) as place:
@@ -130,12 +130,12 @@ def _require_all_rows(path: str | Path, rows: np.ndarray, count: int, remedy: st
         raise InputError(path, what, expected=f"cells 0 to {count - 1}", remedy=remedy)
 
 
-def _share(index: CellIndex, cells: np.ndarray, part: tuple[int, int]) -> np.ndarray:
-    """The cells of a share of the batch files (gridcell): whole files, so that mini-batches do not change."""
-    number, parts = part
-    files = np.unique(index.batch[cells])
-    first, end = (len(files) * i // parts for i in (number - 1, number))
-    return cells & np.isin(index.batch, files[first:end])
+def _share(index: CellIndex, cells: np.ndarray, share: tuple[int, int]) -> np.ndarray:
+    """The cells of a share of the record files (gridcell): whole files, so mini-batches do not change."""
+    number, shares = share
+    files = np.unique(index.record_file[cells])
+    first, end = (len(files) * i // shares for i in (number - 1, number))
+    return cells & np.isin(index.record_file, files[first:end])
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class _Job:
     attributes: dict[str, Any]
 
     def write(self, output: str | Path, threads: int) -> None:
-        """Writes the cells in dataset order, one batch file of the dataset after the other."""
+        """Writes the cells in dataset order, one record file of the dataset after the other."""
         positions = np.flatnonzero(self.cells)
         score = np.full(len(positions), np.nan)
         flag = np.ones(len(positions), dtype=np.int8)
@@ -173,7 +173,7 @@ class _Job:
         return np.asarray(predictions.score > self.attributes["ood_threshold"])
 
     def _predictions(self, threads: int) -> Iterator[tuple[np.ndarray, Predictions]]:
-        """Positions and predictions of the cells with complete inputs, of one batch file after another."""
+        """Positions and predictions of the cells with complete inputs, of one record file after another."""
         reader = reader_of(self.trained, self.dataset_dir)
         complete = self.cells & self.index.complete
         ticker, done, count = Ticker("cell"), 0, int(complete.sum())
@@ -242,31 +242,31 @@ def _put(variable: netCDF4.Variable, place: np.ndarray, values: np.ndarray) -> N
             variable[place[run[0]] : place[run[-1]] + 1] = values[run]
 
 
-def join_predictions(parts: Sequence[str | Path], output: str | Path) -> None:
-    """Writes `predictions.nc` from its parts: the same file, whatever their number.
+def join_predictions(shares: Sequence[str | Path], output: str | Path) -> None:
+    """Writes `predictions.nc` from its shares: the same file, whatever their number.
 
     Variables go through memory one at a time.
 
     Args:
-        parts: files that `predict` wrote for all parts of one target, in any order.
+        shares: files that `predict` wrote for all shares of one target, in any order.
         output: file to write.
 
     Raises:
-        InputError: a part is missing or is of another prediction, or cells are missing or there twice.
+        InputError: a share is missing or is of another prediction, or cells are missing or there twice.
     """
     with ExitStack() as stack:
-        opened = [stack.enter_context(open_product(path)) for path in parts]
+        opened = [stack.enter_context(open_product(path)) for path in shares]
         first = opened[0]
-        for path, part in zip(parts, opened, strict=True):
-            _require_like(first, part, parts[0], path)
-        rows = [part[_ROW].to_numpy() for part in opened]
+        for path, share in zip(shares, opened, strict=True):
+            _require_like(first, share, shares[0], path)
+        rows = [share[_ROW].to_numpy() for share in opened]
         count, expected = sum(map(len, rows)), int(first.attrs[_ROWS])
-        _require_all_rows(parts[0], np.concatenate(rows), expected, "give all parts of a target, each once")
+        _require_all_rows(shares[0], np.concatenate(rows), expected, "give all shares of a target, each once")
 
         def ordered(name: str) -> np.ndarray:
             values = np.empty((count, *first[name].shape[1:]), dtype=first[name].dtype)
-            for row, part in zip(rows, opened, strict=True):
-                values[row] = part[name].to_numpy()
+            for row, share in zip(rows, opened, strict=True):
+                values[row] = share[name].to_numpy()
             return values
 
         flag, predicted = ordered("ood_flag"), ordered("predicted")
@@ -291,16 +291,16 @@ def join_predictions(parts: Sequence[str | Path], output: str | Path) -> None:
     LOGGER.info(words, flag.sum(), count, count - predicted.sum())
 
 
-def _require_like(first: xr.Dataset, part: xr.Dataset, first_path: str | Path, path: str | Path) -> None:
-    get_variable(path, part, _ROW, dims=("gridcell",))
-    if _ROWS not in part.attrs:
+def _require_like(first: xr.Dataset, share: xr.Dataset, first_path: str | Path, path: str | Path) -> None:
+    get_variable(path, share, _ROW, dims=("gridcell",))
+    if _ROWS not in share.attrs:
         what = f"global attribute {_ROWS} is missing"
-        raise InputError(path, what, expected="a part", remedy="predict with --part")
+        raise InputError(path, what, expected="a share", remedy="predict with --share")
     for name, value in first.attrs.items():
-        if name != "code_version" and part.attrs.get(name) != value:
-            what = f"global attribute {name} is {part.attrs.get(name)!r}"
-            remedy = "predict all parts with the same model, dataset and settings"
+        if name != "code_version" and share.attrs.get(name) != value:
+            what = f"global attribute {name} is {share.attrs.get(name)!r}"
+            remedy = "predict all shares with the same model, dataset and settings"
             raise InputError(path, what, expected=f"{value!r}, as in {first_path}", remedy=remedy)
     for name, values in first.variables.items():
         if name not in COORDINATES:
-            get_variable(path, part, str(name), dims=tuple(map(str, values.dims)))
+            get_variable(path, share, str(name), dims=tuple(map(str, values.dims)))

@@ -62,7 +62,7 @@ LABELS, MONTHLY = "domain/final.elm.r.0801-01-01-00000.nc", "domain/monthly.nc"
 HISTORY, LAST = "domain/ad.elm.h0.0020-01-01-00000.nc", "domain/final.elm.h0.0800-01-01-00000.nc"
 DOMAIN, MAPS, AGAIN = "domain/domain.nc", "domain/surfdata.nc", "domain/again.nc"
 RECORDS, CELLS, SPLIT = "fused/records/cells.nc", "fused/dataset/cells.nc", "fused/split.nc"
-BATCH, MODEL = "fused/records/batch_01.nc", "fused/model/model.pt"
+BATCH, MODEL = "fused/records/records_01.nc", "fused/model/model.pt"
 EMBEDDED = f"embedded/{RESTART}"
 COPY, PATH = "copy it again", "check the path"
 AS_ELM_WROTE_IT = "use the restart as ELM wrote it"
@@ -156,11 +156,11 @@ READ: tuple[tuple[Callable[[Path], Words], str, tuple[str, ...]], ...] = (
             *(Path(file).name for file in (AD, LABELS, AD_400)),
         ),
     ),
-    (join, "fused", ("records/cells.nc", "records/batch_00.nc", "records/cleaning.json")),
+    (join, "fused", ("records/cells.nc", "records/records_00.nc", "records/cleaning.json")),
     (split, "fused", ("dataset/cells.nc",)),
-    (normalize, "fused", ("dataset/cells.nc", "split.nc", "records/batch_00.nc")),
+    (normalize, "fused", ("dataset/cells.nc", "split.nc", "records/records_00.nc")),
     (train, "fused", ("normalization.nc",)),
-    (predict, "fused", ("dataset/cells.nc", "split.nc", "records/batch_00.nc", "model/model.pt")),
+    (predict, "fused", ("dataset/cells.nc", "split.nc", "records/records_00.nc", "model/model.pt")),
     (
         run_segment,
         "embedded",
@@ -205,7 +205,7 @@ def unreadable_files() -> Iterator[object]:
 
 def _way_out(reader: Callable[[Path], Words], file: str) -> str:
     """What to do where a file is missing."""
-    return "fuse again" if reader is join and file.endswith("batch_00.nc") else PATH
+    return "fuse again" if reader is join and file.endswith("records_00.nc") else PATH
 
 
 def damaged_files() -> Iterator[object]:
@@ -999,9 +999,9 @@ def datasets() -> Iterator[object]:
         (
             "join: no list of batches",
             join,
-            attribute(RECORDS, "batches", None),
+            attribute(RECORDS, "record_files", None),
             RECORDS,
-            "global attribute batches is missing",
+            "global attribute record_files is missing",
             "use the file as it was written",
         ),
         (
@@ -1076,9 +1076,9 @@ def datasets() -> Iterator[object]:
         (
             "predict: a batch that is not listed",
             predict,
-            values(CELLS, "batch", 77),
+            values(CELLS, "record_file", 77),
             CELLS,
-            "variable batch is 77",
+            "variable record_file is 77",
             "expected 0 to 2",
             "join the records again",
         ),

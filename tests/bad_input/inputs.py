@@ -184,7 +184,7 @@ def fuse(at: Path, **changes: object) -> Words:
         "reference_ad_restart": folder / "ad.elm.r.0401-01-01-00000.nc",
         "history_years": YEARS,
         "domain_name": "full",
-        "settings": '{"batch_cells": 5}',
+        "settings": '{"record_cells": 5}',
         "output_dir": at / "out" / "records",
     }
     return options("fuse", **given | changes)

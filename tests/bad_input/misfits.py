@@ -25,7 +25,7 @@ from tests.bad_input.inputs import (
 
 _CLM, _CNP = "embedded/clm_params.nc", "embedded/CNP_parameters.nc"
 _SURFACE, _MONTHLY = "embedded/surfdata.nc", "embedded/monthly.nc"
-_FIRST_BATCH, _CLEANING = "fused/records/batch_00.nc", "fused/records/cleaning.json"
+_FIRST_BATCH, _CLEANING = "fused/records/records_00.nc", "fused/records/cleaning.json"
 _NOT_NEGATIVE, _POSITIVE, _SHARE = "expected 0 or more", "expected more than 0", "expected 0 to 1"
 
 
@@ -142,7 +142,7 @@ def records_that_do_not_fit() -> Iterator[object]:
             shortened(BATCH, "time", 5),
             BATCH,
             "the forcing has 5 months",
-            "expected 24 as in batch_00.nc",
+            "expected 24 as in records_00.nc",
             "fuse again",
         ),
         (
@@ -191,9 +191,9 @@ def records_that_do_not_fit() -> Iterator[object]:
         (
             "batches without identity",
             predict,
-            attribute(CELLS, "batches", '["a.nc", "b.nc"]'),
+            attribute(CELLS, "record_files", '["a.nc", "b.nc"]'),
             CELLS,
-            "attribute batches is",
+            "attribute record_files is",
             "join the records again",
         ),
         (

@@ -188,7 +188,7 @@ def test_a_model_that_unpacks_to_gigabytes_is_refused_at_its_list_of_members(
 
 
 def test_a_file_of_the_records_is_no_model(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    shutil.copyfile(model.parents[1] / "records" / "batch_00.nc", model)
+    shutil.copyfile(model.parents[1] / "records" / "records_00.nc", model)
     refused_model(model, capfd)
 
 

@@ -191,7 +191,7 @@ def test_no_stage_has_a_default_of_its_own() -> None:
         "config": "{}",
         "run_name": "",
         "label": "",
-        "part": "1/1",
+        "share": "1/1",
     }
     harmless |= {"threads": 1, "workers": 1, "cores": 1}
     stages = {name: command for name, command in ALL.items() if name not in ("check", "bench")}
@@ -215,9 +215,9 @@ def test_an_option_without_value_has_the_default_of_the_configuration(
     names = ("--restart", "--history", "--surface", "--params", "--forcing", "--output-dir")
     words = [word for name in names for word in (name, str(tmp_path))]
     assert run("fuse", *words) == 0
-    assert run("fuse", *words, "--mortality-factor", "8", "--history-years", "10", "--part", "2/3") == 0
-    (domain, part), (changed, second) = seen
-    assert (part, second) == (Share(1, 1), Share(2, 3))
+    assert run("fuse", *words, "--mortality-factor", "8", "--history-years", "10", "--share", "2/3") == 0
+    (domain, share), (changed, second) = seen
+    assert (share, second) == (Share(1, 1), Share(2, 3))
     assert domain.name == TargetDomain().domain
     # Not given: the stage holds the usual one against the restart.
     assert (domain.mortality_factor, changed.mortality_factor) == (None, 8.0)

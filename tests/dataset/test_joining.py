@@ -25,7 +25,7 @@ NAMES = ["lat", "lon", "TBOT", "deadstemc", "state20_soil3c_vr", "cell"]
 def fused(inputs: Domain, directory: Path, name: str, part: Share | None = None) -> Path:
     fuse(
         replace(inputs, name=name),
-        FusionSettings(batch_cells=4),
+        FusionSettings(record_cells=4),
         TargetSettings(preset="paper"),
         directory,
         part,
@@ -52,7 +52,7 @@ def test_jobs_side_by_side_give_the_records_of_one_job(inputs: Domain, tmp_path:
     joined = tmp_path / "joined"
     index = join_records({"a": parts}, ["a"], joined)
     assert index.ncells == 24
-    assert len(index.batches) >= 5
+    assert len(index.record_files) >= 5
     one, several = load_dataset(whole, NAMES), load_dataset(joined, NAMES)
     for name in NAMES:
         np.testing.assert_array_equal(one[name], several[name])

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from phase_lib.base.errors import InputError
-from phase_lib.dataset.loading import iterate_batches, load_dataset, read_cells
+from phase_lib.dataset.loading import iterate_record_files, load_dataset, read_cells
 from tests.helpers.dataset import make_dataset, shuffled_grid
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_dataset(tmp_path_factory.mktemp("loading"), shuffled_grid(6, 12), batch_cells=10)
+    return make_dataset(tmp_path_factory.mktemp("loading"), shuffled_grid(6, 12), record_cells=10)
 
 
 def test_a_mask_and_positions_give_the_same_cells_in_dataset_order(dataset: Path) -> None:
@@ -29,7 +29,7 @@ def test_a_mask_and_positions_give_the_same_cells_in_dataset_order(dataset: Path
 
 def test_batches_hold_no_more_than_their_cells_and_together_all(dataset: Path) -> None:
     seen = []
-    for positions, values in iterate_batches(dataset, ["soil3c_vr"]):
+    for positions, values in iterate_record_files(dataset, ["soil3c_vr"]):
         assert len(positions) == len(values["soil3c_vr"]) <= 10
         seen.append(positions)
     np.testing.assert_array_equal(np.concatenate(seen), np.arange(72))
@@ -43,14 +43,14 @@ def test_traits_come_once_and_keep_a_missing_value_missing(dataset: Path) -> Non
 
 def test_a_batch_of_another_dataset_is_refused(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, shuffled_grid())
-    with netCDF4.Dataset(dataset / "batch_01.nc", "r+") as nc:
+    with netCDF4.Dataset(dataset / "records_01.nc", "r+") as nc:
         nc.dataset_id = "another"
-    with pytest.raises(InputError, match=r"batch_01\.nc: belongs to another dataset"):
+    with pytest.raises(InputError, match=r"records_01\.nc: belongs to another dataset"):
         load_dataset(dataset, ["lat"])
 
 
 def test_a_missing_batch_is_refused(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, shuffled_grid())
-    (dataset / "batch_02.nc").unlink()
-    with pytest.raises(InputError, match=r"batch_02\.nc: does not exist"):
+    (dataset / "records_02.nc").unlink()
+    with pytest.raises(InputError, match=r"records_02\.nc: does not exist"):
         load_dataset(dataset, ["lat"])

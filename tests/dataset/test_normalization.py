@@ -29,14 +29,14 @@ FLOORS = {
 
 @pytest.mark.parametrize("preset", ["default", "paper"])
 def test_only_training_cells_shape_the_normalisation(preset: Preset, tmp_path: Path) -> None:
-    dataset = make_dataset(tmp_path, shuffled_grid(6, 12), batch_cells=10)
+    dataset = make_dataset(tmp_path, shuffled_grid(6, 12), record_cells=10)
     parts = split(dataset, "random", DatasetSettings(), 0, tmp_path / "split.nc")
     layout = Layout.read(dataset, preset)
     before = fit_normalization(dataset, parts.train, layout)
     assert set(before.scalings) == scaled_names(layout)
     info = describe(dataset)
     for number in range(8):
-        with netCDF4.Dataset(dataset / f"batch_{number:02d}.nc", "r+") as nc:
+        with netCDF4.Dataset(dataset / f"records_{number:02d}.nc", "r+") as nc:
             inside = ~parts.train[number * 10 : number * 10 + 10]
             for name, variable in info.items():
                 if variable.dims[0] == "gridcell" and variable.group != "index":
@@ -49,7 +49,7 @@ def test_only_training_cells_shape_the_normalisation(preset: Preset, tmp_path: P
 
 
 def test_minmax_of_the_paper_is_the_range_of_the_training_cells(tmp_path: Path) -> None:
-    dataset = make_dataset(tmp_path, shuffled_grid(6, 12), batch_cells=10)
+    dataset = make_dataset(tmp_path, shuffled_grid(6, 12), record_cells=10)
     parts = split(dataset, "block", DatasetSettings(), 0, tmp_path / "split.nc")
     layout = Layout.read(dataset, "paper")
     scaler = fit_scaler(dataset, parts.train, feature_specs(layout))

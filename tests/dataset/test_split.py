@@ -43,10 +43,10 @@ def global_index(degrees: float = 5.0, excluded: int = 0) -> CellIndex:
         complete=np.ones(n, dtype=bool),
         trainable=trainable,
         domain=np.zeros(n, dtype=int),
-        batch=np.zeros(n, dtype=int),
+        record_file=np.zeros(n, dtype=int),
         domains=("embedded",),
         forcing={},
-        batches=(),
+        record_files=(),
         dataset_id="x",
     )
 

@@ -48,7 +48,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, grid: Grid) -> Path:
 
 
 def fused(inputs: Domain, directory: Path, targets: TargetSettings = SLOW) -> dict:
-    return fuse(inputs, FusionSettings(batch_cells=7), targets, directory)
+    return fuse(inputs, FusionSettings(record_cells=7), targets, directory)
 
 
 def edit(path: Path, change: Callable[[netCDF4.Dataset], None]) -> None:
@@ -170,7 +170,7 @@ def test_a_run_that_never_was_in_ad_keeps_its_cells_though_its_averaged_scalar_i
 
 
 def test_states_say_in_which_space_they_are(dataset: Path) -> None:
-    with netCDF4.Dataset(dataset / "batch_00.nc") as nc:
+    with netCDF4.Dataset(dataset / "records_00.nc") as nc:
         assert nc["soil3c_vr"].space == "ad"
         assert nc["soil3c_vr"].model_year == 21
         assert nc["Y_soil3c_vr"].space == "normal"
@@ -184,7 +184,7 @@ def test_every_variable_has_a_group_and_units(dataset: Path) -> None:
 
 
 def test_the_batch_size_does_not_change_the_records(dataset: Path, tmp_path: Path, grid: Grid) -> None:
-    other = make_dataset(tmp_path, grid, "slow", batch_cells=1000)
+    other = make_dataset(tmp_path, grid, "slow", record_cells=1000)
     names = [name for name, info in describe(dataset).items() if info.group != "index"]
     first, second = load_dataset(dataset, names), load_dataset(other, names)
     for name in names:
@@ -344,9 +344,9 @@ def test_without_a_reference_no_cell_is_trainable(tmp_path: Path, grid: Grid) ->
 def test_a_shorter_dataset_leaves_no_batch_of_the_longer_one(tmp_path: Path, grid: Grid) -> None:
     inputs = write_inputs(tmp_path, grid)
     paper = TargetSettings(preset="paper")
-    fuse(inputs, FusionSettings(batch_cells=3), paper, tmp_path / "out")
-    fuse(inputs, FusionSettings(batch_cells=12), paper, tmp_path / "out")
-    assert sorted(p.name for p in (tmp_path / "out").glob("batch_*")) == ["batch_00.nc", "batch_01.nc"]
+    fuse(inputs, FusionSettings(record_cells=3), paper, tmp_path / "out")
+    fuse(inputs, FusionSettings(record_cells=12), paper, tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").glob("records_*")) == ["records_00.nc", "records_01.nc"]
 
 
 def spoil_reference_flag(inputs: Domain) -> None:

@@ -42,7 +42,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory, whole: Domain) -> Path:
 def fused(inputs: Domain, directory: Path, targets: str = "slow") -> Path:
     fuse(
         inputs,
-        FusionSettings(batch_cells=7),
+        FusionSettings(record_cells=7),
         TargetSettings.model_validate({"preset": targets}),
         directory,
     )
@@ -189,7 +189,7 @@ def test_a_fault_on_one_topounit_takes_out_the_cell_though_the_mean_would_pass(
 def fuse_summary(inputs: Domain, directory: Path) -> dict:
     return fuse(
         inputs,
-        FusionSettings(batch_cells=7),
+        FusionSettings(record_cells=7),
         TargetSettings(preset="slow"),
         directory,
     )

@@ -297,13 +297,13 @@ def write_inputs(directory: Path, grid: Grid, reference_scale: float = 3.0) -> D
     )
 
 
-def make_dataset(directory: Path, grid: Grid, preset: str = "paper", batch_cells: int = 5) -> Path:
+def make_dataset(directory: Path, grid: Grid, preset: str = "paper", record_cells: int = 5) -> Path:
     """A whole dataset of synthetic cells; returns its directory."""
     given = write_inputs(directory / "inputs", grid)
     targets = TargetSettings.model_validate({"preset": preset})
     fuse(
         given,
-        FusionSettings(batch_cells=batch_cells),
+        FusionSettings(record_cells=record_cells),
         targets,
         directory / "dataset",
     )

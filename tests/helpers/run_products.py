@@ -199,7 +199,7 @@ def _dataset(directory: Path, domains: dict[str, _Cells], complete: np.ndarray |
         "complete": whole.astype(np.int8),
         "trainable": (domain == 0).astype(np.int8),
         "domain": domain,
-        "batch": np.zeros(total, dtype=np.int32),
+        "record_file": np.zeros(total, dtype=np.int32),
     }
     with netCDF4.Dataset(directory / "cells.nc", "w") as nc:
         nc.createDimension("gridcell", total)
@@ -209,7 +209,7 @@ def _dataset(directory: Path, domains: dict[str, _Cells], complete: np.ndarray |
         nc.createVariable("cover", "f8", ("gridcell", "natpft"))[:] = 1.0 / 17.0
         nc.domains = json.dumps(list(domains))
         nc.forcing = json.dumps({name: {} for name in domains})
-        nc.batches = json.dumps([["batch_0000.nc", "synthetic"]])
+        nc.record_files = json.dumps([["records_0000.nc", "synthetic"]])
         nc.dataset_id = "synthetic"
     reason = {
         "cells": 2,

@@ -178,7 +178,7 @@ def _group(name: str) -> str:
         "covered",
         "complete",
         "trainable",
-        "batch",
+        "record_file",
         "domain",
     ):
         return "index"
@@ -223,23 +223,23 @@ def _write(path: Path, values: dict[str, np.ndarray], cells: slice, identity: st
 
 
 def write_dataset(
-    directory: Path, values: dict[str, np.ndarray], batch_cells: int = 50, identity: str = "synthetic"
+    directory: Path, values: dict[str, np.ndarray], record_cells: int = 50, identity: str = "synthetic"
 ) -> Path:
-    """Writes `batch_NN.nc` and `cells.nc`; returns the directory."""
+    """Writes `records_NN.nc` and `cells.nc`; returns the directory."""
     directory.mkdir(parents=True, exist_ok=True)
     cells = len(values["lat"])
-    batch = np.arange(cells) // batch_cells
-    for number in range(batch[-1] + 1):
-        part = slice(number * batch_cells, min((number + 1) * batch_cells, cells))
-        _write(directory / f"batch_{number:02d}.nc", values, part, identity)
+    record_file = np.arange(cells) // record_cells
+    for number in range(record_file[-1] + 1):
+        part = slice(number * record_cells, min((number + 1) * record_cells, cells))
+        _write(directory / f"records_{number:02d}.nc", values, part, identity)
     index = {name: array for name, array in values.items() if _group(name) == "index"}
-    index |= {"batch": batch, "domain": np.zeros(cells, dtype=np.int32)}
+    index |= {"record_file": record_file, "domain": np.zeros(cells, dtype=np.int32)}
     _write(directory / "cells.nc", index, slice(None), identity)
-    files = [(f"batch_{number:02d}.nc", identity) for number in range(batch[-1] + 1)]
+    files = [(f"records_{number:02d}.nc", identity) for number in range(record_file[-1] + 1)]
     with netCDF4.Dataset(directory / "cells.nc", "r+") as dataset:
         dataset.domains = json.dumps(["embedded"])
         dataset.forcing = json.dumps({"embedded": {"product": "synthetic"}})
-        dataset.batches = json.dumps(files)
+        dataset.record_files = json.dumps(files)
     return directory
 
 

@@ -19,7 +19,7 @@ TARGETS = ["deadstemc", "tlai", "soil4c_vr"]
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_dataset(tmp_path_factory.mktemp("baselines"), shuffled_grid(5, 8), batch_cells=9)
+    return make_dataset(tmp_path_factory.mktemp("baselines"), shuffled_grid(5, 8), record_cells=9)
 
 
 def features(dataset: Path, cells: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -105,11 +105,11 @@ def test_a_pft_that_no_training_cell_has_keeps_its_20_year_state(dataset: Path) 
 
 
 def test_labels_outside_the_training_cells_are_never_looked_at(tmp_path: Path) -> None:
-    dataset = make_dataset(tmp_path, shuffled_grid(5, 8), batch_cells=9)
+    dataset = make_dataset(tmp_path, shuffled_grid(5, 8), record_cells=9)
     training = half(read_cells(dataset).ncells)
     before = analogue(dataset, TARGETS, training)
     for number in range(5):
-        with netCDF4.Dataset(dataset / f"batch_{number:02d}.nc", "r+") as nc:
+        with netCDF4.Dataset(dataset / f"records_{number:02d}.nc", "r+") as nc:
             inside = ~training[number * 9 : number * 9 + 9]
             for name in TARGETS:
                 values = np.ma.filled(nc[f"Y_{name}"][:], np.nan)

@@ -125,7 +125,7 @@ def write_parts(prepared: Prepared, model: Path, directory: Path, count: int, **
     return parts
 
 
-# There are three batch files, so that of four parts one is empty.
+# There are three record files, so that of four shares one is empty.
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_several_jobs_write_the_same_file_as_one_to_the_last_byte(
     count, prepared, model, predictions, tmp_path
@@ -164,7 +164,7 @@ def test_the_last_part_is_missed_also_where_cells_come_in_the_order_of_the_resta
     dataset = write_dataset(tmp_path / "dataset", make_values(CELLS))
     first, second = tmp_path / "1.nc", tmp_path / "2.nc"
     for number, path in enumerate((first, second), start=1):
-        predict(model, dataset, path, OodSettings(), "a run", part=(number, 2))
+        predict(model, dataset, path, OodSettings(), "a run", share=(number, 2))
     with pytest.raises(InputError, match="does not hold every cell of the restart once"):
         join_predictions([first], tmp_path / "predictions.nc")
     join_predictions([first, second], tmp_path / "predictions.nc")

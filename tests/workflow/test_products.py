@@ -24,7 +24,7 @@ DRAWN = {
         "middle of the month",
         "air temperature [K]",
     ),
-    "records/embedded/1/batch_00.nc": (
+    "records/embedded/1/records_00.nc": (
         "soil3c_vr",
         {"gridcell": 3},
         "depth of the soil layer's node [m]",
@@ -104,7 +104,7 @@ def test_a_variable_is_drawn_with_its_name_and_units(product: tuple[str, xr.Data
 
 
 @pytest.mark.parametrize(
-    ("name", "first"), [("forcing/embedded/all.1901-1920.nc", 1901), ("records/embedded/1/batch_00.nc", 1)]
+    ("name", "first"), [("forcing/embedded/all.1901-1920.nc", 1901), ("records/embedded/1/records_00.nc", 1)]
 )
 def test_months_are_dates_without_leap_days(small_run: Workflow, name: str, first: int) -> None:
     with xr.open_dataset(small_run.results / name) as dataset:
@@ -119,7 +119,7 @@ def test_months_are_dates_without_leap_days(small_run: Workflow, name: str, firs
 
 
 def test_files_of_records_are_joined_by_the_numbers_of_their_cells(small_run: Workflow) -> None:
-    files = sorted((small_run.results / "records" / "embedded" / "1").glob("batch_*.nc"))
+    files = sorted((small_run.results / "records" / "embedded" / "1").glob("records_*.nc"))
     assert len(files) == 2
     with xr.open_mfdataset(files[::-1]) as joined:
         joined.load()

@@ -123,7 +123,7 @@ def test_the_sites_read_their_own_forcing_in_the_order_of_the_model_years(
     sites: Workflow, elm_sample: Path
 ) -> None:
     with netCDF4.Dataset(sites.results / "dataset" / "cells.nc") as cells:
-        batches, domains = json.loads(cells.batches), json.loads(cells.domains)
+        batches, domains = json.loads(cells.record_files), json.loads(cells.domains)
     assert domains == ["embedded", "sites"]
     with netCDF4.Dataset(sites.results / "dataset" / batches[-1][0]) as records:
         cell, tbot = np.asarray(records["cell"][:]), np.asarray(records["TBOT"][:])

@@ -114,9 +114,9 @@ class TwoDomains:
         path = self.run.results / "dataset" / "cells.nc"
         index = contents(path)
         with netCDF4.Dataset(path) as d:
-            batches = [self.run.results / "dataset" / name for name, _ in json.loads(d.batches)]
+            batches = [self.run.results / "dataset" / name for name, _ in json.loads(d.record_files)]
             number = json.loads(d.domains).index(domain)
-        numbers = sorted(set(index["batch"][index["domain"] == number]))
+        numbers = sorted(set(index["record_file"][index["domain"] == number]))
         parts = [contents(batches[batch]) for batch in numbers]
         cell = np.concatenate([part["cell"] for part in parts])
         order = np.argsort(cell)

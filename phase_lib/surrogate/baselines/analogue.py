@@ -12,7 +12,7 @@ from scipy.spatial import KDTree
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.progress import LOGGER
-from phase_lib.dataset.loading import CellIndex, iterate_batches, load_dataset
+from phase_lib.dataset.loading import CellIndex, iterate_record_files, load_dataset
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.variables import SURFACE_P
 from phase_lib.forcing.variables import FORCING
@@ -32,7 +32,7 @@ def analogue_features(dataset_dir: str | Path, cells: np.ndarray, index: CellInd
     """
     names = [*FORCING, *_SOIL_LAYERS, *SURFACE_P, "cover"]
     groups: dict[str, list[np.ndarray]] = {"climate": [], "soil": [], "vegetation": []}
-    for _, values in iterate_batches(dataset_dir, names, cells, index):
+    for _, values in iterate_record_files(dataset_dir, names, cells, index):
         cycles = [
             values[name].astype(np.float64).reshape(len(values[name]), -1, 12).mean(axis=1)
             for name in FORCING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from phase_lib.dataset.loading import iterate_batches
+from phase_lib.dataset.loading import iterate_record_files
 from phase_lib.surrogate.predictor import Baseline, Predictions
 
 
@@ -17,8 +17,8 @@ class State20(Baseline):
         """See `Predictor`."""
         task = self.task
         names = {name: f"state20_{name}" for name in task.targets}
-        batches = iterate_batches(task.dataset_dir, list(names.values()), cells, task.index)
-        pieces = [values for _, values in batches]
+        files = iterate_record_files(task.dataset_dir, list(names.values()), cells, task.index)
+        pieces = [values for _, values in files]
         return Predictions(
             {name: np.concatenate([piece[state20] for piece in pieces]) for name, state20 in names.items()}
         )
