@@ -995,9 +995,9 @@ def datasets() -> Iterator[object]:
     """Records, datasets, splits and models."""
     other = attribute(SPLIT, "dataset_id", "of another")
     for name, command, spoil, file, *says in (
-        ("join: a batch is missing", join, removed(BATCH), BATCH, "does not exist", "fuse again"),
+        ("join: a record file is missing", join, removed(BATCH), BATCH, "does not exist", "fuse again"),
         (
-            "join: no list of batches",
+            "join: no list of record files",
             join,
             attribute(RECORDS, "record_files", None),
             RECORDS,
@@ -1047,9 +1047,9 @@ def datasets() -> Iterator[object]:
             "of 12 cells",
             "split again",
         ),
-        ("predict: a batch is missing", predict, removed(BATCH), BATCH, "does not exist", PATH),
+        ("predict: a record file is missing", predict, removed(BATCH), BATCH, "does not exist", PATH),
         (
-            "predict: a batch of another dataset",
+            "predict: a record file of another dataset",
             predict,
             attribute(BATCH, "dataset_id", "x"),
             BATCH,
@@ -1057,7 +1057,7 @@ def datasets() -> Iterator[object]:
             "fuse again",
         ),
         (
-            "predict: a batch of fewer cells",
+            "predict: a record file of fewer cells",
             predict,
             shortened(BATCH, "gridcell", 3),
             BATCH,
@@ -1066,7 +1066,7 @@ def datasets() -> Iterator[object]:
             "fuse again",
         ),
         (
-            "predict: a batch without TBOT",
+            "predict: a record file without TBOT",
             predict,
             hidden(BATCH, "TBOT"),
             BATCH,
@@ -1074,7 +1074,7 @@ def datasets() -> Iterator[object]:
             "use a file that holds it",
         ),
         (
-            "predict: a batch that is not listed",
+            "predict: a record file that is not listed",
             predict,
             values(CELLS, "record_file", 77),
             CELLS,

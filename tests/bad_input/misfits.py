@@ -94,7 +94,7 @@ def records_that_do_not_fit() -> Iterator[object]:
     for name, command, spoil, file, *says in (
         ("a pool turned", predict, turned(BATCH, "leafc"), BATCH, "variable leafc", *turned_pools),
         (
-            "a pool turned in the first batch",
+            "a pool turned in the first record file",
             normalize,
             turned(_FIRST_BATCH, "leafc"),
             _FIRST_BATCH,
@@ -189,7 +189,7 @@ def records_that_do_not_fit() -> Iterator[object]:
             "join the records again",
         ),
         (
-            "batches without identity",
+            "record files without identity",
             predict,
             attribute(CELLS, "record_files", '["a.nc", "b.nc"]'),
             CELLS,

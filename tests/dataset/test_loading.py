@@ -27,7 +27,7 @@ def test_a_mask_and_positions_give_the_same_cells_in_dataset_order(dataset: Path
     np.testing.assert_array_equal(by_position["LABILE_P"], by_mask["LABILE_P"])
 
 
-def test_batches_hold_no_more_than_their_cells_and_together_all(dataset: Path) -> None:
+def test_record_files_hold_no_more_than_their_cells_and_together_all(dataset: Path) -> None:
     seen = []
     for positions, values in iterate_record_files(dataset, ["soil3c_vr"]):
         assert len(positions) == len(values["soil3c_vr"]) <= 10
@@ -41,7 +41,7 @@ def test_traits_come_once_and_keep_a_missing_value_missing(dataset: Path) -> Non
     np.testing.assert_array_equal(np.flatnonzero(np.isnan(values["pft_slatop"])), [3])
 
 
-def test_a_batch_of_another_dataset_is_refused(tmp_path: Path) -> None:
+def test_a_record_file_of_another_dataset_is_refused(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, shuffled_grid())
     with netCDF4.Dataset(dataset / "records_01.nc", "r+") as nc:
         nc.dataset_id = "another"
@@ -49,7 +49,7 @@ def test_a_batch_of_another_dataset_is_refused(tmp_path: Path) -> None:
         load_dataset(dataset, ["lat"])
 
 
-def test_a_missing_batch_is_refused(tmp_path: Path) -> None:
+def test_a_missing_record_file_is_refused(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, shuffled_grid())
     (dataset / "records_02.nc").unlink()
     with pytest.raises(InputError, match=r"records_02\.nc: does not exist"):

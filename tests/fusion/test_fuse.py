@@ -183,7 +183,9 @@ def test_every_variable_has_a_group_and_units(dataset: Path) -> None:
         assert info.units or info.group == "traits", name
 
 
-def test_the_batch_size_does_not_change_the_records(dataset: Path, tmp_path: Path, grid: Grid) -> None:
+def test_the_size_of_record_files_does_not_change_the_records(
+    dataset: Path, tmp_path: Path, grid: Grid
+) -> None:
     other = make_dataset(tmp_path, grid, "slow", record_cells=1000)
     names = [name for name, info in describe(dataset).items() if info.group != "index"]
     first, second = load_dataset(dataset, names), load_dataset(other, names)
@@ -341,7 +343,7 @@ def test_without_a_reference_no_cell_is_trainable(tmp_path: Path, grid: Grid) ->
     assert not any(info.group == "target" for info in describe(tmp_path / "out").values())
 
 
-def test_a_shorter_dataset_leaves_no_batch_of_the_longer_one(tmp_path: Path, grid: Grid) -> None:
+def test_a_shorter_dataset_leaves_no_record_file_of_the_longer_one(tmp_path: Path, grid: Grid) -> None:
     inputs = write_inputs(tmp_path, grid)
     paper = TargetSettings(preset="paper")
     fuse(inputs, FusionSettings(record_cells=3), paper, tmp_path / "out")

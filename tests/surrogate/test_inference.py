@@ -117,12 +117,12 @@ def test_the_file_says_what_made_it(predictions, model):
         assert dataset["split_part"].flag_meanings.split() == ["excluded", "train", "validation", "test"]
 
 
-def write_parts(prepared: Prepared, model: Path, directory: Path, count: int, **ood: float) -> list[Path]:
-    parts = [directory / f"{number}.nc" for number in range(1, count + 1)]
-    for number, path in enumerate(parts, start=1):
+def write_shares(prepared: Prepared, model: Path, directory: Path, count: int, **ood: float) -> list[Path]:
+    shares = [directory / f"{number}.nc" for number in range(1, count + 1)]
+    for number, path in enumerate(shares, start=1):
         settings = OodSettings(**{"quantile": 0.9, **ood})
-        predict(model, prepared.dataset, path, settings, "a run", prepared.split, part=(number, count))
-    return parts
+        predict(model, prepared.dataset, path, settings, "a run", prepared.split, share=(number, count))
+    return shares
 
 
 # There are three record files, so that of four shares one is empty.
@@ -130,14 +130,14 @@ def write_parts(prepared: Prepared, model: Path, directory: Path, count: int, **
 def test_several_jobs_write_the_same_file_as_one_to_the_last_byte(
     count, prepared, model, predictions, tmp_path
 ):
-    parts = write_parts(prepared, model, tmp_path, count)
-    join_predictions(parts[::-1], tmp_path / "predictions.nc")
+    shares = write_shares(prepared, model, tmp_path, count)
+    join_predictions(shares[::-1], tmp_path / "predictions.nc")
     assert (tmp_path / "predictions.nc").read_bytes() == predictions.read_bytes()
 
 
-def test_analogues_are_left_out_where_no_part_has_a_flagged_cell(prepared, model, tmp_path, monkeypatch):
+def test_analogues_are_left_out_where_no_share_has_a_flagged_cell(prepared, model, tmp_path, monkeypatch):
     monkeypatch.setattr(Reference, "threshold", lambda reference, quantile: 1.0e9)
-    join_predictions(write_parts(prepared, model, tmp_path, 2), tmp_path / "predictions.nc")
+    join_predictions(write_shares(prepared, model, tmp_path, 2), tmp_path / "predictions.nc")
     with netCDF4.Dataset(tmp_path / "predictions.nc") as dataset:
         flagged = (dataset["ood_flag"][:] == 1) & (dataset["predicted"][:] == 1)
         assert not flagged.any()
@@ -145,22 +145,24 @@ def test_analogues_are_left_out_where_no_part_has_a_flagged_cell(prepared, model
         assert "row" not in dataset.variables
 
 
-def test_parts_that_are_missing_doubled_or_of_another_prediction_are_refused(prepared, model, tmp_path):
-    first, second = write_parts(prepared, model, tmp_path, 2)
-    other = write_parts(prepared, model, tmp_path / "other", 2, quantile=0.8)[1]
+def test_shares_that_are_missing_doubled_or_of_another_prediction_are_refused(prepared, model, tmp_path):
+    first, second = write_shares(prepared, model, tmp_path, 2)
+    other = write_shares(prepared, model, tmp_path / "other", 2, quantile=0.8)[1]
     output = tmp_path / "predictions.nc"
-    for parts, message in (
+    for shares, message in (
         ([first], "does not hold every cell of the restart once"),
         ([first, second, second], "does not hold every cell of the restart once"),
         ([first, other], "global attribute ood_threshold is"),
         ([first, prepared.normalization], "variable row is missing"),
     ):
         with pytest.raises(InputError, match=message):
-            join_predictions(parts, output)
+            join_predictions(shares, output)
     assert not output.exists()
 
 
-def test_the_last_part_is_missed_also_where_cells_come_in_the_order_of_the_restart(prepared, model, tmp_path):
+def test_the_last_share_is_missed_also_where_cells_come_in_the_order_of_the_restart(
+    prepared, model, tmp_path
+):
     dataset = write_dataset(tmp_path / "dataset", make_values(CELLS))
     first, second = tmp_path / "1.nc", tmp_path / "2.nc"
     for number, path in enumerate((first, second), start=1):
