@@ -100,7 +100,11 @@ def outdated_stages(workflow: Any) -> list[str]:
     Snakemake compares these for no job behind one that it repeats, and then does not repeat a job behind an
     `ancient` input either.
     """
+    from snakemake.settings.types import RerunTrigger
+
     purpose = "the stages that an update left out"
+    if RerunTrigger.PARAMS not in _name(workflow, "rerun_triggers", purpose):
+        return []  # the user asked not to compare them
     changed = _name(workflow, "persistence.params_changed", purpose)
     finished = _name(workflow, "dag.finished", purpose)
     return sorted({rule_name(job) for job in planned_jobs(workflow) if not finished(job) and changed(job)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -271,7 +272,7 @@ class Audited:
         return self.closing.enter_context(open_fields(self.surface, names, self.grid.lat, self.grid.lon))
 
 
-class Tally:
+class Tally(ABC):
     """Counts of all blocks, by which checks at the end judge; `Audited.seen` returns it.
 
     Attributes:
@@ -284,6 +285,6 @@ class Tally:
     def __init__(self, audited: Audited) -> None:
         self.audited = audited
 
+    @abstractmethod
     def add(self, block: Any) -> None:
         """Adds the last argument of the checks of its stages."""
-        raise NotImplementedError
