@@ -11,6 +11,8 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import Any
 
+from phase_lib.base.errors import InputError
+
 
 @dataclass(frozen=True)
 class Plugins:
@@ -71,6 +73,17 @@ class Plugins:
             return getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError) as error:
             raise ValueError(f"the {self.what} {name} cannot be imported: {error}") from error
+
+    def require(self, name: str, key: str) -> Any:
+        """The class that a key of the configuration names.
+
+        Raises:
+            InputError: nothing has this name, or it cannot be imported.
+        """
+        try:
+            return self.load(name)
+        except ValueError as error:
+            raise InputError(None, str(error), remedy=f"choose another {key}") from error
 
 
 def did_you_mean(name: str, known: list[str], cutoff: float = 0.6) -> str:

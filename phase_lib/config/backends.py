@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from phase_lib.base.errors import InputError
 from phase_lib.base.plugins import Plugins
 
 BACKENDS = Plugins("phase_lib.landmodel.backends", "land model")
@@ -30,10 +29,7 @@ def backend_class(name: str) -> Any:
     Raises:
         InputError: there is none of this name, or it cannot be imported.
     """
-    try:
-        return BACKENDS.load(name)
-    except ValueError as error:
-        raise InputError(None, str(error), remedy="choose another land_model.backend") from error
+    return BACKENDS.require(name, "land_model.backend")
 
 
 def makes_domain(name: str) -> bool:

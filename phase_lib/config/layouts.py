@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from phase_lib.base.errors import InputError
 from phase_lib.base.plugins import Plugins
 
 LAYOUTS = Plugins("phase_lib.forcing.layouts", "forcing layout")
@@ -20,7 +19,4 @@ def layout_class(kind: str) -> Any:
     Raises:
         InputError: there is none of this name, or it cannot be imported.
     """
-    try:
-        return LAYOUTS.load(kind)
-    except ValueError as error:
-        raise InputError(None, str(error), remedy="choose another kind of forcing") from error
+    return LAYOUTS.require(kind, "kind of forcing")
