@@ -229,7 +229,7 @@ def test_what_one_process_alone_finds_wrong_ends_all_with_one_line(
 ) -> None:
     last = int(np.flatnonzero(read_split(prepared.split).train)[-1])
     broken = prepare(tmp_path / "broken", make_values())
-    with netCDF4.Dataset(broken.dataset / f"batch_{last // 50:02d}.nc", "r+") as dataset:
+    with netCDF4.Dataset(broken.dataset / f"records_{last // 50:02d}.nc", "r+") as dataset:
         dataset["FSDS"][last % 50, 3] = np.nan
     log = tmp_path / "train.log"
     # Read in the middle of the training by the second process, while the first waits for its gradients.
