@@ -6,6 +6,7 @@ import ast
 import hashlib
 import json
 import subprocess
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,7 +37,7 @@ def code_hash(*parts: str) -> str:
     for file in sorted({*modules, *(data for module in modules for data in _data_files(module.parent))}):
         inside = file.is_relative_to(PACKAGE)
         digest.update((file.relative_to(PACKAGE).as_posix() if inside else file.name).encode())
-        digest.update(_meaning(file) if file.suffix == ".py" else file.read_bytes())
+        digest.update(_reading(file).meaning if file.suffix == ".py" else file.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -56,37 +57,71 @@ def imported_modules(*parts: str) -> set[Path]:
     return modules
 
 
-@cache
-def _tree(file: Path) -> ast.Module:
-    """Syntax tree of a module, which has no comments, without docstrings and descriptions of settings."""
-    tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            and ast.get_docstring(node, clean=False) is not None
-        ):
-            node.body = node.body[1:]
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Field":
-            node.keywords = [word for word in node.keywords if word.arg != "description"]
-    return tree
+@dataclass(frozen=True)
+class _Reading:
+    """What of a module counts: its syntax tree in words, and the names that it imports."""
+
+    meaning: bytes
+    names: tuple[str, ...]
 
 
 @cache
-def _meaning(file: Path) -> bytes:
-    return ast.dump(_tree(file)).encode()
+def _reading(file: Path) -> _Reading:
+    """Reads a module once: the syntax tree has no comments; docstrings and descriptions are left out."""
+    words: list[str] = []
+    names: list[str] = []
+
+    def describe(value: Any) -> None:
+        if isinstance(value, list):
+            words.append("[")
+            for item in value:
+                describe(item)
+            words.append("]")
+        elif not isinstance(value, ast.AST):
+            words.append(repr(value))
+        elif not _is_text_alone(value):
+            names.extend(_imported_names(value))
+            words.append(f"{type(value).__name__}(")
+            for field, inner in ast.iter_fields(value):
+                # What is empty is not said: versions of Python differ in fields that most nodes leave empty.
+                if inner is not None and inner != []:
+                    words.append(field)
+                    describe(inner if field != "keywords" else _without_description(value, inner))
+            words.append(")")
+
+    describe(ast.parse(file.read_text(encoding="utf-8"), str(file)))
+    return _Reading(" ".join(words).encode(), tuple(names))
+
+
+def _is_text_alone(node: ast.AST) -> bool:
+    """Is this statement a docstring, or another text that does nothing?"""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _without_description(node: ast.AST, keywords: list[ast.keyword]) -> list[ast.keyword]:
+    """Keywords of a call, without the description of a setting."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Field":
+        return [word for word in keywords if word.arg != "description"]
+    return keywords
+
+
+def _imported_names(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        return [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return []
 
 
 @cache
 def direct_imports(file: Path) -> list[Path]:
     """Source files of this library that a module imports, also inside functions, with their packages."""
-    names: list[str] = []
-    for node in ast.walk(_tree(file)):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     imported: list[Path] = []
-    for name in names:
+    for name in _reading(file).names:
         first, *rest = name.split(".")
         if first != PACKAGE.name:
             continue

@@ -57,7 +57,7 @@ def test_the_hash_changes_with_code_far_down_and_with_data_and_not_with_comments
     monkeypatch.setattr("phase_lib.base.provenance.PACKAGE", package)
 
     def now() -> str:
-        for cached in (provenance.direct_imports, provenance._tree, provenance._meaning):
+        for cached in (provenance.direct_imports, provenance._reading):
             cached.cache_clear()
         return code_hash("room/stage")
 
