@@ -136,15 +136,16 @@ def computing(settings: SurrogateSettings, threads: int) -> Iterator[torch.devic
         InputError: the settings ask for a GPU and there is none, or none for this process.
     """
     device = device_of(settings, local_rank())
-    before, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    before, strict = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(device.type == "cpu")
+    # `use_deterministic_algorithms` would do the same, and import a compiler first: seconds in every job.
+    torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "default")
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             yield device
     finally:
         torch.set_num_threads(before)
-        torch.use_deterministic_algorithms(strict)
+        torch.set_deterministic_debug_mode(strict)
 
 
 def device_of(settings: SurrogateSettings, number: int) -> torch.device:
