@@ -279,6 +279,7 @@ def scatter(cells: Sequence[TestCells], split: str, models: Mapping[str, Any]) -
             ax.plot(x[chosen], predicted[chosen], ".", ms=2.5, label=label, rasterized=True, **style)
         ax.plot([low, high], [low, high], color="black", lw=0.8)
         ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
+        ax.minorticks_off()  # they take longer to lay out than all else that the report draws
         r2 = pooled[data.name]
         ax.set_title(f"{data.name}: pooled R² {'-' if r2 is None else format(r2, '.3f')}", fontsize=9)
         units = data.units.replace("^2", "²").replace("^3", "³")
