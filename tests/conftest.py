@@ -6,23 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parents[1]
-WORKFLOW_TESTS = "tests/workflow"
 
 
-class _BySharedWork(LoadScopeScheduling):
-    """Gives a process whole files of tests; those of the workflow, which share one run, as one."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return WORKFLOW_TESTS if nodeid.startswith(f"{WORKFLOW_TESTS}/") else nodeid.split("::")[0]
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """Distributes tests over processes so that shared fixtures are made once."""
-    return _BySharedWork(config, log)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts files with slow tests first, so that no process ends with a long one alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")

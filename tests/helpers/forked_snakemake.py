@@ -23,7 +23,12 @@ def has_this_library(root: Path) -> bool:
 
 
 def snakemake_in_a_fork(
-    words: Sequence[str], root: Path, environment: Mapping[str, str], terminal: Path, timeout: float
+    words: Sequence[str],
+    root: Path,
+    environment: Mapping[str, str],
+    programs: Path,
+    terminal: Path,
+    timeout: float,
 ) -> int:
     """Runs `snakemake` as a new process in `root` would.
 
@@ -31,6 +36,7 @@ def snakemake_in_a_fork(
         words: options and targets.
         root: directory of the workflow, which has this library (`has_this_library`).
         environment: variables of the process.
+        programs: directory of programs that its jobs find before all others.
         terminal: file for what it writes, both streams.
         timeout: seconds.
 
@@ -42,7 +48,7 @@ def snakemake_in_a_fork(
     """
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.helpers.warm_snakemake"])
-    process = context.Process(target=_run, args=(list(words), root, dict(environment), terminal))
+    process = context.Process(target=_run, args=(list(words), root, dict(environment), programs, terminal))
     process.start()
     process.join(timeout)
     if process.exitcode is None:
@@ -51,7 +57,7 @@ def snakemake_in_a_fork(
     return process.exitcode
 
 
-def _run(words: list[str], root: Path, environment: dict[str, str], terminal: Path) -> None:
+def _run(words: list[str], root: Path, environment: dict[str, str], programs: Path, terminal: Path) -> None:
     stream = os.open(terminal, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(stream, 1)
     os.dup2(stream, 2)
@@ -62,7 +68,11 @@ def _run(words: list[str], root: Path, environment: dict[str, str], terminal: Pa
     sys.argv = ["snakemake", *words]
 
     from snakemake.cli import main
+    from snakemake.shell import shell
 
+    # The workflow puts its own programs first, by the prefix of its commands.
+    prefix = shell.prefix
+    shell.prefix = lambda words: prefix(f'{words}export PATH="{programs}:$PATH"; ')
     try:
         main()
     finally:

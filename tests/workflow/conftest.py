@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -10,12 +11,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.forked_snakemake import has_this_library, snakemake_in_a_fork
+from tests.helpers.warm_phase import directory_of_phase
 
 ROOT = Path(__file__).parents[2]
 SMALL = "tests/config/small.yaml"
@@ -58,7 +60,7 @@ class Workflow:
     ) -> subprocess.CompletedProcess[str]:
         """Runs snakemake in the copy, for a file or a rule; stdout and stderr together.
 
-        A copy whose library no test has changed has it run in a fork, which saves seconds.
+        Where no test has changed the library, it and its jobs run in forks, which saves seconds of each.
         """
         if isinstance(target, Path):
             target = target.relative_to(self.root).as_posix()
@@ -67,7 +69,8 @@ class Workflow:
             return self._run([sys.executable, "-m", "snakemake", *command])
         with tempfile.TemporaryDirectory() as directory:
             terminal = Path(directory) / "terminal.txt"
-            status = snakemake_in_a_fork(command, self.root, self.environment, terminal, TIMEOUT)
+            programs = directory_of_phase()
+            status = snakemake_in_a_fork(command, self.root, self.environment, programs, terminal, TIMEOUT)
             return subprocess.CompletedProcess(command, status, terminal.read_text(encoding="utf-8"))
 
     def phase(self, *words: object) -> subprocess.CompletedProcess[str]:
@@ -107,6 +110,9 @@ class Workflow:
     @contextmanager
     def touched(self, path: Path) -> Iterator[None]:
         """A file with a new modification time, which it loses afterwards."""
+        alone = path.with_name(f"{path.name}.alone")
+        shutil.copy2(path, alone)
+        alone.replace(path)  # other copies of the run keep the file that they share
         before = path.stat()
         os.utime(path)
         try:
@@ -145,9 +151,20 @@ def fresh_workflow(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """A copy in which the small configuration ran from beginning to end."""
-    workflow = copy_of_the_workflow(tmp_path_factory.mktemp("workflow"))
-    result = workflow.snakemake()
-    assert result.returncode == 0, result.stdout
-    closing = (workflow.results / "report" / "closing.txt").read_text(encoding="utf-8")
-    return Workflow(workflow.root, workflow.results, result.stdout, closing)
+    """A copy in which the small configuration ran from beginning to end.
+
+    One process of the tests runs it; the others wait, and each works in a clone of its own.
+    """
+    here = tmp_path_factory.getbasetemp()
+    shared = (here.parent if "PYTEST_XDIST_WORKER" in os.environ else here) / "small_run"
+    with (shared.parent / "small_run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        terminal = shared / "terminal.txt"
+        if not terminal.exists():
+            result = copy_of_the_workflow(shared).snakemake()
+            terminal.write_text(result.stdout, encoding="utf-8")
+    said = terminal.read_text(encoding="utf-8")
+    closing = shared / "results" / "small" / "report" / "closing.txt"
+    assert closing.is_file(), said
+    run = Workflow(shared, shared / "results" / "small").clone(here / "workflow")
+    return replace(run, first=said, closing=closing.read_text(encoding="utf-8"))
