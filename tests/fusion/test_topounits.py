@@ -92,7 +92,7 @@ def test_a_cell_whose_topounits_hold_the_same_is_the_undivided_cell(
         assert read_cells(file).trainable.all()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0.05, 0.95), one=st.floats(0.1, 3.0), other=st.floats(0.1, 3.0))
 def test_states_and_labels_are_means_by_the_ground_of_the_topounits(
     tmp_path_factory: pytest.TempPathFactory,

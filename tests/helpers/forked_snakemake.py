@@ -14,12 +14,15 @@ import phase_lib
 LIBRARY = Path(phase_lib.__file__).parent
 
 
-def has_this_library(root: Path) -> bool:
-    """Is the library that lies in a copy of the workflow the one that is imported here?"""
+def take_library_of(root: Path) -> None:
+    """Lets this process import the library of a copy of the workflow, where it differs from the one here."""
+    sys.path.insert(0, str(root))
     files = [file for file in LIBRARY.rglob("*") if file.is_file() and file.parent.name != "__pycache__"]
-    return all(
-        file.read_bytes() == (root / LIBRARY.name / file.relative_to(LIBRARY)).read_bytes() for file in files
-    )
+    copies = {root / LIBRARY.name / file.relative_to(LIBRARY): file for file in files}
+    if all(copy.is_file() and copy.read_bytes() == file.read_bytes() for copy, file in copies.items()):
+        return
+    for name in [name for name in sys.modules if name.partition(".")[0] == LIBRARY.name]:
+        del sys.modules[name]
 
 
 def snakemake_in_a_fork(
@@ -34,7 +37,7 @@ def snakemake_in_a_fork(
 
     Args:
         words: options and targets.
-        root: directory of the workflow, which has this library (`has_this_library`).
+        root: directory of the workflow, with the library that is to run.
         environment: variables of the process.
         programs: directory of programs that its jobs find before all others.
         terminal: file for what it writes, both streams.
@@ -64,7 +67,7 @@ def _run(words: list[str], root: Path, environment: dict[str, str], programs: Pa
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(root)
-    sys.path.insert(0, str(root))
+    take_library_of(root)
     sys.argv = ["snakemake", *words]
 
     from snakemake.cli import main

@@ -20,6 +20,8 @@ import traceback
 from functools import cache
 from pathlib import Path
 
+from tests.helpers.forked_snakemake import take_library_of
+
 ROOT = Path(__file__).parents[2]
 #: Modules that the commands import when they are called.
 _OF_COMMANDS = (
@@ -102,7 +104,9 @@ def _answer(client: socket.socket) -> None:
     os.environ.update(environment)
     # A copy of the workflow is no checkout, and the version of its code names no commit.
     os.environ["GIT_DIR"] = os.devnull
-    sys.path[:0] = environment.get("PYTHONPATH", "").split(os.pathsep)
+    root, *others = environment["PYTHONPATH"].split(os.pathsep)
+    take_library_of(Path(root))
+    sys.path[1:1] = others
     sys.argv = ["phase", *words]
 
     from phase_lib.cli import main

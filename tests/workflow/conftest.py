@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.forked_snakemake import has_this_library, snakemake_in_a_fork
+from tests.helpers.forked_snakemake import snakemake_in_a_fork
 from tests.helpers.warm_phase import directory_of_phase
 
 ROOT = Path(__file__).parents[2]
@@ -60,16 +60,13 @@ class Workflow:
     ) -> subprocess.CompletedProcess[str]:
         """Runs snakemake in the copy, for a file or a rule; stdout and stderr together.
 
-        Where no test has changed the library, it and its jobs run in forks, which saves seconds of each.
+        It and its jobs run in forks of processes that are warm, which saves seconds of each.
         """
         if isinstance(target, Path):
             target = target.relative_to(self.root).as_posix()
         command = [*words, "--configfile", *configs, "--", *([] if target is None else [target])]
-        if not has_this_library(self.root):
-            return self._run([sys.executable, "-m", "snakemake", *command])
         with tempfile.TemporaryDirectory() as directory:
-            terminal = Path(directory) / "terminal.txt"
-            programs = directory_of_phase()
+            terminal, programs = Path(directory) / "terminal.txt", directory_of_phase()
             status = snakemake_in_a_fork(command, self.root, self.environment, programs, terminal, TIMEOUT)
             return subprocess.CompletedProcess(command, status, terminal.read_text(encoding="utf-8"))
 

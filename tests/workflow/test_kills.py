@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,35 +20,24 @@ from tests.workflow.conftest import SMALL, WITHOUT_PAPER, Workflow, copy_of_the_
 
 pytestmark = pytest.mark.slow
 
-#: What the terminal says when the run is killed, and whether the commands that it started are killed with it.
-KILLS = (
-    (r"\[make_world\] world", False),
-    (r"\[run_ad_0061\] ", True),
+#: What the terminal says when a run is killed, and whether the commands that it started are killed with it.
+Kills = tuple[tuple[str, bool], ...]
+ACCELERATED: Kills = ((r"\[make_world\] world", False), (r"\[run_ad_0061\] ", True))
+LEARNT: Kills = (
     (r"\[train_surrogate-\w+\] epoch", False),
     (r"\[predict_cells\] ", False),
     (r"\[write_report\] drawing", True),
-)
-PRODUCTS = (
-    "world/surfdata.nc",
-    "landmodel/reference/reference.elm.r.0101-01-01-00000.nc",
-    "dataset/cells.nc",
-    "surrogate/block/model.pt",
-    "restart/ad.elm.r.0021-01-01-00000.nc",
-    "predictions/predictions.nc",
-    "predictions/test_block.nc",
-    "predictions/test_random.nc",
-    "equilibrium/verdict.json",
 )
 
 
 class Run:
     """One start of the workflow, with the processes that it starts in a group of their own."""
 
-    def __init__(self, workflow: Workflow, config: Path, terminal: Path) -> None:
+    def __init__(self, workflow: Workflow, config: Path, terminal: Path, *targets: str) -> None:
         self.terminal = terminal
         with terminal.open("w") as stream:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "snakemake", "--configfile", SMALL, str(config)],
+                [sys.executable, "-m", "snakemake", "--configfile", SMALL, str(config), "--", *targets],
                 cwd=workflow.root,
                 env=workflow.environment,
                 stdout=stream,
@@ -79,24 +69,62 @@ def is_at_work(process: psutil.Process) -> bool:
         return False
 
 
-def test_a_run_killed_at_five_moments_goes_on_by_itself_and_ends_in_the_same_bytes(
-    small_run: Workflow, tmp_path: Path
-) -> None:
-    workflow, config = copy_of_the_workflow(tmp_path / "copy"), tmp_path / "without_paper.yaml"
-    config.write_text(yaml.safe_dump({"experiments": WITHOUT_PAPER}), encoding="utf-8")
-    left: list[psutil.Process] = []
-    for number, (words, with_commands) in enumerate(KILLS):
-        run = Run(workflow, config, tmp_path / f"terminal.{number}.txt")
-        left += run.kill_when_it_says(words, with_commands=with_commands)
-    last = Run(workflow, config, tmp_path / "terminal.txt")
-    assert last.process.wait(timeout=600) == 0, last.said
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "without_paper.yaml"
+    path.write_text(yaml.safe_dump({"experiments": WITHOUT_PAPER}), encoding="utf-8")
+    return path
 
-    assert left, "nothing was at work after any kill of Snakemake alone"
+
+def run_with_kills(
+    workflow: Workflow, config: Path, directory: Path, kills: Kills, *targets: str
+) -> list[psutil.Process]:
+    """Runs to the end by the same command, in spite of the kills; what was at work after them."""
+    left: list[psutil.Process] = []
+    for number, (words, with_commands) in enumerate(kills):
+        run = Run(workflow, config, directory / f"terminal.{number}.txt", *targets)
+        left += run.kill_when_it_says(words, with_commands=with_commands)
+    last = Run(workflow, config, directory / "terminal.txt", *targets)
+    assert last.process.wait(timeout=600) == 0, last.said
     assert not [process for process in left if is_at_work(process)]
     assert [path for path in workflow.results.rglob(".*") if path.name.endswith(".part")] == []
     assert list((workflow.results / "locks").iterdir()) == []
-    for name in PRODUCTS:
-        assert (workflow.results / name).read_bytes() == (small_run.results / name).read_bytes(), name
+    return left
+
+
+def assert_same(workflow: Workflow, other: Workflow, *names: str) -> None:
+    for name in names:
+        assert (workflow.results / name).read_bytes() == (other.results / name).read_bytes(), name
+
+
+def test_land_model_runs_that_are_killed_go_on_by_themselves_and_end_in_the_same_bytes(
+    small_run: Workflow, config: Path, tmp_path: Path
+) -> None:
+    workflow = copy_of_the_workflow(tmp_path / "copy")
+    target = "landmodel/ad/ad.elm.r.0061-01-01-00000.nc"
+    goal = (workflow.results / target).relative_to(workflow.root).as_posix()
+    left = run_with_kills(workflow, config, tmp_path, ACCELERATED, goal)
+    assert left, "nothing was at work after Snakemake alone was killed"
+    assert_same(workflow, small_run, "world/surfdata.nc", "landmodel/ad/ad.elm.r.0021-01-01-00000.nc", target)
+
+
+def test_a_training_a_prediction_and_a_report_that_are_killed_go_on_and_end_in_the_same_bytes(
+    small_run: Workflow, config: Path, tmp_path: Path
+) -> None:
+    workflow = small_run.clone(tmp_path / "clone")
+    for name in ("surrogate", "predictions", "restart", "equilibrium", "report", "landmodel/injected"):
+        shutil.rmtree(workflow.results / name)
+    run_with_kills(workflow, config, tmp_path, LEARNT)
+    assert_same(
+        workflow,
+        small_run,
+        "surrogate/block/model.pt",
+        "restart/ad.elm.r.0021-01-01-00000.nc",
+        "predictions/predictions.nc",
+        "predictions/test_block.nc",
+        "predictions/test_random.nc",
+        "equilibrium/verdict.json",
+    )
     mine, undisturbed = (
         json.loads((run.results / "summary.json").read_text()) for run in (workflow, small_run)
     )
