@@ -251,13 +251,14 @@ class History:
         return chunk
 
     def fields(
-        self, units: _Units, wanted: np.ndarray | None = None
+        self, units: _Units, wanted: np.ndarray | None = None, *, holes: bool = False
     ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Fields on the land cells, a few samples at a time, each in order of time.
 
         Args:
             units: field -> accepted units, which the file must give; None for any.
             wanted: True for the samples to read (time); all of them if None.
+            holes: NaN where a land cell has fill, as in fields of columns that it does not have.
 
         Yields:
             Field, numbers of the samples (n) and their values, (n, gridcell) or (n, levels, gridcell),
@@ -270,7 +271,7 @@ class History:
         for piece, take, here in self._wanted(wanted):
             with open_dataset(piece.path) as dataset:
                 for name, accepted in units.items():
-                    for some, values in self._samples(piece, dataset, name, accepted, take):
+                    for some, values in self._samples(piece, dataset, name, accepted, take, holes=holes):
                         yield name, here[some], values
 
     def _samples(
@@ -280,6 +281,8 @@ class History:
         name: str,
         units: Sequence[str] | None,
         take: np.ndarray,
+        *,
+        holes: bool = False,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Some samples of an open file (n), a few at a time, with their values on the land cells."""
         if name in piece.no_means:
@@ -298,10 +301,15 @@ class History:
         step = max(1, _CHUNK_BYTES // (8 * max(int(np.prod(variable.shape[stop:])), on_cells)))
         for some in np.array_split(take, -(-len(take) // step)):
             values = self._on_cells(variable, piece.samples[some] if timed else None, layers, means)
-            self._refuse_holes(piece, variable.name, some, values)
+            if holes:
+                values[np.abs(values) >= FILL_DOUBLE] = np.nan
+            else:
+                self._refuse_holes(piece, variable.name, some, values)
             yield some, values
 
-    def means(self, units: _Units, first_year: float, end_year: float) -> dict[str, np.ndarray]:
+    def means(
+        self, units: _Units, first_year: float, end_year: float, *, holes: bool = False
+    ) -> dict[str, np.ndarray]:
         """Time means of fields over model years, a few samples in memory at a time.
 
         Samples count by their overlap with the years, so annual, monthly and 20-year tapes all serve.
@@ -310,6 +318,7 @@ class History:
             units: field -> accepted units, as in `fields`.
             first_year: model year at whose start the mean begins.
             end_year: model year at whose start it ends.
+            holes: as in `fields`.
 
         Returns:
             Field -> (gridcell) or (levels, gridcell), float64.
@@ -327,7 +336,7 @@ class History:
                 remedy="give all history files of these years",
             )
         totals: dict[str, Any] = dict.fromkeys(units, 0.0)
-        for name, samples, values in self.fields(units, overlap > 0.0):
+        for name, samples, values in self.fields(units, overlap > 0.0, holes=holes):
             totals[name] = totals[name] + np.tensordot(overlap[samples], values, axes=1)
         return {name: total / overlap.sum() for name, total in totals.items()}
 

@@ -80,6 +80,11 @@ SOIL_POOLS: tuple[SoilPool, ...] = (
 SOIL_POOL_INDEX: dict[str, int] = {pool.name: i for i, pool in enumerate(SOIL_POOLS)}
 LITTER = ("litr1", "litr2", "litr3")
 SOM = ("soil1", "soil2", "soil3", "soil4")
+#: The cascade: donors and receivers, in an order in which no pool feeds an earlier one.
+TRANSITIONS = (
+    ("cwd", "litr2"), ("cwd", "litr3"), ("litr1", "soil1"), ("litr2", "soil2"), ("litr3", "soil3"),
+    ("soil1", "soil2"), ("soil2", "soil3"), ("soil3", "soil4"),
+)  # fmt: skip
 
 MINERAL_N = ("smin_no3", "smin_nh4")
 #: Mineral P -> map of the surface file that ELM sets it from on leaving AD; solution P follows from labile P.

@@ -7,24 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.helpers.restarts import DZ
-
 __all__ = ["DZ", "NODE", "mixing_matrix", "steady_state"]
 
-NODE = np.array(
-    [
-        0.0071006,
-        0.0279250,
-        0.0622586,
-        0.1188651,
-        0.2121934,
-        0.3660658,
-        0.6197585,
-        1.0380271,
-        1.7276353,
-        2.8646071,
-    ]
-)
+#: Depths of the nodes of ELM's layers, the ten with biogeochemistry and the next, and thicknesses, m.
+_NODES = 0.025 * (np.exp(0.5 * (np.arange(1, 12) - 0.5)) - 1.0)
+NODE = _NODES[:10]
+DZ = np.concatenate([[0.5 * (NODE[0] + NODE[1])], 0.5 * (_NODES[2:] - _NODES[:-2])])
 BIOTURBATION = 3.171e-12 * 365.0 * 86400.0
 #: Receiver, donor, share of the donor's loss that arrives; pools litr1-3, cwd, soil1-4.
 TRANSFERS = (

@@ -12,6 +12,7 @@ from phase_lib.base.provenance import code_version
 from phase_lib.elm.calendar import days_since_year_one
 from phase_lib.elm.constants import FILL_DOUBLE, FILL_INT
 from phase_lib.elm.netcdf import add_variable, create_dataset
+from phase_lib.elm.soil_budget import SOIL_FLUXES
 from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND, ZSOI
 from phase_lib.landmodel.embedded.inputs import RunInputs
 
@@ -83,13 +84,13 @@ def write_history(
         case: case name.
         bounds: model years at which each sample begins and ends (time, 2).
         fields: column fields (time, cell) in the units of `FIELDS`.
-        layered: layered fields (time, levdecomp, cell), gC, gN or gP m-3.
+        layered: layered fields (time, levdecomp, cell), gC, gN or gP m-3, or gC m-3 s-1.
     """
     plane = ("lat", "lon")
     described: dict[str, tuple[tuple[str, ...], str, str]]
     described = {name: (("time", *plane), *FIELDS[name]) for name in fields}
     for name in layered:
-        units = f"g{name.removesuffix('_vr')[-1]}/m^3"
+        units = "gC/m^3/s" if name in SOIL_FLUXES else f"g{name.removesuffix('_vr')[-1]}/m^3"
         described[name] = (("time", "levdcmp", *plane), units, f"{name}, vertically resolved")
     with create_dataset(path, "NETCDF3_64BIT_DATA") as dataset:
         sizes = dict(zip(("lat", "lon"), inputs.domain.shape, strict=True))

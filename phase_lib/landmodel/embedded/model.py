@@ -10,6 +10,7 @@ from torch import Tensor
 
 from phase_lib.base.errors import ModelAbort
 from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR, FILL_THRESHOLD
+from phase_lib.elm.soil_budget import MIXED, mixing_field, respiration_field, transfer_field
 from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_SWITCH, SCALARAVG_YEARS
 from phase_lib.elm.variables import (
     ELEMENTS,
@@ -18,6 +19,7 @@ from phase_lib.elm.variables import (
     MINERAL_P,
     SOIL_POOL_INDEX,
     SOM,
+    TRANSITIONS,
     VARIABLES,
     pools_of,
 )
@@ -105,7 +107,9 @@ class EmbeddedModel:
         self.flux = {name: zero.clone() for name in FLUXES}
         self.mean = {name: zero.clone() for name in (*MEANS, *_STOCK_MEANS)}
         self.soil_mean = torch.zeros_like(self.state.soil)
-        self.litter_input, self.decomposed = (torch.zeros_like(self.state.soil[:, C]) for _ in range(2))
+        self.litter_input, self.decomposed, self.mixed = (
+            torch.zeros_like(self.state.soil[:, C]) for _ in range(3)
+        )
 
     def run_year(self, year: int) -> None:
         """Integrates one model year.
@@ -150,7 +154,9 @@ class EmbeddedModel:
         free = [1.0 if carbon_only else 0.0, 1.0 if self.protocol.mode == "ad" else 0.0]
         plants.grow(state, flux, demand, wanted * met, t, days, site.tensor(free)[:, None, None])
         added = self._add_litter(*plants.turn_over(state, t, days), profile)
+        self.mixed -= state.soil[:, C]
         self.mixing.mix(state.soil)
+        self.mixed += state.soil[:, C]
         deposited = profile.surface * (k.PDEP * days / DAYS_PER_YEAR)
         leached_p = self.phosphorus.transform(state.mineral, deposited, env.leaching[t], days, self._dz)
         nitrate = state.mineral["smin_no3"]
@@ -324,6 +330,21 @@ class EmbeddedModel:
         soil[N] += ((state.mineral["smin_nh4"] + state.mineral["smin_no3"]) * self._dz).sum(0)
         soil[P] += (sum(state.mineral[name] for name in MINERAL_P) * self._dz).sum(0)
         return self._column(plants) + soil
+
+    def soil_fluxes(self) -> dict[str, Tensor]:
+        """Carbon that the soil pools respired, passed on and gained by mixing (layer, cell), gC m-3.
+
+        Of the averaging period so far, by the names of `elm.soil_budget`.
+        """
+        respired, fluxes = self.decomposed.clone(), {}
+        for (donor, receiver), share in zip(TRANSITIONS, self.cascade.kept, strict=True):
+            passed = share * self.decomposed[SOIL_POOL_INDEX[donor]]
+            respired[SOIL_POOL_INDEX[donor]] -= passed
+            fluxes[transfer_field(donor, receiver)] = passed
+        for name in MIXED:
+            fluxes[respiration_field(name)] = respired[SOIL_POOL_INDEX[name]]
+            fluxes[mixing_field(name)] = self.mixed[SOIL_POOL_INDEX[name]]
+        return fluxes
 
     def _net_input(self) -> Tensor:
         """Net C, N and P brought in so far in the averaging period (element, cell), g m-2."""

@@ -15,6 +15,7 @@ import torch
 from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.elm.constants import DAYS_PER_MONTH, SECONDS_PER_YEAR
+from phase_lib.elm.soil_budget import SOIL_FLUXES
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.variables import ELEMENTS, SOIL_POOLS
 from phase_lib.forcing.pieces import MonthlyForcing
@@ -68,9 +69,12 @@ def _check(segment: Segment, inputs: RunInputs) -> None:
         what = f"the forcing cycle of {cycle} years does not divide a segment of {segment.years} years"
         remedy = "change segment_years, input_years or the forcing years"
         raise InputError(None, what, expected="segments of whole forcing cycles", remedy=remedy)
-    if unknown := [name for name in segment.spinup.history_fields if name not in (*LAYERED, *FIELDS)]:
-        what, known = f"{unknown[0]} is no field of the embedded land model", ", ".join([*FIELDS, *LAYERED])
-        raise InputError("spinup.history_fields", what, expected=f"any of {known}", remedy="leave it out")
+    known = (*FIELDS, *LAYERED, *SOIL_FLUXES)
+    if unknown := [name for name in segment.spinup.history_fields if name not in known]:
+        what = f"{unknown[0]} is no field of the embedded land model"
+        raise InputError(
+            "spinup.history_fields", what, expected=f"any of {', '.join(known)}", remedy="leave it out"
+        )
     if inputs.forcing.years != segment.domain.cycle:
         what, remedy = f"the monthly forcing has {cycle} years", "give all pieces, or another --forcing-years"
         raise InputError(
@@ -140,6 +144,8 @@ def _run_block(
     cycle = environment.years
     annual = {name: np.empty((segment.years, site.ncells)) for name in FIELDS}
     layered = np.zeros((segment.years // cycle, len(SOIL_POOLS), len(ELEMENTS), NLEVDECOMP, site.ncells))
+    asked = [name for name in SOIL_FLUXES if name in spinup.history_fields]
+    fluxes = {name: np.zeros((len(layered), NLEVDECOMP, site.ncells)) for name in asked}
     ticker = Ticker("model year")
     for index, year in enumerate(range(segment.start_year, segment.end_year)):
         model.reset_means()
@@ -147,10 +153,14 @@ def _run_block(
         for name, values in _annual_fields(model, year).items():
             annual[name][index] = values
         layered[index // cycle] += model.soil_mean.cpu().numpy() / cycle
+        if fluxes:
+            of_year = model.soil_fluxes()
+            for name, means in fluxes.items():
+                means[index // cycle] += of_year[name].cpu().numpy() / (SECONDS_PER_YEAR * cycle)
         if cells.start == 0:
             ticker.tick(year, segment.end_year - 1)
     pools = layered.reshape(len(layered), -1, *layered.shape[3:])
-    names = {name: pools[:, row] for row, name in enumerate(LAYERED)}
+    names = {name: pools[:, row] for row, name in enumerate(LAYERED)} | fluxes
     end = from_state(model.state, site, snapshot)
     return _Result(end, _physics(environment, segment.end_year), annual, names)
 

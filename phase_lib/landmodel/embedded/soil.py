@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phase_lib.elm.soil_grid import DZSOI, NLEVDECOMP, ZSOI
+from phase_lib.elm.mixing import conductance
+from phase_lib.elm.soil_grid import DZSOI, NLEVDECOMP
 from phase_lib.elm.variables import SOIL_POOL_INDEX, SOIL_POOLS
 from phase_lib.landmodel.embedded.site import Site
 from phase_lib.landmodel.embedded.state import C, N, P
@@ -22,7 +23,6 @@ _I = SOIL_POOL_INDEX
 #: soil3 -> soil4.
 _LITTER_RESPIRED, _SOM_RESPIRED = ("rf_l1s1", "rf_l2s2", "rf_l3s3"), ("rf_s1s2", "rf_s2s3", "rf_s3s4")
 _LITTER, _CWD, _SOM = slice(0, 3), _I["cwd"], slice(4, 8)
-_LAST_CRYO_DEPTH = 3.0
 
 
 @dataclass
@@ -58,6 +58,9 @@ class Cascade:
         self._need_som = self._keep_som / ratio[:, 1:, None, None]
         self._inverse_cn = 1.0 / site.soil_cn[:, None, None]
         self._cellulose, self._lignin = site.scalar("cwd_fcel"), site.scalar("cwd_flig")
+        kept = (values.flatten() for values in (self._keep_litter, self._keep_som))
+        #: Share of the donor's carbon that each of `TRANSITIONS` brings to the receiver (transition).
+        self.kept = torch.cat([site.tensor([self._cellulose, self._lignin]), *kept])
 
     def potential(self, soil: Tensor, xi: Tensor, speed: Tensor, days: float) -> PotentialDecomposition:
         """Losses of a month at full supply of nutrients.
@@ -116,35 +119,12 @@ class Mixing:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._dz = site.tensor(DZSOI[:NLEVDECOMP])
-        z = ZSOI[: NLEVDECOMP + 1]
-        self._gap = site.tensor(z[1:NLEVDECOMP] - z[: NLEVDECOMP - 1])
-        self._interface = site.tensor(0.5 * (z[1:NLEVDECOMP] + z[: NLEVDECOMP - 1]))
         self._pools = torch.tensor(
             [i for i, pool in enumerate(SOIL_POOLS) if pool.name != "cwd"], device=site.device
         )
         self._upper: list[Tensor] = []
         self._inverse: list[Tensor] = []
         self._lower: list[Tensor] = []
-
-    def diffusivity(self, altmax: Tensor) -> Tensor:
-        """Diffusivity at the layer interfaces (interface, cell), m2 yr-1.
-
-        Bioturbation where permafrost is out of reach; cryoturbation within an active layer of up to 2 m,
-        falling linearly to zero at 3 m; nothing where the ground never thaws.
-
-        Args:
-            altmax: deepest thaw of this and the last year (cell), m.
-        """
-        seconds = 365.0 * 86400.0
-        bio = self._site.scalar("som_diffus") * seconds
-        cryo = self._site.scalar("cryoturb_diffusion_k") * seconds
-        limit = self._site.scalar("max_altdepth_cryoturbation")
-        depth = self._interface[:, None]
-        fading = ((_LAST_CRYO_DEPTH - depth) / (_LAST_CRYO_DEPTH - altmax).clamp(min=1e-6)).clamp(0.0, 1.0)
-        frozen = altmax <= 0.0
-        cold = cryo * torch.where(depth <= altmax, torch.ones_like(fading), fading)
-        warm = torch.full_like(fading, bio)
-        return torch.where(frozen, torch.zeros_like(warm), torch.where(altmax <= limit, cold, warm))
 
     def prepare(self, altmax: Tensor, acceleration: Tensor, years: float) -> None:
         """Factorises the tridiagonal systems.
@@ -155,8 +135,8 @@ class Mixing:
             years: length of the step.
         """
         speed = acceleration[self._pools][:, None]
-        conductance = self.diffusivity(altmax) / self._gap[:, None] * years
-        flow = speed * conductance  # (pool, interface, cell), m
+        # (pool, interface, cell), m
+        flow = speed * (conductance(altmax, self._site.inputs.parameters) * years)
         shape = (flow.shape[0], 1, self._site.ncells)
         zero = torch.zeros(shape, dtype=flow.dtype, device=flow.device)
         down = torch.cat([flow.expand(-1, -1, self._site.ncells), zero], 1) / self._dz[:, None]
