@@ -23,3 +23,12 @@ def elm_sample() -> Path:
     if not sample.is_dir():
         pytest.skip(f"no real ELM sample at {sample}; set PHASE_ELM_SAMPLE")
     return sample
+
+
+@pytest.fixture(scope="session")
+def elm_window() -> Path:
+    """Directory of 20 years of real ELM in normal mode, of the sample's cells."""
+    window = Path(os.environ.get("PHASE_ELM_WINDOW", ROOT.parent / "shared" / "elm-window"))
+    if not window.is_dir():
+        pytest.skip(f"no window of real ELM at {window}; set PHASE_ELM_WINDOW")
+    return window

@@ -42,6 +42,7 @@ COMMANDS = {
     "compare-restarts": "elm",
     "inspect": "preflight",
     "equilibrium": "equilibrium",
+    "correct": "equilibrium",
     "report": "report",
     "closing": "report",
     "bench": "bench",

@@ -31,6 +31,16 @@ def bench_landmodel(**given: Any) -> None:
     print_json(run(**given))
 
 
+@bench.command("correct", cls=Command)
+@count("--columns", "Soil columns.", 260_000)
+@count("--threads", "Threads.", 2)
+def bench_correct(**given: Any) -> None:
+    """Speed and memory of the steady state of soil columns."""
+    from phase_lib.bench.correct import bench_correct as run
+
+    print_json(run(**given))
+
+
 @bench.command("fuse", cls=Command)
 @count("--cells", "Land cells.", 260_000)
 @count("--months", "Months of a year.", 12, most=12)

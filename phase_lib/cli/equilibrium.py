@@ -33,3 +33,25 @@ def equilibrium(settings: str, **words: Any) -> None:
     from phase_lib.equilibrium.verdict import judge_equilibrium
 
     judge_equilibrium(settings=load_settings(settings, EquilibriumSettings, "equilibrium"), **words)
+
+
+@click.command(cls=Command)
+@click.option("--start", type=FILE, required=True, help="Restart at the start of the window, normal mode.")
+@click.option("--end", type=FILE, required=True, help="Restart at its end, the one to correct.")
+@several("--history", required=True, help="History of the window, one tape; or patterns.")
+@click.option("--params", type=FILE, required=True, help="Parameter file of the run.")
+@click.option("--forcing-years", type=click.IntRange(1), required=True, help="Forcing cycle, years.")
+@click.option("--part-of-a-cycle", is_flag=True, help="Accept a window that is no whole number of cycles.")
+@settings_of("correction")
+@click.option("--output", type=OUTPUT, required=True, help="Predictions file to write, for `phase inject`.")
+def correct(settings: str, **words: Any) -> None:
+    """Corrects the slow pools of a run by its own rates of some years.
+
+    Writes where soil3, soil4, coarse woody debris and dead wood lead if the rates and inputs of the window
+    hold on. `phase inject` puts it into the restart at the end of the window.
+    """
+    from phase_lib.config.correction import CorrectionSettings
+    from phase_lib.config.loading import load_settings
+    from phase_lib.equilibrium.correction import correct as correct_run
+
+    correct_run(settings=load_settings(settings, CorrectionSettings, "correction"), **words)

@@ -79,6 +79,11 @@ class RestartSource:
         values = gather(self._variable(name, ("pft",)), rows).reshape(soil.patch.shape)
         return np.where(soil.covered, without_fill(values), np.nan)
 
+    def column(self, name: str, soil: SoilColumns) -> np.ndarray:
+        """A variable of columns (soil), NaN for fill."""
+        variable = get_variable(self.path, self._dataset, name, dims=("column",))
+        return without_fill(gather(variable, soil.column).astype(np.float64))
+
     def layers(self, name: str, soil: SoilColumns) -> tuple[np.ndarray, np.ndarray]:
         """A layered variable.
 

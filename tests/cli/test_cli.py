@@ -30,6 +30,7 @@ COMMANDS = (
     "compare-restarts",
     "inspect",
     "equilibrium",
+    "correct",
     "report",
     "check",
     "bench",

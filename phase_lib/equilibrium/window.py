@@ -1,0 +1,199 @@
+"""A window of a run in normal mode: restarts at its ends, and the soil's mean carbon budget in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phase_lib.base.errors import InputError
+from phase_lib.elm.calendar import MONTH_STARTS
+from phase_lib.elm.constants import DAYS_PER_YEAR, SECONDS_PER_YEAR, SPINUP_NORMAL
+from phase_lib.elm.history import History
+from phase_lib.elm.matching import match_cells
+from phase_lib.elm.mixing import conductance
+from phase_lib.elm.parameters import Parameters
+from phase_lib.elm.restart import RestartHeader
+from phase_lib.elm.soil_budget import (
+    BUDGET_FIELDS,
+    CONTENTS,
+    MIXED,
+    OVER_ALL_COLUMNS,
+    SOIL_FLUXES,
+    mixing_field,
+    respiration_field,
+    transfer_field,
+)
+from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND
+from phase_lib.elm.variables import SOIL_POOLS, TRANSITIONS, WOODY_ORGANS
+from phase_lib.equilibrium.steady_state import Budget
+from phase_lib.fusion.sources import RestartSource, open_restart
+
+_DAY = 1.0 / DAYS_PER_YEAR
+#: Values of one sample of fields that are read together, bytes; at least one field.
+_FIELD_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class End:
+    """The state at one end of a window, by cell; NaN where a cell has no soil, or a PFT no cover.
+
+    Attributes:
+        path: restart.
+        year: date in model years; 21.0 is the first of January of year 21.
+        lat, lon: of the cells (gridcell), degrees.
+        soil: carbon of the soil pools (pool, levdecomp, gridcell), gC m-3.
+        wood: organ -> carbon (gridcell, natpft), gC m-2.
+        cover: share of the natural vegetation's ground (gridcell, natpft).
+        altmax: deepest thaw of this and the last year (gridcell), m.
+        share: of the cell's land under natural vegetation (gridcell).
+    """
+
+    path: Path
+    year: float
+    lat: np.ndarray
+    lon: np.ndarray
+    soil: np.ndarray
+    wood: dict[str, np.ndarray]
+    cover: np.ndarray
+    altmax: np.ndarray
+    share: np.ndarray
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window of a run; arrays are by cell, in the order of the restarts of the dataset.
+
+    Attributes:
+        start, end: states at its ends.
+        means: history field -> mean over the window (levdecomp, gridcell), in its own units, of the cell.
+    """
+
+    start: End
+    end: End
+    means: Mapping[str, np.ndarray]
+
+    @property
+    def years(self) -> float:
+        """Length, years."""
+        return self.end.year - self.start.year
+
+    @property
+    def middle(self) -> np.ndarray:
+        """Mean of the states at the ends (pool, levdecomp, gridcell), gC m-3."""
+        return 0.5 * (self.start.soil + self.end.soil)
+
+    def budget(self, cells: np.ndarray, parameters: Parameters) -> Budget:
+        """The mean budget of the soil columns of some cells (n, positions)."""
+        share = self.end.share[cells]
+
+        def field(name: str) -> Tensor:
+            values = self.means[name][:, cells].astype(np.float64)
+            if name in OVER_ALL_COLUMNS:
+                values /= share
+            return torch.from_numpy(values * (SECONDS_PER_YEAR if name in SOIL_FLUXES else 1.0))
+
+        def of_pools(field_of: Callable[[str], str]) -> Tensor:
+            none = torch.zeros_like(state[0])
+            names = (pool.name for pool in SOIL_POOLS)
+            return torch.stack([field(field_of(name)) if name in MIXED else none for name in names])
+
+        state = torch.stack([field(name) for name in CONTENTS])
+        return Budget(
+            state=state,
+            change=torch.from_numpy((self.end.soil - self.start.soil)[..., cells] / self.years),
+            transfers=torch.stack([field(transfer_field(*link)) for link in TRANSITIONS]),
+            respired=of_pools(respiration_field),
+            mixed=of_pools(mixing_field),
+            conductance=conductance(torch.from_numpy(self.end.altmax[cells]), parameters),
+        )
+
+
+def read_window(start: str | Path, end: str | Path, history: Sequence[str | Path]) -> Window:
+    """Reads a window of a run in normal mode.
+
+    Args:
+        start, end: restarts at its ends.
+        history: files of one tape, whose samples cover all of the window and nothing else.
+
+    Raises:
+        InputError: a restart is in AD or of other cells, the end is not after the start, the history does not
+            cover the time between them, lacks a field, or holds fill where there is land.
+    """
+    with open_restart(end, spinup_state=SPINUP_NORMAL) as source:
+        last = _read_end(source)
+    with open_restart(start, (last.lat, last.lon), spinup_state=SPINUP_NORMAL) as source:
+        first = _read_end(source)
+    if first.year >= last.year:
+        what, remedy = f"its date is year {first.year:.2f}", "give the restarts in the order of their dates"
+        raise InputError(start, what, expected=f"one before that of {end}, {last.year:.2f}", remedy=remedy)
+    return Window(first, last, _read_means(history, first, last))
+
+
+def _read_end(source: RestartSource) -> End:
+    everywhere = slice(None)
+    soil = source.soil(everywhere)
+    subgrid, row = source.subgrid, source.row
+    layers = [soil.mean(source.layers(pool.variable("c"), soil)[0]).T for pool in SOIL_POOLS]
+    return End(
+        path=source.path,
+        year=_year_of(source.header),
+        lat=subgrid.lat[row],
+        lon=subgrid.lon[row],
+        soil=np.stack(layers),
+        wood={f"{organ}c": soil.patch_mean(source.patch(f"{organ}c", soil)) for organ in WOODY_ORGANS},
+        cover=source.cover(everywhere),
+        altmax=np.maximum(*(soil.mean(source.column(name, soil)) for name in ("altmax", "altmax_lastyear"))),
+        share=subgrid.soil_fraction[row],
+    )
+
+
+def _year_of(header: RestartHeader) -> float:
+    return header.year + float(MONTH_STARTS[header.month - 1] + header.day - 1) / DAYS_PER_YEAR
+
+
+def _read_means(paths: Sequence[str | Path], first: End, last: End) -> dict[str, np.ndarray]:
+    """Means over a window of all `BUDGET_FIELDS` (levdecomp, gridcell), float32 as on file."""
+    history = History(paths)
+    path, grid = history.paths[0], history.grid
+    missing = [name for name in BUDGET_FIELDS if name not in history.variables]
+    if missing:
+        what = f"{missing[0]} is missing, of the fields that a correction needs {len(missing)}"
+        remedy = f"run the window with hist_fincl: {', '.join(missing)}"
+        raise InputError(path, what, expected="the carbon budget of the soil pools", remedy=remedy)
+    history.check(BUDGET_FIELDS)
+    row, _ = match_cells(last.lat, last.lon, grid.lat, grid.lon, file=path, what="cells of the history")
+    fields = list(BUDGET_FIELDS)
+    some = max(1, _FIELD_BYTES // (8 * NLEVGRND * len(grid.row)))
+    means: dict[str, np.ndarray] = {}
+    for names in (fields[i : i + some] for i in range(0, len(fields), some)):
+        units = {name: BUDGET_FIELDS[name] for name in names}
+        for name, values in history.means(units, first.year, last.year, holes=True).items():
+            means[name] = values[:NLEVDECOMP, row].astype(np.float32)
+            _refuse_no_budget(path, name, means[name], last)
+    return means
+
+
+def _refuse_no_budget(path: Path, name: str, values: np.ndarray, end: End) -> None:
+    """Refuses holes where there is soil, negative contents and losses, and a field without any pattern.
+
+    Args:
+        path, name: file and field, for the message.
+        values: means (levdecomp, gridcell).
+        end: of the window.
+    """
+    if np.ptp(values[np.isfinite(values)]) == 0.0:
+        what, remedy = f"variable {name} is {values.flat[0]:g} everywhere", "give the history of a run"
+        raise InputError(path, what, expected="values that differ between layers and cells", remedy=remedy)
+    least = -np.inf if name in map(mixing_field, MIXED) else 0.0
+    bad = (end.share > 0.0) & ~(values >= least)
+    if np.any(bad):
+        layer, cell = (int(first) for first in np.argwhere(bad)[0])
+        what = f"variable {name} is {'negative' if values[layer, cell] < 0.0 else 'fill or NaN'}"
+        place = f"at lat {end.lat[cell]:.3f} lon {end.lon[cell]:.3f} layer {layer + 1}"
+        expected = "numbers where there is soil" if np.isinf(least) else "0 or more where there is soil"
+        raise InputError(path, f"{what} {place}", expected=expected, remedy="check the run")
