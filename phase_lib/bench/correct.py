@@ -37,9 +37,9 @@ def bench_correct(columns: int, threads: int) -> dict[str, Any]:
     seconds = 0.0
     for first in range(0, columns, CELLS_AT_A_TIME):
         budget = _random_budget(min(CELLS_AT_A_TIME, columns - first), generator)
-        held = torch.zeros_like(budget.state, dtype=torch.bool)
+        stays = torch.zeros_like(budget.state, dtype=torch.bool)
         begin = time.perf_counter()
-        steady_state(budget, held)
+        steady_state(budget, stays)
         seconds += time.perf_counter() - begin
     torch.set_num_threads(before)
     return {

@@ -160,7 +160,7 @@ def _cells_of_soil(window: Window, parameters: Parameters, history: str | Path) 
         InputError: it is so in less than half of the cells with soil.
     """
     has_soil = _has_soil(window)
-    own = np.zeros(len(has_soil), dtype=bool)
+    matching = np.zeros(len(has_soil), dtype=bool)
     thickness = torch.from_numpy(DZDECOMP)[:, None]
     for some in _some_at_a_time(has_soil):
         budget = window.budget(some, parameters)
@@ -170,13 +170,13 @@ def _cells_of_soil(window: Window, parameters: Parameters, history: str | Path) 
         unexplained, loss = (
             (values[_SOM] * thickness).abs().sum(1) for values in (budget.inputs, budget.loss)
         )
-        own[some] = (same & (unexplained <= _UNEXPLAINED * loss + _LITTLE).all(0)).numpy()
-    if own.sum() < 0.5 * has_soil.sum():
-        cells = f"{own.sum()} of {has_soil.sum()} cells"
+        matching[some] = (same & (unexplained <= _UNEXPLAINED * loss + _LITTLE).all(0)).numpy()
+    if matching.sum() < 0.5 * has_soil.sum():
+        cells = f"{matching.sum()} of {has_soil.sum()} cells"
         what = f"contents and budget of its soil are those of the restarts in {cells}"
         remedy = "give restarts and history of one run"
         raise InputError(history, what, expected="most cells", remedy=remedy)
-    return own
+    return matching
 
 
 def _some_at_a_time(cells: np.ndarray) -> Iterator[np.ndarray]:
@@ -246,13 +246,13 @@ def _soil(
     slow = np.zeros(target.shape, dtype=bool)
     for some in _some_at_a_time(cells):
         budget = window.budget(some, parameters)
-        held = budget.rate * settings.turnover_limit_years <= 1.0
+        stays = budget.rate * settings.turnover_limit_years <= 1.0
         ratio = torch.from_numpy(wood_ratio[some])
-        final = steady_state(budget, held, ratio)
+        final = steady_state(budget, stays, ratio)
         # Windows end on the date on which they start: the season's part of a pool is in both its ends.
         season = torch.from_numpy(window.middle[..., some]) / budget.state
         target[..., some] = torch.where(budget.state > 0.0, final * season, torch.nan).numpy()
-        slow[..., some] = held.numpy()
+        slow[..., some] = stays.numpy()
     moves: dict[str, Moves] = {}
     for pool in (pool for pool in SOIL_POOLS if pool.name in CORRECTED):
         index = SOIL_POOL_INDEX[pool.name]

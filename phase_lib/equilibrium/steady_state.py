@@ -75,13 +75,13 @@ class Budget:
         return _quotient(self.loss, self.state)
 
 
-def steady_state(budget: Budget, held: Tensor, cwd_input: Tensor | None = None) -> Tensor:
+def steady_state(budget: Budget, stays: Tensor, cwd_input: Tensor | None = None) -> Tensor:
     """The state that rates, shares and inputs of a window lead to.
 
     Args:
         budget: of the window.
-        held: where the content stays as it is (pool, layer, column): the turnover is too slow for the rates
-            of a window to say where it leads. Layers beside one that is held exchange with it.
+        stays: where the content stays as it is (pool, layer, column): the turnover is too slow for the rates
+            of a window to say where it leads. Layers beside such a one exchange with it.
         cwd_input: factor on the input of CWD (column): the wood that feeds it will change by this.
 
     Returns:
@@ -101,7 +101,7 @@ def steady_state(budget: Budget, held: Tensor, cwd_input: Tensor | None = None) 
         for number, (donor, receiver) in enumerate(_LINKS):
             if receiver == pool:
                 source = source + share[number] * budget.rate[donor] * result[donor]
-        result[pool] = _solve(budget.rate[pool], flow, source, held[pool], budget.state[pool])
+        result[pool] = _solve(budget.rate[pool], flow, source, stays[pool], budget.state[pool])
     return result
 
 
@@ -117,8 +117,8 @@ def mixing(state: Tensor, flow: Tensor) -> Tensor:
     return torch.diff(torch.cat([none, down, none]), dim=0) / _thickness(state)
 
 
-def _solve(rate: Tensor, flow: Tensor | None, source: Tensor, held: Tensor, state: Tensor) -> Tensor:
-    """Solves (rate + mixing) X = source by elimination over the layers; `held` ones keep their state."""
+def _solve(rate: Tensor, flow: Tensor | None, source: Tensor, stays: Tensor, state: Tensor) -> Tensor:
+    """Solves (rate + mixing) X = source by elimination over the layers; those of `stays` keep their state."""
     none = torch.zeros_like(rate)
     above, below = none, none
     if flow is not None:
@@ -126,7 +126,7 @@ def _solve(rate: Tensor, flow: Tensor | None, source: Tensor, held: Tensor, stat
         above = torch.cat([edge, flow]) / _thickness(rate)
         below = torch.cat([flow, edge]) / _thickness(rate)
     # A layer without loss and mixing has nothing to solve.
-    fixed = held | ((rate + above + below) <= 0.0)
+    fixed = stays | ((rate + above + below) <= 0.0)
     diagonal = torch.where(fixed, torch.ones_like(rate), rate + above + below)
     above, below = torch.where(fixed, none, above), torch.where(fixed, none, below)
     source = torch.where(fixed, state, source)

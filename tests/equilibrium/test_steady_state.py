@@ -47,14 +47,14 @@ def case(seed: int, columns: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return inputs, rates, rng.uniform(1.0, 5000.0, (8, 10, columns))
 
 
-def nothing_held(state: np.ndarray) -> torch.Tensor:
+def nothing_stays(state: np.ndarray) -> torch.Tensor:
     return torch.zeros(state.shape, dtype=torch.bool)
 
 
 @pytest.mark.parametrize("diffusivity", [0.0, dense.BIOTURBATION, 5.0 * dense.BIOTURBATION])
 def test_each_column_is_solved_as_by_a_dense_matrix(diffusivity: float) -> None:
     inputs, rates, state = case(1)
-    solved = steady_state(budget_of(inputs, rates, state, diffusivity), nothing_held(state)).numpy()
+    solved = steady_state(budget_of(inputs, rates, state, diffusivity), nothing_stays(state)).numpy()
     for column in range(state.shape[2]):
         expected = dense.steady_state(inputs[..., column], rates[..., column], diffusivity)
         assert solved[..., column] == pytest.approx(expected, rel=1e-9)
@@ -62,7 +62,7 @@ def test_each_column_is_solved_as_by_a_dense_matrix(diffusivity: float) -> None:
 
 def test_without_mixing_a_pool_is_its_input_over_its_rate() -> None:
     inputs, rates, state = case(2, columns=1)
-    solved = steady_state(budget_of(inputs, rates, state, 0.0), nothing_held(state)).numpy()
+    solved = steady_state(budget_of(inputs, rates, state, 0.0), nothing_stays(state)).numpy()
     assert solved[CWD] == pytest.approx(inputs[CWD] / rates[CWD], rel=1e-12)
     assert solved[1] == pytest.approx((inputs[1] + 0.76 * inputs[CWD]) / rates[1], rel=1e-12)
     litter1 = 0.61 * inputs[0]
@@ -71,7 +71,7 @@ def test_without_mixing_a_pool_is_its_input_over_its_rate() -> None:
 
 def test_a_column_that_is_integrated_with_frozen_inputs_ends_in_it() -> None:
     inputs, rates, state = case(3, columns=1)
-    solved = steady_state(budget_of(inputs, rates, state, dense.BIOTURBATION), nothing_held(state)).numpy()
+    solved = steady_state(budget_of(inputs, rates, state, dense.BIOTURBATION), nothing_stays(state)).numpy()
     matrix = np.zeros((80, 80))
     for pool in range(8):
         rows = slice(10 * pool, 10 * pool + 10)
@@ -92,7 +92,7 @@ def test_a_column_that_is_integrated_with_frozen_inputs_ends_in_it() -> None:
 def test_what_enters_is_what_is_respired(seed: int) -> None:
     inputs, rates, state = case(seed)
     budget = budget_of(inputs, rates, state, dense.BIOTURBATION)
-    solved = steady_state(budget, nothing_held(state)).numpy()
+    solved = steady_state(budget, nothing_stays(state)).numpy()
     assert np.all(solved > 0.0)
     kept = np.zeros(8)
     for _, donor, share in LINKS:
@@ -108,7 +108,7 @@ def test_a_state_that_is_steady_stays() -> None:
     for column in range(state.shape[2]):
         steady = dense.steady_state(inputs[..., column], rates[..., column])
         state[..., column] = steady
-    solved = steady_state(budget_of(inputs, rates, state, dense.BIOTURBATION), nothing_held(state))
+    solved = steady_state(budget_of(inputs, rates, state, dense.BIOTURBATION), nothing_stays(state))
     assert solved.numpy() == pytest.approx(state, rel=1e-9)
 
 
@@ -121,9 +121,9 @@ def test_the_input_of_som_is_what_does_not_close() -> None:
 
 def test_layers_that_are_held_keep_their_content_and_mix_with_the_others() -> None:
     inputs, rates, state = case(6, columns=1)
-    held = nothing_held(state)
-    held[7, 6:] = True
-    solved = steady_state(budget_of(inputs, rates, state, dense.BIOTURBATION), held).numpy()
+    stays = nothing_stays(state)
+    stays[7, 6:] = True
+    solved = steady_state(budget_of(inputs, rates, state, dense.BIOTURBATION), stays).numpy()
     assert np.array_equal(solved[7, 6:], state[7, 6:])
     free = dense.steady_state(inputs[..., 0], rates[..., 0])
     assert solved[:7, :, 0] == pytest.approx(free[:7], rel=1e-9)
@@ -138,8 +138,8 @@ def test_more_wood_to_come_brings_more_coarse_woody_debris() -> None:
     budget = budget_of(inputs, rates, state, dense.BIOTURBATION)
     factor = torch.tensor([1.0, 1.5, 0.5], dtype=torch.float64)
     plain, scaled = (
-        steady_state(budget, nothing_held(state)),
-        steady_state(budget, nothing_held(state), factor),
+        steady_state(budget, nothing_stays(state)),
+        steady_state(budget, nothing_stays(state), factor),
     )
     assert torch.allclose(scaled[CWD], plain[CWD] * factor, rtol=1e-12)
     inputs[CWD] *= factor.numpy()
@@ -150,5 +150,5 @@ def test_more_wood_to_come_brings_more_coarse_woody_debris() -> None:
 
 def test_an_empty_column_stays_empty() -> None:
     nothing = np.zeros((8, 10, 2))
-    solved = steady_state(budget_of(nothing, nothing, nothing, 0.0), nothing_held(nothing))
+    solved = steady_state(budget_of(nothing, nothing, nothing, 0.0), nothing_stays(nothing))
     assert torch.equal(solved, torch.zeros_like(solved))

@@ -102,8 +102,8 @@ def test_corrections_of_successive_windows_shrink_and_bring_the_soil_to_rest(
         assert sizes[1][name] < 0.6 * sizes[0][name], name
         assert sizes[2][name] < 0.4 * sizes[0][name], name
 
-    def drift(of: SegmentFiles) -> float:
-        with netCDF4.Dataset(of.cycles[-1]) as nc:
+    def drift(run: SegmentFiles) -> float:
+        with netCDF4.Dataset(run.cycles[-1]) as nc:
             values = np.asarray(nc["NBP"][0]).reshape(-1)
         return float(np.abs(values[values < 1.0e30]).mean())
 
