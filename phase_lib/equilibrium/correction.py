@@ -19,7 +19,7 @@ import torch
 import xarray as xr
 
 from phase_lib.base.errors import InputError
-from phase_lib.base.files import refuse_as_output, require_file, sha256_in_background
+from phase_lib.base.files import matching_files, refuse_as_output, require_file, sha256_in_background
 from phase_lib.base.progress import LOGGER
 from phase_lib.config.correction import CorrectionSettings
 from phase_lib.elm.parameters import Parameters, read_parameters
@@ -86,7 +86,7 @@ def correct(
 
     Args:
         start, end: restarts in normal mode at the ends of the window.
-        history: files of one tape with the fields of `elm.soil_budget`, which cover the window.
+        history: files of one tape with the fields of `elm.soil_budget`, which cover the window, or patterns.
         params: parameter file of the run.
         output: predictions file to write.
         settings: bounds.
@@ -99,13 +99,14 @@ def correct(
     Raises:
         InputError: the files are not those of a window in normal mode, or the window is no whole cycle.
     """
-    files = [require_file(path) for path in (start, end, *history, params)]
+    tapes = matching_files(history)
+    files = [require_file(start), require_file(end), *tapes, require_file(params)]
     refuse_as_output([output], files)
     with sha256_in_background(*files) as hashes:
         parameters = read_parameters(params)
-        window = read_window(start, end, history)
+        window = read_window(start, end, tapes)
         _refuse_part_of_a_cycle(window, forcing_years, accepted=part_of_a_cycle)
-        cells = _cells_of_soil(window, parameters, history[0])
+        cells = _cells_of_soil(window, parameters, tapes[0])
         moves = moves_of(window, parameters, settings, cells)
         account = {
             "start": f"{window.start.year:.6g}",

@@ -48,7 +48,7 @@ def corrected(elm_window: Path, elm_sample: Path, tmp_path_factory: pytest.TempP
 def run(
     window: Path, sample: Path, output: Path, forcing_years: int = 20, accept: bool = False, **settings: float
 ) -> dict[str, object]:
-    files = window / START, window / END, [window / HISTORY], sample / PARAMS
+    files = window / START, window / END, [window / "win.elm.h1.*.nc"], sample / PARAMS
     bounds = CorrectionSettings(**settings)
     return correct(*files, output, bounds, forcing_years, part_of_a_cycle=accept)
 
@@ -289,6 +289,13 @@ def test_a_window_that_ends_in_another_season_is_refused(
     edited(START, set_scalar("timemgr_rst_curr_ymd", 1010701))(directory)
     with pytest.raises(InputError, match=r"the window has 19\.5\d* years; expected whole years"):
         run(directory, elm_sample, tmp_path / "predictions.nc", accept=True)
+
+
+def test_a_pattern_that_no_history_has_is_refused(elm_window: Path, elm_sample: Path, tmp_path: Path) -> None:
+    directory = copy_of(elm_window, tmp_path)
+    (directory / HISTORY).unlink()
+    with pytest.raises(InputError, match=r"win\.elm\.h1\.\*\.nc"):
+        run(directory, elm_sample, tmp_path / "predictions.nc")
 
 
 def test_wood_without_mortality_ends_nowhere(window: Window, elm_sample: Path) -> None:
