@@ -16,19 +16,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in slow)
 
 
+def given(variable: str, name: str) -> Path:
+    """A directory of real ELM files; tests that need it skip without it."""
+    directory = Path(os.environ.get(variable, ROOT.parent / "shared" / name))
+    if not directory.is_dir():
+        pytest.skip(f"no files of real ELM at {directory}; set {variable}")
+    return directory
+
+
 @pytest.fixture(scope="session")
 def elm_sample() -> Path:
-    """Directory of real ELM input and output for a few cells; tests that need it skip without it."""
-    sample = Path(os.environ.get("PHASE_ELM_SAMPLE", ROOT.parent / "shared" / "elm-sample"))
-    if not sample.is_dir():
-        pytest.skip(f"no real ELM sample at {sample}; set PHASE_ELM_SAMPLE")
-    return sample
+    """Directory of real ELM input and output for a few cells."""
+    return given("PHASE_ELM_SAMPLE", "elm-sample")
 
 
 @pytest.fixture(scope="session")
 def elm_window() -> Path:
     """Directory of 20 years of real ELM in normal mode, of the sample's cells."""
-    window = Path(os.environ.get("PHASE_ELM_WINDOW", ROOT.parent / "shared" / "elm-window"))
-    if not window.is_dir():
-        pytest.skip(f"no window of real ELM at {window}; set PHASE_ELM_WINDOW")
-    return window
+    return given("PHASE_ELM_WINDOW", "elm-window")
