@@ -186,14 +186,14 @@ def _refuse_no_budget(path: Path, name: str, values: np.ndarray, end: End) -> No
         values: means (levdecomp, gridcell).
         end: of the window.
     """
-    if np.ptp(values[np.isfinite(values)]) == 0.0:
-        what, remedy = f"variable {name} is {values.flat[0]:g} everywhere", "give the history of a run"
-        raise InputError(path, what, expected="values that differ between layers and cells", remedy=remedy)
-    least = -np.inf if name in map(mixing_field, MIXED) else 0.0
-    bad = (end.share > 0.0) & ~(values >= least)
+    soil, least = end.share > 0.0, -np.inf if name in map(mixing_field, MIXED) else 0.0
+    bad = soil & ~(values >= least)
     if np.any(bad):
         layer, cell = (int(first) for first in np.argwhere(bad)[0])
         what = f"variable {name} is {'negative' if values[layer, cell] < 0.0 else 'fill or NaN'}"
         place = f"at lat {end.lat[cell]:.3f} lon {end.lon[cell]:.3f} layer {layer + 1}"
         expected = "numbers where there is soil" if np.isinf(least) else "0 or more where there is soil"
         raise InputError(path, f"{what} {place}", expected=expected, remedy="check the run")
+    if np.ptp(values[:, soil]) == 0.0:
+        what, remedy = f"variable {name} is {values[0, soil][0]:g} everywhere", "give the history of a run"
+        raise InputError(path, what, expected="values that differ between layers and cells", remedy=remedy)

@@ -249,6 +249,7 @@ def shorten(nc: netCDF4.Dataset) -> None:
         (edited(END, set_scalar("spinup_state", 1)), r"spinup_state is 1; expected 0 \(normal mode\)"),
         (edited(HISTORY, rename("SOIL3_HR_vr")), r"SOIL3_HR_vr is missing.*hist_fincl: SOIL3_HR_vr"),
         (edited(HISTORY, spoil("SOIL3_HR_vr", np.nan)), r"SOIL3_HR_vr is fill or NaN at lat .* layer 3"),
+        (edited(HISTORY, set_scalar("SOIL3_HR_vr", np.nan)), r"SOIL3_HR_vr is fill or NaN at lat .* layer 1"),
         (edited(HISTORY, spoil("SOIL3_HR_vr", -1.0)), r"SOIL3_HR_vr is negative at lat .* layer 3"),
         (edited(HISTORY, set_scalar("SOIL4_HR_vr", 1.0e-9)), r"SOIL4_HR_vr is 1e-09 everywhere"),
         (edited(HISTORY, shorten), r"the history covers 10.00 years of 0101 to 0120"),
