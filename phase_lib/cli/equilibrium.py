@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from phase_lib.cli.options import FILE, OUTPUT, Command, settings_of, several
+from phase_lib.cli.options import FILE, OUTPUT, Command, section, settings_of, several
 
 
 @click.command(cls=Command)
@@ -42,7 +42,10 @@ def equilibrium(settings: str, **words: Any) -> None:
 @click.option("--params", type=FILE, required=True, help="Parameter file of the run.")
 @click.option("--forcing-years", type=click.IntRange(1), required=True, help="Forcing cycle, years.")
 @click.option("--part-of-a-cycle", is_flag=True, help="Accept a window that is no whole number of cycles.")
-@settings_of("correction")
+@section(
+    "--settings",
+    "Bounds as JSON, or a YAML/JSON file: turnover_limit_years, least_ratio, most_ratio, damping.",
+)
 @click.option("--output", type=OUTPUT, required=True, help="Predictions file to write, for `phase inject`.")
 def correct(settings: str, **words: Any) -> None:
     """Corrects the slow pools of a run by its own rates of some years.
@@ -54,4 +57,4 @@ def correct(settings: str, **words: Any) -> None:
     from phase_lib.config.loading import load_settings
     from phase_lib.equilibrium.correction import correct as correct_run
 
-    correct_run(settings=load_settings(settings, CorrectionSettings, "correction"), **words)
+    correct_run(settings=load_settings(settings, CorrectionSettings, ""), **words)

@@ -7,14 +7,12 @@ is not mixed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
+from torch import Tensor
 
 from phase_lib.elm.constants import SECONDS_PER_YEAR
 from phase_lib.elm.parameters import Parameters
 from phase_lib.elm.soil_grid import NLEVDECOMP, ZISOI, ZSOI
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _LAST_CRYO_DEPTH = 3.0
 
@@ -26,8 +24,6 @@ def diffusivity(altmax: Tensor, parameters: Parameters) -> Tensor:
         altmax: deepest thaw of this and the last year (column), m.
         parameters: with `som_diffus`, `cryoturb_diffusion_k` and `max_altdepth_cryoturbation`.
     """
-    import torch
-
     bio = parameters.value("som_diffus") * SECONDS_PER_YEAR
     cryo = parameters.value("cryoturb_diffusion_k") * SECONDS_PER_YEAR
     limit = parameters.value("max_altdepth_cryoturbation")
@@ -41,7 +37,5 @@ def diffusivity(altmax: Tensor, parameters: Parameters) -> Tensor:
 
 def conductance(altmax: Tensor, parameters: Parameters) -> Tensor:
     """Diffusivity over the distance of the nodes beside each interface (interface, column), m yr-1."""
-    import torch
-
     gap = torch.as_tensor(ZSOI[1:NLEVDECOMP] - ZSOI[: NLEVDECOMP - 1], dtype=altmax.dtype)
     return diffusivity(altmax, parameters) / gap.to(altmax.device)[:, None]

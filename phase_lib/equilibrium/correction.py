@@ -104,15 +104,14 @@ def correct(
     refuse_as_output([output], files)
     with sha256_in_background(*files) as hashes:
         parameters = read_parameters(params)
-        window = read_window(start, end, tapes)
-        _refuse_part_of_a_cycle(window, forcing_years, accepted=part_of_a_cycle)
+        window = read_window(start, end, tapes, 1 if part_of_a_cycle else forcing_years)
         cells = _cells_of_soil(window, parameters, tapes[0])
         moves = moves_of(window, parameters, settings, cells)
         account = {
-            "start": f"{window.start.year:.6g}",
-            "end": f"{window.end.year:.6g}",
+            "start_year": window.start.year,
+            "end_year": window.end.year,
             "cells": int(cells.sum()),
-            "cells_without_soil_of_their_own": int(np.count_nonzero(_has_soil(window) & ~cells)),
+            "cells_left_alone": int(np.count_nonzero(_has_soil(window) & ~cells)),
             "variables": {name: {**move.counts, "median_size": move.median} for name, move in moves.items()},
             "settings": settings.model_dump(),
         }
@@ -129,20 +128,6 @@ def correct(
         size = "" if move.median is None else f"; median size {move.median:.4f}"
         LOGGER.info("%s: %s%s", name, words, size)
     return account
-
-
-def _refuse_part_of_a_cycle(window: Window, forcing_years: int, *, accepted: bool) -> None:
-    """Refuses windows that end on another date of the year, or of the cycle unless that is accepted."""
-    unit = 1 if accepted else forcing_years
-    if abs(window.years - unit * round(window.years / unit)) < 1.0e-6 and window.years > 0.5 * unit:
-        return
-    whole = f"whole forcing cycles of {forcing_years} years: other years have another climate"
-    raise InputError(
-        window.end.path,
-        f"the window has {window.years:.6g} years",
-        expected="whole years: a restart holds the season" if accepted else whole,
-        remedy="give other restarts" if accepted else "give a window of whole cycles, or --part-of-a-cycle",
-    )
 
 
 def _has_soil(window: Window) -> np.ndarray:

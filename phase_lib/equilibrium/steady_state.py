@@ -26,7 +26,7 @@ from phase_lib.elm.soil_grid import DZDECOMP
 from phase_lib.elm.variables import SOIL_POOL_INDEX, TRANSITIONS
 
 #: Pools in the order of the cascade: each after those that feed it.
-_ORDER = ("cwd", "litr1", "litr2", "litr3", "soil1", "soil2", "soil3", "soil4")
+_ORDER = tuple(dict.fromkeys([*(donor for donor, _ in TRANSITIONS), *(last for _, last in TRANSITIONS)]))
 _LINKS = [(SOIL_POOL_INDEX[donor], SOIL_POOL_INDEX[receiver]) for donor, receiver in TRANSITIONS]
 
 

@@ -113,16 +113,19 @@ class Window:
         )
 
 
-def read_window(start: str | Path, end: str | Path, history: Sequence[str | Path]) -> Window:
+def read_window(start: str | Path, end: str | Path, history: Sequence[str | Path], cycle: int = 1) -> Window:
     """Reads a window of a run in normal mode.
 
     Args:
         start, end: restarts at its ends.
-        history: files of one tape, whose samples cover all of the window and nothing else.
+        history: files of one tape, whose samples cover all of the window; others are left out.
+        cycle: years of which the window must be a multiple: the forcing cycle, as other years have another
+            climate, or 1, as a restart holds the season.
 
     Raises:
-        InputError: a restart is in AD or of other cells, the end is not after the start, the history does not
-            cover the time between them, lacks a field, or holds fill where there is land.
+        InputError: a restart is in AD or of other cells, the end is not after the start, or not whole cycles
+            after it, the history does not cover the time between them, has a sample across one of its ends,
+            lacks a field, or holds fill where there is soil.
     """
     with open_restart(end, spinup_state=SPINUP_NORMAL) as source:
         last = _read_end(source)
@@ -131,6 +134,11 @@ def read_window(start: str | Path, end: str | Path, history: Sequence[str | Path
     if first.year >= last.year:
         what, remedy = f"its date is year {first.year:.2f}", "give the restarts in the order of their dates"
         raise InputError(start, what, expected=f"one before that of {end}, {last.year:.2f}", remedy=remedy)
+    years = last.year - first.year
+    if abs(years - cycle * round(years / cycle)) > 1.0e-6:
+        units = "years" if cycle == 1 else f"forcing cycles of {cycle} years"
+        remedy = "give other restarts" if cycle == 1 else "give other restarts, or --part-of-a-cycle"
+        raise InputError(end, f"the window has {years:.6g} years", expected=f"whole {units}", remedy=remedy)
     return Window(first, last, _read_means(history, first, last))
 
 
@@ -139,6 +147,12 @@ def _read_end(source: RestartSource) -> End:
     soil = source.soil(everywhere)
     subgrid, row = source.subgrid, source.row
     layers = [soil.mean(source.layers(pool.variable("c"), soil)[0]).T for pool in SOIL_POOLS]
+    thaw = np.maximum(*(soil.mean(source.column(name, soil)) for name in ("altmax", "altmax_lastyear")))
+    if np.any(bad := source.has_soil(everywhere) & ~np.isfinite(thaw)):
+        cell = int(np.argmax(bad))
+        place = f"lat {subgrid.lat[row][cell]:.3f} lon {subgrid.lon[row][cell]:.3f}"
+        what = f"variable altmax or altmax_lastyear is fill or NaN on the soil at {place}"
+        raise InputError(source.path, what, expected="a depth, m", remedy="use the restart as ELM wrote it")
     return End(
         path=source.path,
         year=_year_of(source.header),
@@ -147,7 +161,7 @@ def _read_end(source: RestartSource) -> End:
         soil=np.stack(layers),
         wood={f"{organ}c": soil.patch_mean(source.patch(f"{organ}c", soil)) for organ in WOODY_ORGANS},
         cover=source.cover(everywhere),
-        altmax=np.maximum(*(soil.mean(source.column(name, soil)) for name in ("altmax", "altmax_lastyear"))),
+        altmax=thaw,
         share=subgrid.soil_fraction[row],
     )
 
@@ -166,6 +180,15 @@ def _read_means(paths: Sequence[str | Path], first: End, last: End) -> dict[str,
         remedy = f"run the window with hist_fincl: {', '.join(missing)}"
         raise InputError(path, what, expected="the carbon budget of the soil pools", remedy=remedy)
     history.check(BUDGET_FIELDS)
+    start, end = history.start + history.origin, history.end + history.origin
+    for edge in (first.year, last.year):
+        across = (start < edge - _DAY) & (end > edge + _DAY)
+        if np.any(across):
+            sample = int(np.argmax(across))
+            span = f"{start[sample]:.2f} to {end[sample]:.2f}"
+            what = f"time_bounds: the mean over years {span} does not end at {edge:.2f}, as the window does"
+            remedy = "give restarts at the ends of means, or a finer history"
+            raise InputError(history.sample_paths[sample], what, remedy=remedy)
     row, _ = match_cells(last.lat, last.lon, grid.lat, grid.lon, file=path, what="cells of the history")
     fields = list(BUDGET_FIELDS)
     some = max(1, _FIELD_BYTES // (8 * NLEVGRND * len(grid.row)))

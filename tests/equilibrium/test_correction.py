@@ -243,6 +243,11 @@ def shorten(nc: netCDF4.Dataset) -> None:
         nc[name][...] = 0.5 * nc[name][...]
 
 
+def delay(nc: netCDF4.Dataset) -> None:
+    for name in ("time", "time_bounds"):
+        nc[name][...] = nc[name][...] + 5.0 * 365.0
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -252,6 +257,8 @@ def shorten(nc: netCDF4.Dataset) -> None:
         (edited(HISTORY, set_scalar("SOIL3_HR_vr", np.nan)), r"SOIL3_HR_vr is fill or NaN at lat .* layer 1"),
         (edited(HISTORY, spoil("SOIL3_HR_vr", -1.0)), r"SOIL3_HR_vr is negative at lat .* layer 3"),
         (edited(HISTORY, set_scalar("SOIL4_HR_vr", 1.0e-9)), r"SOIL4_HR_vr is 1e-09 everywhere"),
+        (edited(HISTORY, delay), r"the mean over years 106.00 to 126.00 does not end at 121.00"),
+        (edited(END, set_scalar("altmax", 1.0e36)), r"altmax or altmax_lastyear is fill or NaN on the soil"),
         (edited(HISTORY, shorten), r"the history covers 10.00 years of 0101 to 0120"),
         (
             edited(HISTORY, scale("SOIL4C_vr", 2.0)),
@@ -277,7 +284,9 @@ def test_files_that_are_no_window_of_a_run_end_in_one_line(
 def test_a_window_of_a_part_of_the_forcing_cycle_is_refused_unless_asked_for(
     elm_window: Path, elm_sample: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match=r"the window has 20 years; .*whole forcing cycles of 30 years"):
+    with pytest.raises(
+        InputError, match=r"the window has 20 years; expected whole forcing cycles of 30 years"
+    ):
         run(elm_window, elm_sample, tmp_path / "predictions.nc", forcing_years=30)
     run(elm_window, elm_sample, tmp_path / "predictions.nc", forcing_years=30, accept=True)
     assert (tmp_path / "predictions.nc").exists()
@@ -288,7 +297,7 @@ def test_a_window_that_ends_in_another_season_is_refused(
 ) -> None:
     directory = copy_of(elm_window, tmp_path)
     edited(START, set_scalar("timemgr_rst_curr_ymd", 1010701))(directory)
-    with pytest.raises(InputError, match=r"the window has 19\.5\d* years; expected whole years"):
+    with pytest.raises(InputError, match=r"the window has 19\.5\d* years; expected whole years; give other"):
         run(directory, elm_sample, tmp_path / "predictions.nc", accept=True)
 
 

@@ -117,7 +117,7 @@ def _answer(client: socket.socket) -> None:
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except Exception:
-        traceback.print_exc()
+        traceback.print_exc()  # as Python does at the end of a process; the status is 1
     finally:
         # Processes that fork end without what they registered to be done at their end.
         atexit._run_exitfuncs()

@@ -128,6 +128,6 @@ def test_a_correction_says_where_it_comes_from(
     correction(small_world, start, first, tmp_path / "predictions.nc")
     with xr.open_dataset(tmp_path / "predictions.nc") as predictions:
         account = json.loads(predictions.attrs["correction"])
-        assert (account["start"], account["end"], account["cells"]) == ("61", "81", 12)
+        assert (account["start_year"], account["end_year"], account["cells"]) == (61.0, 81.0, 12)
         assert predictions["soil4c_vr"].attrs["units"] == "gC/m^3"
         assert "levdecomp" in predictions["soil4c_vr"].coords
