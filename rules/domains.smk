@@ -28,8 +28,15 @@ TARGET = DOMAINS[CONFIG.target.domain]
 
 USED = list(DOMAINS)
 INJECTED, CONTROL = str(TARGET.injected), str(TARGET.control)
-# Findings of the audit in them.
-AUDITS = {"injected": f"{INJECTED}.audit.json", "control": f"{CONTROL}.audit.json"}
+# What corrects runs of the land model, and the runs' names.
+CORRECTIONS = [
+    (domain, part.role, correction)
+    for domain in DOMAINS.values()
+    for part in domain.chains
+    for correction in domain.corrections(part, CONFIG.spinup)
+]
+# Restarts that `phase inject` makes, from which the land model starts.
+MADE_RESTARTS = {INJECTED, CONTROL, *(str(correction.restart) for _, _, correction in CORRECTIONS)}
 # True where the workflow runs the land model of the target; False where its output exists already.
 RUNS_TARGET = TARGET.has_run("injected")
 FORCING_GROUPS = forcing_groups(CONFIG.fusion)
@@ -67,9 +74,21 @@ def settings_of(model, *keys):
     return settings(model.settings, *keys) if keys else "{}"
 
 
+def audit_of(restart):
+    """Findings of the audit in a restart that `phase inject` made."""
+    return f"{restart}.audit.json"
+
+
 def history_of(role):
     """Annual history of a run of the target; empty where the workflow does not run it."""
     if not TARGET.has_run(role):
         return []
     segments = TARGET.segments(TARGET.chain(role), CONFIG.spinup)
     return [str(path) for segment in segments for path in segment.history(ANNUAL_TAPE)]
+
+
+def corrections_of(role):
+    """Predictions files of the corrections of a run of the target."""
+    if not TARGET.has_run(role):
+        return []
+    return [str(one.predictions) for one in TARGET.corrections(TARGET.chain(role), CONFIG.spinup)]

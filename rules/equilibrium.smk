@@ -1,9 +1,14 @@
-# The verdict: injected, control and reference side by side.
+# The verdict: the injected run, its controls and the reference side by side, each by whole forcing cycles after its
+# last correction.
+BESIDE = [run for run in (*CONFIG.stabilisation.beside, "reference") if TARGET.has_run(run)]
+CORRECTED = [run for run in ("injected", *BESIDE) if corrections_of(run)]
+
+
 rule judge_equilibrium:
     input:
-        injected=history_of("injected"),
-        control=history_of("control"),
-        reference=history_of("reference"),
+        history=history_of("injected"),
+        runs=[file for run in BESIDE for file in history_of(run)],
+        corrections=[file for run in CORRECTED for file in corrections_of(run)],
         split=f"{DATASET}/split_block.nc",
     output:
         verdict=f"{RUN}/equilibrium/verdict.json",
@@ -17,13 +22,15 @@ rule judge_equilibrium:
     params:
         settings=settings(CONFIG.equilibrium),
         forcing_years=TARGET.cycle,
-        # Where it was not run here, the reference is not judged beside the others.
-        reference=lambda wildcards, input: ["--reference", *flat(input.reference)] if input.reference else [],
+        runs=[word for run in BESIDE for file in history_of(run) for word in ("--run", run, file)],
+        corrections=[
+            word for run in CORRECTED for file in corrections_of(run) for word in ("--correction", run, file)
+        ],
         code=code_hash("equilibrium/verdict"),
     message:
-        "judging the equilibrium of the injected run, the control and the reference"
+        "judging the equilibrium of the injected run and of those beside it"
     shell:
-        "phase equilibrium --history {input.injected:q} --control {input.control:q}"
-        " {params.reference:q} --split {input.split:q}"
+        "phase equilibrium --history {input.history:q} {params.runs:q} {params.corrections:q}"
+        " --split {input.split:q}"
         " --forcing-years {params.forcing_years} --settings {params.settings:q}"
         " --output {output.verdict:q} --drift {output.drift:q} --log {log:q}"

@@ -71,7 +71,7 @@ for case, restart in (("injected", INJECTED), ("control", CONTROL)):
             surface=placed(TARGET.surface),
             params=placed(TARGET.params),
         output:
-            audit=AUDITS[case],
+            audit=audit_of(restart),
         log:
             log_file(f"audit_{case}"),
         benchmark:

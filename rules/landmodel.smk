@@ -3,17 +3,18 @@
 #
 #   ad         year 1 (cold start) -> input year -> end of AD
 #   reference  end of AD -> the conventional spin-up's end, normal mode
-#   control    input year -> stabilisation, normal mode, from the converted restart
-#   injected   the same years from the injected restart
+#   injected   input year -> stabilisation, normal mode, from the injected restart
+#   control    the same years from the converted 20-year restart; so runs beside it (config/stabilisation.py)
 #
+# After a window of a chain, the next segment starts from the corrected restart (correction.smk).
 # The domain and the years of a segment give the names of its files, so each segment has a rule of its own, without
 # wildcards. The run keeps all restarts: a chain resumes from the last good one.
 # A profile sets resources and threads of all segments under `run_segment`, of one chain under `run_ad`.
 from phase_lib.cluster.engine import set_by_profile
 
 # The chain for which all other stages wait has the highest priority.
-SEGMENT_PRIORITY = {"ad": 100, "reference": 100, "control": 10, "injected": 50}
-SEGMENT_COST = {"ad": "labels", "reference": "labels", "control": "verification", "injected": "accelerated"}
+SEGMENT_PRIORITY = {"ad": 100, "reference": 100, "injected": 50}
+SEGMENT_COST = {"ad": "labels", "reference": "labels", "injected": "accelerated"}
 
 
 STEPS = [
@@ -70,7 +71,7 @@ for domain, model, role, segment in SEGMENTS:
         input:
             restart=placed(segment.finidat),
             # It has to exist and to be sound; a newer one is no reason to run again.
-            audit=ancient(AUDITS[role]) if str(segment.finidat) in (INJECTED, CONTROL) else [],
+            audit=ancient(audit_of(segment.finidat)) if str(segment.finidat) in MADE_RESTARTS else [],
             domain=placed(domain.domain),
             surface=placed(domain.surface),
             params=placed(domain.params),
@@ -86,11 +87,11 @@ for domain, model, role, segment in SEGMENTS:
         benchmark:
             benchmark_file(
                 segment.stage,
-                role="accelerated" if accelerated else SEGMENT_COST[role],
+                role="accelerated" if accelerated else SEGMENT_COST.get(role, "verification"),
                 rule=f"run_{role}",
                 conventional_years=segment.years if domain.is_conventional(role) else 0,
             )
-        priority: SEGMENT_PRIORITY[role]
+        priority: SEGMENT_PRIORITY.get(role, 10)
         conda:
             "../envs/cpu.yaml"
         threads: job.threads
@@ -105,7 +106,7 @@ for domain, model, role, segment in SEGMENTS:
             backend=CONFIG.backend_of(domain.name),
             settings=settings_of(model, *model.segment_settings),
             spinup=settings(
-                CONFIG.spinup, "nyears_ad_carbon_only", "spinup_mortality_factor", "history_fields"
+                segment.spinup, "nyears_ad_carbon_only", "spinup_mortality_factor", "history_fields"
             ),
             start_from=["--finidat", *placed([segment.finidat])] if segment.finidat else [],
             files=files_for(model, domain),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
-from phase_lib.cli.options import FILE, OUTPUT, Command, section, settings_of, several
+from phase_lib.cli.options import FILE, OUTPUT, Command, by_name, section, settings_of, several
+
+_OF_RUN = (str, FILE)
 
 
 @click.command(cls=Command)
@@ -15,24 +18,33 @@ from phase_lib.cli.options import FILE, OUTPUT, Command, section, settings_of, s
 @settings_of("equilibrium")
 @click.option("--output", type=OUTPUT, required=True, help="verdict.json to write.")
 @click.option("--strict", is_flag=True, help="Exit 3 if a criterion does not hold.")
-@several("--control", help="History of the same years without injection.")
-@several("--reference", help="History of the conventional run.")
-@click.option("--split", type=FILE, help="Split file: judge its test cells separately too.")
-@click.option(
-    "--drift",
-    type=OUTPUT,
-    help="drift.nc to write: per-cell drift of the runs; needed for the three options above.",
+@several("--run", type=_OF_RUN, metavar="NAME FILE", help="History of another run, to judge beside this one.")
+@several(
+    "--correction",
+    type=_OF_RUN,
+    metavar="NAME FILE",
+    help="Predictions file of a correction that a run went on from; the run of --history is `injected`.",
 )
-def equilibrium(settings: str, **words: Any) -> None:
-    """Judges whether a run is in equilibrium, alone or beside its control and the reference.
+@click.option("--split", type=FILE, help="Split file: judge its test cells separately too.")
+@click.option("--drift", type=OUTPUT, help="drift.nc to write: per-cell drift of the runs.")
+def equilibrium(
+    settings: str, run: tuple[tuple[str, Path], ...], correction: tuple[tuple[str, Path], ...], **words: Any
+) -> None:
+    """Judges whether a run is in equilibrium, alone or beside other runs.
 
-    Histories may be patterns with * and ?.
+    Histories may be patterns with * and ?. Where the run was corrected, give its history from the start and
+    the corrections: only whole cycles after the last one are judged.
     """
     from phase_lib.config.equilibrium import EquilibriumSettings
     from phase_lib.config.loading import load_settings
     from phase_lib.equilibrium.verdict import judge_equilibrium
 
-    judge_equilibrium(settings=load_settings(settings, EquilibriumSettings, "equilibrium"), **words)
+    judge_equilibrium(
+        settings=load_settings(settings, EquilibriumSettings, "equilibrium"),
+        runs=by_name(run),
+        corrections=by_name(correction),
+        **words,
+    )
 
 
 @click.command(cls=Command)

@@ -158,6 +158,14 @@ def several(*names: str, metavar: str = "FILE...", **more: Any) -> _Decorator:
     return click.option(*names, multiple=True, metavar=metavar, **more)
 
 
+def by_name(pairs: Iterable[tuple[str, Path]]) -> dict[str, list[Path]]:
+    """Files by name, both in the order of the command line."""
+    grouped: dict[str, list[Path]] = {}
+    for name, file in pairs:
+        grouped.setdefault(name, []).append(file)
+    return grouped
+
+
 def share(text: str) -> _Decorator:
     """The option for the share of the cells that one of several jobs does."""
     return click.option("--share", type=_Share(), default="1/1", show_default=True, help=text)

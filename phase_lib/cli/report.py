@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from phase_lib.cli.options import FILE, OUTPUT, SPLIT_KIND, Command, count, section, several
+from phase_lib.cli.options import FILE, OUTPUT, SPLIT_KIND, Command, by_name, count, section, several
 
 
 @click.command("compare-experiments", cls=Command)
@@ -58,15 +58,14 @@ def report(config: str, cores: int, summary: Path, output_dir: Path, **products:
     from phase_lib.report.page import write_run_report
     from phase_lib.report.products import RunProducts
 
-    by_name: dict[str, Any] = {name: dict(products.pop(name)) for name in ("splits", "training", "forcing")}
-    test = products.pop("test")
-    by_name["tests"] = {kind: [path for other, path in test if other == kind] for kind in dict(test)}
-    if "block" not in by_name["splits"]:
+    named: dict[str, Any] = {name: dict(products.pop(name)) for name in ("splits", "training", "forcing")}
+    named["tests"] = by_name(products.pop("test"))
+    if "block" not in named["splits"]:
         raise click.UsageError("Missing option '--split block'")
     if (products["verdict"] is None) != (products["drift"] is None):
         raise click.UsageError("--verdict and --drift go together")
     choices = load_settings(config, WorkflowConfig, "", "--config")
-    write_run_report(choices, RunProducts(**products, **by_name), cores, summary, output_dir)
+    write_run_report(choices, RunProducts(**products, **named), cores, summary, output_dir)
 
 
 @click.command(cls=Command)

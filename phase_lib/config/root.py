@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, create_model, model_validator
 from phase_lib.base.errors import InputError
 from phase_lib.base.plugins import did_you_mean
 from phase_lib.config.backends import BACKENDS, backend_class, is_backend, makes_domain
+from phase_lib.config.correction import CorrectionSettings
 from phase_lib.config.dataset import DatasetSettings
 from phase_lib.config.domains import DomainFiles, TargetDomain, TrainingDomains
 from phase_lib.config.equilibrium import EquilibriumSettings
@@ -24,6 +25,7 @@ from phase_lib.config.ood import OodSettings
 from phase_lib.config.run import CostSettings, LandModelSettings, PreflightSettings, RunSettings
 from phase_lib.config.section import NAME, Section
 from phase_lib.config.spinup import LENGTHS, SpinupSettings
+from phase_lib.config.stabilisation import StabilisationSettings
 from phase_lib.config.surrogate import SurrogateSettings
 
 
@@ -50,6 +52,8 @@ class WorkflowConfig(Section):
     experiments: ExperimentSettings = Field(default_factory=ExperimentSettings)
     ood: OodSettings = Field(default_factory=OodSettings)
     injection: InjectionSettings = Field(default_factory=InjectionSettings)
+    stabilisation: StabilisationSettings = Field(default_factory=StabilisationSettings)
+    correction: CorrectionSettings = Field(default_factory=CorrectionSettings)
     equilibrium: EquilibriumSettings = Field(default_factory=EquilibriumSettings)
     cost: CostSettings = Field(default_factory=CostSettings)
 
@@ -110,7 +114,17 @@ class WorkflowConfig(Section):
                 )
             if model.runs and (files is None or files.forcing is not None):
                 self._require_whole_cycles(name, self.cycle_of(name))
+                if name == self.target.domain:
+                    self.stabilisation.check(name, self.cycle_of(name))
+                    self._require_budget(model)
         return self
+
+    def _require_budget(self, model: Any) -> None:
+        if self.stabilisation.corrected and not model.soil_budget:
+            raise ValueError(
+                f"stabilisation.windows asks for corrections, but the land model {model.name} does not write "
+                "the carbon budget of the soil; set windows to [] and until to schedule"
+            )
 
     def _require_whole_cycles(self, name: str, cycle: int) -> None:
         for key in LENGTHS:

@@ -7,11 +7,12 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from phase_lib.config.section import Section
+from phase_lib.config.stabilisation import Control
 
 #: The runs of a spin-up; each is a chain of segments.
-Role = Literal["ad", "reference", "control", "injected"]
+Role = Literal["ad", "reference", "injected", Control]
 #: Run lengths, which have to be whole forcing cycles.
-LENGTHS = ("ad_years", "normal_years", "input_years", "stabilisation_years", "segment_years")
+LENGTHS = ("ad_years", "normal_years", "input_years", "segment_years")
 
 
 class SpinupSettings(Section):
@@ -28,9 +29,6 @@ class SpinupSettings(Section):
     )
     input_years: int = Field(
         20, ge=20, description="length of the part of the AD run that is the surrogate's input, years"
-    )
-    stabilisation_years: int = Field(
-        100, ge=40, description="years in normal mode of the injected and the control run, years"
     )
     segment_years: int = Field(
         200, ge=1, description="longest segment that one job runs, a multiple of the forcing cycle, years"
@@ -58,19 +56,13 @@ class SpinupSettings(Section):
             )
         return self
 
-    def boundaries(self, role: Role) -> list[int]:
+    def boundaries(self, first: int, last: int, *cuts: int) -> list[int]:
         """Model years at which the segments of a run begin and end, in order.
 
-        The first is that of the restart it starts from (1: cold start).
+        Args:
+            first: of the restart it starts from (1: cold start).
+            last: at which it ends.
+            cuts: at which a segment has to end, whatever its length.
         """
-        after_ad, after_input = 1 + self.ad_years, 1 + self.input_years
-        first, last = {
-            "ad": (1, after_ad),
-            "reference": (after_ad, after_ad + self.normal_years),
-            "control": (after_input, after_input + self.stabilisation_years),
-            "injected": (after_input, after_input + self.stabilisation_years),
-        }[role]
-        cuts = {first, last, *range(1 + self.segment_years, last, self.segment_years)}
-        if role == "ad":
-            cuts.add(1 + self.input_years)
-        return sorted(year for year in cuts if first <= year <= last)
+        years = {first, last, *cuts, *range(1 + self.segment_years, last, self.segment_years)}
+        return sorted(year for year in years if first <= year <= last)

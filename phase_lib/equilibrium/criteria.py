@@ -164,7 +164,8 @@ class RunVerdict:
 
     Attributes:
         years: length of the history, years.
-        cycles: whole forcing cycles in it.
+        corrections: years since its start after which the run was corrected.
+        cycles: whole forcing cycles after the last correction: only these are judged.
         forcing_years: length of a cycle, years.
         cells: number of cells.
         land_area_km2: land area of the cells.
@@ -177,11 +178,15 @@ class RunVerdict:
         cell_drift_percentiles_gc_m2_yr: percentiles of the cells' drift of TOTECOSYSC by area.
         zones: climate zone -> land area, drift and share of its area out of equilibrium.
         series: `run_year` and total per stock and sample, PgC.
+        net_flux: `run_year` at the end of each whole cycle, those before corrections too, and `area`: share
+            of the land whose NBP, mean of the cycle, is beyond `cell_drift_gc_m2_yr`. None where the history
+            has no NBP. It is what a cycle gains, so it needs no second cycle without a correction between.
         cell: numbers of each cell (gridcell): `land_area_m2`, area x landfrac; `drift` of TOTECOSYSC,
             gC/m2/yr; `totsomc` and `totvegc`, means over the last cycle, gC/m2.
     """
 
     years: float
+    corrections: list[float]
     cycles: int
     forcing_years: int
     cells: int
@@ -195,6 +200,7 @@ class RunVerdict:
     cell_drift_percentiles_gc_m2_yr: dict[str, float]
     zones: dict[str, dict[str, float]]
     series: dict[str, list[float]]
+    net_flux: dict[str, list[float]] | None
     cell: dict[str, np.ndarray]
 
     @property
@@ -256,7 +262,9 @@ def assess_subsets(
         weights[subset, column] = land[subset]
     areas = xr.DataArray(weights, dims=("gridcell", "subset"), coords={"subset": list(subsets)})
     present = {field.name: field.units for field in FIELDS if field.required or history.has(field.name)}
-    means, series = history.read(present, areas)
+    whole, series = history.read(present, areas)
+    means = whole.isel(cycle=slice(-history.cycles, None))
+    net = whole.sel(field="NBP").to_numpy() * SECONDS_PER_YEAR if "NBP" in present else None
     totals = xr.dot(means, areas, dim="gridcell")
     return {
         name: _Cells(
@@ -265,6 +273,7 @@ def assess_subsets(
             subset,
             float(areas.sel(subset=name).sum()),
             means,
+            net,
             {field: totals.sel(field=field, subset=name).to_numpy() for field in present},
             {field: series.sel(field=field, subset=name).to_numpy() for field in present},
         ).verdict()
@@ -280,7 +289,8 @@ class _Cells:
         history, settings: the run, and the thresholds.
         subset: positions of the cells among the history's land cells (gridcell).
         area_m2: their land area.
-        means: cycle means of all land cells (cycle, field, gridcell).
+        means: means of all land cells over the cycles that are judged (cycle, field, gridcell).
+        net: NBP of all land cells and whole cycles (whole cycle, gridcell), gC/m2/yr; None without NBP.
         totals: field -> sum over the cells of cycle mean x area (cycle).
         series: field -> the same of each sample (time).
     """
@@ -290,6 +300,7 @@ class _Cells:
     subset: np.ndarray
     area_m2: float
     means: xr.DataArray
+    net: np.ndarray | None
     totals: dict[str, np.ndarray]
     series: dict[str, np.ndarray]
 
@@ -313,6 +324,7 @@ class _Cells:
         last = {name.lower(): self._means(name)[-1] for name in ("TOTSOMC", "TOTVEGC")}
         return RunVerdict(
             years=history.years,
+            corrections=history.corrections,
             cycles=history.cycles,
             forcing_years=history.forcing_years,
             cells=len(areas),
@@ -329,6 +341,7 @@ class _Cells:
             cell_drift_percentiles_gc_m2_yr=_percentiles(drifts, areas),
             zones=_zones(np.abs(grid.lat[self.subset]), drifts, areas, self.settings.cell_drift_gc_m2_yr),
             series={"run_year": history.run_years.tolist(), **series},
+            net_flux=self._net_flux(),
             cell={"land_area_m2": areas, "drift": drifts, **last},
         )
 
@@ -363,7 +376,7 @@ class _Cells:
         holds = np.abs(values) <= threshold
         # The first cycle end after the last one at which the criterion failed.
         first = len(holds) - int(np.argmin(holds[::-1])) if not holds.all() else 0
-        until = float(self.history.cycle_ends[first + 1]) if holds[-1] else None
+        until = float(self.history.cycle_ends[-self.history.cycles :][first + 1]) if holds[-1] else None
         prescribed = rule.measure == "drift" and not np.any(self._cell_drift(rule.field))
         return Criterion(rule, threshold, tuple(values.tolist()), until, prescribed)
 
@@ -381,6 +394,14 @@ class _Cells:
             case "area":
                 out = np.abs(self._cell_drift(field.name)) > self.settings.cell_drift_gc_m2_yr
                 return np.asarray((out @ self.history.grid.land_area_m2[self.subset]) / self.area_m2)
+
+    def _net_flux(self) -> dict[str, list[float]] | None:
+        """Share of the area that gains or loses carbon in each whole cycle."""
+        if self.net is None:
+            return None
+        out = np.abs(self.net[:, self.subset]) > self.settings.cell_drift_gc_m2_yr
+        area = (out @ self.history.grid.land_area_m2[self.subset]) / self.area_m2
+        return {"run_year": self.history.cycle_ends.tolist(), "area": area.tolist()}
 
     def _cell_drift(self, name: str) -> np.ndarray:
         """Drift of each cell and pair of successive cycles (cycles - 1, gridcell)."""

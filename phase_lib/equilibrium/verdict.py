@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from phase_lib.base.provenance import code_version, settings_hash
 from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.elm.history_cells import HistoryGrid, same_cells
 from phase_lib.elm.matching import SAME_CELL_KM, nearest
-from phase_lib.elm.netcdf import get_variable
+from phase_lib.elm.netcdf import get_attribute, get_variable
 from phase_lib.elm.products import cell_coordinates, flags, open_product, variable, write_product
 from phase_lib.equilibrium.criteria import RunVerdict, assess_subsets
 from phase_lib.equilibrium.cycles import CycleHistory
@@ -38,23 +39,24 @@ def judge_equilibrium(
     settings: EquilibriumSettings,
     output: str | Path,
     *,
-    control: Iterable[str | Path] = (),
-    reference: Iterable[str | Path] = (),
+    runs: Mapping[str, Sequence[str | Path]] | None = None,
+    corrections: Mapping[str, Sequence[str | Path]] | None = None,
     split: str | Path | None = None,
     drift: str | Path | None = None,
     strict: bool = False,
 ) -> dict[str, Any]:
-    """Judges one run, or with `drift` the injected run side by side with others, and writes the verdict.
+    """Judges one run, or the injected run side by side with others, and writes the verdict.
 
-    With a split, the runs are judged on all cells and on the blocked test cells alone.
+    With a split, the runs are judged on all cells and on the blocked test cells alone. A run that was
+    corrected is judged by the whole cycles after its last correction.
 
     Args:
         history: history files of one tape of the run, or patterns for them.
         forcing_years: length of the forcing cycle, years.
         settings: thresholds.
         output: `verdict.json`.
-        control: history of the same years without injection.
-        reference: history of the conventional run.
+        runs: histories of other runs by name, `control` (nothing injected) and `reference` among them.
+        corrections: predictions files of the corrections of a run, by its name; `injected` is the first.
         split: split file with the test cells.
         drift: `drift.nc`, per-cell drift and end stocks of the runs.
         strict: a run (the injected one) out of equilibrium is an error, after the verdict is written.
@@ -63,15 +65,20 @@ def judge_equilibrium(
         The content of `verdict.json`.
 
     Raises:
-        InputError: runs on different grids, other runs without `drift`, or a history that cannot be judged;
-            nothing is written.
+        InputError: runs on different grids, corrections of a run that is not given, or a history that
+            cannot be judged; nothing is written.
         CheckFailed: with `strict`, a criterion does not hold.
     """
-    if drift is None and (control or reference or split):
-        raise InputError(None, "--control, --reference and --split need --drift", remedy="give --drift")
-    patterns = {INJECTED: history, "control": control, "reference": reference}
-    runs = {name: matching_files(files) for name, files in patterns.items() if files}
-    histories = {name: CycleHistory(paths, forcing_years) for name, paths in runs.items()}
+    files = {INJECTED: matching_files(history)}
+    files |= {name: matching_files(paths) for name, paths in (runs or {}).items()}
+    made = {name: [read_correction(path) for path in paths] for name, paths in (corrections or {}).items()}
+    if unknown := [name for name in made if name not in files]:
+        expected = f"one of {', '.join(files)}"
+        raise InputError(None, f"corrections of the run {unknown[0]}, which is not given", expected=expected)
+    histories = {
+        name: CycleHistory(paths, forcing_years, [one["end_year"] for one in made.get(name, [])])
+        for name, paths in files.items()
+    }
     grid = _one_grid(histories)
     subsets = {ALL_CELLS: np.arange(len(grid.row))}
     if split is not None:
@@ -82,24 +89,38 @@ def judge_equilibrium(
             LOGGER.info("no test cell of %s lies in the domain: all cells are judged together", split)
     verdicts = {name: assess_subsets(run, settings, subsets) for name, run in histories.items()}
     judged = verdicts[INJECTED][ALL_CELLS]
+    alone = not (runs or split or drift)
     content: dict[str, Any] = {
-        "provenance": _provenance(settings, {"run": runs[INJECTED]} if drift is None else runs, split),
+        "provenance": _provenance(settings, {"run": files[INJECTED]} if alone else files, split),
         "thresholds": settings.model_dump(),
+        "corrections": made.get(INJECTED, []) if alone else made,
     }
-    if drift is None:
+    if alone:
         content |= judged.as_json()
     else:
         content |= {"forcing_years": forcing_years, **_side_by_side(verdicts, settings)}
+    if drift is not None:
         _write_drift(drift, verdicts, grid, subsets.get(TEST_CELLS), settings)
     write_json(output, content)
     for run, by_subset in verdicts.items():
         for line in describe(by_subset[ALL_CELLS]):
-            LOGGER.info("%s", line if drift is None else f"{run}: {line}")
+            LOGGER.info("%s", line if alone else f"{run}: {line}")
     failed = [criterion.rule.name for criterion in judged.criteria if not criterion.holds]
     if strict and failed:
         years, names = f"{judged.years:.0f}", ", ".join(failed)
         raise CheckFailed(f"not in equilibrium after {years} years: {names}; see {output}")
     return content
+
+
+def read_correction(path: str | Path) -> dict[str, Any]:
+    """The account of a correction, from its predictions file: `end_year`, `variables`, ...
+
+    Raises:
+        InputError: it is no predictions file of a correction.
+    """
+    with open_product(path, ()) as dataset:
+        account = json.loads(get_attribute(path, dataset, "correction"))
+    return {"file": Path(path).name, **account}
 
 
 def _one_grid(histories: Mapping[str, CycleHistory]) -> HistoryGrid:
@@ -146,8 +167,9 @@ def describe(verdict: RunVerdict) -> list[str]:
     """The verdict in lines for the terminal."""
     state = "in equilibrium" if verdict.in_equilibrium else "NOT in equilibrium"
     holding = sum(criterion.holds for criterion in verdict.tested)
+    last = f", after {len(verdict.corrections)} corrections" if verdict.corrections else ""
     return [
-        f"{state} after {verdict.years:.0f} years "
+        f"{state} after {verdict.years:.0f} years{last} "
         f"({verdict.cycles} cycles of {verdict.forcing_years} years, {verdict.cells} cells): "
         f"{holding} of {len(verdict.tested)} criteria hold",
         *(

@@ -13,9 +13,11 @@ from phase_lib.base.files import matching_file, matching_files
 from phase_lib.config.domains import DomainFiles, ForcingFiles
 from phase_lib.config.layouts import LAYOUTS, layout_class
 from phase_lib.config.spinup import Role, SpinupSettings
+from phase_lib.config.stabilisation import Span
 from phase_lib.elm.calendar import history_name, restart_name
 from phase_lib.elm.constants import SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.namelist import AdSettings, read_ad_settings
+from phase_lib.elm.soil_budget import SOIL_FLUXES
 
 Mode = Literal["ad", "normal"]
 #: History tapes of all runs, one file for each forcing cycle: its mean, and its annual means.
@@ -84,11 +86,18 @@ class Chain:
         case: name of the run, of its directory and of its files.
         role: purpose of the run.
         boundaries: model years at which the segments begin and end.
+        windows: after each of them the restart is corrected by its rates, and the run goes on from that; they
+            begin and end at boundaries. None in AD.
     """
 
     case: str
     role: Role
     boundaries: tuple[int, ...]
+    windows: tuple[Span, ...] = ()
+
+    def needs_budget(self, start: int, end: int) -> bool:
+        """True for a segment within a window, which has to write the carbon budget of the soil."""
+        return any(first <= start and end <= last for first, last in self.windows)
 
 
 @dataclass(frozen=True)
@@ -222,16 +231,74 @@ class Domain:
             # Where the AD run ends with the input, this is its last restart.
             "reference": self.reference_ad_restart or self.restart,
             "control": self.control,
-            "injected": self.injected,
-        }[chain.role]
+            "no_surrogate": self.control,
+        }.get(chain.role, self.injected)
+        mode: Mode = "ad" if chain.role == "ad" else "normal"
+        corrected = {end for _, end in chain.windows}
+        budget = spinup.model_copy(update={"history_fields": [*spinup.history_fields, *SOIL_FLUXES]})
         segments: list[Segment] = []
         for start, end in pairwise(chain.boundaries):
             finidat = segments[-1].restart if segments else start_from
-            mode: Mode = "ad" if chain.role == "ad" else "normal"
+            if start in corrected:
+                finidat = _corrected(directory, chain.case, start)
+            protocol = budget if chain.needs_budget(start, end) else spinup
             segments.append(
-                Segment(chain.case, mode, start, end - start, finidat, self, directory, spinup, threads)
+                Segment(chain.case, mode, start, end - start, finidat, self, directory, protocol, threads)
             )
         return segments
+
+    def corrections(self, chain: Chain, spinup: SpinupSettings) -> list[Correction]:
+        """The corrections of a run, in order.
+
+        Args:
+            chain: one of `chains`.
+            spinup: the protocol.
+        """
+        segments = self.segments(chain, spinup)
+        corrections: list[Correction] = []
+        for start, end in chain.windows:
+            window = [one for one in segments if start <= one.start_year and one.end_year <= end]
+            first, restart = window[0].finidat, window[-1].restart
+            assert first is not None  # a run in normal mode
+            history = tuple(path for segment in window for path in segment.history(CYCLE_TAPE))
+            corrected = _corrected(window[0].directory, chain.case, end)
+            corrections.append(Correction(chain.case, end, first, restart, history, corrected))
+        return corrections
+
+
+def _corrected(directory: Path, case: str, year: int) -> Path:
+    """Place of a corrected restart; it has the name of the restart that it corrects."""
+    return directory / "corrected" / restart_name(case, year)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A correction of a run at the end of a window.
+
+    Attributes:
+        case: name of the run.
+        year: model year at whose start the window ends.
+        start, end: restarts at the ends of the window; `end` is the one to correct.
+        history: of the window, on the tape of means over a cycle.
+        restart: the corrected one, from which the run goes on.
+    """
+
+    case: str
+    year: int
+    start: Path
+    end: Path
+    history: tuple[Path, ...]
+    restart: Path
+
+    @property
+    def name(self) -> str:
+        """Run and year, for the names of rules, logs and benchmarks."""
+        return f"{self.case}_{self.year:04d}"
+
+    @property
+    def predictions(self) -> Path:
+        """The predictions file that `phase inject` puts into `end`."""
+        return self.restart.with_name(f"{self.case}.correction.{self.year:04d}.nc")
 
 
 @dataclass(frozen=True)
@@ -242,7 +309,7 @@ class Segment:
         case: name of the run and of its files.
         mode: `ad` or `normal`.
         start_year: the segment begins at the start of this model year.
-        years: length, whole forcing cycles.
+        years: length; whole forcing cycles, but for a window that is a part of one.
         finidat: restart from which it starts; None for a cold start.
         domain: files of the run.
         directory: of restart and history.
@@ -281,16 +348,20 @@ class Segment:
         return self.directory / restart_name(self.case, self.end_year)
 
     def history(self, tape: int) -> list[Path]:
-        """The history that the segment writes on a tape, one file for each forcing cycle.
+        """The history that the segment writes on a tape, one file for each of its `cycles`.
 
         The date in a name is the end of the first interval of the file: a cycle, or a year on annual tapes.
         """
-        cycle = self.domain.cycle
-        interval = {CYCLE_TAPE: cycle, ANNUAL_TAPE: 1}[tape]
         return [
-            self.directory / history_name(self.case, tape, start + interval)
-            for start in range(self.start_year, self.end_year, cycle)
+            self.directory / history_name(self.case, tape, {CYCLE_TAPE: end, ANNUAL_TAPE: start + 1}[tape])
+            for start, end in self.cycles
         ]
+
+    @property
+    def cycles(self) -> list[Span]:
+        """Model years at which its forcing cycles begin and end; the last may be a part of one."""
+        starts = range(self.start_year, self.end_year, self.domain.cycle)
+        return [(start, min(start + self.domain.cycle, self.end_year)) for start in starts]
 
 
 def ad_run(lnd_in: str | Path | None, factor: float | None) -> tuple[float | None, AdSettings | None]:

@@ -88,6 +88,8 @@ class LandModel(ABC, Generic[_Settings]):
         settings_model: model of that section; None where it has none.
         makes_domain: True where it makes a domain, which then has its name.
         runs: False where it only takes existing output.
+        soil_budget: True where its segments write the fields of `elm.soil_budget` that `history_fields` asks
+            for, so that its runs can be corrected.
         monthly_forcing: True where its segments read the monthly means that the workflow reduces
             (`domain.monthly`); False where they read the forcing files (`domain.forcing`).
         segment_settings: keys of its section; a change runs the segments again.
@@ -100,6 +102,7 @@ class LandModel(ABC, Generic[_Settings]):
     settings_model: ClassVar[type[BaseModel] | None] = None
     makes_domain: ClassVar[bool] = False
     runs: ClassVar[bool] = True
+    soil_budget: ClassVar[bool] = False
     monthly_forcing: ClassVar[bool] = False
     segment_settings: ClassVar[tuple[str, ...]] = ()
     segment_code: ClassVar[tuple[str, ...]] = ()

@@ -49,15 +49,26 @@ def chains_of(config: WorkflowConfig, name: str) -> tuple[Chain, ...]:
     last = after_ad if labelled and "reference_ad_restart" not in given else after_input
     wanted: list[Role] = ["ad"] if last > first else []
     wanted += ["reference"] if labelled else []
-    wanted += ["control", "injected"] if target and model.runs else []
+    wanted += [*config.stabilisation.beside, "injected"] if target and model.runs else []
     target_runs = land_model_of(config, config.target.domain).runs
     plain = name == (config.target.domain if target_runs else config.training.domains[0])
-    boundaries = {role: spinup.boundaries(role) for role in wanted}
-    if "ad" in boundaries:
-        boundaries["ad"] = [year for year in boundaries["ad"] if first <= year <= last]
-    return tuple(
-        Chain(role if plain else f"{name}_{role}", role, tuple(years)) for role, years in boundaries.items()
-    )
+    stabilisation = config.stabilisation
+    windows = stabilisation.spans(after_input, config.cycle_of(name)) if target and model.runs else ()
+    ends = [stabilisation.round_end(after_input, number) for number in range(stabilisation.rounds)]
+
+    def chain(role: Role) -> Chain:
+        corrected = windows if role in ("injected", "no_surrogate") else ()
+        match role:
+            case "ad":
+                years = spinup.boundaries(first, last, after_input)
+            case "reference":
+                years = spinup.boundaries(after_ad, after_ad + spinup.normal_years)
+            case _:
+                cuts = (year for window in corrected for year in window)
+                years = spinup.boundaries(after_input, ends[-1], *ends, *cuts)
+        return Chain(role if plain else f"{name}_{role}", role, tuple(years), corrected)
+
+    return tuple(map(chain, wanted))
 
 
 def _domain(config: WorkflowConfig, name: str) -> Domain:

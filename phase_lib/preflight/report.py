@@ -26,6 +26,8 @@ _RUNS: dict[Role, str] = {
     "ad": "of AD",
     "reference": "in normal mode",
     "control": "of control",
+    "uncorrected": "of stabilisation without corrections",
+    "no_surrogate": "of corrections without the surrogate",
     "injected": "of stabilisation",
 }
 

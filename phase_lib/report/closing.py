@@ -15,7 +15,6 @@ from phase_lib.report.products import OOD_STATES
 _WIDTH = 100
 #: Domains that the closing page lists.
 _MOST_DOMAINS = 4
-_RUNS = ("injected", "control", "reference")
 #: What every summary has.
 _SECTIONS = ("run", "target", "domain", "restart", "models", "headline", "skill", "cost")
 
@@ -147,7 +146,7 @@ def _skill(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _verdict(summary: Mapping[str, Any]) -> list[str]:
-    runs = {run: summary["equilibrium"][run] for run in _RUNS if run in summary["equilibrium"]}
+    runs = summary["equilibrium"]
     stocks, verdicts = [summary["stocks"][run] for run in runs], runs.values()
     rows: dict[str, list[str]] = {
         "drift of soil C, PgC/yr": [f"{v['drift_totsomc_pgc_per_yr']:+.3f}" for v in verdicts],
@@ -158,8 +157,8 @@ def _verdict(summary: Mapping[str, Any]) -> list[str]:
         "criteria that fail": [f"{len(v['criteria_failed'])} of {v['criteria_tested']}" for v in verdicts],
         "verdict": ["equilibrium" if v["in_equilibrium"] else "drifting" for v in verdicts],
     }
-    lines = [f"{'Verdict at the end of each run':<36}" + "".join(f"{run:>14}" for run in runs)]
-    return lines + [f"  {name:<34}" + "".join(f"{v:>14}" for v in values) for name, values in rows.items()]
+    lines = [f"{'Verdict at the end of each run':<32}" + "".join(f"{run:>13}" for run in runs)]
+    return lines + [f"  {name:<30}" + "".join(f"{v:>13}" for v in values) for name, values in rows.items()]
 
 
 def _cost(summary: Mapping[str, Any]) -> list[str]:

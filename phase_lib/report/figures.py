@@ -34,6 +34,8 @@ BLUE, ORANGE, GREEN, VERMILLION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E0
 RUN_STYLE: dict[str, dict[str, Any]] = {
     "injected": {"color": BLUE, "marker": "o"},
     "control": {"color": VERMILLION, "marker": "s"},
+    "uncorrected": {"color": ORANGE, "marker": "D"},
+    "no_surrogate": {"color": GREEN, "marker": "v"},
     "reference": {"color": "black", "marker": "^", "linestyle": "--"},
 }
 #: Of models in the order of the summary; further models begin again with the first style.

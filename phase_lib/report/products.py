@@ -73,7 +73,7 @@ class RunFacts:
         training: domains that the surrogate learnt from.
         forcing_years: forcing cycle of the target.
         input_years: AD years before the surrogate.
-        stabilisation_years: normal years after injection.
+        stabilisation_years: normal years after injection, by the schedule.
         conventional_years: AD and normal years of a conventional spin-up.
         ood_action: what flagged cells receive.
         input_here: the AD years before injection are run here.
@@ -118,7 +118,7 @@ class RunFacts:
             training=tuple(config.training.domains),
             forcing_years=config.cycle_of(target),
             input_years=spinup.input_years,
-            stabilisation_years=spinup.stabilisation_years,
+            stabilisation_years=config.stabilisation.scheduled_years,
             conventional_years=spinup.ad_years + spinup.normal_years,
             ood_action=config.ood.action,
             input_here=bool(chains[target]) and chains[target][0].boundaries[0] == 1,

@@ -101,6 +101,7 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
             "flagged_cells": int(np.count_nonzero(flags)),
             "ood_action": facts.ood_action,
         },
+        "stabilisation": {} if verdict is None else _stabilisation(verdict),
         "equilibrium": {run: _equilibrium(subsets) for run, subsets in runs.items()},
         "stocks": {
             run: {stock: subsets[ALL_CELLS]["stocks"].get(stock) for stock in STOCKS}
@@ -110,7 +111,9 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
         **{
             key: (verdict or {}).get(key, {}) for key in ("relation_to_reference", "injected_against_control")
         },
-        "cost": _cost(costs, jobs, plan, facts, target["base"]),
+        "cost": _cost(
+            costs, jobs, plan, facts, target["base"], None if verdict is None else _normal_years(verdict)
+        ),
     }
 
 
@@ -131,15 +134,48 @@ def _target(products: RunProducts, facts: RunFacts, diff: dict[str, Any]) -> dic
 def _stability(verdict: dict[str, Any] | None, facts: RunFacts) -> dict[str, Any]:
     if verdict is None:
         return {"stable": None, "years_run": None}
-    years = verdict["runs"]["injected"][ALL_CELLS]["years"]
+    years = _normal_years(verdict)
     # A land model stops at an invalid pool or balance: a history over all the years means that it did not.
     return {"stable": years >= facts.stabilisation_years - 0.01, "years_run": years}
 
 
+def _normal_years(verdict: dict[str, Any]) -> float:
+    """Years from injection to the end of the last cycle that is judged."""
+    return float(verdict["runs"]["injected"][ALL_CELLS]["years"])
+
+
+def _stabilisation(verdict: dict[str, Any]) -> dict[str, Any]:
+    """How long the injected run is, by what corrections, and on which cells the criteria hold in each run."""
+    return {
+        "normal_years": _normal_years(verdict),
+        "corrections": {
+            run: [
+                {"after_years": years, "variables": correction["variables"]}
+                for years, correction in zip(
+                    verdict["runs"][run][ALL_CELLS]["corrections"], corrections, strict=True
+                )
+            ]
+            for run, corrections in verdict["corrections"].items()
+        },
+        "holds": {
+            run: {cells: numbers["in_equilibrium"] for cells, numbers in subsets.items()}
+            for run, subsets in verdict["runs"].items()
+        },
+    }
+
+
 def _cost(
-    costs: list[StageCost], jobs: list[SlurmJob], plan: Mapping[str, Stage], facts: RunFacts, base: Any
+    costs: list[StageCost],
+    jobs: list[SlurmJob],
+    plan: Mapping[str, Stage],
+    facts: RunFacts,
+    base: Any,
+    normal_years: float | None,
 ) -> dict[str, Any]:
-    """Costs of the run, and of a spin-up of the target, conventional and accelerated."""
+    """Costs of the run, and of a spin-up of the target, conventional and accelerated.
+
+    `normal_years` were run after injection; None where the target is not run here.
+    """
     records = read_records(jobs)
     stages = stage_hours(costs, jobs, records, plan=plan, cores_per_node=facts.cost.cores_per_node)
     ran_here, input_years = base is None, facts.input_years
@@ -152,7 +188,7 @@ def _cost(
         costs,
         conventional_years=facts.conventional_years if ran_here else None,
         input_years=input_years,
-        stabilisation_years=facts.stabilisation_years if ran_here else None,
+        stabilisation_years=None if normal_years is None else round(normal_years),
         label_years=facts.conventional_years if facts.labelled_here else None,
     )
     spin_up = spin_up_summary(

@@ -27,7 +27,7 @@ _RESTART_BYTES, _HISTORY_BYTES = 150_000, 10_000
 #: Cells that a core integrates over a year in a second (measured).
 _CELL_YEARS_PER_SECOND = 4000.0
 #: All other jobs wait for AD and reference, which take both cores of a laptop; the short runs share them.
-_THREADS: dict[Role, int] = {"ad": 2, "reference": 2, "control": 1, "injected": 1}
+_THREADS: dict[Role, int] = {"ad": 2, "reference": 2}
 
 
 class Embedded(LandModel[EmbeddedSettings]):
@@ -36,6 +36,7 @@ class Embedded(LandModel[EmbeddedSettings]):
     name = "embedded"
     settings_model = EmbeddedSettings
     makes_domain = True
+    soil_budget = True
     monthly_forcing = True
     segment_settings = SEGMENT_KEYS
     segment_code = ("landmodel/embedded/segment",)
@@ -120,7 +121,7 @@ class Embedded(LandModel[EmbeddedSettings]):
 
     def job(self, role: Role, segment: Segment) -> Job:
         """Processes on one node."""
-        return Job(_THREADS[role])
+        return Job(_THREADS.get(role, 1))
 
     def run(self, segment: Segment) -> None:
         """Integrates all cells, block by block."""

@@ -49,8 +49,8 @@ def run_segment(segment: Segment, settings: EmbeddedSettings) -> None:
     """Runs a segment and writes its restart, its means over forcing cycles (h0) and annual means (h1).
 
     Raises:
-        InputError: files do not belong together, the restart holds a pool that is not sound, the segment does
-            not cover whole forcing cycles, or the model does not have a requested field.
+        InputError: files do not belong together, the restart holds a pool that is not sound, an AD segment
+            does not cover whole forcing cycles, or the model does not have a requested field.
         ModelAbort: a pool or a balance is not sound.
     """
     inputs = read_run_inputs(segment.domain)
@@ -65,7 +65,7 @@ def run_segment(segment: Segment, settings: EmbeddedSettings) -> None:
 
 def _check(segment: Segment, inputs: RunInputs) -> None:
     cycle = inputs.forcing.years
-    if segment.years % cycle:
+    if segment.mode == "ad" and segment.years % cycle:
         what = f"the forcing cycle of {cycle} years does not divide a segment of {segment.years} years"
         remedy = "change segment_years, input_years or the forcing years"
         raise InputError(None, what, expected="segments of whole forcing cycles", remedy=remedy)
@@ -141,9 +141,11 @@ def _run_block(
         if segment.finidat is None:
             raise
         raise InputError(segment.finidat, str(error), remedy="use the restart as ELM wrote it") from error
-    cycle = environment.years
+    # Of each model year: which of the segment's cycles it belongs to, and its share of that.
+    number = np.repeat(np.arange(len(segment.cycles)), [end - start for start, end in segment.cycles])
+    share = 1.0 / np.bincount(number)[number]
     annual = {name: np.empty((segment.years, site.ncells)) for name in FIELDS}
-    layered = np.zeros((segment.years // cycle, len(SOIL_POOLS), len(ELEMENTS), NLEVDECOMP, site.ncells))
+    layered = np.zeros((len(segment.cycles), len(SOIL_POOLS), len(ELEMENTS), NLEVDECOMP, site.ncells))
     asked = [name for name in SOIL_FLUXES if name in spinup.history_fields]
     fluxes = {name: np.zeros((len(layered), NLEVDECOMP, site.ncells)) for name in asked}
     ticker = Ticker("model year")
@@ -152,11 +154,11 @@ def _run_block(
         model.run_year(year)
         for name, values in _annual_fields(model, year).items():
             annual[name][index] = values
-        layered[index // cycle] += model.soil_mean.cpu().numpy() / cycle
+        layered[number[index]] += model.soil_mean.cpu().numpy() * share[index]
         if fluxes:
             of_year = model.soil_fluxes()
             for name, means in fluxes.items():
-                means[index // cycle] += of_year[name].cpu().numpy() / (SECONDS_PER_YEAR * cycle)
+                means[number[index]] += of_year[name].cpu().numpy() * share[index] / SECONDS_PER_YEAR
         if cells.start == 0:
             ticker.tick(year, segment.end_year - 1)
     pools = layered.reshape(len(layered), -1, *layered.shape[3:])
@@ -204,17 +206,15 @@ def _joined(parts: list[dict[str, np.ndarray]], axis: int = 0) -> dict[str, np.n
 
 
 def _write(segment: Segment, inputs: RunInputs, results: list[_Result]) -> None:
-    cycle = segment.domain.cycle
     annual = _joined([result.annual for result in results], axis=-1)
     layered = _joined([result.layered for result in results], axis=-1)
-    files = zip(segment.history(CYCLE_TAPE), segment.history(ANNUAL_TAPE), strict=True)
-    for number, (of_cycle, of_years) in enumerate(files):
-        start = segment.start_year + number * cycle
-        rows = slice(number * cycle, (number + 1) * cycle)
+    tapes = segment.history(CYCLE_TAPE), segment.history(ANNUAL_TAPE)
+    for number, (of_cycle, of_years, (start, end)) in enumerate(zip(*tapes, segment.cycles, strict=True)):
+        rows = slice(start - segment.start_year, end - segment.start_year)
         means = {name: values[rows].mean(axis=0, keepdims=True) for name, values in annual.items()}
         profile = {name: values[number : number + 1] for name, values in layered.items()}
-        write_history(of_cycle, inputs, segment.case, np.array([[start, start + cycle]]), means, profile)
-        bounds = np.arange(start, start + cycle)[:, None] + np.array([0, 1])
+        write_history(of_cycle, inputs, segment.case, np.array([[start, end]]), means, profile)
+        bounds = np.arange(start, end)[:, None] + np.array([0, 1])
         years = {name: annual[name][rows] for name in ANNUAL_FIELDS}
         write_history(of_years, inputs, segment.case, bounds, years, {})
     physics = _joined([result.physics for result in results])
