@@ -129,7 +129,7 @@ def test_the_spin_up_with_a_land_model_of_another_package_is_planned_and_begun(
     config["toy"] |= {"restart": str(files.restart), "history": str(template), "loss": 0.5}
     config |= {
         "run": {"name": "walk"},
-        "spinup": {"ad_years": 40, "normal_years": 20, "stabilisation_years": 40},
+        "spinup": {"ad_years": 40, "normal_years": 20},
         "domains": {"sites": sites},
         "training": {"domains": ["sites"]},
         "target": {"domain": "sites"},

@@ -44,7 +44,7 @@ class StabilisationSettings(Section):
     max_years: int = Field(
         240, ge=2, description="with until: equilibrium, no further round goes beyond so many years, years"
     )
-    cells: JudgedCells = Field(
+    judged_cells: JudgedCells = Field(
         "both", description="with until: equilibrium, the cells on which the criteria have to hold"
     )
     controls: list[Control] = Field(

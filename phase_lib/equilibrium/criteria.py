@@ -164,7 +164,7 @@ class RunVerdict:
 
     Attributes:
         years: length of the history, years.
-        corrections: years since its start after which the run was corrected.
+        corrected_after: years since its start after which the run was corrected.
         cycles: whole forcing cycles after the last correction: only these are judged.
         forcing_years: length of a cycle, years.
         cells: number of cells.
@@ -186,7 +186,7 @@ class RunVerdict:
     """
 
     years: float
-    corrections: list[float]
+    corrected_after: list[float]
     cycles: int
     forcing_years: int
     cells: int
@@ -324,7 +324,7 @@ class _Cells:
         last = {name.lower(): self._means(name)[-1] for name in ("TOTSOMC", "TOTVEGC")}
         return RunVerdict(
             years=history.years,
-            corrections=history.corrections,
+            corrected_after=history.corrections,
             cycles=history.cycles,
             forcing_years=history.forcing_years,
             cells=len(areas),

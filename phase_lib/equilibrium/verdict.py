@@ -167,7 +167,7 @@ def describe(verdict: RunVerdict) -> list[str]:
     """The verdict in lines for the terminal."""
     state = "in equilibrium" if verdict.in_equilibrium else "NOT in equilibrium"
     holding = sum(criterion.holds for criterion in verdict.tested)
-    last = f", after {len(verdict.corrections)} corrections" if verdict.corrections else ""
+    last = f", after {len(verdict.corrected_after)} corrections" if verdict.corrected_after else ""
     return [
         f"{state} after {verdict.years:.0f} years{last} "
         f"({verdict.cycles} cycles of {verdict.forcing_years} years, {verdict.cells} cells): "

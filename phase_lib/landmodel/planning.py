@@ -73,8 +73,8 @@ def chains_of(config: WorkflowConfig, name: str) -> tuple[Chain, ...]:
 
 def _domain(config: WorkflowConfig, name: str) -> Domain:
     spinup, run = config.spinup, config.run.directory
-    chains = chains_of(config, name)
     given = land_model_of(config, name).describe(name, config.domains.get(name), run)
+    chains = chains_of(config, name)
     domain = replace(
         given,
         trains=name in config.training.domains,

@@ -152,7 +152,7 @@ def _stabilisation(verdict: dict[str, Any]) -> dict[str, Any]:
             run: [
                 {"after_years": years, "variables": correction["variables"]}
                 for years, correction in zip(
-                    verdict["runs"][run][ALL_CELLS]["corrections"], corrections, strict=True
+                    verdict["runs"][run][ALL_CELLS]["corrected_after"], corrections, strict=True
                 )
             ]
             for run, corrections in verdict["corrections"].items()

@@ -15,7 +15,7 @@ from phase_lib.base.files import read_json
 from phase_lib.cli import main
 from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.equilibrium.verdict import judge_equilibrium
-from tests.helpers.history import Grid, linear, write_history, years
+from tests.helpers.history import Grid, linear, write_correction, write_history, years
 
 SETTINGS = EquilibriumSettings()
 
@@ -48,8 +48,7 @@ def judge_beside(runs: dict[str, list[Path]], tmp_path: Path, split: Path | None
         20,
         SETTINGS,
         tmp_path / "verdict.json",
-        control=runs["control"],
-        reference=runs["reference"],
+        runs={"control": runs["control"], "reference": runs["reference"]},
         split=split,
         drift=tmp_path / "drift.nc",
     )
@@ -144,6 +143,77 @@ def test_runs_of_two_grids_are_refused_and_nothing_is_written(
     assert not (tmp_path / "drift.nc").exists()
 
 
+def stepped(path: Path, slopes: tuple[float, ...], corrected: tuple[int, ...]) -> Path:
+    """A run from model year 21 on: gains of each window of 20 years, gC/m2/yr, and 500 gC/m2 more at once at
+    the start of the years `corrected`."""
+    grid, bounds = Grid(), years(20, 20 + 20 * len(slopes), 1)
+    rate = np.repeat(slopes, 20)
+    moved = 500.0 * (bounds[:, :1] + 1.0 >= np.array(corrected)).sum(axis=1)
+    stock = 1.0e4 + np.cumsum(rate) - 0.5 * rate + moved
+    columns = {"TOTECOSYSC": stock, "TOTSOMC": stock, "TOTVEGC": np.ones(len(stock))}
+    columns |= {"NBP": rate / (365.0 * 86400.0)}
+    fields = {name: np.repeat(values[:, None], grid.cells, axis=1) for name, values in columns.items()}
+    return write_history(path, grid, bounds, fields)
+
+
+def test_a_corrected_run_is_judged_by_the_cycles_after_the_last_correction(tmp_path: Path) -> None:
+    run = stepped(tmp_path / "run.nc", (9.0, 3.0, 0.1, 0.1), (41, 61))
+    whole = judge_alone(run, tmp_path / "v.json")["criteria"]["area_out_of_equilibrium"]
+    assert whole["by_cycle"] == [1.0, 1.0, 0.0]
+    made = [write_correction(tmp_path / f"{year}.nc", year, size) for year, size in ((41, 0.03), (61, 0.01))]
+    content = judge_equilibrium([run], 20, SETTINGS, tmp_path / "v.json", corrections={"injected": made})
+    assert (content["years"], content["corrected_after"], content["cycles"]) == (80.0, [20.0, 40.0], 2)
+    sizes = [one["variables"]["soil4c_vr"]["median_size"] for one in content["corrections"]]
+    assert sizes == [0.03, 0.01]
+    assert content["criteria"]["area_out_of_equilibrium"]["by_cycle"] == [0.0]
+    assert content["criteria"]["area_out_of_equilibrium"]["years_until"] == 80.0
+
+
+def test_what_a_cycle_gains_is_known_before_the_last_correction_too(tmp_path: Path) -> None:
+    run = stepped(tmp_path / "run.nc", (9.0, 0.9, 3.0, 0.1, 0.1), (41, 61, 81))
+    made = [write_correction(tmp_path / f"{year}.nc", year) for year in (41, 61, 81)]
+    content = judge_equilibrium([run], 20, SETTINGS, tmp_path / "v.json", corrections={"injected": made})
+    assert content["net_flux"] == {"run_year": [20.0, 40.0, 60.0, 80.0, 100.0], "area": [1, 0, 1, 0, 0]}
+
+
+def test_a_window_that_is_a_part_of_a_cycle_moves_no_cycle(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run.nc", 0.5, first=20, last=65)
+    made = [write_correction(tmp_path / "25.nc", 26)]
+    content = judge_equilibrium([run], 20, SETTINGS, tmp_path / "v.json", corrections={"injected": made})
+    assert (content["years"], content["cycles"], content["corrected_after"]) == (45.0, 2, [5.0])
+    assert content["criteria"]["area_out_of_equilibrium"]["by_cycle"] == [0.0]
+    assert content["criteria"]["area_out_of_equilibrium"]["years_until"] == 45.0
+
+
+@pytest.mark.parametrize(
+    ("year", "fault"),
+    [
+        (
+            101,
+            r"covers 20\.00 years after the last correction; expected at least two whole forcing cycles, 40",
+        ),
+        (121, r"the history ends at 121\.00; expected years after the correction at 121\.00"),
+    ],
+)
+def test_a_run_without_two_cycles_after_its_last_correction_has_no_verdict(
+    tmp_path: Path, year: int, fault: str
+) -> None:
+    run, made = write_run(tmp_path / "run.nc", 0.0, first=20, last=120), tmp_path / "correction.nc"
+    with pytest.raises(InputError, match=fault):
+        judge_equilibrium(
+            [run], 20, SETTINGS, tmp_path / "v.json", corrections={"injected": [write_correction(made, year)]}
+        )
+    assert not (tmp_path / "v.json").exists()
+
+
+def test_corrections_belong_to_a_run_that_is_given(tmp_path: Path) -> None:
+    run, made = write_run(tmp_path / "run.nc", 0.0), write_correction(tmp_path / "correction.nc", 41)
+    with pytest.raises(InputError, match=r"corrections of the run contrl, .* expected one of injected"):
+        judge_equilibrium([run], 20, SETTINGS, tmp_path / "v.json", corrections={"contrl": [made]})
+    with pytest.raises(InputError, match=r"run\.nc.*correction"):
+        judge_equilibrium([run], 20, SETTINGS, tmp_path / "v.json", corrections={"injected": [run]})
+
+
 def test_one_run_alone_writes_its_verdict(tmp_path: Path) -> None:
     run = write_run(tmp_path / "h1.nc", 0.0)
     content = judge_alone(run, tmp_path / "verdict.json", strict=True)
@@ -234,17 +304,10 @@ def test_snapshots_are_no_history_to_judge(tmp_path: Path) -> None:
     assert not (tmp_path / "v.json").exists()
 
 
-def test_other_runs_are_judged_only_with_a_drift_file(three: dict[str, list[Path]], tmp_path: Path) -> None:
-    for name in ("control", "reference"):
-        with pytest.raises(InputError, match="need --drift"):
-            judge_equilibrium(three["injected"], 20, SETTINGS, tmp_path / "v.json", **{name: three[name]})
-    assert not (tmp_path / "v.json").exists()
-
-
 def test_strict_judges_the_injected_run_of_several(three: dict[str, list[Path]], tmp_path: Path) -> None:
     """The control is out of equilibrium, which is no failure; then the injected run is."""
     for injected, fails in (("reference", False), ("control", True)):
-        words = {"control": three["control"], "drift": tmp_path / "drift.nc", "strict": True}
+        words = {"runs": {"control": three["control"]}, "drift": tmp_path / "drift.nc", "strict": True}
         with pytest.raises(CheckFailed, match="drift_totsomc") if fails else nullcontext():
             judge_equilibrium(three[injected], 20, SETTINGS, tmp_path / "v.json", **words)
         assert read_json(tmp_path / "v.json")["runs"]["injected"]["all_cells"]["in_equilibrium"] is not fails

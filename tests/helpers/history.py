@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import netCDF4
 import numpy as np
+import xarray as xr
+
+from phase_lib.elm.products import write_product
 
 UNITS = {
     "TOTECOSYSC": "gC/m^2",
@@ -148,6 +152,13 @@ def linear(grid: Grid, bounds: np.ndarray, start: float, slope: float | np.ndarr
     omega = 2.0 * np.pi / 20.0
     weather = (np.cos(omega * bounds[:, 0]) - np.cos(omega * bounds[:, 1])) / (omega * np.diff(bounds)[:, 0])
     return start + middle[:, None] * slopes + 5.0 * weather[:, None]
+
+
+def write_correction(path: Path, end_year: float, size: float = 0.01) -> Path:
+    """What the verdict reads of the predictions file of a correction at the start of a model year."""
+    account = {"end_year": end_year, "variables": {"soil4c_vr": {"corrected": 3, "median_size": size}}}
+    write_product(path, xr.Dataset(attrs={"correction": json.dumps(account)}))
+    return path
 
 
 def decay(grid: Grid, bounds: np.ndarray, end: float, amplitude: float, tau: float) -> np.ndarray:

@@ -18,7 +18,7 @@ from phase_lib.landmodel.backends.embedded import Embedded
 from phase_lib.report.products import RunFacts, RunProducts
 from phase_lib.surrogate.predictor import Predictions
 from phase_lib.surrogate.skill import Model, write_test_file
-from tests.helpers.history import Grid, write_history, years
+from tests.helpers.history import Grid, write_correction, write_history, years
 
 PATCH = {"deadcrootc": "gC/m^2", "deadstemc": "gC/m^2", "tlai": "m^2/m^2", "leafc": "gC/m^2"}
 LAYER = {"soil3c_vr": "gC/m^3", "soil4c_vr": "gC/m^3", "cwdc_vr": "gC/m^3"}
@@ -274,6 +274,7 @@ def _verdict(root: Path, grid: Grid, rng: np.random.Generator, split: Path) -> N
     for name, start, tau, first, last in (
         ("injected", 1.01, 60.0, 20, 120),
         ("control", 0.4, 150.0, 20, 120),
+        ("no_surrogate", 0.7, 90.0, 20, 120),
         ("reference", 0.5, 120.0, 400, 1200),
     ):
         bounds = years(first, last, 20 if name == "reference" else 1)
@@ -297,7 +298,8 @@ def _verdict(root: Path, grid: Grid, rng: np.random.Generator, split: Path) -> N
         root / "equilibrium" / "verdict.json",
         drift=root / "equilibrium" / "drift.nc",
         split=split,
-        **runs,
+        runs=runs,
+        corrections={"injected": [write_correction(root / "correction.nc", 61.0)]},
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.config.loading import validate
 from phase_lib.config.root import WorkflowConfig
+from phase_lib.elm.soil_budget import SOIL_FLUXES
 from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Domain, Segment
 from phase_lib.landmodel.planning import domains_of, land_model_of, run_segment
 from tests.landmodel.conftest import SmallWorld
@@ -50,13 +51,94 @@ def chains(domain: Domain) -> dict[str, tuple[int, ...]]:
     return {chain.case: chain.boundaries for chain in domain.chains}
 
 
-def test_the_default_run_is_a_conventional_spin_up_and_two_short_runs_of_the_world_that_is_made() -> None:
+def test_after_a_window_a_run_goes_on_from_its_corrected_restart() -> None:
+    config = validate(WorkflowConfig, {"stabilisation": {"windows": [20, 40], "final": 40}}, None)
+    domain = domains_of(config)["embedded"]
+    run = Path("results/default/landmodel/injected")
+    chain = domain.chain("injected")
+    first, second = domain.corrections(chain, config.spinup)
+    assert first.start == domain.injected
+    assert first.end == run / "injected.elm.r.0041-01-01-00000.nc"
+    assert first.restart == run / "corrected" / "injected.elm.r.0041-01-01-00000.nc"
+    assert second.start == first.restart
+    assert [path.name for path in second.history] == [
+        "injected.elm.h0.0061-01-01-00000.nc",
+        "injected.elm.h0.0081-01-01-00000.nc",
+    ]
+    segments = domain.segments(chain, config.spinup)
+    assert [one.finidat for one in segments] == [domain.injected, first.restart, second.restart]
+    asked = [set(SOIL_FLUXES) <= set(one.spinup.history_fields) for one in segments]
+    assert asked == [True, True, False]
+    alone = domain.corrections(domain.chain("no_surrogate"), config.spinup)
+    assert alone[0].start == domain.control
+    assert [one.year for one in alone] == [41, 81]
+    assert domain.corrections(domain.chain("uncorrected"), config.spinup) == []
+    assert domain.segments(domain.chain("uncorrected"), config.spinup)[0].finidat == domain.injected
+
+
+def test_a_run_that_goes_on_until_equilibrium_has_a_window_of_one_cycle_at_the_end_of_each_round() -> None:
+    stabilisation = {"windows": [20], "final": 40, "until": "equilibrium", "max_years": 150}
+    domain = planned({"stabilisation": stabilisation})["embedded"]
+    injected = domain.chain("injected")
+    assert injected.windows == ((21, 41), (61, 81), (101, 121))
+    assert injected.boundaries == (21, 41, 61, 81, 101, 121, 161)
+    assert domain.chain("control").boundaries == (21, 81, 121, 161)
+
+
+@pytest.mark.parametrize(
+    ("stabilisation", "fault"),
+    [
+        (
+            {"windows": [20, 5]},
+            "windows has one of 5 years; expected multiples of 20, the forcing cycle of em",
+        ),
+        (
+            {"final": 20},
+            "final is 20; expected a multiple of 20, the forcing cycle of embedded, and at least 40",
+        ),
+        ({"final": 50}, "final is 50; expected a multiple of 20"),
+        ({"until": "equilibrium", "max_years": 100}, "max_years is 100; expected at least 120"),
+        ({"controls": ["control", "control"]}, "controls names a run twice"),
+        ({"windows": [0]}, "windows"),
+        ({"controls": ["nothing"]}, "controls"),
+    ],
+)
+def test_a_schedule_that_cannot_be_judged_is_refused(stabilisation: dict[str, Any], fault: str) -> None:
+    with pytest.raises(InputError, match=fault):
+        validate(WorkflowConfig, {"stabilisation": stabilisation}, None)
+
+
+def test_windows_that_are_a_part_of_a_cycle_are_run_only_when_asked_for() -> None:
+    stabilisation = {"windows": [5, 20], "part_of_a_cycle": True}
+    config = validate(WorkflowConfig, {"stabilisation": stabilisation}, None)
+    domain = domains_of(config)["embedded"]
+    assert domain.chain("injected").boundaries == (21, 26, 46, 86)
+    short = domain.segments(domain.chain("injected"), config.spinup)[0]
+    assert [path.name[16:20] for path in short.history(CYCLE_TAPE)] == ["0026"]
+
+
+def test_a_land_model_that_cannot_write_the_budget_of_the_soil_is_not_asked_to_be_corrected(
+    files: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        type(land_model_of(validate(WorkflowConfig, {}, None), "embedded")), "soil_budget", False
+    )
+    with pytest.raises(
+        InputError, match="embedded does not write the carbon budget of the soil; set windows"
+    ):
+        planned({})
+    assert "no_surrogate" not in chains(planned({"stabilisation": {"windows": []}})["embedded"])
+
+
+def test_the_default_run_is_a_conventional_spin_up_and_short_runs_of_the_world_that_is_made() -> None:
     domain = planned({})["embedded"]
     assert chains(domain) == {
         "ad": (1, 21, 201, 401),
         "reference": (401, 601, 801, 1001, 1201),
-        "control": (21, 121),
-        "injected": (21, 121),
+        "control": (21, 141),
+        "uncorrected": (21, 141),
+        "no_surrogate": (21, 41, 61, 81, 101, 141),
+        "injected": (21, 41, 61, 81, 101, 141),
     }
     run = Path("results/default")
     ad, reference = run / "landmodel" / "ad", run / "landmodel" / "reference"
@@ -79,8 +161,9 @@ def test_every_segment_starts_from_the_restart_of_the_one_before() -> None:
     domain = domains_of(config)["embedded"]
     ends: set[Path] = set()
     for chain in domain.chains:
+        corrected = {one.restart for one in domain.corrections(chain, config.spinup)}
         for segment in domain.segments(chain, config.spinup):
-            assert segment.finidat in {*ends, None, domain.injected, domain.control}
+            assert segment.finidat in {*ends, None, domain.injected, domain.control, *corrected}
             assert (segment.finidat is None) == (segment.start_year == 1)
             assert len(segment.history(CYCLE_TAPE)) == segment.years / 20
             ends.add(segment.restart)
@@ -92,21 +175,21 @@ def test_every_segment_starts_from_the_restart_of_the_one_before() -> None:
 @pytest.mark.parametrize(
     ("given", "trains", "runs"),
     [
-        ({}, False, {"ad": (1, 21), "control": (21, 121), "injected": (21, 121)}),
-        (INPUT, False, {"control": (21, 121), "injected": (21, 121)}),
-        (INPUT | LABELS, True, {"control": (21, 121), "injected": (21, 121)}),
+        ({}, False, {"ad": (1, 21), "control": (21, 61), "injected": (21, 61)}),
+        (INPUT, False, {"control": (21, 61), "injected": (21, 61)}),
+        (INPUT | LABELS, True, {"control": (21, 61), "injected": (21, 61)}),
         (
             INPUT,
             True,
             {"ad": (21, 201, 401), "reference": (401, 601, 801, 1001, 1201)}
-            | {"control": (21, 121), "injected": (21, 121)},
+            | {"control": (21, 61), "injected": (21, 61)},
         ),
         (
             INPUT | {"reference_ad_restart": "ad_end.r.nc"},
             True,
-            {"reference": (401, 601, 801, 1001, 1201), "control": (21, 121), "injected": (21, 121)},
+            {"reference": (401, 601, 801, 1001, 1201), "control": (21, 61), "injected": (21, 61)},
         ),
-        (LABELS, True, {"ad": (1, 21), "control": (21, 121), "injected": (21, 121)}),
+        (LABELS, True, {"ad": (1, 21), "control": (21, 61), "injected": (21, 61)}),
     ],
 )
 def test_what_is_given_is_used_and_what_is_not_given_is_run(
@@ -114,6 +197,7 @@ def test_what_is_given_is_used_and_what_is_not_given_is_run(
 ) -> None:
     here = at(tmp_path, given)
     content = {"domains": {"sites": files | here}, "target": {"domain": "sites"}}
+    content |= {"stabilisation": {"windows": []}}
     domain = planned(content | {"training": {"domains": ["sites" if trains else "embedded"]}})["sites"]
     assert chains(domain) == runs
     for key in ("restart", "reference_restart", "reference_ad_restart"):
@@ -127,7 +211,7 @@ def test_what_is_given_is_used_and_what_is_not_given_is_run(
 def test_runs_of_two_domains_have_names_of_their_own(files: dict[str, Any]) -> None:
     both = planned({"domains": {"sites": files}, "target": {"domain": "sites"}})
     assert list(chains(both["embedded"])) == ["embedded_ad", "embedded_reference"]
-    assert list(chains(both["sites"])) == ["ad", "control", "injected"]
+    assert list(chains(both["sites"])) == ["ad", "control", "uncorrected", "no_surrogate", "injected"]
     assert not both["embedded"].is_conventional("ad")
     stages = [
         segment.stage

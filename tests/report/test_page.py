@@ -267,7 +267,7 @@ def test_cost_bars_that_overlap_are_said_to(root: Path) -> None:
 def test_the_page_says_what_is_no_test_and_how_deep_the_carbon_lies(root: Path) -> None:
     page = (root / "report" / "index.html").read_text(encoding="utf-8")
     # One column per run and table: all cells, and the blocked test cells.
-    assert page.count("prescribed, not a test") == 6
+    assert page.count("prescribed, not a test") == 8
     # The same carbon in every layer lies as deep as the layers are thick.
     assert f"{DZ[8:].sum() / DZ.sum():.0%} of the injected soil organic carbon" in page
     assert f"<td>3</td><td>{2 * GRID.cells} covered patches</td>" in page

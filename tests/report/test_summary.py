@@ -54,6 +54,19 @@ def test_every_promised_key_is_there(summary: dict[str, Any]) -> None:
     assert {"stable", "years_run", "audit_errors", "flagged_cells"} <= set(summary["restart"])
 
 
+def test_the_summary_says_how_often_the_run_was_corrected_and_on_which_cells_criteria_hold(
+    summary: dict[str, Any],
+) -> None:
+    stabilisation = summary["stabilisation"]
+    assert stabilisation["normal_years"] == 100
+    # Injected at the start of year 21, corrected at that of year 61.
+    [correction] = stabilisation["corrections"]["injected"]
+    assert correction["after_years"] == 40
+    assert correction["variables"]["soil4c_vr"]["median_size"] == 0.01
+    assert set(stabilisation["holds"]) == {"injected", "control", "no_surrogate", "reference"}
+    assert set(stabilisation["holds"]["injected"]) == {"all_cells", "blocked_test_cells"}
+
+
 def test_the_summary_on_disk_is_plain_json(run: tuple[RunProducts, RunFacts], tmp_path: Path) -> None:
     content = write_summary(*run, tmp_path / "summary.json")
     assert read_json(tmp_path / "summary.json") == content
