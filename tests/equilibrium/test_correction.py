@@ -19,7 +19,7 @@ from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
 from phase_lib.elm.audit.run import audit_restart
 from phase_lib.elm.parameters import read_parameters
-from phase_lib.equilibrium.correction import correct, moves_of
+from phase_lib.equilibrium.correction import correct, corrections_of
 from phase_lib.equilibrium.window import Window, read_window
 from phase_lib.injection.inject import inject
 
@@ -190,7 +190,8 @@ def test_a_window_that_does_not_change_and_is_steady_is_not_corrected(
     budget = still.budget(np.arange(24), parameters)
     # Without a change over the window, whatever else the fields say is what enters.
     assert float(budget.change.abs().max()) == 0.0
-    for name, move in moves_of(still, parameters, settings, cells).items():
+    slow, factor = np.zeros(still.end.soil.shape, dtype=bool), np.ones(24)
+    for name, move in corrections_of(still, parameters, settings, cells, slow, factor).items():
         assert move.median is None or move.median < 1e-3, name
 
 
@@ -312,4 +313,11 @@ def test_wood_without_mortality_ends_nowhere(window: Window, elm_sample: Path) -
     parameters = read_parameters(elm_sample / PARAMS)
     immortal = replace(parameters, scalar=parameters.scalar | {"r_mort": 0.0})
     with pytest.raises(InputError, match=r"parameter r_mort is 0; expected the mortality of wood"):
-        moves_of(window, immortal, CorrectionSettings(), np.ones(24, dtype=bool))
+        corrections_of(
+            window,
+            immortal,
+            CorrectionSettings(),
+            np.ones(24, dtype=bool),
+            np.zeros(window.end.soil.shape, dtype=bool),
+            np.ones(24),
+        )
