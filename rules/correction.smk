@@ -18,6 +18,7 @@ for domain, role, correction in CORRECTIONS:
             end=placed(correction.end),
             history=placed(correction.history),
             params=placed(domain.params),
+            before=placed(correction.before.predictions) if correction.before else [],
         output:
             predictions=placed(correction.predictions),
         log:
@@ -29,7 +30,8 @@ for domain, role, correction in CORRECTIONS:
             "../envs/cpu.yaml"
         params:
             forcing_years=domain.cycle,
-            part_of_a_cycle="--part-of-a-cycle" if CONFIG.stabilisation.part_of_a_cycle else "",
+            part_of_a_cycle="" if correction.whole else "--part-of-a-cycle",
+            before=lambda wildcards, input: ["--before", input.before] if input.before else [],
             settings=settings(CONFIG.correction),
             code=code_hash("equilibrium/correction"),
         message:
@@ -37,6 +39,7 @@ for domain, role, correction in CORRECTIONS:
         shell:
             "phase correct --start {input.start:q} --end {input.end:q} --history {input.history:q}"
             " --params {input.params:q} --forcing-years {params.forcing_years} {params.part_of_a_cycle}"
+            " {params.before:q}"
             " --settings {params.settings:q} --output {output.predictions:q} --log {log:q}"
 
     rule:

@@ -13,8 +13,6 @@ from phase_lib.config.section import Section
 Control = Literal["control", "uncorrected", "no_surrogate"]
 #: Sets of cells on which the criteria have to hold.
 JudgedCells = Literal["all_cells", "blocked_test_cells", "both"]
-#: A window: model years at which it begins and ends.
-Span = tuple[int, int]
 _Years = Annotated[int, Field(ge=1)]
 
 
@@ -39,7 +37,7 @@ class StabilisationSettings(Section):
     until: Literal["schedule", "equilibrium"] = Field(
         "schedule",
         description="schedule: the windows and the final years, and no more; equilibrium: where a criterion "
-        "does not hold then, one more correction, by the last forcing cycle, and final years, until all hold",
+        "does not hold then, one more correction, by the final years, and as many again, until all hold",
     )
     max_years: int = Field(
         240, ge=2, description="with until: equilibrium, no further round goes beyond so many years, years"
@@ -99,19 +97,10 @@ class StabilisationSettings(Section):
         """Model year at which a round (0: the schedule) ends, if the run begins at year `first`."""
         return first + self.scheduled_years + number * self.final
 
-    def spans(self, first: int, cycle: int) -> tuple[Span, ...]:
-        """The windows of all rounds.
-
-        Args:
-            first: model year at which the run begins.
-            cycle: length of the forcing cycle: the window of a later round, at the end of the one before.
-        """
-        spans: list[Span] = []
-        for years in self.windows:
-            start = spans[-1][1] if spans else first
-            spans.append((start, start + years))
-        ends = (self.round_end(first, number) for number in range(self.rounds - 1))
-        return (*spans, *((end - cycle, end) for end in ends))
+    def corrections(self, first: int) -> tuple[int, ...]:
+        """Model years at whose start the run is corrected, in all rounds, if it begins at year `first`."""
+        windows = [first + sum(self.windows[:count]) for count in range(1, len(self.windows) + 1)]
+        return (*windows, *(self.round_end(first, number) for number in range(self.rounds - 1)))
 
     def check(self, domain: str, cycle: int) -> None:
         """Refuses lengths that do not fit a forcing cycle.

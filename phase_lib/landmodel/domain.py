@@ -13,11 +13,10 @@ from phase_lib.base.files import matching_file, matching_files
 from phase_lib.config.domains import DomainFiles, ForcingFiles
 from phase_lib.config.layouts import LAYOUTS, layout_class
 from phase_lib.config.spinup import Role, SpinupSettings
-from phase_lib.config.stabilisation import Span
 from phase_lib.elm.calendar import history_name, restart_name
 from phase_lib.elm.constants import SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.namelist import AdSettings, read_ad_settings
-from phase_lib.elm.soil_budget import SOIL_FLUXES
+from phase_lib.elm.soil_budget import NITROGEN_INPUTS, SOIL_FLUXES
 
 Mode = Literal["ad", "normal"]
 #: History tapes of all runs, one file for each forcing cycle: its mean, and its annual means.
@@ -86,18 +85,14 @@ class Chain:
         case: name of the run, of its directory and of its files.
         role: purpose of the run.
         boundaries: model years at which the segments begin and end.
-        windows: after each of them the restart is corrected by its rates, and the run goes on from that; they
-            begin and end at boundaries. None in AD.
+        corrections: of the boundaries those at which the restart is corrected by the rates of the years since
+            the one before, and the run goes on from that. None in AD.
     """
 
     case: str
     role: Role
     boundaries: tuple[int, ...]
-    windows: tuple[Span, ...] = ()
-
-    def needs_budget(self, start: int, end: int) -> bool:
-        """True for a segment within a window, which has to write the carbon budget of the soil."""
-        return any(first <= start and end <= last for first, last in self.windows)
+    corrections: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -234,14 +229,15 @@ class Domain:
             "no_surrogate": self.control,
         }.get(chain.role, self.injected)
         mode: Mode = "ad" if chain.role == "ad" else "normal"
-        corrected = {end for _, end in chain.windows}
-        budget = spinup.model_copy(update={"history_fields": [*spinup.history_fields, *SOIL_FLUXES]})
+        last = max(chain.corrections, default=0)
+        fields = dict.fromkeys([*spinup.history_fields, *SOIL_FLUXES, *NITROGEN_INPUTS])
+        budget = spinup.model_copy(update={"history_fields": list(fields)})
         segments: list[Segment] = []
         for start, end in pairwise(chain.boundaries):
             finidat = segments[-1].restart if segments else start_from
-            if start in corrected:
+            if start in chain.corrections:
                 finidat = _corrected(directory, chain.case, start)
-            protocol = budget if chain.needs_budget(start, end) else spinup
+            protocol = budget if end <= last else spinup
             segments.append(
                 Segment(chain.case, mode, start, end - start, finidat, self, directory, protocol, threads)
             )
@@ -256,13 +252,15 @@ class Domain:
         """
         segments = self.segments(chain, spinup)
         corrections: list[Correction] = []
-        for start, end in chain.windows:
+        for start, end in pairwise((chain.boundaries[0], *chain.corrections)):
             window = [one for one in segments if start <= one.start_year and one.end_year <= end]
             first, restart = window[0].finidat, window[-1].restart
             assert first is not None  # a run in normal mode
             history = tuple(path for segment in window for path in segment.history(CYCLE_TAPE))
             corrected = _corrected(window[0].directory, chain.case, end)
-            corrections.append(Correction(chain.case, end, first, restart, history, corrected))
+            whole = (end - start) % self.cycle == 0
+            before = corrections[-1] if corrections and corrections[-1].whole and whole else None
+            corrections.append(Correction(chain.case, end, whole, first, restart, history, corrected, before))
         return corrections
 
 
@@ -278,17 +276,22 @@ class Correction:
     Attributes:
         case: name of the run.
         year: model year at whose start the window ends.
+        whole: the window has whole forcing cycles.
         start, end: restarts at the ends of the window; `end` is the one to correct.
         history: of the window, on the tape of means over a cycle.
         restart: the corrected one, from which the run goes on.
+        before: the correction at the start of the window, for the balance of nitrogen; None for the first
+            one, and where one of the two windows is a part of a cycle, which says nothing about nitrogen.
     """
 
     case: str
     year: int
+    whole: bool
     start: Path
     end: Path
     history: tuple[Path, ...]
     restart: Path
+    before: Correction | None = None
 
     @property
     def name(self) -> str:
@@ -358,7 +361,7 @@ class Segment:
         ]
 
     @property
-    def cycles(self) -> list[Span]:
+    def cycles(self) -> list[tuple[int, int]]:
         """Model years at which its forcing cycles begin and end; the last may be a part of one."""
         starts = range(self.start_year, self.end_year, self.domain.cycle)
         return [(start, min(start + self.domain.cycle, self.end_year)) for start in starts]

@@ -53,20 +53,18 @@ def chains_of(config: WorkflowConfig, name: str) -> tuple[Chain, ...]:
     target_runs = land_model_of(config, config.target.domain).runs
     plain = name == (config.target.domain if target_runs else config.training.domains[0])
     stabilisation = config.stabilisation
-    windows = stabilisation.spans(after_input, config.cycle_of(name)) if target and model.runs else ()
     ends = [stabilisation.round_end(after_input, number) for number in range(stabilisation.rounds)]
 
     def chain(role: Role) -> Chain:
-        corrected = windows if role in ("injected", "no_surrogate") else ()
+        corrections = stabilisation.corrections(after_input) if role in ("injected", "no_surrogate") else ()
         match role:
             case "ad":
                 years = spinup.boundaries(first, last, after_input)
             case "reference":
                 years = spinup.boundaries(after_ad, after_ad + spinup.normal_years)
             case _:
-                cuts = (year for window in corrected for year in window)
-                years = spinup.boundaries(after_input, ends[-1], *ends, *cuts)
-        return Chain(role if plain else f"{name}_{role}", role, tuple(years), corrected)
+                years = spinup.boundaries(after_input, ends[-1], *ends, *corrections)
+        return Chain(role if plain else f"{name}_{role}", role, tuple(years), corrections)
 
     return tuple(map(chain, wanted))
 

@@ -67,6 +67,7 @@ def test_after_a_window_a_run_goes_on_from_its_corrected_restart() -> None:
     ]
     segments = domain.segments(chain, config.spinup)
     assert [one.finidat for one in segments] == [domain.injected, first.restart, second.restart]
+    assert (first.before, second.before) == (None, first)
     asked = [set(SOIL_FLUXES) <= set(one.spinup.history_fields) for one in segments]
     assert asked == [True, True, False]
     alone = domain.corrections(domain.chain("no_surrogate"), config.spinup)
@@ -76,12 +77,12 @@ def test_after_a_window_a_run_goes_on_from_its_corrected_restart() -> None:
     assert domain.segments(domain.chain("uncorrected"), config.spinup)[0].finidat == domain.injected
 
 
-def test_a_run_that_goes_on_until_equilibrium_has_a_window_of_one_cycle_at_the_end_of_each_round() -> None:
+def test_a_run_that_goes_on_until_equilibrium_is_corrected_at_the_end_of_each_round_but_the_last() -> None:
     stabilisation = {"windows": [20], "final": 40, "until": "equilibrium", "max_years": 150}
     domain = planned({"stabilisation": stabilisation})["embedded"]
     injected = domain.chain("injected")
-    assert injected.windows == ((21, 41), (61, 81), (101, 121))
-    assert injected.boundaries == (21, 41, 61, 81, 101, 121, 161)
+    assert injected.corrections == (41, 81, 121)
+    assert injected.boundaries == (21, 41, 81, 121, 161)
     assert domain.chain("control").boundaries == (21, 81, 121, 161)
 
 
@@ -115,6 +116,8 @@ def test_windows_that_are_a_part_of_a_cycle_are_run_only_when_asked_for() -> Non
     assert domain.chain("injected").boundaries == (21, 26, 46, 86)
     short = domain.segments(domain.chain("injected"), config.spinup)[0]
     assert [path.name[16:20] for path in short.history(CYCLE_TAPE)] == ["0026"]
+    corrections = domain.corrections(domain.chain("injected"), config.spinup)
+    assert [(one.whole, one.before) for one in corrections] == [(False, None), (True, None)]
 
 
 def test_a_land_model_that_cannot_write_the_budget_of_the_soil_is_not_asked_to_be_corrected(
