@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import PurePath
+from textwrap import wrap
 from typing import Any
 
 from phase_lib.base.errors import InputError
 from phase_lib.config.experiments import OWN
+from phase_lib.equilibrium.verdict import ALL_CELLS, INJECTED, TEST_CELLS
 from phase_lib.report.cost import UNITS, compared, hours_text
 from phase_lib.report.products import OOD_STATES
+from phase_lib.report.stabilisation import years_sentence
 
 #: Columns of a line.
 _WIDTH = 100
 #: Domains that the closing page lists.
 _MOST_DOMAINS = 4
 #: What every summary has.
-_SECTIONS = ("run", "target", "domain", "restart", "models", "headline", "skill", "cost")
+_SECTIONS = ("run", "target", "domain", "restart", "stabilisation", "models", "headline", "skill", "cost")
 
 
 def closing_page(summary: Mapping[str, Any]) -> str:
@@ -41,6 +44,7 @@ def _head(summary: Mapping[str, Any]) -> list[str]:
     state = "ran" if restart["stable"] else "did NOT run"
     return [
         *_title(f"PHASE spin-up, run {summary['run']['name']!r}: {summary['domain']['cells']} cells"),
+        *wrap(years_sentence(summary), _WIDTH),
         f"The injected restart {state} {restart['years_run']:.0f} years in normal mode; audit errors: "
         f"{restart['audit_errors']}; flagged cells: {restart['flagged_cells']} ({restart['ood_action']})",
     ]
@@ -148,7 +152,13 @@ def _skill(summary: Mapping[str, Any]) -> list[str]:
 def _verdict(summary: Mapping[str, Any]) -> list[str]:
     runs = summary["equilibrium"]
     stocks, verdicts = [summary["stocks"][run] for run in runs], runs.values()
+    until = summary["stabilisation"]["years_until"]
     rows: dict[str, list[str]] = {
+        f"years until it holds, {label}": [_years(until[run].get(cells)) for run in runs]
+        for cells, label in ((ALL_CELLS, "all"), (TEST_CELLS, "test"))
+        if cells in until[INJECTED]
+    }
+    rows |= {
         "drift of soil C, PgC/yr": [f"{v['drift_totsomc_pgc_per_yr']:+.3f}" for v in verdicts],
         "drift of vegetation C, PgC/yr": [f"{v['drift_totvegc_pgc_per_yr']:+.3f}" for v in verdicts],
         "area out of equilibrium": [f"{v['area_out_of_equilibrium']:.1%}" for v in verdicts],
@@ -173,10 +183,10 @@ def _cost(summary: Mapping[str, Any]) -> list[str]:
             *_hours(cost),
         ]
     lines = [
-        f"The conventional spin-up takes {years['conventional']} model years. Here: "
+        f"The conventional spin-up integrates {years['conventional']} model years. Here: "
         f"{years['before_injection']} before injection",
-        f"({compared(ratio['before_injection'], 'fewer')}), {years['with_stabilisation']} with stabilisation "
-        f"({compared(ratio['with_stabilisation'], 'fewer')}).",
+        f"({compared(ratio['before_injection'], 'fewer')}, the paper's ratio), {years['with_stabilisation']} "
+        f"with stabilisation ({compared(ratio['with_stabilisation'], 'fewer')}).",
     ]
     if measured is not None:
         lines += [
@@ -214,6 +224,10 @@ def _files(summary: Mapping[str, Any]) -> list[str]:
         f"Numbers:  {run['directory']}/summary.json",
         f"Restart:  {run['restart']}",
     ]
+
+
+def _years(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
 
 
 def _number(value: float | None) -> str:

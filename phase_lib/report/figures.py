@@ -143,6 +143,38 @@ def stocks_over_time(verdict: Mapping[str, Any]) -> Drawing:
     return Drawing("stocks_over_time", title, caption, figure)
 
 
+def area_out_over_years(stabilisation: Mapping[str, Any], thresholds: Mapping[str, Any]) -> Drawing:
+    """Share of the land that gains or loses carbon, of all runs against model years."""
+    figure, axes = _figure(1, 1, 10.0, 4.0)
+    ax, limit = axes[0, 0], thresholds["area_out_of_equilibrium"]
+    for run, curve in stabilisation["area_out"].items():
+        share = 100.0 * np.asarray(curve["share"])
+        ax.plot(curve["model_year"], share, label=run, ms=4, lw=1.4, **RUN_STYLE[run])
+    for correction in stabilisation["corrections"].get("injected", []):
+        ax.axvline(correction["model_year"], color=BLUE, lw=0.8, ls=":")
+    ax.axhline(100.0 * limit, color=GREY, lw=1.0, ls=":")
+    words: dict[str, Any] = {"ha": "left", "va": "bottom", "fontsize": 8, "color": GREY}
+    ax.annotate("threshold", (0.005, 100.0 * limit), xycoords=("axes fraction", "data"), **words)
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(base=10.0, subs=(1.0, 2.0, 5.0)))
+    ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.set_ylim(bottom=0.0)
+    ax.set_xlabel("model years since the cold start")
+    ax.set_ylabel("land that gains or loses carbon (%)")
+    ax.grid(alpha=0.25)
+    ax.legend(frameon=False, fontsize=8)
+    ends = ", ".join(f"{run} {curve['share'][-1]:.1%}" for run, curve in stabilisation["area_out"].items())
+    caption = (
+        "Share of the land whose NBP, mean of a forcing cycle, is beyond "
+        f"{thresholds['cell_drift_gc_m2_yr']:g} gC/m²/yr, at the end of each cycle in normal mode. Dotted "
+        "lines: corrections of the injected run. The verdict compares two cycles, so its share differs a little."
+    )
+    return Drawing(
+        "area_out_over_years", f"Land that gains or loses carbon at the end: {ends}", caption, figure
+    )
+
+
 def criteria_over_time(verdict: Mapping[str, Any]) -> Drawing:
     """Drift and area out of equilibrium, cycle by cycle."""
     runs = {name: subsets["all_cells"] for name, subsets in verdict["runs"].items()}

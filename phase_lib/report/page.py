@@ -30,6 +30,7 @@ from phase_lib.report.figures import Drawing
 from phase_lib.report.maps import CellMap
 from phase_lib.report.products import OOD_STATES, SPLITS, RunFacts, RunProducts
 from phase_lib.report.restart import DEEP_TOP, InjectedState, read_injected
+from phase_lib.report.stabilisation import years_sentence
 from phase_lib.report.summary import write_summary
 from phase_lib.report.tables import report_tables, write_tables
 from phase_lib.surrogate.skill import LEAST_VALUES, TestCells, read_tests
@@ -125,7 +126,7 @@ def draw(
     curves: Mapping[str, pd.DataFrame],
 ) -> dict[str, Drawing]:
     """All figures by name."""
-    drawings = _verdict_drawings(verdict, products)
+    drawings = _verdict_drawings(summary, verdict, products)
     if verdict is None and injected is not None:
         grid = CellMap.from_cells(injected.lat, injected.lon)
         drawings.append(figures.restart_maps(grid, injected))
@@ -158,12 +159,17 @@ def _read_curve(path: Path) -> pd.DataFrame:
     return table
 
 
-def _verdict_drawings(verdict: Mapping[str, Any] | None, products: RunProducts) -> list[Drawing]:
+def _verdict_drawings(
+    summary: Mapping[str, Any], verdict: Mapping[str, Any] | None, products: RunProducts
+) -> list[Drawing]:
     if verdict is None or products.drift is None:
         return []
     cells = _columns(products.drift)
     grid = CellMap.from_cells(cells["lat"], cells["lon"])
+    part, thresholds = summary["stabilisation"], verdict["thresholds"]
+    first = [figures.area_out_over_years(part, thresholds)] if part["area_out"] else []
     return [
+        *first,
         figures.stocks_over_time(verdict),
         figures.criteria_over_time(verdict),
         figures.drift_maps(grid, cells, verdict["thresholds"]["cell_drift_gc_m2_yr"]),
@@ -282,6 +288,7 @@ def _run_sentences(summary: Mapping[str, Any], verdict: Mapping[str, Any]) -> li
     injected = equilibrium["injected"]
     ran = "ran" if summary["restart"]["stable"] else "did not run"
     sentences = [
+        years_sentence(summary),
         f"The injected restart {ran} {summary['restart']['years_run']:.0f} years in normal mode; its audit "
         f"found {summary['restart']['audit_errors']} errors.",
         _verdict_sentence(verdict),

@@ -73,6 +73,7 @@ class RunFacts:
         training: domains that the surrogate learnt from.
         forcing_years: forcing cycle of the target.
         input_years: AD years before the surrogate.
+        ad_years: AD years of a conventional spin-up.
         stabilisation_years: normal years after injection, by the schedule.
         conventional_years: AD and normal years of a conventional spin-up.
         ood_action: what flagged cells receive.
@@ -90,6 +91,7 @@ class RunFacts:
     training: tuple[str, ...]
     forcing_years: int
     input_years: int
+    ad_years: int
     stabilisation_years: int
     conventional_years: int
     ood_action: str
@@ -118,6 +120,7 @@ class RunFacts:
             training=tuple(config.training.domains),
             forcing_years=config.cycle_of(target),
             input_years=spinup.input_years,
+            ad_years=spinup.ad_years,
             stabilisation_years=config.stabilisation.scheduled_years,
             conventional_years=spinup.ad_years + spinup.normal_years,
             ood_action=config.ood.action,

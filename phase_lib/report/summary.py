@@ -32,6 +32,7 @@ from phase_lib.report.cost import (
 )
 from phase_lib.report.products import RunFacts, RunProducts
 from phase_lib.report.restart import STOCKS, base_of, next_steps, stocks_of_restart
+from phase_lib.report.stabilisation import normal_years, stabilisation
 from phase_lib.surrogate.skill import read_tests
 
 _DRIFTS = ("drift_totsomc_pgc_per_yr", "drift_totvegc_pgc_per_yr", "area_out_of_equilibrium")
@@ -101,7 +102,7 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
             "flagged_cells": int(np.count_nonzero(flags)),
             "ood_action": facts.ood_action,
         },
-        "stabilisation": {} if verdict is None else _stabilisation(verdict),
+        "stabilisation": {} if verdict is None else stabilisation(verdict, facts),
         "equilibrium": {run: _equilibrium(subsets) for run, subsets in runs.items()},
         "stocks": {
             run: {stock: subsets[ALL_CELLS]["stocks"].get(stock) for stock in STOCKS}
@@ -112,7 +113,7 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
             key: (verdict or {}).get(key, {}) for key in ("relation_to_reference", "injected_against_control")
         },
         "cost": _cost(
-            costs, jobs, plan, facts, target["base"], None if verdict is None else _normal_years(verdict)
+            costs, jobs, plan, facts, target["base"], None if verdict is None else normal_years(verdict)
         ),
     }
 
@@ -134,34 +135,9 @@ def _target(products: RunProducts, facts: RunFacts, diff: dict[str, Any]) -> dic
 def _stability(verdict: dict[str, Any] | None, facts: RunFacts) -> dict[str, Any]:
     if verdict is None:
         return {"stable": None, "years_run": None}
-    years = _normal_years(verdict)
+    years = normal_years(verdict)
     # A land model stops at an invalid pool or balance: a history over all the years means that it did not.
     return {"stable": years >= facts.stabilisation_years - 0.01, "years_run": years}
-
-
-def _normal_years(verdict: dict[str, Any]) -> float:
-    """Years from injection to the end of the last cycle that is judged."""
-    return float(verdict["runs"]["injected"][ALL_CELLS]["years"])
-
-
-def _stabilisation(verdict: dict[str, Any]) -> dict[str, Any]:
-    """How long the injected run is, by what corrections, and on which cells the criteria hold in each run."""
-    return {
-        "normal_years": _normal_years(verdict),
-        "corrections": {
-            run: [
-                {"after_years": years, "variables": correction["variables"]}
-                for years, correction in zip(
-                    verdict["runs"][run][ALL_CELLS]["corrected_after"], corrections, strict=True
-                )
-            ]
-            for run, corrections in verdict["corrections"].items()
-        },
-        "holds": {
-            run: {cells: numbers["in_equilibrium"] for cells, numbers in subsets.items()}
-            for run, subsets in verdict["runs"].items()
-        },
-    }
 
 
 def _cost(
@@ -170,11 +146,11 @@ def _cost(
     plan: Mapping[str, Stage],
     facts: RunFacts,
     base: Any,
-    normal_years: float | None,
+    years_run: float | None,
 ) -> dict[str, Any]:
     """Costs of the run, and of a spin-up of the target, conventional and accelerated.
 
-    `normal_years` were run after injection; None where the target is not run here.
+    `years_run` were run after injection; None where the target is not run here.
     """
     records = read_records(jobs)
     stages = stage_hours(costs, jobs, records, plan=plan, cores_per_node=facts.cost.cores_per_node)
@@ -188,7 +164,7 @@ def _cost(
         costs,
         conventional_years=facts.conventional_years if ran_here else None,
         input_years=input_years,
-        stabilisation_years=None if normal_years is None else round(normal_years),
+        stabilisation_years=None if years_run is None else round(years_run),
         label_years=facts.conventional_years if facts.labelled_here else None,
     )
     spin_up = spin_up_summary(

@@ -156,7 +156,12 @@ def linear(grid: Grid, bounds: np.ndarray, start: float, slope: float | np.ndarr
 
 def write_correction(path: Path, end_year: float, size: float = 0.01) -> Path:
     """What the verdict reads of the predictions file of a correction at the start of a model year."""
-    account = {"end_year": end_year, "variables": {"soil4c_vr": {"corrected": 3, "median_size": size}}}
+    nitrogen = {"response": 5.0, "median_size": 0.001}
+    account = {
+        "end_year": end_year,
+        "nitrogen": nitrogen,
+        "variables": {"soil4c_vr": {"corrected": 3, "median_size": size}},
+    }
     write_product(path, xr.Dataset(attrs={"correction": json.dumps(account)}))
     return path
 

@@ -156,6 +156,7 @@ def _facts(root: Path, target: str) -> RunFacts:
         training=("embedded",),
         forcing_years=20,
         input_years=20,
+        ad_years=400,
         stabilisation_years=100,
         conventional_years=1200,
         ood_action="keep",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from phase_lib.base.files import read_json
 from phase_lib.report.closing import closing_page, wins
 from phase_lib.report.cost import ROLES, Stage, compared, read_costs
 from phase_lib.report.products import RunFacts, RunProducts
+from phase_lib.report.stabilisation import years_sentence
 from phase_lib.report.summary import build_summary, write_summary
 from tests.helpers.run_products import ERROR, SECONDS, GlobalGrid, synthetic_run
 
@@ -61,10 +63,58 @@ def test_the_summary_says_how_often_the_run_was_corrected_and_on_which_cells_cri
     assert stabilisation["normal_years"] == 100
     # Injected at the start of year 21, corrected at that of year 61.
     [correction] = stabilisation["corrections"]["injected"]
-    assert correction["after_years"] == 40
+    assert correction["model_year"] == 60
+    assert correction["nitrogen"]["response"] == 5.0
     assert correction["variables"]["soil4c_vr"]["median_size"] == 0.01
     assert set(stabilisation["holds"]) == {"injected", "control", "no_surrogate", "reference"}
     assert set(stabilisation["holds"]["injected"]) == {"all_cells", "blocked_test_cells"}
+
+
+def test_model_years_until_the_verdict_holds_count_from_the_cold_start(
+    run: tuple[RunProducts, RunFacts], summary: dict[str, Any]
+) -> None:
+    verdict = read_json(run[0].verdict)["runs"]
+    until = summary["stabilisation"]["years_until"]
+    assert set(until) == set(verdict)
+    # 20 AD years before injection, 400 before the reference goes on in normal mode.
+    for name, before in (("injected", 20), ("control", 20), ("reference", 400)):
+        for cells, numbers in verdict[name].items():
+            years = [c["years_until"] for c in numbers["criteria"].values() if not c["prescribed"]]
+            holds = all(c["holds"] for c in numbers["criteria"].values())
+            assert until[name][cells] == (before + max(years) if holds else None)
+    assert until["reference"]["all_cells"] is not None
+    assert until["control"]["all_cells"] is None
+
+
+def changed(summary: dict[str, Any], **until: float | None) -> dict[str, Any]:
+    """The summary of a run whose verdicts hold after so many model years."""
+    content = deepcopy(summary)
+    part = content["stabilisation"]
+    part["years_until"] |= {run: {"all_cells": years} for run, years in until.items()}
+    own, other = until["injected"], until["reference"]
+    part["ratio"]["all_cells"] = other / own if own and other else None
+    return content
+
+
+@pytest.mark.parametrize(
+    ("injected", "reference", "sentence"),
+    [
+        (
+            140.0,
+            1120.0,
+            "In equilibrium 140 model years after the cold start, corrected once; the conventional spin-up "
+            "after 1120 (8 times fewer).",
+        ),
+        (None, 1120.0, "Not in equilibrium 120 model years after the cold start, corrected once; the"),
+        (140.0, None, "the conventional spin-up is not within 1200."),
+    ],
+)
+def test_the_first_sentence_compares_the_years_to_the_same_verdict(
+    summary: dict[str, Any], injected: float | None, reference: float | None, sentence: str
+) -> None:
+    content = changed(summary, injected=injected, reference=reference)
+    assert sentence in years_sentence(content)
+    assert sentence.split(",")[0] in " ".join(closing_page(content).split("\n\n")[0].splitlines())
 
 
 def test_the_summary_on_disk_is_plain_json(run: tuple[RunProducts, RunFacts], tmp_path: Path) -> None:

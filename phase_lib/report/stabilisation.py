@@ -1,0 +1,98 @@
+"""How many model years the runs need until the verdict holds, and how far their corrections went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from phase_lib.equilibrium.verdict import ALL_CELLS, INJECTED
+from phase_lib.report.cost import compared, ratio_of
+from phase_lib.report.products import RunFacts
+
+REFERENCE = "reference"
+
+
+def normal_years(verdict: Mapping[str, Any]) -> float:
+    """Years from injection to the end of the last cycle that is judged."""
+    return float(verdict["runs"][INJECTED][ALL_CELLS]["years"])
+
+
+def stabilisation(verdict: Mapping[str, Any], facts: RunFacts) -> dict[str, Any]:
+    """The `stabilisation` section of the summary.
+
+    Returns:
+        `normal_years` of the injected run; `holds`, run -> cells -> whether all criteria hold at its end;
+        `years_until`, run -> cells -> model years since the cold start until they hold to the end of the run,
+        None where they do not; `ratio`, cells -> those of the reference to those of the injected run;
+        `area_out`, run -> `model_year` and `share` of the land that gains or loses carbon in each forcing
+        cycle; `corrections`, run -> their years, sizes and decisions.
+    """
+    runs = verdict["runs"]
+    years = {
+        run: {cells: _years_until(numbers, _years_before(run, facts)) for cells, numbers in subsets.items()}
+        for run, subsets in runs.items()
+    }
+    conventional = years.get(REFERENCE, {})
+    return {
+        "normal_years": normal_years(verdict),
+        "holds": {
+            run: {cells: numbers["in_equilibrium"] for cells, numbers in subsets.items()}
+            for run, subsets in runs.items()
+        },
+        "years_until": years,
+        "ratio": {
+            cells: ratio_of(conventional.get(cells), until) for cells, until in years[INJECTED].items()
+        },
+        "area_out": {
+            run: {
+                "model_year": [year + _years_before(run, facts) for year in flux["run_year"]],
+                "share": flux["area"],
+            }
+            for run, subsets in runs.items()
+            if (flux := subsets[ALL_CELLS]["net_flux"]) is not None
+        },
+        "corrections": {
+            run: [
+                {
+                    "model_year": years + _years_before(run, facts),
+                    "nitrogen": correction["nitrogen"],
+                    "variables": correction["variables"],
+                }
+                for years, correction in zip(
+                    runs[run][ALL_CELLS]["corrected_after"], corrections, strict=True
+                )
+            ]
+            for run, corrections in verdict["corrections"].items()
+        },
+    }
+
+
+def _years_before(run: str, facts: RunFacts) -> int:
+    """Model years before the first one of a run: the reference goes on from AD, others from the input."""
+    return facts.ad_years if run == REFERENCE else facts.input_years
+
+
+def _years_until(numbers: Mapping[str, Any], before: int) -> float | None:
+    """Model years until all criteria of a run hold."""
+    until = [
+        criterion["years_until"] for criterion in numbers["criteria"].values() if not criterion["prescribed"]
+    ]
+    return None if None in until else before + max(until)
+
+
+def years_sentence(summary: Mapping[str, Any]) -> str:
+    """The model years until the verdict holds, of this run and of the conventional spin-up."""
+    part = summary["stabilisation"]
+    until, corrections = part["years_until"], len(part["corrections"].get(INJECTED, []))
+    own, years = until[INJECTED][ALL_CELLS], summary["cost"]["integration_years"]
+    times = {0: "not corrected", 1: "corrected once"}.get(corrections, f"corrected {corrections} times")
+    state = "Not in equilibrium" if own is None else "In equilibrium"
+    own = years["with_stabilisation"] if own is None else own
+    sentence = f"{state} {own:.0f} model years after the cold start, {times}"
+    if REFERENCE not in until:
+        return f"{sentence}."
+    conventional, ratio = until[REFERENCE][ALL_CELLS], part["ratio"][ALL_CELLS]
+    if conventional is None:
+        return f"{sentence}; the conventional spin-up is not within {years['conventional']}."
+    fewer = "" if ratio is None else f" ({compared(ratio, 'fewer')})"
+    return f"{sentence}; the conventional spin-up after {conventional:.0f}{fewer}."
