@@ -114,6 +114,7 @@ def write_plan(jobs):
     """Describes the stages of the run for its report: benchmarks of other ones may lie in its directory."""
     if writes_report(jobs):
         stages = {Path(job.benchmark).stem: planned_stage(job) for job in jobs if job.benchmark}
+        stages |= stages_of_later_rounds()
         write_json(STAGES, {"stages": dict(sorted(stages.items()))})
 
 

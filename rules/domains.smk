@@ -79,16 +79,16 @@ def audit_of(restart):
     return f"{restart}.audit.json"
 
 
-def history_of(role):
-    """Annual history of a run of the target; empty where the workflow does not run it."""
-    if not TARGET.has_run(role):
-        return []
-    segments = TARGET.segments(TARGET.chain(role), CONFIG.spinup)
-    return [str(path) for segment in segments for path in segment.history(ANNUAL_TAPE)]
+def segments_of(role):
+    """Segments of a run of the target, of all rounds; none where the workflow does not run it."""
+    return TARGET.segments(TARGET.chain(role), CONFIG.spinup) if TARGET.has_run(role) else []
 
 
 def corrections_of(role):
-    """Predictions files of the corrections of a run of the target."""
-    if not TARGET.has_run(role):
-        return []
-    return [str(one.predictions) for one in TARGET.corrections(TARGET.chain(role), CONFIG.spinup)]
+    """Corrections of a run of the target, of all rounds."""
+    return TARGET.corrections(TARGET.chain(role), CONFIG.spinup) if TARGET.has_run(role) else []
+
+
+def round_end(number):
+    """Model year at which a round of the target's injected run ends; it and its controls begin after the input."""
+    return CONFIG.stabilisation.round_end(1 + CONFIG.spinup.input_years, number)

@@ -1,14 +1,90 @@
 # The verdict: the injected run, its controls and the reference side by side, each by whole forcing cycles after its
-# last correction.
+# last correction. With `stabilisation.until: equilibrium` each round of the injected run but the last possible one has
+# a verdict of its own, and the run goes on where a criterion does not hold.
+from phase_lib.base.files import read_json
+
 BESIDE = [run for run in (*CONFIG.stabilisation.beside, "reference") if TARGET.has_run(run)]
-CORRECTED = [run for run in ("injected", *BESIDE) if corrections_of(run)]
+LAST_ROUND = CONFIG.stabilisation.rounds - 1
+
+
+def history_until(run, number):
+    """Annual history of a run of the target up to the end of a round; all of the reference's."""
+    files = [
+        placed(segment.history(ANNUAL_TAPE))
+        for segment in segments_of(run)
+        if run == "reference" or segment.end_year <= round_end(number)
+    ]
+    return [file for some in files for file in some]
+
+
+def corrections_until(run, number):
+    """Predictions files of the corrections of a run of the target before the end of a round."""
+    return [placed(one.predictions) for one in corrections_of(run) if one.year < round_end(number)]
+
+
+# Run of each of these files.
+RUN_OF = {
+    file: run
+    for run in ("injected", *BESIDE)
+    for file in (*history_until(run, LAST_ROUND), *corrections_until(run, LAST_ROUND))
+}
+
+
+def words_by_run(option, files):
+    """Words that hand files of runs to the command, each with the name of its run."""
+    # As long as a round is not judged, its verdict stands in place of the files.
+    return [word for file in flat(files) if file in RUN_OF for word in (option, RUN_OF[file], file)]
+
+
+def last_round():
+    """The round after which the injected run ends."""
+    for number in range(LAST_ROUND):
+        verdict = checkpoints.judge_round.get(round=number).output.verdict
+        if read_json(verdict)["rounds"][-1]["holds"]:
+            return number
+    return LAST_ROUND
+
+
+wildcard_constraints:
+    round=r"\d+",
+
+
+checkpoint judge_round:
+    input:
+        history=lambda wildcards: history_until("injected", int(wildcards.round)),
+        corrections=lambda wildcards: corrections_until("injected", int(wildcards.round)),
+        split=f"{DATASET}/split_block.nc",
+    output:
+        verdict=f"{RUN}/equilibrium/round_{{round}}.json",
+    log:
+        log_file("judge_round-{round}"),
+    benchmark:
+        benchmark_file("judge_round-{round}", "accelerated")
+    conda:
+        "../envs/cpu.yaml"
+    params:
+        settings=settings(CONFIG.equilibrium),
+        forcing_years=TARGET.cycle,
+        cells=CONFIG.stabilisation.judged_cells,
+        corrections=lambda wildcards, input: words_by_run("--correction", input.corrections),
+        code=code_hash("equilibrium/verdict"),
+    message:
+        "judging whether the injected run goes on after round {wildcards.round}"
+    shell:
+        "phase equilibrium --history {input.history:q} {params.corrections:q}"
+        " --split {input.split:q} --cells {params.cells}"
+        " --forcing-years {params.forcing_years} --settings {params.settings:q}"
+        " --output {output.verdict:q} --log {log:q}"
 
 
 rule judge_equilibrium:
     input:
-        history=history_of("injected"),
-        runs=[file for run in BESIDE for file in history_of(run)],
-        corrections=[file for run in CORRECTED for file in corrections_of(run)],
+        history=lambda wildcards: history_until("injected", last_round()),
+        runs=lambda wildcards: [file for run in BESIDE for file in history_until(run, last_round())],
+        corrections=lambda wildcards: [
+            file for run in ("injected", *BESIDE) for file in corrections_until(run, last_round())
+        ],
+        rounds=lambda wildcards: expand(rules.judge_round.output.verdict, round=range(last_round())),
         split=f"{DATASET}/split_block.nc",
     output:
         verdict=f"{RUN}/equilibrium/verdict.json",
@@ -22,15 +98,30 @@ rule judge_equilibrium:
     params:
         settings=settings(CONFIG.equilibrium),
         forcing_years=TARGET.cycle,
-        runs=[word for run in BESIDE for file in history_of(run) for word in ("--run", run, file)],
-        corrections=[
-            word for run in CORRECTED for file in corrections_of(run) for word in ("--correction", run, file)
-        ],
+        cells=CONFIG.stabilisation.judged_cells,
+        runs=lambda wildcards, input: words_by_run("--run", input.get("runs", [])),
+        corrections=lambda wildcards, input: words_by_run("--correction", input.get("corrections", [])),
+        rounds=lambda wildcards, input: ["--rounds", *flat(input.rounds)] if input.get("rounds") else [],
         code=code_hash("equilibrium/verdict"),
     message:
         "judging the equilibrium of the injected run and of those beside it"
     shell:
         "phase equilibrium --history {input.history:q} {params.runs:q} {params.corrections:q}"
-        " --split {input.split:q}"
+        " --split {input.split:q} --cells {params.cells} {params.rounds:q}"
         " --forcing-years {params.forcing_years} --settings {params.settings:q}"
         " --output {output.verdict:q} --drift {output.drift:q} --log {log:q}"
+
+
+def stages_of_later_rounds():
+    """Facts, for the report, of stages that are planned only when a verdict is there, by name."""
+    stages = {}
+    for number in range(1, LAST_ROUND + 1):
+        begin, end = round_end(number - 1), round_end(number)
+        names = []
+        for run in ("injected", *CONFIG.stabilisation.beside):
+            names += [one.stage for one in segments_of(run) if begin < one.end_year <= end]
+            made = [one.name for one in corrections_of(run) if one.year == begin]
+            names += [f"{step}_{name}" for name in made for step in ("correct", "inject", "audit")]
+        stages |= {name: COSTS[f"{RUN}/benchmarks/{name}.tsv"] | {"round": number} for name in names}
+        stages[f"judge_round-{number}"] = {"rule": "judge_round", "role": "accelerated", "round": number}
+    return stages

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from phase_lib.cli.options import FILE, OUTPUT, Command, by_name, section, settings_of, several
+from phase_lib.cli.options import FILE, OUTPUT, Command, by_name, default_of, section, settings_of, several
 
 _OF_RUN = (str, FILE)
 
@@ -26,6 +26,13 @@ _OF_RUN = (str, FILE)
     help="Predictions file of a correction that a run went on from; the run of --history is `injected`.",
 )
 @click.option("--split", type=FILE, help="Split file: judge its test cells separately too.")
+@click.option(
+    "--cells",
+    type=click.Choice(["all_cells", "blocked_test_cells", "both"]),
+    **default_of("stabilisation.judged_cells"),
+    help="Cells on which the criteria have to hold for a round to be the last.",
+)
+@several("--rounds", type=FILE, help="Verdicts on the run after its earlier rounds.")
 @click.option("--drift", type=OUTPUT, help="drift.nc to write: per-cell drift of the runs.")
 def equilibrium(
     settings: str, run: tuple[tuple[str, Path], ...], correction: tuple[tuple[str, Path], ...], **words: Any

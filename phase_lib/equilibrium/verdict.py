@@ -11,10 +11,11 @@ import numpy as np
 import xarray as xr
 
 from phase_lib.base.errors import CheckFailed, InputError
-from phase_lib.base.files import matching_files, sha256_file, write_json
+from phase_lib.base.files import matching_files, read_json, sha256_file, write_json
 from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import code_version, settings_hash
 from phase_lib.config.equilibrium import EquilibriumSettings
+from phase_lib.config.stabilisation import JudgedCells
 from phase_lib.elm.history_cells import HistoryGrid, same_cells
 from phase_lib.elm.matching import SAME_CELL_KM, nearest
 from phase_lib.elm.netcdf import get_attribute, get_variable
@@ -42,6 +43,8 @@ def judge_equilibrium(
     runs: Mapping[str, Sequence[str | Path]] | None = None,
     corrections: Mapping[str, Sequence[str | Path]] | None = None,
     split: str | Path | None = None,
+    cells: JudgedCells = "both",
+    rounds: Sequence[str | Path] = (),
     drift: str | Path | None = None,
     strict: bool = False,
 ) -> dict[str, Any]:
@@ -58,6 +61,8 @@ def judge_equilibrium(
         runs: histories of other runs by name, `control` (nothing injected) and `reference` among them.
         corrections: predictions files of the corrections of a run, by its name; `injected` is the first.
         split: split file with the test cells.
+        cells: those on which the criteria have to hold, so that the injected run ends.
+        rounds: verdicts on the injected run after earlier rounds.
         drift: `drift.nc`, per-cell drift and end stocks of the runs.
         strict: a run (the injected one) out of equilibrium is an error, after the verdict is written.
 
@@ -89,7 +94,7 @@ def judge_equilibrium(
             LOGGER.info("no test cell of %s lies in the domain: all cells are judged together", split)
     verdicts = {name: assess_subsets(run, settings, subsets) for name, run in histories.items()}
     judged = verdicts[INJECTED][ALL_CELLS]
-    alone = not (runs or split or drift)
+    alone = not (runs or split or rounds or drift)
     content: dict[str, Any] = {
         "provenance": _provenance(settings, {"run": files[INJECTED]} if alone else files, split),
         "thresholds": settings.model_dump(),
@@ -98,7 +103,12 @@ def judge_equilibrium(
     if alone:
         content |= judged.as_json()
     else:
-        content |= {"forcing_years": forcing_years, **_side_by_side(verdicts, settings)}
+        earlier = [entry for path in rounds for entry in read_json(path)["rounds"]]
+        content |= {
+            "forcing_years": forcing_years,
+            "rounds": [*earlier, _round(verdicts[INJECTED], cells)],
+            **_side_by_side(verdicts, settings),
+        }
     if drift is not None:
         _write_drift(drift, verdicts, grid, subsets.get(TEST_CELLS), settings)
     write_json(output, content)
@@ -161,6 +171,24 @@ def _side_by_side(verdicts: Verdicts, settings: EquilibriumSettings) -> dict[str
             for subset, verdict in injected.items()
         }
     return content
+
+
+def _round(verdicts: Mapping[str, RunVerdict], cells: JudgedCells) -> dict[str, Any]:
+    """Whether the injected run may end: the criteria that fail, on each set of cells that counts."""
+    asked = (ALL_CELLS, TEST_CELLS) if cells == "both" else (cells,)
+    # Without a test cell in the domain, all cells are judged together.
+    counting = [subset for subset in asked if subset in verdicts] or [ALL_CELLS]
+    failed = {
+        subset: [criterion.rule.name for criterion in verdicts[subset].criteria if not criterion.holds]
+        for subset in counting
+    }
+    whole = verdicts[ALL_CELLS]
+    return {
+        "normal_years": whole.years,
+        "corrected_after": whole.corrected_after,
+        "holds": not any(failed.values()),
+        "failed": failed,
+    }
 
 
 def describe(verdict: RunVerdict) -> list[str]:

@@ -45,12 +45,14 @@ class Stage:
         rule: name of the rule; segments of a land-model run share one.
         role: key of `ROLES`.
         conventional_years: model years of the target's conventional spin-up that it ran.
+        round: of the injected run, for which it ran (0: the schedule).
     """
 
     name: str
     rule: str
     role: Role
     conventional_years: int = 0
+    round: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,12 @@ class StageCost:
     gpus: int = 0
 
 
-def read_plan(path: Path) -> dict[str, Stage]:
+def read_plan(path: Path, rounds: int = 1) -> dict[str, Stage]:
     """Reads the stages of a run by name: `{"stages": {NAME: {"rule": ..., "role": ...}, ...}}`.
+
+    Args:
+        path: JSON.
+        rounds: of the injected run; stages of further rounds did not run.
 
     Raises:
         InputError: the file is missing, or does not describe stages so.
@@ -86,7 +92,7 @@ def read_plan(path: Path) -> dict[str, Stage]:
         what = "does not name the stages of the run with their roles"
         expected = f'{{"stages": {{NAME: {{"rule": ..., "role": one of {", ".join(ROLES)}}}}}}}'
         raise InputError(path, what, expected=expected, remedy="start the workflow again, which writes it")
-    return plan
+    return {name: stage for name, stage in plan.items() if stage.round < rounds}
 
 
 def read_costs(directory: Path, plan: Mapping[str, Stage]) -> list[StageCost]:

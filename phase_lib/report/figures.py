@@ -168,7 +168,7 @@ def area_out_over_years(stabilisation: Mapping[str, Any], thresholds: Mapping[st
     caption = (
         "Share of the land whose NBP, mean of a forcing cycle, is beyond "
         f"{thresholds['cell_drift_gc_m2_yr']:g} gC/m²/yr, at the end of each cycle in normal mode. Dotted "
-        "lines: corrections of the injected run. The verdict compares two cycles, so its share differs a little."
+        "lines: corrections of the injected run. The verdict compares two cycles, so its share differs."
     )
     return Drawing(
         "area_out_over_years", f"Land that gains or loses carbon at the end: {ends}", caption, figure

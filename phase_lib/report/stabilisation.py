@@ -21,7 +21,7 @@ def stabilisation(verdict: Mapping[str, Any], facts: RunFacts) -> dict[str, Any]
     """The `stabilisation` section of the summary.
 
     Returns:
-        `normal_years` of the injected run; `holds`, run -> cells -> whether all criteria hold at its end;
+        `normal_years` of the injected run; its `rounds`, as the verdict has them; `holds`, run -> cells -> whether all criteria hold at its end;
         `years_until`, run -> cells -> model years since the cold start until they hold to the end of the run,
         None where they do not; `ratio`, cells -> those of the reference to those of the injected run;
         `area_out`, run -> `model_year` and `share` of the land that gains or loses carbon in each forcing
@@ -35,6 +35,7 @@ def stabilisation(verdict: Mapping[str, Any], facts: RunFacts) -> dict[str, Any]
     conventional = years.get(REFERENCE, {})
     return {
         "normal_years": normal_years(verdict),
+        "rounds": verdict["rounds"],
         "holds": {
             run: {cells: numbers["in_equilibrium"] for cells, numbers in subsets.items()}
             for run, subsets in runs.items()

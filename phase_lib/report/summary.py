@@ -57,7 +57,7 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
     runs: dict[str, Any] = {} if verdict is None else verdict["runs"]
     flags = _read(products.predictions, "ood_flag")
     target = _target(products, facts, diff)
-    plan = read_plan(products.stages)
+    plan = read_plan(products.stages, 1 if verdict is None else len(verdict["rounds"]))
     with open_product(products.predictions, ()) as dataset:
         device = str(get_attribute(products.predictions, dataset, "trained_on"))
     costs = read_costs(products.benchmarks, plan)

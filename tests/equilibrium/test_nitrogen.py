@@ -30,17 +30,17 @@ def sizes(seed: int, spread: float, cells: int = 200) -> np.ndarray:
 @pytest.mark.parametrize("power", [1.5, 5.0, 11.0])
 def test_the_response_of_losses_is_that_of_the_run(power: float) -> None:
     before, now = ecosystem(sizes(1, 0.01), power), ecosystem(sizes(2, 0.01), power)
-    found = response(before, now)
-    assert found is not None
-    assert found == pytest.approx(power, rel=1e-3)
+    seen = response(before, now)
+    assert seen is not None
+    assert seen == pytest.approx(power, rel=1e-3)
 
 
 @pytest.mark.parametrize("power", [3.0, 8.0])
 def test_the_factor_leads_to_the_size_at_which_inputs_equal_losses(power: float) -> None:
     first, second = sizes(3, 0.004), sizes(4, 0.004)
-    found = response(ecosystem(first, power), ecosystem(second, power))
-    assert found is not None
-    factor, counts = size_factor(ecosystem(second, power), found, BOUNDS, np.ones(200, dtype=bool))
+    seen = response(ecosystem(first, power), ecosystem(second, power))
+    assert seen is not None
+    factor, counts = size_factor(ecosystem(second, power), seen, BOUNDS, np.ones(200, dtype=bool))
     assert second * factor == pytest.approx(np.ones(200), abs=1e-5)
     assert counts == {
         "nitrogen_balanced": 200, "nitrogen_far_from_balance": 0, "no_nitrogen_balance": 0,
@@ -51,9 +51,9 @@ def test_single_wild_cells_do_not_decide() -> None:
     before, now = ecosystem(sizes(5, 0.01), 5.0), ecosystem(sizes(6, 0.01), 5.0)
     wild = now.change.copy()
     wild[:10] = 0.6
-    found = response(before, replace(now, change=wild))
-    assert found is not None
-    assert np.median(found) == pytest.approx(5.0, rel=0.02)
+    seen = response(before, replace(now, change=wild))
+    assert seen is not None
+    assert np.median(seen) == pytest.approx(5.0, rel=0.02)
 
 
 def test_a_cell_with_a_stronger_response_takes_a_smaller_step() -> None:
@@ -62,14 +62,14 @@ def test_a_cell_with_a_stronger_response_takes_a_smaller_step() -> None:
     noise = np.random.default_rng(9).normal(0.0, 2e-3, 200)
     now = ecosystem(sizes(8, 0.01), power)
     now = replace(now, change=now.change + noise)
-    found = response(ecosystem(sizes(7, 0.01), power), now)
-    assert found is not None
+    seen = response(ecosystem(sizes(7, 0.01), power), now)
+    assert seen is not None
     moved = np.abs(np.log(sizes(8, 0.01) / sizes(7, 0.01)))[:5] > 0.005
     assert moved.any()
-    assert found[:5][moved] == pytest.approx(np.full(moved.sum(), 12.0), rel=0.15)
-    assert np.median(found[5:]) == pytest.approx(5.0, rel=0.1)
+    assert seen[:5][moved] == pytest.approx(np.full(moved.sum(), 12.0), rel=0.15)
+    assert np.median(seen[5:]) == pytest.approx(5.0, rel=0.1)
     # Noise never makes a step larger than the common response does.
-    assert found.min() > 4.5
+    assert seen.min() > 4.5
 
 
 @pytest.mark.parametrize(

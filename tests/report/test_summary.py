@@ -91,8 +91,8 @@ def changed(summary: dict[str, Any], **until: float | None) -> dict[str, Any]:
     content = deepcopy(summary)
     part = content["stabilisation"]
     part["years_until"] |= {run: {"all_cells": years} for run, years in until.items()}
-    own, other = until["injected"], until["reference"]
-    part["ratio"]["all_cells"] = other / own if own and other else None
+    ours, other = until["injected"], until["reference"]
+    part["ratio"]["all_cells"] = other / ours if ours and other else None
     return content
 
 
