@@ -185,8 +185,8 @@ def _cost(summary: Mapping[str, Any]) -> list[str]:
     lines = [
         f"The conventional spin-up integrates {years['conventional']} model years. Here: "
         f"{years['before_injection']} before injection",
-        f"({compared(ratio['before_injection'], 'fewer')}, the paper's ratio), {years['with_stabilisation']} "
-        f"with stabilisation ({compared(ratio['with_stabilisation'], 'fewer')}).",
+        f"({compared(ratio['before_injection'], 'fewer')}), {years['with_stabilisation']} with stabilisation "
+        f" ({compared(ratio['with_stabilisation'], 'fewer')}).",
     ]
     if measured is not None:
         lines += [

@@ -21,11 +21,11 @@ def stabilisation(verdict: Mapping[str, Any], facts: RunFacts) -> dict[str, Any]
     """The `stabilisation` section of the summary.
 
     Returns:
-        `normal_years` of the injected run; its `rounds`, as the verdict has them; `holds`, run -> cells -> whether all criteria hold at its end;
-        `years_until`, run -> cells -> model years since the cold start until they hold to the end of the run,
-        None where they do not; `ratio`, cells -> those of the reference to those of the injected run;
-        `area_out`, run -> `model_year` and `share` of the land that gains or loses carbon in each forcing
-        cycle; `corrections`, run -> their years, sizes and decisions.
+        `normal_years` of the injected run; its `rounds`, as the verdict has them; `holds`, run -> cells ->
+        whether all criteria hold at its end; `years_until`, run -> cells -> model years since the cold start
+        until they hold to the end of the run, None where they do not; `ratio`, cells -> those of the
+        reference to those of the injected run; `area_out`, run -> `model_year` and `share` of the land that
+        gains or loses carbon in each forcing cycle; `corrections`, run -> their years, sizes and decisions.
     """
     runs = verdict["runs"]
     years = {
@@ -85,11 +85,11 @@ def years_sentence(summary: Mapping[str, Any]) -> str:
     """The model years until the verdict holds, of this run and of the conventional spin-up."""
     part = summary["stabilisation"]
     until, corrections = part["years_until"], len(part["corrections"].get(INJECTED, []))
-    own, years = until[INJECTED][ALL_CELLS], summary["cost"]["integration_years"]
+    injected, years = until[INJECTED][ALL_CELLS], summary["cost"]["integration_years"]
     times = {0: "not corrected", 1: "corrected once"}.get(corrections, f"corrected {corrections} times")
-    state = "Not in equilibrium" if own is None else "In equilibrium"
-    own = years["with_stabilisation"] if own is None else own
-    sentence = f"{state} {own:.0f} model years after the cold start, {times}"
+    state = "Not in equilibrium" if injected is None else "In equilibrium"
+    after = years["with_stabilisation"] if injected is None else injected
+    sentence = f"{state} {after:.0f} model years after the cold start, {times}"
     if REFERENCE not in until:
         return f"{sentence}."
     conventional, ratio = until[REFERENCE][ALL_CELLS], part["ratio"][ALL_CELLS]

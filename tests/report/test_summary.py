@@ -91,8 +91,8 @@ def changed(summary: dict[str, Any], **until: float | None) -> dict[str, Any]:
     content = deepcopy(summary)
     part = content["stabilisation"]
     part["years_until"] |= {run: {"all_cells": years} for run, years in until.items()}
-    ours, other = until["injected"], until["reference"]
-    part["ratio"]["all_cells"] = other / ours if ours and other else None
+    first, last = until["injected"], until["reference"]
+    part["ratio"]["all_cells"] = last / first if first and last else None
     return content
 
 
