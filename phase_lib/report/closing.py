@@ -186,7 +186,7 @@ def _cost(summary: Mapping[str, Any]) -> list[str]:
         f"The conventional spin-up integrates {years['conventional']} model years. Here: "
         f"{years['before_injection']} before injection",
         f"({compared(ratio['before_injection'], 'fewer')}), {years['with_stabilisation']} with stabilisation "
-        f" ({compared(ratio['with_stabilisation'], 'fewer')}).",
+        f"({compared(ratio['with_stabilisation'], 'fewer')}).",
     ]
     if measured is not None:
         lines += [
