@@ -167,28 +167,28 @@ def _nitrogen(
     alone = np.ones(len(cells))
     if before is None:
         return alone, {}
-    earlier = _balance_before(before, window)
+    earlier, least = _balance_before(before, window)
     if now is None:
         what = f"{' or '.join(NITROGEN_INPUTS)} is missing"
         remedy = "run the window with hist_fincl for both, or leave out --before"
         raise InputError(history, what, expected="the inputs of nitrogen", remedy=remedy)
-    responds = response(earlier, now)
-    if responds is None:
+    seen = response(earlier, now, least)
+    if seen is None:
         LOGGER.warning("nitrogen: these windows show no response of its losses: its balance stays as it is")
         return alone, {"response": None}
-    factor, counts = size_factor(now, responds, settings, cells)
-    middle, size = (float(np.median(values[cells])) for values in (responds, np.abs(np.log(factor))))
+    factor, counts = size_factor(now, seen, settings, cells)
+    size = float(np.median(np.abs(np.log(factor[cells]))))
     words = "nitrogen: %s; its losses respond %.1f times as much as the turnover changes; median size %.4f"
-    LOGGER.info(words, _in_words(counts), middle, size)
-    return factor, {"response": middle, **counts, "median_size": size}
+    LOGGER.info(words, _in_words(counts), seen.common, size)
+    return factor, {"response": seen.common, **counts, "median_size": size}
 
 
 def _in_words(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {decision.replace('_', ' ')}" for decision, count in counts.items())
 
 
-def _balance_before(before: str | Path, window: Window) -> NitrogenBalance:
-    """The balance of nitrogen of the window before, from its correction.
+def _balance_before(before: str | Path, window: Window) -> tuple[NitrogenBalance, float]:
+    """The balance of nitrogen of the window before, and the response that was seen then; 0 for none.
 
     Raises:
         InputError: it is not the correction of the window before of this run, or has no balance of nitrogen.
@@ -211,7 +211,8 @@ def _balance_before(before: str | Path, window: Window) -> NitrogenBalance:
         )
     place = window.end.lat, window.end.lon
     row, _ = match_cells(*place, values["lat"], values["lon"], file=before, what="cells of the correction")
-    return NitrogenBalance.from_values({name: without_fill(values[name])[row] for name in BALANCE})
+    balance = NitrogenBalance.from_values({name: without_fill(values[name])[row] for name in BALANCE})
+    return balance, account["nitrogen"].get("response") or 0.0
 
 
 def _has_soil(window: Window) -> np.ndarray:

@@ -92,8 +92,21 @@ def _on_file(name: str) -> str:
 ON_FILE = tuple(map(_on_file, _DESCRIPTIONS))
 
 
-def response(before: NitrogenBalance, now: NitrogenBalance) -> np.ndarray | None:
-    """How strongly inputs to losses of nitrogen respond to the size of the turnover, by two windows of a run.
+@dataclass(frozen=True)
+class Response:
+    """How strongly inputs to losses of nitrogen respond to the size of the turnover.
+
+    Attributes:
+        common: of all cells together, above 0.
+        cells: of each (gridcell), the common one or stronger.
+    """
+
+    common: float
+    cells: np.ndarray
+
+
+def response(before: NitrogenBalance, now: NitrogenBalance, least: float = 0.0) -> Response | None:
+    """The response that two windows of a run show; None where they show none.
 
     Size is measured twice, by the stock of nitrogen and by the decomposition. A correction changes the
     slowest pools most, which the stock shows and the losses hardly; plants and litter follow, which the
@@ -103,9 +116,7 @@ def response(before: NitrogenBalance, now: NitrogenBalance) -> np.ndarray | None
 
     Args:
         before, now: of successive windows.
-
-    Returns:
-        The response of each cell (gridcell), above 0; None where the windows show none.
+        least: the response that earlier windows have shown: their changes were larger.
     """
     balance = now.ratio - before.ratio
     sizes = [_change(getattr(before, name), getattr(now, name)) for name in ("stock", "decomposition")]
@@ -113,12 +124,13 @@ def response(before: NitrogenBalance, now: NitrogenBalance) -> np.ndarray | None
     if not seen:
         return None
     line, size = max(seen, key=lambda one: one[0].fall)
+    common = max(line.fall, least)
     # A line through the change of each cell, with the common one as what is known before.
-    known = max((line.noise / (_SPREAD * line.fall)) ** 2, _EXACT)
+    known = max((line.noise / (_SPREAD * common)) ** 2, _EXACT)
     there = np.isfinite(size) & np.isfinite(balance)
     x, y = np.where(there, size, 0.0), np.where(there, balance - line.offset, 0.0)
-    response = (known * line.fall - x * y) / (known + x**2)
-    return np.clip(response, line.fall, _MOST * line.fall)
+    cells = (known * common - x * y) / (known + x**2)
+    return Response(common, np.clip(cells, common, _MOST * common))
 
 
 def _change(before: np.ndarray, now: np.ndarray) -> np.ndarray:
@@ -160,13 +172,13 @@ def _line(size: np.ndarray, balance: np.ndarray, weight: np.ndarray) -> _Line | 
 
 
 def size_factor(
-    now: NitrogenBalance, responds: np.ndarray, settings: CorrectionSettings, cells: np.ndarray
+    now: NitrogenBalance, response: Response, settings: CorrectionSettings, cells: np.ndarray
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Factor on the turnover that brings the nitrogen of the cells to rest (gridcell).
 
     Args:
         now: of the last window.
-        responds: from `response` (gridcell).
+        response: of its losses.
         settings: bounds.
         cells: True for cells to correct (gridcell).
 
@@ -176,7 +188,7 @@ def size_factor(
     ratio = now.ratio
     far = cells & (np.abs(ratio) > np.log(settings.nitrogen_limit))
     balanced = cells & np.isfinite(ratio) & ~far
-    step = np.where(balanced, ratio, 0.0) / responds
+    step = np.where(balanced, ratio, 0.0) / response.cells
     most = np.log1p(settings.nitrogen_step)
     counts = {
         BALANCED: int(np.count_nonzero(balanced)),
