@@ -64,7 +64,7 @@ def _bytes_of_domain(config: WorkflowConfig, domain: Domain, summary: DomainSumm
         total += 2 * (cost.restart_bytes if given is None else given.bytes)
     for chain in domain.chains:
         years = chain.boundaries[-1] - chain.boundaries[0]
-        total += (len(chain.boundaries) - 1) * cost.restart_bytes
+        total += (len(chain.boundaries) - 1 + len(chain.corrections)) * cost.restart_bytes
         total += years / domain.cycle * cost.history_bytes
     return total
 

@@ -206,6 +206,36 @@ def test_a_run_without_two_cycles_after_its_last_correction_has_no_verdict(
     assert not (tmp_path / "v.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("cells", "failing"),
+    [("both", {"all_cells", "blocked_test_cells"}), ("blocked_test_cells", {"blocked_test_cells"})],
+)
+def test_a_round_says_on_which_cells_which_criteria_hold_the_run_back(
+    tmp_path: Path, cells: Any, failing: set[str]
+) -> None:
+    grid = Grid()
+    slope = np.zeros(grid.cells)
+    slope[[2, 7]] = 5.0
+    split = write_split(tmp_path / "split.nc", np.where(slope > 0.0, 3, 1).astype(np.int8))
+
+    def judge(name: str, drift: np.ndarray, rounds: list[Path]) -> list[dict[str, Any]]:
+        run = write_run(tmp_path / f"{name}.nc", drift, last=60)
+        output = tmp_path / f"{name}.json"
+        words = {"split": split, "cells": cells, "rounds": rounds}
+        rounds_so_far: list[dict[str, Any]] = judge_equilibrium([run], 20, SETTINGS, output, **words)[
+            "rounds"
+        ]
+        return rounds_so_far
+
+    [first] = judge("round_0", slope, [])
+    assert not first["holds"]
+    assert set(first["failed"]) == failing
+    assert all("area_out_of_equilibrium" in names for names in first["failed"].values())
+    both = judge("round_1", np.zeros(grid.cells), [tmp_path / "round_0.json"])
+    assert both[0] == first
+    assert both[1]["holds"]
+
+
 def test_corrections_belong_to_a_run_that_is_given(tmp_path: Path) -> None:
     run, made = write_run(tmp_path / "run.nc", 0.0), write_correction(tmp_path / "correction.nc", 41)
     with pytest.raises(InputError, match=r"corrections of the run contrl, .* expected one of injected"):

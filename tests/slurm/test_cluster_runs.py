@@ -48,7 +48,7 @@ def assert_same_pools(one: Path, other: Path) -> None:
 
 
 def assert_same_products(copy: ClusterRun, undisturbed: ClusterRun) -> None:
-    for name in (f"restart/{RESTART}", "landmodel/injected/injected.elm.r.0061-01-01-00000.nc"):
+    for name in (f"restart/{RESTART}", "landmodel/injected/injected.elm.r.0081-01-01-00000.nc"):
         assert_same_pools(copy.results / name, undisturbed.results / name)
     assert list(copy.results.rglob("*.part")) == []
 
@@ -107,11 +107,11 @@ def test_lost_jobs_nodes_and_controllers_leave_the_products_as_they_were(
     injection = cluster.running("rule_inject_restart")
     cluster.cancel(injection)
 
-    segment = cluster.running("rule_run_injected_0061")
+    segment = cluster.running("rule_run_injected_0081")
     copy.suspended("run-segment", "--case", "injected")
     cluster.cancel(segment)
 
-    again = cluster.running("rule_run_injected_0061")
+    again = cluster.running("rule_run_injected_0081")
     node = cluster.node_of(again)
     cluster.fail_node(node)
     cluster.release(again)

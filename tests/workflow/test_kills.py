@@ -26,6 +26,8 @@ ACCELERATED: Kills = ((r"\[make_world\] world", False), (r"\[run_ad_0061\] ", Tr
 LEARNT: Kills = (
     (r"\[train_surrogate-\w+\] epoch", False),
     (r"\[predict_cells\] ", False),
+    (r"\[run_injected_0041\] ", True),
+    (r"\[inject_injected_0041\] ", False),
     (r"\[write_report\] drawing", True),
 )
 
@@ -108,7 +110,7 @@ def test_land_model_runs_that_are_killed_go_on_by_themselves_and_end_in_the_same
     assert_same(workflow, small_run, "world/surfdata.nc", "landmodel/ad/ad.elm.r.0021-01-01-00000.nc", target)
 
 
-def test_a_training_a_prediction_and_a_report_that_are_killed_go_on_and_end_in_the_same_bytes(
+def test_a_training_a_prediction_a_window_and_a_report_that_are_killed_go_on_and_end_in_the_same_bytes(
     small_run: Workflow, config: Path, tmp_path: Path
 ) -> None:
     workflow = small_run.clone(tmp_path / "clone")

@@ -91,7 +91,7 @@ def test_the_embedded_model_runs_a_domain_from_files_as_it_runs_its_own_world(
     assert equal(runs / "ad" / name, small_run.results / "landmodel" / "ad" / name)
     # The rest of the spin-up is planned, and no world is made.
     planned = workflow.planned(configs)
-    assert {"run_ad_0061", "run_reference_0101", "run_injected_0061", "judge_equilibrium"} <= planned
+    assert {"run_ad_0061", "run_reference_0101", "run_injected_0081", "judge_equilibrium"} <= planned
     assert "make_world" not in planned
 
 
@@ -100,10 +100,14 @@ def test_what_is_given_is_not_run_again_and_the_control_is_that_of_the_run_that_
 ) -> None:
     configs = config(workflow, "given", "embedded", files | given)
     planned = workflow.planned(configs)
-    assert {name for name in planned if name.startswith("run_")} == {"run_control_0061", "run_injected_0061"}
+    windows = {f"run_{run}_0041" for run in ("injected", "no_surrogate")}
+    assert {name for name in planned if name.startswith("run_")} == {
+        *windows,
+        *(f"run_{run}_0081" for run in ("injected", "control", "uncorrected", "no_surrogate")),
+    }
     assert "judge_equilibrium" in planned
     runs = workflow.results.with_name("given") / "landmodel"
-    control = runs / "control" / "control.elm.r.0061-01-01-00000.nc"
+    control = runs / "control" / "control.elm.r.0081-01-01-00000.nc"
     result = workflow.snakemake(configs=configs, target=control)
     assert result.returncode == 0, result.stdout
     assert equal(control, small_run.results / "landmodel" / "control" / control.name)
@@ -116,6 +120,7 @@ def test_a_land_model_of_another_package_brings_a_domain_to_its_verdict(
         "toy": {"restart": given["restart"], "history": given["reference_history"][0]},
         "surrogate": {"preset": "paper", "epochs": 1},
         "preflight": {"accept": ["target_drift"]},
+        "stabilisation": {"windows": []},
         "experiments": WITHOUT_PAPER,
     }
     configs = config(workflow, "toy", "toy", files | given, **more)
@@ -134,6 +139,16 @@ def test_a_land_model_of_another_package_brings_a_domain_to_its_verdict(
     module = workflow.root / "toys" / "land_model.py"
     with workflow.changed(module, "\nANOTHER = 1\n"):
         assert {"run_control_0061", "run_injected_0061", "judge_equilibrium"} <= workflow.planned(configs)
+
+
+def test_a_land_model_without_the_budget_of_the_soil_is_not_corrected(
+    workflow: Workflow, files: dict[str, Any]
+) -> None:
+    configs = config(workflow, "budget", "toy", files, toy={"restart": "there", "history": "there"})
+    result = workflow.snakemake("--dry-run", configs=configs)
+    assert result.returncode == 2
+    [line] = [line for line in result.stdout.splitlines() if line.startswith("phase: ")]
+    assert "the land model toy does not write the carbon budget of the soil; set windows to []" in line
 
 
 def test_a_wrong_key_of_its_section_is_refused_in_one_line(workflow: Workflow, files: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from tests.workflow.conftest import ROOT, SMALL, Workflow
 
 PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
 #: Names under which a profile addresses several segments of the land model.
-FAMILIES = {"run_segment", "run_ad", "run_reference", "run_control", "run_injected"}
+FAMILIES = {"run_segment", "run_ad", "run_reference", "run_control", "run_injected", "correct_run"}
 
 
 def documented() -> Iterator[str]:
@@ -104,7 +104,9 @@ def test_every_stage_asks_for_twice_as_much_at_its_second_try(fresh_workflow: Wo
     assert asked["join_records"][:4] == ["4000", "8000", "30", "60"]
     assert asked["train_experiment"] == asked["train_surrogate"]
     assert asked["train_surrogate"][:4] == ["64000", "128000", "240", "480"]
-    assert asked["run_injected_0061"][:4] == ["16000", "32000", "240", "480"]
+    assert asked["run_injected_0081"][:4] == ["16000", "32000", "240", "480"]
+    assert asked["inject_injected_0041"] == asked["inject_restart"]
+    assert asked["correct_no_surrogate_0041"][:4] == ["16000", "32000", "60", "120"]
 
 
 def test_of_settings_for_several_segments_the_closest_holds_key_by_key(fresh_workflow: Workflow) -> None:
@@ -119,7 +121,7 @@ def test_of_settings_for_several_segments_the_closest_holds_key_by_key(fresh_wor
         "run_segment:tasks=256",
         "run_segment:mpi=srun",
     )
-    assert asked["run_control_0061"] == ["1000", "1000", "1", "1", "2", "256", "srun"]
+    assert asked["run_control_0081"] == ["1000", "1000", "1", "1", "2", "256", "srun"]
     assert asked["run_ad_0021"] == ["1000", "1000", "2", "2", "2", "256", "srun"]
     assert asked["run_ad_0061"] == ["1000", "1000", "3", "3", "2", "256", "srun"]
 

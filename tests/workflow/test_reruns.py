@@ -17,9 +17,22 @@ pytestmark = pytest.mark.slow
 RESTART = "ad.elm.r.0021-01-01-00000.nc"
 
 VERDICT = {"judge_equilibrium", "write_report", "all"}
-INJECTED = {"inject_restart", "audit_injected", "run_injected_0061", *VERDICT}
-CONTROL = {"convert_control", "audit_control", "run_control_0061"}
-AUDITS = {"audit_injected", "audit_control", "write_report", "all"}
+#: Runs that are corrected at the start of year 41, and what follows their first window.
+CORRECTED = ("injected", "no_surrogate")
+AFTER_WINDOW = {f"{step}_{run}_0041" for run in CORRECTED for step in ("correct", "inject", "audit")}
+AFTER_WINDOW |= {f"run_{run}_0081" for run in CORRECTED}
+INJECTED = {"inject_restart", "audit_injected", "run_injected_0041", "run_uncorrected_0081", *VERDICT}
+INJECTED |= {stage for stage in AFTER_WINDOW if "injected" in stage}
+CONTROL = {"convert_control", "audit_control", "run_control_0081", "run_no_surrogate_0041"}
+CONTROL |= {stage for stage in AFTER_WINDOW if "no_surrogate" in stage}
+AUDITS = {
+    "audit_injected",
+    "audit_control",
+    "audit_injected_0041",
+    "audit_no_surrogate_0041",
+    "write_report",
+    "all",
+}
 EXPERIMENTS = {"train_experiment", "predict_experiment", "compare_experiments"}
 SURROGATE = {"train_surrogate", "predict_cells", "predict_test_cells", *EXPERIMENTS, *INJECTED}
 NORMALIZED = {"normalize_features", "normalize_experiment_features"}
@@ -67,6 +80,15 @@ def test_a_touched_forcing_file_reruns_all_but_the_world(small_run: Workflow) ->
     [
         ("learning_rate", "surrogate: {learning_rate: 0.0017}", SURROGATE),
         ("threshold", "equilibrium: {cell_drift_gc_m2_yr: 1.5}", VERDICT),
+        ("damping", "correction: {damping: 0.5}", AFTER_WINDOW | VERDICT),
+        (
+            "window",
+            "stabilisation: {windows: [20, 20]}",
+            {f"{step}_{run}_0061" for run in CORRECTED for step in ("run", "correct", "inject", "audit")}
+            | {f"run_{run}_0101" for run in (*CORRECTED, "control", "uncorrected")}
+            | VERDICT,
+        ),
+        ("controls", "stabilisation: {controls: [control]}", VERDICT),
         ("ood", "ood: {action: predict}", {"predict_cells", *INJECTED}),
         ("split", "dataset: {block_degrees: 20.0}", JOINED - {"join_records"}),
         ("co2", "embedded: {co2_ppm: 290.0}", EVERYTHING - {"make_world", "reduce_forcing"}),
@@ -92,6 +114,7 @@ CODE, COMMENT = "\n_CHANGED = True\n", "\n# changed\n"
         ({"dataset/joining.py": CODE}, JOINED),
         ({"surrogate/networks/phase/network.py": CODE}, SURROGATE),
         ({"injection/inject.py": CODE}, INJECTED | CONTROL),
+        ({"equilibrium/nitrogen.py": CODE}, AFTER_WINDOW | VERDICT),
         ({"report/closing.py": CODE}, {"write_report", "all"}),
         ({"forcing/causes.py": CODE}, {"compare_forcing", "write_report", "all"}),
         ({"elm/audit/soil.py": CODE}, AUDITS),
@@ -137,9 +160,10 @@ def test_a_reworded_finding_really_repeats_the_audits_and_the_report_alone(
     assert {f"{name}.audit.json" for name in restarts} <= made
     assert not restarts & made
     others = {name.split("/")[0] for name in made} - {"report", "logs", "benchmarks"}
-    assert others == {"restart", "summary.json", "preflight.json"}
-    assert {name for name in made if name.startswith("restart")} == {
-        f"{name}.audit.json" for name in restarts
+    assert others == {"restart", "landmodel", "summary.json", "preflight.json"}
+    corrected = (f"landmodel/{run}/corrected/{run}.elm.r.0041-01-01-00000.nc" for run in CORRECTED)
+    assert {name for name in made if name.startswith(("restart", "landmodel"))} == {
+        f"{name}.audit.json" for name in (*restarts, *corrected)
     }
     assert workflow.planned() == set()
 
@@ -171,7 +195,7 @@ def test_an_error_in_the_audit_stops_the_run_before_the_land_model_and_leaves_no
     text = file.read_text(encoding="utf-8")
     assert limit in text
     file.write_text(text.replace(limit, "= -1.0e-3, -1.0\n"), encoding="utf-8")
-    last = "landmodel/injected/injected.elm.r.0061-01-01-00000.nc"
+    last = "landmodel/injected/injected.elm.r.0041-01-01-00000.nc"
     (workflow.results / last).unlink()
     before = workflow.times()
     result = workflow.snakemake(target=workflow.results / last)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import netCDF4
+import numpy as np
 import pytest
 
 from tests.workflow.conftest import Workflow, copy_of_the_workflow
@@ -14,6 +15,7 @@ pytestmark = pytest.mark.slow
 
 HEADLINE = {"deadcrootc", "deadstemc", "tlai", "soil3c", "soil4c", "cwdc"}
 METRICS = {"r2", "r2_pooled", "rmse", "nrmse", "median_abs_log_ratio", "n"}
+CORRECTION = "landmodel/injected/corrected/injected.correction.0041.nc"
 RESTART = "ad.elm.r.0021-01-01-00000.nc"
 
 
@@ -66,13 +68,56 @@ def test_the_summary_holds_every_metric_of_every_target(small_run: Workflow) -> 
         for targets in models.values():
             assert len(targets) == 29
             assert all(set(metrics) == METRICS for metrics in targets.values())
-    for run in ("injected", "control", "reference"):
+    for run in ("injected", "control", "uncorrected", "no_surrogate", "reference"):
         assert {"drift_totsomc_pgc_per_yr", "drift_totvegc_pgc_per_yr", "area_out_of_equilibrium"} <= set(
             summary["equilibrium"][run]
         )
         assert {"totsomc_pgc", "totvegc_pgc", "cwdc_pgc"} <= set(summary["stocks"][run])
     assert summary["restart"]["audit_errors"] == 0
     assert summary["restart"]["stable"] is True
+
+
+def test_the_verdict_counts_the_years_after_the_last_correction_of_each_run(small_run: Workflow) -> None:
+    verdict = json.loads((small_run.results / "equilibrium" / "verdict.json").read_text())
+    counted = {
+        run: (
+            subsets["all_cells"]["years"],
+            subsets["all_cells"]["corrected_after"],
+            subsets["all_cells"]["cycles"],
+        )
+        for run, subsets in verdict["runs"].items()
+    }
+    assert counted == {
+        "injected": (60.0, [20.0], 2),
+        "control": (60.0, [], 3),
+        "uncorrected": (60.0, [], 3),
+        "no_surrogate": (60.0, [20.0], 2),
+        "reference": (40.0, [], 2),
+    }
+    [only] = verdict["rounds"]
+    assert (only["normal_years"], only["holds"]) == (60.0, False)
+    assert "area_out_of_equilibrium" in only["failed"]["all_cells"]
+    summary = json.loads((small_run.results / "summary.json").read_text())["stabilisation"]
+    [correction] = summary["corrections"]["injected"]
+    with netCDF4.Dataset(small_run.results / CORRECTION) as file:
+        account = json.loads(file.correction)
+    assert correction == {"after_years": 20.0, "variables": account["variables"]}
+    assert {"soil3c_vr", "soil4c_vr", "cwdc_vr", "deadstemc", "deadcrootc"} == set(account["variables"])
+
+
+def test_the_run_goes_on_from_its_corrected_restart(small_run: Workflow) -> None:
+    corrected = small_run.results / "landmodel/injected/corrected/injected.elm.r.0041-01-01-00000.nc"
+    before = small_run.results / "landmodel/injected" / corrected.name
+    with netCDF4.Dataset(corrected) as new, netCDF4.Dataset(before) as old:
+        assert np.any(new["soil4c_vr"][:] != old["soil4c_vr"][:])
+        assert np.array_equal(new["leafc"][:], old["leafc"][:])
+    audit = json.loads(corrected.with_name(f"{corrected.name}.audit.json").read_text())
+    assert audit["errors"] == 0
+    # The soil of the next segment begins where the correction put it.
+    history = small_run.results / "landmodel/injected/injected.elm.h1.0042-01-01-00000.nc"
+    with netCDF4.Dataset(history) as after, netCDF4.Dataset(small_run.results / CORRECTION) as file:
+        assert int(after["time_bounds"][0, 0]) == 40 * 365
+        assert json.loads(file.correction)["end_year"] == 41
 
 
 def test_the_cost_counts_every_stage_that_was_run(small_run: Workflow) -> None:
@@ -87,7 +132,8 @@ def test_every_stage_counts_as_what_its_rule_says_it_is_for(small_run: Workflow)
     spin_up = {
         *("run_ad_0021", "reduce_forcing-embedded-all-1901-1920", "fuse_records-embedded-1", "join_records"),
         *("split_cells-block", "normalize_features-block", "train_surrogate-block", "predict_cells"),
-        *("inject_restart", "run_injected_0061"),
+        *("inject_restart", "run_injected_0041", "correct_injected_0041", "inject_injected_0041"),
+        "run_injected_0081",
     }
     labels = {"run_ad_0061", "run_reference_0101"}
     assert {stage for stage, role in cost["roles"].items() if role == "accelerated"} == spin_up

@@ -1,0 +1,77 @@
+"""A run that goes on, round by round, until it is in equilibrium or may not be longer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.workflow.conftest import SMALL, Workflow
+
+pytestmark = pytest.mark.slow
+
+GOES_ON = {"until": "equilibrium", "max_years": 100, "controls": []}
+#: Thresholds that every run keeps.
+LOOSE = {
+    **dict.fromkeys(("stock_drift_pgc_per_yr", "gpp_drift_pgc_per_yr2", "nbp_pgc_per_yr"), 1.0e6),
+    **dict.fromkeys(
+        ("tlai_drift_per_yr", "relative_drift_percent_per_century", "cell_drift_gc_m2_yr"), 1.0e6
+    ),
+}
+
+
+def configs(workflow: Workflow, name: str, **sections: Any) -> tuple[str, str]:
+    path = workflow.root / f"{name}.yaml"
+    path.write_text(yaml.safe_dump({"stabilisation": GOES_ON, **sections}), encoding="utf-8")
+    return SMALL, str(path)
+
+
+def rounds(workflow: Workflow) -> list[tuple[float, list[float], bool]]:
+    verdict = json.loads((workflow.results / "equilibrium" / "verdict.json").read_text(encoding="utf-8"))
+    return [(one["normal_years"], one["corrected_after"], one["holds"]) for one in verdict["rounds"]]
+
+
+@pytest.fixture(scope="module")
+def workflow(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """The small run, gone on as long as it may."""
+    clone = small_run.clone(tmp_path_factory.mktemp("rounds") / "clone")
+    strict = configs(clone, "strict")
+    planned = clone.planned(configs=strict)
+    # Whether there is another round is not known before the first one is judged.
+    assert {"judge_round", "judge_equilibrium", "run_injected_0081"} <= planned
+    assert "run_injected_0121" not in planned
+    result = clone.snakemake(configs=strict)
+    assert result.returncode == 0, result.stdout
+    assert clone.planned(configs=strict) == set()
+    return clone
+
+
+def test_a_run_that_is_not_in_equilibrium_is_corrected_and_goes_on_as_long_as_it_may(
+    workflow: Workflow,
+) -> None:
+    assert rounds(workflow) == [(60.0, [20.0], False), (100.0, [20.0, 60.0], False)]
+    results = workflow.results
+    assert (results / "landmodel/injected/corrected/injected.elm.r.0081-01-01-00000.nc").is_file()
+    summary = json.loads((results / "summary.json").read_text(encoding="utf-8"))
+    assert summary["stabilisation"]["normal_years"] == 100
+    # The stages of the second round are counted, although they were planned after the run began.
+    later = {"correct_injected_0081", "inject_injected_0081", "run_injected_0121"}
+    assert {summary["cost"]["roles"][stage] for stage in later} == {"accelerated"}
+    assert summary["cost"]["integration_years"]["with_stabilisation"] == 120
+
+
+def test_a_run_that_is_in_equilibrium_ends_there(workflow: Workflow, tmp_path: Path) -> None:
+    clone = workflow.clone(tmp_path / "clone")
+    loose = configs(clone, "loose", equilibrium=LOOSE)
+    assert clone.planned(configs=loose) == {"judge_round", "judge_equilibrium", "write_report", "all"}
+    result = clone.snakemake(configs=loose)
+    assert result.returncode == 0, result.stdout
+    assert rounds(clone) == [(60.0, [20.0], True)]
+    roles = json.loads((clone.results / "summary.json").read_text(encoding="utf-8"))["cost"]["roles"]
+    # What an earlier run did in a round that this one has not is not counted.
+    assert "run_injected_0081" in roles
+    assert "run_injected_0121" not in roles
+    assert clone.planned(configs=loose) == set()
