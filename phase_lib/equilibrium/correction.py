@@ -32,8 +32,8 @@ from phase_lib.elm.products import (
     write_product,
 )
 from phase_lib.elm.soil_grid import DZDECOMP
+from phase_lib.elm.steady_state import steady_state
 from phase_lib.elm.variables import DEAD_WOOD, SOIL_POOL_INDEX, SOIL_POOLS, VARIABLES
-from phase_lib.equilibrium.steady_state import steady_state
 from phase_lib.equilibrium.window import Window, read_window
 
 #: Pools that are corrected; the others follow within years by themselves.

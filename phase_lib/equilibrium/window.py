@@ -24,18 +24,16 @@ from phase_lib.elm.soil_budget import (
     MIXED,
     OVER_ALL_COLUMNS,
     SOIL_FLUXES,
+    layer_means,
     mixing_field,
     respiration_field,
     transfer_field,
 )
-from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND
+from phase_lib.elm.steady_state import Budget
 from phase_lib.elm.variables import SOIL_POOLS, TRANSITIONS, WOODY_ORGANS
-from phase_lib.equilibrium.steady_state import Budget
 from phase_lib.fusion.sources import RestartSource, open_restart
 
 _DAY = 1.0 / DAYS_PER_YEAR
-#: Values of one sample of fields that are read together, bytes; at least one field.
-_FIELD_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -190,14 +188,10 @@ def _read_means(paths: Sequence[str | Path], first: End, last: End) -> dict[str,
             remedy = "give restarts at the ends of means, or a finer history"
             raise InputError(history.sample_paths[sample], what, remedy=remedy)
     row, _ = match_cells(last.lat, last.lon, grid.lat, grid.lon, file=path, what="cells of the history")
-    fields = list(BUDGET_FIELDS)
-    some = max(1, _FIELD_BYTES // (8 * NLEVGRND * len(grid.row)))
     means: dict[str, np.ndarray] = {}
-    for names in (fields[i : i + some] for i in range(0, len(fields), some)):
-        units = {name: BUDGET_FIELDS[name] for name in names}
-        for name, values in history.means(units, first.year, last.year, holes=True).items():
-            means[name] = values[:NLEVDECOMP, row].astype(np.float32)
-            _refuse_no_budget(path, name, means[name], last)
+    for name, values in layer_means(history, BUDGET_FIELDS, row, first.year, last.year):
+        _refuse_no_budget(path, name, values, last)
+        means[name] = values
     return means
 
 
