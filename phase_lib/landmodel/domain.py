@@ -16,6 +16,7 @@ from phase_lib.config.spinup import Role, SpinupSettings
 from phase_lib.elm.calendar import history_name, restart_name
 from phase_lib.elm.constants import SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.namelist import AdSettings, read_ad_settings
+from phase_lib.elm.soil_budget import BUDGET_FIELDS
 
 Mode = Literal["ad", "normal"]
 #: History tapes of all runs, one file for each forcing cycle: its mean, and its annual means.
@@ -106,6 +107,8 @@ class Domain:
         monthly: monthly means of the forcing on its cells, in pieces.
         restart: at the end of the first forcing cycle of the AD run: input of the surrogate.
         history: of that cycle.
+        soil_history: annual or finer means of its last years, with the carbon budget of the soil; where there
+            are none, `history` may hold it.
         mortality_factor: `spinup_mortality_factor` of the AD run; None where it is not known.
         ad_settings: from the `lnd_in` of the AD run; None without that file.
         reference_restart: final restart of the reference, in normal mode: the labels.
@@ -131,6 +134,7 @@ class Domain:
     monthly: tuple[Path, ...] = ()
     restart: Path | None = None
     history: tuple[Path, ...] = ()
+    soil_history: tuple[Path, ...] = ()
     mortality_factor: float | None = None
     ad_settings: AdSettings | None = None
     reference_restart: Path | None = None
@@ -228,8 +232,10 @@ class Domain:
         for start, end in pairwise(chain.boundaries):
             finidat = segments[-1].restart if segments else start_from
             mode: Mode = "ad" if chain.role == "ad" else "normal"
+            # The input needs the carbon budget of the soil, year by year.
+            asked = spinup.with_annual(BUDGET_FIELDS) if end <= 1 + spinup.input_years else spinup
             segments.append(
-                Segment(chain.case, mode, start, end - start, finidat, self, directory, spinup, threads)
+                Segment(chain.case, mode, start, end - start, finidat, self, directory, asked, threads)
             )
         return segments
 
