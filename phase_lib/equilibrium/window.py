@@ -22,6 +22,7 @@ from phase_lib.elm.soil_budget import (
     BUDGET_FIELDS,
     CONTENTS,
     MIXED,
+    NITROGEN_INPUTS,
     OVER_ALL_COLUMNS,
     SOIL_FLUXES,
     layer_means,
@@ -29,8 +30,11 @@ from phase_lib.elm.soil_budget import (
     respiration_field,
     transfer_field,
 )
+from phase_lib.elm.soil_grid import DZDECOMP
 from phase_lib.elm.steady_state import Budget
-from phase_lib.elm.variables import SOIL_POOLS, TRANSITIONS, WOODY_ORGANS
+from phase_lib.elm.subgrid import SoilColumns
+from phase_lib.elm.variables import NITROGEN, SOIL_POOLS, TRANSITIONS, VARIABLES, WOODY_ORGANS
+from phase_lib.equilibrium.nitrogen import NitrogenBalance
 from phase_lib.fusion.sources import RestartSource, open_restart
 
 _DAY = 1.0 / DAYS_PER_YEAR
@@ -49,6 +53,7 @@ class End:
         cover: share of the natural vegetation's ground (gridcell, natpft).
         altmax: deepest thaw of this and the last year (gridcell), m.
         share: of the cell's land under natural vegetation (gridcell).
+        nitrogen: of soil and plants (gridcell), gN m-2.
     """
 
     path: Path
@@ -60,6 +65,7 @@ class End:
     cover: np.ndarray
     altmax: np.ndarray
     share: np.ndarray
+    nitrogen: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -69,11 +75,14 @@ class Window:
     Attributes:
         start, end: states at its ends.
         means: history field -> mean over the window (levdecomp, gridcell), in its own units, of the cell.
+        nitrogen_inputs: mean of deposition and fixation (gridcell), gN m-2 yr-1; None where the history lacks
+            them.
     """
 
     start: End
     end: End
     means: Mapping[str, np.ndarray]
+    nitrogen_inputs: np.ndarray | None
 
     @property
     def years(self) -> float:
@@ -84,6 +93,19 @@ class Window:
     def middle(self) -> np.ndarray:
         """Mean of the states at the ends (pool, levdecomp, gridcell), gC m-3."""
         return 0.5 * (self.start.soil + self.end.soil)
+
+    @property
+    def nitrogen(self) -> NitrogenBalance | None:
+        """Its balance of nitrogen; None where the history lacks the inputs."""
+        if self.nitrogen_inputs is None:
+            return None
+        respired = np.sum([self.means[respiration_field(pool)] for pool in MIXED], axis=0)
+        return NitrogenBalance(
+            stock=0.5 * (self.start.nitrogen + self.end.nitrogen),
+            inputs=self.nitrogen_inputs,
+            change=(self.end.nitrogen - self.start.nitrogen) / self.years,
+            decomposition=np.asarray(DZDECOMP @ respired * SECONDS_PER_YEAR),
+        )
 
     def budget(self, cells: np.ndarray, parameters: Parameters) -> Budget:
         """The mean budget of the soil columns of some cells (n, positions)."""
@@ -137,7 +159,8 @@ def read_window(start: str | Path, end: str | Path, history: Sequence[str | Path
         units = "years" if cycle == 1 else f"forcing cycles of {cycle} years"
         remedy = "give other restarts" if cycle == 1 else "give other restarts, or --part-of-a-cycle"
         raise InputError(end, f"the window has {years:.6g} years", expected=f"whole {units}", remedy=remedy)
-    return Window(first, last, _read_means(history, first, last))
+    tape = History(history)
+    return Window(first, last, _read_means(tape, first, last), _read_nitrogen(tape, first, last))
 
 
 def _read_end(source: RestartSource) -> End:
@@ -161,17 +184,50 @@ def _read_end(source: RestartSource) -> End:
         cover=source.cover(everywhere),
         altmax=thaw,
         share=subgrid.soil_fraction[row],
+        nitrogen=_nitrogen(source, soil),
     )
+
+
+def _nitrogen(source: RestartSource, soil: SoilColumns) -> np.ndarray:
+    """All nitrogen of soil and plants (gridcell), gN m-2; NaN where a cell has no soil."""
+    stock = np.zeros(len(soil.column))
+    for name in NITROGEN:
+        if VARIABLES[name].level == "layer":
+            stock += source.layers(name, soil)[0] @ DZDECOMP
+        elif source.has(name):
+            stock += np.where(soil.covered, source.patch(name, soil) * soil.cover, 0.0).sum(axis=1)
+    return soil.mean(stock)
 
 
 def _year_of(header: RestartHeader) -> float:
     return header.year + float(MONTH_STARTS[header.month - 1] + header.day - 1) / DAYS_PER_YEAR
 
 
-def _read_means(paths: Sequence[str | Path], first: End, last: End) -> dict[str, np.ndarray]:
+def _read_nitrogen(history: History, first: End, last: End) -> np.ndarray | None:
+    """Mean of all `NITROGEN_INPUTS` over a window (gridcell), gN m-2 yr-1; None where one is missing."""
+    if not all(name in history.variables for name in NITROGEN_INPUTS):
+        return None
+    means = history.means(NITROGEN_INPUTS, first.year, last.year, holes=True)
+    row = _row_of(history, last)
+    for name, values in means.items():
+        if np.any(bad := (last.share > 0.0) & ~(values[row] >= 0.0)):
+            cell = int(np.argmax(bad))
+            place = f"lat {last.lat[cell]:.3f} lon {last.lon[cell]:.3f}"
+            what = f"variable {name} is fill, NaN or negative at {place}"
+            raise InputError(history.paths[0], what, expected="0 or more on soil", remedy="check the run")
+    return np.asarray(sum(values[row] for values in means.values()) * SECONDS_PER_YEAR)
+
+
+def _row_of(history: History, end: End) -> np.ndarray:
+    """Row of each cell of a restart among the land cells of a history."""
+    grid, place = history.grid, (end.lat, end.lon)
+    path = history.paths[0]
+    return match_cells(*place, grid.lat, grid.lon, file=path, what="cells of the history")[0]
+
+
+def _read_means(history: History, first: End, last: End) -> dict[str, np.ndarray]:
     """Means over a window of all `BUDGET_FIELDS` (levdecomp, gridcell), float32 as on file."""
-    history = History(paths)
-    path, grid = history.paths[0], history.grid
+    path = history.paths[0]
     missing = [name for name in BUDGET_FIELDS if name not in history.variables]
     if missing:
         what = f"{missing[0]} is missing, of the fields that a correction needs {len(missing)}"
@@ -187,7 +243,7 @@ def _read_means(paths: Sequence[str | Path], first: End, last: End) -> dict[str,
             what = f"time_bounds: the mean over years {span} does not end at {edge:.2f}, as the window does"
             remedy = "give restarts at the ends of means, or a finer history"
             raise InputError(history.sample_paths[sample], what, remedy=remedy)
-    row, _ = match_cells(last.lat, last.lon, grid.lat, grid.lon, file=path, what="cells of the history")
+    row = _row_of(history, last)
     means: dict[str, np.ndarray] = {}
     for name, values in layer_means(history, BUDGET_FIELDS, row, first.year, last.year):
         _refuse_no_budget(path, name, values, last)
