@@ -163,8 +163,8 @@ def read_soil_years(
         }
         none = np.zeros_like(change[0])
         respired, mixed = (
-            np.stack([means[of(pool.name)] if pool.name in MIXED else none for pool in SOIL_POOLS])
-            for of in (respiration_field, mixing_field)
+            np.stack([means[field_of(pool.name)] if pool.name in MIXED else none for pool in SOIL_POOLS])
+            for field_of in (respiration_field, mixing_field)
         )
         transfers = np.stack([means[transfer_field(*link)] for link in TRANSITIONS])
         state = contents(first, end_year)
@@ -260,9 +260,9 @@ class SemiAnalytic:
         moved = there & ~other & ~negative
         least = self.settings.least_ratio * now
         most = self.settings.most_ratio * now.max(axis=1, keepdims=True)
-        held = np.clip(final, least, np.maximum(most, least))
-        bounded = moved & (held != final)
-        ratio = np.where(moved, held, 1.0) / np.where(moved, now, 1.0)
+        within = np.clip(final, least, np.maximum(most, least))
+        bounded = moved & (within != final)
+        ratio = np.where(moved, within, 1.0) / np.where(moved, now, 1.0)
         free = moved & ~bounded
         masks = {STEADY: free & ~slow, SLOW: free & slow, BOUNDED: bounded}
         masks |= {NEGATIVE: negative, OTHER_SOIL: other}
