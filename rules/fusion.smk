@@ -7,6 +7,7 @@ rule fuse_records:
     input:
         restart=of_domain("restart"),
         history=of_domain("history"),
+        soil_history=of_domain("soil_history"),
         surface=of_domain("surface"),
         params=of_domain("params"),
         forcing=of_domain("monthly"),
@@ -28,12 +29,15 @@ rule fuse_records:
     params:
         directory=subpath(output.cells, parent=True),
         shares=CONFIG.fusion.jobs,
-        settings=settings(CONFIG.fusion, "record_cells", "label_min_scalaravg"),
+        settings=settings(CONFIG.fusion, "record_cells", "label_min_scalaravg", "steady_state"),
         targets=settings(CONFIG.dataset.targets),
         mortality_factor=lambda wildcards: DOMAINS[wildcards.domain].mortality_factor,
         history_years=lambda wildcards: DOMAINS[wildcards.domain].cycle,
         # Patterns: a shell takes no command line with thousands of names.
         history=lambda wildcards: DOMAINS[wildcards.domain].words("history"),
+        soil=lambda wildcards, input: (
+            ["--soil-history", *flat(input.soil_history)] if input.soil_history else []
+        ),
         reference=lambda wildcards: [
             word
             for option, key in (
@@ -49,7 +53,7 @@ rule fuse_records:
         "fusing the records of {wildcards.domain}"
     shell:
         "phase fuse --domain-name {wildcards.domain} --share {wildcards.share}/{params.shares}"
-        " --restart {input.restart:q} --history {params.history:q}"
+        " --restart {input.restart:q} --history {params.history:q} {params.soil:q}"
         " --surface {input.surface:q} --params {input.params:q} --forcing {input.forcing:q}"
         " {params.reference:q} --settings {params.settings:q} --targets {params.targets:q}"
         " --mortality-factor {params.mortality_factor} --history-years {params.history_years}"

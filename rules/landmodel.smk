@@ -106,7 +106,11 @@ for domain, model, role, segment in SEGMENTS:
             backend=CONFIG.backend_of(domain.name),
             settings=settings_of(model, *model.segment_settings),
             spinup=settings(
-                segment.spinup, "nyears_ad_carbon_only", "spinup_mortality_factor", "history_fields"
+                segment.spinup,
+                "nyears_ad_carbon_only",
+                "spinup_mortality_factor",
+                "history_fields",
+                "annual_fields",
             ),
             start_from=["--finidat", *placed([segment.finidat])] if segment.finidat else [],
             files=files_for(model, domain),

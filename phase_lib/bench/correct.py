@@ -10,9 +10,9 @@ import torch
 
 from phase_lib.base.provenance import code_version
 from phase_lib.elm.soil_grid import NLEVDECOMP, ZSOI
+from phase_lib.elm.steady_state import Budget, steady_state
 from phase_lib.elm.variables import SOIL_POOLS, TRANSITIONS
 from phase_lib.equilibrium.correction import CELLS_AT_A_TIME
-from phase_lib.equilibrium.steady_state import Budget, steady_state
 
 #: Rates of the pools at the surface, yr-1, and conductance of an interface, m yr-1.
 _RATES = (50.0, 8.0, 2.0, 0.3, 6.0, 1.5, 0.1, 0.01)

@@ -24,6 +24,11 @@ from phase_lib.cli.options import (
 @click.command(cls=Command)
 @click.option("--restart", type=FILE, required=True, help="Restart at the end of the 20 years.")
 @several("--history", type=FILE, required=True, help="History that covers the 20 years.")
+@several(
+    "--soil-history",
+    type=FILE,
+    help="Annual or finer means with the carbon budget of the soil of the last years; --history may hold it.",
+)
 @click.option("--surface", type=FILE, required=True, help="Surface data.")
 @click.option("--params", type=FILE, required=True, help="PFT and decomposition parameters.")
 @several("--forcing", "monthly", type=FILE, required=True, help="Monthly means made by `phase forcing`.")
@@ -59,6 +64,6 @@ def fuse(settings: str, targets: str, share: tuple[int, int], output_dir: Path, 
 
     choices = load_settings(settings, FusionSettings, "fusion")
     chosen = load_settings(targets, TargetSettings, "dataset.targets", "--targets")
-    for role in ("monthly", "history", "reference_history"):
+    for role in ("monthly", "history", "soil_history", "reference_history"):
         files[role] = tuple(matching_files(files[role]))
     run(Domain(mortality_factor=stated_factor(files), **files), choices, chosen, output_dir, Share(*share))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -46,6 +47,11 @@ class SpinupSettings(Section):
         default_factory=list,
         description="further fields for the history means over a forcing cycle, by ELM's names",
     )
+    annual_fields: list[str] = Field(
+        default_factory=list,
+        description="further fields for the annual means, by ELM's names; the input years have the carbon "
+        "budget of the soil in any case",
+    )
 
     @model_validator(mode="after")
     def _input_within_ad(self) -> Self:
@@ -55,6 +61,15 @@ class SpinupSettings(Section):
                 "expected at most ad_years, as the AD run includes the input years"
             )
         return self
+
+    def with_fields(self, *, history: Iterable[str] = (), annual: Iterable[str] = ()) -> Self:
+        """The same protocol with further fields on the tapes."""
+        return self.model_copy(
+            update={
+                "history_fields": list(dict.fromkeys([*self.history_fields, *history])),
+                "annual_fields": list(dict.fromkeys([*self.annual_fields, *annual])),
+            }
+        )
 
     def boundaries(self, first: int, last: int, *cuts: int) -> list[int]:
         """Model years at which the segments of a run begin and end, in order.

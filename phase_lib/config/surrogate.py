@@ -20,7 +20,7 @@ NETWORKS = Plugins("phase_lib.surrogate.networks", "network")
 
 
 class DefaultPreset(KindSettings):
-    """Corrections of the 20-year state, scaled per PFT and per layer, by heads that PFTs and layers share."""
+    """Corrections of a start, scaled per PFT and per layer, by heads that PFTs and layers share."""
 
     kind: Literal["default"] = "default"
     linear_weight: float = Field(

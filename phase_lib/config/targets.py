@@ -22,12 +22,13 @@ _REASONS = {
 #: What an injected restart needs. Beside the headline targets: leaves, fine roots and wood with its
 #: storage, which carbon-only AD years leave at what growth without nutrient limitation sustains; the
 #: plants' reserves of C, N and P and mineral N, which those years leave nearly empty; and all of the
-#: cascade, as in deep and cold layers even litter and the fast soil pools take decades to settle.
+#: cascade, as in deep and cold layers even litter and the fast soil pools take decades to settle: C of all
+#: pools, N and P of litter and coarse woody debris, whose ratios are not fixed.
 _SLOW = (
     *HEADLINE.values(),
     *(n for n, v in _POSSIBLE.items() if (v.level, v.kind) == ("patch", "pool") and v.stage != "_xfer"),
     *(n for n, v in _POSSIBLE.items() if (v.kind, v.element) == ("mineral", "n")),
-    *(n for n, v in _POSSIBLE.items() if v.soil_pool and v.element == "c"),
+    *(n for n, v in _POSSIBLE.items() if v.soil_pool),
 )
 #: Every carbon pool of plants and soil; `xsmrpool`, a debt, and the truncation sinks apart.
 _FULL = (*_SLOW, *(n for n, v in _POSSIBLE.items() if (v.kind, v.element) == ("pool", "c")))

@@ -22,7 +22,7 @@ from phase_lib.fusion.index import write_index
 #: Columns of the index that those of the records are joined in.
 _COLUMNS = ("cell", "area_km2", "landfrac", "cover", "complete", "trainable")
 #: What a cleaning report holds.
-_REPORTED = ("cells", "complete", "trainable", "inputs", "labels", "traits_absent")
+_REPORTED = ("cells", "complete", "trainable", "inputs", "labels", "traits_absent", "semi_analytic")
 
 
 def join_records(
@@ -82,12 +82,19 @@ def join_records(
     columns["record_file"] = numbers + np.repeat(starts[:-1], sizes)
     write_json(directory / "cleaning.json", _cleaning(pieces, columns["trainable"]))
     lat, lon = (np.concatenate([getattr(index, name) for _, index in pieces]) for name in ("lat", "lon"))
+    semi_analytic = _semi_analytic(pieces)
+    without = [name for name, facts in semi_analytic.items() if not facts["source"]]
+    if 0 < len(without) < len(semi_analytic):
+        LOGGER.info(
+            "predictions of soil start from the restarts, as %s has no semi-analytic state", without[0]
+        )
     attributes = {
         "domains": json.dumps(domains),
         "training_domains": json.dumps([name for name in domains if name in training]),
         "record_files": json.dumps(files),
         "dataset_id": settings_hash([[identity for _, identity in files], sorted(training)]),
         "forcing": json.dumps({name: index.forcing[name] for name, index in pieces}),
+        "semi_analytic": json.dumps(semi_analytic),
     }
     write_index(directory / "cells.nc", lat, lon, columns, attributes)
     for name in domains:
@@ -155,6 +162,20 @@ def _report(path: Path) -> dict[str, Any]:
     return report
 
 
+def _semi_analytic(pieces: Sequence[tuple[str, CellIndex]]) -> dict[str, dict[str, Any]]:
+    """Domain -> what its semi-analytic state is made of, with the decisions of all its jobs added up."""
+    whole: dict[str, dict[str, Any]] = {}
+    for name, index in pieces:
+        facts = index.semi_analytic[name]
+        if before := whole.get(name, {}).get("decisions"):
+            decisions = {
+                pool: Counter(before[pool]) + Counter(counts) for pool, counts in facts["decisions"].items()
+            }
+            facts = facts | {"decisions": decisions}
+        whole[name] = facts
+    return whole
+
+
 def _cleaning(pieces: Sequence[tuple[str, CellIndex]], trainable: np.ndarray) -> dict[str, Any]:
     """The cleaning reports of the pieces, added up."""
     reports = [_report(index.path.parent / "cleaning.json") for _, index in pieces]
@@ -177,6 +198,7 @@ def _cleaning(pieces: Sequence[tuple[str, CellIndex]], trainable: np.ndarray) ->
         "trainable": int(trainable.sum()),
         "inputs": reasons("inputs"),
         "labels": reasons("labels"),
+        "semi_analytic": _semi_analytic(pieces),
         "traits_absent": sorted({name for report in reports for name in report["traits_absent"]}),
         "domains": {
             name: {

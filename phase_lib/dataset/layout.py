@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from phase_lib.base.errors import InputError
 from phase_lib.config.surrogate import FeatureGroup, Preset
-from phase_lib.dataset.loading import describe, iterate_record_files
+from phase_lib.dataset.loading import describe, iterate_record_files, read_cells
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.parameters import SOIL_ORDERS
 from phase_lib.elm.soil_grid import NLEVDECOMP
@@ -42,6 +42,7 @@ class Layout:
         soil: pools per layer of the 20-year restart.
         patch_targets: restart names of the targets per PFT.
         layer_targets: restart names of the targets per layer.
+        steady: those of them that start from the semi-analytic state; none where a domain has none.
         months: length of the forcing series.
     """
 
@@ -53,6 +54,7 @@ class Layout:
     soil: list[str]
     patch_targets: list[str]
     layer_targets: list[str]
+    steady: list[str]
     months: int
 
     @classmethod
@@ -78,6 +80,12 @@ class Layout:
         start = {name.removeprefix("state20_"): dims for name, dims in groups["state20"].items()}
         groups["static"] |= groups["scalars"]
         groups |= {group: {} for group in leave_out}
+        # The paper's preset does not start from a state.
+        steady = (
+            groups.get("steady", {})
+            if preset == "default" and read_cells(dataset_dir).has_semi_analytic
+            else {}
+        )
         return cls(
             preset=preset,
             forcing=[name for name in FORCING if name in groups["forcing"]],
@@ -87,6 +95,7 @@ class Layout:
             soil=list(groups["soil"]),
             patch_targets=[name for name, dims in start.items() if dims == _PATCH],
             layer_targets=[name for name, dims in start.items() if dims == _LAYER],
+            steady=[name.removeprefix("steady_") for name in steady],
             months=first["TBOT"].shape[1],
         )
 
@@ -96,10 +105,14 @@ class Layout:
         return [*self.patch_targets, *self.layer_targets]
 
     def starts(self) -> dict[str, str]:
-        """Target -> input that holds its 20-year state, for the targets whose group is not left out."""
+        """Target -> input from which it starts, for the targets whose group is not left out.
+
+        That is the semi-analytic state where there is one, else the 20-year state.
+        """
         pools = (self.patch_targets if self.state else []) + (self.layer_targets if self.soil else [])
         fluxes = [name for name in FLUX_TARGETS if name in self.static]
-        return {name: f"state20_{name}" for name in pools} | {name: name for name in fluxes}
+        kind = {name: "steady" if name in self.steady else "state20" for name in pools}
+        return {name: f"{kind[name]}_{name}" for name in pools} | {name: name for name in fluxes}
 
     def dims(self) -> dict[str, tuple[str, ...]]:
         """Dimensions of every input and target variable."""
@@ -149,6 +162,8 @@ class Layout:
             InputError: an input variable is missing, or the forcing series has another length.
         """
         other = Layout.read(dataset_dir)
+        # What starts from the 20-year state may do so too where there is a semi-analytic one.
+        other = replace(other, steady=[name for name in other.steady if name in self.steady])
         for name in self.input_names():
             if other.dims().get(name) != self.dims()[name]:
                 what = f"variable {name} is missing or has other dimensions"

@@ -23,6 +23,8 @@ from phase_lib.elm.units import units_of
 from phase_lib.fusion.schema import dims_in_group
 
 _LEVELS = {"natpft": NATPFT, "levdecomp": NLEVDECOMP}
+#: Attributes of the index with facts by domain.
+_BY_DOMAIN = ("forcing", "semi_analytic")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class CellIndex:
         record_file: number of the record file in `record_files`.
         domains: names of the domains; those trained on come first.
         forcing: domain -> product and reduction of its forcing.
+        semi_analytic: domain -> what the semi-analytic state of its soil is made of; its `source`, or None.
         record_files: record files and the identity that each must have.
         dataset_id: identity of the dataset.
     """
@@ -58,6 +61,7 @@ class CellIndex:
     record_file: np.ndarray
     domains: tuple[str, ...]
     forcing: dict[str, dict[str, Any]]
+    semi_analytic: dict[str, dict[str, Any]]
     record_files: tuple[tuple[Path, str], ...]
     dataset_id: str
 
@@ -70,6 +74,11 @@ class CellIndex:
     def covered(self) -> np.ndarray:
         """True where a PFT covers ground (gridcell, natpft)."""
         return self.cover > 0.0
+
+    @property
+    def has_semi_analytic(self) -> bool:
+        """True where all domains have a semi-analytic state of their soil."""
+        return all(facts.get("source") for facts in self.semi_analytic.values())
 
     def of_domain(self, name: str | None) -> np.ndarray:
         """True in the cells of a domain (gridcell); of the only one if None.
@@ -123,6 +132,7 @@ def read_cells(dataset_dir: str | Path) -> CellIndex:
             record_file=values("record_file").astype(np.int64),
             domains=tuple(_json_attribute(path, dataset, "domains")),
             forcing=_json_attribute(path, dataset, "forcing"),
+            semi_analytic=_json_attribute(path, dataset, "semi_analytic"),
             record_files=tuple((Path(os.path.normpath(path.parent / file)), entry) for file, entry in listed),
             dataset_id=str(get_attribute(path, dataset, "dataset_id")),
         )
@@ -142,14 +152,14 @@ def read_cells(dataset_dir: str | Path) -> CellIndex:
 
 
 def _json_attribute(path: Path, dataset: xr.Dataset, name: str) -> Any:
-    """Content of a JSON attribute of the index: domains, record files with identities, forcing by domain."""
+    """Content of a JSON attribute of the index: a list, or facts by domain."""
     text = str(get_attribute(path, dataset, name))
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         what = f"attribute {name} is not JSON ({error})"
         raise InputError(path, what, remedy="join the records again") from error
-    sound = isinstance(content, dict if name == "forcing" else list) and all(
+    sound = isinstance(content, dict if name in _BY_DOMAIN else list) and all(
         (isinstance(entry, list) and [*map(type, entry)] == [str, str])
         if name == "record_files"
         else isinstance(entry, str)

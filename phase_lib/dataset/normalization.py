@@ -66,7 +66,7 @@ def fit_normalization(dataset_dir: str | Path, train: np.ndarray, layout: Layout
 
     Returns:
         Scalings under the names of the inputs, `Y_<target>` and, in the default preset,
-        `correction_<target>`: log1p(Y / floor) - log1p(state20 / floor), where a 20-year state that is
+        `correction_<target>`: log1p(Y / floor) - log1p(start / floor), where a start that is
         left out counts as 0.
 
     Raises:

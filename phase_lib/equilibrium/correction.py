@@ -36,10 +36,10 @@ from phase_lib.elm.products import (
 )
 from phase_lib.elm.soil_budget import NITROGEN_INPUTS
 from phase_lib.elm.soil_grid import DZDECOMP
+from phase_lib.elm.steady_state import steady_state
 from phase_lib.elm.variables import DEAD_WOOD, SOIL_POOL_INDEX, SOIL_POOLS, VARIABLES
 from phase_lib.equilibrium.nitrogen import ON_FILE as BALANCE
 from phase_lib.equilibrium.nitrogen import NitrogenBalance, response, size_factor
-from phase_lib.equilibrium.steady_state import steady_state
 from phase_lib.equilibrium.window import Window, read_window
 from phase_lib.fusion.sources import without_fill
 

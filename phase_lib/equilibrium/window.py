@@ -25,20 +25,19 @@ from phase_lib.elm.soil_budget import (
     NITROGEN_INPUTS,
     OVER_ALL_COLUMNS,
     SOIL_FLUXES,
+    layer_means,
     mixing_field,
     respiration_field,
     transfer_field,
 )
-from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, NLEVGRND
+from phase_lib.elm.soil_grid import DZDECOMP
+from phase_lib.elm.steady_state import Budget
 from phase_lib.elm.subgrid import SoilColumns
 from phase_lib.elm.variables import NITROGEN, SOIL_POOLS, TRANSITIONS, VARIABLES, WOODY_ORGANS
 from phase_lib.equilibrium.nitrogen import NitrogenBalance
-from phase_lib.equilibrium.steady_state import Budget
 from phase_lib.fusion.sources import RestartSource, open_restart
 
 _DAY = 1.0 / DAYS_PER_YEAR
-#: Values of one sample of fields that are read together, bytes; at least one field.
-_FIELD_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -228,7 +227,7 @@ def _row_of(history: History, end: End) -> np.ndarray:
 
 def _read_means(history: History, first: End, last: End) -> dict[str, np.ndarray]:
     """Means over a window of all `BUDGET_FIELDS` (levdecomp, gridcell), float32 as on file."""
-    path, grid = history.paths[0], history.grid
+    path = history.paths[0]
     missing = [name for name in BUDGET_FIELDS if name not in history.variables]
     if missing:
         what = f"{missing[0]} is missing, of the fields that a correction needs {len(missing)}"
@@ -245,14 +244,10 @@ def _read_means(history: History, first: End, last: End) -> dict[str, np.ndarray
             remedy = "give restarts at the ends of means, or a finer history"
             raise InputError(history.sample_paths[sample], what, remedy=remedy)
     row = _row_of(history, last)
-    fields = list(BUDGET_FIELDS)
-    some = max(1, _FIELD_BYTES // (8 * NLEVGRND * len(grid.row)))
     means: dict[str, np.ndarray] = {}
-    for names in (fields[i : i + some] for i in range(0, len(fields), some)):
-        units = {name: BUDGET_FIELDS[name] for name in names}
-        for name, values in history.means(units, first.year, last.year, holes=True).items():
-            means[name] = values[:NLEVDECOMP, row].astype(np.float32)
-            _refuse_no_budget(path, name, means[name], last)
+    for name, values in layer_means(history, BUDGET_FIELDS, row, first.year, last.year):
+        _refuse_no_budget(path, name, values, last)
+        means[name] = values
     return means
 
 

@@ -16,7 +16,7 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.files import directory_for, fingerprint, refused_as_input, require_file, write_json
 from phase_lib.base.progress import LOGGER, Ticker
 from phase_lib.base.provenance import settings_hash
-from phase_lib.config.fusion import FusionSettings
+from phase_lib.config.fusion import FusionSettings, SteadyStateSettings
 from phase_lib.config.targets import TargetSettings
 from phase_lib.elm.constants import PFT_WEIGHT_TOLERANCE, SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.dead_wood import USUAL_FACTOR, read_wood, settle_factor
@@ -35,7 +35,7 @@ from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import design_multipliers, rates_were_divided
 from phase_lib.elm.subgrid import SoilColumns
 from phase_lib.elm.surface_content import check_shares
-from phase_lib.elm.variables import POOL_VARIABLES, VARIABLES
+from phase_lib.elm.variables import POOL_VARIABLES, SOIL_POOL_INDEX, SOIL_POOLS, VARIABLES
 from phase_lib.forcing.variables import FORCING, LONG_NAMES
 from phase_lib.fusion import schema
 from phase_lib.fusion.cleaning import Findings, just_above_switch
@@ -49,6 +49,7 @@ from phase_lib.fusion.sources import (
     open_restart,
     open_surface,
 )
+from phase_lib.fusion.steady import STARTED, SemiAnalytic, read_soil_years, why_no_soil_years
 from phase_lib.landmodel.domain import Domain
 
 #: Files that every record is made of.
@@ -122,6 +123,7 @@ class _Sources:
     reference: RestartSource | None
     reference_scalars: dict[str, np.ndarray]
     reference_ad: RestartSource | None
+    start: SemiAnalytic
 
     @property
     def ncells(self) -> int:
@@ -146,7 +148,7 @@ def _require_files(domain: Domain) -> list[Path]:
 
 
 @contextmanager
-def _open_sources(domain: Domain, share: Share) -> Iterator[_Sources]:
+def _open_sources(domain: Domain, share: Share, settings: SteadyStateSettings) -> Iterator[_Sources]:
     restart_file, surface_file, params_file = _require_files(domain)
     with ExitStack() as stack:
         restart = stack.enter_context(open_restart(restart_file))
@@ -179,7 +181,25 @@ def _open_sources(domain: Domain, share: Share) -> Iterator[_Sources]:
             reference_ad = stack.enter_context(source)
         references = reference, reference_scalars, reference_ad
         parameters = read_parameters(params_file)
-        yield _Sources(index, restart, surface, forcing, parameters, scalars, *references)
+        start = _semi_analytic(domain, restart, settings, parameters)
+        yield _Sources(index, restart, surface, forcing, parameters, scalars, *references, start)
+
+
+def _semi_analytic(
+    domain: Domain, restart: RestartSource, settings: SteadyStateSettings, parameters: Parameters
+) -> SemiAnalytic:
+    """What the semi-analytic state of the cells is made of, or why there is none."""
+    history = History(domain.soil_history or domain.history)
+    missed = why_no_soil_years(history, restart.header.year, settings.last_years)
+    if missed is None and not restart.has_thaw:
+        missed = "the restart has no altmax or altmax_lastyear, which mixing needs"
+    if missed is not None:
+        LOGGER.info("predictions of soil start from the restart, not from where its rates lead: %s", missed)
+        return SemiAnalytic(settings, parameters, reason=missed)
+    row = history.rows(restart.subgrid.lat[restart.row], restart.subgrid.lon[restart.row])
+    share = restart.subgrid.soil_fraction[restart.row]
+    years = read_soil_years(history, row, share, restart.header.year, settings.last_years, parameters)
+    return SemiAnalytic(settings, parameters, years)
 
 
 def fuse(
@@ -210,7 +230,10 @@ def fuse(
             dimensions, files lie on different grids, or spin-up states are not what they must be.
     """
     share = share or Share()
-    with _open_sources(domain, share) as sources, directory_for(output_dir, output_dir) as directory:
+    with (
+        _open_sources(domain, share, settings.steady_state) as sources,
+        directory_for(output_dir, output_dir) as directory,
+    ):
         _require_variables(sources, targets)
         factor = _settled_factor(sources.restart.path, domain.mortality_factor, sources.parameters)
         choices = {
@@ -237,11 +260,13 @@ def fuse(
         for file in {*directory.glob("records_*.nc")} - {directory / name for name in files}:
             file.unlink()  # of an earlier, longer dataset
         absent = [name for name in schema.TRAITS if name not in sources.parameters.pft]
-        summary = findings.summary() | {"traits_absent": absent}
+        led = sources.start.summary()
+        summary = findings.summary() | {"traits_absent": absent, "semi_analytic": led}
         write_json(directory / "cleaning.json", summary)
         listed = {
             "domains": json.dumps([domain.name]),
             "forcing": json.dumps({domain.name: sources.forcing.pieces.description}),
+            "semi_analytic": json.dumps({domain.name: led}),
             "record_files": json.dumps([(file, provenance["dataset_id"]) for file in files]),
         }
         _write_cells(directory / "cells.nc", sources, findings, settings.record_cells, provenance | listed)
@@ -275,6 +300,7 @@ def _provenance(domain: Domain, choices: dict[str, Any]) -> dict[str, str]:
     digests: dict[str, Any] = {role: fingerprint(path) for role, path in files.items() if path is not None}
     several = {
         "history": domain.history,
+        "soil_history": domain.soil_history,
         "forcing": domain.monthly,
         "reference_history": domain.reference_history,
     }
@@ -302,7 +328,10 @@ class _Records:
         soil = self.sources.restart.soil(self.cells)
         fields = self._forcing() | self._static() | self._scalars()
         states = self._states(soil)
-        fields |= self._inputs(soil, states) | self._state20(soil, states) | self._labels()
+        to_normal = self._to_normal(soil)
+        state20 = self._state20(soil, states, to_normal)
+        fields |= self._inputs(soil, states) | state20 | self._steady(soil, states, to_normal, state20)
+        fields |= self._labels()
         coordinates = (
             self.sources.index.coordinates(self.cells)
             | month_coordinates(1, self.sources.forcing.pieces.years)
@@ -404,25 +433,58 @@ class _Records:
                 )
         return self.findings.check(group, self.cells, name, values, schema.plausible(name), active, soil.cell)
 
-    def _state20(self, soil: SoilColumns, states: dict[str, np.ndarray]) -> Variables:
-        """The 20-year values in normal mode: the state that knows nothing of the following centuries."""
+    def _to_normal(self, soil: SoilColumns) -> dict[str, np.ndarray]:
+        """Cascade pool -> what takes its contents to normal mode (soil, levdecomp)."""
         header = self.sources.restart.header
-        multipliers: dict[str, np.ndarray] = {}
-        if header.spinup_state == SPINUP_AD and self.targets.layer:
-            scalaravg = np.ones((len(soil.column), NLEVDECOMP))
-            if rates_were_divided(header.year):
-                scalaravg, _ = self.sources.restart.layers("scalaravg_col", soil)
-            multipliers = design_multipliers(self.sources.parameters, header.year, scalaravg)
+        scalaravg = np.ones((len(soil.column), NLEVDECOMP))
+        if header.spinup_state != SPINUP_AD:
+            return dict.fromkeys(SOIL_POOL_INDEX, scalaravg)
+        if rates_were_divided(header.year):
+            scalaravg, _ = self.sources.restart.layers("scalaravg_col", soil)
+        return design_multipliers(self.sources.parameters, header.year, scalaravg)
+
+    def _state20(
+        self, soil: SoilColumns, states: dict[str, np.ndarray], to_normal: dict[str, np.ndarray]
+    ) -> Variables:
+        """The 20-year values in normal mode: the state that knows nothing of the following centuries."""
+        in_ad = self.sources.restart.header.spinup_state == SPINUP_AD
         fields: Variables = {}
         for name in (*self.targets.patch, *self.targets.layer):
             values = states[name]
             pool = VARIABLES[name]
-            if header.spinup_state == SPINUP_AD and pool.accelerated == "mortality":
+            if in_ad and pool.accelerated == "mortality":
                 values = values * self.mortality_factor
-            elif header.spinup_state == SPINUP_AD and pool.accelerated == "decomposition":
-                values = values * multipliers[str(pool.soil_pool)]
+            elif in_ad and pool.accelerated == "decomposition":
+                values = values * to_normal[str(pool.soil_pool)]
             long_name = f"{name} of the restart, taken to normal mode"
             fields[f"state20_{name}"] = _of_cells(soil, name, values, long_name, "state20", space="normal")
+        return fields
+
+    def _steady(
+        self,
+        soil: SoilColumns,
+        states: dict[str, np.ndarray],
+        to_normal: dict[str, np.ndarray],
+        state20: Variables,
+    ) -> Variables:
+        """The semi-analytic state of the slow soil pools that are targets, in normal mode."""
+        start = self.sources.start
+        if start.years is None:
+            return {}
+        contents = np.stack([soil.mean(states[pool.variable("c")]).T for pool in SOIL_POOLS])
+        factor = np.stack([soil.mean(to_normal[pool.name]).T for pool in SOIL_POOLS])
+        ratio = start.ratios(self.cells, contents, factor, self.sources.restart.thaw(soil))
+        fields: Variables = {}
+        for name in self.targets.layer:
+            pool = str(VARIABLES[name].soil_pool)
+            if pool in STARTED:
+                values = state20[f"state20_{name}"].to_numpy() * ratio[pool]
+                words = (
+                    schema.units_of(name),
+                    f"{name} where the rates of the last years lead, in normal mode",
+                )
+                described = {"group": "steady", "space": "normal"}
+                fields[f"steady_{name}"] = variable(schema.dims_of(name), values, *words, **described)
         return fields
 
     def _labels(self) -> Variables:

@@ -89,8 +89,8 @@ def dims_of(name: str) -> tuple[str, ...]:
 
 def dims_in_group(name: str, group: str) -> list[tuple[str, ...]]:
     """Dimensions that a variable of the dataset may have, one set where its group and name tell."""
-    stem = name.removeprefix("state20_").removeprefix("Y_")
-    if group in ("state20", "target") and stem in VARIABLES:
+    stem = name.removeprefix("state20_").removeprefix("steady_").removeprefix("Y_")
+    if group in ("state20", "steady", "target") and stem in VARIABLES:
         return [dims_of(stem)]
     if group in _GROUP_DIMS:
         return [_GROUP_DIMS[group]]

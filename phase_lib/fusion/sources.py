@@ -25,6 +25,8 @@ from phase_lib.elm.variables import VARIABLES
 from phase_lib.forcing.pieces import MonthlyPieces, open_pieces
 from phase_lib.fusion.schema import STATIC, STATIC_LAYERS, STATIC_PFT
 
+#: Deepest thaw of this and the last year.
+_THAW = ("altmax", "altmax_lastyear")
 #: Spellings of the units of carbon fluxes in a history.
 FLUX_UNITS = ("gC/m^2/s",)
 
@@ -83,6 +85,15 @@ class RestartSource:
         """A variable of columns (soil), NaN for fill."""
         variable = get_variable(self.path, self._dataset, name, dims=("column",))
         return without_fill(gather(variable, soil.column).astype(np.float64))
+
+    @property
+    def has_thaw(self) -> bool:
+        """True if the restart holds the depths of thaw."""
+        return all(name in self._dataset.variables for name in _THAW)
+
+    def thaw(self, soil: SoilColumns) -> np.ndarray:
+        """Deepest thaw of this and the last year, of the cells (n), m."""
+        return np.asarray(np.maximum(*(soil.mean(self.column(name, soil)) for name in _THAW)))
 
     def layers(self, name: str, soil: SoilColumns) -> tuple[np.ndarray, np.ndarray]:
         """A layered variable.

@@ -16,7 +16,7 @@ from phase_lib.config.spinup import Role, SpinupSettings
 from phase_lib.elm.calendar import history_name, restart_name
 from phase_lib.elm.constants import SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.namelist import AdSettings, read_ad_settings
-from phase_lib.elm.soil_budget import NITROGEN_INPUTS, SOIL_FLUXES
+from phase_lib.elm.soil_budget import BUDGET_FIELDS, NITROGEN_INPUTS, SOIL_FLUXES
 
 Mode = Literal["ad", "normal"]
 #: History tapes of all runs, one file for each forcing cycle: its mean, and its annual means.
@@ -110,6 +110,8 @@ class Domain:
         monthly: monthly means of the forcing on its cells, in pieces.
         restart: at the end of the first forcing cycle of the AD run: input of the surrogate.
         history: of that cycle.
+        soil_history: annual or finer means of its last years, with the carbon budget of the soil; where there
+            are none, `history` may hold it.
         mortality_factor: `spinup_mortality_factor` of the AD run; None where it is not known.
         ad_settings: from the `lnd_in` of the AD run; None without that file.
         reference_restart: final restart of the reference, in normal mode: the labels.
@@ -135,6 +137,7 @@ class Domain:
     monthly: tuple[Path, ...] = ()
     restart: Path | None = None
     history: tuple[Path, ...] = ()
+    soil_history: tuple[Path, ...] = ()
     mortality_factor: float | None = None
     ad_settings: AdSettings | None = None
     reference_restart: Path | None = None
@@ -230,14 +233,17 @@ class Domain:
         }.get(chain.role, self.injected)
         mode: Mode = "ad" if chain.role == "ad" else "normal"
         last = max(chain.corrections, default=0)
-        fields = dict.fromkeys([*spinup.history_fields, *SOIL_FLUXES, *NITROGEN_INPUTS])
-        budget = spinup.model_copy(update={"history_fields": list(fields)})
         segments: list[Segment] = []
         for start, end in pairwise(chain.boundaries):
             finidat = segments[-1].restart if segments else start_from
             if start in chain.corrections:
                 finidat = _corrected(directory, chain.case, start)
-            protocol = budget if end <= last else spinup
+            protocol = spinup
+            if end <= last:
+                protocol = spinup.with_fields(history=(*SOIL_FLUXES, *NITROGEN_INPUTS))
+            elif mode == "ad" and end <= 1 + spinup.input_years:
+                # The input needs the carbon budget of the soil, year by year.
+                protocol = spinup.with_fields(annual=BUDGET_FIELDS)
             segments.append(
                 Segment(chain.case, mode, start, end - start, finidat, self, directory, protocol, threads)
             )

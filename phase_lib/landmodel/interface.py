@@ -156,7 +156,7 @@ class LandModel(ABC, Generic[_Settings]):
         A model with other names for its output moves it there at the end, and keeps its own files in
         `segment.directory` or beside it. After a lost job the workflow runs the same segment again; the land
         model may go on from its own files. The tapes hold the fields of docs/real-elm.md; the tape of
-        means also holds `segment.spinup.history_fields`.
+        means also holds `segment.spinup.history_fields`, the annual tape `segment.spinup.annual_fields`.
 
         Raises:
             InputError: files do not belong together, or the model does not have a requested field.

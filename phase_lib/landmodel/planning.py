@@ -93,6 +93,7 @@ def _domain(config: WorkflowConfig, name: str) -> Domain:
                 to_input = [one for one in segments if one.end_year <= 1 + spinup.input_years]
                 made["restart"] = to_input[-1].restart
                 made["history"] = tuple(path for one in to_input for path in one.history(CYCLE_TAPE))
+                made["soil_history"] = tuple(to_input[-1].history(ANNUAL_TAPE)[-1:])
             if segments[-1].end_year == 1 + spinup.ad_years and domain.has_run("reference"):
                 made["reference_ad_restart"] = segments[-1].restart
         elif chain.role == "reference":

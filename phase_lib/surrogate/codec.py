@@ -72,10 +72,10 @@ class MinMaxSpace(nn.Module):
 
 
 class CorrectionSpace(nn.Module):
-    """The default's: raw outputs are standardised corrections of the 20-year state's logarithm.
+    """The default's: raw outputs are standardised corrections of the logarithm of a start.
 
     With z(y) = log(1 + y / floor), a raw output r stands for z = z(start) + mean + deviation r, kept
-    above 0 by a Softplus. Raw outputs of 0 are the 20-year state with the mean correction of its PFT or
+    above 0 by a Softplus. Raw outputs of 0 are the start with the mean correction of its PFT or
     layer. Corrections stay within `CORRECTION_LIMIT` deviations, so that an unusual cell cannot receive a
     pool beyond the training range. Values that are best in the logarithm are too low on average. After
     training each PFT or layer is therefore multiplied by the factor that makes its training stock right,
@@ -120,7 +120,7 @@ class CorrectionSpace(nn.Module):
         return functional.softplus(z, beta=SOFTPLUS_BETA)
 
     def decode(self, raw: Tensor, start: Tensor) -> Tensor:
-        """Values in physical units, never negative, from raw outputs and the 20-year state."""
+        """Values in physical units, never negative, from raw outputs and the start."""
         return self.smearing * self.floor * torch.expm1(self._logarithm(raw, start))
 
     def fit_smearing(self, truth: Tensor, predicted: Tensor) -> None:

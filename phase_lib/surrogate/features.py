@@ -33,7 +33,7 @@ class Batch:
         covered: (cell, pft), True where the PFT has cover.
         state: (cell, pft, pool), scaled.
         soil: (cell, layer, pool), scaled.
-        patch20: (cell, pft, target) 20-year state in normal mode, restart units.
+        patch20: (cell, pft, target) start of the predictions in normal mode, restart units (`Layout.starts`).
         layer20: (cell, layer, target), likewise.
         flux20: (cell, 3) GPP, NPP, AR of the 20 years, gC m-2 yr-1.
         patch: (cell, pft, target) truth, restart units.
@@ -185,7 +185,7 @@ class Reader:
     def _start(
         self, values: dict[str, np.ndarray], targets: Sequence[str], shape: tuple[int, ...]
     ) -> np.ndarray:
-        """The 20-year state, with the small negative values of restarts set to 0; 0 if left out."""
+        """The start of predictions, with the small negative values of restarts set to 0; 0 if left out."""
         starts, nothing = self.layout.starts(), np.zeros(shape)
         columns = [values[starts[name]] if name in starts else nothing for name in targets]
         return np.asarray(np.maximum(_stacked(columns, shape), 0.0))

@@ -23,7 +23,8 @@ def test_what_injection_needs_is_plants_with_their_reserves_mineral_n_and_the_ca
     reserves = {"gresp_storage", "cpool", "npool", "ppool", "retransn", "retransp"}
     mineral = {"smin_no3_vr", "smin_nh4_vr"}
     cascade = ("litr1", "litr2", "litr3", "cwd", "soil1", "soil2", "soil3", "soil4")
-    expected = {*PAPER, *plants, *reserves, *mineral, *(f"{pool}c_vr" for pool in cascade)}
+    nutrients = {f"{pool}{element}_vr" for pool in cascade[:4] for element in "np"}
+    expected = {*PAPER, *plants, *reserves, *mineral, *nutrients, *(f"{pool}c_vr" for pool in cascade)}
     assert set(PRESETS["slow"]) == expected
     assert len(PRESETS["slow"]) == len(expected)
 
@@ -48,6 +49,7 @@ def test_targets_can_be_added_and_dropped() -> None:
         ("{drop: [nonsense]}", "drop names 'nonsense', which the preset slow does not have$"),
         ("{drop: [soil3c]}", "drop names 'soil3c', .*; did you mean soil3c_vr?"),
         ("{preset: paper, drop: [leafc]}", "drop names 'leafc', which the preset paper does not have"),
+        ("{add: [cwdn_vr]}", "add names 'cwdn_vr', which the preset slow has already$"),
         ("{add: [leafn]}", "add names 'leafn', which follows .*; did you mean leafc?"),
         ("{add: [soil3n_vr]}", "add names 'soil3n_vr', which follows .*; did you mean soil3c_vr?"),
         ("{add: [totvegc]}", "add names 'totvegc', which follows"),

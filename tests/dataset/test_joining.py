@@ -14,10 +14,11 @@ from phase_lib.base.errors import InputError
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.targets import TargetSettings
 from phase_lib.dataset.joining import join_records
+from phase_lib.dataset.layout import Layout
 from phase_lib.dataset.loading import load_dataset, read_cells
 from phase_lib.fusion.fuse import Share, fuse
 from phase_lib.landmodel.domain import Domain
-from tests.helpers.dataset import Grid, shuffled_grid, write_inputs
+from tests.helpers.dataset import Grid, add_soil_budget, shuffled_grid, write_inputs
 
 NAMES = ["lat", "lon", "TBOT", "deadstemc", "state20_soil3c_vr", "cell"]
 
@@ -122,3 +123,29 @@ def test_more_jobs_than_cells_are_refused(target: Domain, tmp_path: Path) -> Non
     with pytest.raises(InputError, match=r"fusion\.jobs is 4 for the 3 cells"):
         fused(target, tmp_path / "b", "b", Share(1, 4))
     assert not (tmp_path / "b").exists()
+
+
+def test_predictions_start_from_the_semi_analytic_state_where_all_domains_have_one(tmp_path: Path) -> None:
+    def domain(name: str, seed: int) -> Domain:
+        return write_inputs(
+            tmp_path / name, Grid(np.array([12.5, -33.0, 47.0]), np.array([20.0, 250.0, 100.0]), seed)
+        )
+
+    with_budget, without = domain("a", 4), domain("b", 5)
+    add_soil_budget(with_budget, growth=0.02, lost=0.1)
+    parts = [fused(with_budget, tmp_path / f"a{number}", "a", Share(number, 2)) for number in (1, 2)]
+    alone = join_records({"a": parts}, ["a"], tmp_path / "alone")
+    assert sum(alone.semi_analytic["a"]["decisions"]["soil3"].values()) == 30
+    layout = Layout.read(tmp_path / "alone")
+    assert layout.steady == ["soil3c_vr", "soil4c_vr", "cwdc_vr"]
+    assert layout.starts()["soil3c_vr"] == "steady_soil3c_vr"
+    assert layout.starts()["deadstemc"] == "state20_deadstemc"
+    assert Layout.read(tmp_path / "alone", "paper").starts()["soil3c_vr"] == "state20_soil3c_vr"
+
+    other = fused(without, tmp_path / "bb", "b")
+    join_records({"a": parts, "b": [other]}, ["a"], tmp_path / "both")
+    both = Layout.read(tmp_path / "both")
+    assert both.starts()["soil3c_vr"] == "state20_soil3c_vr"
+    both.require_in(tmp_path / "alone")
+    with pytest.raises(InputError, match="variable steady_soil3c_vr is missing"):
+        layout.require_in(tmp_path / "both")

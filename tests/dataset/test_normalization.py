@@ -66,7 +66,7 @@ def test_minmax_of_the_paper_is_the_range_of_the_training_cells(tmp_path: Path) 
 def test_states_go_through_asinh_with_the_floor_of_their_element(
     floor: float, names: tuple[str, ...]
 ) -> None:
-    layout = Layout("default", [], {}, [], list(STATE_VARIABLES), list(SOIL_VARIABLES), [], [], 12)
+    layout = Layout("default", [], {}, [], list(STATE_VARIABLES), list(SOIL_VARIABLES), [], [], [], 12)
     specs = feature_specs(layout)
     assert specs["annavg_t2m"].kind == "standard"
     for name in names:

@@ -25,6 +25,7 @@ from tests.helpers.dataset import (
     F_SOIL4,
     MORTALITY,
     Grid,
+    add_soil_budget,
     make_dataset,
     salt_of,
     shuffled_grid,
@@ -458,3 +459,39 @@ def test_real_restart_keeps_its_column_totals(tmp_path: Path, elm_sample: Path) 
     assert 1000.0 < values["GPP"].max() < 6000.0
     # Cells of a 4 km grid, though the file calls steradian km^2.
     assert np.all((values["AREA"] > 7.0) & (values["AREA"] < 22.0))
+
+
+def test_slow_soil_starts_from_where_the_rates_of_its_last_years_lead(tmp_path: Path, grid: Grid) -> None:
+    inputs = write_inputs(tmp_path, grid)
+    add_soil_budget(inputs, growth=0.02, lost=0.1)
+    fused(inputs, tmp_path / "out")
+    pools = ("soil4c", "soil3c", "cwdc", "cwdn")
+    names = [f"{kind}_{pool}_vr" for kind in ("steady", "state20") for pool in pools]
+    values = load_dataset(tmp_path / "out", names)
+    # In years 16 to 20 contents are 0.95 of those of the end, grow by 0.02 and lose 0.1 of these a year.
+    rate, entering, years = 0.1 / 0.95, 0.12, 2000.0
+    expected = (1.0 + years * entering) / (1.0 + years * rate)
+    for pool in pools:
+        ratio = values[f"steady_{pool}_vr"] / values[f"state20_{pool}_vr"]
+        np.testing.assert_allclose(ratio, expected, rtol=1e-5, err_msg=pool)
+    assert "steady_litr1c_vr" not in describe(tmp_path / "out")
+    facts = read_cells(tmp_path / "out").semi_analytic["files"]
+    assert (facts["source"], facts["years"]) == ("fluxes", [16, 20])
+    assert facts["decisions"]["soil4"]["led_to_its_end"] == 10 * grid.ncells
+
+
+def test_without_the_carbon_budget_of_the_soil_the_dataset_says_what_is_missed(dataset: Path) -> None:
+    missed = "the history has no LITR1C_vr and 10 more"
+    assert read_cells(dataset).semi_analytic == {"files": {"source": None, "missed": missed}}
+    assert not [name for name in describe(dataset) if name.startswith("steady_")]
+    assert json.loads((dataset / "cleaning.json").read_text())["semi_analytic"]["missed"] == missed
+
+
+def test_without_the_depth_of_thaw_the_soil_starts_from_the_restart(tmp_path: Path, grid: Grid) -> None:
+    inputs = write_inputs(tmp_path, grid)
+    add_soil_budget(inputs, growth=0.02, lost=0.1)
+    edit(inputs.restart, lambda nc: nc.renameVariable("altmax", "other"))
+    fused(inputs, tmp_path / "out")
+    facts = read_cells(tmp_path / "out").semi_analytic["files"]
+    assert facts["source"] is None
+    assert "altmax" in facts["missed"]

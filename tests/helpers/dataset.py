@@ -10,6 +10,7 @@ import numpy as np
 
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.targets import TargetSettings
+from phase_lib.elm.soil_budget import BUDGET_FIELDS, CONTENTS
 from phase_lib.elm.variables import POOL_VARIABLES
 from phase_lib.forcing.variables import FORCING
 from phase_lib.fusion.fuse import fuse
@@ -172,6 +173,38 @@ def write_history(
     return path
 
 
+def add_soil_budget(given: Domain, growth: float, lost: float) -> None:
+    """Adds the carbon budget of the soil to restart and history of the input.
+
+    Contents grow by a share `growth` of those of the restart each year, and a share `lost` of these decays.
+    Nothing mixes.
+    """
+    assert given.restart is not None
+    with netCDF4.Dataset(given.restart, "r+") as nc:
+        for name in ("altmax", "altmax_lastyear"):
+            nc.createVariable(name, "f8", ("column",))[:] = 0.0
+        soil = np.flatnonzero(nc["cols1d_ityp"][:] == 1)
+        soil = soil[np.argsort(nc["cols1d_gridcell_index"][:][soil])]
+        ends = {name: nc[name][:][soil] for name in POOL_VARIABLES if name.endswith("c_vr")}
+        share = nc["cols1d_wtxy"][:][soil][:, None]
+    with netCDF4.Dataset(given.history[0], "r+") as nc:
+        order = np.random.default_rng(3).permutation(len(soil))  # as the history has its cells
+        nc.createDimension("levdcmp", 15)
+        years = np.arange(nc.dimensions["time"].size) + 0.5
+        for name, (units,) in BUDGET_FIELDS.items():
+            variable = nc.createVariable(name, "f4", ("time", "levdcmp", "lndgrid"), fill_value=1.0e36)
+            variable.units = units
+            pool = name.split("_")[0].lower().removesuffix("c")
+            end = ends[f"{pool}c_vr"]
+            if name in CONTENTS:
+                grown = 1.0 + growth * (years - len(years))
+                variable[:] = grown[:, None, None] * (share * end)[order].T
+            elif name.endswith("_HR_vr") or name == "CWDC_TO_LITR2C_vr":
+                variable[:] = np.broadcast_to(lost * end[order].T / (365.0 * 86400.0), variable.shape)
+            else:
+                variable[:] = np.zeros(variable.shape)
+
+
 def write_surface(path: Path, grid: Grid) -> Path:
     """A 2-D surface file on the full lat-lon grid, longitudes 0-360."""
     lats, lons = np.unique(grid.lat), np.unique(grid.lon % 360.0)
@@ -209,7 +242,7 @@ def write_surface(path: Path, grid: Grid) -> Path:
 
 
 def write_params(path: Path) -> Path:
-    """Rates of the CTC cascade and a few PFT parameters, one with a missing value."""
+    """Rates of the CTC cascade, its mixing, and a few PFT parameters, one with a missing value."""
     rates = {
         "k_l1": 1.2039728,
         "k_l2": 0.0725707,
@@ -219,6 +252,9 @@ def write_params(path: Path) -> Path:
         "k_s3": 0.0014009809,
         "k_s4": 0.000100005,
         "k_frag": 0.0010005003,
+        "som_diffus": 3.171e-12,
+        "cryoturb_diffusion_k": 1.5855e-11,
+        "max_altdepth_cryoturbation": 2.0,
     }
     with netCDF4.Dataset(path, "w", format="NETCDF3_CLASSIC") as nc:
         nc.createDimension("pft", 25)

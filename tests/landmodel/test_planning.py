@@ -10,7 +10,7 @@ import pytest
 from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.config.loading import validate
 from phase_lib.config.root import WorkflowConfig
-from phase_lib.elm.soil_budget import SOIL_FLUXES
+from phase_lib.elm.soil_budget import BUDGET_FIELDS, SOIL_FLUXES
 from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Domain, Segment
 from phase_lib.landmodel.planning import domains_of, land_model_of, run_segment
 from tests.landmodel.conftest import SmallWorld
@@ -147,6 +147,7 @@ def test_the_default_run_is_a_conventional_spin_up_and_short_runs_of_the_world_t
     ad, reference = run / "landmodel" / "ad", run / "landmodel" / "reference"
     assert domain.restart == ad / "ad.elm.r.0021-01-01-00000.nc"
     assert domain.history == (ad / "ad.elm.h0.0021-01-01-00000.nc",)
+    assert domain.soil_history == (ad / "ad.elm.h1.0002-01-01-00000.nc",)
     assert domain.reference_ad_restart == ad / "ad.elm.r.0401-01-01-00000.nc"
     assert domain.reference_restart == reference / "reference.elm.r.1201-01-01-00000.nc"
     assert domain.reference_history == (reference / "reference.elm.h0.1201-01-01-00000.nc",)
@@ -171,6 +172,13 @@ def test_every_segment_starts_from_the_restart_of_the_one_before() -> None:
             assert len(segment.history(CYCLE_TAPE)) == segment.years / 20
             ends.add(segment.restart)
     assert domain.restart in ends
+    asked = {
+        segment.stage
+        for chain in domain.chains
+        for segment in domain.segments(chain, config.spinup)
+        if {*BUDGET_FIELDS} <= {*segment.spinup.annual_fields}
+    }
+    assert asked == {"run_ad_0021"}
     annual = domain.segments(domain.chain("control"), config.spinup)[0].history(ANNUAL_TAPE)
     assert [path.name[:18] for path in annual[:2]] == ["control.elm.h1.002", "control.elm.h1.004"]
 

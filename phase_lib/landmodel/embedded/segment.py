@@ -37,12 +37,20 @@ LAYERED = tuple(f"{pool.name.upper()}{element.upper()}_vr" for pool in SOIL_POOL
 
 @dataclass(frozen=True)
 class _Result:
-    """State, physics, annual means (year, cell) and layered cycle means (cycle, levdecomp, cell), by name."""
+    """State, physics, and means by name, of cells.
+
+    Attributes:
+        snapshot, physics: at the end.
+        annual: of years (year, cell).
+        layered: of cycles (cycle, levdecomp, cell).
+        by_year: of years (year, levdecomp, cell).
+    """
 
     snapshot: Snapshot
     physics: Physics
     annual: dict[str, np.ndarray]
     layered: dict[str, np.ndarray]
+    by_year: dict[str, np.ndarray]
 
 
 def run_segment(segment: Segment, settings: EmbeddedSettings) -> None:
@@ -69,12 +77,15 @@ def _check(segment: Segment, inputs: RunInputs) -> None:
         what = f"the forcing cycle of {cycle} years does not divide a segment of {segment.years} years"
         remedy = "change segment_years, input_years or the forcing years"
         raise InputError(None, what, expected="segments of whole forcing cycles", remedy=remedy)
-    known = (*FIELDS, *LAYERED, *SOIL_FLUXES)
-    if unknown := [name for name in segment.spinup.history_fields if name not in known]:
-        what = f"{unknown[0]} is no field of the embedded land model"
-        raise InputError(
-            "spinup.history_fields", what, expected=f"any of {', '.join(known)}", remedy="leave it out"
-        )
+    layered, spinup = (*LAYERED, *SOIL_FLUXES), segment.spinup
+    for key, asked, known in (
+        ("history_fields", spinup.history_fields, (*FIELDS, *layered)),
+        ("annual_fields", spinup.annual_fields, (*ANNUAL_FIELDS, *layered)),
+    ):
+        if unknown := [name for name in asked if name not in known]:
+            what = f"{unknown[0]} is no field of the embedded land model on this tape"
+            expected = f"any of {', '.join(known)}"
+            raise InputError(f"spinup.{key}", what, expected=expected, remedy="leave it out")
     if inputs.forcing.years != segment.domain.cycle:
         what, remedy = f"the monthly forcing has {cycle} years", "give all pieces, or another --forcing-years"
         raise InputError(
@@ -148,23 +159,33 @@ def _run_block(
     layered = np.zeros((len(segment.cycles), len(SOIL_POOLS), len(ELEMENTS), NLEVDECOMP, site.ncells))
     asked = [name for name in SOIL_FLUXES if name in spinup.history_fields]
     fluxes = {name: np.zeros((len(layered), NLEVDECOMP, site.ncells)) for name in asked}
+    by_year = {
+        name: np.empty((segment.years, NLEVDECOMP, site.ncells), dtype=np.float32)
+        for name in (*LAYERED, *SOIL_FLUXES)
+        if name in spinup.annual_fields
+    }
     ticker = Ticker("model year")
     for index, year in enumerate(range(segment.start_year, segment.end_year)):
         model.reset_means()
         model.run_year(year)
         for name, values in _annual_fields(model, year).items():
             annual[name][index] = values
-        layered[number[index]] += model.soil_mean.cpu().numpy() * share[index]
-        if fluxes:
-            of_year = model.soil_fluxes()
-            for name, means in fluxes.items():
-                means[number[index]] += of_year[name].cpu().numpy() * share[index] / SECONDS_PER_YEAR
+        contents = model.soil_mean.cpu().numpy()
+        layered[number[index]] += contents * share[index]
+        if fluxes or by_year:
+            of_year = dict(zip(LAYERED, contents.reshape(-1, *contents.shape[2:]), strict=True))
+            for name, flux in model.soil_fluxes().items():
+                of_year[name] = flux.cpu().numpy() / SECONDS_PER_YEAR
+            for name, of_cycles in fluxes.items():
+                of_cycles[number[index]] += of_year[name] * share[index]
+            for name, of_years in by_year.items():
+                of_years[index] = of_year[name]
         if cells.start == 0:
             ticker.tick(year, segment.end_year - 1)
     pools = layered.reshape(len(layered), -1, *layered.shape[3:])
     names = {name: pools[:, row] for row, name in enumerate(LAYERED)} | fluxes
     end = from_state(model.state, site, snapshot)
-    return _Result(end, _physics(environment, segment.end_year), annual, names)
+    return _Result(end, _physics(environment, segment.end_year), annual, names, by_year)
 
 
 def _annual_fields(model: EmbeddedModel, year: int) -> dict[str, np.ndarray]:
@@ -208,6 +229,7 @@ def _joined(parts: list[dict[str, np.ndarray]], axis: int = 0) -> dict[str, np.n
 def _write(segment: Segment, inputs: RunInputs, results: list[_Result]) -> None:
     annual = _joined([result.annual for result in results], axis=-1)
     layered = _joined([result.layered for result in results], axis=-1)
+    by_year = _joined([result.by_year for result in results], axis=-1)
     tapes = segment.history(CYCLE_TAPE), segment.history(ANNUAL_TAPE)
     for number, (of_cycle, of_years, (start, end)) in enumerate(zip(*tapes, segment.cycles, strict=True)):
         rows = slice(start - segment.start_year, end - segment.start_year)
@@ -216,6 +238,7 @@ def _write(segment: Segment, inputs: RunInputs, results: list[_Result]) -> None:
         write_history(of_cycle, inputs, segment.case, np.array([[start, end]]), means, profile)
         bounds = np.arange(start, end)[:, None] + np.array([0, 1])
         years = {name: annual[name][rows] for name in ANNUAL_FIELDS}
-        write_history(of_years, inputs, segment.case, bounds, years, {})
+        layers = {name: values[rows] for name, values in by_year.items()}
+        write_history(of_years, inputs, segment.case, bounds, years, layers)
     physics = _joined([result.physics for result in results])
     write_restart(segment, _joined([result.snapshot for result in results]), physics, inputs)

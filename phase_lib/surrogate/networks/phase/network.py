@@ -112,7 +112,7 @@ class SharedHead(nn.Module):
         self.middle = nn.Linear(s.decoder_width, s.decoder_width)
         self.leave = nn.Linear(s.decoder_width, targets)
         self.dropout = nn.Dropout(s.dropout)
-        # Raw outputs start at 0: the 20-year state with the mean correction.
+        # Raw outputs start at 0: the start of predictions with the mean correction.
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 

@@ -11,7 +11,8 @@ change any more solves
     r_i X_i + (M X)_i = u_i + sum over donors j of f_ji r_j X_j.
 
 CTC has no cycles, so this is one tridiagonal system for each pool, in the order of the cascade. It is the
-semi-analytic spin-up of Xia et al. (2012, Geosci. Model Dev. 5, 1259), with the mixing of a layered soil.
+semi-analytic spin-up of Xia et al. (2012, Geosci. Model Dev. 5, 1259), with the mixing of a layered soil. The
+state some years on is a system of the same form, by one implicit step.
 """
 
 from __future__ import annotations
@@ -75,7 +76,24 @@ class Budget:
         return _quotient(self.loss, self.state)
 
 
-def steady_state(budget: Budget, stays: Tensor, factor: Tensor | None = None) -> Tensor:
+@dataclass(frozen=True)
+class Step:
+    """An implicit (backward Euler) step of time, in place of the way to the end.
+
+    Slow layers then move a part of the way, and one that neither loses nor mixes by what enters it.
+
+    Attributes:
+        state: from which it starts (pool, layer, column), gC m-3.
+        years: its length, likewise.
+    """
+
+    state: Tensor
+    years: Tensor
+
+
+def steady_state(
+    budget: Budget, stays: Tensor, factor: Tensor | None = None, step: Step | None = None
+) -> Tensor:
     """The state that rates, shares and inputs of a window lead to.
 
     Args:
@@ -83,6 +101,7 @@ def steady_state(budget: Budget, stays: Tensor, factor: Tensor | None = None) ->
         stays: where the content stays as it is (pool, layer, column): the turnover is too slow for the rates
             of a window to say where it leads. Layers beside such a one exchange with it.
         factor: on the inputs (pool, column): litterfall, and the wood that feeds CWD, will change by this.
+        step: for the state some years on; None for the steady state.
 
     Returns:
         (pool, layer, column), gC m-3. It may be negative where the input is, as in a fire.
@@ -99,7 +118,10 @@ def steady_state(budget: Budget, stays: Tensor, factor: Tensor | None = None) ->
         for number, (donor, receiver) in enumerate(_LINKS):
             if receiver == pool:
                 source = source + share[number] * budget.rate[donor] * result[donor]
-        result[pool] = _solve(budget.rate[pool], flow, source, stays[pool], budget.state[pool])
+        rate = budget.rate[pool]
+        if step is not None:
+            rate, source = rate + 1.0 / step.years[pool], source + step.state[pool] / step.years[pool]
+        result[pool] = _solve(rate, flow, source, stays[pool], budget.state[pool])
     return result
 
 

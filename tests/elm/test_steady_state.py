@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import expm
 
-from phase_lib.equilibrium.steady_state import Budget, steady_state
+from phase_lib.elm.steady_state import Budget, steady_state
 from tests.helpers import semi_analytic as dense
 
 #: Receiver, donor and share of each transition, in the order of the library.
