@@ -191,6 +191,8 @@ def _dataset(directory: Path, domains: dict[str, _Cells], complete: np.ndarray |
     if complete is not None:
         whole[-len(complete) :] = complete
     domain = np.repeat(np.arange(len(domains)), sizes)
+    missed = {"source": None, "missed": "the history has no T_SCALAR and 2 more"}
+    start = dict.fromkeys(domains, missed)
     columns = {
         "cell": np.concatenate([np.arange(size) for size in sizes]),
         "lat": np.concatenate([cells.lat for cells in domains.values()]),
@@ -210,6 +212,7 @@ def _dataset(directory: Path, domains: dict[str, _Cells], complete: np.ndarray |
         nc.createVariable("cover", "f8", ("gridcell", "natpft"))[:] = 1.0 / 17.0
         nc.domains = json.dumps(list(domains))
         nc.forcing = json.dumps({name: {} for name in domains})
+        nc.semi_analytic = json.dumps(start)
         nc.record_files = json.dumps([["records_0000.nc", "synthetic"]])
         nc.dataset_id = "synthetic"
     reason = {
@@ -230,6 +233,7 @@ def _dataset(directory: Path, domains: dict[str, _Cells], complete: np.ndarray |
             "trainable": sizes[0] - 2,
             "inputs": {"static_missing": missing},
             "labels": {"label_scalaravg": reason},
+            "semi_analytic": start,
         },
     )
     return directory

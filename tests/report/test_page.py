@@ -273,6 +273,21 @@ def test_the_page_says_what_is_no_test_and_how_deep_the_carbon_lies(root: Path) 
     assert f"<td>3</td><td>{2 * GRID.cells} covered patches</td>" in page
 
 
+def test_the_page_says_what_the_start_of_predictions_misses(root: Path) -> None:
+    page = (root / "report" / "index.html").read_text(encoding="utf-8")
+    assert "Predictions start from the 20-year state" in page
+    assert "(the history has no T_SCALAR and 2 more)" in page
+
+
+def test_the_page_begins_with_the_years_until_the_verdict_holds(root: Path) -> None:
+    page = (root / "report" / "index.html").read_text(encoding="utf-8")
+    first = page.split('<ul class="answer">')[1].split("</li>")[0]
+    assert "quilibrium" in first
+    assert "model years after the cold start, corrected once" in first
+    # The correction of the injected run and the response of nitrogen at it.
+    assert "<td>60</td><td>0.0100</td><td>0.0010</td><td>5.0</td>" in page
+
+
 def test_without_the_restart_the_page_speaks_of_deep_carbon_in_words(
     products: RunProducts, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
