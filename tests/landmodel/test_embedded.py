@@ -137,11 +137,11 @@ def test_carbon_nitrogen_and_phosphorus_balance_over_a_hundred_years_and_som_kee
 def spun_up(
     small_world: SmallWorld, three_cycles: SegmentFiles, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """The restart after 300 accelerated and 300 normal years."""
+    """The restart after 200 accelerated and 200 normal years."""
     directory = tmp_path_factory.mktemp("spun_up")
-    ad = small_world.run(directory, start_year=61, years=240, finidat=three_cycles.restart)
+    ad = small_world.run(directory, start_year=61, years=140, finidat=three_cycles.restart)
     return small_world.run(
-        directory, case="n", mode="normal", start_year=301, years=300, finidat=ad.restart
+        directory, case="n", mode="normal", start_year=201, years=200, finidat=ad.restart
     ).restart
 
 
@@ -155,7 +155,7 @@ def test_accelerated_spinup_reaches_the_semi_analytic_steady_state(
     model = EmbeddedModel(
         site, environment, to_state(snapshot, site), Protocol("normal", 20, 10.0), list(range(1, 13))
     )
-    for year in range(601, 621):
+    for year in range(401, 421):
         model.run_year(year)
     stock = (model.soil_mean[:, 0] / 20.0).numpy()
     loss, litter = (model.decomposed / 20.0).numpy(), (model.litter_input / 20.0).numpy()
@@ -331,7 +331,7 @@ def test_taking_a_year_21_restart_out_of_ad_by_the_models_rule_inflates_soil_car
 def test_a_run_from_its_own_equilibrium_does_not_drift(
     small_world: SmallWorld, spun_up: Path, tmp_path: Path
 ) -> None:
-    again = small_world.run(tmp_path, case="again", mode="normal", start_year=601, years=40, finidat=spun_up)
+    again = small_world.run(tmp_path, case="again", mode="normal", start_year=401, years=40, finidat=spun_up)
     inputs = small_world.inputs()
     history = History(again.cycles)
     vegetation = history.read("TOTVEGC")
