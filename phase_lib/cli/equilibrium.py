@@ -41,10 +41,13 @@ def equilibrium(settings: str, **words: Any) -> None:
 @several("--history", required=True, help="History of the window, one tape; or patterns.")
 @click.option("--params", type=FILE, required=True, help="Parameter file of the run.")
 @click.option("--forcing-years", type=click.IntRange(1), required=True, help="Forcing cycle, years.")
+@click.option(
+    "--before", type=FILE, help="Correction of the window before: brings nitrogen towards balance as well."
+)
 @click.option("--part-of-a-cycle", is_flag=True, help="Accept a window that is no whole number of cycles.")
 @section(
     "--settings",
-    "Bounds as JSON, or a YAML/JSON file: turnover_limit_years, least_ratio, most_ratio, damping.",
+    "Bounds as JSON, or a YAML/JSON file: turnover_limit_years, least_ratio, most_ratio, damping, ...",
 )
 @click.option("--output", type=OUTPUT, required=True, help="Predictions file to write, for `phase inject`.")
 def correct(settings: str, **words: Any) -> None:

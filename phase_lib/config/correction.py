@@ -23,3 +23,12 @@ class CorrectionSettings(Section):
     damping: float = Field(
         1.0, gt=0.0, le=1.0, description="Share of the way to the steady state, on the logarithm of a pool."
     )
+    nitrogen_limit: float = Field(
+        2.0,
+        gt=1.0,
+        description="Cells whose nitrogen inputs and losses differ by more than this factor keep their "
+        "nitrogen: dry and frozen ones lose nearly none.",
+    )
+    nitrogen_step: float = Field(
+        0.05, ge=0.0, description="Largest share by which a balance of nitrogen changes what is corrected."
+    )

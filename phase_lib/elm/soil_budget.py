@@ -48,3 +48,5 @@ BUDGET_FIELDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(CONTENTS, ("gC/m^3",)),
     **dict.fromkeys(SOIL_FLUXES, ("gC/m^3/s",)),
 }
+#: Inputs of nitrogen -> accepted units, means over the columns that have soil; ELM writes them by default.
+NITROGEN_INPUTS: dict[str, tuple[str, ...]] = dict.fromkeys(("NDEP_TO_SMINN", "NFIX_TO_SMINN"), ("gN/m^2/s",))

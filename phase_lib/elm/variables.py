@@ -288,6 +288,12 @@ VARIABLES: dict[str, Variable] = {
 POOL_VARIABLES: dict[str, Variable] = {
     name: variable for name, variable in VARIABLES.items() if variable.kind in ("pool", "debt", "mineral")
 }
+#: All nitrogen of soil and plants; `sminn_vr` is the sum of two of them.
+NITROGEN = tuple(
+    name
+    for name, entry in VARIABLES.items()
+    if entry.element == "n" and entry.kind in ("pool", "debt", "mineral", "sink") and name != "sminn_vr"
+)
 TRUNCATION_PATCH, TRUNCATION_LAYER = (
     tuple(name for name, entry in VARIABLES.items() if (entry.kind, entry.level) == ("sink", level))
     for level in ("patch", "layer")

@@ -2,8 +2,9 @@
 
 The result is an ordinary predictions file for `phase inject`, which brings N and P along and audits the
 restart. Coarse woody debris, soil3 and soil4 move to the steady state of the soil column; dead wood moves to
-where its growth in the window ends, and the input of coarse woody debris with it. What the rates do not tell
-stays as it is in the run's last restart, for a reason that is counted.
+where its growth in the window ends, and the input of coarse woody debris with it. From the second window of
+a run on, all of them also move to where nitrogen is in balance. What the rates do not tell stays as it is in
+the run's last restart, for a reason that is counted.
 """
 
 from __future__ import annotations
@@ -22,19 +23,25 @@ from phase_lib.base.errors import InputError
 from phase_lib.base.files import matching_files, refuse_as_output, require_file, sha256_in_background
 from phase_lib.base.progress import LOGGER
 from phase_lib.config.correction import CorrectionSettings
+from phase_lib.elm.matching import match_cells
 from phase_lib.elm.parameters import Parameters, read_parameters
 from phase_lib.elm.products import (
     cell_coordinates,
     flags,
     layer_coordinates,
+    open_product,
     pft_coordinates,
     variable,
     write_product,
 )
+from phase_lib.elm.soil_budget import NITROGEN_INPUTS
 from phase_lib.elm.soil_grid import DZDECOMP
 from phase_lib.elm.variables import DEAD_WOOD, SOIL_POOL_INDEX, SOIL_POOLS, VARIABLES
+from phase_lib.equilibrium.nitrogen import ON_FILE as BALANCE
+from phase_lib.equilibrium.nitrogen import NitrogenBalance, response, size_factor
 from phase_lib.equilibrium.steady_state import steady_state
 from phase_lib.equilibrium.window import Window, read_window
+from phase_lib.fusion.sources import without_fill
 
 #: Pools that are corrected; the others follow within years by themselves.
 CORRECTED = ("cwd", "soil3", "soil4")
@@ -52,7 +59,7 @@ WHOLE = "corrected"
 
 
 @dataclass(frozen=True)
-class Moves:
+class Correction:
     """How one variable is corrected.
 
     Attributes:
@@ -80,6 +87,7 @@ def correct(
     settings: CorrectionSettings,
     forcing_years: int,
     *,
+    before: str | Path | None = None,
     part_of_a_cycle: bool = False,
 ) -> dict[str, Any]:
     """Writes the predictions file of a correction, for the restart at the end of a window.
@@ -91,27 +99,34 @@ def correct(
         output: predictions file to write.
         settings: bounds.
         forcing_years: length of the forcing cycle.
+        before: correction of the window before, whose balance of nitrogen shows how losses respond.
         part_of_a_cycle: accept a window that is no whole number of cycles.
 
     Returns:
         The account: of each variable the decisions and the size of the corrections.
 
     Raises:
-        InputError: the files are not those of a window in normal mode, or the window is no whole cycle.
+        InputError: the files are not those of a window in normal mode, the window is no whole cycle, or
+            `before` is of another run or window, or either window has no inputs of nitrogen.
     """
     tapes = matching_files(history)
-    files = [require_file(start), require_file(end), *tapes, require_file(params)]
+    single = [start, end, params] if before is None else [start, end, params, before]
+    files = [*map(require_file, single), *tapes]
     refuse_as_output([output], files)
     with sha256_in_background(*files) as hashes:
         parameters = read_parameters(params)
         window = read_window(start, end, tapes, 1 if part_of_a_cycle else forcing_years)
         cells = _cells_of_soil(window, parameters, tapes[0])
-        moves = moves_of(window, parameters, settings, cells)
+        slow = _slow(window, parameters, settings, cells)
+        balance = window.nitrogen
+        factor, nitrogen = _nitrogen(window, balance, before, tapes[0], settings, cells)
+        moves = corrections_of(window, parameters, settings, cells, slow, factor)
         account = {
             "start_year": window.start.year,
             "end_year": window.end.year,
             "cells": int(cells.sum()),
             "cells_left_alone": int(np.count_nonzero(_has_soil(window) & ~cells)),
+            "nitrogen": nitrogen,
             "variables": {name: {**move.counts, "median_size": move.median} for name, move in moves.items()},
             "settings": settings.model_dump(),
         }
@@ -122,12 +137,82 @@ def correct(
             "inputs": json.dumps(inputs),
             "correction": json.dumps(account),
         }
-        write_product(output, xr.Dataset(*_described(window, moves, cells), attributes), masked=True)
+        write_product(output, xr.Dataset(*_described(window, moves, cells, balance), attributes), masked=True)
     for name, move in moves.items():
-        words = ", ".join(f"{count} {decision.replace('_', ' ')}" for decision, count in move.counts.items())
         size = "" if move.median is None else f"; median size {move.median:.4f}"
-        LOGGER.info("%s: %s%s", name, words, size)
+        LOGGER.info("%s: %s%s", name, _in_words(move.counts), size)
     return account
+
+
+def _slow(
+    window: Window, parameters: Parameters, settings: CorrectionSettings, cells: np.ndarray
+) -> np.ndarray:
+    """True for layers whose pool turns over too slowly (pool, levdecomp, gridcell), and in other cells."""
+    slow = np.ones(window.end.soil.shape, dtype=bool)
+    for some in _some_at_a_time(cells):
+        rate = window.budget(some, parameters).rate
+        slow[..., some] = (rate * settings.turnover_limit_years <= 1.0).numpy()
+    return slow
+
+
+def _nitrogen(
+    window: Window,
+    now: NitrogenBalance | None,
+    before: str | Path | None,
+    history: str | Path,
+    settings: CorrectionSettings,
+    cells: np.ndarray,
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Factor on the turnover of the cells that brings nitrogen to rest (gridcell), and the account of it."""
+    alone = np.ones(len(cells))
+    if before is None:
+        return alone, {}
+    earlier, least = _balance_before(before, window)
+    if now is None:
+        what = f"{' or '.join(NITROGEN_INPUTS)} is missing"
+        remedy = "run the window with hist_fincl for both, or leave out --before"
+        raise InputError(history, what, expected="the inputs of nitrogen", remedy=remedy)
+    seen = response(earlier, now, least)
+    if seen is None:
+        LOGGER.warning("nitrogen: these windows show no response of its losses: its balance stays as it is")
+        return alone, {"response": None}
+    factor, counts = size_factor(now, seen, settings, cells)
+    size = float(np.median(np.abs(np.log(factor[cells]))))
+    words = "nitrogen: %s; its losses respond %.1f times as much as the turnover changes; median size %.4f"
+    LOGGER.info(words, _in_words(counts), seen.common, size)
+    return factor, {"response": seen.common, **counts, "median_size": size}
+
+
+def _in_words(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {decision.replace('_', ' ')}" for decision, count in counts.items())
+
+
+def _balance_before(before: str | Path, window: Window) -> tuple[NitrogenBalance, float]:
+    """The balance of nitrogen of the window before, and the response that was seen then; 0 for none.
+
+    Raises:
+        InputError: it is not the correction of the window before of this run, or has no balance of nitrogen.
+    """
+    with open_product(before, ("lat", "lon", *BALANCE)) as dataset:
+        account = json.loads(str(dataset.attrs.get("correction", "{}")))
+        missing = [name for name in BALANCE if name not in dataset]
+        if missing:
+            what, remedy = (
+                f"{missing[0]} is missing",
+                f"run that window with {', '.join(NITROGEN_INPUTS)} too",
+            )
+            raise InputError(before, what, expected="the balance of nitrogen of a correction", remedy=remedy)
+        values = {name: dataset[name].to_numpy().astype(np.float64) for name in ("lat", "lon", *BALANCE)}
+    if abs(account.get("end_year", np.inf) - window.start.year) > 1.0e-6:
+        what = f"its window ends at {account.get('end_year')}"
+        remedy = "give the correction of the window before of this run"
+        raise InputError(
+            before, what, expected=f"the start of this one, {window.start.year:g}", remedy=remedy
+        )
+    place = window.end.lat, window.end.lon
+    row, _ = match_cells(*place, values["lat"], values["lon"], file=before, what="cells of the correction")
+    balance = NitrogenBalance.from_values({name: without_fill(values[name])[row] for name in BALANCE})
+    return balance, account["nitrogen"].get("response") or 0.0
 
 
 def _has_soil(window: Window) -> np.ndarray:
@@ -172,9 +257,14 @@ def _some_at_a_time(cells: np.ndarray) -> Iterator[np.ndarray]:
         yield places[first : first + CELLS_AT_A_TIME]
 
 
-def moves_of(
-    window: Window, parameters: Parameters, settings: CorrectionSettings, cells: np.ndarray
-) -> dict[str, Moves]:
+def corrections_of(
+    window: Window,
+    parameters: Parameters,
+    settings: CorrectionSettings,
+    cells: np.ndarray,
+    slow: np.ndarray,
+    factor: np.ndarray,
+) -> dict[str, Correction]:
     """The corrections of a window, by restart name.
 
     Args:
@@ -182,15 +272,23 @@ def moves_of(
         parameters: of the run; `r_mort` is the mortality of its wood.
         settings: bounds.
         cells: True for cells to correct (gridcell).
+        slow: layers whose pool turns over too slowly (pool, levdecomp, gridcell).
+        factor: on litterfall and wood, for the balance of nitrogen (gridcell).
     """
-    wood = {name: _wood(window, name, parameters, settings, cells) for name in (f"{o}c" for o in DEAD_WOOD)}
-    soil = _soil(window, parameters, settings, cells, _wood_ratio(window, wood))
+    names = [f"{organ}c" for organ in DEAD_WOOD]
+    wood = {name: _wood(window, name, parameters, settings, cells, factor) for name in names}
+    soil = _soil(window, parameters, settings, cells, slow, factor, _wood_ratio(window, wood))
     return soil | wood
 
 
 def _wood(
-    window: Window, name: str, parameters: Parameters, settings: CorrectionSettings, cells: np.ndarray
-) -> Moves:
+    window: Window,
+    name: str,
+    parameters: Parameters,
+    settings: CorrectionSettings,
+    cells: np.ndarray,
+    factor: np.ndarray,
+) -> Correction:
     """Dead wood (gridcell, natpft): dX/dt = input - mortality X ends at X + (dX/dt) / mortality."""
     mortality = parameters.value("r_mort")
     if mortality <= 0.0:
@@ -200,12 +298,12 @@ def _wood(
         )
     first, last = window.start.wood[name], window.end.wood[name]
     growth = (last - first) / window.years
-    target = 0.5 * (first + last) + growth / mortality
+    target = (0.5 * (first + last) + growth / mortality) * factor[:, None]
     there = cells[:, None] & (window.end.cover > 0.0) & (last > 0.0)
     return _bounded(target, last, there, np.zeros_like(there), settings)
 
 
-def _wood_ratio(window: Window, wood: dict[str, Moves]) -> np.ndarray:
+def _wood_ratio(window: Window, wood: dict[str, Correction]) -> np.ndarray:
     """Wood that will be there to that of the window (gridcell); 1 where there is none."""
 
     def of_cells(values: np.ndarray) -> np.ndarray:
@@ -225,21 +323,21 @@ def _soil(
     parameters: Parameters,
     settings: CorrectionSettings,
     cells: np.ndarray,
+    slow: np.ndarray,
+    factor: np.ndarray,
     wood_ratio: np.ndarray,
-) -> dict[str, Moves]:
+) -> dict[str, Correction]:
     """The corrected pools of the soil, (gridcell, levdecomp)."""
     target = np.full_like(window.end.soil, np.nan)
-    slow = np.zeros(target.shape, dtype=bool)
     for some in _some_at_a_time(cells):
         budget = window.budget(some, parameters)
-        stays = budget.rate * settings.turnover_limit_years <= 1.0
-        ratio = torch.from_numpy(wood_ratio[some])
-        final = steady_state(budget, stays, ratio)
+        inputs = torch.from_numpy(factor[some]).repeat(len(SOIL_POOLS), 1)
+        inputs[SOIL_POOL_INDEX["cwd"]] = torch.from_numpy(wood_ratio[some])
+        final = steady_state(budget, torch.from_numpy(slow[..., some]), inputs)
         # Windows end on the date on which they start: the season's part of a pool is in both its ends.
         season = torch.from_numpy(window.middle[..., some]) / budget.state
         target[..., some] = torch.where(budget.state > 0.0, final * season, torch.nan).numpy()
-        slow[..., some] = stays.numpy()
-    moves: dict[str, Moves] = {}
+    moves: dict[str, Correction] = {}
     for pool in (pool for pool in SOIL_POOLS if pool.name in CORRECTED):
         index = SOIL_POOL_INDEX[pool.name]
         last = window.end.soil[index].T
@@ -250,7 +348,7 @@ def _soil(
 
 def _bounded(
     target: np.ndarray, last: np.ndarray, there: np.ndarray, slow: np.ndarray, settings: CorrectionSettings
-) -> Moves:
+) -> Correction:
     """Values on the way from the last restart to a target, with the reason where they do not go there.
 
     Args:
@@ -272,11 +370,11 @@ def _bounded(
         NEGATIVE: int(np.count_nonzero(negative)),
     }
     values = np.where(moved, last * np.exp(step), last)
-    return Moves(values, np.where(moved, np.abs(step), np.nan), counts)
+    return Correction(values, np.where(moved, np.abs(step), np.nan), counts)
 
 
 def _described(
-    window: Window, moves: dict[str, Moves], cells: np.ndarray
+    window: Window, moves: dict[str, Correction], cells: np.ndarray, balance: NitrogenBalance | None
 ) -> tuple[dict[str, xr.Variable], dict[str, xr.Variable]]:
     """Variables and coordinates of the predictions file."""
     levels = {"layer": "levdecomp", "patch": "natpft"}
@@ -294,5 +392,7 @@ def _described(
     none = np.zeros(len(cells), dtype=np.int8)
     fields["predicted"] = flags("gridcell", cells, "whether the cell is corrected", corrected)
     fields["ood_flag"] = flags("gridcell", none, "out-of-distribution flag; none here", inside)
+    if balance is not None:
+        fields |= balance.variables
     coordinates = cell_coordinates(window.end.lat, window.end.lon) | layer_coordinates() | pft_coordinates()
     return fields, coordinates

@@ -75,14 +75,14 @@ class Budget:
         return _quotient(self.loss, self.state)
 
 
-def steady_state(budget: Budget, stays: Tensor, cwd_input: Tensor | None = None) -> Tensor:
+def steady_state(budget: Budget, stays: Tensor, factor: Tensor | None = None) -> Tensor:
     """The state that rates, shares and inputs of a window lead to.
 
     Args:
         budget: of the window.
         stays: where the content stays as it is (pool, layer, column): the turnover is too slow for the rates
             of a window to say where it leads. Layers beside such a one exchange with it.
-        cwd_input: factor on the input of CWD (column): the wood that feeds it will change by this.
+        factor: on the inputs (pool, column): litterfall, and the wood that feeds CWD, will change by this.
 
     Returns:
         (pool, layer, column), gC m-3. It may be negative where the input is, as in a fire.
@@ -91,13 +91,11 @@ def steady_state(budget: Budget, stays: Tensor, cwd_input: Tensor | None = None)
     share = _quotient(budget.transfers, budget.loss[[donor for donor, _ in _LINKS]])
     for name in _ORDER:
         pool = SOIL_POOL_INDEX[name]
-        source = budget.inputs[pool]
+        source = budget.inputs[pool] if factor is None else budget.inputs[pool] * factor[pool]
         flow = None if name == "cwd" else budget.conductance
         if flow is not None:
             # The active layer differs between years: what the mean of the mixing is beside that of its mean.
             source = source + budget.mixed[pool] - mixing(budget.state[pool], flow)
-        elif cwd_input is not None:
-            source = source * cwd_input
         for number, (donor, receiver) in enumerate(_LINKS):
             if receiver == pool:
                 source = source + share[number] * budget.rate[donor] * result[donor]

@@ -22,14 +22,17 @@ from phase_lib.elm.soil_budget import (
     BUDGET_FIELDS,
     CONTENTS,
     MIXED,
+    NITROGEN_INPUTS,
     OVER_ALL_COLUMNS,
     SOIL_FLUXES,
     mixing_field,
     respiration_field,
     transfer_field,
 )
-from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND
-from phase_lib.elm.variables import SOIL_POOLS, TRANSITIONS, WOODY_ORGANS
+from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, NLEVGRND
+from phase_lib.elm.subgrid import SoilColumns
+from phase_lib.elm.variables import NITROGEN, SOIL_POOLS, TRANSITIONS, VARIABLES, WOODY_ORGANS
+from phase_lib.equilibrium.nitrogen import NitrogenBalance
 from phase_lib.equilibrium.steady_state import Budget
 from phase_lib.fusion.sources import RestartSource, open_restart
 
@@ -51,6 +54,7 @@ class End:
         cover: share of the natural vegetation's ground (gridcell, natpft).
         altmax: deepest thaw of this and the last year (gridcell), m.
         share: of the cell's land under natural vegetation (gridcell).
+        nitrogen: of soil and plants (gridcell), gN m-2.
     """
 
     path: Path
@@ -62,6 +66,7 @@ class End:
     cover: np.ndarray
     altmax: np.ndarray
     share: np.ndarray
+    nitrogen: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -71,11 +76,14 @@ class Window:
     Attributes:
         start, end: states at its ends.
         means: history field -> mean over the window (levdecomp, gridcell), in its own units, of the cell.
+        nitrogen_inputs: mean of deposition and fixation (gridcell), gN m-2 yr-1; None where the history lacks
+            them.
     """
 
     start: End
     end: End
     means: Mapping[str, np.ndarray]
+    nitrogen_inputs: np.ndarray | None
 
     @property
     def years(self) -> float:
@@ -86,6 +94,19 @@ class Window:
     def middle(self) -> np.ndarray:
         """Mean of the states at the ends (pool, levdecomp, gridcell), gC m-3."""
         return 0.5 * (self.start.soil + self.end.soil)
+
+    @property
+    def nitrogen(self) -> NitrogenBalance | None:
+        """Its balance of nitrogen; None where the history lacks the inputs."""
+        if self.nitrogen_inputs is None:
+            return None
+        respired = np.sum([self.means[respiration_field(pool)] for pool in MIXED], axis=0)
+        return NitrogenBalance(
+            stock=0.5 * (self.start.nitrogen + self.end.nitrogen),
+            inputs=self.nitrogen_inputs,
+            change=(self.end.nitrogen - self.start.nitrogen) / self.years,
+            decomposition=np.asarray(DZDECOMP @ respired * SECONDS_PER_YEAR),
+        )
 
     def budget(self, cells: np.ndarray, parameters: Parameters) -> Budget:
         """The mean budget of the soil columns of some cells (n, positions)."""
@@ -139,7 +160,8 @@ def read_window(start: str | Path, end: str | Path, history: Sequence[str | Path
         units = "years" if cycle == 1 else f"forcing cycles of {cycle} years"
         remedy = "give other restarts" if cycle == 1 else "give other restarts, or --part-of-a-cycle"
         raise InputError(end, f"the window has {years:.6g} years", expected=f"whole {units}", remedy=remedy)
-    return Window(first, last, _read_means(history, first, last))
+    tape = History(history)
+    return Window(first, last, _read_means(tape, first, last), _read_nitrogen(tape, first, last))
 
 
 def _read_end(source: RestartSource) -> End:
@@ -163,16 +185,49 @@ def _read_end(source: RestartSource) -> End:
         cover=source.cover(everywhere),
         altmax=thaw,
         share=subgrid.soil_fraction[row],
+        nitrogen=_nitrogen(source, soil),
     )
+
+
+def _nitrogen(source: RestartSource, soil: SoilColumns) -> np.ndarray:
+    """All nitrogen of soil and plants (gridcell), gN m-2; NaN where a cell has no soil."""
+    stock = np.zeros(len(soil.column))
+    for name in NITROGEN:
+        if VARIABLES[name].level == "layer":
+            stock += source.layers(name, soil)[0] @ DZDECOMP
+        elif source.has(name):
+            stock += np.where(soil.covered, source.patch(name, soil) * soil.cover, 0.0).sum(axis=1)
+    return soil.mean(stock)
 
 
 def _year_of(header: RestartHeader) -> float:
     return header.year + float(MONTH_STARTS[header.month - 1] + header.day - 1) / DAYS_PER_YEAR
 
 
-def _read_means(paths: Sequence[str | Path], first: End, last: End) -> dict[str, np.ndarray]:
+def _read_nitrogen(history: History, first: End, last: End) -> np.ndarray | None:
+    """Mean of all `NITROGEN_INPUTS` over a window (gridcell), gN m-2 yr-1; None where one is missing."""
+    if not all(name in history.variables for name in NITROGEN_INPUTS):
+        return None
+    means = history.means(NITROGEN_INPUTS, first.year, last.year, holes=True)
+    row = _row_of(history, last)
+    for name, values in means.items():
+        if np.any(bad := (last.share > 0.0) & ~(values[row] >= 0.0)):
+            cell = int(np.argmax(bad))
+            place = f"lat {last.lat[cell]:.3f} lon {last.lon[cell]:.3f}"
+            what = f"variable {name} is fill, NaN or negative at {place}"
+            raise InputError(history.paths[0], what, expected="0 or more on soil", remedy="check the run")
+    return np.asarray(sum(values[row] for values in means.values()) * SECONDS_PER_YEAR)
+
+
+def _row_of(history: History, end: End) -> np.ndarray:
+    """Row of each cell of a restart among the land cells of a history."""
+    grid, place = history.grid, (end.lat, end.lon)
+    path = history.paths[0]
+    return match_cells(*place, grid.lat, grid.lon, file=path, what="cells of the history")[0]
+
+
+def _read_means(history: History, first: End, last: End) -> dict[str, np.ndarray]:
     """Means over a window of all `BUDGET_FIELDS` (levdecomp, gridcell), float32 as on file."""
-    history = History(paths)
     path, grid = history.paths[0], history.grid
     missing = [name for name in BUDGET_FIELDS if name not in history.variables]
     if missing:
@@ -189,7 +244,7 @@ def _read_means(paths: Sequence[str | Path], first: End, last: End) -> dict[str,
             what = f"time_bounds: the mean over years {span} does not end at {edge:.2f}, as the window does"
             remedy = "give restarts at the ends of means, or a finer history"
             raise InputError(history.sample_paths[sample], what, remedy=remedy)
-    row, _ = match_cells(last.lat, last.lon, grid.lat, grid.lon, file=path, what="cells of the history")
+    row = _row_of(history, last)
     fields = list(BUDGET_FIELDS)
     some = max(1, _FIELD_BYTES // (8 * NLEVGRND * len(grid.row)))
     means: dict[str, np.ndarray] = {}

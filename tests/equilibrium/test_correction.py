@@ -19,7 +19,7 @@ from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
 from phase_lib.elm.audit.run import audit_restart
 from phase_lib.elm.parameters import read_parameters
-from phase_lib.equilibrium.correction import correct, moves_of
+from phase_lib.equilibrium.correction import correct, corrections_of
 from phase_lib.equilibrium.window import Window, read_window
 from phase_lib.injection.inject import inject
 
@@ -89,6 +89,23 @@ def test_the_mixing_operator_is_that_of_real_elm(window: Window, elm_sample: Pat
     gain = np.diff(np.concatenate([none, down, none]), axis=0) / thick
     assert np.polyfit(tendency.ravel(), gain.ravel(), 1)[0] == pytest.approx(1.0, abs=1e-3)
     assert np.corrcoef(gain.ravel(), tendency.ravel())[0, 1] > 0.9999
+
+
+def test_the_balance_of_nitrogen_of_real_elm_leaves_what_is_denitrified_and_leached_or_more(
+    window: Window, elm_window: Path
+) -> None:
+    balance, end = window.nitrogen, window.end
+    assert balance is not None
+    with netCDF4.Dataset(elm_window / HISTORY) as nc:
+        place = nc["lat"][:][:, None] - end.lat, nc["lon"][:][:, None] - end.lon
+        row = np.argmin(np.hypot(*place), axis=0)
+        known = sum(nc[name][0][row] for name in ("DENIT", "SMIN_NO3_LEACHED")) * 365.0 * 86400.0
+    losses = balance.inputs - balance.change
+    # Fire and runoff come on top; rain forests have neither.
+    assert np.all(losses > known - 0.002)
+    forest = (np.abs(end.lat) < 4.0) & (known > 1.5)
+    assert forest.sum() == 3
+    assert losses[forest] == pytest.approx(known[forest], rel=0.01)
 
 
 def test_a_correction_of_real_elm_has_the_size_of_an_independent_solve(
@@ -190,8 +207,76 @@ def test_a_window_that_does_not_change_and_is_steady_is_not_corrected(
     budget = still.budget(np.arange(24), parameters)
     # Without a change over the window, whatever else the fields say is what enters.
     assert float(budget.change.abs().max()) == 0.0
-    for name, move in moves_of(still, parameters, settings, cells).items():
+    slow, factor = np.zeros(still.end.soil.shape, dtype=bool), np.ones(24)
+    for name, move in corrections_of(still, parameters, settings, cells, slow, factor).items():
         assert move.median is None or move.median < 1e-3, name
+
+
+# --- the window before ----------------------------------------------------------------------------
+
+
+def as_before(predictions: Path, output: Path, **account: object) -> Path:
+    """A correction, as if of the window before."""
+    with xr.open_dataset(predictions, decode_times=False, mask_and_scale=False) as dataset:
+        content = dataset.load()
+    content.attrs["correction"] = json.dumps(json.loads(content.attrs["correction"]) | account)
+    content.to_netcdf(output)
+    return output
+
+
+def with_before(window: Path, sample: Path, before: Path, output: Path) -> dict[str, object]:
+    files = window / START, window / END, [window / HISTORY], sample / PARAMS
+    return correct(*files, output, CorrectionSettings(), 20, before=before)
+
+
+def test_a_window_that_shows_no_response_is_corrected_without_nitrogen(
+    corrected: Path, elm_window: Path, elm_sample: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = as_before(corrected, tmp_path / "before.nc", end_year=101.0)
+    account = with_before(elm_window, elm_sample, before, tmp_path / "predictions.nc")
+    assert account["nitrogen"] == {"response": None}
+    with xr.open_dataset(corrected) as a, xr.open_dataset(tmp_path / "predictions.nc") as b:
+        for name in (*SOIL, "deadstemc"):
+            assert np.array_equal(a[name], b[name], equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "account", "message"),
+    [
+        ((), {}, r"its window ends at 121.0; expected the start of this one, 101"),
+        (("nitrogen_stock",), {"end_year": 101.0}, r"nitrogen_stock is missing.*the balance of nitrogen"),
+    ],
+)
+def test_what_is_no_correction_of_the_window_before_is_refused(
+    corrected: Path,
+    elm_window: Path,
+    elm_sample: Path,
+    tmp_path: Path,
+    lacks: tuple[str, ...],
+    account: dict[str, float],
+    message: str,
+) -> None:
+    before = as_before(corrected, tmp_path / "before.nc", **account)
+    with netCDF4.Dataset(before, "r+") as nc:
+        for name in lacks:
+            nc.renameVariable(name, "other")
+    with pytest.raises(InputError, match=message):
+        with_before(elm_window, elm_sample, before, tmp_path / "predictions.nc")
+    assert not (tmp_path / "predictions.nc").exists()
+
+
+def test_nitrogen_cannot_be_balanced_without_its_inputs(
+    corrected: Path, elm_window: Path, elm_sample: Path, tmp_path: Path
+) -> None:
+    directory = copy_of(elm_window, tmp_path)
+    edited(HISTORY, rename("NFIX_TO_SMINN"))(directory)
+    before = as_before(corrected, tmp_path / "before.nc", end_year=101.0)
+    with pytest.raises(InputError, match=r"NDEP_TO_SMINN or NFIX_TO_SMINN is missing.*leave out --before"):
+        with_before(directory, elm_sample, before, tmp_path / "predictions.nc")
+    # Without the window before, they are not needed.
+    run(directory, elm_sample, tmp_path / "predictions.nc")
+    with xr.open_dataset(tmp_path / "predictions.nc") as predictions:
+        assert "nitrogen_stock" not in predictions
 
 
 # --- what is no window ----------------------------------------------------------------------------
@@ -257,6 +342,10 @@ def delay(nc: netCDF4.Dataset) -> None:
         (edited(HISTORY, set_scalar("SOIL3_HR_vr", np.nan)), r"SOIL3_HR_vr is fill or NaN at lat .* layer 1"),
         (edited(HISTORY, spoil("SOIL3_HR_vr", -1.0)), r"SOIL3_HR_vr is negative at lat .* layer 3"),
         (edited(HISTORY, set_scalar("SOIL4_HR_vr", 1.0e-9)), r"SOIL4_HR_vr is 1e-09 everywhere"),
+        (
+            edited(HISTORY, lambda nc: nc["NDEP_TO_SMINN"].__setitem__((0, 5), np.nan)),
+            r"NDEP_TO_SMINN is fill, NaN or negative at lat",
+        ),
         (edited(HISTORY, delay), r"the mean over years 106.00 to 126.00 does not end at 121.00"),
         (edited(END, set_scalar("altmax", 1.0e36)), r"altmax or altmax_lastyear is fill or NaN on the soil"),
         (edited(HISTORY, shorten), r"the history covers 10.00 years of 0101 to 0120"),
@@ -312,4 +401,11 @@ def test_wood_without_mortality_ends_nowhere(window: Window, elm_sample: Path) -
     parameters = read_parameters(elm_sample / PARAMS)
     immortal = replace(parameters, scalar=parameters.scalar | {"r_mort": 0.0})
     with pytest.raises(InputError, match=r"parameter r_mort is 0; expected the mortality of wood"):
-        moves_of(window, immortal, CorrectionSettings(), np.ones(24, dtype=bool))
+        corrections_of(
+            window,
+            immortal,
+            CorrectionSettings(),
+            np.ones(24, dtype=bool),
+            np.zeros(window.end.soil.shape, dtype=bool),
+            np.ones(24),
+        )

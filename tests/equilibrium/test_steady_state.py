@@ -136,13 +136,15 @@ def test_layers_that_are_held_keep_their_content_and_mix_with_the_others() -> No
 def test_more_wood_to_come_brings_more_coarse_woody_debris() -> None:
     inputs, rates, state = case(7)
     budget = budget_of(inputs, rates, state, dense.BIOTURBATION)
-    factor = torch.tensor([1.0, 1.5, 0.5], dtype=torch.float64)
+    wood = torch.tensor([1.0, 1.5, 0.5], dtype=torch.float64)
+    factor = torch.ones(8, 3, dtype=torch.float64)
+    factor[CWD] = wood
     plain, scaled = (
         steady_state(budget, nothing_stays(state)),
         steady_state(budget, nothing_stays(state), factor),
     )
-    assert torch.allclose(scaled[CWD], plain[CWD] * factor, rtol=1e-12)
-    inputs[CWD] *= factor.numpy()
+    assert torch.allclose(scaled[CWD], plain[CWD] * wood, rtol=1e-12)
+    inputs[CWD] *= wood.numpy()
     for column in range(3):
         expected = dense.steady_state(inputs[..., column], rates[..., column])
         assert scaled[..., column].numpy() == pytest.approx(expected, rel=1e-9)

@@ -42,7 +42,9 @@ def window_of(world: SmallWorld, start: Path, output: Path, year: int) -> Segmen
     return world.run(output, mode="normal", start_year=year, finidat=start, spinup=SPINUP)
 
 
-def correction(world: SmallWorld, start: Path, window: SegmentFiles, output: Path) -> dict[str, float]:
+def correction(
+    world: SmallWorld, start: Path, window: SegmentFiles, output: Path, before: Path | None = None
+) -> dict[str, float]:
     """Corrects the end of a window; the median size by variable."""
     account = correct(
         start,
@@ -52,6 +54,7 @@ def correction(world: SmallWorld, start: Path, window: SegmentFiles, output: Pat
         output,
         CorrectionSettings(),
         20,
+        before=before,
     )
     return {name: entry["median_size"] for name, entry in account["variables"].items()}
 
@@ -89,13 +92,29 @@ def test_the_fields_of_a_run_close_the_budget_of_its_soil(
     assert np.sort(respired) == pytest.approx(np.sort(on_land), rel=1e-4)
 
 
+def test_the_losses_of_nitrogen_are_what_its_inputs_and_its_change_leave(
+    start: Path, first: SegmentFiles
+) -> None:
+    balance = read_window(start, first.restart, first.cycles).nitrogen
+    assert balance is not None
+    losses = 0.0
+    with netCDF4.Dataset(first.cycles[0]) as nc:
+        for name in ("DENIT", "SMIN_NO3_LEACHED"):
+            values = np.asarray(nc[name][0], dtype=np.float64).reshape(-1)
+            losses = losses + values[values < 1.0e30] * 365.0 * 86400.0
+    expected = np.sort(np.asarray(losses))
+    assert np.sort(balance.inputs - balance.change) == pytest.approx(expected, abs=1e-6)
+    assert expected.max() > 0.5
+
+
 def test_corrections_of_successive_windows_shrink_and_bring_the_soil_to_rest(
     small_world: SmallWorld, start: Path, first: SegmentFiles, tmp_path: Path
 ) -> None:
-    sizes, restart, window = [], start, first
+    sizes, restart, window, before = [], start, first, None
     for number in range(1, 4):
         output = tmp_path / f"correction.{number}.nc"
-        sizes.append(correction(small_world, restart, window, output))
+        sizes.append(correction(small_world, restart, window, output, before))
+        before = output
         restart = converted(small_world, window.restart, tmp_path / f"in.{number}", output)
         window = window_of(small_world, restart, tmp_path / f"out.{number}", 61 + 20 * number)
     for name in ("soil4c_vr", "soil3c_vr", "cwdc_vr"):
