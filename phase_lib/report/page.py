@@ -72,7 +72,7 @@ def write_report(summary: str | Path, products: RunProducts, output_dir: str | P
     verdict = None if products.verdict is None else read_json(products.verdict)
     tests = {split: read_tests(paths) for split, paths in products.tests.items()}
     names = [HEADLINE[name] for name in content["headline"]]
-    headline = {split: [test.variable(name) for name in names] for split, test in tests.items()}
+    headline = {split: list(test.variables(names)) for split, test in tests.items()}
     curves = {split: _read_curve(path) for split, path in products.training.items()}
     injected = _injected(products, index, content["target"]["domain"])
     drawings = draw(content, verdict, products, index, headline, injected, curves)

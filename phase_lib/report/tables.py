@@ -77,7 +77,7 @@ def _r2_by_column(tests: Mapping[str, TestSet]) -> pd.DataFrame:
     """R2 per PFT and per layer: one row per split, variable and PFT or layer, one column per model."""
     frames = []
     for split, test in tests.items():
-        for cells in map(test.variable, test.names):
+        for cells in test.variables(test.names):
             columns = PFT_NAMES if cells.patch else [f"layer {i + 1}" for i in range(cells.truth.shape[1])]
             scores = {f"r2_{model}": cells.r2_by_column(model) for model in cells.predictions}
             first = {"split": split, "target": cells.name, "column": columns, "n": cells.mask.sum(axis=0)}

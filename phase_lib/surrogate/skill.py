@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -181,14 +182,25 @@ class TestSet:
 
     def variable(self, name: str) -> TestCells:
         """Truth and predictions of one variable, under its restart name."""
+        [cells] = self.variables([name])
+        return cells
+
+    def variables(self, names: Iterable[str]) -> Iterator[TestCells]:
+        """Truth and predictions of variables, under their restart names, one at a time."""
+        with ExitStack() as files:
+            # Opening a file takes longer than reading a variable of a few cells.
+            opened = {path: files.enter_context(open_product(path)) for path in self.files}
+            for name in names:
+                yield self._cells(name, opened)
+
+    def _cells(self, name: str, opened: Mapping[Path, xr.Dataset]) -> TestCells:
         predictions: dict[str, np.ndarray] = {}
-        for path, models in self.files.items():
-            with open_product(path, (name, f"Y_{name}", "covered")) as dataset:
-                values = get_variable(path, dataset, name)
-                predictions |= zip(models, values.to_numpy(), strict=True)
-                truth = get_variable(path, dataset, f"Y_{name}").to_numpy()
-                patch, units = "natpft" in values.dims, str(values.attrs["units"])
-                covered = get_variable(path, dataset, "covered").to_numpy() == 1
+        for path, dataset in opened.items():
+            values = get_variable(path, dataset, name)
+            predictions |= zip(self.files[path], values.to_numpy(), strict=True)
+            truth = get_variable(path, dataset, f"Y_{name}").to_numpy()
+            patch, units = "natpft" in values.dims, str(values.attrs["units"])
+            covered = get_variable(path, dataset, "covered").to_numpy() == 1
         mask = covered if patch else np.ones(truth.shape, dtype=bool)
         short, floor = name.removesuffix("_vr"), VARIABLES[name].ratio_floor
         return TestCells(short, units, patch, truth, mask, predictions, floor)
@@ -196,8 +208,7 @@ class TestSet:
     def skill(self) -> dict[str, dict[str, Metrics]]:
         """Model -> variable of the report -> metrics of `score`, for all variables."""
         table: dict[str, dict[str, Metrics]] = {model: {} for model in self.models}
-        for name in self.names:
-            cells = self.variable(name)
+        for cells in self.variables(self.names):
             for model in self.models:
                 table[model][cells.name] = cells.score(model)
         return table

@@ -46,6 +46,8 @@ from tests.bad_input.inputs import (
 from tests.bad_input.kinds import KINDS
 from tests.bad_input.misfits import MISFITS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

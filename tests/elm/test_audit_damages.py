@@ -30,6 +30,8 @@ from tests.helpers.exit_ad import (
 from tests.helpers.layouts import RESTART, contents, crop_surface, cut, with_crop_landunit
 from tests.helpers.restarts import FILL, MORTALITY, ORGANS, SOIL_POOLS, STAGES, copy_of, hide, shuffled
 
+pytestmark = pytest.mark.slow
+
 ELEMENTS = "cnp"
 SOM = ("soil1", "soil2", "soil3", "soil4")
 #: A column and a tree of the first cell (amazon), whose rows come first in the sample.

@@ -203,7 +203,8 @@ def write_history(
 def write_forcing(path: Path, grid: Grid, stream: str, month: str) -> Path:
     """A month of daily forcing at the cells themselves."""
     days = DAYS[int(month[5:]) - 1]
-    with netCDF4.Dataset(path, "w") as nc:
+    # Classic as the files of ELM are; a check opens all of them several times.
+    with netCDF4.Dataset(path, "w", format="NETCDF3_64BIT_OFFSET") as nc:
         for dim, size in {"time": days, "nj": 1, "ni": grid.ncells}.items():
             nc.createDimension(dim, size)
         time = nc.createVariable("time", "f8", ("time",))

@@ -36,6 +36,8 @@ from phase_lib.injection.inject import Audit, inject
 from phase_lib.injection.predictions import Predictions
 from tests.helpers.restarts import MORTALITY, copy_of, edit, make_world, raw
 
+pytestmark = pytest.mark.slow
+
 CELLS = 60
 
 
@@ -173,14 +175,15 @@ def test_memory_does_not_grow_with_the_file(
         return largest
 
     peaks = []
-    for cells in (1500, 4500):
+    for cells in (100, 1000, 3000):
         (tmp_path / str(cells)).mkdir()
         files = make_files(tmp_path / str(cells), cells, "soil")
-        if not peaks:
+        if cells == 100:
             work(files, tmp_path)  # imports and caches are not what grows
+            continue
         # When garbage is collected differs between runs, by some 100 bytes a cell; what grows is in all.
         peaks.append(min(peak(files) for _ in range(3)))
-    per_cell = (peaks[1] - peaks[0]) / 3000
+    per_cell = (peaks[1] - peaks[0]) / 2000
     # The restart has 39,000 bytes a cell; while coordinates are compared, they are in memory. Garbage that is
     # not collected yet adds some ten bytes.
     assert per_cell < 200

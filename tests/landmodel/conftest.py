@@ -70,3 +70,15 @@ def small_world(tmp_path_factory: pytest.TempPathFactory) -> SmallWorld:
         limit_km=1200.0,
     )
     return SmallWorld(directory)
+
+
+@pytest.fixture(scope="session")
+def first_cycle(small_world: SmallWorld, tmp_path_factory: pytest.TempPathFactory) -> SegmentFiles:
+    """Twenty accelerated years from a cold start."""
+    return small_world.run(tmp_path_factory.mktemp("first_cycle"))
+
+
+@pytest.fixture(scope="session")
+def three_cycles(small_world: SmallWorld, tmp_path_factory: pytest.TempPathFactory) -> SegmentFiles:
+    """Sixty accelerated years from a cold start."""
+    return small_world.run(tmp_path_factory.mktemp("three_cycles"), years=60)

@@ -60,11 +60,11 @@ def correction(
 
 
 @pytest.fixture(scope="module")
-def start(small_world: SmallWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def start(
+    small_world: SmallWorld, three_cycles: SegmentFiles, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The state of 60 accelerated years in normal mode."""
-    directory = tmp_path_factory.mktemp("start")
-    accelerated = small_world.run(directory / "ad", years=60)
-    return converted(small_world, accelerated.restart, directory / "normal")
+    return converted(small_world, three_cycles.restart, tmp_path_factory.mktemp("start") / "normal")
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,9 @@ from phase_lib.landmodel.embedded.restart import read_restart
 from phase_lib.landmodel.embedded.site import Site
 from phase_lib.landmodel.embedded.state import cold_snapshot, to_state
 from tests.helpers.semi_analytic import DZ, NODE, mixing_matrix, steady_state
-from tests.landmodel.conftest import SmallWorld
+from tests.landmodel.conftest import SegmentFiles, SmallWorld
+
+pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
 
@@ -132,12 +134,14 @@ def test_carbon_nitrogen_and_phosphorus_balance_over_a_hundred_years_and_som_kee
 
 
 @pytest.fixture(scope="module")
-def spun_up(small_world: SmallWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The restart after 300 accelerated and 300 normal years."""
+def spun_up(
+    small_world: SmallWorld, three_cycles: SegmentFiles, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The restart after 200 accelerated and 200 normal years."""
     directory = tmp_path_factory.mktemp("spun_up")
-    ad = small_world.run(directory, years=300)
+    ad = small_world.run(directory, start_year=61, years=140, finidat=three_cycles.restart)
     return small_world.run(
-        directory, case="n", mode="normal", start_year=301, years=300, finidat=ad.restart
+        directory, case="n", mode="normal", start_year=201, years=200, finidat=ad.restart
     ).restart
 
 
@@ -151,7 +155,7 @@ def test_accelerated_spinup_reaches_the_semi_analytic_steady_state(
     model = EmbeddedModel(
         site, environment, to_state(snapshot, site), Protocol("normal", 20, 10.0), list(range(1, 13))
     )
-    for year in range(601, 621):
+    for year in range(401, 421):
         model.run_year(year)
     stock = (model.soil_mean[:, 0] / 20.0).numpy()
     loss, litter = (model.decomposed / 20.0).numpy(), (model.litter_input / 20.0).numpy()
@@ -168,11 +172,10 @@ def test_accelerated_spinup_reaches_the_semi_analytic_steady_state(
 
 
 def test_a_run_in_two_segments_equals_the_unsplit_run_to_the_last_bit(
-    small_world: SmallWorld, tmp_path: Path
+    small_world: SmallWorld, first_cycle: SegmentFiles, three_cycles: SegmentFiles, tmp_path: Path
 ) -> None:
-    whole = small_world.run(tmp_path / "whole", years=60)
-    first = small_world.run(tmp_path / "split", years=20)
-    second = small_world.run(tmp_path / "split", start_year=21, years=40, finidat=first.restart)
+    whole = three_cycles
+    second = small_world.run(tmp_path, start_year=21, years=40, finidat=first_cycle.restart)
     with netCDF4.Dataset(whole.restart) as a, netCDF4.Dataset(second.restart) as b:
         for name in a.variables:
             if name not in ("timemgr_rst_start_ymd", "timemgr_rst_ref_ymd"):
@@ -193,10 +196,9 @@ def test_two_processes_give_the_same_bytes_as_one(
 
 
 def test_the_year_21_restart_holds_a_twentieth_of_the_averaged_scalar(
-    small_world: SmallWorld, tmp_path: Path
+    small_world: SmallWorld, first_cycle: SegmentFiles
 ) -> None:
-    files = small_world.run(tmp_path)
-    inputs = small_world.inputs()
+    files, inputs = first_cycle, small_world.inputs()
     environment = compute_environment(Site(inputs.site, CPU), inputs.forcing, 284.7)
     days = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) / 365.0
     last = (environment.xi[-12:, 3].numpy() * days[:, None]).sum(0) / 20.0
@@ -205,22 +207,18 @@ def test_the_year_21_restart_holds_a_twentieth_of_the_averaged_scalar(
     assert int(values(files.restart, "spinup_state")) == 1
 
 
-def test_the_restart_is_cdf5_with_the_index_arrays_of_a_real_one(
-    small_world: SmallWorld, tmp_path: Path
-) -> None:
-    files = small_world.run(tmp_path)
-    assert files.restart.read_bytes()[:4] == b"CDF\x05"
-    header, subgrid = read_header(files.restart)
+def test_the_restart_is_cdf5_with_the_index_arrays_of_a_real_one(first_cycle: SegmentFiles) -> None:
+    assert first_cycle.restart.read_bytes()[:4] == b"CDF\x05"
+    header, subgrid = read_header(first_cycle.restart)
     assert (header.year, header.spinup_state, header.dims["pft"]) == (21, 1, 12 * 17)
     assert subgrid.cover.sum(axis=1) == pytest.approx(1.0, abs=1e-12)
 
 
 def test_every_variable_of_the_restart_also_stands_in_a_real_one(
-    small_world: SmallWorld, tmp_path: Path, elm_sample: Path
+    first_cycle: SegmentFiles, elm_sample: Path
 ) -> None:
-    files = small_world.run(tmp_path)
     with (
-        netCDF4.Dataset(files.restart) as written,
+        netCDF4.Dataset(first_cycle.restart) as written,
         netCDF4.Dataset(elm_sample / "ad20.elm.r.0021-01-01-00000.nc") as real,
     ):
         for name, variable in written.variables.items():
@@ -230,9 +228,9 @@ def test_every_variable_of_the_restart_also_stands_in_a_real_one(
 
 
 def test_history_holds_the_mean_over_the_cycle_and_balances_with_the_restart(
-    small_world: SmallWorld, tmp_path: Path
+    first_cycle: SegmentFiles,
 ) -> None:
-    files = small_world.run(tmp_path)
+    files = first_cycle
     cycle, annual = History(files.cycles), History(files.annual)
     assert (cycle.start[0], cycle.end[0], len(annual.start)) == (0.0, 20.0, 20)
     for name in ("GPP", "TOTSOMC", "TOTVEGC"):
@@ -247,10 +245,9 @@ def test_history_holds_the_mean_over_the_cycle_and_balances_with_the_restart(
     assert gain == pytest.approx(stock - 10.0 * 0.28913, rel=1e-4, abs=2.0)
 
 
-def test_history_axes_are_complete_and_increase(small_world: SmallWorld, tmp_path: Path) -> None:
-    files = small_world.run(tmp_path)
+def test_history_axes_are_complete_and_increase(first_cycle: SegmentFiles) -> None:
     for axis, step in (("lat", 5.0), ("lon", 5.0)):
-        assert np.diff(values(files.cycles[0], axis)) == pytest.approx(step)
+        assert np.diff(values(first_cycle.cycles[0], axis)) == pytest.approx(step)
 
 
 def test_growth_is_limited_by_phosphorus_where_the_soil_holds_hardly_any(small_world: SmallWorld) -> None:
@@ -281,9 +278,9 @@ def values(path: Path, name: str) -> np.ndarray:
 
 
 def test_leaving_ad_multiplies_by_f_over_the_averaged_scalar_and_resets_mineral_p(
-    small_world: SmallWorld, tmp_path: Path
+    small_world: SmallWorld, three_cycles: SegmentFiles
 ) -> None:
-    restart = small_world.run(tmp_path, years=60).restart
+    restart = three_cycles.restart
     inputs = small_world.inputs()
     after = read_restart(restart, inputs, spinup_state=0, mortality_factor=10.0)
     scalar = values(restart, "scalaravg_col")[:, :10]
@@ -309,9 +306,9 @@ def test_leaving_ad_multiplies_by_f_over_the_averaged_scalar_and_resets_mineral_
 
 
 def test_a_restart_of_the_same_mode_is_taken_as_it_is_and_entering_ad_undoes_leaving_it(
-    small_world: SmallWorld, tmp_path: Path
+    small_world: SmallWorld, three_cycles: SegmentFiles, tmp_path: Path
 ) -> None:
-    restart = small_world.run(tmp_path, years=60).restart
+    restart = three_cycles.restart
     inputs = small_world.inputs()
     same = read_restart(restart, inputs, spinup_state=1, mortality_factor=10.0)
     assert same["soil4c_vr"].tobytes() == values(restart, "soil4c_vr")[:, :10].tobytes()
@@ -322,9 +319,9 @@ def test_a_restart_of_the_same_mode_is_taken_as_it_is_and_entering_ad_undoes_lea
 
 
 def test_taking_a_year_21_restart_out_of_ad_by_the_models_rule_inflates_soil_carbon(
-    small_world: SmallWorld, tmp_path: Path
+    small_world: SmallWorld, first_cycle: SegmentFiles
 ) -> None:
-    restart = small_world.run(tmp_path).restart
+    restart = first_cycle.restart
     after = read_restart(restart, small_world.inputs(), spinup_state=0, mortality_factor=10.0)
     grown = values(restart, "soil4c_vr")[:, :10] > 1.0
     ratio = after["soil4c_vr"][grown] / values(restart, "soil4c_vr")[:, :10][grown]
@@ -334,7 +331,7 @@ def test_taking_a_year_21_restart_out_of_ad_by_the_models_rule_inflates_soil_car
 def test_a_run_from_its_own_equilibrium_does_not_drift(
     small_world: SmallWorld, spun_up: Path, tmp_path: Path
 ) -> None:
-    again = small_world.run(tmp_path, case="again", mode="normal", start_year=601, years=40, finidat=spun_up)
+    again = small_world.run(tmp_path, case="again", mode="normal", start_year=401, years=40, finidat=spun_up)
     inputs = small_world.inputs()
     history = History(again.cycles)
     vegetation = history.read("TOTVEGC")
@@ -358,8 +355,8 @@ def damaged(source: Path, target: Path, name: str, change: object) -> Path:
 
 
 @pytest.fixture(scope="module")
-def restart(small_world: SmallWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_world.run(tmp_path_factory.mktemp("restart")).restart
+def restart(first_cycle: SegmentFiles) -> Path:
+    return first_cycle.restart
 
 
 def start_from(world: SmallWorld, path: Path, output: Path) -> None:

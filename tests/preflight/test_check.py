@@ -34,6 +34,8 @@ from tests.helpers.restarts import edit, hide, raw, write_surface
 from tests.helpers.restarts import make_world as make_restart
 from tests.helpers.units import domain_units
 
+pytestmark = pytest.mark.slow
+
 CELLS = 12
 
 

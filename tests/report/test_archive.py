@@ -222,6 +222,7 @@ def test_the_page_says_whose_cells_the_skill_is_of(page: str) -> None:
     assert "stand-in for ELM with weather of its own" in page
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_the_map_of_the_splits_leaves_out_domains_that_are_not_trained_on(
     run: tuple[RunProducts, RunFacts], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -261,6 +262,7 @@ def test_the_closing_page_ends_with_what_to_do(summary: dict[str, Any]) -> None:
     assert len(closing_page(longer).splitlines()) <= 40
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_restart_without_any_prediction_in_it_is_called_that(tmp_path: Path) -> None:
     products, facts = synthetic_archive_run(tmp_path / "run", GRID, LAT[:9], LON[:9], flagged=1.0)
     summary = write_summary(products, facts, tmp_path / "summary.json")
@@ -301,6 +303,7 @@ def _command(products: RunProducts, output: Path) -> list[str]:
     return [str(word) for word in [*words, "--summary", output / "summary.json", "--output-dir", output]]
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_the_command_reports_without_a_verdict(run: tuple[RunProducts, RunFacts], tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as end:
         main(_command(run[0], tmp_path))

@@ -17,6 +17,7 @@ from phase_lib.cli import main
 from phase_lib.config.surrogate import SurrogateSettings
 from phase_lib.elm.variables import HEADLINE
 from phase_lib.report.experiments import compare_experiments
+from phase_lib.report.figures import experiments_overview
 from phase_lib.report.page import write_report
 from phase_lib.report.products import RunFacts, RunProducts
 from phase_lib.report.summary import write_summary
@@ -157,6 +158,15 @@ def test_the_runs_file_without_the_runs_model_is_refused(tmp_path: Path) -> None
         compare_experiments([write_test(tmp_path / "x.nc", {"analogue": 0.1})], [], tmp_path / "out")
 
 
+def test_the_figure_of_experiments_is_written(run_test: Path, tmp_path: Path) -> None:
+    other = write_test(tmp_path / "2.nc", {"no_climate": 0.4}, leave_out=["forcing"])
+    compare_experiments([run_test], [other], tmp_path)
+    compared = read_json(tmp_path / "comparison.json")["experiments"]
+    path = experiments_overview(compared, list(HEADLINE)).save(tmp_path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("blank_figures")
 def test_the_report_shows_experiments_and_the_comparison_of_forcing_where_there_are_any(
     run_test: Path, tmp_path: Path
 ) -> None:
@@ -195,7 +205,7 @@ def test_the_report_shows_experiments_and_the_comparison_of_forcing_where_there_
         "Headline variables with a lower R² than the run&#39;s settings, of 6: PHASE, paper preset: 6, "
         "no_climate: 6" in page
     )
-    assert (root / "report" / "figures" / "experiments.png").stat().st_size > 0
+    assert (root / "report" / "figures" / "experiments.png").exists()
     assert "../experiments/skill.csv" in page
     # With the paper's preset as the only experiment, and one seed, all skill is in the figures of the run.
     compare_experiments([run_test], [], root / "experiments")

@@ -34,6 +34,8 @@ from tests.helpers.surrogate import (
     write_split,
 )
 
+pytestmark = pytest.mark.slow
+
 CELLS = 50
 
 FORCING = ("TBOT", "PRECTmms", "FSDS", "FLDS", "PSRF", "QBOT")
@@ -80,10 +82,16 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return result
 
 
+def normalized(dataset: Path, directory: Path, **changes: object) -> Path:
+    """The normalisation of a dataset."""
+    path = directory / "normalization.nc"
+    normalize(dataset, dataset / "split_random.nc", small_settings(**changes), path)
+    return path
+
+
 def untrained_predictions(dataset: Path, normalization: Path, **changes: object) -> Outputs:
-    """Predictions of a network with given random weights, with a normalisation of this dataset."""
+    """Predictions of a network with given random weights."""
     settings = small_settings(**changes)
-    normalize(dataset, dataset / "split_random.nc", settings, normalization)
     layout = Layout.read(dataset, settings.preset.kind, settings.leave_out)
     scaler = Scaler.read(normalization)
     torch.manual_seed(0)
@@ -100,21 +108,38 @@ def same(one: Outputs, other: Outputs) -> bool:
     return all(torch.equal(getattr(one, task), getattr(other, task)) for task in ("patch", "layer", "flux"))
 
 
-@pytest.mark.parametrize("group", FEATURE_GROUPS)
-@pytest.mark.parametrize(
-    "choice", [{}, {"preset": "paper"}, {"network": "mlp"}], ids=["default", "paper", "mlp"]
+@pytest.fixture(
+    scope="module", params=[{}, {"preset": "paper"}, {"network": "mlp"}], ids=["default", "paper", "mlp"]
 )
+def choice(request: pytest.FixtureRequest) -> dict[str, str]:
+    """A preset or network."""
+    return dict(request.param)
+
+
+@pytest.fixture(scope="module")
+def with_all(
+    choice: dict[str, str], datasets: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Outputs]:
+    """Normalisation and predictions of the cells as they are, with no group left out."""
+    normalization = normalized(datasets[""], tmp_path_factory.mktemp("all"), **choice)
+    return normalization, untrained_predictions(datasets[""], normalization, **choice)
+
+
+@pytest.mark.parametrize("group", FEATURE_GROUPS)
 def test_what_a_left_out_group_holds_changes_nothing_and_else_it_does(
-    group: str, choice: dict[str, str], datasets: dict[str, Path], tmp_path: Path
+    group: str,
+    choice: dict[str, str],
+    with_all: tuple[Path, Outputs],
+    datasets: dict[str, Path],
+    tmp_path: Path,
 ) -> None:
-    for leave_out in ([group], []):
-        one, other = (
-            untrained_predictions(
-                datasets[which], tmp_path / "normalization.nc", leave_out=leave_out, **choice
-            )
-            for which in ("", group)
-        )
-        assert same(one, other) is bool(leave_out)
+    def without_the_group(dataset: Path) -> Outputs:
+        changes = {"leave_out": [group], **choice}
+        return untrained_predictions(dataset, normalized(dataset, tmp_path, **changes), **changes)
+
+    assert same(without_the_group(datasets[""]), without_the_group(datasets[group]))
+    normalization, before = with_all
+    assert not same(before, untrained_predictions(datasets[group], normalization, **choice))
 
 
 def test_without_the_20_year_state_an_untrained_network_gives_the_mean_logarithm_of_training(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -30,6 +31,9 @@ from phase_lib.surrogate.processes import Team
 from phase_lib.surrogate.skill import read_tests
 from phase_lib.surrogate.training import load_model
 from tests.helpers.surrogate import BASELINES, Prepared, make_values, prepare, small_settings
+from tests.helpers.warm_phase import directory_of_phase
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 #: What torchrun tells its processes; the tests' own process is none of them.
@@ -47,31 +51,57 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     return prepare(tmp_path_factory.mktemp("prepared"), values)
 
 
-def start(
-    prepared: Prepared, output: Path, log: Path | None = None, path: Path | None = None, **changes: object
-) -> subprocess.Popen[str]:
-    """Starts `phase train` on the CPU with changed settings."""
+def command(prepared: Prepared, output: Path, log: Path | None = None, **changes: object) -> list[str]:
+    """Words of `phase train` on the CPU with changed settings."""
     settings = small_settings(**overlay(prepared.settings.model_dump(), {"device": "cpu", **changes}))
     words = ["--dataset", prepared.dataset, "--split", prepared.split, "--output-dir", output]
     words += ["--normalization", prepared.normalization, "--settings", settings.model_dump_json()]
     words += [] if log is None else ["--log", log]
+    return ["train", *map(str, words)]
+
+
+def started(program: list[str | Path], words: list[str], **variables: str) -> subprocess.Popen[str]:
+    """Starts a program with further variables of the environment."""
     environment = {key: value for key, value in os.environ.items() if key not in RANKS}
-    if path is not None:
-        environment |= {"PATH": f"{path}{os.pathsep}{os.environ['PATH']}", "SLURM_JOB_ID": "4711"}
+    # As the forks below see it, so that models of the same training are the same bytes.
+    environment |= {"GIT_DIR": os.devnull, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, "-m", "phase_lib.cli", "train", *map(str, words)],
+        [*program, *words],
         cwd=ROOT,
-        env={**environment, "PYTHONPATH": str(ROOT)},
+        env=environment | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
 
 
+def start(
+    prepared: Prepared, output: Path, log: Path | None = None, path: Path | None = None, **changes: object
+) -> subprocess.Popen[str]:
+    """Starts `phase train`, which starts its processes."""
+    variables = {}
+    if path is not None:
+        variables = {"PATH": f"{path}{os.pathsep}{os.environ['PATH']}", "SLURM_JOB_ID": "4711"}
+    program = [sys.executable, "-m", "phase_lib.cli"]
+    return started(program, command(prepared, output, log, **changes), **variables)
+
+
+def train_by_two(prepared: Prepared, output: Path, **changes: object) -> Path:
+    """Trains in two processes as torchrun starts them, but in forks that need not import the library."""
+    with socket.create_server(("localhost", 0)) as listener:
+        port = listener.getsockname()[1]
+    place = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    words, program = command(prepared, output, gpus=2, **changes), [directory_of_phase() / "phase"]
+    ranks = [started(program, words, RANK=str(i), LOCAL_RANK=str(i), **place) for i in range(2)]
+    for status, said in map(finished, ranks):
+        assert status == 0, said
+    return output / "model.pt"
+
+
 def finished(process: subprocess.Popen[str]) -> tuple[int, list[str]]:
     """Exit code and lines of a command."""
     try:
-        said = process.communicate(timeout=120)[0]
+        said = process.communicate(timeout=300)[0]
     finally:
         process.kill()
     return process.returncode, said.splitlines()
@@ -146,8 +176,7 @@ def test_gradients_of_the_parts_of_a_batch_add_up_to_that_of_the_whole(prepared:
 def test_two_processes_make_the_same_steps_as_one(prepared: Prepared, tmp_path: Path) -> None:
     # One batch of all cells, and no dropout, which each process draws for itself.
     same = {"network": {"dropout": 0.0}, "batch_cells": 1000, "epochs": 4}
-    status, said = finished(start(prepared, tmp_path / "two", gpus=2, **same))
-    assert status == 0, said
+    train_by_two(prepared, tmp_path / "two", **same)
     one = prepared.train(tmp_path / "one", **same)
     np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=1e-4, atol=1e-9)
     for name, tensor in state(tmp_path / "two" / "model.pt").items():
@@ -165,10 +194,7 @@ LONG = {"epochs": 25, "batch_cells": 21}
 @pytest.fixture(scope="module")
 def together(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that two processes trained undisturbed."""
-    output = tmp_path_factory.mktemp("together")
-    status, said = finished(start(prepared, output, gpus=2, **LONG))
-    assert status == 0, said
-    return output / "model.pt"
+    return train_by_two(prepared, tmp_path_factory.mktemp("together"), **LONG)
 
 
 def test_a_process_that_is_killed_ends_all_and_the_training_goes_on_to_the_same_model(
@@ -252,10 +278,8 @@ def test_what_all_processes_find_wrong_is_reported_once(prepared: Prepared, tmp_
 
 def test_two_processes_learn_as_well_as_one(tmp_path: Path) -> None:
     prepared = prepare(tmp_path, make_values(200), epochs=30, learning_rate=1.0e-2)
-    status, said = finished(start(prepared, tmp_path / "two", gpus=2))
-    assert status == 0, said
     predict_test(
-        tmp_path / "two" / "model.pt",
+        train_by_two(prepared, tmp_path / "two"),
         prepared.dataset,
         prepared.split,
         tmp_path / "test.nc",

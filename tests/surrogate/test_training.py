@@ -24,6 +24,8 @@ from phase_lib.surrogate.skill import read_tests
 from phase_lib.surrogate.training import learning_rate, load_model
 from tests.helpers.surrogate import BASELINES, Prepared, make_values, prepare, small_settings, write_dataset
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
