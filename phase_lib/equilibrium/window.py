@@ -13,7 +13,7 @@ from torch import Tensor
 from phase_lib.base.errors import InputError
 from phase_lib.elm.calendar import MONTH_STARTS
 from phase_lib.elm.constants import DAYS_PER_YEAR, SECONDS_PER_YEAR, SPINUP_NORMAL
-from phase_lib.elm.history import History
+from phase_lib.elm.history import History, layer_means
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.mixing import conductance
 from phase_lib.elm.parameters import Parameters
@@ -25,7 +25,6 @@ from phase_lib.elm.soil_budget import (
     NITROGEN_INPUTS,
     OVER_ALL_COLUMNS,
     SOIL_FLUXES,
-    layer_means,
     mixing_field,
     respiration_field,
     transfer_field,

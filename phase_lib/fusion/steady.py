@@ -22,7 +22,7 @@ import torch
 
 from phase_lib.config.fusion import SteadyStateSettings
 from phase_lib.elm.constants import DAYS_PER_YEAR, SECONDS_PER_YEAR
-from phase_lib.elm.history import History
+from phase_lib.elm.history import History, layer_means
 from phase_lib.elm.mixing import conductance
 from phase_lib.elm.parameters import Parameters
 from phase_lib.elm.soil_budget import (
@@ -31,7 +31,6 @@ from phase_lib.elm.soil_budget import (
     MIXED,
     OVER_ALL_COLUMNS,
     SOIL_FLUXES,
-    layer_means,
     mixing_field,
     respiration_field,
     transfer_field,
