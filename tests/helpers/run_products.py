@@ -209,6 +209,7 @@ def _dataset(directory: Path, domains: dict[str, _Cells], complete: np.ndarray |
         nc.createVariable("cover", "f8", ("gridcell", "natpft"))[:] = 1.0 / 17.0
         nc.domains = json.dumps(list(domains))
         nc.forcing = json.dumps({name: {} for name in domains})
+        nc.semi_analytic = json.dumps({name: {"source": None, "missed": "no history"} for name in domains})
         nc.record_files = json.dumps([["records_0000.nc", "synthetic"]])
         nc.dataset_id = "synthetic"
     reason = {
