@@ -49,6 +49,8 @@ _VECTORS = {"pft": "pfts1d", "column": "cols1d", "landunit": "land1d", "gridcell
 
 #: Values of fields that are read together in memory at a time, bytes; at least one sample.
 _CHUNK_BYTES = 64 << 20
+#: Values of one sample of fields whose means are made together, bytes; at least one field.
+_FIELD_BYTES = 256 << 20
 #: ELM stops where the weights of a cell sum to more.
 _MOST_WEIGHT = 1.0 + 1.0e-6
 #: The NetCDF library serves one thread at a time.
@@ -339,6 +341,29 @@ class History:
         for name, samples, values in self.fields(units, overlap > 0.0, holes=holes):
             totals[name] = totals[name] + np.tensordot(overlap[samples], values, axes=1)
         return {name: total / overlap.sum() for name, total in totals.items()}
+
+    def layer_means(
+        self, units: _Units, row: np.ndarray, first_year: float, end_year: float
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Means over model years of fields of soil layers, some at a time, so that memory stays bounded.
+
+        Args:
+            units: field -> accepted units, as in `fields`.
+            row: position of each wanted cell among the land cells (n).
+            first_year, end_year: as in `means`.
+
+        Yields:
+            Field and its mean (levdecomp, n), float32 as on file, NaN for fill.
+
+        Raises:
+            InputError: as `means`.
+        """
+        names = list(units)
+        some = max(1, _FIELD_BYTES // (8 * NLEVGRND * len(self.grid.row)))
+        for together in (names[i : i + some] for i in range(0, len(names), some)):
+            of_these = {name: units[name] for name in together}
+            for name, values in self.means(of_these, first_year, end_year, holes=True).items():
+                yield name, values[:NLEVDECOMP, row].astype(np.float32)
 
     def _on_cells(
         self,

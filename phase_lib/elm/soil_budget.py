@@ -7,16 +7,8 @@ and transfers are means over the columns that have soil (seen in 20 years of ELM
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-
-import numpy as np
-
-from phase_lib.elm.history import History
-from phase_lib.elm.soil_grid import NLEVDECOMP, NLEVGRND
 from phase_lib.elm.variables import SOIL_POOLS, TRANSITIONS
 
-#: Values of one sample of fields that are read together, bytes; at least one field.
-_FIELD_BYTES = 256 << 20
 #: ELM cuts the names of these fields.
 _LONGEST_NAME = 24
 #: Pools that mixing moves, and that respire: coarse woody debris stays where it falls.
@@ -58,28 +50,3 @@ BUDGET_FIELDS: dict[str, tuple[str, ...]] = {
 }
 #: Inputs of nitrogen -> accepted units, means over the columns that have soil; ELM writes them by default.
 NITROGEN_INPUTS: dict[str, tuple[str, ...]] = dict.fromkeys(("NDEP_TO_SMINN", "NFIX_TO_SMINN"), ("gN/m^2/s",))
-
-
-def layer_means(
-    history: History, units: Mapping[str, Sequence[str]], row: np.ndarray, first_year: float, end_year: float
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Means of layered fields over model years, some fields at a time, so that memory stays bounded.
-
-    Args:
-        history: of one run.
-        units: field -> accepted units.
-        row: position of each wanted cell among the history's land cells (gridcell).
-        first_year, end_year: at whose starts the mean begins and ends.
-
-    Yields:
-        Field and its mean (levdecomp, gridcell), float32 as on file, NaN for fill.
-
-    Raises:
-        InputError: as `History.means`.
-    """
-    names = list(units)
-    some = max(1, _FIELD_BYTES // (8 * NLEVGRND * len(history.grid.row)))
-    for together in (names[i : i + some] for i in range(0, len(names), some)):
-        of_these = {name: units[name] for name in together}
-        for name, values in history.means(of_these, first_year, end_year, holes=True).items():
-            yield name, values[:NLEVDECOMP, row].astype(np.float32)

@@ -25,7 +25,6 @@ from phase_lib.elm.soil_budget import (
     NITROGEN_INPUTS,
     OVER_ALL_COLUMNS,
     SOIL_FLUXES,
-    layer_means,
     mixing_field,
     respiration_field,
     transfer_field,
@@ -245,7 +244,7 @@ def _read_means(history: History, first: End, last: End) -> dict[str, np.ndarray
             raise InputError(history.sample_paths[sample], what, remedy=remedy)
     row = _row_of(history, last)
     means: dict[str, np.ndarray] = {}
-    for name, values in layer_means(history, BUDGET_FIELDS, row, first.year, last.year):
+    for name, values in history.layer_means(BUDGET_FIELDS, row, first.year, last.year):
         _refuse_no_budget(path, name, values, last)
         means[name] = values
     return means

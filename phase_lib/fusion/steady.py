@@ -31,7 +31,6 @@ from phase_lib.elm.soil_budget import (
     MIXED,
     OVER_ALL_COLUMNS,
     SOIL_FLUXES,
-    layer_means,
     mixing_field,
     respiration_field,
     transfer_field,
@@ -151,12 +150,12 @@ def read_soil_years(
 
     def contents(start: int, end: int) -> np.ndarray:
         units = {name: BUDGET_FIELDS[name] for name in CONTENTS}
-        return np.stack([values / soil for _, values in layer_means(history, units, row, start, end)])
+        return np.stack([values / soil for _, values in history.layer_means(units, row, start, end)])
 
     change = (contents(end_year - 1, end_year) - contents(first, first + 1)) / (years - 1)
     if all(name in history.variables for name in SOIL_FLUXES):
         units = {name: BUDGET_FIELDS[name] for name in SOIL_FLUXES}
-        read = layer_means(history, units, row, first, end_year)
+        read = history.layer_means(units, row, first, end_year)
         means = {
             name: values * np.float32(SECONDS_PER_YEAR) / (soil if name in OVER_ALL_COLUMNS else 1.0)
             for name, values in read
