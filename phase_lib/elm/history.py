@@ -49,6 +49,8 @@ _VECTORS = {"pft": "pfts1d", "column": "cols1d", "landunit": "land1d", "gridcell
 
 #: Values of fields that are read together in memory at a time, bytes; at least one sample.
 _CHUNK_BYTES = 64 << 20
+#: Values of one sample of fields whose means are made together, bytes; at least one field.
+_FIELD_BYTES = 256 << 20
 #: ELM stops where the weights of a cell sum to more.
 _MOST_WEIGHT = 1.0 + 1.0e-6
 #: Values of one sample of layered fields that are read together, bytes; at least one field.
@@ -342,6 +344,29 @@ class History:
             totals[name] = totals[name] + np.tensordot(overlap[samples], values, axes=1)
         return {name: total / overlap.sum() for name, total in totals.items()}
 
+    def layer_means(
+        self, units: _Units, row: np.ndarray, first_year: float, end_year: float
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Means over model years of fields of soil layers, some at a time, so that memory stays bounded.
+
+        Args:
+            units: field -> accepted units, as in `fields`.
+            row: position of each wanted cell among the land cells (n).
+            first_year, end_year: as in `means`.
+
+        Yields:
+            Field and its mean (levdecomp, n), float32 as on file, NaN for fill.
+
+        Raises:
+            InputError: as `means`.
+        """
+        names = list(units)
+        some = max(1, _FIELD_BYTES // (8 * NLEVGRND * len(self.grid.row)))
+        for together in (names[i : i + some] for i in range(0, len(names), some)):
+            of_these = {name: units[name] for name in together}
+            for name, values in self.means(of_these, first_year, end_year, holes=True).items():
+                yield name, values[:NLEVDECOMP, row].astype(np.float32)
+
     def _on_cells(
         self,
         variable: Any,
@@ -540,28 +565,3 @@ def _weights(path: Path, dataset: netCDF4.Dataset, dimension: str) -> np.ndarray
     if not np.all((weight >= 0.0) & (weight <= _MOST_WEIGHT)):
         raise InputError(path, f"{name} holds no shares of a cell", expected="0 to 1")
     return weight
-
-
-def layer_means(
-    history: History, units: Mapping[str, Sequence[str]], row: np.ndarray, first_year: float, end_year: float
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Means of layered fields over model years, some fields at a time, so that memory stays bounded.
-
-    Args:
-        history: of one run.
-        units: field -> accepted units.
-        row: position of each wanted cell among the history's land cells (gridcell).
-        first_year, end_year: at whose starts the mean begins and ends.
-
-    Yields:
-        Field and its mean (levdecomp, gridcell), float32 as on file, NaN for fill.
-
-    Raises:
-        InputError: as `History.means`.
-    """
-    names = list(units)
-    some = max(1, _FIELD_BYTES // (8 * NLEVGRND * len(history.grid.row)))
-    for together in (names[i : i + some] for i in range(0, len(names), some)):
-        of_these = {name: units[name] for name in together}
-        for name, values in history.means(of_these, first_year, end_year, holes=True).items():
-            yield name, values[:NLEVDECOMP, row].astype(np.float32)

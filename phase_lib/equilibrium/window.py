@@ -13,7 +13,7 @@ from torch import Tensor
 from phase_lib.base.errors import InputError
 from phase_lib.elm.calendar import MONTH_STARTS
 from phase_lib.elm.constants import DAYS_PER_YEAR, SECONDS_PER_YEAR, SPINUP_NORMAL
-from phase_lib.elm.history import History, layer_means
+from phase_lib.elm.history import History
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.mixing import conductance
 from phase_lib.elm.parameters import Parameters
@@ -244,7 +244,7 @@ def _read_means(history: History, first: End, last: End) -> dict[str, np.ndarray
             raise InputError(history.sample_paths[sample], what, remedy=remedy)
     row = _row_of(history, last)
     means: dict[str, np.ndarray] = {}
-    for name, values in layer_means(history, BUDGET_FIELDS, row, first.year, last.year):
+    for name, values in history.layer_means(BUDGET_FIELDS, row, first.year, last.year):
         _refuse_no_budget(path, name, values, last)
         means[name] = values
     return means

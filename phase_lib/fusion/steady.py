@@ -22,7 +22,7 @@ import torch
 
 from phase_lib.config.fusion import SteadyStateSettings
 from phase_lib.elm.constants import DAYS_PER_YEAR, SECONDS_PER_YEAR
-from phase_lib.elm.history import History, layer_means
+from phase_lib.elm.history import History
 from phase_lib.elm.mixing import conductance
 from phase_lib.elm.parameters import Parameters
 from phase_lib.elm.soil_budget import (
@@ -150,12 +150,12 @@ def read_soil_years(
 
     def contents(start: int, end: int) -> np.ndarray:
         units = {name: BUDGET_FIELDS[name] for name in CONTENTS}
-        return np.stack([values / soil for _, values in layer_means(history, units, row, start, end)])
+        return np.stack([values / soil for _, values in history.layer_means(units, row, start, end)])
 
     change = (contents(end_year - 1, end_year) - contents(first, first + 1)) / (years - 1)
     if all(name in history.variables for name in SOIL_FLUXES):
         units = {name: BUDGET_FIELDS[name] for name in SOIL_FLUXES}
-        read = layer_means(history, units, row, first, end_year)
+        read = history.layer_means(units, row, first, end_year)
         means = {
             name: values * np.float32(SECONDS_PER_YEAR) / (soil if name in OVER_ALL_COLUMNS else 1.0)
             for name, values in read

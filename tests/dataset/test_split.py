@@ -46,6 +46,7 @@ def global_index(degrees: float = 5.0, excluded: int = 0) -> CellIndex:
         record_file=np.zeros(n, dtype=int),
         domains=("embedded",),
         forcing={},
+        semi_analytic={},
         record_files=(),
         dataset_id="x",
     )

@@ -240,6 +240,7 @@ def write_dataset(
     with netCDF4.Dataset(directory / "cells.nc", "r+") as dataset:
         dataset.domains = json.dumps(["embedded"])
         dataset.forcing = json.dumps({"embedded": {"product": "synthetic"}})
+        dataset.semi_analytic = json.dumps({"embedded": {"source": None, "missed": "no history"}})
         dataset.record_files = json.dumps(files)
     return directory
 
