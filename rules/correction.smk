@@ -1,5 +1,7 @@
 # Corrections of a run by its own rates (docs/correction.md). At the end of a window: the rates of the window say where
 # the slow pools lead, `phase inject` puts that into the restart, and the next segment of the run starts from it.
+# No segment waits for the audit of a corrected restart, as `phase inject` writes none that fails: so a changed check
+# repeats these audits side by side.
 # Names hold the run and the model year, so each correction has rules of its own, as segments have.
 #
 # A profile sets resources of all corrections under `correct_run`; injection and audit have those of the injected restart.

@@ -35,8 +35,6 @@ CORRECTIONS = [
     for part in domain.chains
     for correction in domain.corrections(part, CONFIG.spinup)
 ]
-# Restarts that `phase inject` makes, from which the land model starts.
-MADE_RESTARTS = {INJECTED, CONTROL, *(str(correction.restart) for _, _, correction in CORRECTIONS)}
 # True where the workflow runs the land model of the target; False where its output exists already.
 RUNS_TARGET = TARGET.has_run("injected")
 FORCING_GROUPS = forcing_groups(CONFIG.fusion)

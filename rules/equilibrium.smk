@@ -112,6 +112,13 @@ rule judge_equilibrium:
         " --output {output.verdict:q} --drift {output.drift:q} --log {log:q}"
 
 
+def audits_of_corrections():
+    """Findings of the audit in all corrected restarts from which a run of the target went on."""
+    end = round_end(last_round())
+    runs = [corrections_of(run) for run in ("injected", *BESIDE)]
+    return [audit_of(one.restart) for made in runs for one in made if one.year < end]
+
+
 def stages_of_later_rounds():
     """Facts, for the report, of stages that are planned only when a verdict is there, by name."""
     stages = {}

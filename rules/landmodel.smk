@@ -71,7 +71,7 @@ for domain, model, role, segment in SEGMENTS:
         input:
             restart=placed(segment.finidat),
             # It has to exist and to be sound; a newer one is no reason to run again.
-            audit=ancient(audit_of(segment.finidat)) if str(segment.finidat) in MADE_RESTARTS else [],
+            audit=ancient(audit_of(segment.finidat)) if str(segment.finidat) in (INJECTED, CONTROL) else [],
             domain=placed(domain.domain),
             surface=placed(domain.surface),
             params=placed(domain.params),

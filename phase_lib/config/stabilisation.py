@@ -71,7 +71,7 @@ class StabilisationSettings(Section):
     @property
     def corrected(self) -> bool:
         """True where a correction may come."""
-        return bool(self.windows) or self.goes_on
+        return bool(self.windows) or self.rounds > 1
 
     @property
     def scheduled_years(self) -> int:
@@ -82,11 +82,6 @@ class StabilisationSettings(Section):
     def rounds(self) -> int:
         """Rounds at most: the schedule, and each time it goes on."""
         return 1 + (self.max_years - self.scheduled_years) // self.final if self.goes_on else 1
-
-    @property
-    def most_years(self) -> int:
-        """Years of all rounds."""
-        return self.scheduled_years + (self.rounds - 1) * self.final
 
     @property
     def beside(self) -> list[Control]:

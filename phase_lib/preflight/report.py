@@ -101,6 +101,8 @@ def _run(config: WorkflowConfig, report: Report) -> Iterator[str]:
             cost = "" if hours is None else f", about {sum(years.values()) * hours:.3g} core-hours"
             runs = ", ".join(f"{count} years {_RUNS[role]}" for role, count in years.items())
             yield f"{name}, by the land model {model.name}: {runs}{cost}"
+        if domain.target and domain.has_run("injected") and config.stabilisation.goes_on:
+            yield "the injected run and its controls end earlier if all criteria hold"
     trained = ", ".join(config.training.domains)
     yield f"trained on {trained}; the restart of {config.target.domain} is injected"
 

@@ -425,6 +425,22 @@ def test_a_negative_leaf_of_a_restart_is_refused_naming_the_pft(
         start_from(small_world, path, tmp_path / "out")
 
 
-def test_a_segment_that_cuts_the_forcing_cycle_is_refused(small_world: SmallWorld, tmp_path: Path) -> None:
+def test_a_normal_segment_may_be_a_part_of_a_cycle_and_has_the_mean_of_its_years(
+    small_world: SmallWorld, tmp_path: Path
+) -> None:
+    run = small_world.run(tmp_path, mode="normal", years=23)
+    assert [path.name for path in run.cycles] == [
+        "test.elm.h0.0021-01-01-00000.nc",
+        "test.elm.h0.0024-01-01-00000.nc",
+    ]
+    with netCDF4.Dataset(run.cycles[1]) as mean, netCDF4.Dataset(run.annual[1]) as annual:
+        np.testing.assert_array_equal(mean["time_bounds"][:], [[20 * 365, 23 * 365]])
+        np.testing.assert_allclose(mean["GPP"][0], annual["GPP"][:].mean(axis=0), rtol=1e-6)
+        assert len(annual["time"]) == 3
+
+
+def test_an_ad_segment_that_cuts_the_forcing_cycle_is_refused(
+    small_world: SmallWorld, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match="forcing cycle of 20 years does not divide"):
         small_world.run(tmp_path, years=30)

@@ -28,8 +28,6 @@ CONTROL |= {stage for stage in AFTER_WINDOW if "no_surrogate" in stage}
 AUDITS = {
     "audit_injected",
     "audit_control",
-    "audit_injected_0041",
-    "audit_no_surrogate_0041",
     "write_report",
     "all",
 }
@@ -160,12 +158,14 @@ def test_a_reworded_finding_really_repeats_the_audits_and_the_report_alone(
     assert {f"{name}.audit.json" for name in restarts} <= made
     assert not restarts & made
     others = {name.split("/")[0] for name in made} - {"report", "logs", "benchmarks"}
-    assert others == {"restart", "landmodel", "summary.json", "preflight.json"}
-    corrected = (f"landmodel/{run}/corrected/{run}.elm.r.0041-01-01-00000.nc" for run in CORRECTED)
-    assert {name for name in made if name.startswith(("restart", "landmodel"))} == {
-        f"{name}.audit.json" for name in (*restarts, *corrected)
+    assert others == {"restart", "summary.json", "preflight.json"}
+    assert {name for name in made if name.startswith("restart")} == {
+        f"{name}.audit.json" for name in restarts
     }
-    assert workflow.planned() == set()
+    # The audits of corrected restarts lie behind these, and are made by the same command.
+    later = {f"audit_{run}_0041" for run in CORRECTED}
+    assert all(stage in result.stdout for stage in later)
+    assert workflow.planned() == {*later, "all"}
 
 
 def test_what_an_update_of_two_stages_left_out_is_named_and_made_by_the_same_command(
