@@ -53,8 +53,6 @@ _CHUNK_BYTES = 64 << 20
 _FIELD_BYTES = 256 << 20
 #: ELM stops where the weights of a cell sum to more.
 _MOST_WEIGHT = 1.0 + 1.0e-6
-#: Values of one sample of layered fields that are read together, bytes; at least one field.
-_FIELD_BYTES = 256 << 20
 #: The NetCDF library serves one thread at a time.
 _ONE_READER = Lock()
 #: Field -> accepted units, which the file must give; None for any.
