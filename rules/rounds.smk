@@ -1,0 +1,65 @@
+# The rounds of the injected run and the files that are judged after each. With `stabilisation.until: schedule` there is one.
+from phase_lib.base.files import read_json
+
+BESIDE = [run for run in (*CONFIG.stabilisation.beside, "reference") if TARGET.has_run(run)]
+LAST_ROUND = CONFIG.stabilisation.rounds - 1
+
+
+def history_until(run, number):
+    """Annual history of a run of the target up to the end of a round; all of the reference's."""
+    files = [
+        placed(segment.history(ANNUAL_TAPE))
+        for segment in segments_of(run)
+        if run == "reference" or segment.end_year <= round_end(number)
+    ]
+    return [file for some in files for file in some]
+
+
+def corrections_until(run, number):
+    """Predictions files of the corrections of a run of the target before the end of a round."""
+    return [placed(one.predictions) for one in corrections_of(run) if one.year < round_end(number)]
+
+
+# Run of each of these files.
+RUN_OF = {
+    file: run
+    for run in ("injected", *BESIDE)
+    for file in (*history_until(run, LAST_ROUND), *corrections_until(run, LAST_ROUND))
+}
+
+
+def words_by_run(option, files):
+    """Words that hand files of runs to the command, each with the name of its run."""
+    # As long as a round is not judged, its verdict stands in place of the files.
+    return [word for file in flat(files) if file in RUN_OF for word in (option, RUN_OF[file], file)]
+
+
+def last_round():
+    """The round after which the injected run ends."""
+    for number in range(LAST_ROUND):
+        verdict = checkpoints.judge_round.get(round=number).output.verdict
+        if read_json(verdict)["rounds"][-1]["holds"]:
+            return number
+    return LAST_ROUND
+
+
+def audits_of_corrections():
+    """Findings of the audit in all corrected restarts from which a run of the target went on."""
+    end = round_end(last_round())
+    runs = [corrections_of(run) for run in ("injected", *BESIDE)]
+    return [audit_of(one.restart) for made in runs for one in made if one.year < end]
+
+
+def stages_of_later_rounds():
+    """Facts, for the report, of stages that are planned only when a verdict is there, by name."""
+    stages = {}
+    for number in range(1, LAST_ROUND + 1):
+        begin, end = round_end(number - 1), round_end(number)
+        names = []
+        for run in ("injected", *CONFIG.stabilisation.beside):
+            names += [one.stage for one in segments_of(run) if begin < one.end_year <= end]
+            made = [one.name for one in corrections_of(run) if one.year == begin]
+            names += [f"{step}_{name}" for name in made for step in ("correct", "inject", "audit")]
+        stages |= {name: COSTS[f"{RUN}/benchmarks/{name}.tsv"] | {"round": number} for name in names}
+        stages[f"judge_round-{number}"] = {"rule": "judge_round", "role": "accelerated", "round": number}
+    return stages
