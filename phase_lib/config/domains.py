@@ -75,6 +75,11 @@ class DomainFiles(Section):
     history: list[str] = Field(
         default_factory=list, description="history that covers that cycle: files, or patterns with * and ?"
     )
+    soil_history: list[str] = Field(
+        default_factory=list,
+        description="annual or finer history of the last of these years with the carbon budget of the soil, "
+        "where it is on another tape than history",
+    )
     lnd_in: str | None = Field(
         None,
         description="lnd_in of the AD run that wrote the restart, or its case directory: "
@@ -108,6 +113,11 @@ class DomainFiles(Section):
             if bool(getattr(self, restart)) != bool(getattr(self, history)):
                 raise ValueError(f"has a {there} and no {absent}; give both, or neither")
         if self.restart is None:
+            if self.soil_history:
+                raise ValueError(
+                    "has soil_history, which is of the run that wrote the restart, and no restart; give it, "
+                    "or leave soil_history out: runs of this workflow write their own"
+                )
             for key in ("lnd_in", "spinup_mortality_factor"):
                 if getattr(self, key) is not None:
                     raise ValueError(

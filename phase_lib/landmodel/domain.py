@@ -118,7 +118,7 @@ class Domain:
         reference_history: of the last forcing cycle of the reference.
         reference_ad_restart: at the end of the AD part of the reference, for its `scalaravg_col`.
         injected, control: restarts in normal mode from which the runs of the target start.
-        patterns: names and patterns of `history` and `reference_history`, for a command line.
+        patterns: names and patterns of the histories, for a command line.
         made: names of the attributes above whose files the run makes; the others exist before it.
         directory: of the runs of the land model.
         chains: runs of the land model, in a possible order.
@@ -164,7 +164,7 @@ class Domain:
             what, remedy = f"has no {missing[0]}", "give it, for every land model reads it"
             raise InputError(f"domains.{name}", what, expected=", ".join(required), remedy=remedy)
         single = (*RUN_FILES, "restart", "reference_restart", "reference_ad_restart")
-        several = ("history", "reference_history")
+        several = ("history", "soil_history", "reference_history")
         factor, settings = ad_run(files.lnd_in, files.spinup_mortality_factor)
         given: dict[str, Any] = {key: matching_file(path) for key in single if (path := getattr(files, key))}
         given |= {key: tuple(matching_files(getattr(files, key))) for key in several}

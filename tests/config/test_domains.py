@@ -83,6 +83,10 @@ def test_training_on_some_sites_and_predicting_another_domain_is_a_configuration
             archive(restart=None, history=[]),
             r"has spinup_mortality_factor, .* no restart; .*for runs of this workflow spinup has the factor",
         ),
+        (
+            archive(restart=None, history=[], spinup_mortality_factor=None, soil_history=["h1.nc"]),
+            r"has soil_history, .* no restart; .*runs of this workflow write their own",
+        ),
         (archive(reference_restart="r.nc"), r"reference_restart and no reference_history"),
         ({"land_model": {"backend": "archive"}}, r"target\.domain is 'embedded' with .*'archive'"),
         ({**archive(), "target": {"domain": "site"}}, r"names 'site'; .*did you mean sites\?"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from phase_lib.base.errors import InputError
 from phase_lib.cli import main
 from phase_lib.config.loading import validate
 from phase_lib.config.root import with_backends
@@ -98,7 +99,10 @@ def test_a_land_model_of_another_package_makes_its_case_and_runs_any_domain(
         "domains": {"sites": sites | {"forcing": forcing}},
         NAME: {"like": str(like)},
     }
-    config = validate(with_backends(("embedded", "batch_model:BatchModel")), content, None)
+    models = with_backends(("embedded", "batch_model:BatchModel"))
+    with pytest.raises(InputError, match="batch_model does not write the carbon budget of the soil"):
+        validate(models, content, None)
+    config = validate(models, content | {"stabilisation": {"windows": []}}, None)
     model, domain = land_model_of(config, "sites"), domains_of(config)["sites"]
     [step] = model.steps(domain)
     segment = domain.segments(domain.chain("ad"), config.spinup)[0]

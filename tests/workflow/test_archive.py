@@ -42,6 +42,7 @@ def archive(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> di
                 "soil_params": str(world / "CNP_parameters.nc"),
                 "restart": str(runs / "ad" / RESTART),
                 "history": [str(runs / "ad" / "ad.elm.h0.0021-01-01-00000.nc")],
+                "soil_history": [str(runs / "ad" / "ad.elm.h1.0002-01-01-00000.nc")],
                 "spinup_mortality_factor": 10.0,
                 "reference_restart": str(runs / "reference" / "reference.elm.r.0101-01-01-00000.nc"),
                 # Two cycles, so that the drift of the labels is judged; so short a run is not settled.

@@ -82,7 +82,7 @@ def test_the_comparison_has_all_experiments_and_the_seeds_that_the_run_trained_a
     assert compared["no_climate"]["changes"] == {"leave_out": ["forcing"]}
     for experiment in compared.values():
         assert set(experiment["skill"]) == {"block"}
-        assert len(experiment["skill"]["block"]) == 29
+        assert len(experiment["skill"]["block"]) == 37
 
 
 def running(benchmark: Path) -> tuple[float, float]:
