@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -78,10 +78,19 @@ def _refuse_inputs_as_outputs(context: click.Context) -> None:
     inputs: list[str | Path] = []
     for option in context.command.params:
         given = context.params.get(option.name or "")
-        for value in given if isinstance(given, tuple) else (given,):
+        for value in _flat(given):
             if isinstance(value, (str, Path)):
                 (outputs if isinstance(option.type, _Output) else inputs).append(value)  # type: ignore[arg-type]
     refuse_as_output(outputs, inputs)
+
+
+def _flat(given: Any) -> Iterator[Any]:
+    """The values of an option, also where each of several has parts, as a name and a file."""
+    for value in given if isinstance(given, tuple) else (given,):
+        if isinstance(value, tuple):
+            yield from _flat(value)
+        else:
+            yield value
 
 
 def default_of(key: str) -> dict[str, Any]:

@@ -328,6 +328,21 @@ class History:
         Raises:
             InputError: the samples do not cover the years, or as `fields`.
         """
+        overlap = self.overlap(first_year, end_year)
+        totals: dict[str, Any] = dict.fromkeys(units, 0.0)
+        for name, samples, values in self.fields(units, overlap > 0.0, holes=holes):
+            totals[name] = totals[name] + np.tensordot(overlap[samples], values, axes=1)
+        return {name: total / overlap.sum() for name, total in totals.items()}
+
+    def overlap(self, first_year: float, end_year: float) -> np.ndarray:
+        """How long each sample lies in some model years (time), years.
+
+        Args:
+            first_year, end_year: as in `means`.
+
+        Raises:
+            InputError: the samples do not cover the years.
+        """
         start, end = self.start + self.origin, self.end + self.origin
         overlap = np.clip(np.minimum(end, end_year) - np.maximum(start, first_year), 0.0, None)
         if abs(overlap.sum() - (end_year - first_year)) > 1.0 / DAYS_PER_YEAR:
@@ -337,10 +352,7 @@ class History:
                 expected=f"all {end_year - first_year:g}",
                 remedy="give all history files of these years",
             )
-        totals: dict[str, Any] = dict.fromkeys(units, 0.0)
-        for name, samples, values in self.fields(units, overlap > 0.0, holes=holes):
-            totals[name] = totals[name] + np.tensordot(overlap[samples], values, axes=1)
-        return {name: total / overlap.sum() for name, total in totals.items()}
+        return np.asarray(overlap)
 
     def layer_means(
         self, units: _Units, row: np.ndarray, first_year: float, end_year: float

@@ -38,6 +38,7 @@ from phase_lib.elm.soil_budget import NITROGEN_INPUTS
 from phase_lib.elm.soil_grid import DZDECOMP
 from phase_lib.elm.steady_state import steady_state
 from phase_lib.elm.variables import DEAD_WOOD, SOIL_POOL_INDEX, SOIL_POOLS, VARIABLES
+from phase_lib.equilibrium.account import account_of
 from phase_lib.equilibrium.nitrogen import ON_FILE as BALANCE
 from phase_lib.equilibrium.nitrogen import NitrogenBalance, response, size_factor
 from phase_lib.equilibrium.window import Window, read_window
@@ -175,7 +176,7 @@ def _nitrogen(
     seen = response(earlier, now, least)
     if seen is None:
         LOGGER.warning("nitrogen: these windows show no response of its losses: its balance stays as it is")
-        return alone, {"response": None}
+        return alone, {"response": None, "least_response": least}
     factor, counts = size_factor(now, seen, settings, cells)
     size = float(np.median(np.abs(np.log(factor[cells]))))
     words = "nitrogen: %s; its losses respond %.1f times as much as the turnover changes; median size %.4f"
@@ -194,7 +195,7 @@ def _balance_before(before: str | Path, window: Window) -> tuple[NitrogenBalance
         InputError: it is not the correction of the window before of this run, or has no balance of nitrogen.
     """
     with open_product(before, ("lat", "lon", *BALANCE)) as dataset:
-        account = json.loads(str(dataset.attrs.get("correction", "{}")))
+        account = account_of(before, dataset)
         missing = [name for name in BALANCE if name not in dataset]
         if missing:
             what, remedy = (
@@ -203,8 +204,8 @@ def _balance_before(before: str | Path, window: Window) -> tuple[NitrogenBalance
             )
             raise InputError(before, what, expected="the balance of nitrogen of a correction", remedy=remedy)
         values = {name: dataset[name].to_numpy().astype(np.float64) for name in ("lat", "lon", *BALANCE)}
-    if abs(account.get("end_year", np.inf) - window.start.year) > 1.0e-6:
-        what = f"its window ends at {account.get('end_year')}"
+    if abs(account["end_year"] - window.start.year) > 1.0e-6:
+        what = f"its window ends at {account['end_year']}"
         remedy = "give the correction of the window before of this run"
         raise InputError(
             before, what, expected=f"the start of this one, {window.start.year:g}", remedy=remedy
@@ -212,7 +213,8 @@ def _balance_before(before: str | Path, window: Window) -> tuple[NitrogenBalance
     place = window.end.lat, window.end.lon
     row, _ = match_cells(*place, values["lat"], values["lon"], file=before, what="cells of the correction")
     balance = NitrogenBalance.from_values({name: without_fill(values[name])[row] for name in BALANCE})
-    return balance, account["nitrogen"].get("response") or 0.0
+    nitrogen = account["nitrogen"]
+    return balance, nitrogen.get("response") or nitrogen.get("least_response", 0.0)
 
 
 def _has_soil(window: Window) -> np.ndarray:

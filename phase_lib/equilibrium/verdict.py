@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,9 @@ from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.config.stabilisation import JudgedCells
 from phase_lib.elm.history_cells import HistoryGrid, same_cells
 from phase_lib.elm.matching import SAME_CELL_KM, nearest
-from phase_lib.elm.netcdf import get_attribute, get_variable
+from phase_lib.elm.netcdf import get_variable
 from phase_lib.elm.products import cell_coordinates, flags, open_product, variable, write_product
+from phase_lib.equilibrium.account import account_of
 from phase_lib.equilibrium.criteria import RunVerdict, assess_subsets
 from phase_lib.equilibrium.cycles import CycleHistory
 
@@ -74,9 +74,15 @@ def judge_equilibrium(
             cannot be judged; nothing is written.
         CheckFailed: with `strict`, a criterion does not hold.
     """
+    if INJECTED in (runs or {}):
+        what, remedy = f"--run {INJECTED} names the run of --history", "give its files there"
+        raise InputError(None, what, expected="other runs", remedy=remedy)
     files = {INJECTED: matching_files(history)}
     files |= {name: matching_files(paths) for name, paths in (runs or {}).items()}
-    made = {name: [read_correction(path) for path in paths] for name, paths in (corrections or {}).items()}
+    made = {
+        name: sorted(map(read_correction, paths), key=lambda account: account["end_year"])
+        for name, paths in (corrections or {}).items()
+    }
     if unknown := [name for name in made if name not in files]:
         expected = f"one of {', '.join(files)}"
         raise InputError(None, f"corrections of the run {unknown[0]}, which is not given", expected=expected)
@@ -129,8 +135,7 @@ def read_correction(path: str | Path) -> dict[str, Any]:
         InputError: it is no predictions file of a correction.
     """
     with open_product(path, ()) as dataset:
-        account = json.loads(get_attribute(path, dataset, "correction"))
-    return {"file": Path(path).name, **account}
+        return {"file": Path(path).name, **account_of(path, dataset)}
 
 
 def _one_grid(histories: Mapping[str, CycleHistory]) -> HistoryGrid:

@@ -189,8 +189,11 @@ def _semi_analytic(
     domain: Domain, restart: RestartSource, settings: SteadyStateSettings, parameters: Parameters
 ) -> SemiAnalytic:
     """What the semi-analytic state of the cells is made of, or why there is none."""
-    history = History(domain.soil_history or domain.history)
-    missed = why_no_soil_years(history, restart.header.year, settings.last_years)
+    for files in filter(None, (domain.soil_history, domain.history)):
+        history = History(files)
+        missed = why_no_soil_years(history, restart.header.year, settings.last_years)
+        if missed is None:
+            break
     if missed is None and not restart.has_thaw:
         missed = "the restart has no altmax or altmax_lastyear, which mixing needs"
     if missed is not None:

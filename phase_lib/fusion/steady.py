@@ -36,6 +36,7 @@ from phase_lib.elm.soil_budget import (
     transfer_field,
 )
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, ZSOI
+from phase_lib.elm.spinup import SCALARAVG_YEARS
 from phase_lib.elm.steady_state import Budget, Step, mixing, steady_state
 from phase_lib.elm.variables import LITTER, SOIL_POOL_INDEX, SOIL_POOLS, TRANSITIONS
 
@@ -123,7 +124,13 @@ def why_no_soil_years(history: History, end_year: int, years: int) -> str | None
         more = f" and {len(lacking) - 1} more" if lacking[1:] else ""
         return f"the history has no {lacking[0]}{more}"
     start, end = history.start + history.origin, history.end + history.origin
-    inside = (end > end_year - years + _DAY) & (start < end_year - _DAY)
+    first_year = end_year - years
+    if first_year < SCALARAVG_YEARS[1] < end_year:
+        return f"the rates of AD change at year {SCALARAVG_YEARS[1]}, within the last {years} years"
+    inside = (end > first_year + _DAY) & (start < end_year - _DAY)
+    covered = float(np.clip(np.minimum(end, end_year) - np.maximum(start, first_year), 0.0, None).sum())
+    if abs(covered - years) > _DAY:
+        return f"the history covers {covered:.3g} of the last {years} years"
     longest, most = float((end - start)[inside].max(initial=0.0)), _MONTH if fluxes else 1.0
     if longest > most + _DAY:
         means = "monthly" if fluxes else "annual"
@@ -177,8 +184,7 @@ def _by_scalars(
     history: History, row: np.ndarray, first_year: int, end_year: int, parameters: Parameters
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean content and its loss at normal rates (pool, levdecomp, gridcell), gC m-3 and gC m-3 yr-1."""
-    start, end = history.start + history.origin, history.end + history.origin
-    length = np.clip(np.minimum(end, end_year) - np.maximum(start, first_year), 0.0, None)
+    length = history.overlap(first_year, end_year)
     units = {name: BUDGET_FIELDS[name] for name in CONTENTS} | SCALARS
     units |= {name: accepted for name, accepted in _ALLOWED.items() if name in history.variables}
     speed = [parameters.value(pool.rate) * DAYS_PER_YEAR for pool in SOIL_POOLS]

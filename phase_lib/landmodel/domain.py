@@ -16,7 +16,7 @@ from phase_lib.config.spinup import Role, SpinupSettings
 from phase_lib.elm.calendar import history_name, restart_name
 from phase_lib.elm.constants import SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.namelist import AdSettings, read_ad_settings
-from phase_lib.elm.soil_budget import BUDGET_FIELDS, NITROGEN_INPUTS, SOIL_FLUXES
+from phase_lib.elm.soil_budget import BUDGET_FIELDS, NITROGEN_INPUTS
 
 Mode = Literal["ad", "normal"]
 #: History tapes of all runs, one file for each forcing cycle: its mean, and its annual means.
@@ -103,6 +103,7 @@ class Domain:
         name: of the domain.
         cycle: length of the forcing cycle, years.
         backend: name of its land model.
+        soil_budget: its land model writes the carbon budget of the soil where it is asked for it.
         trains: the surrogate learns from its cells.
         target: the injection changes its restart.
         domain, surface, params, soil_params: all its runs read them.
@@ -127,6 +128,7 @@ class Domain:
     name: str = "files"
     cycle: int = 20
     backend: str = "archive"
+    soil_budget: bool = False
     trains: bool = True
     target: bool = True
     domain: Path | None = None
@@ -233,6 +235,8 @@ class Domain:
         }.get(chain.role, self.injected)
         mode: Mode = "ad" if chain.role == "ad" else "normal"
         last = max(chain.corrections, default=0)
+        # The budget of the soil is asked only of a model that can write it.
+        to_input = 1 + spinup.input_years if mode == "ad" and self.soil_budget else 0
         segments: list[Segment] = []
         for start, end in pairwise(chain.boundaries):
             finidat = segments[-1].restart if segments else start_from
@@ -240,8 +244,8 @@ class Domain:
                 finidat = _corrected(directory, chain.case, start)
             protocol = spinup
             if end <= last:
-                protocol = spinup.with_fields(history=(*SOIL_FLUXES, *NITROGEN_INPUTS))
-            elif mode == "ad" and end <= 1 + spinup.input_years:
+                protocol = spinup.with_fields(history=(*BUDGET_FIELDS, *NITROGEN_INPUTS))
+            elif end <= to_input:
                 # The input needs the carbon budget of the soil, year by year.
                 protocol = spinup.with_fields(annual=BUDGET_FIELDS)
             segments.append(

@@ -75,6 +75,7 @@ def _domain(config: WorkflowConfig, name: str) -> Domain:
     chains = chains_of(config, name)
     domain = replace(
         given,
+        soil_budget=land_model_of(config, name).soil_budget,
         trains=name in config.training.domains,
         target=name == config.target.domain,
         monthly=_pieces(config, given),
@@ -93,7 +94,7 @@ def _domain(config: WorkflowConfig, name: str) -> Domain:
                 to_input = [one for one in segments if one.end_year <= 1 + spinup.input_years]
                 made["restart"] = to_input[-1].restart
                 made["history"] = tuple(path for one in to_input for path in one.history(CYCLE_TAPE))
-                made["soil_history"] = tuple(to_input[-1].history(ANNUAL_TAPE)[-1:])
+                made["soil_history"] = tuple(path for one in to_input for path in one.history(ANNUAL_TAPE))
             if segments[-1].end_year == 1 + spinup.ad_years and domain.has_run("reference"):
                 made["reference_ad_restart"] = segments[-1].restart
         elif chain.role == "reference":

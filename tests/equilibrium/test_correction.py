@@ -234,10 +234,15 @@ def test_a_window_that_shows_no_response_is_corrected_without_nitrogen(
 ) -> None:
     before = as_before(corrected, tmp_path / "before.nc", end_year=101.0)
     account = with_before(elm_window, elm_sample, before, tmp_path / "predictions.nc")
-    assert account["nitrogen"] == {"response": None}
+    assert account["nitrogen"] == {"response": None, "least_response": 0.0}
     with xr.open_dataset(corrected) as a, xr.open_dataset(tmp_path / "predictions.nc") as b:
         for name in (*SOIL, "deadstemc"):
             assert np.array_equal(a[name], b[name], equal_nan=True)
+    # What earlier windows have shown is not forgotten.
+    for kept in ({"response": 6.0}, {"response": None, "least_response": 6.0}):
+        before = as_before(corrected, tmp_path / "kept.nc", end_year=101.0, nitrogen=kept)
+        account = with_before(elm_window, elm_sample, before, tmp_path / "again.nc")
+        assert account["nitrogen"] == {"response": None, "least_response": 6.0}
 
 
 @pytest.mark.parametrize(
@@ -263,6 +268,17 @@ def test_what_is_no_correction_of_the_window_before_is_refused(
     with pytest.raises(InputError, match=message):
         with_before(elm_window, elm_sample, before, tmp_path / "predictions.nc")
     assert not (tmp_path / "predictions.nc").exists()
+
+
+@pytest.mark.parametrize("text", ["{}", "none", "[1]"])
+def test_a_predictions_file_of_another_kind_is_no_window_before(
+    corrected: Path, elm_window: Path, elm_sample: Path, tmp_path: Path, text: str
+) -> None:
+    before = as_before(corrected, tmp_path / "before.nc")
+    with netCDF4.Dataset(before, "r+") as nc:
+        nc.correction = text
+    with pytest.raises(InputError, match=r"before\.nc: global attribute correction is no account"):
+        with_before(elm_window, elm_sample, before, tmp_path / "predictions.nc")
 
 
 def test_nitrogen_cannot_be_balanced_without_its_inputs(

@@ -325,6 +325,27 @@ def test_histories_may_be_given_as_patterns(tmp_path: Path) -> None:
     assert read_json(tmp_path / "v.json")["cycles"] == 3
 
 
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["--run", "control", "other.nc", "--output", "other.nc"], 2),
+        (["--run", "injected", "other.nc", "--output", "v.json"], 2),
+        (["--run", "control", "other.nc", "--output", "v.json"], 0),
+    ],
+)
+def test_files_of_other_runs_are_never_overwritten_and_have_other_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], status: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("run.nc", "other.nc"):
+        write_run(tmp_path / name, 0.01)
+    before = (tmp_path / "other.nc").read_bytes()
+    with pytest.raises(SystemExit) as ended:
+        main(["equilibrium", "--forcing-years", "20", "--history", "run.nc", *words])
+    assert (ended.value.code or 0) == status
+    assert (tmp_path / "other.nc").read_bytes() == before
+
+
 def test_snapshots_are_no_history_to_judge(tmp_path: Path) -> None:
     path = write_run(tmp_path / "run.nc", 0.01)
     with netCDF4.Dataset(path, "r+") as nc:

@@ -217,6 +217,15 @@ def test_a_history_says_what_it_lacks(elm_sample: Path, monthly: History) -> Non
     assert lacking == "the history has no LITR1C_vr and 10 more"
 
 
+def test_years_that_the_history_does_not_cover_or_in_which_rates_change_have_no_budget(
+    monthly: History,
+) -> None:
+    assert why_no_soil_years(monthly, 31, 5) == "the history covers 0 of the last 5 years"
+    assert why_no_soil_years(monthly, 22, 5) == "the history covers 4 of the last 5 years"
+    # ELM divides the rates of AD by the averaged scalar from year 40 on.
+    assert why_no_soil_years(monthly, 41, 5) == "the rates of AD change at year 40, within the last 5 years"
+
+
 def test_annual_means_of_scalars_do_not_serve(elm_sample: Path, tmp_path: Path) -> None:
     path = tmp_path / "annual.nc"
     path.write_bytes((elm_sample / "history" / "ad20.elm.h0.0020-02-01-00000.nc").read_bytes())
