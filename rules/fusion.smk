@@ -36,7 +36,9 @@ rule fuse_records:
         # Patterns: a shell takes no command line with thousands of names.
         history=lambda wildcards: DOMAINS[wildcards.domain].words("history"),
         soil=lambda wildcards, input: (
-            ["--soil-history", *DOMAINS[wildcards.domain].words("soil_history")] if input.soil_history else []
+            ["--soil-history", *DOMAINS[wildcards.domain].words("soil_history")]
+            if input.soil_history
+            else []
         ),
         reference=lambda wildcards: [
             word
