@@ -60,7 +60,7 @@ WHOLE = "corrected"
 
 
 @dataclass(frozen=True)
-class Correction:
+class PoolCorrection:
     """How one variable is corrected.
 
     Attributes:
@@ -266,7 +266,7 @@ def corrections_of(
     cells: np.ndarray,
     slow: np.ndarray,
     factor: np.ndarray,
-) -> dict[str, Correction]:
+) -> dict[str, PoolCorrection]:
     """The corrections of a window, by restart name.
 
     Args:
@@ -290,7 +290,7 @@ def _wood(
     settings: CorrectionSettings,
     cells: np.ndarray,
     factor: np.ndarray,
-) -> Correction:
+) -> PoolCorrection:
     """Dead wood (gridcell, natpft): dX/dt = input - mortality X ends at X + (dX/dt) / mortality."""
     mortality = parameters.value("r_mort")
     if mortality <= 0.0:
@@ -305,7 +305,7 @@ def _wood(
     return _bounded(target, last, there, np.zeros_like(there), settings)
 
 
-def _wood_ratio(window: Window, wood: dict[str, Correction]) -> np.ndarray:
+def _wood_ratio(window: Window, wood: dict[str, PoolCorrection]) -> np.ndarray:
     """Wood that will be there to that of the window (gridcell); 1 where there is none."""
 
     def of_cells(values: np.ndarray) -> np.ndarray:
@@ -328,7 +328,7 @@ def _soil(
     slow: np.ndarray,
     factor: np.ndarray,
     wood_ratio: np.ndarray,
-) -> dict[str, Correction]:
+) -> dict[str, PoolCorrection]:
     """The corrected pools of the soil, (gridcell, levdecomp)."""
     target = np.full_like(window.end.soil, np.nan)
     for some in _some_at_a_time(cells):
@@ -339,7 +339,7 @@ def _soil(
         # Windows end on the date on which they start: the season's part of a pool is in both its ends.
         season = torch.from_numpy(window.middle[..., some]) / budget.state
         target[..., some] = torch.where(budget.state > 0.0, final * season, torch.nan).numpy()
-    moves: dict[str, Correction] = {}
+    moves: dict[str, PoolCorrection] = {}
     for pool in (pool for pool in SOIL_POOLS if pool.name in CORRECTED):
         index = SOIL_POOL_INDEX[pool.name]
         last = window.end.soil[index].T
@@ -350,7 +350,7 @@ def _soil(
 
 def _bounded(
     target: np.ndarray, last: np.ndarray, there: np.ndarray, slow: np.ndarray, settings: CorrectionSettings
-) -> Correction:
+) -> PoolCorrection:
     """Values on the way from the last restart to a target, with the reason where they do not go there.
 
     Args:
@@ -372,11 +372,11 @@ def _bounded(
         NEGATIVE: int(np.count_nonzero(negative)),
     }
     values = np.where(moved, last * np.exp(step), last)
-    return Correction(values, np.where(moved, np.abs(step), np.nan), counts)
+    return PoolCorrection(values, np.where(moved, np.abs(step), np.nan), counts)
 
 
 def _described(
-    window: Window, moves: dict[str, Correction], cells: np.ndarray, balance: NitrogenBalance | None
+    window: Window, moves: dict[str, PoolCorrection], cells: np.ndarray, balance: NitrogenBalance | None
 ) -> tuple[dict[str, xr.Variable], dict[str, xr.Variable]]:
     """Variables and coordinates of the predictions file."""
     levels = {"layer": "levdecomp", "patch": "natpft"}

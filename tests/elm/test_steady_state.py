@@ -38,13 +38,8 @@ def budget_of(inputs: np.ndarray, rates: np.ndarray, state: np.ndarray, diffusiv
 
 
 def case(seed: int, columns: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Random inputs of litter and CWD, rates that fall with depth, and a state far from the steady one."""
-    rng = np.random.default_rng(seed)
-    inputs = np.zeros((8, 10, columns))
-    inputs[:4] = rng.uniform(1.0, 300.0, (4, 10, columns)) * np.exp(-3.0 * dense.NODE)[:, None]
-    speed = np.array([50.0, 8.0, 2.0, 0.3, 6.0, 1.5, 0.1, 0.01])[:, None, None]
-    rates = speed * rng.uniform(0.3, 1.0, (8, 10, columns)) * np.exp(-dense.NODE)[:, None]
-    return inputs, rates, rng.uniform(1.0, 5000.0, (8, 10, columns))
+    """Columns far from their steady state."""
+    return dense.random_columns(seed, 5000.0, columns)
 
 
 def nothing_stays(state: np.ndarray) -> torch.Tensor:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["DZ", "NODE", "mixing_matrix", "steady_state"]
+__all__ = ["DZ", "NODE", "mixing_matrix", "random_columns", "steady_state"]
 
 #: Depths of the nodes of ELM's layers, the ten with biogeochemistry and the next, and thicknesses, m.
 _NODES = 0.025 * (np.exp(0.5 * (np.arange(1, 12) - 0.5)) - 1.0)
@@ -53,3 +53,16 @@ def steady_state(inputs: np.ndarray, rates: np.ndarray, diffusivity: float = BIO
             matrix = matrix + mixing_matrix(diffusivity)
         stocks[pool] = np.linalg.solve(matrix, source)
     return stocks
+
+
+def random_columns(seed: int, most: float, columns: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Inputs of litter and CWD, rates that fall with depth, and contents up to `most` (pool, layer, column).
+
+    In gC m-3 yr-1, yr-1 and gC m-3; the contents are no steady state.
+    """
+    rng = np.random.default_rng(seed)
+    inputs = np.zeros((8, 10, columns))
+    inputs[:4] = rng.uniform(1.0, 300.0, (4, 10, columns)) * np.exp(-3.0 * NODE)[:, None]
+    speed = np.array([50.0, 8.0, 2.0, 0.3, 6.0, 1.5, 0.1, 0.01])[:, None, None]
+    rates = speed * rng.uniform(0.3, 1.0, (8, 10, columns)) * np.exp(-NODE)[:, None]
+    return inputs, rates, rng.uniform(1.0, most, (8, 10, columns))
