@@ -28,6 +28,11 @@ WITHOUT_PAPER = {"variants": {"paper": None}}
 TREE = ("Snakefile", "rules", "envs", "profiles", "phase_lib", "workflow_config.yaml", SMALL)
 
 
+def _link_or_copy(source: str, copy: str) -> None:
+    in_place = not {"logs", "benchmarks"}.isdisjoint(Path(source).parts)
+    (shutil.copy2 if in_place else os.link)(source, copy)
+
+
 @dataclass(frozen=True)
 class Workflow:
     """A copy of the workflow in a directory of its own.
@@ -99,9 +104,12 @@ class Workflow:
         return {path.relative_to(self.results).as_posix(): path.stat().st_mtime_ns for path in files}
 
     def clone(self, root: Path) -> Workflow:
-        """A second copy with the same products; they are linked, as every stage replaces its files."""
+        """A second copy with the same products, linked where stages replace their files.
+
+        Logs and benchmarks are copied: Snakemake and the shell write into them in place.
+        """
         shutil.copytree(self.root, root, ignore=shutil.ignore_patterns("results"))
-        shutil.copytree(self.root / "results", root / "results", copy_function=os.link)
+        shutil.copytree(self.root / "results", root / "results", copy_function=_link_or_copy)
         return Workflow(root, root / "results" / self.results.name)
 
     @contextmanager
