@@ -530,7 +530,7 @@ class Integration:
         frame = "(seq_mct_drv): =============== "
         self.logs.driver(
             "", f"{frame}{'SUCCESSFUL TERMINATION OF CPL7-MCT in e3sm':>44s} ===============",
-            f"{frame}{'  at YMD,TOD = ':>20s}{f"{ymd:08d}":>10s}{0:8d}       ===============",
+            f"{frame}{'  at YMD,TOD = ':>20s}  {ymd:08d}{0:8d}       ===============",
             f"{frame}{'# simulated days (this run) = ':>31s}{years * DAYS_PER_YEAR:12.3f}  ===============",
         )  # fmt: skip
         pointer = run.directory / "rpointer.lnd"
