@@ -1,0 +1,190 @@
+"""A stand-in for an E3SM checkout: CIME's commands, ELM's files, and the embedded land model inside."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.cime.double.scripts.creating import TOOLS
+from tests.cime.double.scripts.namelists import COMMON_INPUT
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+#: Machines: one without a batch system, and one with SLURM.
+DESK, CLUSTER = "desk", "cluster"
+_TOOL = """#!{python} -IS
+import sys
+sys.path.insert(0, {library!r})
+from scripts.tool import main
+sys.exit(main())
+"""
+#: The embedded model is a program of its own, which other ranks of the same run leave to the first one.
+_EXECUTABLE = """#!{python}
+import os, sys
+if any(os.environ.get(name, "0") != "0" for name in ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")):
+    sys.exit(0)
+sys.path.append({root!r})
+from tests.cime.double.model import main
+sys.exit(main({source!r}))
+"""
+_MACHINES = """<?xml version="1.0"?>
+<config_machines version="2.0">
+{entries}</config_machines>
+"""
+_MACHINE = """  <machine MACH="{name}">
+    <DESC>a machine of the tests</DESC>
+    <OS>LINUX</OS>
+    <COMPILERS>gnu,intel</COMPILERS>
+    <MPILIBS>openmpi</MPILIBS>
+    <PROJECT></PROJECT>
+    <CIME_OUTPUT_ROOT>{root}/output</CIME_OUTPUT_ROOT>
+    <DIN_LOC_ROOT>{root}/inputdata</DIN_LOC_ROOT>
+    <DIN_LOC_ROOT_CLMFORC>{root}/inputdata/atm/datm7</DIN_LOC_ROOT_CLMFORC>
+    <DOUT_S_ROOT>{root}/archive/$CASE</DOUT_S_ROOT>
+    <BATCH_SYSTEM>{batch}</BATCH_SYSTEM>
+    <MAX_TASKS_PER_NODE>{cores}</MAX_TASKS_PER_NODE>
+    <MAX_MPITASKS_PER_NODE>{cores}</MAX_MPITASKS_PER_NODE>
+    <mpirun mpilib="default">
+      <executable>{launcher}</executable>
+      <arguments>{arguments}</arguments>
+    </mpirun>
+    <RUNDIR>$CIME_OUTPUT_ROOT/$CASE/run</RUNDIR>
+    <EXEROOT>$CIME_OUTPUT_ROOT/$CASE/bld</EXEROOT>
+  </machine>
+"""
+_BATCH = f"""<?xml version="1.0"?>
+<config_batch version="2.1">
+  <batch_system MACH="{CLUSTER}" type="slurm">
+    <directives><directive>--exclusive</directive></directives>
+    <queues><queue default="true">cpu</queue></queues>
+  </batch_system>
+</config_batch>
+"""
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A stand-in for E3SM in a directory.
+
+    Attributes:
+        root: the checkout, `land_model`'s source.
+        place: directory that holds it, machine files, input data, and the output of all cases.
+    """
+
+    root: Path
+    place: Path
+
+    @property
+    def machines(self) -> Path:
+        """Directory with machine files, for --extra-machines-dir."""
+        return self.place / "machines"
+
+    @property
+    def input_data(self) -> Path:
+        """DIN_LOC_ROOT."""
+        return self.place / "inputdata"
+
+    @property
+    def create_newcase(self) -> Path:
+        """The command."""
+        return self.root / "cime" / "scripts" / "create_newcase"
+
+    @property
+    def create_clone(self) -> Path:
+        """The command."""
+        return self.root / "cime" / "scripts" / "create_clone"
+
+    def play(self, fault: str, case: str | None = None, *, times: int = 1, **details: Any) -> None:
+        """Chooses a fault; the README has their names and details.
+
+        Args:
+            fault: its name.
+            case: name of the case that has it; None for any.
+            times: how often it is played.
+            details: such as the model year.
+        """
+        path = self.root / "faults.json"
+        entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        entries.append({"fault": fault, "case": case, "times": times, **details})
+        path.write_text(json.dumps(entries, indent=1), encoding="utf-8")
+
+    def new_case(self, name: str, *words: str, machine: str = DESK) -> Path:
+        """Makes a case with the usual words; its directory."""
+        case = self.place / "cases" / name
+        usual = [
+            "--compset",
+            "I1850CNPRDCTCBC",
+            "--res",
+            "ELM_USRDAT",
+            "--driver",
+            "mct",
+            "--machine",
+            machine,
+        ]
+        usual += ["--compiler", "gnu", "--mpilib", "openmpi", "--extra-machines-dir", str(self.machines)]
+        command = [self.create_newcase, "--case", case, *usual, "--handle-preexisting-dirs", "u", *words]
+        subprocess.run(command, check=True, capture_output=True)
+        return case
+
+
+def lay_out(place: Path, settings: Mapping[str, Any] | None = None, *, cores: int = 4) -> Checkout:
+    """Lays out a checkout, machine files and input data.
+
+    Args:
+        place: directory that will hold all of it.
+        settings: of the embedded model inside, as the section `embedded` of a configuration.
+        cores: of a node of the machines.
+    """
+    checkout = Checkout(place / "E3SM", place)
+    library = checkout.root / "cime" / "CIME"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(HERE / "scripts", library / "scripts", ignore=ignored)
+    python = os.path.realpath(sys.executable) if sys.prefix == sys.base_prefix else sys.executable
+    tool = _TOOL.format(python=python, library=str(library))
+    for path in (
+        checkout.create_newcase,
+        checkout.create_clone,
+        *(library / "Tools" / name for name in TOOLS),
+    ):
+        _program(path, tool)
+    _program(
+        library / "e3sm.exe", _EXECUTABLE.format(python=python, root=str(ROOT), source=str(checkout.root))
+    )
+    (checkout.root / "embedded.json").write_text(json.dumps(dict(settings or {})), encoding="utf-8")
+    (checkout.root / "components" / "elm").mkdir(parents=True)
+    own = checkout.root / "cime_config" / "machines"
+    entries = {
+        DESK: {"batch": "none", "launcher": "env", "arguments": ""},
+        CLUSTER: {
+            "batch": "slurm",
+            "launcher": "srun",
+            "arguments": '<arg name="n">-n {{ total_tasks }}</arg>',
+        },
+    }
+    for directory, names in ((own, ("anywhere",)), (checkout.machines, (DESK, CLUSTER))):
+        directory.mkdir(parents=True)
+        machines = [
+            _MACHINE.format(name=name, root=place, cores=cores, **entries.get(name, entries[DESK]))
+            for name in names
+        ]
+        text = _MACHINES.format(entries="".join(machines))
+        (directory / "config_machines.xml").write_text(text, encoding="utf-8")
+    (checkout.machines / "config_batch.xml").write_text(_BATCH, encoding="utf-8")
+    for file in COMMON_INPUT.values():
+        path = checkout.input_data / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return checkout
+
+
+def _program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)

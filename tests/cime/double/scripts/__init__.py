@@ -1,0 +1,1 @@
+"""The commands of the stand-in for CIME; standard library only, for they have to start fast."""
