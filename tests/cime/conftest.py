@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +9,13 @@ from typing import Any
 import pytest
 
 from phase_lib.config.spinup import SpinupSettings
-from phase_lib.elm.soil_budget import BUDGET_FIELDS, NITROGEN_INPUTS
 from phase_lib.landmodel.backends.cime import Cime
 from phase_lib.landmodel.cime.settings import CimeSettings
-from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Domain, Forcing, Segment
+from phase_lib.landmodel.domain import Domain, Forcing, Segment
 from phase_lib.landmodel.embedded.settings import EmbeddedSettings
 from phase_lib.landmodel.embedded.world.build import make_world
 from phase_lib.landmodel.planning import run_segment
-from tests.cime.double import CLUSTER, DESK, Checkout, lay_out
+from tests.cime.double import DESK, Checkout, lay_out
 from tests.helpers.streams import write_streams
 
 #: Forcing cycle of the small world, years: ELM's files and commands are the same at any length.
@@ -55,7 +52,9 @@ class Desk:
             self.model.prepare(step.name, self.domain, step.outputs[0].parent, 1)
         return self
 
-    def segment(self, case: str, mode: str, start: int, years: int, finidat: Path | None, **more: Any) -> Segment:
+    def segment(
+        self, case: str, mode: str, start: int, years: int, finidat: Path | None, **more: Any
+    ) -> Segment:
         """A segment of a run of the domain."""
         protocol = {"nyears_ad_carbon_only": 1, **more}
         spinup = SpinupSettings(**protocol)
@@ -94,10 +93,9 @@ def new_desk(world: Path, place: Path, machine: str = DESK, **settings: Any) -> 
     """A checkout and a domain in which nothing was made."""
     checkout = lay_out(place, WORLD.model_dump(mode="json"))
     streams = write_streams(place / "streams", world / "domain.lnd.nc", world / "forcing")
-    forcing = Forcing(
-        "datm", tuple(sorted((world / "forcing").glob("*.nc"))), (f"{world}/forcing/*.nc",), "small", 1901, CYCLE,
-        1, WORLD.forcing_limit_km,
-    )  # fmt: skip
+    data = tuple(sorted((world / "forcing").glob("*.nc")))
+    patterns = (f"{world}/forcing/*.nc",)
+    forcing = Forcing("datm", data, patterns, "small", 1901, CYCLE, 1, WORLD.forcing_limit_km)
     domain = Domain(
         "sites",
         CYCLE,

@@ -302,7 +302,8 @@ def _advance(run: Run, reached: Date, lock: int) -> Date:
     began = time.monotonic()
     done = launching.launch(case, settings, lock)
     if not done.sound:
-        _forget(run)
+        if not done.killed:
+            _forget(run)
         raise ModelAbort(
             f"{case.directory}: the model stopped in {segment.case}: {why(run.files, done.error)}"
         )
