@@ -89,6 +89,6 @@ def _compare(
     if not apart[worst] <= TOLERANCE:
         raise ModelAbort(
             f"{restart}: {name} at lat {lat[worst]:.3f} lon {lon[worst]:.3f} is {held[worst]:.6g} gC/m^2, "
-            f"but ELM has read {read[worst]:.6g}: it converted or replaced something; expected the same within "
-            f"{TOLERANCE:g}, in {np.count_nonzero(~(apart <= TOLERANCE))} cells it is not so"
+            f"but ELM has read {read[worst]:.6g}: it converted or replaced something; expected the same "
+            f"within {TOLERANCE:g}, in {np.count_nonzero(~(apart <= TOLERANCE))} cells it is not so"
         )
