@@ -43,6 +43,9 @@ class Case:
             f"Directory {self.root} does not appear to be a valid case directory",
         )
         self.read()
+        from .machines import machine_of  # which needs this module
+
+        machine_of(self)
 
     def read(self) -> None:
         """Reads all files again, as CIME does after the model has run."""
