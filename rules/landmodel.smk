@@ -9,6 +9,7 @@
 # After a window of a chain, the next segment starts from the corrected restart (correction.smk).
 # The domain and the years of a segment give the names of its files, so each segment has a rule of its own, without
 # wildcards. The run keeps all restarts: a chain resumes from the last good one.
+# How a job is run (the resource `how`) is no parameter: a change of it repeats nothing.
 # A profile sets resources and threads of all segments under `run_segment`, of one chain under `run_ad`.
 from phase_lib.cluster.engine import set_by_profile
 
@@ -40,10 +41,12 @@ for domain, model, step in STEPS:
             log_file(step.name),
         benchmark:
             benchmark_file(step.name, role="inputs")
+        localrule: step.job.local
         conda:
             "../envs/cpu.yaml"
         threads: step.job.threads
         resources:
+            how=settings_of(model, *model.job_settings),
             **step.job.resources,
         params:
             backend=CONFIG.backend_of(domain.name),
@@ -56,7 +59,7 @@ for domain, model, step in STEPS:
             step.message
         shell:
             "phase prepare --backend {params.backend} --step {params.step} {params.files:q}"
-            " --settings {params.settings:q} --output-dir {params.directory:q} --workers {threads} --log {log:q}"
+            " --settings {params.settings:q} --job-settings {resources.how:q} --output-dir {params.directory:q} --workers {threads} --log {log:q}"
 
 
 for domain, model, role, segment in SEGMENTS:
@@ -92,10 +95,12 @@ for domain, model, role, segment in SEGMENTS:
                 conventional_years=segment.years if domain.is_conventional(role) else 0,
             )
         priority: SEGMENT_PRIORITY.get(role, 10)
+        localrule: job.local
         conda:
             "../envs/cpu.yaml"
         threads: job.threads
         resources:
+            how=settings_of(model, *model.job_settings),
             **job.resources,
         params:
             case=segment.case,
@@ -121,5 +126,5 @@ for domain, model, role, segment in SEGMENTS:
             "phase run-segment --backend {params.backend} --case {params.case} --mode {params.mode}"
             " --start-year {params.start} --years {params.years} {params.start_from:q} {params.files:q}"
             " --spinup {params.spinup:q}"
-            " --settings {params.settings:q} --output-dir {params.directory:q}"
+            " --settings {params.settings:q} --job-settings {resources.how:q} --output-dir {params.directory:q}"
             " --threads {threads} --log {log:q}"

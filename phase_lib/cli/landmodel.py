@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from phase_lib.base.errors import InputError
 from phase_lib.cli.options import FILE, Command, count, default_of, section, settings_of, several
 
 _BACKEND = click.option(
     "--backend", **default_of("land_model.backend"), help="Land model, a name of `land_model.backend`."
+)
+_JOB_SETTINGS = click.option(
+    "--job-settings",
+    default="{}",
+    metavar="JSON",
+    help="Further keys of that section, which say how the job is run.",
 )
 _OUTPUT_DIR = click.option("--output-dir", type=FILE, required=True, help="Directory to write to.")
 _WORKERS = count("--workers", "Processes.")
@@ -41,14 +49,27 @@ def _domain_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _land_model(backend: str, settings: str) -> Any:
-    """A land model of the table with its settings."""
+def _land_model(backend: str, settings: str, job_settings: str = "{}") -> Any:
+    """A land model of the table with its settings, in one or in two parts."""
     from phase_lib.config.backends import backend_class
     from phase_lib.config.loading import load_settings
 
     model = backend_class(backend)
     schema = model.settings_model
+    further = _mapping(job_settings)
+    if further:
+        settings = json.dumps(_mapping(settings) | further)
     return model(None if schema is None else load_settings(settings, schema, model.name))
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError("--job-settings", f"is not JSON ({error})", expected="JSON") from error
+    if not isinstance(content, dict):
+        raise InputError("--job-settings", f"holds a {type(content).__name__}", expected="keys of a section")
+    return content
 
 
 def _domain(backend: str, directory: Path, given: dict[str, Any]) -> Any:
@@ -78,19 +99,23 @@ def world(backend: str, settings: str, output_dir: Path, workers: int) -> None:
 @click.command(cls=Command)
 @_BACKEND
 @settings_of("BACKEND")
+@_JOB_SETTINGS
 @click.option("--step", required=True, help="What to make: one of the land model's steps.")
 @_domain_options
 @_OUTPUT_DIR
 @_WORKERS
-def prepare(backend: str, settings: str, step: str, output_dir: Path, workers: int, **given: Any) -> None:
+def prepare(
+    backend: str, settings: str, job_settings: str, step: str, output_dir: Path, workers: int, **given: Any
+) -> None:
     """Makes what a land model needs before its first run: a world, a case, an executable."""
     domain = _domain(backend, output_dir.parent, given)
-    _land_model(backend, settings).prepare(step, domain, output_dir, workers)
+    _land_model(backend, settings, job_settings).prepare(step, domain, output_dir, workers)
 
 
 @click.command("run-segment", cls=Command)
 @_BACKEND
 @settings_of("BACKEND")
+@_JOB_SETTINGS
 @section("--spinup", "The section `spinup`: the protocol.")
 @click.option("--case", required=True, help="Name of the run; restart and history are named after it.")
 @click.option("--mode", type=click.Choice(["ad", "normal"]), required=True, help="Spin-up mode.")
@@ -100,7 +125,9 @@ def prepare(backend: str, settings: str, step: str, output_dir: Path, workers: i
 @_domain_options
 @_OUTPUT_DIR
 @count("--threads", "Processes.")
-def run_segment(backend: str, settings: str, spinup: str, output_dir: Path, **given: Any) -> None:
+def run_segment(
+    backend: str, settings: str, job_settings: str, spinup: str, output_dir: Path, **given: Any
+) -> None:
     """Runs the land model from a restart (or a cold start) to the restart some years later."""
     from phase_lib.config.loading import load_settings
     from phase_lib.config.spinup import SpinupSettings
@@ -110,4 +137,4 @@ def run_segment(backend: str, settings: str, spinup: str, output_dir: Path, **gi
     domain = _domain(backend, output_dir.parent, given)
     protocol = load_settings(spinup, SpinupSettings, "spinup", "--spinup")
     segment = Segment(domain=domain, directory=output_dir, spinup=protocol, **given)
-    run(_land_model(backend, settings), segment)
+    run(_land_model(backend, settings, job_settings), segment)

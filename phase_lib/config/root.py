@@ -112,10 +112,10 @@ class WorkflowConfig(Section):
                     f"domains.{name} has no restart, and land_model.backend {model.name} runs nothing; give "
                     "restart and history, or choose a land model that runs"
                 )
-            if model.runs and (files is None or files.forcing is not None):
-                self._require_whole_cycles(name, self.cycle_of(name))
+            if model.runs and (cycle := self.cycle_of(name)) is not None:
+                self._require_whole_cycles(name, cycle)
                 if name == self.target.domain:
-                    self.stabilisation.check(name, self.cycle_of(name))
+                    self.stabilisation.check(name, cycle)
                     self._require_budget(model)
         return self
 
@@ -135,15 +135,12 @@ class WorkflowConfig(Section):
                     "as means are over whole cycles"
                 )
 
-    def cycle_of(self, domain: str) -> int:
-        """Length of the forcing cycle of a domain, years."""
-        if domain not in self.domains:
-            backend = self.backend_of(domain)
-            years: int = backend_class(backend)(self.settings_of(backend)).world().cycle
-            return years
-        forcing = self.domains[domain].forcing
-        assert forcing is not None
-        return forcing.years
+    def cycle_of(self, domain: str) -> int | None:
+        """Length of the forcing cycle of a domain, years; None where its forcing is not given."""
+        backend = self.backend_of(domain)
+        model = backend_class(backend)(self.settings_of(backend))
+        years: int | None = model.cycle(domain, self.domains.get(domain))
+        return years
 
     @property
     def used_domains(self) -> list[str]:

@@ -153,15 +153,24 @@ class Domain:
     chains: tuple[Chain, ...] = ()
 
     @classmethod
-    def from_config(cls, name: str, files: DomainFiles, backend: str) -> Domain:
+    def from_config(
+        cls, name: str, files: DomainFiles, backend: str, made: Mapping[str, Path] | None = None
+    ) -> Domain:
         """A domain of the configuration.
+
+        Args:
+            name: of the domain.
+            files: of the section `domains`.
+            backend: name of its land model.
+            made: files that the land model makes where they are not given, by their keys.
 
         Raises:
             InputError: a file that all domains need is not given, a name or pattern stands for no file, or
                 `lnd_in` cannot be read or has another factor than the configuration.
         """
         required = (*RUN_FILES, "forcing")
-        missing = [key for key in required if getattr(files, key) is None]
+        of_model = {key: path for key, path in (made or {}).items() if getattr(files, key) is None}
+        missing = [key for key in required if getattr(files, key) is None and key not in of_model]
         if missing or files.forcing is None:
             what, remedy = f"has no {missing[0]}", "give it, for every land model reads it"
             raise InputError(f"domains.{name}", what, expected=", ".join(required), remedy=remedy)
@@ -178,7 +187,8 @@ class Domain:
             mortality_factor=factor,
             ad_settings=settings,
             patterns={key: tuple(getattr(files, key)) for key in several},
-            **given,
+            made=frozenset(of_model),
+            **(given | of_model),
         )
 
     @property

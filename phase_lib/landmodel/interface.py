@@ -9,7 +9,7 @@ runs a domain needs, reduces the forcing, and does fusion, injection and verdict
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
@@ -26,10 +26,17 @@ _Settings = TypeVar("_Settings", bound=BaseModel | None)
 
 @dataclass(frozen=True)
 class Job:
-    """Cores of a job, and further resources by Snakemake's names, such as runtime, nodes, tasks, mpi."""
+    """How a job is run.
+
+    Attributes:
+        threads: cores.
+        resources: by Snakemake's names, such as runtime, nodes, tasks, mpi.
+        local: it runs beside Snakemake itself, also on a cluster: it computes nothing, and waits.
+    """
 
     threads: int = 1
     resources: Mapping[str, int | str] = field(default_factory=dict)
+    local: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,9 +79,8 @@ class Cost:
 
 @dataclass(frozen=True)
 class World:
-    """The domain that a land model makes: forcing cycle (years), estimated cells and bytes, a description."""
+    """A domain whose files a land model makes: estimated cells and bytes, a description."""
 
-    cycle: int
     cells: int
     bytes: float
     description: str
@@ -93,6 +99,8 @@ class LandModel(ABC, Generic[_Settings]):
         monthly_forcing: True where its segments read the monthly means that the workflow reduces
             (`domain.monthly`); False where they read the forcing files (`domain.forcing`).
         segment_settings: keys of its section; a change runs the segments again.
+        job_settings: keys that say how steps and segments are run, not what they make; a change repeats
+            nothing.
         segment_code: modules (`base.provenance.code_hash`); a change runs the segments again.
         limits: sentences about its runs, for the report.
         limits_of_learning: sentences about a surrogate that learnt from its runs and predicts for others.
@@ -105,12 +113,22 @@ class LandModel(ABC, Generic[_Settings]):
     soil_budget: ClassVar[bool] = False
     monthly_forcing: ClassVar[bool] = False
     segment_settings: ClassVar[tuple[str, ...]] = ()
+    job_settings: ClassVar[tuple[str, ...]] = ()
     segment_code: ClassVar[tuple[str, ...]] = ()
     limits: ClassVar[tuple[str, ...]] = ()
     limits_of_learning: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, settings: _Settings) -> None:
         self.settings = settings
+
+    def cycle(self, name: str, files: DomainFiles | None) -> int | None:
+        """Length of the forcing cycle of a domain, years; None where its forcing is not given.
+
+        Args:
+            name: of the domain.
+            files: from the configuration; None for the domain that the land model makes.
+        """
+        return None if files is None or files.forcing is None else files.forcing.years
 
     def describe(self, name: str, files: DomainFiles | None, directory: Path) -> Domain:
         """The files of a domain, given or made, with its forcing.
@@ -141,8 +159,13 @@ class LandModel(ABC, Generic[_Settings]):
         """
         raise InputError("--step", f"{self.name} has no step {step}", remedy="choose another --backend")
 
-    def check(self, domain: Domain) -> Iterator[InputError]:
-        """Faults in the existing files of a domain, or in its own set-up, before anything runs."""
+    def check(self, domain: Domain, segments: Sequence[Segment]) -> Iterator[InputError]:
+        """Faults in the existing files of a domain, or in its own set-up, before anything runs.
+
+        Args:
+            domain: with the files that exist.
+            segments: that the run plans for it.
+        """
         yield from ()
 
     def job(self, role: Role, segment: Segment) -> Job:
@@ -168,5 +191,5 @@ class LandModel(ABC, Generic[_Settings]):
         """Cost of runs of so many land cells."""
 
     def world(self) -> World:
-        """The domain that it makes."""
+        """What is known beforehand of a domain whose files it makes."""
         raise NotImplementedError(f"{self.name} makes no domain")

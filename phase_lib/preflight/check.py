@@ -46,7 +46,9 @@ def check_inputs(config: WorkflowConfig | None, given: Sequence[Domain] = ()) ->
     if config is None:
         return Report(None, {}, summaries, None, findings)
     for name, domain in planned.items():
-        findings += [Finding(str(error)) for error in land_model_of(config, name).check(domain.existing)]
+        segments = [one for chain in domain.chains for one in domain.segments(chain, config.spinup)]
+        faults = land_model_of(config, name).check(domain.existing, segments)
+        findings += [Finding(str(fault)) for fault in faults]
     findings += [*_check_run(config, planned, summaries), *refusals(protocol.check_parameters_alike(inputs))]
     disk = room_for(config, planned, summaries)
     findings += check_disk(config, disk)

@@ -107,7 +107,8 @@ class RunFacts:
         chains = {name: chains_of(config, name) for name in config.used_domains}
         roles = {name: {chain.role for chain in chains[name]} for name in chains}
         labelled = [name for name in config.training.domains if "reference" in roles[name]]
-        limits = land_model_of(config, target).limits
+        limits, cycle = land_model_of(config, target).limits, config.cycle_of(target)
+        assert cycle is not None, "a domain without forcing is refused before anything runs"
         if "injected" not in roles[target]:
             learnt = (land_model_of(config, name).limits_of_learning for name in labelled)
             limits = tuple(sentence for sentences in learnt for sentence in sentences)
@@ -118,7 +119,7 @@ class RunFacts:
             cores=cores,
             target=target,
             training=tuple(config.training.domains),
-            forcing_years=config.cycle_of(target),
+            forcing_years=cycle,
             input_years=spinup.input_years,
             ad_years=spinup.ad_years,
             stabilisation_years=config.stabilisation.scheduled_years,

@@ -21,6 +21,7 @@ from phase_lib.landmodel.embedded.segment import run_segment
 from tests.cime.conftest import WORLD
 from tests.cime.double import DESK, Checkout, lay_out
 from tests.cime.double.cases import TAPES, built_case, change, files_of, namelist, new_case, query, run
+from tests.helpers.warm_phase import ADDRESS
 
 NORMAL = "-bgc bgc -nutrient cnp -nutrient_comp_pathway rd -soil_decomp ctc -methane"
 LEAVING_AD = re.compile(r"taking .* out of AD spinup mode")
@@ -354,12 +355,7 @@ def finished(checkout: Checkout, template: Path, name: str) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(checkout: Checkout, template: Path) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        from tests.helpers.warm_phase import ADDRESS, ROOT, directory_of_phase
-
-        patch.setenv(ADDRESS, str(directory_of_phase() / "socket"))
-        patch.setenv("PYTHONPATH", str(ROOT))
-        return finished(checkout, template, "undisturbed")
+    return finished(checkout, template, "undisturbed")
 
 
 def same_as_undisturbed(case: Path, undisturbed: Path) -> bool:
@@ -614,8 +610,6 @@ def test_a_chain_may_end_without_a_word(checkout: Checkout, case: Path) -> None:
 
 
 def test_a_run_in_forks_is_a_run_of_its_own(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.helpers.warm_phase import ADDRESS
-
     monkeypatch.delenv(ADDRESS)
     change(case, STOP_N=1)
     assert run(case, ".case.run").returncode == 0

@@ -62,7 +62,9 @@ def test_the_default_file_gives_the_default_configuration() -> None:
 
 
 def test_every_key_is_in_the_default_file_under_a_comment() -> None:
-    lines = (ROOT / "workflow_config.yaml").read_text(encoding="utf-8").splitlines()
+    text = (ROOT / "workflow_config.yaml").read_text(encoding="utf-8")
+    # The sections of land models other than the default's stand in comments.
+    lines = re.sub(r"(?m)^# (?=\w+:$|  )", "", text).splitlines()
     content = yaml.safe_load("\n".join(lines))
     for path in keys(with_backends(tuple(BACKENDS.names))):
         value = content

@@ -303,5 +303,5 @@ def test_a_restart_of_elm_that_the_embedded_model_would_have_to_go_on_from_is_fo
     given = files | at(tmp_path, INPUT) | {"restart": str(elm_sample / "ad20.elm.r.0021-01-01-00000.nc")}
     content = {"domains": {"sites": given}, "target": {"domain": "sites"}, "training": {"domains": ["sites"]}}
     config = validate(WorkflowConfig, content, None)
-    [fault] = land_model_of(config, "sites").check(domains_of(config)["sites"].existing)
+    [fault] = land_model_of(config, "sites").check(domains_of(config)["sites"].existing, [])
     assert "has 100 landunits on 24 cells; expected one a cell" in str(fault)

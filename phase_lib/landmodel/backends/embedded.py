@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from phase_lib.base.errors import InputError
@@ -52,6 +52,10 @@ class Embedded(LandModel[EmbeddedSettings]):
         "weather of its own. Predicted pools inherit its physiology. Labels from a reference run of ELM "
         "(domains.NAME.reference_restart, training.domains) do not have this fault.",
     )
+
+    def cycle(self, name: str, files: DomainFiles | None) -> int | None:
+        """The years of the world's weather, or of the forcing files."""
+        return self.settings.forcing_years if files is None else super().cycle(name, files)
 
     def describe(self, name: str, files: DomainFiles | None, directory: Path) -> Domain:
         """The world that it makes, or a domain from files."""
@@ -106,7 +110,7 @@ class Embedded(LandModel[EmbeddedSettings]):
 
         make_world(self.settings, directory, threads)
 
-    def check(self, domain: Domain) -> Iterator[InputError]:
+    def check(self, domain: Domain, segments: Sequence[Segment]) -> Iterator[InputError]:
         """Restarts from which it starts have one soil landunit in each cell, as its own have."""
         from phase_lib.elm.restart import read_header
 
@@ -144,7 +148,6 @@ class Embedded(LandModel[EmbeddedSettings]):
             cells = min(cells, (north - south) * width / settings.resolution_deg**2)
         count = min(math.ceil(cells), settings.cells or math.ceil(cells))
         return World(
-            settings.forcing_years,
             count,
             settings.forcing_bytes(),
             f"about {count} land cells of {settings.resolution_deg:g} degrees, forcing of "

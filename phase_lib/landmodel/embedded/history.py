@@ -61,11 +61,6 @@ FIELDS: dict[str, tuple[str, str]] = {
     "TWS": ("mm", "soil water of the root zone and snow"),
 }
 _FILL = np.float32(FILL_DOUBLE)
-#: Fields of the annual tape: the verdict needs them.
-ANNUAL_FIELDS = (
-    "GPP", "NPP", "AR", "HR", "NBP", "TLAI", "TOTVEGC", "TOTLITC", "TOTSOMC", "CWDC", "TOTECOSYSC",
-    "TOTSOMN", "TOTSOMP", "FPG", "FPG_P", "H2OSNO", "TWS",
-)  # fmt: skip
 
 
 def write_history(

@@ -21,13 +21,14 @@ from phase_lib.elm.variables import ELEMENTS, SOIL_POOLS
 from phase_lib.forcing.pieces import MonthlyForcing
 from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Segment
 from phase_lib.landmodel.embedded.environment import Environment, compute_environment
-from phase_lib.landmodel.embedded.history import ANNUAL_FIELDS, FIELDS, write_history
+from phase_lib.landmodel.embedded.history import FIELDS, write_history
 from phase_lib.landmodel.embedded.inputs import RunInputs, read_run_inputs
 from phase_lib.landmodel.embedded.model import FLUXES, EmbeddedModel, Protocol
 from phase_lib.landmodel.embedded.restart import Physics, read_restart, write_restart
 from phase_lib.landmodel.embedded.settings import EmbeddedSettings
 from phase_lib.landmodel.embedded.site import Site, SiteInputs
 from phase_lib.landmodel.embedded.state import Snapshot, cold_snapshot, from_state, to_state
+from phase_lib.landmodel.tapes import ANNUAL_FIELDS
 
 #: Cells that one process integrates at a time: a block's state then fits the processor's cache.
 BLOCK_CELLS = 350

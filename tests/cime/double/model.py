@@ -24,7 +24,7 @@ import torch
 
 from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.config.spinup import SpinupSettings
-from phase_lib.elm.constants import DAYS_PER_YEAR, SECONDS_PER_YEAR
+from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR, SECONDS_PER_YEAR
 from phase_lib.elm.domain import read_domain
 from phase_lib.elm.netcdf import open_dataset
 from phase_lib.elm.restart import restart_header
@@ -40,7 +40,7 @@ from phase_lib.landmodel.embedded.site import Site
 from phase_lib.landmodel.embedded.state import cold_snapshot, from_state, to_state
 from tests.cime.double.scripts import faults
 from tests.cime.double.scripts.namelists import parse_namelist, stream_files, text_value
-from tests.cime.double.tapes import Sample, Tape, layered_names
+from tests.cime.double.tapes import SEEN, Sample, Tape, layered_names
 
 #: Components with a pointer to their restart.
 POINTERS = ("drv", "lnd", "atm")
@@ -436,9 +436,20 @@ class Integration:
                 name: flux.cpu().numpy() / SECONDS_PER_YEAR for name, flux in model.soil_fluxes().items()
             }
             parts.append((fields, layers))
-        self.sample = Sample(*(_joined([part[kind] for part in parts]) for kind in (0, 1)), self._state())
+        fields, layers = (_joined([part[kind] for part in parts]) for kind in (0, 1))
+        self.sample = Sample(fields | self._seen(year), layers, self._state())
         self.run_.year = year + 1
         self.logs.land(f"Beginning timestep   : {self.year:04d}-01-01_00:00:00")
+
+    def _seen(self, year: int) -> dict[str, np.ndarray]:
+        """Annual means of what the model was driven with."""
+        forcing = self.inputs.forcing
+        first = 12 * ((year - 1) % forcing.years)
+        days = np.array(DAYS_PER_MONTH)[:, None] / DAYS_PER_YEAR
+        return {
+            name: (forcing.values[variable][first : first + 12] * days).sum(axis=0)
+            for name, (_, variable) in SEEN.items()
+        }
 
     def _state(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Stocks as they are now: columns and layers."""
@@ -456,7 +467,7 @@ class Integration:
         """What a sample at step 0 holds: the stocks as they are, and no fluxes."""
         stocks, layers = self._state()
         cells = self.inputs.domain.ncells
-        columns = {name: np.zeros(cells) for name in embedded.FIELDS} | stocks
+        columns = {name: np.zeros(cells) for name in (*embedded.FIELDS, *SEEN)} | stocks
         zeros = {name: np.zeros((10, cells)) for name in layered_names()}
         return Sample(columns, zeros | layers, (stocks, layers))
 

@@ -22,6 +22,13 @@ from phase_lib.landmodel.embedded.segment import LAYERED
 
 HOURS_PER_YEAR = 24 * DAYS_PER_YEAR
 _MAX_TAPES = 6
+#: Fields of what ELM was driven with -> units, and the variable of the forcing.
+SEEN = {
+    "QBOT": ("kg/kg", "QBOT"),
+    "PBOT": ("Pa", "PSRF"),
+    "FLDS": ("W/m^2", "FLDS"),
+    "FSDS": ("W/m^2", "FSDS"),
+}
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,7 @@ class Tape:
         Raises:
             InputError: a field is unknown.
         """
-        known = (*history.FIELDS, *layered_names())
+        known = (*history.FIELDS, *SEEN, *layered_names())
         empty = names.text("hist_empty_htapes", ".false.").lower() == ".true."
         frequencies, limits = names.numbers("hist_nhtfrq"), names.numbers("hist_mfilt")
         flags = names.texts("hist_avgflag_pertape")
@@ -253,6 +260,8 @@ class Tape:
                 dims, units, text = ("time", "levdcmp", *plane), "gC/m^3/s", f"{name}, vertically resolved"
                 if name in history.FIELDS:
                     dims, (units, text) = ("time", *plane), history.FIELDS[name]
+                elif name in SEEN:
+                    dims, units, text = ("time", *plane), SEEN[name][0], "what the atmosphere brings"
                 elif name not in SOIL_FLUXES:
                     units = f"g{name.removesuffix('_vr')[-1]}/m^3"
                 described = {"long_name": text, "units": units, "cell_methods": method, "missing_value": fill}

@@ -1,0 +1,118 @@
+"""Checks of a segment: its start, what the model will read, and what it has written."""
+
+from __future__ import annotations
+
+import re
+
+from phase_lib.base.errors import InputError, ModelAbort
+from phase_lib.elm.audit.run import audit_restart
+from phase_lib.elm.constants import SPINUP_AD, SPINUP_NORMAL
+from phase_lib.elm.restart import RestartHeader, read_header, refuse_other_soil
+from phase_lib.elm.spinup import SCALARAVG_YEARS
+from phase_lib.landmodel.cime.case import Case
+from phase_lib.landmodel.cime.cases import require_same_forcing
+from phase_lib.landmodel.cime.history import STATE_TAPE, Tapes, files_of
+from phase_lib.landmodel.cime.reasons import balance_errors, taken_out_of_ad
+from phase_lib.landmodel.cime.run_files import Date, RunFiles
+from phase_lib.landmodel.cime.state import require_as_read
+from phase_lib.landmodel.domain import Segment
+
+
+def start(segment: Segment, header: RestartHeader | None) -> None:
+    """The restart has the date and the mode from which the segment can start.
+
+    Raises:
+        InputError: it has not.
+    """
+    if header is None:
+        if segment.start_year != 1 or segment.mode != "ad":
+            what = f"a cold start of {segment.case} in year {segment.start_year}, {segment.mode}"
+            raise InputError(None, what, expected="AD in year 1, as scalaravg_col counts years")
+        return
+    refuse_other_soil(header)
+    if header.date != str(Date(segment.start_year)):
+        expected = (
+            f"{Date(segment.start_year)}, at which {segment.case} starts: the forcing follows the clock"
+        )
+        raise InputError(
+            header.path, f"is of {header.date}", expected=expected, remedy="use the restart of that date"
+        )
+    if segment.mode == "ad" and header.spinup_state != SPINUP_AD:
+        what = "is in normal mode, and an AD run starts from it"
+        raise InputError(header.path, what, expected="spinup_state 1", remedy="use a restart of the AD run")
+    if segment.mode == "normal" and header.spinup_state == SPINUP_AD and header.year < SCALARAVG_YEARS[1]:
+        what = f"is in AD at year {header.year}, and ELM would divide by a scalaravg_col that is not finished"
+        expected = f"spinup_state 0, or a year from {SCALARAVG_YEARS[1]} on"
+        raise InputError(header.path, what, expected=expected, remedy="convert it with `phase inject`")
+
+
+def before(segment: Segment, case: Case, tapes: Tapes, *, continued: bool) -> None:
+    """The namelists that the model will read say what the workflow wants.
+
+    Raises:
+        InputError: the first value that differs.
+    """
+    lnd_in, spinup = case.namelist("lnd_in"), segment.spinup
+    suplphos = "ALL" if segment.mode == "ad" else "NONE"
+    wanted: dict[str, str | float] = {
+        "spinup_state": segment.spinup_state,
+        "suplphos": suplphos,
+        "nyears_ad_carbon_only": spinup.nyears_ad_carbon_only,
+        "spinup_mortality_factor": spinup.spinup_mortality_factor,
+        "hist_fincl1": tapes.cycle[0],
+        "hist_fincl2": tapes.annual[0],
+        "hist_nhtfrq": -8760 * tapes.interval,
+        "hist_mfilt": 1,
+    }
+    if not continued:
+        wanted["finidat"] = "" if segment.finidat is None else str(segment.finidat.absolute())
+    for name, value in wanted.items():
+        found = lnd_in.get(name, "0" if name == "spinup_state" else "").strip()
+        if not _same(found, value):
+            path = case.directory / "CaseDocs" / "lnd_in"
+            shown = found or "not there"
+            remedy = "look for a line in cime.namelists or a source change of the case that sets it"
+            raise InputError(path, f"{name} is {shown}", expected=f"{value or 'none'}", remedy=remedy)
+    require_same_forcing(segment.domain.forcing, case)
+
+
+def _same(found: str, value: str | float) -> bool:
+    if isinstance(value, str):
+        return found == value
+    try:
+        return float(re.sub("[dD]", "e", found)) == value
+    except ValueError:
+        return False
+
+
+def after(segment: Segment, files: RunFiles, *, continued: bool) -> None:
+    """What the model wrote is sound.
+
+    Raises:
+        ModelAbort: the first fault.
+    """
+    reached = files.date_in_log()
+    if reached != Date(segment.end_year):
+        log = files.log("cpl") or files.run / "cpl.log"
+        what = "does not say that the model ended well" if reached is None else f"ends at {reached}"
+        raise ModelAbort(f"{log}: {what}; expected SUCCESSFUL TERMINATION at {Date(segment.end_year)}")
+    if errors := balance_errors(files):
+        raise ModelAbort(
+            f"{files.run}: {len(errors)} lines about balances in lnd.log, first: {errors[0][:200]}"
+        )
+    found = files.restart_set()
+    report = audit_restart(found.restart, segment.domain.surface, segment.domain.params)
+    if report.errors:
+        raise ModelAbort(f"{found.restart}: the audit finds {report.count}, first: {report.errors[0].line()}")
+    if segment.finidat is not None and not continued and segment.mode == "normal":
+        _require_taken_as_it_is(segment, files)
+
+
+def _require_taken_as_it_is(segment: Segment, files: RunFiles) -> None:
+    """ELM has read a restart in normal mode without a change."""
+    assert segment.finidat is not None
+    if read_header(segment.finidat)[0].spinup_state != SPINUP_NORMAL:
+        return  # ELM itself takes this one out of AD
+    if lines := taken_out_of_ad(files):
+        raise ModelAbort(f"{segment.finidat}: is in normal mode, but ELM has printed: {lines[0]}")
+    require_as_read(segment.finidat, files_of(segment.case, STATE_TAPE, files.history()))

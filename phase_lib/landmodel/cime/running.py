@@ -1,0 +1,367 @@
+"""A segment in its case: set up from its start, run until its end, checked, and its products brought home.
+
+A segment begins from nothing but its inputs: the base case, the restart it starts from, and, where it
+continues the segment before, the set of files that this one kept. It is begun anew after any failure. Only a
+run that was killed, or stopped itself before its job was over, goes on from its own last restart.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from phase_lib.base.errors import InputError, ModelAbort
+from phase_lib.base.files import fingerprint, read_json, write_json
+from phase_lib.base.progress import LOGGER
+from phase_lib.elm.calendar import restart_name
+from phase_lib.elm.restart import RestartHeader, read_header
+from phase_lib.landmodel.cime import checks, launching
+from phase_lib.landmodel.cime.case import Case, Value
+from phase_lib.landmodel.cime.cases import BUILT, Cases, base_lines, layout, notes, require_inputs
+from phase_lib.landmodel.cime.history import Tapes, collect
+from phase_lib.landmodel.cime.reasons import why
+from phase_lib.landmodel.cime.run_files import TIME_IS_UP, Date, RestartSet, RunFiles, lines_of, place
+from phase_lib.landmodel.cime.settings import CimeSettings
+from phase_lib.landmodel.cime.user_lines import setting
+from phase_lib.landmodel.domain import Segment
+
+#: What was begun in a case: it goes on only with that.
+_BEGUN = "segment.json"
+#: Sets of files from which the next segment continues, beside the products of a run, and what a set says.
+_SETS, _SET = "restart_sets", "set.json"
+_OPTIONS = "ELM_BLDNML_OPTS"
+_AD_OPTION = "-bgc_spinup"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A segment and the case in which it runs."""
+
+    segment: Segment
+    case: Case
+    cases: Cases
+
+    @property
+    def settings(self) -> CimeSettings:
+        """Of the section `cime`."""
+        return self.cases.settings
+
+    @property
+    def files(self) -> RunFiles:
+        """Files of the case outside its directory."""
+        return self.cases.run_files(self.case)
+
+    @property
+    def end(self) -> Date:
+        """The date that the segment has to reach."""
+        return Date(self.segment.end_year)
+
+    @cached_property
+    def tapes(self) -> Tapes:
+        """What the segment has to write."""
+        return Tapes.of_segment(self.segment)
+
+    @cached_property
+    def header(self) -> RestartHeader | None:
+        """Header of the restart that it starts from; None for a cold start."""
+        return None if self.segment.finidat is None else read_header(self.segment.finidat)[0]
+
+    @property
+    def _sets(self) -> Path:
+        return self.segment.directory / _SETS
+
+    @cached_property
+    def continued(self) -> Path | None:
+        """Directory of the set from which it continues; None where it starts anew.
+
+        It continues where the segment before ended with the very restart it starts from, and wrote the same
+        tapes: a model that goes on cannot change its tapes.
+
+        Raises:
+            InputError: the restart is the run's own, and nothing of its set is left.
+        """
+        segment, directory = self.segment, self._sets / f"{self.segment.start_year:04d}"
+        own = segment.directory / restart_name(segment.case, segment.start_year)
+        if segment.finidat is None or segment.finidat.absolute() != own.absolute():
+            return None
+        note = notes(directory / _SET)
+        if note.get("tapes") != self.tapes.as_json() or note.get("stamp") != self._stamp:
+            if not note:
+                what = "the set of files that the run continues from is missing"
+                remedy = "run the segment before it again"
+                raise InputError(directory / _SET, what, remedy=remedy)
+            LOGGER.info(
+                "%s: other tapes or another case than before, so it starts anew from its restart",
+                segment.case,
+            )
+            return None
+        if note["restart"] != fingerprint(segment.finidat):
+            what = f"{segment.finidat} is not the restart of this set"
+            raise InputError(directory / _SET, what, remedy="run the segment before it again")
+        return directory
+
+    @cached_property
+    def _stamp(self) -> str:
+        return str(read_json(self.cases.made)["stamp"])
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What the segment depends on: a run that was begun with the same goes on."""
+        segment = self.segment
+        return {
+            "start": segment.start_year,
+            "end": segment.end_year,
+            "mode": segment.mode,
+            "restart": None if segment.finidat is None else fingerprint(segment.finidat),
+            "continued": self.continued is not None,
+            "spinup": segment.spinup.model_dump(mode="json"),
+            "tapes": self.tapes.as_json(),
+            "stamp": self._stamp,
+        }
+
+
+def run_segment(segment: Segment, settings: CimeSettings, directory: Path) -> None:
+    """Runs a segment to its end.
+
+    Args:
+        segment: what to run.
+        settings: of the section `cime`.
+        directory: of the cases of its domain.
+
+    Raises:
+        InputError: inputs, case and protocol do not fit together; nothing was run.
+        ModelAbort: the model stopped, or what it wrote is not sound.
+    """
+    cases = Cases(directory, settings, segment.domain.name)
+    if not cases.built.is_file():
+        raise InputError(directory / BUILT, "does not exist", remedy="build the case first")
+    run = Run(segment, cases.clone(segment.case), cases)
+    with run.case.locked() as lock:
+        launching.require_alone(run.case, waits=settings.submit == "cime" and _is_begun(run))
+        reached = _resume(run) or _begin(run)
+        while reached < run.end:
+            reached = _advance(run, reached, lock)
+        try:
+            checks.after(run.segment, run.files, continued=run.continued is not None)
+            _bring_home(run)
+        except ModelAbort:
+            _forget(run)
+            raise
+
+
+def _is_begun(run: Run) -> bool:
+    return notes(run.case.directory / _BEGUN) == run.identity
+
+
+def _forget(run: Run) -> None:
+    """The next try begins anew."""
+    (run.case.directory / _BEGUN).unlink(missing_ok=True)
+
+
+def _resume(run: Run) -> Date | None:
+    """The date from which a run of this segment goes on; None where it left nothing sound."""
+    if not _is_begun(run):
+        return None
+    start = Date(run.segment.start_year)
+    if launching.job_of(run.case) is not None:
+        return start  # it still runs
+    try:
+        found = run.files.restart_set()
+    except ModelAbort as error:
+        LOGGER.info("%s: begun before, and begins anew: %s", run.segment.case, error)
+        return None
+    if not start < found.date <= run.end:
+        return None
+    LOGGER.info("%s: begun before, and goes on from %s", run.segment.case, found.date)
+    return found.date
+
+
+def _begin(run: Run) -> Date:
+    """Sets the case to the start of the segment, and checks what the model will read."""
+    checks.start(run.segment, run.header)
+    _forget(run)
+    run.files.clear()
+    prepare(run)
+    require_inputs(run.case)
+    write_json(run.case.directory / _BEGUN, run.identity)
+    return Date(run.segment.start_year)
+
+
+def prepare(run: Run) -> None:
+    """Sets XML, namelist lines and run directory of a segment, and reads the namelists back.
+
+    Raises:
+        InputError: CIME refuses something, or the namelists say another thing than the workflow wants.
+    """
+    segment, case = run.segment, run.case
+    case.change(_variables(run))
+    case.change(_of_jobs(run.settings), subgroup="case.run")
+    case.write_user_lines("elm", [*base_lines(run.cases, "elm"), *_lines(run)])
+    _set_up(run)
+    if run.continued is not None:
+        _stage(run, run.continued)
+    case.do("./preview_namelists")
+    checks.before(segment, case, run.tapes, continued=run.continued is not None)
+
+
+def _variables(run: Run) -> dict[str, Value]:
+    """XML of the first start of a segment."""
+    segment, continued = run.segment, run.continued is not None
+    options = run.cases.base.query(_OPTIONS).split()
+    if _AD_OPTION in options:
+        at = options.index(_AD_OPTION)
+        del options[at : at + 2]
+    if segment.mode == "ad":
+        options += [_AD_OPTION, "on"]
+    return {
+        _OPTIONS: " ".join(options),
+        "RUN_TYPE": "startup",
+        "CONTINUE_RUN": continued,
+        "RUN_STARTDATE": str(Date(segment.start_year)),
+        "ELM_FORCE_COLDSTART": "off",
+        "RESUBMIT": 0,
+        **_length(run, Date(segment.start_year)),
+        **layout(run.settings),
+    }
+
+
+def _length(run: Run, reached: Date) -> dict[str, Value]:
+    """XML of the length of the next start: whole years, or days from within a year."""
+    if reached.starts_year:
+        years = run.segment.end_year - reached.year
+        every = math.gcd(years, run.settings.restart_years)
+        return {"STOP_OPTION": "nyears", "STOP_N": years, "REST_OPTION": "nyears", "REST_N": every}
+    days = run.end.days - reached.days
+    return {"STOP_OPTION": "ndays", "STOP_N": days, "REST_OPTION": "ndays", "REST_N": days}
+
+
+def _of_jobs(settings: CimeSettings) -> dict[str, Value]:
+    """XML of CIME's own job of the model."""
+    if settings.submit == "job":
+        return {}
+    values: dict[str, Value] = {"JOB_WALLCLOCK_TIME": settings.walltime}
+    if settings.queue is not None:
+        values["JOB_QUEUE"] = settings.queue
+    if settings.project is not None:
+        values["PROJECT"] = settings.project
+    return values
+
+
+def _lines(run: Run) -> list[str]:
+    """Lines of `user_nl_elm` of the segment."""
+    segment, spinup = run.segment, run.segment.spinup
+    lines = [
+        setting("suplphos", "ALL" if segment.mode == "ad" else "NONE"),
+        # ELM's defaults are 0 and 1, also where a run leaves AD.
+        setting("nyears_ad_carbon_only", spinup.nyears_ad_carbon_only),
+        setting("spinup_mortality_factor", spinup.spinup_mortality_factor),
+        *run.tapes.lines,
+    ]
+    if segment.finidat is not None and run.continued is None:
+        lines.append(setting("finidat", str(segment.finidat.absolute())))
+    return lines
+
+
+def _set_up(run: Run) -> None:
+    """Makes the scripts of the case, anew where the layout has changed; the executable is the same."""
+    case = run.case
+    ready = (case.directory / ".case.run").is_file()
+    case.do("./case.setup", *(["--reset"] if ready else []), "--disable-git")
+    case.change({"BUILD_COMPLETE": True})
+
+
+def _stage(run: Run, directory: Path) -> None:
+    """Brings the set that the segment before kept into the run directory."""
+    assert run.segment.finidat is not None
+    place(run.segment.finidat, run.files.run / run.segment.finidat.name)
+    for path in sorted(directory.iterdir()):
+        if path.name.startswith("rpointer."):
+            shutil.copyfile(path, run.files.run / path.name)  # the model writes into it
+        elif path.name != _SET:
+            place(path, run.files.run / path.name)
+
+
+def _advance(run: Run, reached: Date, lock: int) -> Date:
+    """Runs the model once; the date that it has reached.
+
+    Raises:
+        ModelAbort: it failed, or made no way.
+    """
+    segment, case, settings = run.segment, run.case, run.settings
+    first = reached == Date(segment.start_year)
+    if launching.job_of(case) is None:
+        if not first:
+            case.change({"CONTINUE_RUN": True, **_length(run, reached)})
+        left = launching.hours_left(settings)
+        case.write_user_lines("cpl", [*base_lines(run.cases, "cpl"), *_time_limit(settings, left)])
+    began = time.monotonic()
+    done = launching.launch(case, settings, lock)
+    if not done.sound:
+        _forget(run)
+        raise ModelAbort(
+            f"{case.directory}: the model stopped in {segment.case}: {why(run.files, done.error)}"
+        )
+    try:
+        found = run.files.restart_set()
+    except ModelAbort:
+        _forget(run)
+        raise
+    if found.date <= reached:
+        _forget(run)
+        raise ModelAbort(
+            f"{case.directory}: {segment.case} ran and is still at {found.date}, where {run.end} is wanted: "
+            f"{why(run.files, done.error)}"
+        )
+    if found.date < run.end:
+        _go_on_or_stop(run, found.date, time.monotonic() - began)
+    return found.date
+
+
+def _time_limit(settings: CimeSettings, left: float | None) -> list[str]:
+    """Lines of `user_nl_cpl` by which the model stops itself, with a restart, before its job ends."""
+    if left is None:
+        return []
+    hours = left - settings.margin_minutes / 60.0
+    if hours <= 0.0:
+        what = f"{60.0 * left:.0f} minutes are left of this job"
+        raise ModelAbort(f"{what}, and cime.margin_minutes is {settings.margin_minutes:g}; ask for more time")
+    return [setting("wall_time_limit", round(hours, 4)), setting("force_stop_at", settings.force_stop_at)]
+
+
+def _go_on_or_stop(run: Run, reached: Date, seconds: float) -> None:
+    """After an early stop: there is time for more in this job, or the next one goes on."""
+    log = run.files.log("cpl")
+    by_itself = log is not None and any(TIME_IS_UP in line for line in lines_of(log)[-400:])
+    LOGGER.info("%s: stopped at %s, wanted %s", run.segment.case, reached, run.end)
+    left = launching.hours_left(run.settings)
+    needed = 2.0 * run.settings.margin_minutes / 60.0
+    if run.settings.submit == "job" and by_itself and (left is None or left < max(needed, seconds / 36000.0)):
+        raise ModelAbort(
+            f"{run.case.directory}: {run.segment.case} is at {reached} of {run.end}, and the time of its job "
+            "is used up; run the same command again, it goes on from there"
+        )
+
+
+def _bring_home(run: Run) -> None:
+    """Gives the products the names of the workflow, and keeps what the next segment continues from."""
+    segment, found = run.segment, run.files.restart_set()
+    collect(segment, run.files.history())
+    _keep(run, found)
+    place(found.restart, segment.restart)
+    LOGGER.info("%s: at %s, its products are in %s", segment.case, found.date, segment.directory)
+
+
+def _keep(run: Run, found: RestartSet) -> None:
+    directory = run._sets / f"{found.date.year:04d}"
+    shutil.rmtree(directory, ignore_errors=True)
+    for path in found.files:
+        place(path, directory / path.name)
+    for path in found.pointers:
+        shutil.copyfile(path, directory / path.name.removesuffix(".prev"))
+    note = {"tapes": run.tapes.as_json(), "stamp": run._stamp, "restart": fingerprint(found.restart)}
+    write_json(directory / _SET, note)
