@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from phase_lib.landmodel.embedded.world.build import make_world
 from phase_lib.landmodel.planning import run_segment
 from tests.cime.double import DESK, Checkout, lay_out
 from tests.helpers.streams import write_streams
+from tests.helpers.warm_phase import ADDRESS, ROOT, directory_of_phase
 
 #: Forcing cycle of the small world, years: ELM's files and commands are the same at any length.
 CYCLE = 2
@@ -77,10 +81,24 @@ class Desk:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files of a world with a dozen cells and a short forcing cycle."""
-    directory = tmp_path_factory.mktemp("world")
-    make_world(WORLD, directory)
-    return directory
+    """Files of a world with a dozen cells and a short forcing cycle; one process of the tests makes them."""
+    here = tmp_path_factory.getbasetemp()
+    shared = (here.parent if "PYTEST_XDIST_WORKER" in os.environ else here) / "small_world"
+    with (shared.parent / "small_world.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "complete").is_file():
+            make_world(WORLD, shared)
+            (shared / "complete").touch()
+    return shared
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _models_run_in_forks() -> Iterator[None]:
+    """The executable of the stand-in asks a warm process to run the model."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ADDRESS, str(directory_of_phase() / "socket"))
+        patch.setenv("PYTHONPATH", str(ROOT))
+        yield
 
 
 @pytest.fixture(scope="session")

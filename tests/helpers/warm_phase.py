@@ -2,7 +2,7 @@
 
 The tests of the workflow start hundreds of jobs. The program `phase` of this directory hands its words,
 environment and open streams to a server that has imported the library, and ends as the fork ends that runs
-the command.
+the command. Another program of the tests, `e3sm.exe`, asks the same server where a job of it started that.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from functools import cache
 from pathlib import Path
@@ -32,16 +33,22 @@ _OF_COMMANDS = (
     "phase_lib.report.experiments", "phase_lib.surrogate.evaluation", "phase_lib.surrogate.launching",
     "phase_lib.surrogate.predictions",
 )  # fmt: skip
-_CLIENT = """#!{python} -IS
-import os, socket, sys, json
+#: Variable with the address of the server, in the environment of its forks.
+ADDRESS = "PHASE_TESTS_SERVER"
+#: A program that has its `words` run by the server at `address`.
+CLIENT = """import os, socket, sys, json
 server = socket.socket(socket.AF_UNIX)
-server.connect({address!r})
-request = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
+server.connect(address)
+request = json.dumps([words, os.getcwd(), dict(os.environ)]).encode()
 socket.send_fds(server, [len(request).to_bytes(8, "big")], [0, 1, 2])
 server.sendall(request)
 answer = server.recv(1)
 sys.exit(answer[0] if answer else 1)
 """
+_PROGRAM = """#!{python} -IS
+import sys
+address, words = {address!r}, ["phase", *sys.argv[1:]]
+{client}"""
 
 
 @cache
@@ -61,7 +68,8 @@ def directory_of_phase() -> Path:
     assert server.stdout is not None
     assert server.stdout.readline() == b"ready\n"
     program = directory / "phase"
-    program.write_text(_CLIENT.format(python=sys.executable, address=str(address)))
+    text = _PROGRAM.format(python=sys.executable, address=str(address), client=CLIENT)
+    program.write_text(text)
     program.chmod(0o755)
     atexit.register(holder.cleanup)
     atexit.register(server.wait)
@@ -86,11 +94,11 @@ def _serve(address: str) -> None:
         if os.fork() == 0:
             listener.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _answer(client)
+            _answer(client, address)
         client.close()
 
 
-def _answer(client: socket.socket) -> None:
+def _answer(client: socket.socket, address: str) -> None:
     size, streams, _, _ = socket.recv_fds(client, 8, 3)
     request = bytearray()
     while len(request) < int.from_bytes(size, "big"):
@@ -104,16 +112,22 @@ def _answer(client: socket.socket) -> None:
     os.environ.update(environment)
     # A copy of the workflow is no checkout, and the version of its code names no commit.
     os.environ["GIT_DIR"] = os.devnull
+    os.environ[ADDRESS] = address
     root, *others = environment["PYTHONPATH"].split(os.pathsep)
     take_library_of(Path(root))
     sys.path[1:1] = others
-    sys.argv = ["phase", *words]
-
-    from phase_lib.cli import main
-
+    sys.argv = words
     status = 1
     try:
-        main()
+        if words[0] == "phase":
+            from phase_lib.cli import main as run_phase
+
+            run_phase()
+        else:
+            from tests.cime.double.model import main as run_model
+
+            threading.Thread(target=_end_with, args=(client,), daemon=True).start()
+            status = run_model(*words)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except Exception:
@@ -125,6 +139,12 @@ def _answer(client: socket.socket) -> None:
         sys.stderr.flush()
         client.sendall(bytes([status]))
         os._exit(status)
+
+
+def _end_with(client: socket.socket) -> None:
+    """Ends this process with the program that it stands for, as a launcher ends its tasks."""
+    if not client.recv(1):
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.cime.double.scripts.creating import TOOLS
 from tests.cime.double.scripts.namelists import COMMON_INPUT
+from tests.helpers.warm_phase import ADDRESS, CLIENT
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -25,15 +26,17 @@ sys.path.insert(0, {library!r})
 from scripts.tool import main
 sys.exit(main())
 """
-#: The embedded model is a program of its own, which other ranks of the same run leave to the first one.
-_EXECUTABLE = """#!{python}
+#: The embedded model is a program of its own, which the other ranks of a run leave to the first one.
+_EXECUTABLE = """#!{python} -IS
 import os, sys
 if any(os.environ.get(name, "0") != "0" for name in ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")):
     sys.exit(0)
-sys.path.append({root!r})
-from tests.cime.double.model import main
-sys.exit(main({source!r}))
-"""
+address, words = os.environ.get({variable!r}), [sys.argv[0], {source!r}]
+if not address:
+    paths = [*os.environ.get("PYTHONPATH", "").split(os.pathsep), {root!r}]
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    os.execv({python!r}, [{python!r}, "-m", "tests.cime.double.model", *words])
+{client}"""
 _MACHINES = """<?xml version="1.0"?>
 <config_machines version="2.0">
 {entries}</config_machines>
@@ -154,9 +157,8 @@ def lay_out(place: Path, settings: Mapping[str, Any] | None = None, *, cores: in
         *(library / "Tools" / name for name in TOOLS),
     ):
         _program(path, tool)
-    _program(
-        library / "e3sm.exe", _EXECUTABLE.format(python=python, root=str(ROOT), source=str(checkout.root))
-    )
+    where = {"root": str(ROOT), "source": str(checkout.root), "variable": ADDRESS}
+    _program(library / "e3sm.exe", _EXECUTABLE.format(python=python, client=CLIENT, **where))
     (checkout.root / "embedded.json").write_text(json.dumps(dict(settings or {})), encoding="utf-8")
     (checkout.root / "components" / "elm").mkdir(parents=True)
     own = checkout.root / "cime_config" / "machines"

@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 from tests.cime.double import DESK, Checkout
+from tests.helpers.streams import write_streams
 
-STREAMS = {"uELM_TES.Prec": "Prec", "uELM_TES.Solr": "Solr", "uELM_TES.TPQWL": "TPQWL"}
 TAPES = """hist_empty_htapes = .true.
 hist_fincl1 = 'TOTSOMC', 'TOTVEGC', 'GPP', 'SOIL3C_vr'
 hist_fincl2 = 'TOTSOMC', 'TOTVEGC', 'GPP'
@@ -52,24 +52,14 @@ def new_case(
 ) -> Path:
     """A case that is set up for AD, not built yet."""
     case = checkout.new_case(name, machine=machine)
-    domain = {"DOMAIN_PATH": world, "DOMAIN_FILE": "domain.lnd.nc", "NX": 24, "NY": 12}
+    domain = {"DOMAIN_PATH": world, "DOMAIN_FILE": "domain.lnd.nc", "NX": 72, "NY": 36}
     change(case, **{f"{part}_{key}": value for key, value in domain.items() for part in ("LND", "ATM")})
     change(case, DATM_MODE="uELM_TES", DATM_CLMNCEP_YR_START=1901, DATM_CLMNCEP_YR_END=1902)
     change(case, STOP_OPTION="nyears", STOP_N=years, REST_N=1, ELM_BLDNML_OPTS=AD, NTASKS=1)
     first = run(case, "case.setup", "--disable-git")
     assert "No default value found for fsurdat" in first.stderr
-    forcing = sorted((world / "forcing").glob("*.nc"))
-    for stream, part in STREAMS.items():
-        names = "\n".join(path.name for path in forcing if f".{part}." in path.name)
-        text = "<?xml version='1.0'?>\n<file id='stream' version='1.0'>\n"
-        for tag, directory, listed in (
-            ("domainInfo", world, "domain.lnd.nc"),
-            ("fieldInfo", world / "forcing", names),
-        ):
-            text += (
-                f"<{tag}><filePath>\n{directory}\n</filePath>\n<fileNames>\n{listed}\n</fileNames></{tag}>\n"
-            )
-        (case / f"user_datm.streams.txt.{stream}").write_text(f"{text}</file>\n", encoding="utf-8")
+    for path in write_streams(case / "streams", world / "domain.lnd.nc", world / "forcing"):
+        path.rename(case / path.name)
     settings = "suplphos = 'ALL'\nnyears_ad_carbon_only = 1\nspinup_mortality_factor = 10\n"
     namelist(case, files_of(world) + settings + TAPES)
     result = run(case, "case.setup", "--disable-git")

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 
 from phase_lib.base.errors import InputError, ModelAbort
+from phase_lib.config.spinup import SpinupSettings
 from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR, SECONDS_PER_YEAR
 from phase_lib.elm.domain import read_domain
 from phase_lib.elm.netcdf import open_dataset
@@ -36,7 +38,6 @@ from phase_lib.landmodel.embedded.restart import read_restart, write_restart
 from phase_lib.landmodel.embedded.settings import EmbeddedSettings
 from phase_lib.landmodel.embedded.site import Site
 from phase_lib.landmodel.embedded.state import cold_snapshot, from_state, to_state
-from phase_lib.config.spinup import SpinupSettings
 from tests.cime.double.scripts import faults
 from tests.cime.double.scripts.namelists import parse_namelist, stream_files, text_value
 from tests.cime.double.tapes import SEEN, Sample, Tape, layered_names
@@ -119,8 +120,9 @@ class Run:
         year: model year at whose start the model stands.
     """
 
-    def __init__(self, directory: Path, source: Path, began: float) -> None:
+    def __init__(self, directory: Path, program: Path, source: Path, began: float) -> None:
         self.directory = directory
+        self.program = program
         self.source = source
         self.began = began
         self.names = Namelists(directory)
@@ -228,12 +230,12 @@ class Run:
             return
         for name in POINTERS:
             if (self.directory / f"rpointer.{name}").is_file() and name not in previous:
-                self.logs.driver(
-                    f"rpointer> ERROR: {name} has an rpointer.x file with no corresponding rpointer.x.prev file"
+                what = "has an rpointer.x file with no corresponding rpointer.x.prev file"
+                self.logs.driver(f"rpointer> ERROR: {name} {what}")
+                lacks = (
+                    "rpointer.x.prev files exist but rpointer.y has no corresponding rpointer.y.prev file."
                 )
-                _abort(
-                    "rpointer_prepare_restart: rpointer.x.prev files exist but rpointer.y has no corresponding rpointer.y.prev file."
-                )
+                _abort(f"rpointer_prepare_restart: {lacks}")
         for name in previous:
             (self.directory / f"rpointer.{name}.prev").replace(self.directory / f"rpointer.{name}")
 
@@ -292,7 +294,7 @@ class Run:
         return Domain(cycle=cycle, monthly=(monthly,), **paths)
 
     def _forcing(self, domain: Path, settings: EmbeddedSettings) -> Path:
-        """Monthly means of the streams on the land cells; those of an earlier run of this executable are kept."""
+        """Monthly means of the streams on the land cells; an executable makes them once."""
         streams = read_groups(self.directory / "datm_in")["streams"]
         files: list[str] = []
         years = set()
@@ -313,7 +315,7 @@ class Run:
         described = json.dumps([files, align, first, last, str(domain), settings.forcing_limit_km])
         stamps = [os.stat(file).st_mtime_ns for file in (*files, domain)]
         key = hashlib.sha256(f"{described}{stamps}".encode()).hexdigest()[:16]
-        path = Path(sys.argv[0]).resolve().parent / f"monthly.{key}.nc"
+        path = self.program.parent / f"monthly.{key}.nc"
         if not path.is_file():
             years_of_cycle = {"first_year": first, "years": last - first + 1, "align_year": align}
             limit = settings.forcing_limit_km
@@ -337,7 +339,7 @@ class Integration:
         torch.set_num_threads(1)
         self.blocks = []
         co2 = self.names.number("co2_ppmv", settings.co2_ppm)
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in pairwise(edges):
             cells = slice(start, stop)
             site = Site(self.inputs.site.select(cells), torch.device(settings.device))
             values = {name: array[:, cells] for name, array in self.inputs.forcing.values.items()}
@@ -584,10 +586,19 @@ def _truncate(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
-def main(source: str) -> int:
-    """Runs the model of a checkout in the present directory."""
+def main(program: str, source: str) -> int:
+    """Runs the model in the present directory.
+
+    Args:
+        program: the executable.
+        source: the checkout.
+    """
     try:
-        Run(Path.cwd(), Path(source), time.time()).run()
+        Run(Path.cwd(), Path(program), Path(source), time.time()).run()
     except Abort:
         return 233
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

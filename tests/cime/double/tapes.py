@@ -33,7 +33,7 @@ SEEN = {
 
 @dataclass(frozen=True)
 class Sample:
-    """A year of the model: means of columns (cell) and layers (levdecomp, cell), and both as they are at its end."""
+    """A year: means of columns (cell) and of layers (levdecomp, cell), and both as they are at its end."""
 
     columns: dict[str, np.ndarray]
     layers: dict[str, np.ndarray]
@@ -100,8 +100,8 @@ class Tape:
             fields = [one.partition(":")[0] for one in asked]
             for place, name in enumerate(fields, 1):
                 if name not in known:
-                    what = f"htapes_fieldlist ERROR: {name} in fincl({place}) for history tape {number + 1} not found"
-                    raise InputError(None, what)
+                    what = f"ERROR: {name} in fincl({place}) for history tape {number + 1} not found"
+                    raise InputError(None, f"htapes_fieldlist {what}")
             if number == 0 and not empty:
                 fields = list(dict.fromkeys([*history.FIELDS, *fields]))
             if not fields:
@@ -125,7 +125,7 @@ class Tape:
                     inputs,
                     seconds / 86400.0,
                     begin=first_year,
-                )  # noqa: E501
+                )
             )
         return tapes
 

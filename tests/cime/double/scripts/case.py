@@ -41,8 +41,11 @@ class Case:
         expect(
             (self.root / "env_case.xml").is_file(),
             f"Directory {self.root} does not appear to be a valid case directory",
-        )  # noqa: E501
+        )
         self.read()
+        from .machines import machine_of  # which needs this module
+
+        machine_of(self)
 
     def read(self) -> None:
         """Reads all files again, as CIME does after the model has run."""
@@ -239,19 +242,19 @@ def check_value(name: str, value: str, kind: str, valid: str) -> None:
         expect(
             re.fullmatch(r"[+-]?\d+", value),
             f"Entry {name} was listed as type int but value '{value}' is not valid int",
-        )  # noqa: E501
+        )
     if kind == "logical":
         known = "listed as type logical but had val"
         expect(
             value.upper() in ("TRUE", "FALSE"), f"Entry {name} was {known} '{value}' instead of TRUE or FALSE"
-        )  # noqa: E501
+        )
     if kind == "real":
         try:
             float(value)
         except ValueError:
             raise CaseError(
                 f"Entry {name} was listed as type real but value '{value}' is not valid real"
-            ) from None  # noqa: E501
+            ) from None
     if valid and kind != "logical":
         options = valid.split(",")
         expect(value in options, f"Did not find {value} in valid values for {name}: {options}")
@@ -306,7 +309,9 @@ def as_xml(file: str, values: dict[str, str]) -> str:
 
 def git(root: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Runs git in a case."""
-    result = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
+    environment = {name: value for name, value in os.environ.items() if name != "GIT_DIR"}
+    command = ["git", *words]
+    result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     if check and result.returncode:
         raise CaseError(f"Command: 'git {' '.join(words)}' failed with error '{result.stderr.strip()}'")
     return result

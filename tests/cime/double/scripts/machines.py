@@ -32,7 +32,7 @@ def text_of(machine: xml.Element, tag: str, default: str = "") -> str:
     return (machine.findtext(tag) or default).strip()
 
 
-def of_case(case: Case) -> xml.Element:
+def machine_of(case: Case) -> xml.Element:
     """The machine of a case; a relative directory is looked for from where the command runs."""
     return find_machine(case.get("MACH"), case.path("SRCROOT"), case.get("EXTRA_MACHDIR"))
 
@@ -53,7 +53,7 @@ def launcher(case: Case) -> str:
     replaced = case.get("MPI_RUN_COMMAND")
     if replaced not in ("", "UNSET"):
         return replaced
-    entry = of_case(case).find("mpirun")
+    entry = machine_of(case).find("mpirun")
     if entry is None:
         return ""
     words = [entry.findtext("executable") or "", *(arg.text or "" for arg in entry.iter("arg"))]

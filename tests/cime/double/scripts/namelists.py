@@ -10,33 +10,30 @@ from pathlib import Path
 from .case import Case, expect, say
 
 LONGEST_TEXT = 256
-#: Names that user_nl_elm may have, of which ELM knows several hundred more.
-_ELM_NAMES = frozenset(
-    """
-    albice atm_gustiness carbon_only check_dynpft_consistency check_finidat_fsurdat_consistency
-    check_finidat_pct_consistency check_finidat_year_consistency co2_ppmv co2_type const_climate_hist
-    create_crop_landunit do_budgets do_harvest do_transient_crops do_transient_pfts dtime fatmlndfrc fatmtopo
-    finidat finidat_interp_dest finidat_interp_source firrig_data flanduse_timeseries flndtopo fsnowaging
-    fsnowoptics fsoilordercon fsurdat fates_paramfile forest_fert_exp hist_avgflag_pertape hist_dov2xy
-    hist_empty_htapes hist_fexcl1 hist_fexcl2 hist_fexcl3 hist_fexcl4 hist_fexcl5 hist_fexcl6 hist_fincl1
-    hist_fincl2 hist_fincl3 hist_fincl4 hist_fincl5 hist_fincl6 hist_mfilt hist_ndens hist_nhtfrq
-    hist_type1d_pertape hist_wrtch4diag irrigate lightngmapalgo maxpatch_glcmec maxpatch_pft metdata_bypass
-    metdata_biases metdata_type more_vertlayers ndepmapalgo nfix_timeconst nsegspc nu_com
-    nyears_ad_carbon_only nyears_ad_carbon_only override_nsrest paramfile pdepmapalgo popdensmapalgo
-    rest_flag spinup_mortality_factor spinup_state startdate_add_co2 startdate_add_temperature
-    stream_fldfilename_lightng stream_fldfilename_ndep stream_fldfilename_pdep stream_fldfilename_popdens
-    stream_year_first_lightng stream_year_first_ndep stream_year_first_pdep stream_year_first_popdens
-    stream_year_last_lightng stream_year_last_ndep stream_year_last_pdep stream_year_last_popdens
-    model_year_align_ndep model_year_align_pdep model_year_align_popdens model_year_align_lightng suplnitro
-    suplphos tw_irr urban_hac urban_traffic use_atm_downscaling_to_topunit use_century_decomp use_cn use_crop
-    use_dynroot use_extralakelayers use_fates use_hydrstress use_lch4 use_nofire use_snicar_ad
-    use_top_solar_rad use_vertsoilc use_erosion use_fan use_modified_infil use_vsfm wrtdia
-    fin_use_fsat use_aereoxid_prog
-    """.split()
-)
-_CPL_NAMES = frozenset(
-    "wall_time_limit force_stop_at end_restart histaux_l2x do_budgets info_debug max_cplstep_time".split()
-)
+#: Names that user_nl_elm may have, of which ELM knows several hundred more, and those of user_nl_cpl.
+_ELM_TEXT = """
+albice atm_gustiness carbon_only check_dynpft_consistency check_finidat_fsurdat_consistency
+check_finidat_pct_consistency check_finidat_year_consistency co2_ppmv co2_type const_climate_hist
+create_crop_landunit do_budgets do_harvest do_transient_crops do_transient_pfts dtime fates_paramfile
+fatmlndfrc fatmtopo fin_use_fsat finidat finidat_interp_dest finidat_interp_source firrig_data
+flanduse_timeseries flndtopo forest_fert_exp fsnowaging fsnowoptics fsoilordercon fsurdat
+hist_avgflag_pertape hist_dov2xy hist_empty_htapes hist_fexcl1 hist_fexcl2 hist_fexcl3 hist_fexcl4
+hist_fexcl5 hist_fexcl6 hist_fincl1 hist_fincl2 hist_fincl3 hist_fincl4 hist_fincl5 hist_fincl6 hist_mfilt
+hist_ndens hist_nhtfrq hist_type1d_pertape hist_wrtch4diag irrigate lightngmapalgo maxpatch_glcmec
+maxpatch_pft metdata_biases metdata_bypass metdata_type model_year_align_lightng model_year_align_ndep
+model_year_align_pdep model_year_align_popdens more_vertlayers ndepmapalgo nfix_timeconst nsegspc nu_com
+nyears_ad_carbon_only override_nsrest paramfile pdepmapalgo popdensmapalgo rest_flag
+spinup_mortality_factor spinup_state startdate_add_co2 startdate_add_temperature
+stream_fldfilename_lightng stream_fldfilename_ndep stream_fldfilename_pdep stream_fldfilename_popdens
+stream_year_first_lightng stream_year_first_ndep stream_year_first_pdep stream_year_first_popdens
+stream_year_last_lightng stream_year_last_ndep stream_year_last_pdep stream_year_last_popdens suplnitro
+suplphos tw_irr urban_hac urban_traffic use_aereoxid_prog use_atm_downscaling_to_topunit
+use_century_decomp use_cn use_crop use_dynroot use_erosion use_extralakelayers use_fan use_fates
+use_hydrstress use_lch4 use_modified_infil use_nofire use_snicar_ad use_top_solar_rad use_vertsoilc
+use_vsfm wrtdia
+"""
+_CPL_TEXT = "wall_time_limit force_stop_at end_restart histaux_l2x do_budgets info_debug max_cplstep_time"
+_ELM_NAMES, _CPL_NAMES = (frozenset(text.split()) for text in (_ELM_TEXT, _CPL_TEXT))
 _CHOICES = {"suplphos": ("NONE", "ALL"), "suplnitro": ("NONE", "ALL"), "nu_com": ("RD", "ECA", "MIC")}
 _LOGICAL = re.compile(r"\.(true|false)\.", re.IGNORECASE)
 _STREAM_GROUPS = (
@@ -76,21 +73,21 @@ _MODES: dict[str, tuple[str, str, list[tuple[str, str, str, str, str]]]] = {
                 "clmforc.Qian.c2006.T62.Solr.",
                 "FSDS swdn",
                 "coszen",
-            ),  # noqa: E501
+            ),
             (
                 "Precip",
                 f"{_QIAN}/atm_forcing.datm7.Qian.T62.c080727/Precip6Hrly",
                 "clmforc.Qian.c2006.T62.Prec.",
                 "PRECTmms precn",
                 "nearest",
-            ),  # noqa: E501
+            ),
             (
                 "TPQW",
                 f"{_QIAN}/atm_forcing.datm7.Qian.T62.c080727/TmpPrsHumWnd3Hrly",
                 "clmforc.Qian.c2006.T62.TPQW.",
                 _STATE,
                 "linear",
-            ),  # noqa: E501
+            ),
         ],
     ),
     "CLMCRUNCEPv7": (
@@ -104,7 +101,7 @@ _MODES: dict[str, tuple[str, str, list[tuple[str, str, str, str, str]]]] = {
                 "clmforc.cruncep.V7.c2016.0.5d.Prec.",
                 "PRECTmms precn",
                 "nearest",
-            ),  # noqa: E501
+            ),
             ("TPQW", f"{_CRU}/TPHWL6Hrly", "clmforc.cruncep.V7.c2016.0.5d.TPQWL.", _STATE, "linear"),
         ],
     ),
@@ -173,7 +170,7 @@ def parse_namelist(text: str) -> dict[str, list[str]]:
     """
     tokens = re.findall(
         r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|![^\n]*|[=,/\n]|[^\s=,/!'"]+(?:/[^\s=,!'"]*)*""", text
-    )  # noqa: E501
+    )
     tokens = [token for token in tokens if not token.startswith("!")]
     settings: dict[str, list[str]] = {}
     name = ""
@@ -221,7 +218,7 @@ def _elm(case: Case) -> tuple[dict[str, str], list[tuple[str, str]]]:
         expect(
             condition,
             f"Command: '{command}' failed with error '{said}' from dir '{case.root}/Buildconf/elmconf'",
-        )  # noqa: E501
+        )
 
     given = read_user_namelist(case.root / "user_nl_elm")
     invalid = (
@@ -248,22 +245,23 @@ def _elm(case: Case) -> tuple[dict[str, str], list[tuple[str, str]]]:
     finidat = text_value(given.get("finidat", ["' '"])[0])
     cold = "setting finidat is incomptable with using start_type=cold."
     refuse(
-        not finidat.strip() or not case.get("ELM_FORCE_COLDSTART") == "on",
+        not finidat.strip() or case.get("ELM_FORCE_COLDSTART") != "on",
         "setup_logic_initial_conditions",
         cold,
-    )  # noqa: E501
+    )
     refuse(
         "fsurdat" in given,
         "add_default",
-        "No default value found for fsurdat.\n             Are defaults provided for this resolution and land mask?",
-    )  # noqa: E501
+        "No default value found for fsurdat.\n  Are defaults provided for this resolution and land mask?",
+    )
     if case.get("RUN_TYPE") == "hybrid" and "finidat" not in given:
         parts = [case.get(f"RUN_REF{part}") for part in ("CASE", "DATE", "TOD")]
         finidat = f"{parts[0]}.elm.r.{parts[1]}-{parts[2]}.nc"
     root = case.get("DIN_LOC_ROOT")
     domain = f"{case.get('LND_DOMAIN_PATH')}/{case.get('LND_DOMAIN_FILE')}"
     settings = {
-        "albice": "0.60,0.40", "co2_ppmv": case.get("CCSM_CO2_PPMV"), "co2_type": f"'{case.get('ELM_CO2_TYPE')}'",
+        "albice": "0.60,0.40", "co2_ppmv": case.get("CCSM_CO2_PPMV"),
+        "co2_type": f"'{case.get('ELM_CO2_TYPE')}'",
         "create_crop_landunit": ".false.", "do_budgets": ".true.",
         "dtime": str(86400 // case.number("LND_NCPL")), "fatmlndfrc": f"'{domain}'",
         "maxpatch_glcmec": "0", "maxpatch_pft": "17", "more_vertlayers": ".false.", "nsegspc": "20",
@@ -292,7 +290,7 @@ def _elm(case: Case) -> tuple[dict[str, str], list[tuple[str, str]]]:
     text += f"!#{'-' * 80}\n!# lnd_in:: Comment:\n!#     start_ymd={start} {options}\n"
     files = [
         (name, settings[name]) for name in ("fsnowaging", "paramfile", "finidat", "fsurdat", "fsnowoptics")
-    ]  # noqa: E501
+    ]
     files += [(name, settings[name]) for name in ("fatmlndfrc", "fsoilordercon")]
     files += [(name, value) for _, one in streams for name, value in one.items() if "fldfilename" in name]
     return {"lnd_in": text}, [(name, text_value(value)) for name, value in files]
@@ -376,7 +374,7 @@ def _stream(case: Case, name: str, domain: str, directory: str, names: list[str]
     coordinates = "".join(
         f"     {a} {b}\n"
         for a, b in (("time", "time"), ("xc", "lon"), ("yc", "lat"), ("area", "area"), ("mask", "mask"))
-    )  # noqa: E501
+    )
     return f"""<?xml version="1.0"?>
 <file id="stream" version="1.0">
 <dataSource>

@@ -151,7 +151,7 @@ def case_build(words: list[str]) -> int:
         expect(
             (case.root / ".case.run").is_file(),
             "ERROR: must invoke case.setup script before calling build script ",
-        )  # noqa: E501
+        )
         case.check_locked(("env_batch",))
         refused = "env_build HAS CHANGED\n  A manual clean of your obj directories is required\n  "
         hint = f"ERROR {refused}You should execute the following:\n    ./case.build --clean-all"
@@ -235,7 +235,7 @@ def _check(case: Case, *, skip_namelists: bool = False) -> None:
     expect(
         case.true("BUILD_COMPLETE"),
         "Build complete is not True please rebuild the model by calling case.build",
-    )  # noqa: E501
+    )
     say("Check case OK")
 
 
@@ -250,13 +250,12 @@ def preview_run(words: list[str]) -> int:
         ("total tasks", "TOTAL_TASKS"),
         ("tasks per node", "TASKS_PER_NODE"),
         ("thread count", "THREAD_COUNT"),
-    ):  # noqa: E501
+    ):
         say(f"  {label}: {derived[name]}")
     say("\nBATCH INFO:")
     for number, job in enumerate(_jobs(case)):
-        say(
-            f"  FOR JOB: {job}\n    ENV:\n      Setting Environment OMP_NUM_THREADS={derived['THREAD_COUNT']}\n"
-        )
+        threads = derived["THREAD_COUNT"]
+        say(f"  FOR JOB: {job}\n    ENV:\n      Setting Environment OMP_NUM_THREADS={threads}\n")
         if case.get("BATCH_SYSTEM") != "none":
             before = ["0"] if number else []
             say(f"    SUBMIT CMD:\n      {' '.join(_submission(case, job, before, ''))}\n")
@@ -337,7 +336,7 @@ def submit(
             extra = batch_args
             if job == "case.st_archive" and faults.play(
                 case.path("SRCROOT"), "archive_stuck", case.get("CASE")
-            ):  # noqa: E501
+            ):
                 extra = f"{extra} --hold".strip()
             command = _submission(case, job, before, extra)
             say(f"Submitting job script {' '.join(command)}")
@@ -416,7 +415,7 @@ def _run(case: Case, *, resubmit: bool = False, continues: bool = False, no_batc
         case.check_locked()
         expect(
             case.true("BUILD_COMPLETE"), "BUILD_COMPLETE is not true\nPlease rebuild the model interactively"
-        )  # noqa: E501
+        )
         stamp("NAMELIST CREATION BEGINS HERE")
         say(f"Generating namelists for {case.root}")
         create_namelists(case)
@@ -453,7 +452,7 @@ def _run(case: Case, *, resubmit: bool = False, continues: bool = False, no_batc
             not case.true("DOUT_S")
             and case.number("RESUBMIT") > 0
             and not faults.play(source, "chain_stops", name)
-        ):  # noqa: E501
+        ):
             submit(case, resubmit=True, no_batch=no_batch)
     stamp("CASE.RUN HAS FINISHED")
 
@@ -521,7 +520,7 @@ def _archive(case: Case, *, resubmit: bool = False, no_batch: bool = False) -> N
                 for file in run.glob(f"{name}.cpl.r.*.nc")
                 if (match := re.search(r"\.(\d{4}-\d\d-\d\d-\d{5})\.nc$", file.name))
             }
-        )  # noqa: E501
+        )
         history = sorted(run.glob(f"{name}.elm.h[0-9].*.nc"))
         needed = {re.search(r"\.(h\d)\.", file.name)[1]: file for file in history}  # type: ignore[index]
         for date in sets:
