@@ -84,8 +84,8 @@ def _says_error(case: Case) -> bool:
     """True where the last that the case says of its run is an error."""
     file = case.directory / "CaseStatus"
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
-    told = [line for line in lines if "case.run " in line or "model execution" in line]
-    return bool(told) and "error" in told[-1]
+    lines_of_run = [line for line in lines if "case.run " in line or "model execution" in line]
+    return bool(lines_of_run) and "error" in lines_of_run[-1]
 
 
 def jobs_of(case: Case) -> dict[str, str]:
