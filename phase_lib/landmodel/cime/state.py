@@ -87,8 +87,8 @@ def _compare(
     apart = np.where(known, np.abs(read - of_restart), 0.0) / np.maximum(of_restart, _LEAST)
     worst = int(np.argmax(apart))
     if not apart[worst] <= TOLERANCE:
+        place, count = f"lat {lat[worst]:.3f} lon {lon[worst]:.3f}", np.count_nonzero(~(apart <= TOLERANCE))
         raise ModelAbort(
-            f"{restart}: {name} at lat {lat[worst]:.3f} lon {lon[worst]:.3f} is {of_restart[worst]:.6g} gC/m^2, "
-            f"but ELM has read {read[worst]:.6g}: it converted or replaced something; expected the same "
-            f"within {TOLERANCE:g}, in {np.count_nonzero(~(apart <= TOLERANCE))} cells it is not so"
+            f"{restart}: {name} at {place} is {of_restart[worst]:.6g} gC/m^2, but ELM has read {read[worst]:.6g}: "
+            f"it converted or replaced something in {count} cells; expected the same within {TOLERANCE:g}"
         )
