@@ -1,4 +1,4 @@
-"""The stand-in for E3SM under the workflow: the verdict is that of the embedded model which runs inside it."""
+"""The stand-in for E3SM under the workflow: its verdict is that of the embedded model, which runs inside."""
 
 from __future__ import annotations
 
