@@ -103,7 +103,7 @@ def queued(case: Case) -> list[Queued] | None:
     words = ["squeue", "--me", "--noheader", "--format=%i|%j|%T|%r|%Z"]
     answer = subprocess.run(words, capture_output=True, text=True, check=False)
     if answer.returncode:
-        return None
+        return [] if case.query("BATCH_SYSTEM") == "none" else None
     place = case.directory.resolve()
     lines = [line.strip().split("|", 4) for line in answer.stdout.splitlines()]
     return [Queued(*line[:4]) for line in lines if len(line) == 5 and Path(line[4]).resolve() == place]
