@@ -46,8 +46,8 @@ for domain, model, step in STEPS:
             "../envs/cpu.yaml"
         threads: step.job.threads
         resources:
-            how=settings_of(model, *model.job_settings),
             **step.job.resources,
+            how=settings_of(model, *model.job_settings),
         params:
             backend=CONFIG.backend_of(domain.name),
             step=step.name,
@@ -100,8 +100,8 @@ for domain, model, role, segment in SEGMENTS:
             "../envs/cpu.yaml"
         threads: job.threads
         resources:
-            how=settings_of(model, *model.job_settings),
             **job.resources,
+            how=settings_of(model, *model.job_settings),
         params:
             case=segment.case,
             mode=segment.mode,
