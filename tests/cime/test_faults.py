@@ -197,3 +197,14 @@ def test_a_line_of_the_user_that_contradicts_the_workflow_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=says):
         new_desk(world, tmp_path, **settings)
+
+
+def test_a_case_that_exists_is_used_and_stays_as_it_is(
+    built: Desk, undisturbed: Segment, world: Path, tmp_path: Path
+) -> None:
+    base = built.case("base")
+    desk = new_desk(world, tmp_path, cases={"sites": str(base)}, datm_mode=None, streams=[])
+    before = {path: path.read_bytes() for path in base.rglob("*") if path.is_file()}
+    assert_same_products(desk.make().run(segment_of(desk, "undisturbed")), undisturbed)
+    assert not desk.case("base").exists()
+    assert {path: path.read_bytes() for path in base.rglob("*") if path.is_file()} == before

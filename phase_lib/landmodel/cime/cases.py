@@ -18,7 +18,7 @@ from phase_lib.landmodel.cime.case import Case, Done, Value, command
 from phase_lib.landmodel.cime.run_files import RunFiles
 from phase_lib.landmodel.cime.settings import CASE_KEYS, CimeSettings
 from phase_lib.landmodel.cime.streams import read_streams
-from phase_lib.landmodel.cime.user_lines import SET_HERE, names_in, setting, without
+from phase_lib.landmodel.cime.user_lines import SET_HERE, Component, names_in, setting, without
 from phase_lib.landmodel.domain import RUN_FILES, Domain, Forcing
 
 #: Name of the base case, and of the files that say how a case and an executable were made.
@@ -92,7 +92,7 @@ class Cases:
         self._remove(case)
         words = ("--case", case.directory, "--clone", self.base.directory, "--keepexe")
         _refuse(command([self.settings.scripts / "create_clone", *words], self.directory), "create_clone")
-        case.change(self._places(case))
+        case.change({"DOUT_S": False, **self.settings.xmlchange, **self._places(case)})
         write_json(note, {"stamp": stamp, "clone_of": str(self.base.directory)})
         return case
 
@@ -285,9 +285,11 @@ def require_same_forcing(forcing: Forcing | None, case: Case) -> None:
         raise InputError(streams.file, what, expected=expected, remedy="make the two agree")
 
 
-def base_lines(cases: Cases, component: str) -> list[str]:
+def base_lines(cases: Cases, component: Component) -> list[str]:
     """Lines of a `user_nl` file of the base case, without those that a segment sets itself."""
     lines, names = cases.base.user_lines(component), SET_HERE.get(component, {})
+    if cases.is_given:
+        lines += cases.settings.namelists.get(component, [])
     files = set(LND_IN.values())
     replaced = [name for name in names_in(lines) if name in names and name not in files]
     if replaced:

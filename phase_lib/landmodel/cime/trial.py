@@ -30,7 +30,7 @@ def faults(settings: CimeSettings, domain: Domain, segments: Sequence[Segment]) 
         domain: with the files that exist before the run.
         segments: that the run plans for it.
     """
-    yield from _of_time(settings)
+    yield from _of_jobs(settings)
     yield from _of_tapes(settings, segments)
     script = settings.scripts / "create_newcase"
     if not script.is_file():
@@ -72,7 +72,13 @@ def _of_tasks(cases: Cases) -> Iterator[InputError]:
         yield InputError(None, f"cime.tasks is {tasks}", expected=expected, remedy="ask for fewer tasks")
 
 
-def _of_time(settings: CimeSettings) -> Iterator[InputError]:
+def _of_jobs(settings: CimeSettings) -> Iterator[InputError]:
+    if settings.submit == "job" and settings.tasks > 1 and settings.nodes is None:
+        what, expected = (
+            f"cime.tasks is {settings.tasks}",
+            "cime.tasks_per_node too, as jobs take whole nodes",
+        )
+        yield InputError(None, what, expected=expected, remedy="give it")
     limit, margin = settings.walltime_minutes, settings.margin_minutes
     if settings.submit == "cime" and margin >= limit:
         what = f"cime.walltime_minutes is {limit}, and cime.margin_minutes {margin:g}"
