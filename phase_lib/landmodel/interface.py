@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel
 
@@ -120,6 +120,10 @@ class LandModel(ABC, Generic[_Settings]):
 
     def __init__(self, settings: _Settings) -> None:
         self.settings = settings
+
+    def for_domain(self, name: str) -> Self:
+        """The land model with the settings of one domain, where these differ."""
+        return self
 
     def cycle(self, name: str, files: DomainFiles | None) -> int | None:
         """Length of the forcing cycle of a domain, years; None where its forcing is not given.

@@ -22,7 +22,7 @@ def land_model_of(config: WorkflowConfig, domain: str) -> LandModel:
     """The land model of a domain, with its settings."""
     backend = config.backend_of(domain)
     model: LandModel = backend_class(backend)(config.settings_of(backend))
-    return model
+    return model.for_domain(domain)
 
 
 def domains_of(config: WorkflowConfig) -> dict[str, Domain]:

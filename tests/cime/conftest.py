@@ -117,10 +117,9 @@ def new_desk(world: Path, place: Path, machine: str = DESK, **settings: Any) -> 
     """A checkout and a domain in which nothing was made."""
     checkout = lay_out(place, WORLD.model_dump(mode="json"))
     streams = write_streams(place / "streams", world / "domain.lnd.nc", world / "forcing")
-    forcing = Forcing(
-        "datm", tuple(sorted((world / "forcing").glob("*.nc"))), (f"{world}/forcing/*.nc",), "small", 1901,
-        CYCLE, 1, WORLD.forcing_limit_km,
-    )  # fmt: skip
+    data = tuple(sorted((world / "forcing").glob("*.nc")))
+    patterns = (f"{world}/forcing/*.nc",)
+    forcing = Forcing("datm", data, patterns, "small", 1901, CYCLE, 1, WORLD.forcing_limit_km)
     domain = Domain(
         "sites",
         CYCLE,

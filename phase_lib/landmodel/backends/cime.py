@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from phase_lib.base.errors import InputError
 from phase_lib.config.domains import DomainFiles
@@ -33,6 +33,10 @@ class Cime(LandModel[CimeSettings]):
     segment_settings = CASE_KEYS
     job_settings = RUN_KEYS
     segment_code = _CODE
+
+    def for_domain(self, name: str) -> Self:
+        """With the keys of `cime.by_domain`."""
+        return type(self)(self.settings.for_domain(name))
 
     def cycle(self, name: str, files: DomainFiles | None) -> int | None:
         """The years of the forcing files, or of the streams of a case that exists."""

@@ -67,20 +67,20 @@ def before(segment: Segment, case: Case, tapes: Tapes, *, continued: bool) -> No
     if not continued:
         wanted["finidat"] = "" if segment.finidat is None else str(segment.finidat.absolute())
     for name, value in wanted.items():
-        found = lnd_in.get(name, "0" if name == "spinup_state" else "").strip()
-        if not _same(found, value):
+        value_there = lnd_in.get(name, "0" if name == "spinup_state" else "").strip()
+        if not _same(value_there, value):
             path = case.directory / "CaseDocs" / "lnd_in"
-            shown = found or "not there"
+            shown = value_there or "not there"
             remedy = "look for a line in cime.namelists or a source change of the case that sets it"
             raise InputError(path, f"{name} is {shown}", expected=f"{value or 'none'}", remedy=remedy)
     require_same_forcing(segment.domain.forcing, case)
 
 
-def _same(found: str, value: str | float) -> bool:
+def _same(text: str, value: str | float) -> bool:
     if isinstance(value, str):
-        return found == value
+        return text == value
     try:
-        return float(re.sub("[dD]", "e", found)) == value
+        return float(re.sub("[dD]", "e", text)) == value
     except ValueError:
         return False
 
@@ -100,10 +100,10 @@ def after(segment: Segment, files: RunFiles, *, continued: bool) -> None:
         raise ModelAbort(
             f"{files.run}: {len(errors)} lines about balances in lnd.log, first: {errors[0][:200]}"
         )
-    found = files.restart_set()
-    report = audit_restart(found.restart, segment.domain.surface, segment.domain.params)
+    last = files.restart_set()
+    report = audit_restart(last.restart, segment.domain.surface, segment.domain.params)
     if report.errors:
-        raise ModelAbort(f"{found.restart}: the audit finds {report.count}, first: {report.errors[0].line()}")
+        raise ModelAbort(f"{last.restart}: the audit finds {report.count}, first: {report.errors[0].line()}")
     if segment.finidat is not None and not continued and segment.mode == "normal":
         _require_taken_as_it_is(segment, files)
 

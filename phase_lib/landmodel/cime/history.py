@@ -88,27 +88,27 @@ class Tapes:
         }
 
 
-def collect(segment: Segment, found: Sequence[Path]) -> None:
+def collect(segment: Segment, written: Sequence[Path]) -> None:
     """Brings history files under the names of the workflow.
 
     Args:
         segment: whose history it is.
-        found: the files of its case, those of earlier years among them.
+        written: the files of its case, those of earlier years among them.
 
     Raises:
         ModelAbort: a year is missing, or there twice.
     """
     for tape, interval in ((CYCLE_TAPE, None), (ANNUAL_TAPE, 1)):
-        samples = _samples(files_of(segment.case, tape, found))
+        samples = _samples(files_of(segment.case, tape, written))
         for (start, end), target in zip(segment.cycles, segment.history(tape), strict=True):
             parts = [one for one in samples if start - _DAY < one.start and one.end < end + _DAY]
             _require_whole(target, parts, start, end, interval or end - start)
             _join(parts, target)
 
 
-def files_of(case: str, tape: int, found: Iterable[Path]) -> list[Path]:
+def files_of(case: str, tape: int, written: Iterable[Path]) -> list[Path]:
     """The files of one tape among those of a case."""
-    return sorted(path for path in found if path.name.startswith(f"{case}.elm.h{tape}."))
+    return sorted(path for path in written if path.name.startswith(f"{case}.elm.h{tape}."))
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,8 @@ def _samples(paths: Sequence[Path]) -> list[_Sample]:
 
 def _require_whole(target: Path, parts: Sequence[_Sample], start: int, end: int, interval: int) -> None:
     wanted = np.arange(start, end, interval)
-    found = np.array([one.start for one in parts])
-    if len(found) != len(wanted) or np.any(np.abs(found - wanted) > _DAY):
+    starts = np.array([one.start for one in parts])
+    if len(starts) != len(wanted) or np.any(np.abs(starts - wanted) > _DAY):
         there = ", ".join(f"{one.start:.2f} to {one.end:.2f}" for one in parts) or "none"
         raise ModelAbort(
             f"{target}: its samples are of the model years {there}; expected {len(wanted)} of {interval} "

@@ -26,9 +26,16 @@ _UNKNOWN = ("UNKNOWN", "")
 
 @dataclass(frozen=True)
 class Launched:
-    """A run of the model that has ended: whether anything says that it failed, and CIME's own line."""
+    """A run of the model that has ended.
+
+    Attributes:
+        sound: nothing says that it failed.
+        killed: something from outside ended it, so that it may go on from its last restart.
+        error: CIME's own line.
+    """
 
     sound: bool
+    killed: bool
     error: str
 
 
@@ -47,7 +54,9 @@ def launch(case: Case, settings: CimeSettings, lock: int) -> Launched:
         return _hand_over(case, lock)
     done = case.call("./.case.run", keep=(lock,))
     (case.directory / PRINTED).write_text(done.printed, encoding="utf-8")
-    return Launched(done.status == 0, done.error)
+    killed = done.status < 0
+    error = f".case.run was killed by signal {-done.status}" if killed else done.error
+    return Launched(done.status == 0, killed, error)
 
 
 def _hand_over(case: Case, lock: int) -> Launched:
@@ -68,15 +77,15 @@ def _hand_over(case: Case, lock: int) -> Launched:
     if job is not None:
         _wait(job)
         _end_archiver(case)
-    return Launched(not _says_error(case), error)
+    return Launched(not _says_error(case), False, error)
 
 
 def _says_error(case: Case) -> bool:
     """True where the last that the case says of its run is an error."""
     file = case.directory / "CaseStatus"
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
-    told = [line for line in lines if "case.run " in line or "model execution" in line]
-    return bool(told) and "error" in told[-1]
+    lines_of_run = [line for line in lines if "case.run " in line or "model execution" in line]
+    return bool(lines_of_run) and "error" in lines_of_run[-1]
 
 
 def jobs_of(case: Case) -> dict[str, str]:

@@ -165,8 +165,8 @@ class RunFiles:
 
     def _named(self, line: str) -> Path:
         name = Path(line).name
-        found = [self.run / name, *self.archive.glob(f"rest/*/{name}")]
-        path = next((path for path in found if path.is_file()), None)
+        places = [self.run / name, *self.archive.glob(f"rest/*/{name}")]
+        path = next((path for path in places if path.is_file()), None)
         if path is None:
             raise ModelAbort(f"{self.run / name}: is missing, but a pointer of the run names it")
         return path

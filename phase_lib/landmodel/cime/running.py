@@ -86,8 +86,8 @@ class Run:
             InputError: the restart is the run's own, and nothing of its set is left.
         """
         segment, directory = self.segment, self._sets / f"{self.segment.start_year:04d}"
-        own = segment.directory / restart_name(segment.case, segment.start_year)
-        if segment.finidat is None or segment.finidat.absolute() != own.absolute():
+        before = segment.directory / restart_name(segment.case, segment.start_year)
+        if segment.finidat is None or segment.finidat.absolute() != before.absolute():
             return None
         note = notes(directory / _SET)
         if note.get("tapes") != self.tapes.as_json() or note.get("stamp") != self._stamp:
@@ -171,14 +171,14 @@ def _resume(run: Run) -> Date | None:
     if launching.job_of(run.case) is not None:
         return start  # it still runs
     try:
-        found = run.files.restart_set()
+        last = run.files.restart_set()
     except ModelAbort as error:
         LOGGER.info("%s: begun before, and begins anew: %s", run.segment.case, error)
         return None
-    if not start < found.date <= run.end:
+    if not start < last.date <= run.end:
         return None
-    LOGGER.info("%s: begun before, and goes on from %s", run.segment.case, found.date)
-    return found.date
+    LOGGER.info("%s: begun before, and goes on from %s", run.segment.case, last.date)
+    return last.date
 
 
 def _begin(run: Run) -> Date:
@@ -234,8 +234,8 @@ def _length(run: Run, reached: Date) -> dict[str, Value]:
     """XML of the length of the next start: whole years, or days from within a year."""
     if reached.starts_year:
         years = run.segment.end_year - reached.year
-        every = math.gcd(years, run.settings.restart_years)
-        return {"STOP_OPTION": "nyears", "STOP_N": years, "REST_OPTION": "nyears", "REST_N": every}
+        interval = math.gcd(years, run.settings.restart_years)
+        return {"STOP_OPTION": "nyears", "STOP_N": years, "REST_OPTION": "nyears", "REST_N": interval}
     days = run.end.days - reached.days
     return {"STOP_OPTION": "ndays", "STOP_N": days, "REST_OPTION": "ndays", "REST_N": days}
 
@@ -302,24 +302,25 @@ def _advance(run: Run, reached: Date, lock: int) -> Date:
     began = time.monotonic()
     done = launching.launch(case, settings, lock)
     if not done.sound:
-        _forget(run)
+        if not done.killed:
+            _forget(run)
         raise ModelAbort(
             f"{case.directory}: the model stopped in {segment.case}: {why(run.files, done.error)}"
         )
     try:
-        found = run.files.restart_set()
+        last = run.files.restart_set()
     except ModelAbort:
         _forget(run)
         raise
-    if found.date <= reached:
+    if last.date <= reached:
         _forget(run)
         raise ModelAbort(
-            f"{case.directory}: {segment.case} ran and is still at {found.date}, where {run.end} is wanted: "
+            f"{case.directory}: {segment.case} ran and is still at {last.date}, where {run.end} is wanted: "
             f"{why(run.files, done.error)}"
         )
-    if found.date < run.end:
-        _go_on_or_stop(run, found.date, time.monotonic() - began)
-    return found.date
+    if last.date < run.end:
+        _go_on_or_stop(run, last.date, time.monotonic() - began)
+    return last.date
 
 
 def _time_limit(settings: CimeSettings, left: float | None) -> list[str]:
@@ -349,19 +350,19 @@ def _go_on_or_stop(run: Run, reached: Date, seconds: float) -> None:
 
 def _bring_home(run: Run) -> None:
     """Gives the products the names of the workflow, and keeps what the next segment continues from."""
-    segment, found = run.segment, run.files.restart_set()
+    segment, last = run.segment, run.files.restart_set()
     collect(segment, run.files.history())
-    _keep(run, found)
-    place(found.restart, segment.restart)
-    LOGGER.info("%s: at %s, its products are in %s", segment.case, found.date, segment.directory)
+    _keep(run, last)
+    place(last.restart, segment.restart)
+    LOGGER.info("%s: at %s, its products are in %s", segment.case, last.date, segment.directory)
 
 
-def _keep(run: Run, found: RestartSet) -> None:
-    directory = run._sets / f"{found.date.year:04d}"
+def _keep(run: Run, last: RestartSet) -> None:
+    directory = run._sets / f"{last.date.year:04d}"
     shutil.rmtree(directory, ignore_errors=True)
-    for path in found.files:
+    for path in last.files:
         place(path, directory / path.name)
-    for path in found.pointers:
+    for path in last.pointers:
         shutil.copyfile(path, directory / path.name.removesuffix(".prev"))
-    note = {"tapes": run.tapes.as_json(), "stamp": run._stamp, "restart": fingerprint(found.restart)}
+    note = {"tapes": run.tapes.as_json(), "stamp": run._stamp, "restart": fingerprint(last.restart)}
     write_json(directory / _SET, note)

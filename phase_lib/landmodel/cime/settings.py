@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from phase_lib.base.plugins import did_you_mean
 from phase_lib.landmodel.cime.user_lines import SET_HERE, Component, names_in
 
 #: Keys that say what the model is: a change makes cases and segments again.
@@ -87,6 +88,10 @@ class CimeSettings(BaseModel):
         description="cases that exist already: domain -> case directory. The runs are clones of it; the case "
         "itself is not changed, and built only with rebuild",
     )
+    by_domain: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="keys of this section that differ for one domain: domain -> keys, such as tasks, streams",
+    )
     rebuild: bool = Field(False, description="build a case of `cases` that is not built, or build it again")
     project: str | None = Field(None, description="project to charge, where the machine asks for one")
     queue: str | None = Field(None, description="queue of CIME's own jobs (submit: cime)")
@@ -150,6 +155,27 @@ class CimeSettings(BaseModel):
                         f"namelists.{component} sets {name}, which follows from {why}; leave it out"
                     )
         return self
+
+    @model_validator(mode="after")
+    def _domains_have_keys_of_this_section(self) -> Self:
+        known = set(type(self).model_fields) - {"by_domain", "cases"}
+        for name, keys in self.by_domain.items():
+            if unknown := [key for key in keys if key not in known]:
+                hint = did_you_mean(unknown[0], sorted(known))
+                raise ValueError(f"by_domain.{name} has {unknown[0]}; expected keys of this section{hint}")
+            try:
+                self.for_domain(name)
+            except ValidationError as error:
+                fault = error.errors()[0]
+                place = ".".join(map(str, fault["loc"]))
+                raise ValueError(f"by_domain.{name}.{place}: {fault['msg']}") from error
+        return self
+
+    def for_domain(self, name: str) -> CimeSettings:
+        """The settings of one domain: its own keys, and of the cases only its own."""
+        values = self.model_dump(exclude={"by_domain"}) | self.by_domain.get(name, {})
+        values["cases"] = {domain: case for domain, case in self.cases.items() if domain == name}
+        return CimeSettings.model_validate(values)
 
     @property
     def scripts(self) -> Path:

@@ -60,7 +60,7 @@ def require_as_read(restart: Path, files: Sequence[Path]) -> None:
     Raises:
         ModelAbort: there is no sample of the first step, or ELM has changed the carbon of a cell.
     """
-    lat, lon, held = totals(restart)
+    lat, lon, of_restart = totals(restart)
     for path in files:
         with open_dataset(path) as dataset:
             samples = read_samples(path, dataset)
@@ -69,7 +69,7 @@ def require_as_read(restart: Path, files: Sequence[Path]) -> None:
                 continue
             grid = read_land_cells(path, dataset)
             cell, _ = match_cells(lat, lon, grid.lat, grid.lon, file=path)
-            for name, values in held.items():
+            for name, values in of_restart.items():
                 row = np.asarray(
                     get_variable(path, dataset, name)[samples.number[first[0]]], dtype=np.float64
                 )
@@ -81,14 +81,14 @@ def require_as_read(restart: Path, files: Sequence[Path]) -> None:
 
 
 def _compare(
-    restart: Path, name: str, held: np.ndarray, read: np.ndarray, lat: np.ndarray, lon: np.ndarray
+    restart: Path, name: str, of_restart: np.ndarray, read: np.ndarray, lat: np.ndarray, lon: np.ndarray
 ) -> None:
     known = np.abs(read) < FILL_THRESHOLD
-    apart = np.where(known, np.abs(read - held), 0.0) / np.maximum(held, _LEAST)
+    apart = np.where(known, np.abs(read - of_restart), 0.0) / np.maximum(of_restart, _LEAST)
     worst = int(np.argmax(apart))
     if not apart[worst] <= TOLERANCE:
+        place, count = f"lat {lat[worst]:.3f} lon {lon[worst]:.3f}", np.count_nonzero(~(apart <= TOLERANCE))
         raise ModelAbort(
-            f"{restart}: {name} at lat {lat[worst]:.3f} lon {lon[worst]:.3f} is {held[worst]:.6g} gC/m^2, "
-            f"but ELM has read {read[worst]:.6g}: it converted or replaced something; expected the same within "
-            f"{TOLERANCE:g}, in {np.count_nonzero(~(apart <= TOLERANCE))} cells it is not so"
+            f"{restart}: {name} at {place} is {of_restart[worst]:.6g} gC/m^2, but ELM has read {read[worst]:.6g}: "
+            f"it converted or replaced something in {count} cells; expected the same within {TOLERANCE:g}"
         )

@@ -62,24 +62,24 @@ def read_streams(case: Path) -> Streams:
     if not file.is_file():
         raise InputError(file, "does not exist", remedy="run ./preview_namelists in the case")
     entries = _STREAM.findall(_streams_text(file))
-    found: list[tuple[tuple[int, int, int], list[Path]]] = []
+    streams: list[tuple[tuple[int, int, int], list[Path]]] = []
     for name, align, first, last in entries:
         variables, files = _read_stream(documents / name)
         if variables & _ATMOSPHERE:
-            found.append(((int(align), int(first), int(last)), files))
-    if not found:
+            streams.append(((int(align), int(first), int(last)), files))
+    if not streams:
         raise InputError(
             file, "names no stream of the atmosphere", expected="precipitation, radiation, temperature, ...",
             remedy="choose a DATM mode of the land model, or give domains.NAME.forcing",
         )  # fmt: skip
-    years = {of_stream for of_stream, _ in found}
+    years = {of_stream for of_stream, _ in streams}
     if len(years) > 1:
         listed = ", ".join(
             f"{first} to {last} from model year {align}" for align, first, last in sorted(years)
         )
         raise InputError(file, f"its streams have different years: {listed}", expected="one forcing cycle")
     align, first, last = years.pop()
-    data = tuple(dict.fromkeys(path for _, of_stream in found for path in of_stream))
+    data = tuple(dict.fromkeys(path for _, of_stream in streams for path in of_stream))
     return Streams(file, data, align, first, last)
 
 

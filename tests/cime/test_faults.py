@@ -1,0 +1,188 @@
+"""What goes wrong on clusters: each fault ends in one line, or in a continuation with the same products."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phase_lib.base.errors import InputError, ModelAbort
+from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Segment
+from tests.cime.conftest import CYCLE, Desk, new_desk
+from tests.helpers.layouts import contents
+
+
+@pytest.fixture(scope="module")
+def undisturbed(built: Desk) -> Segment:
+    """The first cycle of AD."""
+    return built.run(built.segment("undisturbed", "ad", 1, CYCLE, None))
+
+
+def segment_of(desk: Desk, case: str) -> Segment:
+    """The first cycle of AD, in another case."""
+    return desk.segment(case, "ad", 1, CYCLE, None)
+
+
+def assert_same_products(one: Segment, other: Segment) -> None:
+    """Restart and history are the same to the last bit."""
+    pairs = [(one.restart, other.restart)]
+    for tape in (CYCLE_TAPE, ANNUAL_TAPE):
+        pairs += zip(one.history(tape), other.history(tape), strict=True)
+    for here, there in pairs:
+        values, wanted = contents(here), contents(there)
+        assert values.keys() == wanted.keys()
+        assert all(values[name].tobytes() == wanted[name].tobytes() for name in values), here.name
+
+
+def refusal(desk: Desk, segment: Segment, kind: type[Exception] = ModelAbort) -> str:
+    """The one line with which a segment ends."""
+    with pytest.raises(kind) as caught:
+        desk.run(segment)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert not segment.restart.exists()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("abort", "urban net radiation balance error | ENDRUN:ERROR in UrbanRadiationMod.F90 at line 402"),
+        ("balance", "column cbalance error"),
+    ],
+)
+def test_a_model_that_stops_says_why_in_one_line_and_the_next_try_begins_anew(
+    built: Desk, undisturbed: Segment, fault: str, says: str
+) -> None:
+    built.checkout.play(fault, fault, year=2)
+    segment = segment_of(built, fault)
+    line = refusal(built, segment)
+    assert f"the model stopped in {fault}: lnd.log." in line
+    assert says in line
+    assert_same_products(built.run(segment), undisturbed)
+    status = (built.case(fault) / "CaseStatus").read_text(encoding="utf-8")
+    assert "CONTINUE_RUN --val TRUE" not in (built.case(fault) / "replay.sh").read_text(encoding="utf-8"), (
+        status
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "goes_on"),
+    # The restart of year 2 is whole in the first case, and half written in the second.
+    [("kill", True), ("kill_in_restart", False)],
+)
+def test_a_killed_run_goes_on_from_its_last_whole_restart(
+    built: Desk, undisturbed: Segment, fault: str, goes_on: bool
+) -> None:
+    built.checkout.play(fault, fault, year=2)
+    segment = segment_of(built, fault)
+    assert ".case.run was killed by signal 9" in refusal(built, segment)
+    assert_same_products(built.run(segment), undisturbed)
+    replay = (built.case(fault) / "replay.sh").read_text(encoding="utf-8")
+    assert ("CONTINUE_RUN --val TRUE" in replay) is goes_on
+
+
+def test_a_run_that_stops_early_by_itself_goes_on(built: Desk, undisturbed: Segment) -> None:
+    desk = built.with_settings(margin_minutes=1.0)
+    built.checkout.play("early_stop", "early")
+    segment = segment_of(desk, "early")
+    line = refusal(desk, segment)
+    assert "early is at 0002-01-01 of 0003-01-01" in line
+    assert "run the same command again, it goes on from there" in line
+    assert_same_products(desk.run(segment), undisturbed)
+    assert "CONTINUE_RUN --val TRUE" in (desk.case("early") / "replay.sh").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("truncated_restart", "truncated_restart.elm.r.0003-01-01-00000.nc"),
+        ("no_rpointer", "rpointer.lnd: cannot be read"),
+        ("empty_rpointer", "rpointer.lnd: is empty"),
+    ],
+)
+def test_a_run_without_a_whole_restart_at_its_end_is_no_result(
+    built: Desk, undisturbed: Segment, fault: str, says: str
+) -> None:
+    built.checkout.play(fault, fault, year=3)
+    segment = segment_of(built, fault)
+    assert says in refusal(built, segment)
+    assert_same_products(built.run(segment), undisturbed)
+
+
+def test_a_failed_build_says_the_compilers_line_and_goes_on(world: Path, tmp_path: Path) -> None:
+    desk = new_desk(world, tmp_path)
+    desk.checkout.play("build")
+    with pytest.raises(
+        ModelAbort, match=r"case.build: .*build e3sm failed.*make: \*\*\* \[e3sm.exe\] Error 1"
+    ):
+        desk.make()
+    assert not (desk.case("base").with_name("built.json")).exists()
+    desk.make()
+    assert (desk.case("base").with_name("built.json")).is_file()
+
+
+def test_two_processes_never_work_in_one_case(built: Desk) -> None:
+    segment = segment_of(built, "twice")
+    built.checkout.play("abort", "twice", year=1)
+    refusal(built, segment)
+    handle = os.open(built.case("twice") / ".phase.lock", os.O_RDWR)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        line = refusal(built, segment, InputError)
+    finally:
+        os.close(handle)
+    assert "another process is at work in this case" in line
+
+
+def test_the_archiver_may_move_the_files_away(
+    built: Desk, undisturbed: Segment, world: Path, tmp_path: Path
+) -> None:
+    desk = new_desk(world, tmp_path, submit="cime", xmlchange={"DOUT_S": True}).make()
+    segment = desk.run(segment_of(desk, "undisturbed"))
+    assert list((desk.case("base").parent / "archive" / "undisturbed" / "lnd" / "hist").glob("*.nc"))
+    assert_same_products(segment, undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"machine": "nowhere"}, "create_newcase: No machine nowhere found"),
+        ({"compset": "nothing"}, "Invalid compset name"),
+        ({"xmlchange": {"NO_SUCH_NAME": 1}}, "No results found for variable NO_SUCH_NAME"),
+        ({"namelists": {"elm": ["no_such_name = 1"]}}, "no_such_name"),
+    ],
+)
+def test_what_cime_refuses_is_a_finding_of_the_check(
+    world: Path, tmp_path: Path, settings: dict[str, Any], says: str
+) -> None:
+    desk = new_desk(world, tmp_path, **settings)
+    [fault] = desk.model.check(desk.domain, [segment_of(desk, "ad")])
+    assert says in str(fault)
+    assert not desk.domain.directory.exists()
+
+
+def test_a_sound_set_up_has_no_finding_and_leaves_nothing_behind(world: Path, tmp_path: Path) -> None:
+    desk = new_desk(world, tmp_path)
+    assert list(desk.model.check(desk.domain, [segment_of(desk, "ad")])) == []
+    assert not desk.domain.directory.exists()
+    assert not list(tmp_path.glob("output/*"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"xmlchange": {"STOP_N": 5}}, "xmlchange sets STOP_N, which follows from the segment; leave it out"),
+        ({"namelists": {"elm": ["hist_nhtfrq = 0"]}}, "namelists.elm sets hist_nhtfrq"),
+        ({"namelists": {"cpl": ["wall_time_limit=2"]}}, "the job's limit and cime.margin_minutes"),
+        ({"streams": ["/no/solar.txt"]}, "is not called user_datm.streams.txt.NAME"),
+    ],
+)
+def test_a_line_of_the_user_that_contradicts_the_workflow_is_refused(
+    world: Path, tmp_path: Path, settings: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        new_desk(world, tmp_path, **settings)
