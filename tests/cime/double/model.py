@@ -105,8 +105,14 @@ class Namelists:
         return float(self.text(name, str(default)).lower().replace("d", "e"))
 
     def numbers(self, name: str) -> list[int]:
-        """A list of whole numbers."""
-        return [int(value) for value in self.land.get(name, [])]
+        """A list of whole numbers; single ones may be set by `name(n)`."""
+        values = [int(value) for value in self.land.get(name, [])]
+        for key, (value, *_) in self.land.items():
+            if match := re.fullmatch(rf"{name}\((\d+)\)", key):
+                place = int(match[1])
+                values += [0] * (place - len(values))
+                values[place - 1] = int(value)
+        return values
 
     def texts(self, name: str) -> list[str]:
         """A list of texts."""
@@ -359,7 +365,7 @@ class Integration:
     def run(self) -> None:
         """Years up to the stop, with restarts where their alarm rings."""
         stop = self._years("stop")
-        every = self._years("restart")
+        interval = self._years("restart")
         tapes = self._tapes()
         first = self.year
         if not self.run_.continues:
@@ -380,7 +386,11 @@ class Integration:
                 # The driver stops at the next first of January after it saw that.
                 forced, end = True, min(end, self.year + 1)
             last = self.year == end
-            rings = every is not None and every >= 1 and (self.year - self.run_.first_year) % int(every) == 0
+            rings = (
+                interval is not None
+                and interval >= 1
+                and (self.year - self.run_.first_year) % int(interval) == 0
+            )
             if rings or (last and (forced or self.names.text("end_restart") == ".true.")):
                 self._restart(tapes)
         self._end(tapes, (self.year - first), self.year * 10000 + 101)
