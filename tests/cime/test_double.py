@@ -77,10 +77,11 @@ def content_of(path: Path, *names: str) -> dict[str, np.ndarray]:
 
 
 def content(path: Path) -> dict[str, bytes]:
-    """All variables of a file but those of its grid and clock's origin."""
+    """The variables of a file, without the names of other files."""
     with netCDF4.Dataset(path) as dataset:
         dataset.set_auto_maskandscale(False)
-        return {name: variable[...].tobytes() for name, variable in dataset.variables.items()}
+        variables = dataset.variables.items()
+        return {name: values[...].tobytes() for name, values in variables if not name.startswith("locfn")}
 
 
 # --- commands ---------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ from phase_lib.landmodel.embedded.site import Site
 from phase_lib.landmodel.embedded.state import cold_snapshot, from_state, to_state
 from tests.cime.double.scripts import faults
 from tests.cime.double.scripts.namelists import parse_namelist, stream_files, text_value
-from tests.cime.double.tapes import SEEN, Sample, Tape, layered_names
+from tests.cime.double.tapes import SEEN, Sample, Tape, layered_names, name_history
 
 #: Components with a pointer to their restart.
 POINTERS = ("drv", "lnd", "atm")
@@ -522,7 +522,7 @@ class Integration:
         write_restart(whole, _first_axis(snapshots), _first_axis(physics), self.inputs)
         path = whole.restart
         with netCDF4.Dataset(path, "r+") as dataset:
-            dataset.history_tapes = json.dumps([tape.number for tape in tapes])
+            name_history(dataset, tapes, date)
         (directory / "rpointer.lnd").write_text(f"./{path.name}".ljust(256) + "\n")
         if run.fault("kill_in_restart", self.year):
             _truncate(path)

@@ -529,9 +529,13 @@ def _archive(case: Case, *, resubmit: bool = False, no_batch: bool = False) -> N
             place = root / "rest" / date
             newest = date == sets[-1]
             members = [file for file in run.glob(f"{name}.*{date}.nc") if ".elm.h" not in file.name]
-            pointers = list(run.glob("rpointer.*")) if newest else []
-            for file in (*members, *pointers):
+            for file in (*members, *(run.glob("rpointer.*") if newest else ())):
                 (_copy if newest else _move)(file, place)
+            if not newest:
+                files = {"lnd": f"./{name}.elm.r.{date}.nc", "drv": f"{name}.cpl.r.{date}.nc"}
+                files["atm"] = f"{name}.datm.r.{date}.nc\n{name}.datm.rs1.{date}.bin"
+                for component, pointed in files.items():
+                    (place / f"rpointer.{component}").write_text(f"{pointed}\n", encoding="utf-8")
             if not newest and not case.true("DOUT_S_SAVE_INTERIM_RESTART_FILES"):
                 shutil.rmtree(place)
                 continue
