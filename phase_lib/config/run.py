@@ -64,8 +64,8 @@ class LandModelSettings(Section):
 
     backend: str = Field(
         "embedded",
-        description="embedded: the reduced-complexity ELM that comes with the workflow; archive: runs "
-        "nothing and takes what exists already, up to the injected restart; or a land model of another "
+        description="embedded: the reduced-complexity ELM that comes with the workflow; cime: real ELM through "
+        "CIME; archive: runs nothing and takes what exists already, up to the injected restart; or a land model of another "
         "package: its entry point in phase_lib.landmodel.backends, or package.module:Class. Its settings "
         "are the section of its name",
     )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from phase_lib.base.errors import InputError, ModelAbort
+from phase_lib.landmodel.cime import launching
 from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Segment
 from tests.cime.conftest import CYCLE, Desk, new_desk
 from tests.helpers.layouts import contents
@@ -17,13 +18,13 @@ from tests.helpers.layouts import contents
 
 @pytest.fixture(scope="module")
 def undisturbed(built: Desk) -> Segment:
-    """The first cycle of AD."""
-    return built.run(built.segment("undisturbed", "ad", 1, CYCLE, None))
+    """The first two cycles of AD."""
+    return built.run(segment_of(built, "undisturbed"))
 
 
 def segment_of(desk: Desk, case: str) -> Segment:
-    """The first cycle of AD, in another case."""
-    return desk.segment(case, "ad", 1, CYCLE, None)
+    """The first two cycles of AD, in a case of its own."""
+    return desk.segment(case, "ad", 1, 2 * CYCLE, None)
 
 
 def assert_same_products(one: Segment, other: Segment) -> None:
@@ -85,21 +86,31 @@ def test_a_killed_run_goes_on_from_its_last_whole_restart(
     assert ("CONTINUE_RUN --val TRUE" in replay) is goes_on
 
 
-def test_a_run_that_stops_early_by_itself_goes_on(built: Desk, undisturbed: Segment) -> None:
+@pytest.mark.parametrize(("case", "left"), [("early", 0.01), ("early_with_time", 1.0)])
+def test_a_run_that_stops_early_by_itself_goes_on_now_or_in_the_next_job(
+    built: Desk, undisturbed: Segment, monkeypatch: pytest.MonkeyPatch, case: str, left: float
+) -> None:
+    hours = [1.0, left]  # that the job has, before the first start and after it
+    monkeypatch.setattr(
+        launching, "hours_left", lambda settings: hours.pop(0) if len(hours) > 1 else hours[0]
+    )
     desk = built.with_settings(margin_minutes=1.0)
-    built.checkout.play("early_stop", "early")
-    segment = segment_of(desk, "early")
-    line = refusal(desk, segment)
-    assert "early is at 0002-01-01 of 0003-01-01" in line
-    assert "run the same command again, it goes on from there" in line
+    built.checkout.play("early_stop", case, year=2)
+    segment = segment_of(desk, case)
+    if left < 1.0:
+        line = refusal(desk, segment)
+        assert "early is at 0003-01-01 of 0005-01-01, and the time of its job is used up" in line
+        assert "run the same command again, it goes on from there" in line
+        hours[:] = [1.0]
     assert_same_products(desk.run(segment), undisturbed)
-    assert "CONTINUE_RUN --val TRUE" in (desk.case("early") / "replay.sh").read_text(encoding="utf-8")
+    replay = (desk.case(case) / "replay.sh").read_text(encoding="utf-8")
+    assert replay.count("CONTINUE_RUN --val TRUE") == 1
 
 
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        ("truncated_restart", "truncated_restart.elm.r.0003-01-01-00000.nc"),
+        ("truncated_restart", "truncated_restart.elm.r.0005-01-01-00000.nc"),
         ("no_rpointer", "rpointer.lnd: cannot be read"),
         ("empty_rpointer", "rpointer.lnd: is empty"),
     ],
@@ -107,7 +118,7 @@ def test_a_run_that_stops_early_by_itself_goes_on(built: Desk, undisturbed: Segm
 def test_a_run_without_a_whole_restart_at_its_end_is_no_result(
     built: Desk, undisturbed: Segment, fault: str, says: str
 ) -> None:
-    built.checkout.play(fault, fault, year=3)
+    built.checkout.play(fault, fault, year=5)
     segment = segment_of(built, fault)
     assert says in refusal(built, segment)
     assert_same_products(built.run(segment), undisturbed)

@@ -134,7 +134,7 @@ def test_a_restart_that_the_model_changed_as_it_read_it_is_found_by_the_first_sa
     other.write_bytes(normal.read_bytes())
     with netCDF4.Dataset(other, "r+") as restart:
         restart["soil4c_vr"][...] *= 1.1
-    with pytest.raises(ModelAbort, match=r"TOTSOMC at lat .* it converted or replaced something"):
+    with pytest.raises(ModelAbort, match=r"TOTSOMC at lat .* so converted or replaced something"):
         require_as_read(other, states)
     assert segment.restart.is_file()
 

@@ -8,20 +8,19 @@ import shutil
 import subprocess
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from phase_lib.base.errors import InputError
 from phase_lib.base.progress import LOGGER
 from phase_lib.landmodel.cime.case import PRINTED, Case
 from phase_lib.landmodel.cime.settings import CimeSettings
 
-#: CIME's jobs of a case.
-_RUN_JOB, _ARCHIVE_JOB = "case.run", "case.st_archive"
+#: Beginnings of the names that CIME gives to the jobs of a case.
+_RUN_JOB, _ARCHIVE_JOB = "run.", "st_archive."
+#: SLURM's reasons for which a job waits for ever.
+_NEVER_STARTS = ("DependencyNeverSatisfied", "JobHeldUser", "JobHeldAdmin")
 #: Seconds between two looks at the queue, the first and the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
-#: SLURM's words for a job that it no longer knows.
-_GONE = re.compile(r"Invalid job id", re.IGNORECASE)
-#: An answer that says nothing, as the controller is away.
-_UNKNOWN = ("UNKNOWN", "")
 
 
 @dataclass(frozen=True)
@@ -63,20 +62,16 @@ def _hand_over(case: Case, lock: int) -> Launched:
     """Submits the case, unless its job is in the queue already, and waits until that has ended."""
     job, error = job_of(case), ""
     if job is None:
-        # The lock stays here: a job in the queue is found by its number.
         done = case.call("./case.submit", keep=(lock,))
         (case.directory / PRINTED).write_text(done.printed, encoding="utf-8")
-        error, job = done.error, jobs_of(case).get(_RUN_JOB)
+        error = done.error
         if done.status:
-            raise InputError(
-                case.directory, f"case.submit: {done.error}", remedy="correct that and run again"
-            )
-        LOGGER.info("%s: submitted, job %s", case.name, job or "none, as there is no batch system")
+            remedy = "correct that and run again"
+            raise InputError(case.directory, f"case.submit: {done.error}", remedy=remedy)
+        LOGGER.info("%s: submitted", case.name)
     else:
         LOGGER.info("%s: job %s is in the queue, and is waited for", case.name, job)
-    if job is not None:
-        _wait(job)
-        _end_archiver(case)
+    _wait(case)
     return Launched(not _says_error(case), False, error)
 
 
@@ -88,17 +83,42 @@ def _says_error(case: Case) -> bool:
     return bool(lines_of_run) and "error" in lines_of_run[-1]
 
 
-def jobs_of(case: Case) -> dict[str, str]:
-    """Numbers of the jobs that the case was last submitted as, by their names."""
-    return dict(re.findall(r"([\w.]+):(\d+)", case.query("JOB_IDS")))
+@dataclass(frozen=True)
+class Queued:
+    """A job of a case in the queue: its number, name and state, and why it waits."""
+
+    number: str
+    name: str
+    state: str
+    reason: str
+
+
+def queued(case: Case) -> list[Queued] | None:
+    """The jobs of a case that wait or run; None where SLURM does not answer.
+
+    They are known by their directory: a number that CIME did not come to write down is not lost.
+    """
+    if shutil.which("squeue") is None:
+        return []
+    words = ["squeue", "--me", "--noheader", "--format=%i|%j|%T|%r|%Z"]
+    answer = subprocess.run(words, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        return [] if case.query("BATCH_SYSTEM") == "none" else None
+    place = case.directory.resolve()
+    lines = [line.strip().split("|", 4) for line in answer.stdout.splitlines()]
+    return [Queued(*line[:4]) for line in lines if len(line) == 5 and Path(line[4]).resolve() == place]
 
 
 def job_of(case: Case) -> str | None:
-    """Number of the case's job that is in the queue, waiting or running; None where there is none."""
-    if shutil.which("squeue") is None:
-        return None
-    job = jobs_of(case).get(_RUN_JOB)
-    return None if job is None or _state(job) is None else job
+    """Number of the job of the model in the queue, waiting or running; None where there is none.
+
+    Raises:
+        InputError: SLURM does not answer.
+    """
+    jobs = queued(case)
+    if jobs is None:
+        raise InputError(None, "squeue does not answer", remedy="wait for SLURM's controller, and run again")
+    return next((job.number for job in jobs if job.name.startswith(_RUN_JOB)), None)
 
 
 def require_alone(case: Case, *, waits: bool) -> None:
@@ -112,36 +132,22 @@ def require_alone(case: Case, *, waits: bool) -> None:
         InputError: there is such a job.
     """
     job = None if waits else job_of(case)
-    if job is not None and job != os.environ.get("SLURM_JOB_ID"):
+    if job is not None:
         remedy = "wait until it has ended, or cancel it"
         raise InputError(case.directory, f"job {job} of this case is in the queue", remedy=remedy)
 
 
-def _state(job: str) -> tuple[str, str] | None:
-    """State of a job and why it waits; None for one that SLURM no longer knows."""
-    words = ["squeue", "--noheader", f"--jobs={job}", "--format=%T %r"]
-    answer = subprocess.run(words, capture_output=True, text=True, check=False)
-    if answer.returncode:
-        return None if _GONE.search(answer.stderr) else _UNKNOWN
-    state, _, reason = answer.stdout.strip().partition(" ")
-    return (state, reason.strip()) if state else None
+def _wait(case: Case) -> None:
+    """Waits until no job of a case is left; a controller that is away is waited for too.
 
-
-def _wait(job: str) -> None:
-    """Waits until a job has ended; a controller that is away is waited for too."""
+    The archiver moves files, so it has to end as well; one that can never start is cancelled.
+    """
     pause = _FIRST_PAUSE
-    while _state(job) is not None:
-        time.sleep(pause)
-        pause = min(2.0 * pause, _LONGEST_PAUSE)
-
-
-def _end_archiver(case: Case) -> None:
-    """Waits for the archiver, which moves files; one that can never start is cancelled."""
-    job, pause = jobs_of(case).get(_ARCHIVE_JOB), _FIRST_PAUSE
-    while job is not None and (state := _state(job)) is not None:
-        if "DependencyNeverSatisfied" in state[1]:
-            LOGGER.info("%s: its archiver, job %s, can never start and is cancelled", case.name, job)
-            subprocess.run(["scancel", job], check=False)
+    while (jobs := queued(case)) is None or jobs:
+        for job in jobs or ():
+            if job.name.startswith(_ARCHIVE_JOB) and job.reason in _NEVER_STARTS:
+                LOGGER.info("%s: job %s can never start and is cancelled", case.name, job.number)
+                subprocess.run(["scancel", job.number], check=False)
         time.sleep(pause)
         pause = min(2.0 * pause, _LONGEST_PAUSE)
 

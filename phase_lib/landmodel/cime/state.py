@@ -89,6 +89,6 @@ def _compare(
     if not apart[worst] <= TOLERANCE:
         place, count = f"lat {lat[worst]:.3f} lon {lon[worst]:.3f}", np.count_nonzero(~(apart <= TOLERANCE))
         raise ModelAbort(
-            f"{restart}: {name} at {place} is {of_restart[worst]:.6g} gC/m^2, but ELM has read {read[worst]:.6g}: "
-            f"it converted or replaced something in {count} cells; expected the same within {TOLERANCE:g}"
+            f"{restart}: {name} at {place} is {of_restart[worst]:.6g} gC/m2, ELM read {read[worst]:.6g} and "
+            f"so converted or replaced something, in {count} cells; expected the same within {TOLERANCE:g}"
         )
