@@ -24,7 +24,13 @@ from tests.helpers.warm_phase import ADDRESS, ROOT, directory_of_phase
 
 #: Forcing cycle of the small world, years: ELM's files and commands are the same at any length.
 CYCLE = 2
-WORLD = EmbeddedSettings(cells=12, forcing_resolution_deg=12.0, forcing_years=CYCLE, forcing_limit_km=1200.0)
+WORLD = EmbeddedSettings(
+    resolution_deg=15.0,
+    forcing_resolution_deg=15.0,
+    cells=12,
+    forcing_years=CYCLE,
+    forcing_limit_km=1500.0,
+)
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,7 @@ def lay_out(place: Path, settings: Mapping[str, Any] | None = None, *, cores: in
     _program(library / "e3sm.exe", _EXECUTABLE.format(python=python, client=CLIENT, **where))
     (checkout.root / "embedded.json").write_text(json.dumps(dict(settings or {})), encoding="utf-8")
     (checkout.root / "components" / "elm").mkdir(parents=True)
-    own = checkout.root / "cime_config" / "machines"
+    built_in = checkout.root / "cime_config" / "machines"
     entries = {
         DESK: {"batch": "none", "launcher": "env", "arguments": ""},
         CLUSTER: {
@@ -170,7 +170,7 @@ def lay_out(place: Path, settings: Mapping[str, Any] | None = None, *, cores: in
             "arguments": '<arg name="n">-n {{ total_tasks }}</arg>',
         },
     }
-    for directory, names in ((own, ("anywhere",)), (checkout.machines, (DESK, CLUSTER))):
+    for directory, names in ((built_in, ("anywhere",)), (checkout.machines, (DESK, CLUSTER))):
         directory.mkdir(parents=True)
         machines = [
             _MACHINE.format(name=name, root=place, cores=cores, **entries.get(name, entries[DESK]))

@@ -52,7 +52,7 @@ def new_case(
 ) -> Path:
     """A case that is set up for AD, not built yet."""
     case = checkout.new_case(name, machine=machine)
-    domain = {"DOMAIN_PATH": world, "DOMAIN_FILE": "domain.lnd.nc", "NX": 72, "NY": 36}
+    domain = {"DOMAIN_PATH": world, "DOMAIN_FILE": "domain.lnd.nc", "NX": 24, "NY": 12}
     change(case, **{f"{part}_{key}": value for key, value in domain.items() for part in ("LND", "ATM")})
     change(case, DATM_MODE="uELM_TES", DATM_CLMNCEP_YR_START=1901, DATM_CLMNCEP_YR_END=1902)
     change(case, STOP_OPTION="nyears", STOP_N=years, REST_N=1, ELM_BLDNML_OPTS=AD, NTASKS=1)

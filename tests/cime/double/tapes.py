@@ -138,10 +138,10 @@ class Tape:
         """
         date = f"{year:04d}-01-01-00000"
         with netCDF4.Dataset(directory / f"{case}.elm.r.{date}.nc") as dataset:
-            numbers = json.loads(dataset.history_tapes)
+            names = netCDF4.chartostring(dataset["locfnhr"][:])
         tapes = []
-        for number in numbers:
-            path = directory / f"{case}.elm.rh{number}.{date}.nc"
+        for name in names:
+            path = directory / str(name).strip()
             if not path.is_file():
                 raise InputError(None, f"GETFIL: FAILED to get {path.name}")
             with netCDF4.Dataset(path) as dataset:
@@ -284,3 +284,15 @@ class Tape:
                 for name, array in year.items():
                     dims = ("gridcell",) if array.ndim == 1 else ("levdecomp", "gridcell")
                     add_variable(dataset, f"{name}_{row}", "f8", dims, array)
+
+
+def name_history(dataset: netCDF4.Dataset, tapes: list[Tape], date: str) -> None:
+    """Names open history files and restarts of the tapes in a restart, where archivers look for them."""
+    if not tapes:
+        return
+    dataset.createDimension("ntapes", len(tapes))
+    dataset.createDimension("max_chars", 256)
+    restarts = [f"{tape.case}.elm.rh{tape.number}.{date}.nc" for tape in tapes]
+    for name, files in (("locfnh", [tape.file for tape in tapes]), ("locfnhr", restarts)):
+        texts = np.array([f"./{file}".ljust(256) for file in files], dtype="S256")
+        dataset.createVariable(name, "S1", ("ntapes", "max_chars"))[:] = netCDF4.stringtochar(texts)

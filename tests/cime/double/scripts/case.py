@@ -117,7 +117,7 @@ class Case:
         value = value.upper() if variable.type == "logical" else value
         component = component or (group if group in COMPONENTS else "")
         if variable.type == "component":
-            for one in [component] if component else COMPONENTS[:8]:
+            for one in [component] if component else COMPONENTS:
                 self.values[f"{stem}_{one}"] = value
         elif variable.group == "jobs":
             for job in [group] if group else JOBS:
@@ -194,17 +194,18 @@ class Case:
             file = path.stem
             if file in skip or file not in FILES:
                 continue
-            before = read_file(path)
+            locked = read_file(path)
             differs = {
                 name: (old, self.values.get(name, ""))
-                for name, old in before.items()
+                for name, old in locked.items()
                 if self.values.get(name, "") != old and name != "BUILD_COMPLETE"
             }
             if not differs:
                 continue
-            say(f"Detected diff in locked file '{file}.xml'")
+            warn(f"Detected diff in locked file '{file}.xml'")
             for name, (old, new) in differs.items():
-                say(f"\t'{name}' has changed from '{old}' to '{new}'")
+                before, now = (one if one.isdigit() else repr(one) for one in (old, new))
+                warn(f"\t'{name}' has changed from {before} to {now}")
             message = ""
             expect(file != "env_case", f"Cannot change `env_case.xml`, please restore origin '{file}.xml'")
             if file in ("env_mach_pes", "env_batch"):
@@ -223,6 +224,11 @@ class Case:
 def say(text: str) -> None:
     """A line on stdout, at once."""
     print(text, flush=True)
+
+
+def warn(text: str) -> None:
+    """A line on stderr, which does not mean that the command fails."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def stamp(text: str) -> None:

@@ -48,6 +48,12 @@ def batch_of(case: Case) -> xml.Element | None:
     return None
 
 
+def queues(case: Case) -> list[str]:
+    """Names of the queues of a machine."""
+    batch = batch_of(case)
+    return [] if batch is None else [(queue.text or "").strip() for queue in batch.iter("queue")]
+
+
 def launcher(case: Case) -> str:
     """The command that starts the executable with its tasks."""
     replaced = case.get("MPI_RUN_COMMAND")

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from .case import Case, expect, say
+from .case import Case, CaseError, expect, say
 
 LONGEST_TEXT = 256
 #: Names that user_nl_elm may have, of which ELM knows several hundred more, and those of user_nl_cpl.
@@ -35,7 +35,7 @@ use_vsfm wrtdia
 _CPL_TEXT = "wall_time_limit force_stop_at end_restart histaux_l2x do_budgets info_debug max_cplstep_time"
 _ELM_NAMES, _CPL_NAMES = (frozenset(text.split()) for text in (_ELM_TEXT, _CPL_TEXT))
 _CHOICES = {"suplphos": ("NONE", "ALL"), "suplnitro": ("NONE", "ALL"), "nu_com": ("RD", "ECA", "MIC")}
-_LOGICAL = re.compile(r"\.(true|false)\.", re.IGNORECASE)
+_INTEGERS = ("hist_mfilt", "hist_nhtfrq", "hist_ndens", "nyears_ad_carbon_only", "spinup_state")
 _STREAM_GROUPS = (
     ("ndepdyn_nml", ("ndepmapalgo", "ndep")),
     ("pdepdyn_nml", ("pdepmapalgo", "pdep")),
@@ -145,6 +145,8 @@ def create_namelists(case: Case) -> None:
         lines = "".join(f"{name} = {path}\n" for name, path in listed)
         listing = f"{'cpl' if component == 'drv' else component}.input_data_list"
         (case.root / "Buildconf" / listing).write_text(lines, encoding="utf-8")
+    if case.get("COMP_ROF") == "mosart":
+        (case.root / "Buildconf" / "mosart.input_data_list").touch()
     for file in run.iterdir():
         if file.name.endswith("_in") or ".streams.txt." in file.name or file.name.endswith("_modelio.nml"):
             shutil.copy2(file, docs)
@@ -157,16 +159,18 @@ def read_user_namelist(path: Path) -> dict[str, list[str]]:
     """The settings of a user_nl file; a name that comes twice has the last value.
 
     Raises:
-        CaseError: a line is no setting.
+        CaseError: there is no file.
+        SyntaxError: a line is no setting.
     """
-    return parse_namelist(path.read_text(encoding="utf-8") if path.is_file() else "")
+    expect(path.is_file(), f"Missing required user_nl_file {path} ")
+    return parse_namelist(path.read_text(encoding="utf-8"))
 
 
 def parse_namelist(text: str) -> dict[str, list[str]]:
     """The settings of a namelist without groups.
 
     Raises:
-        CaseError: a line is no setting.
+        SyntaxError: a line is no setting.
     """
     tokens = re.findall(
         r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|![^\n]*|[=,/\n]|[^\s=,/!'"]+(?:/[^\s=,!'"]*)*""", text
@@ -186,7 +190,8 @@ def parse_namelist(text: str) -> dict[str, list[str]]:
         rest = " ".join(words[position + 1 : position + 5])
         wrong = "ERROR(Build::Namelist::_parse_next): expect a equal '=' sign or '+=', instead got: "
         value = re.fullmatch(r"""'.*'|".*"|\.\w+\.|[+-]?[\d.].*|\d+\*.*""", word, re.DOTALL)
-        expect(name and value, f"{wrong} {rest}")
+        if not name or not value:
+            raise SyntaxError(f"{wrong} {rest}")
         repeated = re.fullmatch(r"(\d+)\*(.+)", word)
         settings[name] += [repeated[2]] * int(repeated[1]) if repeated else [word]
         position += 1
@@ -198,10 +203,10 @@ def text_value(value: str) -> str:
     return value[1:-1] if value[:1] in "'\"" else value
 
 
-def _namelist(groups: Iterable[tuple[str, dict[str, str]]]) -> str:
+def _namelist(groups: Iterable[tuple[str, dict[str, str]]], indent: str = "  ") -> str:
     lines = []
     for group, settings in groups:
-        lines += [f"&{group}", *(f" {name} = {settings[name]}" for name in sorted(settings)), "/"]
+        lines += [f"&{group}", *(f"{indent}{name} = {settings[name]}" for name in sorted(settings)), "/"]
     return "\n".join(lines) + "\n"
 
 
@@ -220,15 +225,22 @@ def _elm(case: Case) -> tuple[dict[str, str], list[tuple[str, str]]]:
             f"Command: '{command}' failed with error '{said}' from dir '{case.root}/Buildconf/elmconf'",
         )
 
-    given = read_user_namelist(case.root / "user_nl_elm")
+    try:
+        given = read_user_namelist(case.root / "user_nl_elm")
+    except SyntaxError as error:
+        wrong = f"Command: '{command}' failed with error '{error}' from dir '{case.root}/Buildconf/elmconf'"
+        raise CaseError(wrong) from None
     invalid = (
         "Invalid namelist variable in '-infile' " + f"{case.root}/Buildconf/elmconf/namelist.\n ERROR: in "
     )
     place = "process_namelist_commandline_infile"
     for name, values in given.items():
         known = f"_validate_pair (package Build::NamelistDefinition): Variable name {name} not found in "
-        refuse(name in _ELM_NAMES, place, f"{invalid}{known}namelist_definition.xml")
+        refuse(re.sub(r"\(\d+\)$", "", name) in _ELM_NAMES, place, f"{invalid}{known}namelist_definition.xml")
         for value in values:
+            number = f"Variable name {name} has values that are not of the right type: {value}"
+            what = f"{invalid}validate_variable_value (package Build::Namelist): {number}"
+            refuse(name not in _INTEGERS or re.fullmatch(r"[+-]?\d+", value), place, what)
             long = f"Variable name {name} has a string element that is too long: '{text_value(value)}'"
             what = f"{invalid}validate_variable_value (package Build::Namelist): {long}"
             refuse(len(text_value(value)) <= LONGEST_TEXT, place, what)
@@ -286,7 +298,7 @@ def _elm(case: Case) -> tuple[dict[str, str], list[tuple[str, str]]]:
     for _, one in streams:
         for name in one:
             one[name] = settings.pop(name, one[name])
-    text = _namelist([("elm_inparm", settings), *streams, ("elmu_inparm", {}), ("ch4par_in", {})])
+    text = _namelist([("elm_inparm", settings), *streams, ("elmu_inparm", {}), ("ch4par_in", {})], " ")
     text += f"!#{'-' * 80}\n!# lnd_in:: Comment:\n!#     start_ymd={start} {options}\n"
     files = [
         (name, settings[name]) for name in ("fsnowaging", "paramfile", "finidat", "fsurdat", "fsnowoptics")
@@ -306,6 +318,7 @@ def _start(case: Case, date: str) -> str:
 
 
 def _datm(case: Case) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    read_user_namelist(case.root / "user_nl_datm")
     mode = case.get("DATM_MODE")
     expect(mode in _MODES, f"The stand-in for E3SM has no streams of DATM_MODE {mode}")
     for name in ("DATM_PRESAERO", "DATM_TOPO"):
@@ -408,7 +421,7 @@ def _stream(case: Case, name: str, domain: str, directory: str, names: list[str]
 
 def stream_files(text: str) -> tuple[list[str], list[str]]:
     """Domain files and data files of a stream file."""
-    found = []
+    files = []
     for part in ("domainInfo", "fieldInfo"):
         block = re.search(rf"<{part}>(.*?)</{part}>", text, re.DOTALL)
         expect(block, f"stream file has no {part}")
@@ -418,8 +431,8 @@ def stream_files(text: str) -> tuple[list[str], list[str]]:
             for tag in ("filePath", "fileNames")
         )
         expect(path and names, f"stream file has no filePath or fileNames in {part}")
-        found.append([f"{' '.join(path).rstrip('/')}/{name}" for name in names])
-    return found[0], found[1]
+        files.append([f"{' '.join(path).rstrip('/')}/{name}" for name in names])
+    return files[0], files[1]
 
 
 # --- driver -------------------------------------------------------------------------------------
@@ -428,7 +441,8 @@ def stream_files(text: str) -> tuple[list[str], list[str]]:
 def _driver(case: Case) -> tuple[dict[str, str], list[tuple[str, str]]]:
     given = read_user_namelist(case.root / "user_nl_cpl")
     for name in given:
-        expect(name in _CPL_NAMES, f"Variable {name!r} is not in the namelist definition of drv")
+        known = name in _CPL_NAMES
+        expect(known, f"Variable {name!r} from file 'user_nl_cpl' is not in the namelist definition.")
     continues = case.true("CONTINUE_RUN")
     start_type = "continue" if continues else case.get("RUN_TYPE").replace("hybrid", "startup")
     information = {

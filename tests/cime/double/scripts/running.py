@@ -76,9 +76,6 @@ def case_setup(words: list[str]) -> int:
         _user_namelists(case)
         say("If an old case build already exists, might want to run 'case.build --clean' before building")
         say("Generating component namelists as part of setup")
-        if case.get("DATM_MODE") == "uELM_TES" or case.get("LND_GRID") == "ELM_USRDAT":
-            case.set("MOSART_MODE", "NULL")
-            case.flush()
         create_namelists(case)
         say("You can now run './preview_run' to get more info on how your case will be run")
     return 0
@@ -218,7 +215,9 @@ def check_case(words: list[str]) -> int:
     given = _parsed("check_case", words)
     case = Case(given.caseroot)
     case.record([sys.argv[0], *words])
-    _check(case)
+    case.check_locked()
+    create_namelists(case)
+    expect(case.true("BUILD_COMPLETE"), "Please rebuild the model interactively by calling case.build")
     say("check_case OK ")
     return 0
 
@@ -256,11 +255,13 @@ def preview_run(words: list[str]) -> int:
     for number, job in enumerate(_jobs(case)):
         threads = derived["THREAD_COUNT"]
         say(f"  FOR JOB: {job}\n    ENV:\n      Setting Environment OMP_NUM_THREADS={threads}\n")
-        if case.get("BATCH_SYSTEM") != "none":
-            before = ["0"] if number else []
-            say(f"    SUBMIT CMD:\n      {' '.join(_submission(case, job, before, ''))}\n")
         if job == "case.run":
             say(f"    MPIRUN (job={job}):\n      {_command(case)} \n")
+        if case.get("BATCH_SYSTEM") == "none":
+            say("    SUBMIT CMD:\n      None\n")
+        else:
+            before = ["1"] if number else []
+            say(f"    SUBMIT CMD:\n      {' '.join(_submission(case, job, before, ''))}\n")
     return 0
 
 
@@ -409,6 +410,7 @@ def case_run(words: list[str]) -> int:
 def _run(case: Case, *, resubmit: bool = False, continues: bool = False, no_batch: bool = False) -> None:
     log_id = new_log_id()
     stamp("CASE.RUN BEGINS HERE")
+    stamp("RUN_MODEL BEGINS HERE")
     run, source, name = case.path("RUNDIR"), case.path("SRCROOT"), case.get("CASE")
     with case.logged("case.run", batch_job()):
         stamp("PRE_RUN_CHECK BEGINS HERE")
@@ -527,9 +529,13 @@ def _archive(case: Case, *, resubmit: bool = False, no_batch: bool = False) -> N
             place = root / "rest" / date
             newest = date == sets[-1]
             members = [file for file in run.glob(f"{name}.*{date}.nc") if ".elm.h" not in file.name]
-            pointers = list(run.glob("rpointer.*")) if newest else []
-            for file in (*members, *pointers):
+            for file in (*members, *(run.glob("rpointer.*") if newest else ())):
                 (_copy if newest else _move)(file, place)
+            if not newest:
+                files = {"lnd": f"./{name}.elm.r.{date}.nc", "drv": f"{name}.cpl.r.{date}.nc"}
+                files["atm"] = f"{name}.datm.r.{date}.nc\n{name}.datm.rs1.{date}.bin"
+                for component, pointed in files.items():
+                    (place / f"rpointer.{component}").write_text(f"{pointed}\n", encoding="utf-8")
             if not newest and not case.true("DOUT_S_SAVE_INTERIM_RESTART_FILES"):
                 shutil.rmtree(place)
                 continue

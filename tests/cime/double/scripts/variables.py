@@ -113,10 +113,10 @@ env_run run_flags INFO_DBUG integer 1 0,1,2,3
 env_run run_domain PTS_MODE logical FALSE TRUE,FALSE
 env_run run_domain PTS_LAT real -999.99
 env_run run_domain PTS_LON real -999.99
-env_run run_domain ATM_DOMAIN_FILE char UNSET
-env_run run_domain ATM_DOMAIN_PATH char $DIN_LOC_ROOT/share/domains
-env_run run_domain LND_DOMAIN_FILE char UNSET
-env_run run_domain LND_DOMAIN_PATH char $DIN_LOC_ROOT/share/domains
+env_run run_domain ATM_DOMAIN_FILE char domain.lnd.${{ELM_USRDAT_NAME}}_navy.nc
+env_run run_domain ATM_DOMAIN_PATH char $DIN_LOC_ROOT/share/domains/domain.clm
+env_run run_domain LND_DOMAIN_FILE char domain.lnd.${{ELM_USRDAT_NAME}}_navy.nc
+env_run run_domain LND_DOMAIN_PATH char $DIN_LOC_ROOT/share/domains/domain.clm
 env_run run_domain ROF_DOMAIN_FILE char UNSET
 env_run run_domain ROF_DOMAIN_PATH char $DIN_LOC_ROOT/share/domains
 env_run run_din DIN_LOC_ROOT char

@@ -8,6 +8,7 @@ import re
 import sys
 
 from .case import Case, expect, say
+from .machines import queues
 from .variables import COMPONENTS, DERIVED, JOBS, VARIABLES, component_of
 
 
@@ -46,6 +47,8 @@ def xmlchange(words: list[str]) -> int:
             if given.dryrun:
                 say(f"'{name}' = '{value}'")
                 continue
+            if name == "JOB_QUEUE" and not given.force:
+                expect(value in queues(case), "Unknown Job Queue specified use --force to set")
             case.set(name, value, given.subgroup or "", force=given.force)
             if name in ("JOB_WALLCLOCK_TIME", "JOB_QUEUE"):
                 requested = f"USER_REQUESTED_{'WALLTIME' if name.endswith('TIME') else 'QUEUE'}"
@@ -103,8 +106,12 @@ def xmlquery(words: list[str]) -> int:
                 say(f"\t{name}: {variable.valid.split(',') if variable and variable.valid else []}")
             elif given.fileonly and variable:
                 say(f"\t{name}: {case.root}/{variable.file}.xml")
+            elif given.full and variable:
+                say(f"\t{name}: value={value}\n\t\ttype: {variable.type}")
+                say(f"\t\tvalid_values: {variable.valid.split(',') if variable.valid else []}")
+                say(f"\t\tfile: {case.root}/{variable.file}.xml")
             else:
-                say(f"\t{name}: {'value=' if given.full else ''}{value}")
+                say(f"\t{name}: {value}")
     sys.stdout.write(",".join(texts))
     return 0
 
