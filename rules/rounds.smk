@@ -20,11 +20,17 @@ def corrections_until(run, number):
     return [placed(one.predictions) for one in corrections_of(run) if one.year < round_end(number)]
 
 
+def audits_until(run, number):
+    """Findings of the audit in the restarts from which a run of the target went on before the end of a round."""
+    return [audit_of(one.restart) for one in corrections_of(run) if one.year < round_end(number)]
+
+
 # Run of each of these files.
 RUN_OF = {
     file: run
     for run in ("injected", *BESIDE)
-    for file in (*history_until(run, LAST_ROUND), *corrections_until(run, LAST_ROUND))
+    for files_until in (history_until, corrections_until, audits_until)
+    for file in files_until(run, LAST_ROUND)
 }
 
 
@@ -41,13 +47,6 @@ def last_round():
         if read_json(verdict)["rounds"][-1]["holds"]:
             return number
     return LAST_ROUND
-
-
-def audits_of_corrections():
-    """Findings of the audit in all corrected restarts from which a run of the target went on."""
-    end = round_end(last_round())
-    runs = [corrections_of(run) for run in ("injected", *BESIDE)]
-    return [audit_of(one.restart) for made in runs for one in made if one.year < end]
 
 
 def stages_of_later_rounds():
