@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from phase_lib.cli import main
+from phase_lib.config.loading import validate
+from phase_lib.config.root import WorkflowConfig
 from phase_lib.elm.domain import read_domain
 from phase_lib.elm.soil_budget import BUDGET_FIELDS
 from phase_lib.forcing.reduce import reduce_forcing
@@ -21,6 +23,8 @@ from phase_lib.landmodel.domain import Domain, Segment
 from phase_lib.landmodel.embedded.segment import run_segment
 from phase_lib.landmodel.embedded.settings import EmbeddedSettings
 from phase_lib.landmodel.embedded.world.build import make_world
+from phase_lib.landmodel.planning import domains_of
+from phase_lib.preflight.disk import room_for
 from tests.helpers.dataset import Grid, shuffled_grid, write_restart
 from tests.helpers.domain_files import (
     DomainFolder,
@@ -951,6 +955,21 @@ def test_the_room_for_restarts_forcing_and_records_is_estimated_from_the_headers
     line = check("--config", config(tmp_path, sound.section())).only()
     assert line.startswith(f"phase: {tmp_path / 'results' / 'run'}: the run writes about ")
     assert "0.0 GB are free" in line
+
+
+def test_the_fields_that_corrections_need_count_in_the_room_for_a_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = validate(WorkflowConfig, {}, None)
+
+    def whole() -> float:
+        return room_for(config, domains_of(config), []).whole
+
+    counted = whole()
+    monkeypatch.setattr("phase_lib.landmodel.backends.embedded._FIELD_BYTES", 0)
+    # 30 fields year by year up to the input; 32 in each of four windows of two runs; on 36 x 72 x 15 points.
+    means = 30 * 20 + 2 * 4 * 32
+    assert counted - whole() == pytest.approx(means * 36 * 72 * 15 * 4, rel=0.05)
 
 
 # What fusion would miss later.
