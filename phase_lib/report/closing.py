@@ -94,6 +94,7 @@ def _next(summary: Mapping[str, Any]) -> list[str]:
         f"  user_nl_elm  finidat = '<the restart below>', {', '.join(steps['namelist'][1:])}",
         "  case         ELM_BLDNML_OPTS without -bgc_spinup on",
         *(f"               {command}" for command in steps["case"]),
+        *(f"  {line}" for line in wrap(f"run {steps['schedule']}", _WIDTH - 2)),
         f"  verdict: {steps['judge']}",
         "           (with DOUT_S=TRUE: DOUT_S_ROOT/lnd/hist in place of RUNDIR)",
     ]

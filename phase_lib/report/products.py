@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from phase_lib.base.files import expanded_name
 from phase_lib.base.provenance import settings_hash
+from phase_lib.config.domains import DomainFiles
 from phase_lib.config.root import WorkflowConfig
 from phase_lib.config.run import CostSettings
+from phase_lib.landmodel.domain import RUN_FILES
 from phase_lib.landmodel.planning import chains_of, land_model_of
 
 #: The two ways of splitting cells, and their names in prose.
@@ -77,12 +81,15 @@ class RunFacts:
         input_years: AD years before the surrogate.
         ad_years: AD years of a conventional spin-up.
         stabilisation_years: normal years after injection, by the schedule.
+        windows: those of them at whose ends the run is corrected.
         conventional_years: AD and normal years of a conventional spin-up.
         ood_action: what flagged cells receive.
         input_here: the AD years before injection are run here.
         labelled_here: training domains whose reference is run here.
         limits: sentences about the land models on whose runs the results rest.
         cost: how costs are counted.
+        files: of a target that is run elsewhere, by their keys in the configuration.
+        correction, injection: keys of these sections that are not the default.
     """
 
     name: str
@@ -101,6 +108,10 @@ class RunFacts:
     labelled_here: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     cost: CostSettings = field(default_factory=CostSettings)
+    windows: tuple[int, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    correction: Mapping[str, Any] = field(default_factory=dict)
+    injection: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_config(cls, config: WorkflowConfig, cores: int) -> RunFacts:
@@ -130,4 +141,14 @@ class RunFacts:
             labelled_here=tuple(labelled),
             limits=limits,
             cost=config.cost,
+            windows=tuple(config.stabilisation.windows),
+            files=_run_files(config.domains.get(target)),
+            correction=config.correction.model_dump(mode="json", exclude_defaults=True),
+            injection=config.injection.model_dump(mode="json", exclude_defaults=True),
         )
+
+
+def _run_files(files: DomainFiles | None) -> dict[str, str]:
+    """Files that all runs of a domain read, with their paths; none of a domain that a land model makes."""
+    given = {} if files is None else {key: getattr(files, key) for key in RUN_FILES}
+    return {key: str(Path(expanded_name(path)).absolute()) for key, path in given.items() if path is not None}

@@ -163,6 +163,8 @@ def _facts(root: Path, target: str) -> RunFacts:
         ood_action="keep",
         labelled_here=("embedded",),
         limits=Embedded.limits if target == "embedded" else Embedded.limits_of_learning,
+        windows=(20, 40),
+        files={"surface": "/data/surf.nc", "params": "/data/params.nc", "soil_params": "/data/CNP.nc"},
     )
 
 
