@@ -16,8 +16,9 @@ def history_until(run, number):
 
 
 def corrections_until(run, number):
-    """Predictions files of the corrections of a run of the target before the end of a round."""
-    return [placed(one.predictions) for one in corrections_of(run) if one.year < round_end(number)]
+    """Predictions files of the corrections of a run of the target before the end of a round; all of the reference's."""
+    made = corrections_of(run)
+    return [placed(one.predictions) for one in made if run == "reference" or one.year < round_end(number)]
 
 
 # Run of each of these files.
@@ -44,10 +45,9 @@ def last_round():
 
 
 def audits_of_corrections():
-    """Findings of the audit in all corrected restarts from which a run of the target went on."""
-    end = round_end(last_round())
-    runs = [corrections_of(run) for run in ("injected", *BESIDE)]
-    return [audit_of(one.restart) for made in runs for one in made if one.year < end]
+    """Findings of the audit in all corrected restarts from which a run went on."""
+    end = round_end(last_round()) if RUNS_TARGET else None
+    return [audit_of(one.restart) for _, role, one in CORRECTIONS if role == "reference" or one.year < end]
 
 
 def stages_of_later_rounds():

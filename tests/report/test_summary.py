@@ -117,6 +117,15 @@ def test_the_first_sentence_compares_the_years_to_the_same_verdict(
     assert sentence.split(",")[0] in " ".join(closing_page(content).split("\n\n")[0].splitlines())
 
 
+def test_a_corrected_reference_is_not_called_conventional(summary: dict[str, Any]) -> None:
+    content = changed(summary, injected=140.0, reference=540.0)
+    corrections = content["stabilisation"]["corrections"]
+    corrections["reference"] = corrections["injected"] * 4
+    assert years_sentence(content).endswith(
+        "; the reference, corrected 4 times, after 540 (3.9 times fewer)."
+    )
+
+
 def test_the_summary_on_disk_is_plain_json(run: tuple[RunProducts, RunFacts], tmp_path: Path) -> None:
     content = write_summary(*run, tmp_path / "summary.json")
     assert read_json(tmp_path / "summary.json") == content
