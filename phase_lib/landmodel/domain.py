@@ -377,6 +377,13 @@ class Segment:
         ]
 
     @property
+    def further_means(self) -> int:
+        """Means of further fields that it writes: of the cycles, and year by year."""
+        return (
+            len(self.spinup.history_fields) * len(self.cycles) + len(self.spinup.annual_fields) * self.years
+        )
+
+    @property
     def cycles(self) -> list[tuple[int, int]]:
         """Model years at which its forcing cycles begin and end; the last may be a part of one."""
         starts = range(self.start_year, self.end_year, self.domain.cycle)

@@ -31,6 +31,7 @@ class RunProducts:
         restart: the injected restart.
         diff: its sidecar.
         audit: findings of `phase audit` in it.
+        correction_audits: run -> findings of `phase audit` in each corrected restart from which it went on.
         splits: split -> split file: the cells of all domains, in the order of the dataset.
         tests: split -> truth and predictions of its test cells: the file of the run, then of experiments.
         training: split -> `history.csv` of its training.
@@ -53,6 +54,7 @@ class RunProducts:
     stages: Path
     splits: Mapping[str, Path]
     tests: Mapping[str, Sequence[Path]]
+    correction_audits: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     training: Mapping[str, Path] = field(default_factory=dict)
     forcing: Mapping[str, Path] = field(default_factory=dict)
     experiments: Path | None = None

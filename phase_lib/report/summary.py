@@ -102,7 +102,7 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
             "flagged_cells": int(np.count_nonzero(flags)),
             "ood_action": facts.ood_action,
         },
-        "stabilisation": {} if verdict is None else stabilisation(verdict, facts),
+        "stabilisation": {} if verdict is None else stabilisation(verdict, facts, products.correction_audits),
         "equilibrium": {run: _equilibrium(subsets) for run, subsets in runs.items()},
         "stocks": {
             run: {stock: subsets[ALL_CELLS]["stocks"].get(stock) for stock in STOCKS}

@@ -103,6 +103,7 @@ def synthetic_run(
         restart=_restart(root / "restart" / "ad.elm.r.0021-01-01-00000.nc", world),
         diff=_diff(root / "diff.json"),
         audit=_audit(root / "audit.json"),
+        correction_audits={"injected": [_audit(root / "corrected.audit.json", date="0061-01-01")]},
         splits=splits,
         tests=_tests(root, world, splits, paper),
         training={split: _training(root / f"{split}.csv", rng) for split in splits},
@@ -443,8 +444,8 @@ def _diff(path: Path) -> Path:
     return path
 
 
-def _audit(path: Path) -> Path:
-    write_json(path, {"errors": 0, "notes": 2, "findings": []})
+def _audit(path: Path, date: str = "0021-01-01") -> Path:
+    write_json(path, {"date": date, "errors": 0, "notes": 2, "findings": []})
     return path
 
 
