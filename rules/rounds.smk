@@ -16,20 +16,25 @@ def history_until(run, number):
 
 
 def corrections_until(run, number):
-    """Predictions files of the corrections of a run of the target before the end of a round."""
-    return [placed(one.predictions) for one in corrections_of(run) if one.year < round_end(number)]
+    """Corrections of a run of the target before the end of a round; all of the reference's."""
+    return [one for one in corrections_of(run) if run == "reference" or one.year < round_end(number)]
+
+
+def predictions_until(run, number):
+    """Predictions files of these corrections."""
+    return [placed(one.predictions) for one in corrections_until(run, number)]
 
 
 def audits_until(run, number):
-    """Findings of the audit in the restarts from which a run of the target went on before the end of a round."""
-    return [audit_of(one.restart) for one in corrections_of(run) if one.year < round_end(number)]
+    """Findings of the audit in the restarts that were corrected, from which the run went on."""
+    return [audit_of(one.restart) for one in corrections_until(run, number)]
 
 
 # Run of each of these files.
 RUN_OF = {
     file: run
     for run in ("injected", *BESIDE)
-    for files_until in (history_until, corrections_until, audits_until)
+    for files_until in (history_until, predictions_until, audits_until)
     for file in files_until(run, LAST_ROUND)
 }
 

@@ -86,6 +86,7 @@ class RunFacts:
         ood_action: what flagged cells receive.
         input_here: the AD years before injection are run here.
         labelled_here: training domains whose reference is run here.
+        label_years: AD and normal years of that reference; None where none is run here.
         limits: sentences about the land models on whose runs the results rest.
         cost: how costs are counted.
         files: of a target that is run elsewhere, by their keys in the configuration.
@@ -106,6 +107,7 @@ class RunFacts:
     ood_action: str
     input_here: bool = True
     labelled_here: tuple[str, ...] = ()
+    label_years: int | None = None
     limits: tuple[str, ...] = ()
     cost: CostSettings = field(default_factory=CostSettings)
     windows: tuple[int, ...] = ()
@@ -118,10 +120,10 @@ class RunFacts:
         """Takes the settings from a configuration that ran on `cores` cores."""
         spinup, target = config.spinup, config.target.domain
         chains = {name: chains_of(config, name) for name in config.used_domains}
-        roles = {name: {chain.role for chain in chains[name]} for name in chains}
-        labelled = [name for name in config.training.domains if "reference" in roles[name]]
+        ends = {name: {chain.role: chain.boundaries[-1] for chain in chains[name]} for name in chains}
+        labelled = [name for name in config.training.domains if "reference" in ends[name]]
         limits = land_model_of(config, target).limits
-        if "injected" not in roles[target]:
+        if "injected" not in ends[target]:
             learnt = (land_model_of(config, name).limits_of_learning for name in labelled)
             limits = tuple(sentence for sentences in learnt for sentence in sentences)
         return cls(
@@ -139,6 +141,7 @@ class RunFacts:
             ood_action=config.ood.action,
             input_here=bool(chains[target]) and chains[target][0].boundaries[0] == 1,
             labelled_here=tuple(labelled),
+            label_years=max((ends[name]["reference"] - 1 for name in labelled), default=None),
             limits=limits,
             cost=config.cost,
             windows=tuple(config.stabilisation.windows),

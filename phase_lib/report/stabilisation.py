@@ -110,21 +110,27 @@ def _years_until(numbers: Mapping[str, Any], before: int) -> float | None:
 
 
 def years_sentence(summary: Mapping[str, Any]) -> str:
-    """The model years until the verdict holds, of this run and of the conventional spin-up."""
+    """The model years until the verdict holds, of this run and of the reference."""
     part = summary["stabilisation"]
-    until, corrections = part["years_until"], len(part["corrections"].get(INJECTED, []))
+    until, made = part["years_until"], {run: len(times) for run, times in part["corrections"].items()}
     injected, years = until[INJECTED][ALL_CELLS], summary["cost"]["integration_years"]
-    times = {0: "not corrected", 1: "corrected once"}.get(corrections, f"corrected {corrections} times")
+    times = _times(made.get(INJECTED, 0))
     state = "Not in equilibrium" if injected is None else "In equilibrium"
     after = years["with_stabilisation"] if injected is None else injected
     sentence = f"{state} {after:.0f} model years after the cold start, {times}"
     if REFERENCE not in until:
         return f"{sentence}."
     conventional, ratio = until[REFERENCE][ALL_CELLS], part["ratio"][ALL_CELLS]
+    corrected = made.get(REFERENCE, 0)
+    other = f"the reference, {_times(corrected)}," if corrected else "the conventional spin-up"
     if conventional is None:
-        return f"{sentence}; the conventional spin-up is not within {years['conventional']}."
+        return f"{sentence}; {other} is not within {years['labels']}."
     fewer = "" if ratio is None else f" ({compared(ratio, 'fewer')})"
-    return f"{sentence}; the conventional spin-up after {conventional:.0f}{fewer}."
+    return f"{sentence}; {other} after {conventional:.0f}{fewer}."
+
+
+def _times(corrections: int) -> str:
+    return {0: "not corrected", 1: "corrected once"}.get(corrections, f"corrected {corrections} times")
 
 
 def audit_sentence(summary: Mapping[str, Any]) -> str:

@@ -165,7 +165,7 @@ def _cost(
         conventional_years=facts.conventional_years if ran_here else None,
         input_years=input_years,
         stabilisation_years=None if years_run is None else round(years_run),
-        label_years=facts.conventional_years if facts.labelled_here else None,
+        label_years=facts.label_years,
     )
     spin_up = spin_up_summary(
         stages,

@@ -162,6 +162,7 @@ def _facts(root: Path, target: str) -> RunFacts:
         conventional_years=1200,
         ood_action="keep",
         labelled_here=("embedded",),
+        label_years=1200,
         limits=Embedded.limits if target == "embedded" else Embedded.limits_of_learning,
         windows=(20, 40),
         files={"surface": "/data/surf.nc", "params": "/data/params.nc", "soil_params": "/data/CNP.nc"},

@@ -118,6 +118,15 @@ def test_the_first_sentence_compares_the_years_to_the_same_verdict(
     assert sentence.split(",")[0] in " ".join(closing_page(content).split("\n\n")[0].splitlines())
 
 
+def test_a_corrected_reference_is_not_called_conventional(summary: dict[str, Any]) -> None:
+    content = changed(summary, injected=140.0, reference=540.0)
+    corrections = content["stabilisation"]["corrections"]
+    corrections["reference"] = corrections["injected"] * 4
+    assert years_sentence(content).endswith(
+        "; the reference, corrected 4 times, after 540 (3.9 times fewer)."
+    )
+
+
 def test_an_error_in_the_audit_of_a_corrected_restart_is_named_with_run_and_year(
     run: tuple[RunProducts, RunFacts], summary: dict[str, Any], tmp_path: Path
 ) -> None:
