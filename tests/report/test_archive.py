@@ -346,12 +346,15 @@ def test_a_restart_without_any_prediction_in_it_is_called_that(tmp_path: Path) -
 
 
 def _command(products: RunProducts, output: Path) -> list[str]:
-    files = dict.fromkeys(("domain", "surface", "params", "soil_params", "restart"), "given.nc")
+    files = dict.fromkeys(("domain", "params", "soil_params", "restart"), "given.nc")
+    files["surface"] = "~/surf.nc"
     forcing = {"product": "GSWP3 v1", "first_year": 1901, "years": 10, "files": ["*.nc"]}
     config = {
         "run": {"name": "synthetic"},
         "land_model": {"backend": "archive"},
         "target": {"domain": "my-sites"},
+        "stabilisation": {"windows": [20, 30]},
+        "correction": {"damping": 0.5},
         "domains": {
             "my-sites": files | {"history": ["h.nc"], "spinup_mortality_factor": 10.0, "forcing": forcing}
         },
@@ -385,7 +388,12 @@ def test_the_command_reports_without_a_verdict(run: tuple[RunProducts, RunFacts]
         ["embedded"],
     )
     # The target's own forcing cycle.
-    assert "--forcing-years 10" in again["target"]["next"]["judge"]
+    steps = again["target"]["next"]
+    assert "--forcing-years 10" in steps["judge"]
+    # The windows, files and bounds of the configuration.
+    assert [window["years"] for window in steps["windows"]] == [20, 30]
+    assert f"--surface {Path.home()}/surf.nc " in steps["windows"][0]["inject"]
+    assert '--settings \'{"damping": 0.5}\'' in steps["windows"][0]["correct"]
     assert (tmp_path / "index.html").is_file()
 
 
