@@ -217,9 +217,10 @@ def _schedule(windows: Sequence[int], final: int) -> str:
     """The years to run, in words."""
     if not windows:
         return f"{final} years"
-    same = len(windows) > 1 and len(set(windows)) == 1
-    lengths = f"{len(windows)} x {windows[0]}" if same else " + ".join(map(str, windows))
-    return f"{lengths} years, each with a correction at its end, then {final} years that are judged"
+    same, several = len(set(windows)) == 1, len(windows) > 1
+    lengths = f"{len(windows)} x {windows[0]}" if same and several else " + ".join(map(str, windows))
+    each = ", each" if several else ""
+    return f"{lengths} years{each} with a correction at its end, then {final} years that are judged"
 
 
 def _after_window(

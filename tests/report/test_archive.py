@@ -234,6 +234,9 @@ def test_a_target_that_is_not_corrected_runs_all_years_at_once(
 ) -> None:
     steps = next_steps(run[0].restart, {"date": "0021-01-01"}, replace(run[1], windows=()))
     assert steps["schedule"] == "100 years"
+    for windows, words in (((20,), "20 years with a"), ((20,) * 4, "4 x 20 years, each with a")):
+        other = next_steps(run[0].restart, {"date": "0021-01-01"}, replace(run[1], windows=windows))
+        assert other["schedule"].startswith(f"{words} correction at its end, then")
     assert "./xmlchange RUN_STARTDATE=0021-01-01,STOP_OPTION=nyears,STOP_N=100" in steps["case"]
     assert steps["history"][1:] == ["hist_nhtfrq = 0, -8760", "hist_mfilt = 1, 20"]
     assert steps["windows"] == []
@@ -393,7 +396,7 @@ def test_the_command_reports_without_a_verdict(run: tuple[RunProducts, RunFacts]
     # The windows, files and bounds of the configuration.
     assert [window["years"] for window in steps["windows"]] == [20, 30]
     assert f"--surface {Path.home()}/surf.nc " in steps["windows"][0]["inject"]
-    assert '--settings \'{"damping": 0.5}\'' in steps["windows"][0]["correct"]
+    assert "--settings '{\"damping\": 0.5}'" in steps["windows"][0]["correct"]
     assert (tmp_path / "index.html").is_file()
 
 
