@@ -188,7 +188,7 @@ def test_two_processes_make_the_same_steps_as_one(prepared: Prepared, tmp_path: 
 
 
 #: Several batches with unequal shares, and dropout: everything random is drawn.
-LONG = {"epochs": 25, "batch_cells": 21}
+LONG = {"epochs": 12, "batch_cells": 21}
 
 
 @pytest.fixture(scope="module")
