@@ -44,7 +44,8 @@ rule all:
         tests=expand(f"{RUN}/predictions/test_{{split}}.nc", split=SPLITS),
         # A target whose land-model output was given ends at its injected restart.
         verdict=f"{RUN}/equilibrium/verdict.json" if RUNS_TARGET else [],
-        corrections=lambda wildcards: audits_of_corrections() if RUNS_TARGET else [],
+        # The report has those of the target's runs.
+        labels=[audit_of(one.restart) for _, role, one in CORRECTIONS if role == "reference"],
         experiments=COMPARISON,
         summary=f"{RUN}/summary.json",
         report=f"{RUN}/report/index.html",

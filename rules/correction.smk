@@ -6,8 +6,7 @@
 #
 # A profile sets resources of all corrections under `correct_run`; injection and audit have those of the injected restart.
 for domain, role, correction in CORRECTIONS:
-    # The window of the injected run is a part of the accelerated spin-up.
-    counts_as = "accelerated" if role == "injected" else "verification"
+    counts_as = SEGMENT_COST.get(role, "verification")
     set_by_profile(workflow, f"correct_{correction.name}", "correct_run")
     set_by_profile(workflow, f"inject_{correction.name}", "inject_restart")
     set_by_profile(workflow, f"audit_{correction.name}", "audit_injected")

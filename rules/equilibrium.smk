@@ -8,7 +8,7 @@ wildcard_constraints:
 checkpoint judge_round:
     input:
         history=lambda wildcards: history_until("injected", int(wildcards.round)),
-        corrections=lambda wildcards: corrections_until("injected", int(wildcards.round)),
+        corrections=lambda wildcards: predictions_until("injected", int(wildcards.round)),
         split=f"{DATASET}/split_block.nc",
     output:
         verdict=f"{RUN}/equilibrium/round_{{round}}.json",
@@ -38,7 +38,7 @@ rule judge_equilibrium:
         history=lambda wildcards: history_until("injected", last_round()),
         runs=lambda wildcards: [file for run in BESIDE for file in history_until(run, last_round())],
         corrections=lambda wildcards: [
-            file for run in ("injected", *BESIDE) for file in corrections_until(run, last_round())
+            file for run in ("injected", *BESIDE) for file in predictions_until(run, last_round())
         ],
         rounds=lambda wildcards: expand(rules.judge_round.output.verdict, round=range(last_round())),
         split=f"{DATASET}/split_block.nc",

@@ -2,7 +2,7 @@
 # the restart of the segment before.
 #
 #   ad         year 1 (cold start) -> input year -> end of AD
-#   reference  end of AD -> the conventional spin-up's end, normal mode
+#   reference  end of AD -> the conventional spin-up's end, or that of its own corrections, normal mode
 #   injected   input year -> stabilisation, normal mode, from the injected restart
 #   control    the same years from the converted 20-year restart; so runs beside it (config/stabilisation.py)
 #

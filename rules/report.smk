@@ -11,6 +11,11 @@ rule write_report:
         restart=rules.inject_restart.output.restart,
         diff=rules.inject_restart.output.diff,
         audit=rules.audit_injected.output.audit,
+        correction_audits=lambda wildcards: (
+            [file for run in ("injected", *BESIDE) for file in audits_until(run, last_round())]
+            if RUNS_TARGET
+            else []
+        ),
         splits=expand(f"{DATASET}/split_{{split}}.nc", split=SPLITS),
         tests=expand(f"{RUN}/predictions/test_{{split}}.nc", split=SPLITS),
         experiment_tests=[file for _, file in SHOWN_BESIDE],
@@ -38,6 +43,9 @@ rule write_report:
         verdict=lambda wildcards, input: [
             word for role in ("verdict", "drift") if input.get(role) for word in (f"--{role}", input[role])
         ],
+        correction_audits=lambda wildcards, input: words_by_run(
+            "--correction-audit", input.get("correction_audits", [])
+        ),
         dataset=subpath(input.cells, parent=True),
         splits=lambda wildcards, input: words_by_split("--split", input.splits),
         tests=lambda wildcards, input: [
@@ -64,7 +72,7 @@ rule write_report:
     shell:
         "phase report {params.verdict:q} --dataset {params.dataset:q}"
         " --predictions {input.predictions:q} --restart {input.restart:q} --diff {input.diff:q}"
-        " --audit {input.audit:q}"
+        " --audit {input.audit:q} {params.correction_audits:q}"
         " {params.splits:q} {params.tests:q} {params.training:q} {params.forcing:q} {params.experiments:q}"
         " --benchmarks {params.benchmarks:q}"
         " --stages {params.stages:q} --slurm-jobs {params.slurm_jobs:q}"

@@ -16,15 +16,26 @@ def history_until(run, number):
 
 
 def corrections_until(run, number):
-    """Predictions files of the corrections of a run of the target before the end of a round."""
-    return [placed(one.predictions) for one in corrections_of(run) if one.year < round_end(number)]
+    """Corrections of a run of the target before the end of a round; all of the reference's."""
+    return [one for one in corrections_of(run) if run == "reference" or one.year < round_end(number)]
+
+
+def predictions_until(run, number):
+    """Predictions files of these corrections."""
+    return [placed(one.predictions) for one in corrections_until(run, number)]
+
+
+def audits_until(run, number):
+    """Findings of the audit in the restarts that were corrected, from which the run went on."""
+    return [audit_of(one.restart) for one in corrections_until(run, number)]
 
 
 # Run of each of these files.
 RUN_OF = {
     file: run
     for run in ("injected", *BESIDE)
-    for file in (*history_until(run, LAST_ROUND), *corrections_until(run, LAST_ROUND))
+    for files_until in (history_until, predictions_until, audits_until)
+    for file in files_until(run, LAST_ROUND)
 }
 
 
@@ -41,13 +52,6 @@ def last_round():
         if read_json(verdict)["rounds"][-1]["holds"]:
             return number
     return LAST_ROUND
-
-
-def audits_of_corrections():
-    """Findings of the audit in all corrected restarts from which a run of the target went on."""
-    end = round_end(last_round())
-    runs = [corrections_of(run) for run in ("injected", *BESIDE)]
-    return [audit_of(one.restart) for made in runs for one in made if one.year < end]
 
 
 def stages_of_later_rounds():

@@ -284,13 +284,14 @@ def matching_files(patterns: Iterable[str | Path]) -> list[Path]:
     return list(matched.values())
 
 
-def _expanded(pattern: str) -> str:
+def expanded_name(pattern: str) -> str:
+    """A name or pattern with `~` and environment variables replaced."""
     return os.path.expandvars(os.path.expanduser(pattern))
 
 
 def _names(pattern: str) -> list[str]:
     """Names that exist: the pattern itself, as it stands or expanded, or else those that it matches."""
-    expanded = _expanded(pattern)
+    expanded = expanded_name(pattern)
     for name in (pattern, expanded):
         if os.path.lexists(name):
             return [name]
@@ -298,7 +299,7 @@ def _names(pattern: str) -> list[str]:
 
 
 def _no_file(pattern: str) -> InputError:
-    expanded = _expanded(pattern)
+    expanded = expanded_name(pattern)
     if "$" in expanded:
         return InputError(pattern, "an environment variable in it is not set", remedy="set it")
     try:

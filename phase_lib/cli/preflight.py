@@ -62,6 +62,7 @@ def inspect(file: Path, as_json: bool) -> None:
 @click.option("--params", type=FILE, help="PFT and decomposition parameters.")
 @click.option("--soil-params", type=FILE, help="Soil-order parameters.")
 @several("--history", help="History up to the restart; names or patterns.")
+@several("--soil-history", help="History with the carbon budget of the soil; names or patterns.")
 @several("--forcing", help="Forcing files; names or patterns.")
 @click.option(
     "--forcing-kind",

@@ -33,6 +33,13 @@ _BY_SPLIT = (SPLIT_KIND, FILE)
 @click.option("--diff", type=FILE, required=True, help="Its sidecar.")
 @click.option("--audit", type=FILE, required=True, help="JSON of its audit.")
 @several(
+    "--correction-audit",
+    "correction_audits",
+    type=(str, FILE),
+    metavar="RUN FILE",
+    help="JSON of the audit of a corrected restart from which a run went on.",
+)
+@several(
     "--split",
     "splits",
     type=_BY_SPLIT,
@@ -60,6 +67,7 @@ def report(config: str, cores: int, summary: Path, output_dir: Path, **products:
 
     named: dict[str, Any] = {name: dict(products.pop(name)) for name in ("splits", "training", "forcing")}
     named["tests"] = by_name(products.pop("test"))
+    named["correction_audits"] = by_name(products.pop("correction_audits"))
     if "block" not in named["splits"]:
         raise click.UsageError("Missing option '--split block'")
     if (products["verdict"] is None) != (products["drift"] is None):

@@ -22,11 +22,16 @@ from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.kinds import Kinds
 from phase_lib.config.ood import OodSettings
+from phase_lib.config.reference import ReferenceSettings
 from phase_lib.config.run import CostSettings, LandModelSettings, PreflightSettings, RunSettings
 from phase_lib.config.section import NAME, Section
 from phase_lib.config.spinup import LENGTHS, SpinupSettings
 from phase_lib.config.stabilisation import StabilisationSettings
 from phase_lib.config.surrogate import SurrogateSettings
+
+#: The key that asks for corrections, and how to do without them.
+_WITHOUT_WINDOWS = "stabilisation.windows", "set windows to [] and until to schedule"
+_WITHOUT_METHOD = "reference.method", "set it to conventional"
 
 
 class WorkflowConfig(Section):
@@ -38,6 +43,7 @@ class WorkflowConfig(Section):
     run: RunSettings = Field(default_factory=RunSettings)
     land_model: LandModelSettings = Field(default_factory=LandModelSettings)
     spinup: SpinupSettings = Field(default_factory=SpinupSettings)
+    reference: ReferenceSettings = Field(default_factory=ReferenceSettings)
     domains: dict[str, DomainFiles] = Field(
         default_factory=dict,
         description="Domains from files: name -> files; `~` and environment variables in paths are expanded. "
@@ -116,14 +122,17 @@ class WorkflowConfig(Section):
                 self._require_whole_cycles(name, cycle)
                 if name == self.target.domain:
                     self.stabilisation.check(name, cycle)
-                    self._require_budget(model)
+                    self._require_budget(model, self.stabilisation.corrected, _WITHOUT_WINDOWS)
+                if trains and (files is None or files.reference_restart is None):
+                    self.reference.check(name, cycle)
+                    self._require_budget(model, self.reference.corrected, _WITHOUT_METHOD)
         return self
 
-    def _require_budget(self, model: Any) -> None:
-        if self.stabilisation.corrected and not model.soil_budget:
+    def _require_budget(self, model: Any, corrected: bool, remedy: tuple[str, str]) -> None:
+        if corrected and not model.soil_budget:
             raise ValueError(
-                f"stabilisation.windows asks for corrections, but the land model {model.name} does not write "
-                "the carbon budget of the soil; set windows to [] and until to schedule"
+                f"{remedy[0]} asks for corrections, but the land model {model.name} does not write "
+                f"the carbon budget of the soil; {remedy[1]}"
             )
 
     def _require_whole_cycles(self, name: str, cycle: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
@@ -107,15 +108,35 @@ class StabilisationSettings(Section):
         Raises:
             ValueError: the first fault.
         """
-        of_domain = f"the forcing cycle of {domain}"
-        for years in self.windows:
-            if years % cycle and not self.part_of_a_cycle:
-                raise ValueError(
-                    f"stabilisation.windows has one of {years} years; expected multiples of {cycle}, "
-                    f"{of_domain}, as other years have another climate; or set part_of_a_cycle"
-                )
-        if self.final % cycle or self.final < 2 * cycle:
+        windows = [] if self.part_of_a_cycle else self.windows
+        check_windows("stabilisation", windows, self.final, domain, cycle, "; or set part_of_a_cycle")
+
+
+def check_windows(
+    section: str, windows: Sequence[int], final: int, domain: str, cycle: int, otherwise: str = ""
+) -> None:
+    """Refuses windows and final years that are no whole forcing cycles.
+
+    Args:
+        section: of the configuration.
+        windows: length of each, years.
+        final: years after the last correction.
+        domain: whose run it is, for the message.
+        cycle: length of its forcing cycle, years.
+        otherwise: what else may be done about a window.
+
+    Raises:
+        ValueError: the first fault.
+    """
+    of_domain = f"the forcing cycle of {domain}"
+    for years in windows:
+        if years % cycle:
             raise ValueError(
-                f"stabilisation.final is {self.final}; expected a multiple of {cycle}, {of_domain}, and at "
-                f"least {2 * cycle}, as a drift is the difference of two cycles"
+                f"{section}.windows has one of {years} years; expected multiples of {cycle}, {of_domain}, "
+                f"as other years have another climate{otherwise}"
             )
+    if final % cycle or final < 2 * cycle:
+        raise ValueError(
+            f"{section}.final is {final}; expected a multiple of {cycle}, {of_domain}, and at least "
+            f"{2 * cycle}, as a drift is the difference of two cycles"
+        )

@@ -34,7 +34,6 @@ from phase_lib.elm.products import (
     variable,
     write_product,
 )
-from phase_lib.elm.soil_budget import NITROGEN_INPUTS
 from phase_lib.elm.soil_grid import DZDECOMP
 from phase_lib.elm.steady_state import steady_state
 from phase_lib.elm.variables import DEAD_WOOD, SOIL_POOL_INDEX, SOIL_POOLS, VARIABLES
@@ -100,7 +99,8 @@ def correct(
         output: predictions file to write.
         settings: bounds.
         forcing_years: length of the forcing cycle.
-        before: correction of the window before, whose balance of nitrogen shows how losses respond.
+        before: correction of the window before, whose balance of nitrogen shows how losses respond. Where one
+            of the two windows has no inputs of nitrogen, nitrogen stays as it is, with a warning.
         part_of_a_cycle: accept a window that is no whole number of cycles.
 
     Returns:
@@ -108,7 +108,7 @@ def correct(
 
     Raises:
         InputError: the files are not those of a window in normal mode, the window is no whole cycle, or
-            `before` is of another run or window, or either window has no inputs of nitrogen.
+            `before` is of another run or window.
     """
     tapes = matching_files(history)
     single = [start, end, params] if before is None else [start, end, params, before]
@@ -120,7 +120,7 @@ def correct(
         cells = _cells_of_soil(window, parameters, tapes[0])
         slow = _slow(window, parameters, settings, cells)
         balance = window.nitrogen
-        factor, nitrogen = _nitrogen(window, balance, before, tapes[0], settings, cells)
+        factor, nitrogen = _nitrogen(window, balance, before, settings, cells)
         moves = corrections_of(window, parameters, settings, cells, slow, factor)
         account = {
             "start_year": window.start.year,
@@ -160,19 +160,20 @@ def _nitrogen(
     window: Window,
     now: NitrogenBalance | None,
     before: str | Path | None,
-    history: str | Path,
     settings: CorrectionSettings,
     cells: np.ndarray,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Factor on the turnover of the cells that brings nitrogen to rest (gridcell), and the account of it."""
     alone = np.ones(len(cells))
-    if before is None:
+    earlier, least = (None, 0.0) if before is None else _balance_before(before, window)
+    missed = window.nitrogen_missed
+    if before is not None and earlier is None and not missed:
+        missed = "the history of the window before had no inputs of nitrogen"
+    if missed:
+        LOGGER.warning("nitrogen: its balance stays as it is: %s", missed)
+        return alone, {"missed": missed, "least_response": least}
+    if now is None or earlier is None:
         return alone, {}
-    earlier, least = _balance_before(before, window)
-    if now is None:
-        what = f"{' or '.join(NITROGEN_INPUTS)} is missing"
-        remedy = "run the window with hist_fincl for both, or leave out --before"
-        raise InputError(history, what, expected="the inputs of nitrogen", remedy=remedy)
     seen = response(earlier, now, least)
     if seen is None:
         LOGGER.warning("nitrogen: these windows show no response of its losses: its balance stays as it is")
@@ -188,33 +189,35 @@ def _in_words(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {decision.replace('_', ' ')}" for decision, count in counts.items())
 
 
-def _balance_before(before: str | Path, window: Window) -> tuple[NitrogenBalance, float]:
+def _balance_before(before: str | Path, window: Window) -> tuple[NitrogenBalance | None, float]:
     """The balance of nitrogen of the window before, and the response that was seen then; 0 for none.
 
+    The balance is None where that window had no inputs of nitrogen, as its account says.
+
     Raises:
-        InputError: it is not the correction of the window before of this run, or has no balance of nitrogen.
+        InputError: it is not the correction of the window before of this run, or is incomplete.
     """
     with open_product(before, ("lat", "lon", *BALANCE)) as dataset:
         account = account_of(before, dataset)
-        missing = [name for name in BALANCE if name not in dataset]
-        if missing:
-            what, remedy = (
-                f"{missing[0]} is missing",
-                f"run that window with {', '.join(NITROGEN_INPUTS)} too",
-            )
+        nitrogen, missing = account["nitrogen"], [name for name in BALANCE if name not in dataset]
+        if missing and "missed" not in nitrogen:
+            what, remedy = f"{missing[0]} is missing", "use the file as phase correct wrote it"
             raise InputError(before, what, expected="the balance of nitrogen of a correction", remedy=remedy)
-        values = {name: dataset[name].to_numpy().astype(np.float64) for name in ("lat", "lon", *BALANCE)}
+        names = ("lat", "lon", *(() if missing else BALANCE))
+        values = {name: dataset[name].to_numpy().astype(np.float64) for name in names}
     if abs(account["end_year"] - window.start.year) > 1.0e-6:
         what = f"its window ends at {account['end_year']}"
         remedy = "give the correction of the window before of this run"
         raise InputError(
             before, what, expected=f"the start of this one, {window.start.year:g}", remedy=remedy
         )
+    least = nitrogen.get("response") or nitrogen.get("least_response", 0.0)
+    if missing:
+        return None, least
     place = window.end.lat, window.end.lon
     row, _ = match_cells(*place, values["lat"], values["lon"], file=before, what="cells of the correction")
     balance = NitrogenBalance.from_values({name: without_fill(values[name])[row] for name in BALANCE})
-    nitrogen = account["nitrogen"]
-    return balance, nitrogen.get("response") or nitrogen.get("least_response", 0.0)
+    return balance, least
 
 
 def _has_soil(window: Window) -> np.ndarray:

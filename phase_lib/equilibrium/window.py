@@ -76,12 +76,14 @@ class Window:
         means: history field -> mean over the window (levdecomp, gridcell), in its own units, of the cell.
         nitrogen_inputs: mean of deposition and fixation (gridcell), gN m-2 yr-1; None where the history lacks
             them.
+        nitrogen_missed: what it lacks, in words; empty where it lacks nothing.
     """
 
     start: End
     end: End
     means: Mapping[str, np.ndarray]
     nitrogen_inputs: np.ndarray | None
+    nitrogen_missed: str = ""
 
     @property
     def years(self) -> float:
@@ -144,7 +146,8 @@ def read_window(start: str | Path, end: str | Path, history: Sequence[str | Path
     Raises:
         InputError: a restart is in AD or of other cells, the end is not after the start, or not whole cycles
             after it, the history does not cover the time between them, has a sample across one of its ends,
-            lacks a field, or holds fill where there is soil.
+            lacks a field, or holds fill where there is soil. Inputs of nitrogen may be missing, or fill on
+            all soil.
     """
     with open_restart(end, spinup_state=SPINUP_NORMAL) as source:
         last = _read_end(source)
@@ -159,7 +162,7 @@ def read_window(start: str | Path, end: str | Path, history: Sequence[str | Path
         remedy = "give other restarts" if cycle == 1 else "give other restarts, or --part-of-a-cycle"
         raise InputError(end, f"the window has {years:.6g} years", expected=f"whole {units}", remedy=remedy)
     tape = History(history)
-    return Window(first, last, _read_means(tape, first, last), _read_nitrogen(tape, first, last))
+    return Window(first, last, _read_means(tape, first, last), *_read_nitrogen(tape, first, last))
 
 
 def _read_end(source: RestartSource) -> End:
@@ -202,19 +205,21 @@ def _year_of(header: RestartHeader) -> float:
     return header.year + float(MONTH_STARTS[header.month - 1] + header.day - 1) / DAYS_PER_YEAR
 
 
-def _read_nitrogen(history: History, first: End, last: End) -> np.ndarray | None:
-    """Mean of all `NITROGEN_INPUTS` over a window (gridcell), gN m-2 yr-1; None where one is missing."""
-    if not all(name in history.variables for name in NITROGEN_INPUTS):
-        return None
+def _read_nitrogen(history: History, first: End, last: End) -> tuple[np.ndarray | None, str]:
+    """Mean of all `NITROGEN_INPUTS` over a window (gridcell), gN m-2 yr-1, or None and what is missing."""
+    if missing := [name for name in NITROGEN_INPUTS if name not in history.variables]:
+        return None, f"the history has no {' and no '.join(missing)}"
     means = history.means(NITROGEN_INPUTS, first.year, last.year, holes=True)
-    row = _row_of(history, last)
+    row, soil = _row_of(history, last), last.share > 0.0
     for name, values in means.items():
-        if np.any(bad := (last.share > 0.0) & ~(values[row] >= 0.0)):
+        if np.isnan(values[row][soil]).all():
+            return None, f"{name} of the history is fill on all soil"
+        if np.any(bad := soil & ~(values[row] >= 0.0)):
             cell = int(np.argmax(bad))
             place = f"lat {last.lat[cell]:.3f} lon {last.lon[cell]:.3f}"
             what = f"variable {name} is fill, NaN or negative at {place}"
             raise InputError(history.paths[0], what, expected="0 or more on soil", remedy="check the run")
-    return np.asarray(sum(values[row] for values in means.values()) * SECONDS_PER_YEAR)
+    return np.asarray(sum(values[row] for values in means.values()) * SECONDS_PER_YEAR), ""
 
 
 def _row_of(history: History, end: End) -> np.ndarray:

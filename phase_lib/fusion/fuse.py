@@ -202,6 +202,9 @@ def _semi_analytic(
     row = history.rows(restart.subgrid.lat[restart.row], restart.subgrid.lon[restart.row])
     share = restart.subgrid.soil_fraction[restart.row]
     years = read_soil_years(history, row, share, restart.header.year, settings.last_years, parameters)
+    if years.unlimited:
+        words = "where rates lead: nutrients do not limit litter, as the history has no numbers of %s"
+        LOGGER.info(words, ", ".join(years.unlimited))
     return SemiAnalytic(settings, parameters, years)
 
 

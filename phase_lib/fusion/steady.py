@@ -14,6 +14,7 @@ the product of means. In AD that is the loss at normal rates of the content in n
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,9 +57,11 @@ _FRAGMENTS = {"litr2": "cwd_fcel", "litr3": "cwd_flig"}
 _DAY, _MONTH = 1.0 / DAYS_PER_YEAR, 31.0 / DAYS_PER_YEAR
 #: Contents of a cell in the history may differ so much (ln) from those of its soil column in the restart.
 _OTHER_SOIL = 0.1
+#: Part of a pool's column that may lie in layers without a positive state, so that its other layers move.
+_NEXT_TO_NOTHING = 0.01
 #: What becomes of a layer of a pool.
 STEADY, SLOW, BOUNDED = "led_to_its_end", "part_of_the_way", "bounded"
-NEGATIVE, OTHER_SOIL = "no_positive_state", "history_of_other_soil"
+NEGATIVE, OTHER_SOIL, FILL = "no_positive_state", "history_of_other_soil", "fill_in_history"
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class SoilYears:
         transfers: along `TRANSITIONS` (transition, levdecomp, gridcell), gC m-3 yr-1.
         respired: (pool, levdecomp, gridcell), gC m-3 yr-1.
         mixed: gain by mixing, likewise; None where the history does not hold it.
+        unlimited: fields that limit litter and that the history lacks.
     """
 
     source: str
@@ -83,6 +87,7 @@ class SoilYears:
     transfers: np.ndarray
     respired: np.ndarray
     mixed: np.ndarray | None
+    unlimited: tuple[str, ...] = ()
 
     @property
     def at_end(self) -> np.ndarray:
@@ -135,7 +140,21 @@ def why_no_soil_years(history: History, end_year: int, years: int) -> str | None
     if longest > most + _DAY:
         means = "monthly" if fluxes else "annual"
         return f"the history has means of {longest:.3g} years, the budget needs {means} ones"
+    units = SCALARS | {name: BUDGET_FIELDS[name] for name in CONTENTS} if fluxes else BUDGET_FIELDS
+    if empty := _empty(history, units, inside):
+        return f"{empty[0]} of the history is fill on all land"
     return None
+
+
+def _empty(history: History, units: Mapping[str, tuple[str, ...]], samples: np.ndarray) -> list[str]:
+    """Fields that the first of some samples (time, True for one of them) has no number of on any land.
+
+    Raises:
+        InputError: a field has other units, or is no mean over time.
+    """
+    first = np.arange(len(samples)) == np.argmax(samples)
+    read = history.fields(units, first, holes=True)
+    return [name for name, _, values in read if np.isnan(values[:, :NLEVDECOMP]).all()]
 
 
 def read_soil_years(
@@ -175,18 +194,29 @@ def read_soil_years(
         transfers = np.stack([means[transfer_field(*link)] for link in TRANSITIONS])
         state = contents(first, end_year)
         return SoilYears("fluxes", first, end_year, state, change, transfers, respired, mixed)
-    state, loss = _by_scalars(history, row, first, end_year, parameters)
+    there = {name: accepted for name, accepted in _ALLOWED.items() if name in history.variables}
+    empty = _empty(history, there, history.overlap(first, end_year) > 0.0)
+    limits = {name: accepted for name, accepted in there.items() if name not in empty}
+    state, loss = _by_scalars(history, row, first, end_year, parameters, limits)
     transfers, respired = _shared(loss / soil, parameters)
-    return SoilYears("scalars", first, end_year, state / soil, change, transfers, respired, None)
+    unlimited = tuple(name for name in _ALLOWED if name not in limits)
+    return SoilYears("scalars", first, end_year, state / soil, change, transfers, respired, None, unlimited)
 
 
 def _by_scalars(
-    history: History, row: np.ndarray, first_year: int, end_year: int, parameters: Parameters
+    history: History,
+    row: np.ndarray,
+    first_year: int,
+    end_year: int,
+    parameters: Parameters,
+    limits: Mapping[str, tuple[str, ...]],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean content and its loss at normal rates (pool, levdecomp, gridcell), gC m-3 and gC m-3 yr-1."""
+    """Mean content and its loss at normal rates (pool, levdecomp, gridcell), gC m-3 and gC m-3 yr-1.
+
+    `limits` are those of `_ALLOWED` that the history has.
+    """
     length = history.overlap(first_year, end_year)
-    units = {name: BUDGET_FIELDS[name] for name in CONTENTS} | SCALARS
-    units |= {name: accepted for name, accepted in _ALLOWED.items() if name in history.variables}
+    units = {name: BUDGET_FIELDS[name] for name in CONTENTS} | SCALARS | dict(limits)
     speed = [parameters.value(pool.rate) * DAYS_PER_YEAR for pool in SOIL_POOLS]
     depth = np.exp(-ZSOI[:NLEVDECOMP] / parameters.value("decomp_depth_efolding"))
     state = np.zeros((len(SOIL_POOLS), NLEVDECOMP, len(row)))
@@ -197,7 +227,7 @@ def _by_scalars(
             name: values[0, :NLEVDECOMP, row].T for name, _, values in history.fields(units, one, holes=True)
         }
         scalar = now["T_SCALAR"] * now["W_SCALAR"] * now["O_SCALAR"] * depth[:, None]
-        allowed = np.minimum.reduce([now[name] for name in _ALLOWED if name in now] or [np.ones(())])
+        allowed = np.minimum.reduce([now[name] for name in limits] or [np.ones(())])
         for index, (pool, content) in enumerate(zip(SOIL_POOLS, CONTENTS, strict=True)):
             limit = allowed if pool.name in LITTER else 1.0
             state[index] += length[sample] * now[content]
@@ -260,9 +290,10 @@ class SemiAnalytic:
         final = steady_state(budget, torch.zeros_like(years, dtype=torch.bool), step=step).numpy()
         slow = (budget.rate * years <= 1.0).numpy()
         there = soil & (contents > 0.0)
-        other = there & ~self._same_soil(contents, self.years.at_end[..., cells])
-        negative = there & ~other & ~((final > 0.0) & (now > 0.0))
-        moved = there & ~other & ~negative
+        known = np.isfinite(final).all((0, 1))
+        other = there & known & ~self._same_soil(contents, self.years.at_end[..., cells])
+        negative = self._of_columns(there & known & ~other & ~((final > 0.0) & (now > 0.0)), contents)
+        moved = there & known & ~other & ~negative
         least = self.settings.least_ratio * now
         most = self.settings.most_ratio * now.max(axis=1, keepdims=True)
         within = np.clip(final, least, np.maximum(most, least))
@@ -270,12 +301,25 @@ class SemiAnalytic:
         ratio = np.where(moved, within, 1.0) / np.where(moved, now, 1.0)
         free = moved & ~bounded
         masks = {STEADY: free & ~slow, SLOW: free & slow, BOUNDED: bounded}
-        masks |= {NEGATIVE: negative, OTHER_SOIL: other}
+        masks |= {NEGATIVE: negative, OTHER_SOIL: other, FILL: there & ~known}
         for pool in STARTED:
             index = SOIL_POOL_INDEX[pool]
             counts = {decision: int(mask[index].sum()) for decision, mask in masks.items()}
             self.decisions.setdefault(pool, Counter()).update(counts)
         return {pool: ratio[SOIL_POOL_INDEX[pool]].T for pool in STARTED}
+
+    @staticmethod
+    def _of_columns(negative: np.ndarray, contents: np.ndarray) -> np.ndarray:
+        """Layers without a positive state, with all others of the same pool and column (pool, levdecomp, n).
+
+        Layers exchange by mixing: where one has no positive state, those of the others are made of it. And
+        the network, which does not see of which kind the state of a layer is, has one kind in each column. A
+        layer that holds next to nothing of its column does not count; it stays alone.
+        """
+        carbon = np.where(np.isfinite(contents), contents, 0.0) * DZDECOMP[:, None]
+        lost = np.where(negative, carbon, 0.0).sum(axis=1, keepdims=True)
+        whole = lost > _NEXT_TO_NOTHING * carbon.sum(axis=1, keepdims=True)
+        return np.asarray(negative | (whole & (contents > 0.0)))
 
     @staticmethod
     def _same_soil(contents: np.ndarray, history: np.ndarray) -> np.ndarray:
@@ -294,4 +338,5 @@ class SemiAnalytic:
             return {"source": None, "missed": self.reason}
         decisions = {pool: dict(counts) for pool, counts in self.decisions.items()}
         span = [self.years.first_year, self.years.end_year - 1]
-        return {"source": self.years.source, "years": span, "decisions": decisions}
+        facts = {"source": self.years.source, "years": span, "decisions": decisions}
+        return facts | ({"unlimited": list(self.years.unlimited)} if self.years.unlimited else {})

@@ -85,14 +85,19 @@ class Chain:
         case: name of the run, of its directory and of its files.
         role: purpose of the run.
         boundaries: model years at which the segments begin and end.
-        corrections: of the boundaries those at which the restart is corrected by the rates of the years since
-            the one before, and the run goes on from that. None in AD.
+        windows: first and last boundary of each window: by its rates the restart at its end is corrected, and
+            the run goes on from that. None in AD.
     """
 
     case: str
     role: Role
     boundaries: tuple[int, ...]
-    corrections: tuple[int, ...] = ()
+    windows: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def corrections(self) -> tuple[int, ...]:
+        """Model years at whose start the restart is corrected."""
+        return tuple(end for _, end in self.windows)
 
 
 @dataclass(frozen=True)
@@ -218,10 +223,11 @@ class Domain:
 
     def is_conventional(self, role: Role) -> bool:
         """True for a part of the conventional spin-up of the target, where the run does the whole of it."""
-        runs = {chain.role: chain.boundaries for chain in self.chains}
+        runs = {chain.role: chain for chain in self.chains}
         if not (self.target and role in ("ad", "reference") and {"ad", "reference"} <= runs.keys()):
             return False
-        return runs["ad"][0] == 1 and runs["ad"][-1] == runs["reference"][0]
+        ad, reference = runs["ad"].boundaries, runs["reference"].boundaries
+        return ad[0] == 1 and ad[-1] == reference[0] and not runs["reference"].windows
 
     def chain(self, role: Role) -> Chain:
         """A run of the land model."""
@@ -244,7 +250,7 @@ class Domain:
             "no_surrogate": self.control,
         }.get(chain.role, self.injected)
         mode: Mode = "ad" if chain.role == "ad" else "normal"
-        last = max(chain.corrections, default=0)
+        in_windows = {year for window in chain.windows for year in range(*window)}
         # The budget of the soil is asked only of a model that can write it.
         to_input = 1 + spinup.input_years if mode == "ad" and self.soil_budget else 0
         segments: list[Segment] = []
@@ -253,7 +259,7 @@ class Domain:
             if start in chain.corrections:
                 finidat = _corrected(directory, chain.case, start)
             protocol = spinup
-            if end <= last:
+            if start in in_windows:
                 protocol = spinup.with_fields(history=(*BUDGET_FIELDS, *NITROGEN_INPUTS))
             elif end <= to_input:
                 # The input needs the carbon budget of the soil, year by year.
@@ -272,7 +278,7 @@ class Domain:
         """
         segments = self.segments(chain, spinup)
         corrections: list[Correction] = []
-        for start, end in pairwise((chain.boundaries[0], *chain.corrections)):
+        for start, end in chain.windows:
             window = [one for one in segments if start <= one.start_year and one.end_year <= end]
             first, restart = window[0].finidat, window[-1].restart
             assert first is not None  # a run in normal mode
@@ -379,6 +385,13 @@ class Segment:
             self.directory / history_name(self.case, tape, {CYCLE_TAPE: end, ANNUAL_TAPE: start + 1}[tape])
             for start, end in self.cycles
         ]
+
+    @property
+    def further_means(self) -> int:
+        """Means of further fields that it writes: of the cycles, and year by year."""
+        return (
+            len(self.spinup.history_fields) * len(self.cycles) + len(self.spinup.annual_fields) * self.years
+        )
 
     @property
     def cycles(self) -> list[tuple[int, int]]:

@@ -69,12 +69,14 @@ class Cost:
     Attributes:
         core_hours: of a model year; None where they are not known.
         restart_bytes: of a restart.
-        history_bytes: of the history of a forcing cycle.
+        history_bytes: of the history of a forcing cycle, without further fields.
+        field_bytes: of a mean of a further field on soil layers, as those are that corrections need.
     """
 
     core_hours: float | None
     restart_bytes: float
     history_bytes: float
+    field_bytes: float = 0.0
 
 
 @dataclass(frozen=True)

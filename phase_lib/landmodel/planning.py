@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +57,22 @@ def chains_of(config: WorkflowConfig, name: str) -> tuple[Chain, ...]:
     ends = [stabilisation.round_end(after_input, number) for number in range(stabilisation.rounds)]
 
     def chain(role: Role) -> Chain:
-        corrections = stabilisation.corrections(after_input) if role in ("injected", "no_surrogate") else ()
+        cuts: list[int] = []  # the run begins the first window at the first one
         match role:
             case "ad":
                 years = spinup.boundaries(first, last, after_input)
+            case "reference" if config.reference.corrected:
+                # In the first cycle the land model moves its pools out of AD: no window.
+                settled = after_ad + config.cycle_of(name)
+                cuts = [*accumulate(config.reference.windows, initial=settled)]
+                years = spinup.boundaries(after_ad, cuts[-1] + config.reference.final, *cuts)
             case "reference":
                 years = spinup.boundaries(after_ad, after_ad + spinup.normal_years)
             case _:
-                years = spinup.boundaries(after_input, ends[-1], *ends, *corrections)
-        return Chain(role if plain else f"{name}_{role}", role, tuple(years), corrections)
+                if role in ("injected", "no_surrogate"):
+                    cuts = [after_input, *stabilisation.corrections(after_input)]
+                years = spinup.boundaries(after_input, ends[-1], *ends, *cuts)
+        return Chain(role if plain else f"{name}_{role}", role, tuple(years), tuple(pairwise(cuts)))
 
     return tuple(map(chain, wanted))
 

@@ -11,6 +11,7 @@ from phase_lib.base.files import matching_files
 from phase_lib.base.progress import LOGGER
 from phase_lib.config.domains import ForcingFiles
 from phase_lib.config.equilibrium import EquilibriumSettings
+from phase_lib.config.fusion import SteadyStateSettings
 from phase_lib.config.layouts import layout_class
 from phase_lib.config.loading import validate
 from phase_lib.config.root import WorkflowConfig
@@ -36,13 +37,14 @@ def check_inputs(config: WorkflowConfig | None, given: Sequence[Domain] = ()) ->
     planned = {} if config is None else domains_of(config)
     inputs = [*(domain.existing for domain in planned.values()), *given]
     settings = EquilibriumSettings() if config is None else config.equilibrium
+    steady = SteadyStateSettings() if config is None else config.fusion.steady_state
     summaries: list[DomainSummary] = []
     findings: list[Finding] = []
     for files in inputs:
         if files.forcing is None and not any(True for _ in files.paths):
             continue  # the run makes all of it
         LOGGER.debug("reading the headers of %s", files.name)
-        summaries.append(check_domain(files, settings, findings))
+        summaries.append(check_domain(files, settings, steady.last_years, findings))
     if config is None:
         return Report(None, {}, summaries, None, findings)
     for name, domain in planned.items():
@@ -88,6 +90,7 @@ def files_by_hand(given: Mapping[str, Any]) -> Domain | None:
         cycle=given["years"],
         **files,
         history=tuple(matching_files(given["history"])),
+        soil_history=tuple(matching_files(given["soil_history"])),
         reference_history=tuple(matching_files(given["reference_history"])),
         mortality_factor=factor,
         ad_settings=settings,

@@ -66,6 +66,8 @@ def _bytes_of_domain(config: WorkflowConfig, domain: Domain, summary: DomainSumm
         years = chain.boundaries[-1] - chain.boundaries[0]
         total += (len(chain.boundaries) - 1 + len(chain.corrections)) * cost.restart_bytes
         total += years / domain.cycle * cost.history_bytes
+        means = sum(segment.further_means for segment in domain.segments(chain, config.spinup))
+        total += means * cost.field_bytes
     return total
 
 

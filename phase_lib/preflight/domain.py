@@ -52,7 +52,7 @@ class DomainSummary:
         mortality_factor: `spinup_mortality_factor` of its AD run.
         wood: what the wood of its restart shows about that factor, in words.
         carbon_only_years, suplphos: of that run, by its `lnd_in`; None where that is not given.
-        restart, history, forcing: of the input run.
+        restart, history, soil_history, forcing: of the input run.
         land_cells: number of cells in the domain file.
         surface_shape: shape of the surface file.
         reference, reference_ad, reference_history: restarts and history of the reference.
@@ -72,6 +72,7 @@ class DomainSummary:
     land_cells: int | None = None
     surface_shape: tuple[int, ...] | None = None
     history: HistorySummary | None = None
+    soil_history: HistorySummary | None = None
     forcing: ForcingSummary | None = None
     reference: RestartSummary | None = None
     reference_ad: RestartSummary | None = None
@@ -86,12 +87,15 @@ class DomainSummary:
         return self.restart.cells if self.restart is not None else self.land_cells or 0
 
 
-def check_domain(files: Domain, settings: EquilibriumSettings, findings: list[Finding]) -> DomainSummary:
+def check_domain(
+    files: Domain, settings: EquilibriumSettings, soil_years: int, findings: list[Finding]
+) -> DomainSummary:
     """Reads the headers of a domain's files and compares them with each other.
 
     Args:
         files: the files that exist.
         settings: thresholds for the drift of the targets.
+        soil_years: last years of the input whose carbon budget of the soil is read.
         findings: list to which the findings are added.
 
     Raises:
@@ -101,14 +105,17 @@ def check_domain(files: Domain, settings: EquilibriumSettings, findings: list[Fi
     for path in dict.fromkeys([*files.paths, *forcing]):
         with open_dataset(path):  # refuses files that are missing, truncated or no NetCDF
             pass
-    return _DomainCheck(files, settings, findings).run()
+    return _DomainCheck(files, settings, soil_years, findings).run()
 
 
 class _DomainCheck:
     """The checks of one domain, in the order of the data."""
 
-    def __init__(self, files: Domain, settings: EquilibriumSettings, findings: list[Finding]) -> None:
+    def __init__(
+        self, files: Domain, settings: EquilibriumSettings, soil_years: int, findings: list[Finding]
+    ) -> None:
         self.files, self.settings, self.findings = files, settings, findings
+        self.soil_years = soil_years
         self.restart = None if files.restart is None else facts.read_restart(files.restart)
         self.land = None if files.domain is None else read_domain(files.domain)
         self.surface = None if files.surface is None else facts.read_surface_facts(files.surface)
@@ -134,6 +141,7 @@ class _DomainCheck:
         history = self._history(files.history, _summary_of(restart), spinup.INPUT_FIELDS)
         if history is not None:
             self._take(spinup.check_sizes(history))
+        soil_history = self._soil_history(_summary_of(restart))
         forcing = None
         if files.forcing is not None:
             forcing = attempt(self.findings, facts.read_forcing, files.forcing, land)
@@ -159,6 +167,7 @@ class _DomainCheck:
             land_cells=None if self.land is None else self.land.ncells,
             surface_shape=None if self.surface is None else self.surface.shape,
             history=_summary(history),
+            soil_history=_summary(soil_history),
             forcing=forcing,
             reference=reference,
             reference_ad=reference_ad,
@@ -219,6 +228,18 @@ class _DomainCheck:
         self._take(spinup.check_fields(history, fields))
         if restart is not None:
             self._take(spinup.check_history(restart, history, self.files.cycle, fields))
+        return history
+
+    def _soil_history(self, restart: RestartSummary | None) -> HistoryFacts | None:
+        """The history with the carbon budget of the soil, compared with the restart at its end."""
+        files = self.files.soil_history
+        history = attempt(self.findings, facts.read_history, files) if files else None
+        if history is None:
+            return None
+        if self._cells is not None:
+            self._take(agreement.check_same_cells(self._cells, history.cells))
+        if restart is not None:
+            self._take(spinup.check_soil_history(restart, history, files, self.soil_years))
         return history
 
     def _other_restart(

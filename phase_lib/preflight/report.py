@@ -148,6 +148,8 @@ def _domain(domain: DomainSummary) -> Iterator[str]:
         yield ad_run(restart.start_year, restart.year)
     if domain.history is not None:
         yield f"history: {domain.history}"
+    if domain.soil_history is not None:
+        yield f"history with the carbon budget of the soil: {domain.soil_history}"
     if forcing is not None:
         yield from _forcing(forcing)
     yield from _forcing_seen(domain)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.elm.constants import CASCADE_CTC, SPINUP_AD, SPINUP_NORMAL
 from phase_lib.elm.dead_wood import read_wood, settle_factor, stated_factor
 from phase_lib.elm.gather import gather
+from phase_lib.elm.history import History
 from phase_lib.elm.history_header import other_than_means
 from phase_lib.elm.netcdf import get_variable, is_fill, open_dataset
 from phase_lib.elm.parameters import read_parameters
@@ -151,14 +152,7 @@ def check_history(
     restart: RestartSummary, history: HistoryFacts, years: int, fields: tuple[str, ...]
 ) -> Iterator[Finding]:
     """The history is of the restart's case, holds the fields, and covers the cycle before the restart."""
-    if history.case and restart.case_id and history.case != restart.case_id:
-        yield finding(
-            history.path,
-            f"is of case {history.case!r}",
-            expected=f"case {restart.case_id!r}, that of {restart.file}",
-            remedy="give the history of the run that wrote the restart",
-            accept="history_case",
-        )
+    yield from _check_case(restart, history)
     end = restart.year
     if not history.covers(end - years, end):
         yield finding(
@@ -176,6 +170,34 @@ def check_history(
             f"variables {', '.join(missing)} are missing in one or more of {history.files} files",
             expected=", ".join(fields),
             remedy="give the tape that holds them",
+        )
+
+
+def _check_case(restart: RestartSummary, history: HistoryFacts) -> Iterator[Finding]:
+    if history.case and restart.case_id and history.case != restart.case_id:
+        yield finding(
+            history.path,
+            f"is of case {history.case!r}",
+            expected=f"case {restart.case_id!r}, that of {restart.file}",
+            remedy="give the history of the run that wrote the restart",
+            accept="history_case",
+        )
+
+
+def check_soil_history(
+    restart: RestartSummary, history: HistoryFacts, files: Sequence[Path], last_years: int
+) -> Iterator[Finding]:
+    """The soil history is of the restart's case, and holds the carbon budget of its last years."""
+    # It needs torch, which is slow to import.
+    from phase_lib.fusion.steady import why_no_soil_years
+
+    yield from _check_case(restart, history)
+    if missed := why_no_soil_years(History(files), restart.year, last_years):
+        yield finding(
+            history.path,
+            missed,
+            expected=f"the carbon budget of the soil in the {last_years} years before {restart.date}",
+            remedy="give a tape with the fields of docs/semi-analytic-start.md, or leave soil_history out",
         )
 
 

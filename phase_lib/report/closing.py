@@ -12,7 +12,7 @@ from phase_lib.config.experiments import OWN
 from phase_lib.equilibrium.verdict import ALL_CELLS, INJECTED, TEST_CELLS
 from phase_lib.report.cost import UNITS, compared, hours_text
 from phase_lib.report.products import OOD_STATES
-from phase_lib.report.stabilisation import years_sentence
+from phase_lib.report.stabilisation import audit_sentence, years_sentence
 
 #: Columns of a line.
 _WIDTH = 100
@@ -47,6 +47,7 @@ def _head(summary: Mapping[str, Any]) -> list[str]:
         *wrap(years_sentence(summary), _WIDTH),
         f"The injected restart {state} {restart['years_run']:.0f} years in normal mode; audit errors: "
         f"{restart['audit_errors']}; flagged cells: {restart['flagged_cells']} ({restart['ood_action']})",
+        *wrap(audit_sentence(summary), _WIDTH),
     ]
 
 
@@ -93,6 +94,7 @@ def _next(summary: Mapping[str, Any]) -> list[str]:
         f"  user_nl_elm  finidat = '<the restart below>', {', '.join(steps['namelist'][1:])}",
         "  case         ELM_BLDNML_OPTS without -bgc_spinup on",
         *(f"               {command}" for command in steps["case"]),
+        *(f"  {line}" for line in wrap(f"run {steps['schedule']}", _WIDTH - 2)),
         f"  verdict: {steps['judge']}",
         "           (with DOUT_S=TRUE: DOUT_S_ROOT/lnd/hist in place of RUNDIR)",
     ]

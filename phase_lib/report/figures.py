@@ -137,7 +137,7 @@ def stocks_over_time(verdict: Mapping[str, Any]) -> Drawing:
     else:
         title = f"The injected run ends with {injected:.0f} PgC in the soil"
     caption = (
-        "Totals over all land cells. The reference is the conventional spin-up; its last years are drawn. "
+        "Totals over all land cells. The last years of each run, the reference's too, are drawn. "
         "Each point is one sample of the history: a year, or a forcing cycle where only those were kept."
     )
     return Drawing("stocks_over_time", title, caption, figure)

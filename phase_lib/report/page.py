@@ -30,7 +30,7 @@ from phase_lib.report.figures import Drawing
 from phase_lib.report.maps import CellMap
 from phase_lib.report.products import OOD_STATES, SPLITS, RunFacts, RunProducts
 from phase_lib.report.restart import DEEP_TOP, InjectedState, read_injected
-from phase_lib.report.stabilisation import years_sentence
+from phase_lib.report.stabilisation import audit_sentence, years_sentence
 from phase_lib.report.summary import write_summary
 from phase_lib.report.tables import report_tables, write_tables
 from phase_lib.surrogate.skill import LEAST_VALUES, TestCells, read_tests
@@ -291,6 +291,7 @@ def _run_sentences(summary: Mapping[str, Any], verdict: Mapping[str, Any]) -> li
         years_sentence(summary),
         f"The injected restart {ran} {summary['restart']['years_run']:.0f} years in normal mode; its audit "
         f"found {summary['restart']['audit_errors']} errors.",
+        *filter(None, [audit_sentence(summary)]),
         _verdict_sentence(verdict),
     ]
     if "control" in equilibrium:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import math
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import netCDF4
@@ -14,6 +18,7 @@ from phase_lib.elm.constants import SPINUP_NORMAL
 from phase_lib.elm.matching import match_cells
 from phase_lib.elm.netcdf import get_variable, open_dataset
 from phase_lib.elm.restart import restart_header
+from phase_lib.elm.soil_budget import BUDGET_FIELDS, NITROGEN_INPUTS
 from phase_lib.elm.soil_grid import DZDECOMP, NLEVDECOMP, ZISOI
 from phase_lib.elm.subgrid import Subgrid, read_subgrid
 from phase_lib.elm.variables import SOM
@@ -29,11 +34,13 @@ _COLUMNS = 1 << 18
 #: Stock of the summary -> the restart variable of which it is the total. The column total of coarse woody
 #: debris is not in all restarts.
 STOCKS = {"totsomc_pgc": "totsomc", "totvegc_pgc": "totvegc", "cwdc_pgc": "cwdc_vr"}
+#: Files of the target that a correction reads, by option of `phase inject`.
+_FILES = {"--surface": "surface", "--params": "params", "--soil-params": "soil_params"}
 #: Hours of a model year, ELM's unit of `hist_nhtfrq`.
 _HOURS_PER_YEAR = 8760
 _JUDGE = "phase equilibrium --history {}/*.elm.h1.*.nc --forcing-years {} --output verdict.json"
-#: Names in a line of a namelist.
-_NAMES_PER_LINE = 6
+#: Characters in a line of a namelist.
+_WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -149,32 +156,115 @@ def stocks_of_restart(diff: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def next_steps(restart: Path, base: Mapping[str, Any], facts: RunFacts) -> dict[str, Any]:
-    """How ELM starts from the injected restart, and how its run is judged; `base` is from `base_of`.
+    """How ELM starts from the injected restart, is corrected, and is judged; `base` is from `base_of`.
 
     Returns:
-        Lines for `user_nl_elm` (`namelist`, and `history` for what the verdict reads), commands in the
-        case directory (`case`), the command that judges the run (`judge`), and the same where ELM's
-        short-term archive has moved the history (`judge_archived`).
+        `schedule` in words; lines for `user_nl_elm` (`namelist`, and `history` for what corrections and
+        verdict read) and commands in the case directory (`case`) for the first start; `windows`, what follows
+        each window (`_after_window`); the command that judges the last years (`judge`), and the same where
+        ELM's short-term archive has moved the history (`judge_archived`).
     """
-    names, cycle = [f"'{field.name}'" for field in FIELDS], facts.forcing_years
-    rows = [", ".join(names[i : i + _NAMES_PER_LINE]) for i in range(0, len(names), _NAMES_PER_LINE)]
+    cycle, windows = facts.forcing_years, facts.windows
+    runs = [*windows, facts.stabilisation_years - sum(windows)]
+    year, rest = int(base["date"][:4]), base["date"][4:]
+    dates = [f"{year + sum(runs[:count]):04d}{rest}" for count in range(len(runs))]
+    directory = restart.absolute().parent / "corrected"
+    starts = [restart.absolute(), *(directory / f"{date}.elm.r.nc" for date in dates[1:])]
+    namelist, case = _start(starts[0], dates[0], runs[0])
+    # Windows that are a part of a cycle end where a mean ends too.
+    interval = math.gcd(cycle, *windows)
     return {
-        "namelist": [
-            f"finidat = '{restart.absolute()}'",
-            f"spinup_state = {SPINUP_NORMAL}",
-            "suplphos = 'NONE'",
-        ],
-        "history": [
-            "hist_fincl2 = " + ",\n  ".join(rows),
-            f"hist_nhtfrq = 0, -{_HOURS_PER_YEAR}",
-            f"hist_mfilt = 1, {cycle}",
-        ],
+        "schedule": _schedule(windows, runs[-1]),
+        "namelist": [namelist, f"spinup_state = {SPINUP_NORMAL}", "suplphos = 'NONE'"],
+        "history": _tapes(cycle, interval if windows else None),
         "case": [
             "./xmlchange ELM_FORCE_COLDSTART=off,RUN_TYPE=startup,CONTINUE_RUN=FALSE",
-            f"./xmlchange RUN_STARTDATE={base['date']}",
-            f"./xmlchange STOP_OPTION=nyears,STOP_N={facts.stabilisation_years}",
-            f"./xmlchange REST_OPTION=nyears,REST_N={cycle}",
+            case,
+            f"./xmlchange REST_OPTION=nyears,REST_N={interval}",
         ],
+        "windows": [_after_window(number, runs, dates, starts, facts) for number in range(len(windows))],
         "judge": _JUDGE.format("RUNDIR", cycle),
         "judge_archived": _JUDGE.format("DOUT_S_ROOT/lnd/hist", cycle),
     }
+
+
+def _start(finidat: Path, date: str, years: int) -> tuple[str, str]:
+    """Line for `user_nl_elm`, and command in the case directory, of a start."""
+    return f"finidat = '{finidat}'", f"./xmlchange RUN_STARTDATE={date},STOP_OPTION=nyears,STOP_N={years}"
+
+
+def _tapes(cycle: int, interval: int | None) -> list[str]:
+    """Lines for `user_nl_elm` of the annual tape, and of that of means over `interval` years."""
+    hours, samples = [0, -_HOURS_PER_YEAR], [1, cycle]
+    lines = [_fincl(2, [field.name for field in FIELDS])]
+    if interval is not None:
+        lines.append(_fincl(3, [*BUDGET_FIELDS, *NITROGEN_INPUTS]))
+        hours.append(-_HOURS_PER_YEAR * interval)
+        samples.append(1)
+    return [*lines, f"hist_nhtfrq = {_listed(hours)}", f"hist_mfilt = {_listed(samples)}"]
+
+
+def _fincl(tape: int, names: Sequence[str]) -> str:
+    rows = wrap(_listed([f"'{name}'" for name in names]), _WIDTH)
+    return f"hist_fincl{tape} = " + "\n  ".join(rows)
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _schedule(windows: Sequence[int], final: int) -> str:
+    """The years to run, in words."""
+    if not windows:
+        return f"{final} years"
+    same, several = len(set(windows)) == 1, len(windows) > 1
+    lengths = f"{len(windows)} x {windows[0]}" if same and several else " + ".join(map(str, windows))
+    each = ", each" if several else ""
+    return f"{lengths} years{each} with a correction at its end, then {final} years that are judged"
+
+
+def _after_window(
+    number: int, runs: Sequence[int], dates: Sequence[str], starts: Sequence[Path], facts: RunFacts
+) -> dict[str, Any]:
+    """What follows a window.
+
+    Args:
+        number: of the window, from 0.
+        runs: years of all windows and of what follows the last one.
+        dates, starts: of each of them, and the restart that it starts from.
+        facts: of the run.
+
+    Returns:
+        `end`, its date; the commands `correct` and `inject`; `namelist` and `case` of the next start.
+    """
+    years, date, corrected = runs[number], dates[number + 1], starts[number + 1]
+    end, predictions = f"RUNDIR/CASE.elm.r.{date}-00000.nc", corrected.with_name(f"{date}.correction.nc")
+    files = {option: shlex.quote(facts.files[key]) for option, key in _FILES.items()}
+    # A balance of nitrogen compares whole cycles alone.
+    whole = [length % facts.forcing_years == 0 for length in runs]
+    correct = [
+        f"phase correct --start {shlex.quote(str(starts[number]))} --end {end}",
+        "--history RUNDIR/*.elm.h2.*.nc",
+        f"--params {files['--params']} --forcing-years {facts.forcing_years}",
+    ]
+    correct += [] if whole[number] else ["--part-of-a-cycle"]
+    if number and whole[number - 1] and whole[number]:
+        before = corrected.with_name(f"{dates[number]}.correction.nc")
+        correct.append(f"--before {shlex.quote(str(before))}")
+    inject = [f"phase inject --restart {end}", *(f"{option} {path}" for option, path in files.items())]
+    inject.append(f"--predictions {shlex.quote(str(predictions))}")
+    namelist, case = _start(corrected, date, runs[number + 1])
+    return {
+        "years": years,
+        "end": date,
+        "correct": _command(correct, facts.correction, predictions),
+        "inject": _command(inject, facts.injection, corrected),
+        "namelist": namelist,
+        "case": case,
+    }
+
+
+def _command(words: Sequence[str], settings: Mapping[str, Any], output: Path) -> str:
+    """A command with settings that are not the default, and its output."""
+    chosen = [f"--settings {shlex.quote(json.dumps(settings))}"] if settings else []
+    return " \\\n  ".join([*words, *chosen, f"--output {shlex.quote(str(output))}"])

@@ -102,7 +102,7 @@ def build_summary(products: RunProducts, facts: RunFacts) -> dict[str, Any]:
             "flagged_cells": int(np.count_nonzero(flags)),
             "ood_action": facts.ood_action,
         },
-        "stabilisation": {} if verdict is None else stabilisation(verdict, facts),
+        "stabilisation": {} if verdict is None else stabilisation(verdict, facts, products.correction_audits),
         "equilibrium": {run: _equilibrium(subsets) for run, subsets in runs.items()},
         "stocks": {
             run: {stock: subsets[ALL_CELLS]["stocks"].get(stock) for stock in STOCKS}
@@ -165,7 +165,7 @@ def _cost(
         conventional_years=facts.conventional_years if ran_here else None,
         input_years=input_years,
         stabilisation_years=None if years_run is None else round(years_run),
-        label_years=facts.conventional_years if facts.labelled_here else None,
+        label_years=facts.label_years,
     )
     spin_up = spin_up_summary(
         stages,

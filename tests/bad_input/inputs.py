@@ -310,7 +310,7 @@ def report(at: Path) -> Words:
         files = {"split": f"split_{kind}.nc", "test": f"test_{kind}.nc", "training": f"{kind}.csv"}
         for option, name in files.items():
             words += [f"--{option}", kind, folder / name]
-    return words
+    return [*words, "--correction-audit", "injected", folder / "corrected.audit.json"]
 
 
 def inspect(name: str) -> Callable[[Path], Words]:

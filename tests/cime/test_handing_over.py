@@ -75,7 +75,7 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("sbatch", "squeue", "scancel"):
         program = programs / name
         program.write_text(
-            _QUEUE.format(python=sys.executable, queue=str(directory), delay=1), encoding="utf-8"
+            _QUEUE.format(python=sys.executable, queue=str(directory), delay=3), encoding="utf-8"
         )
         program.chmod(0o755)
     launcher = programs / "srun"
@@ -111,7 +111,7 @@ def wait_for(holds: Callable[[], object], seconds: float = 300.0) -> None:
 
 
 def test_a_killed_session_finds_its_job_in_the_queue_and_submits_no_second_one(
-    desk: Desk, undisturbed: Segment, queue: Path
+    desk: Desk, undisturbed: Segment
 ) -> None:
     segment = desk.segment("session", "ad", 1, CYCLE, None)
     session = os.fork()
@@ -120,7 +120,8 @@ def test_a_killed_session_finds_its_job_in_the_queue_and_submits_no_second_one(
             desk.run(segment)
         finally:
             os._exit(0)
-    wait_for(lambda: list(queue.glob("*.json")))
+    status = desk.case("session") / "CaseStatus"
+    wait_for(lambda: status.is_file() and "case.submit success" in status.read_text(encoding="utf-8"))
     os.kill(session, signal.SIGKILL)
     os.waitpid(session, 0)
     # Another segment of the run does not begin beside that job.

@@ -281,18 +281,42 @@ def test_a_predictions_file_of_another_kind_is_no_window_before(
         with_before(elm_window, elm_sample, before, tmp_path / "predictions.nc")
 
 
-def test_nitrogen_cannot_be_balanced_without_its_inputs(
-    corrected: Path, elm_window: Path, elm_sample: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("damage", "missed"),
+    [
+        (lambda nc: nc.renameVariable("NFIX_TO_SMINN", "OTHER"), "the history has no NFIX_TO_SMINN"),
+        (
+            lambda nc: nc["NDEP_TO_SMINN"].__setitem__(..., 1.0e36),
+            "NDEP_TO_SMINN of the history is fill on all soil",
+        ),
+    ],
+    ids=["absent", "fill"],
+)
+def test_without_inputs_of_nitrogen_carbon_is_corrected_all_the_same_and_log_and_account_say_so(
+    corrected: Path,
+    elm_window: Path,
+    elm_sample: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[netCDF4.Dataset], None],
+    missed: str,
 ) -> None:
     directory = copy_of(elm_window, tmp_path)
-    edited(HISTORY, rename("NFIX_TO_SMINN"))(directory)
-    before = as_before(corrected, tmp_path / "before.nc", end_year=101.0)
-    with pytest.raises(InputError, match=r"NDEP_TO_SMINN or NFIX_TO_SMINN is missing.*leave out --before"):
-        with_before(directory, elm_sample, before, tmp_path / "predictions.nc")
-    # Without the window before, they are not needed.
-    run(directory, elm_sample, tmp_path / "predictions.nc")
-    with xr.open_dataset(tmp_path / "predictions.nc") as predictions:
-        assert "nitrogen_stock" not in predictions
+    edited(HISTORY, damage)(directory)
+    output, seen = tmp_path / "predictions.nc", {"response": 6.0}
+    before = as_before(corrected, tmp_path / "before.nc", end_year=101.0, nitrogen=seen)
+    account = with_before(directory, elm_sample, before, output)
+    assert account["nitrogen"] == {"missed": missed, "least_response": 6.0}
+    assert f"its balance stays as it is: {missed}" in caplog.text
+    with xr.open_dataset(output) as a, xr.open_dataset(corrected) as b:
+        assert "nitrogen_stock" not in a
+        for name in (*SOIL, "deadstemc"):
+            assert np.array_equal(a[name], b[name], equal_nan=True)
+    # The next window has nothing to compare its balance with, and does not forget the response.
+    before = as_before(output, tmp_path / "next.nc", end_year=101.0)
+    account = with_before(elm_window, elm_sample, before, tmp_path / "again.nc")
+    reason = "the history of the window before had no inputs of nitrogen"
+    assert account["nitrogen"] == {"missed": reason, "least_response": 6.0}
 
 
 # --- what is no window ----------------------------------------------------------------------------
@@ -361,6 +385,10 @@ def delay(nc: netCDF4.Dataset) -> None:
         (
             edited(HISTORY, lambda nc: nc["NDEP_TO_SMINN"].__setitem__((0, 5), np.nan)),
             r"NDEP_TO_SMINN is fill, NaN or negative at lat",
+        ),
+        (
+            edited(HISTORY, lambda nc: nc["NFIX_TO_SMINN"].setncattr("units", "kgN/ha")),
+            r"NFIX_TO_SMINN.*kgN/ha.*gN/m\^2/s",
         ),
         (edited(HISTORY, delay), r"the mean over years 106.00 to 126.00 does not end at 121.00"),
         (edited(END, set_scalar("altmax", 1.0e36)), r"altmax or altmax_lastyear is fill or NaN on the soil"),

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from phase_lib.base.errors import InputError
 from phase_lib.config.fusion import SteadyStateSettings
 from phase_lib.elm.history import History
 from phase_lib.elm.parameters import Parameters, read_parameters
@@ -19,6 +20,8 @@ from phase_lib.elm.variables import SOIL_POOL_INDEX
 from phase_lib.fusion.sources import open_restart
 from phase_lib.fusion.steady import (
     BOUNDED,
+    FILL,
+    NEGATIVE,
     OTHER_SOIL,
     SLOW,
     STEADY,
@@ -156,6 +159,30 @@ def test_nothing_moves_where_the_history_is_that_of_another_soil() -> None:
     assert start.decisions["soil3"][OTHER_SOIL] == 10
 
 
+def test_a_column_with_a_layer_that_burns_away_stays_whole_as_it_is() -> None:
+    inputs, rates, state = case(9)
+    inputs[CWD, 7, 0] = -100.0 * rates[CWD, 7, 0] * state[CWD, 7, 0]
+    # Almost nothing of the second column burns: its other layers still move.
+    state[CWD, 9, 1] = 1.0e-9 * state[CWD, :, 1].max()
+    inputs[CWD, 9, 1] = -100.0 * rates[CWD, 9, 1] * state[CWD, 9, 1]
+    ratios, start = led(steadily(ad_years(inputs, rates, state)))
+    expected = steady_of(inputs, rates)[CWD] / state[CWD]
+    assert np.all(ratios["cwd"][:, 0] == 1.0)
+    assert ratios["cwd"][9, 1] == 1.0
+    assert ratios["cwd"][:9, 1] == pytest.approx(expected[:9, 1], rel=1e-6)
+    assert start.decisions["cwd"][NEGATIVE] == 11
+
+
+def test_a_cell_whose_history_is_fill_stays_as_it_is_and_is_counted() -> None:
+    inputs, rates, state = case(10)
+    years = steadily(ad_years(inputs, rates, state))
+    years.respired[SOIL4, 3, 1] = np.nan
+    ratios, start = led(years)
+    assert np.all(ratios["soil4"][:, 1] == 1.0)
+    assert np.all(ratios["soil4"][:, [0, 2]] != 1.0)
+    assert [start.decisions[pool][FILL] for pool in ("cwd", "soil3", "soil4")] == [10, 10, 10]
+
+
 def test_a_cell_without_soil_has_no_part_in_it() -> None:
     inputs, rates, state = case(7)
     years = steadily(ad_years(inputs, rates, state))
@@ -211,6 +238,51 @@ def test_a_history_says_what_it_lacks(elm_sample: Path, monthly: History) -> Non
     means = History([elm_sample / "history" / "ad20.elm.h1.0021-01-01-00000.nc"])
     lacking = why_no_soil_years(means, 21, 5)
     assert lacking == "the history has no LITR1C_vr and 10 more"
+
+
+@pytest.fixture
+def last_years(elm_sample: Path, tmp_path: Path) -> list[Path]:
+    """Copies of the months of the last two years."""
+    files = [f for f in sorted((elm_sample / "history").glob("*.h0.*.nc")) if f.name > "ad20.elm.h0.0019-01"]
+    for file in files:
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    return [tmp_path / file.name for file in files]
+
+
+def set_all(files: list[Path], name: str, **change: object) -> None:
+    for file in files:
+        with netCDF4.Dataset(file, "r+") as nc:
+            if "units" in change:
+                nc[name].units = change["units"]
+            else:
+                nc[name][...] = change["value"]
+
+
+def test_a_field_that_is_fill_everywhere_is_missing_and_one_in_other_units_is_refused(
+    elm_sample: Path, last_years: list[Path]
+) -> None:
+    parameters = read_parameters(elm_sample / "clm_params_c211124.nc")
+
+    def read() -> SoilYears:
+        history = History(last_years)
+        row = history.rows(history.grid.lat, history.grid.lon)
+        return read_soil_years(history, row, np.ones(len(row)), 21, 2, parameters)
+
+    assert why_no_soil_years(History(last_years), 21, 2) is None
+    whole = read()
+    # N and P do not limit litter in these years: without one of the limits its losses are the same.
+    set_all(last_years, "FPI_P_vr", value=1.0e36)
+    without = read()
+    assert (whole.unlimited, without.unlimited) == ((), ("FPI_P_vr",))
+    np.testing.assert_array_equal(whole.respired, without.respired)
+    set_all(last_years, "FPI_vr", units="%")
+    with pytest.raises(InputError, match=r"FPI_vr.*%.*proportion"):
+        read()
+    set_all(last_years, "W_SCALAR", value=1.0e36)
+    assert why_no_soil_years(History(last_years), 21, 2) == "W_SCALAR of the history is fill on all land"
+    set_all(last_years, "W_SCALAR", units="mm")
+    with pytest.raises(InputError, match=r"W_SCALAR.*mm"):
+        why_no_soil_years(History(last_years), 21, 2)
 
 
 def test_years_that_the_history_does_not_cover_or_in_which_rates_change_have_no_budget(

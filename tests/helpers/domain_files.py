@@ -166,6 +166,7 @@ def write_history(
     years: int,
     slopes: Mapping[str, float] | None = None,
     leave_out: tuple[str, ...] = (),
+    layers: Mapping[str, tuple[str, float]] | None = None,
 ) -> Path:
     """Annual means of `FIELDS`.
 
@@ -176,6 +177,7 @@ def write_history(
         years: how many.
         slopes: what a field gains per year; by default nothing.
         leave_out: fields that it lacks.
+        layers: fields of soil layers that it holds too: units and a value.
     """
     n = grid.ncells
     with netCDF4.Dataset(path, "w") as nc:
@@ -197,6 +199,12 @@ def write_history(
                 variable.units = units
                 gained = (slopes or {}).get(name, 0.0) * np.arange(years)
                 variable[:] = np.repeat((value + gained)[:, None], n, axis=1)
+        nc.createDimension("levdcmp", 15)
+        for name, (units, value) in (layers or {}).items():
+            if name not in leave_out:
+                variable = nc.createVariable(name, "f4", ("time", "levdcmp", "lndgrid"), fill_value=1.0e36)
+                variable.units = units
+                variable[:] = np.full(variable.shape, value)
     return path
 
 

@@ -103,6 +103,7 @@ def synthetic_run(
         restart=_restart(root / "restart" / "ad.elm.r.0021-01-01-00000.nc", world),
         diff=_diff(root / "diff.json"),
         audit=_audit(root / "audit.json"),
+        correction_audits={"injected": [_audit(root / "corrected.audit.json", date="0061-01-01")]},
         splits=splits,
         tests=_tests(root, world, splits, paper),
         training={split: _training(root / f"{split}.csv", rng) for split in splits},
@@ -161,7 +162,10 @@ def _facts(root: Path, target: str) -> RunFacts:
         conventional_years=1200,
         ood_action="keep",
         labelled_here=("embedded",),
+        label_years=1200,
         limits=Embedded.limits if target == "embedded" else Embedded.limits_of_learning,
+        windows=(20, 40),
+        files={"surface": "/data/surf.nc", "params": "/data/params.nc", "soil_params": "/data/CNP.nc"},
     )
 
 
@@ -442,8 +446,8 @@ def _diff(path: Path) -> Path:
     return path
 
 
-def _audit(path: Path) -> Path:
-    write_json(path, {"errors": 0, "notes": 2, "findings": []})
+def _audit(path: Path, date: str = "0021-01-01") -> Path:
+    write_json(path, {"date": date, "errors": 0, "notes": 2, "findings": []})
     return path
 
 

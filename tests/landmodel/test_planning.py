@@ -86,6 +86,40 @@ def test_a_run_that_goes_on_until_equilibrium_is_corrected_at_the_end_of_each_ro
     assert domain.chain("control").boundaries == (21, 81, 121, 161)
 
 
+def test_a_corrected_reference_has_a_cycle_to_leave_ad_then_windows_and_final_years() -> None:
+    content = {"reference": {"method": "corrected", "windows": [40, 20]}, "spinup": {"ad_years": 200}}
+    config = validate(WorkflowConfig, content, None)
+    domain = domains_of(config)["embedded"]
+    chain = domain.chain("reference")
+    assert chain.boundaries == (201, 221, 261, 281, 321)
+    assert domain.reference_ad_restart is not None
+    first, second = domain.corrections(chain, config.spinup)
+    settled, window, other, final = domain.segments(chain, config.spinup)
+    assert settled.finidat == domain.reference_ad_restart
+    assert (first.start, first.end, window.finidat) == (settled.restart, window.restart, settled.restart)
+    assert (second.start, other.finidat, final.finidat) == (first.restart, first.restart, second.restart)
+    assert domain.reference_restart == final.restart
+    asked = [set(SOIL_FLUXES) <= set(one.spinup.history_fields) for one in (settled, window, other, final)]
+    assert asked == [False, True, True, False]
+    assert not domain.is_conventional("reference")
+    assert domains_of(validate(WorkflowConfig, {}, None))["embedded"].is_conventional("reference")
+
+
+@pytest.mark.parametrize(
+    ("reference", "fault"),
+    [
+        ({"windows": [30]}, "reference.windows has one of 30 years; expected multiples of 20"),
+        ({"final": 20}, "reference.final is 20; expected a multiple of 20, .* at least 40"),
+        ({"windows": []}, "reference.windows"),
+    ],
+)
+def test_a_reference_that_cannot_be_corrected_or_judged_is_refused(
+    reference: dict[str, Any], fault: str
+) -> None:
+    with pytest.raises(InputError, match=fault):
+        validate(WorkflowConfig, {"reference": {"method": "corrected", **reference}}, None)
+
+
 @pytest.mark.parametrize(
     ("stabilisation", "fault"),
     [

@@ -14,12 +14,17 @@ import numpy as np
 import pytest
 
 from phase_lib.cli import main
+from phase_lib.config.loading import validate
+from phase_lib.config.root import WorkflowConfig
 from phase_lib.elm.domain import read_domain
+from phase_lib.elm.soil_budget import BUDGET_FIELDS
 from phase_lib.forcing.reduce import reduce_forcing
 from phase_lib.landmodel.domain import Domain, Segment
 from phase_lib.landmodel.embedded.segment import run_segment
 from phase_lib.landmodel.embedded.settings import EmbeddedSettings
 from phase_lib.landmodel.embedded.world.build import make_world
+from phase_lib.landmodel.planning import domains_of
+from phase_lib.preflight.disk import room_for
 from tests.helpers.dataset import Grid, shuffled_grid, write_restart
 from tests.helpers.domain_files import (
     DomainFolder,
@@ -664,6 +669,43 @@ def test_a_history_without_a_needed_field_is_found(spoilt: DomainFolder, fault: 
     assert f"{spoilt.history}: variables GPP, HR are missing" in fault(spoilt)
 
 
+# The history with the carbon budget of the soil.
+
+
+def test_a_soil_history_that_serves_is_reported_and_one_that_does_not_is_found_before_the_run(
+    spoilt: DomainFolder, check: Check, fault: Callable[..., str], tmp_path: Path
+) -> None:
+    path = spoilt.path / "ad.elm.h1.0017-01-01-00000.nc"
+
+    def write(grid: Grid = spoilt.grid, first: int = 16, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+        fields = {name: (units, 1.0) for name, (units,) in BUDGET_FIELDS.items()}
+        write_history(path, grid, first=first, years=5, leave_out=leave_out, layers=fields)
+        return {"soil_history": [str(path)]}
+
+    outcome = check("--config", config(tmp_path, spoilt.section(**write())))
+    assert (outcome.code, outcome.lines) == (0, [])
+    assert "carbon budget of the soil: 0016-01-01 to 0021-01-01, 5 samples in 1 files" in outcome.out
+    lines = check("--restart", spoilt.restart, "--soil-history", path).lines
+    assert lines == []
+    given = write(first=17)
+    assert f"{path}: the history covers 4 of the last 5 years; expected the carbon budget" in fault(
+        spoilt, **given
+    )
+    given = write(leave_out=("SOIL3_HR_vr", "SOIL4_HR_vr"))
+    assert f"{path}: the history has no SOIL3_HR_vr and 1 more" in fault(spoilt, **given)
+    given = write(some_cells(spoilt.grid, slice(0, 5)))
+    assert f"{path}: has 5 cells, all of them among the {CELLS}" in fault(spoilt, **given)
+    given = write()
+    attribute(path, "SOIL3_HR_vr", "units", "kgC/m^3/s")
+    assert f"{path}: variable SOIL3_HR_vr has units 'kgC/m^3/s'" in fault(spoilt, **given)
+    given = write()
+    case(spoilt.restart, "case_id", "ad20")
+    case(path, "case", "control")
+    assert f"{path}: is of case 'control'; expected case 'ad20'" in fault(spoilt, **given)
+    path.unlink()
+    assert check("--config", config(tmp_path, spoilt.section(**given))).code == 2
+
+
 # Forcing.
 
 
@@ -913,6 +955,21 @@ def test_the_room_for_restarts_forcing_and_records_is_estimated_from_the_headers
     line = check("--config", config(tmp_path, sound.section())).only()
     assert line.startswith(f"phase: {tmp_path / 'results' / 'run'}: the run writes about ")
     assert "0.0 GB are free" in line
+
+
+def test_the_fields_that_corrections_need_count_in_the_room_for_a_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = validate(WorkflowConfig, {}, None)
+
+    def whole() -> float:
+        return room_for(config, domains_of(config), []).whole
+
+    counted = whole()
+    monkeypatch.setattr("phase_lib.landmodel.backends.embedded._FIELD_BYTES", 0)
+    # 30 fields year by year up to the input; 32 in each of four windows of two runs; on 36 x 72 x 15 points.
+    means = 30 * 20 + 2 * 4 * 32
+    assert counted - whole() == pytest.approx(means * 36 * 72 * 15 * 4, rel=0.05)
 
 
 # What fusion would miss later.

@@ -20,6 +20,7 @@ from phase_lib.report import figures
 from phase_lib.report.closing import closing_page
 from phase_lib.report.page import write_report
 from phase_lib.report.products import RunFacts, RunProducts
+from phase_lib.report.restart import next_steps
 from phase_lib.report.summary import build_summary, write_summary
 from tests.helpers.history import Grid, write_history, years
 from tests.helpers.run_products import ARCHIVE_SECONDS, STOCKS, GlobalGrid, synthetic_archive_run
@@ -135,7 +136,8 @@ def test_the_base_is_named_with_the_date_of_the_file(
         nc["timemgr_rst_curr_ymd"][...] = 250701
     again = build_summary(replace(run[0], restart=other), run[1])["target"]
     assert again["base"]["date"] == "0025-07-01"
-    assert "./xmlchange RUN_STARTDATE=0025-07-01" in again["next"]["case"]
+    assert "./xmlchange RUN_STARTDATE=0025-07-01,STOP_OPTION=nyears,STOP_N=20" in again["next"]["case"]
+    assert again["next"]["windows"][0]["end"] == "0045-07-01"
 
 
 def test_the_page_says_how_elm_takes_the_restart_up(
@@ -147,8 +149,14 @@ def test_the_page_says_how_elm_takes_the_restart_up(
         "spinup_state = 0",
         "suplphos = 'NONE'",
         "./xmlchange ELM_FORCE_COLDSTART=off,RUN_TYPE=startup,CONTINUE_RUN=FALSE",
-        "./xmlchange RUN_STARTDATE=0021-01-01",
-        "./xmlchange STOP_OPTION=nyears,STOP_N=100",
+        # Two windows, and the years that are judged.
+        "./xmlchange RUN_STARTDATE=0021-01-01,STOP_OPTION=nyears,STOP_N=20",
+        "./xmlchange RUN_STARTDATE=0041-01-01,STOP_OPTION=nyears,STOP_N=40",
+        "./xmlchange RUN_STARTDATE=0081-01-01,STOP_OPTION=nyears,STOP_N=40",
+        "Run 20 + 40 years, each with a correction at its end, then 40 years that are judged.",
+        f"--before {run[0].restart.absolute().parent}/corrected/0041-01-01.correction.nc",
+        "'SOIL4C_TNDNCY_VERT_TRANS', 'NDEP_TO_SMINN', 'NFIX_TO_SMINN'",
+        "hist_nhtfrq = 0, -8760, -175200\nhist_mfilt = 1, 20, 1",
         "-bgc_spinup on",
         "--history RUNDIR/*.elm.h1.*.nc",
         # Where the short-term archive puts it; the newest file is in both places.
@@ -164,7 +172,7 @@ def test_the_command_that_judges_the_run_works_as_it_is_written(
     summary: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, place: str
 ) -> None:
     grid = Grid()
-    listed = re.findall(r"'(\w+)'", " ".join(summary["target"]["next"]["history"]))
+    listed = re.findall(r"'(\w+)'", summary["target"]["next"]["history"][0])
     fields = {name: np.ones((40, grid.cells)) for name in listed}
     (tmp_path / place).mkdir(parents=True)
     write_history(tmp_path / place / "case.elm.h1.0022-01-01-00000.nc", grid, years(20, 60, 1), fields)
@@ -177,6 +185,71 @@ def test_the_command_that_judges_the_run_works_as_it_is_written(
     assert end.value.code == 0
     criteria = read_json(tmp_path / "verdict.json")
     assert "drift_totsomn" in json.dumps(criteria)
+
+
+def test_the_commands_after_a_window_work_as_they_are_written_on_a_window_of_real_elm(
+    run: tuple[RunProducts, RunFacts],
+    elm_window: Path,
+    elm_sample: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files = {
+        "surface": elm_sample / "surfdata.biomes.1d.nc",
+        "params": elm_sample / "clm_params_c211124.nc",
+        "soil_params": elm_sample / "CNP_parameters_c180529.nc",
+    }
+    facts = replace(
+        run[1],
+        windows=(20,),
+        files={key: str(path.absolute()) for key, path in files.items()},
+        correction={"damping": 0.5},
+    )
+    start = tmp_path / "restart" / "win.elm.r.0101-01-01-00000.nc"
+    start.parent.mkdir()
+    start.symlink_to((elm_window / start.name).absolute())
+    # What ELM was asked for is in the window's history.
+    steps = next_steps(start, {"date": "0101-01-01"}, facts)
+    with netCDF4.Dataset(elm_window / "win.elm.h1.0121-01-01-00000.nc") as nc:
+        assert set(re.findall(r"'(\w+)'", steps["history"][1])) <= set(nc.variables)
+    (tmp_path / "RUNDIR").mkdir()
+    for name in ("r.0121-01-01-00000.nc", "h1.0121-01-01-00000.nc"):
+        place = tmp_path / "RUNDIR" / f"CASE.elm.{name.replace('h1', 'h2')}"
+        place.symlink_to((elm_window / f"win.elm.{name}").absolute())
+    monkeypatch.chdir(tmp_path)
+    [window] = steps["windows"]
+    for step in ("correct", "inject"):
+        with pytest.raises(SystemExit) as end:
+            main(shlex.split(window[step].replace("\\\n", ""))[1:])
+        assert end.value.code == 0
+    corrected = tmp_path / "restart" / "corrected" / "0121-01-01.elm.r.nc"
+    assert window["namelist"] == f"finidat = '{corrected}'"
+    with netCDF4.Dataset(corrected.with_name("0121-01-01.correction.nc")) as nc:
+        assert json.loads(nc.correction)["settings"]["damping"] == 0.5
+    assert read_json(Path(f"{corrected}.diff.json"))["variables_changed"]["soil4c_vr"]
+
+
+def test_a_target_that_is_not_corrected_runs_all_years_at_once(
+    run: tuple[RunProducts, RunFacts], page: str
+) -> None:
+    steps = next_steps(run[0].restart, {"date": "0021-01-01"}, replace(run[1], windows=()))
+    assert steps["schedule"] == "100 years"
+    for windows, words in (((20,), "20 years with a"), ((20,) * 4, "4 x 20 years, each with a")):
+        other = next_steps(run[0].restart, {"date": "0021-01-01"}, replace(run[1], windows=windows))
+        assert other["schedule"].startswith(f"{words} correction at its end, then")
+    assert "./xmlchange RUN_STARTDATE=0021-01-01,STOP_OPTION=nyears,STOP_N=100" in steps["case"]
+    assert steps["history"][1:] == ["hist_nhtfrq = 0, -8760", "hist_mfilt = 1, 20"]
+    assert steps["windows"] == []
+
+
+def test_windows_that_are_a_part_of_a_cycle_have_means_that_end_with_them(
+    run: tuple[RunProducts, RunFacts],
+) -> None:
+    steps = next_steps(run[0].restart, {"date": "0021-01-01"}, replace(run[1], windows=(5, 20, 20)))
+    assert "hist_nhtfrq = 0, -8760, -43800" in steps["history"]
+    assert ["--part-of-a-cycle" in window["correct"] for window in steps["windows"]] == [True, False, False]
+    # Nitrogen is balanced from two whole windows.
+    assert ["--before" in window["correct"] for window in steps["windows"]] == [False, False, True]
 
 
 def test_the_page_has_no_empty_section_and_no_dead_link(root: Path, page: str) -> None:
@@ -249,6 +322,7 @@ def test_the_closing_page_ends_with_what_to_do(summary: dict[str, Any]) -> None:
         "flagged cells: ",
         "spinup_state = 0",
         "CONTINUE_RUN=FALSE",
+        "run 20 + 40 years, each with a correction at its end, then 40 years that are judged",
         "phase equilibrium --history",
         "PHASE beats input state and analogue on 6 of 6 variables in R2",
         "ad20.elm.r.0021-01-01-00000.nc",
@@ -275,12 +349,15 @@ def test_a_restart_without_any_prediction_in_it_is_called_that(tmp_path: Path) -
 
 
 def _command(products: RunProducts, output: Path) -> list[str]:
-    files = dict.fromkeys(("domain", "surface", "params", "soil_params", "restart"), "given.nc")
+    files = dict.fromkeys(("domain", "params", "soil_params", "restart"), "given.nc")
+    files["surface"] = "~/surf.nc"
     forcing = {"product": "GSWP3 v1", "first_year": 1901, "years": 10, "files": ["*.nc"]}
     config = {
         "run": {"name": "synthetic"},
         "land_model": {"backend": "archive"},
         "target": {"domain": "my-sites"},
+        "stabilisation": {"windows": [20, 30]},
+        "correction": {"damping": 0.5},
         "domains": {
             "my-sites": files | {"history": ["h.nc"], "spinup_mortality_factor": 10.0, "forcing": forcing}
         },
@@ -314,7 +391,12 @@ def test_the_command_reports_without_a_verdict(run: tuple[RunProducts, RunFacts]
         ["embedded"],
     )
     # The target's own forcing cycle.
-    assert "--forcing-years 10" in again["target"]["next"]["judge"]
+    steps = again["target"]["next"]
+    assert "--forcing-years 10" in steps["judge"]
+    # The windows, files and bounds of the configuration.
+    assert [window["years"] for window in steps["windows"]] == [20, 30]
+    assert f"--surface {Path.home()}/surf.nc " in steps["windows"][0]["inject"]
+    assert "--settings '{\"damping\": 0.5}'" in steps["windows"][0]["correct"]
     assert (tmp_path / "index.html").is_file()
 
 

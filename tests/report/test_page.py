@@ -284,8 +284,8 @@ def test_the_page_begins_with_the_years_until_the_verdict_holds(root: Path) -> N
     first = page.split('<ul class="answer">')[1].split("</li>")[0]
     assert "quilibrium" in first
     assert "model years after the cold start, corrected once" in first
-    # The correction of the injected run and the response of nitrogen at it.
-    assert "<td>60</td><td>0.0100</td><td>0.0010</td><td>5.0</td>" in page
+    # The correction of the injected run, the response of nitrogen at it, and the audit after it.
+    assert "<td>60</td><td>0.0100</td><td>0.0010</td><td>5.0</td><td>0, 2</td>" in page
 
 
 def test_without_the_restart_the_page_speaks_of_deep_carbon_in_words(

@@ -66,6 +66,7 @@ def test_the_summary_says_how_often_the_run_was_corrected_and_on_which_cells_cri
     assert correction["model_year"] == 60
     assert correction["nitrogen"]["response"] == 5.0
     assert correction["variables"]["soil4c_vr"]["median_size"] == 0.01
+    assert correction["audit"] == {"errors": 0, "notes": 2}
     assert set(stabilisation["holds"]) == {"injected", "control", "no_surrogate", "reference"}
     assert set(stabilisation["holds"]["injected"]) == {"all_cells", "blocked_test_cells"}
 
@@ -115,6 +116,31 @@ def test_the_first_sentence_compares_the_years_to_the_same_verdict(
     content = changed(summary, injected=injected, reference=reference)
     assert sentence in years_sentence(content)
     assert sentence.split(",")[0] in " ".join(closing_page(content).split("\n\n")[0].splitlines())
+
+
+def test_a_corrected_reference_is_not_called_conventional(summary: dict[str, Any]) -> None:
+    content = changed(summary, injected=140.0, reference=540.0)
+    corrections = content["stabilisation"]["corrections"]
+    corrections["reference"] = corrections["injected"] * 4
+    assert years_sentence(content).endswith(
+        "; the reference, corrected 4 times, after 540 (3.9 times fewer)."
+    )
+
+
+def test_an_error_in_the_audit_of_a_corrected_restart_is_named_with_run_and_year(
+    run: tuple[RunProducts, RunFacts], summary: dict[str, Any], tmp_path: Path
+) -> None:
+    assert "Audit: 0 errors after every correction." in closing_page(summary)
+    audits = []
+    for year, errors in ((41, 7), (61, 3)):
+        audits.append(tmp_path / f"{year}.audit.json")
+        audits[-1].write_text(f'{{"date": "00{year}-01-01", "errors": {errors}, "notes": 0}}')
+    with_errors = replace(run[0], correction_audits={"injected": audits})
+    # The run was corrected at the start of year 61 alone.
+    named = "Audit: ERRORS after corrections, 3 in the injected run after 60 model years."
+    assert named in closing_page(build_summary(with_errors, run[1]))
+    with pytest.raises(InputError, match=r"correction\.nc has no audit"):
+        build_summary(replace(run[0], correction_audits={"injected": audits[:1]}), run[1])
 
 
 def test_the_summary_on_disk_is_plain_json(run: tuple[RunProducts, RunFacts], tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import xarray as xr
 import yaml
 
 from tests.workflow.conftest import SMALL, Workflow
@@ -75,3 +77,33 @@ def test_a_run_that_is_in_equilibrium_ends_there(workflow: Workflow, tmp_path: P
     assert "run_injected_0081" in roles
     assert "run_injected_0121" not in roles
     assert clone.planned(configs=loose) == set()
+
+
+def test_the_last_restart_of_a_corrected_reference_comes_after_a_window_and_its_correction(
+    small_run: Workflow, tmp_path: Path
+) -> None:
+    clone = small_run.clone(tmp_path / "clone")
+    path = clone.root / "labels.yaml"
+    path.write_text("reference: {method: corrected, windows: [20]}", encoding="utf-8")
+    configs, run = (SMALL, str(path)), clone.results / "landmodel" / "reference"
+    last, corrected = run / "reference.elm.r.0141-01-01-00000.nc", "reference.elm.r.0101-01-01-00000.nc"
+    audit = run / "corrected" / f"{corrected}.audit.json"
+    planned = clone.planned(configs=configs)
+    assert {"run_reference_0141", "audit_reference_0101", "fuse_records"} <= planned
+    assert not planned & {"run_ad_0021", "run_ad_0061", "make_world"}
+    for target in (last, audit):
+        result = clone.snakemake(target=target, configs=configs)
+        assert result.returncode == 0, result.stdout
+    assert json.loads(audit.read_text(encoding="utf-8"))["errors"] == 0
+    assert "years 101 to 140" in (clone.results / "logs" / "run_reference_0141.log").read_text()
+    with (
+        xr.open_dataset(run / corrected, decode_times=False) as window_end,
+        xr.open_dataset(run / "corrected" / corrected, decode_times=False) as begin,
+        xr.open_dataset(run / "corrected" / "reference.correction.0101.nc") as correction,
+    ):
+        before, after = window_end["soil4c_vr"].to_numpy(), begin["soil4c_vr"].to_numpy()
+        asked = correction["soil4c_vr"].to_numpy()
+        changed = before != after
+        assert 0.1 < changed.mean() < 1.0
+        # The correction was injected as it stands.
+        assert np.isin(after[changed].astype(np.float32), asked.astype(np.float32)).mean() > 0.99

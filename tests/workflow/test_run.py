@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 HEADLINE = {"deadcrootc", "deadstemc", "tlai", "soil3c", "soil4c", "cwdc"}
 METRICS = {"r2", "r2_pooled", "rmse", "nrmse", "median_abs_log_ratio", "n"}
 CORRECTION = "landmodel/injected/corrected/injected.correction.0041.nc"
+CORRECTED = "landmodel/injected/corrected/injected.elm.r.0041-01-01-00000.nc"
 RESTART = "ad.elm.r.0021-01-01-00000.nc"
 
 
@@ -101,13 +102,16 @@ def test_the_verdict_counts_the_years_after_the_last_correction_of_each_run(smal
     [correction] = summary["corrections"]["injected"]
     with netCDF4.Dataset(small_run.results / CORRECTION) as file:
         account = json.loads(file.correction)
+    audit = json.loads((small_run.results / f"{CORRECTED}.audit.json").read_text())
+    assert correction.pop("audit") == {kind: audit[kind] for kind in ("errors", "notes")}
+    assert "Audit: 0 errors after every correction." in small_run.closing
     # One window shows no response of nitrogen yet.
     assert correction == {"model_year": 40.0, "nitrogen": {}, "variables": account["variables"]}
     assert {"soil3c_vr", "soil4c_vr", "cwdc_vr", "deadstemc", "deadcrootc"} == set(account["variables"])
 
 
 def test_the_run_goes_on_from_its_corrected_restart(small_run: Workflow) -> None:
-    corrected = small_run.results / "landmodel/injected/corrected/injected.elm.r.0041-01-01-00000.nc"
+    corrected = small_run.results / CORRECTED
     before = small_run.results / "landmodel/injected" / corrected.name
     with netCDF4.Dataset(corrected) as new, netCDF4.Dataset(before) as old:
         assert np.any(new["soil4c_vr"][:] != old["soil4c_vr"][:])

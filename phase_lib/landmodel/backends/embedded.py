@@ -22,8 +22,9 @@ from phase_lib.landmodel.interface import Cost, Job, LandModel, Step, World
 
 #: Land cells of the globe without Antarctica at 1 degree.
 _CELLS_AT_ONE_DEGREE = 17_500
-#: Bytes per cell of a restart (as in real ones), and of the history of a cycle.
-_RESTART_BYTES, _HISTORY_BYTES = 150_000, 10_000
+#: Bytes per cell of a restart (as in real ones), of the history of a cycle, and of a mean of a field on soil
+#: layers (measured; history has all points of the grid, ocean too).
+_RESTART_BYTES, _HISTORY_BYTES, _FIELD_BYTES = 150_000, 10_000, 225
 #: Cells that a core integrates over a year in a second (measured).
 _CELL_YEARS_PER_SECOND = 4000.0
 #: All other jobs wait for AD and reference, which take both cores of a laptop; the short runs share them.
@@ -136,7 +137,7 @@ class Embedded(LandModel[EmbeddedSettings]):
     def cost(self, cells: int) -> Cost:
         """Measured speed times cells."""
         core_hours = cells / _CELL_YEARS_PER_SECOND / 3600.0
-        return Cost(core_hours, cells * _RESTART_BYTES, cells * _HISTORY_BYTES)
+        return Cost(core_hours, cells * _RESTART_BYTES, cells * _HISTORY_BYTES, cells * _FIELD_BYTES)
 
     def world(self) -> World:
         """The number of cells follows from the area; in a box all cells count as land."""
