@@ -63,7 +63,9 @@ def chains_of(config: WorkflowConfig, name: str) -> tuple[Chain, ...]:
                 years = spinup.boundaries(first, last, after_input)
             case "reference" if config.reference.corrected:
                 # In the first cycle the land model moves its pools out of AD: no window.
-                settled = after_ad + config.cycle_of(name)
+                cycle = config.cycle_of(name)
+                assert cycle is not None, "a domain without forcing is refused as it is described"
+                settled = after_ad + cycle
                 cuts = [*accumulate(config.reference.windows, initial=settled)]
                 years = spinup.boundaries(after_ad, cuts[-1] + config.reference.final, *cuts)
             case "reference":
