@@ -28,14 +28,15 @@ def segment_of(desk: Desk, case: str) -> Segment:
 
 
 def assert_same_products(one: Segment, other: Segment) -> None:
-    """Restart and history are the same to the last bit."""
+    """Restart and history are the same to the last bit, but for texts, which name the case."""
     pairs = [(one.restart, other.restart)]
     for tape in (CYCLE_TAPE, ANNUAL_TAPE):
         pairs += zip(one.history(tape), other.history(tape), strict=True)
     for here, there in pairs:
         values, wanted = contents(here), contents(there)
         assert values.keys() == wanted.keys()
-        assert all(values[name].tobytes() == wanted[name].tobytes() for name in values), here.name
+        numbers = [name for name in values if values[name].dtype.kind != "S"]
+        assert all(values[name].tobytes() == wanted[name].tobytes() for name in numbers), here.name
 
 
 def refusal(desk: Desk, segment: Segment, kind: type[Exception] = ModelAbort) -> str:

@@ -95,8 +95,10 @@ def undisturbed(built: Desk) -> Segment:
 
 
 def same(one: Segment, other: Segment) -> bool:
+    """The restarts are the same to the last bit, but for texts, which name the case."""
     here, there = contents(one.restart), contents(other.restart)
-    return all(here[name].tobytes() == there[name].tobytes() for name in there)
+    numbers = [name for name in there if there[name].dtype.kind != "S"]
+    return all(here[name].tobytes() == there[name].tobytes() for name in numbers)
 
 
 def submissions(desk: Desk, case: str) -> int:
