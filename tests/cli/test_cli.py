@@ -186,6 +186,7 @@ def test_an_error_in_another_section_names_its_option(
 def test_no_stage_has_a_default_of_its_own() -> None:
     harmless: dict[str, object] = {
         "settings": "{}",
+        "job_settings": "{}",
         "spinup": "{}",
         "targets": "{}",
         "ood": "{}",

@@ -121,7 +121,7 @@ def test_cost_is_what_was_measured_here(summary: dict[str, Any]) -> None:
 
 
 def test_labels_that_were_given_have_no_known_length(run: tuple[RunProducts, RunFacts]) -> None:
-    again = build_summary(run[0], replace(run[1], training=("my-sites",), labelled_here=()))
+    again = build_summary(run[0], replace(run[1], training=("my-sites",), labelled_here=(), label_years=None))
     assert again["cost"]["integration_years"]["labels"] is None
 
 
