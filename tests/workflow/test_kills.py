@@ -53,7 +53,7 @@ class Run:
 
     def kill_when_it_says(self, words: str, *, with_commands: bool) -> list[psutil.Process]:
         """Kills Snakemake, alone or with all that it started; what is left at work."""
-        end = time.monotonic() + 300
+        end = time.monotonic() + 600
         while not re.search(words, self.said):
             assert self.process.poll() is None, self.said
             assert time.monotonic() < end, f"{words} was not said: {self.said}"
