@@ -8,6 +8,7 @@ import gzip
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -433,6 +434,8 @@ def _run(case: Case, *, resubmit: bool = False, continues: bool = False, no_batc
         try:
             with case.logged("model execution", batch_job()):
                 status = subprocess.run(command, cwd=run, shell=True, env=environment, check=False).returncode
+                if status in (-signal.SIGTERM, 128 + signal.SIGTERM):
+                    time.sleep(5.0)  # a batch system ends all of a job at once, and this script says no more
                 expect(status == 0, f"Command: '{command} ' failed with error '' from dir '{run}'")
         except CaseError:
             case.read()
