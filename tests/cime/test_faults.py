@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from phase_lib.base.errors import InputError, ModelAbort
-from phase_lib.landmodel.cime import launching
+from phase_lib.elm.soil_budget import BUDGET_FIELDS
+from phase_lib.landmodel.cime import launching, trial
 from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Segment
 from tests.cime.conftest import CYCLE, Desk, new_desk
 from tests.helpers.layouts import contents
@@ -175,6 +176,16 @@ def test_what_cime_refuses_is_a_finding_of_the_check(
     [fault] = desk.model.check(desk.domain, [segment_of(desk, "ad")])
     assert says in str(fault)
     assert not desk.domain.directory.exists()
+
+
+def test_a_field_that_this_elm_does_not_have_is_a_finding_and_one_named_at_run_time_is_none(
+    world: Path, tmp_path: Path
+) -> None:
+    desk = new_desk(world, tmp_path)
+    asked = [*BUDGET_FIELDS, "SOLUTIONP_vr", "LITR1C", "TOTSOMK"]
+    segment = desk.segment("ad", "ad", 1, CYCLE, None, history_fields=asked)
+    [fault] = trial._of_tapes(desk.settings, [segment])
+    assert "TOTSOMK is no history field of this ELM" in str(fault)
 
 
 def test_a_sound_set_up_has_no_finding_and_leaves_nothing_behind(world: Path, tmp_path: Path) -> None:

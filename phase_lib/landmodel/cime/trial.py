@@ -10,7 +10,7 @@ from pathlib import Path
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.domain import read_domain
-from phase_lib.elm.soil_budget import BUDGET_FIELDS
+from phase_lib.elm.variables import SOIL_POOLS
 from phase_lib.landmodel.cime.cases import Cases, files_of_case, notes
 from phase_lib.landmodel.cime.history import Tapes
 from phase_lib.landmodel.cime.running import Run, prepare
@@ -20,6 +20,9 @@ from phase_lib.landmodel.domain import Domain, Segment
 #: Where ELM names its history fields, and how.
 _ELM_SOURCE = "components/elm/src"
 _FIELD = re.compile(r"\bfname\s*=\s*['\"](\w+)['\"]", re.IGNORECASE)
+#: Names with a pool in them (CWDC, SOIL3C_vr, K_LITR1), and those by layer, ELM puts together at run time.
+_OF_POOLS = re.compile("|".join(pool.name.upper() for pool in SOIL_POOLS))
+_BY_LAYER = "_vr"
 
 
 def faults(settings: CimeSettings, domain: Domain, segments: Sequence[Segment]) -> Iterator[InputError]:
@@ -97,8 +100,8 @@ def _of_tapes(settings: CimeSettings, segments: Sequence[Segment]) -> Iterator[I
             return
         asked |= dict.fromkeys((*tapes.cycle, *tapes.annual))
     for name in asked:
-        # ELM puts the names of layered fields together.
-        if known and name not in known and name not in BUDGET_FIELDS:
+        spelt_out = name in known or name.removesuffix(_BY_LAYER) in known
+        if known and not spelt_out and not _OF_POOLS.search(name):
             remedy = "leave it out of spinup.history_fields and annual_fields, or correct the name"
             expected = f"a name in {_ELM_SOURCE} of {settings.source}"
             yield InputError(
