@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ import pytest
 from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.elm.soil_budget import BUDGET_FIELDS
 from phase_lib.landmodel.cime import launching, trial
+from phase_lib.landmodel.cime.cases import Cases
+from phase_lib.landmodel.cime.running import Run, prepare
 from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Segment
 from tests.cime.conftest import CYCLE, Desk, new_desk
+from tests.cime.double.cases import change, query, run
 from tests.helpers.layouts import contents
 
 
@@ -209,6 +213,26 @@ def test_a_line_of_the_user_that_contradicts_the_workflow_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=says):
         new_desk(world, tmp_path, **settings)
+
+
+def test_a_case_that_exists_keeps_its_tasks(built: Desk, world: Path, tmp_path: Path) -> None:
+    case = tmp_path / "mine"
+    words = ["--case", case, "--clone", built.case("base"), "--keepexe"]
+    subprocess.run([built.checkout.create_clone, *words], check=True, capture_output=True)
+    change(case, NTASKS=4)
+    assert run(case, "case.setup", "--disable-git").returncode == 0
+    change(case, BUILD_COMPLETE="TRUE")
+    desk = new_desk(world, tmp_path / "desk", cases={"sites": str(case)}, datm_mode=None, streams=[]).make()
+    segment = desk.segment("ad", "ad", 1, CYCLE, None)
+    asked = desk.model.job("ad", segment).resources
+    assert asked == {"tasks": 4, "nodes": 1, "cpus_per_task": 1, "mpi": "srun", "mem_mb": 0}
+    cases = Cases(desk.case("base").parent, desk.settings, "sites")
+    prepare(Run(segment, cases.clone("ad"), cases))
+    assert query(desk.case("ad"), "NTASKS", "--subgroup", "LND") == "4"
+    # Tasks that are typed count more.
+    typed = Cases(cases.directory, desk.with_settings(tasks=2, tasks_per_node=2).settings, "sites")
+    prepare(Run(segment, cases.clone("ad"), typed))
+    assert query(desk.case("ad"), "NTASKS", "--subgroup", "LND") == "2"
 
 
 def test_a_case_that_exists_is_used_and_stays_as_it_is(

@@ -14,6 +14,7 @@ from pathlib import Path
 from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.base.progress import LOGGER
 from phase_lib.elm.namelist import read_namelist
+from phase_lib.landmodel.cime.settings import Layout
 
 #: The file whose lock the process at work in a case holds.
 _LOCK = ".phase.lock"
@@ -122,6 +123,13 @@ class Case:
         for name, value in values.items():
             words = ("--id", name, "--val", _as_xml(value), *(("--subgroup", subgroup) if subgroup else ()))
             self.do("./xmlchange", *words)
+
+    @property
+    def layout(self) -> Layout:
+        """Tasks and nodes of a run of the case, as it is set up."""
+        printed = self.do("./xmlquery", "TOTAL_TASKS,THREAD_COUNT,NUM_NODES")
+        values = dict(re.findall(r"(\w+): (\d+)", printed))
+        return Layout(*(int(values[name]) for name in ("TOTAL_TASKS", "THREAD_COUNT", "NUM_NODES")))
 
     def path(self, name: str) -> Path:
         """A variable that is a path."""

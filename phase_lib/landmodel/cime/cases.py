@@ -185,8 +185,10 @@ class Cases:
 
 
 def layout(settings: CimeSettings) -> dict[str, Value]:
-    """Tasks, and tasks of a node."""
-    values: dict[str, Value] = {"NTASKS": settings.tasks}
+    """XML of the layout: all components on the same tasks, or nothing where a case keeps its own."""
+    if settings.layout is None:
+        return {}
+    values: dict[str, Value] = {"NTASKS": settings.layout.tasks, "NTHRDS": 1, "ROOTPE": 0}
     if settings.tasks_per_node is not None:
         values["MAX_MPITASKS_PER_NODE"] = settings.tasks_per_node
     return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -42,6 +43,21 @@ RUN_KEYS = (
     "restart_years",
     "years_per_day",
 )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a run is spread over nodes.
+
+    Attributes:
+        tasks: of MPI.
+        cores: of a task.
+        nodes: whole ones; None where the tasks of a node are not known.
+    """
+
+    tasks: int
+    cores: int
+    nodes: int | None
 
 
 class CimeSettings(BaseModel):
@@ -95,7 +111,9 @@ class CimeSettings(BaseModel):
     rebuild: bool = Field(False, description="build a case of `cases` that is not built, or build it again")
     project: str | None = Field(None, description="project to charge, where the machine asks for one")
     queue: str | None = Field(None, description="queue of CIME's own jobs (submit: cime)")
-    tasks: int = Field(1, ge=1, description="MPI tasks of every component")
+    tasks: int | None = Field(
+        None, ge=1, description="MPI tasks of every component; null: 1, or those of a case of `cases`"
+    )
     tasks_per_node: int | None = Field(None, ge=1, description="tasks of a node; null: the machine's default")
     mpi: str = Field("srun", description="resource mpi of the job of a segment: what starts MPI there")
     submit: Literal["job", "cime"] = Field(
@@ -188,9 +206,12 @@ class CimeSettings(BaseModel):
         return f"{self.walltime_minutes // 60:02d}:{self.walltime_minutes % 60:02d}:00"
 
     @property
-    def nodes(self) -> int | None:
-        """Whole nodes of a job; None where the tasks of a node are not known."""
-        return None if self.tasks_per_node is None else -(-self.tasks // self.tasks_per_node)
+    def layout(self) -> Layout | None:
+        """How a run is spread over nodes; None where a case that exists keeps its own tasks."""
+        if self.tasks is None and self.cases:
+            return None
+        tasks, per_node = self.tasks or 1, self.tasks_per_node
+        return Layout(tasks, 1, None if per_node is None else -(-tasks // per_node))
 
 
 def _expanded(name: str) -> str:

@@ -69,16 +69,17 @@ def _of_case(cases: Cases, domain: Domain, segments: Sequence[Segment]) -> Itera
 
 def _of_tasks(cases: Cases) -> Iterator[InputError]:
     """More tasks than cells: ELM stops."""
-    tasks, path = cases.settings.tasks, files_of_case(cases.base)["domain"]
+    tasks, path = cases.base.layout.tasks, files_of_case(cases.base)["domain"]
     if path.is_file() and tasks > (cells := read_domain(path).ncells):
         expected = f"at most {cells}, the land cells of {path.name}"
         yield InputError(None, f"cime.tasks is {tasks}", expected=expected, remedy="ask for fewer tasks")
 
 
 def _of_jobs(settings: CimeSettings) -> Iterator[InputError]:
-    if settings.submit == "job" and settings.tasks > 1 and settings.nodes is None:
+    layout = settings.layout
+    if settings.submit == "job" and layout is not None and layout.tasks > 1 and layout.nodes is None:
         what, expected = (
-            f"cime.tasks is {settings.tasks}",
+            f"cime.tasks is {layout.tasks}",
             "cime.tasks_per_node too, as jobs take whole nodes",
         )
         yield InputError(None, what, expected=expected, remedy="give it")

@@ -18,7 +18,9 @@ SET_HERE: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("RUN_TYPE", "CONTINUE_RUN", "RUN_STARTDATE", "STOP_OPTION", "STOP_N"), _SEGMENT),
         **dict.fromkeys(("STOP_DATE", "RESUBMIT", "ELM_FORCE_COLDSTART", "RUN_REFCASE"), _SEGMENT),
         **dict.fromkeys(("REST_OPTION", "REST_N", "REST_DATE"), "cime.restart_years"),
-        **dict.fromkeys(("NTASKS", "MAX_MPITASKS_PER_NODE"), "cime.tasks and tasks_per_node"),
+        **dict.fromkeys(
+            ("NTASKS", "NTHRDS", "ROOTPE", "MAX_MPITASKS_PER_NODE"), "cime.tasks and tasks_per_node"
+        ),
         **dict.fromkeys(
             ("JOB_WALLCLOCK_TIME", "JOB_QUEUE", "PROJECT"), "cime.walltime_minutes, queue and project"
         ),
