@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,9 @@ import pytest
 from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.elm.soil_budget import BUDGET_FIELDS
 from phase_lib.landmodel.cime import launching, trial
-from phase_lib.landmodel.cime.cases import Cases
+from phase_lib.landmodel.cime.case import Case
+from phase_lib.landmodel.cime.cases import MADE, Cases
+from phase_lib.landmodel.cime.run_files import RunFiles
 from phase_lib.landmodel.cime.running import Run, prepare
 from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Segment
 from tests.cime.conftest import CYCLE, Desk, new_desk
@@ -92,15 +97,25 @@ def test_a_killed_run_goes_on_from_its_last_whole_restart(
     assert ("CONTINUE_RUN --val TRUE" in replay) is goes_on
 
 
-@pytest.mark.parametrize(("case", "left"), [("early", 0.01), ("early_with_time", 1.0)])
+@pytest.mark.parametrize(
+    ("case", "left", "period", "starts"),
+    # Within a year the next start is to its end, so that the years after it have restarts.
+    [("early", 0.01, "year", 1), ("early_with_time", 1.0, "year", 1), ("early_in_a_year", 1.0, "day", 2)],
+)
 def test_a_run_that_stops_early_by_itself_goes_on_now_or_in_the_next_job(
-    built: Desk, undisturbed: Segment, monkeypatch: pytest.MonkeyPatch, case: str, left: float
+    built: Desk,
+    undisturbed: Segment,
+    monkeypatch: pytest.MonkeyPatch,
+    case: str,
+    left: float,
+    period: str,
+    starts: int,
 ) -> None:
     hours = [1.0, left]  # that the job has, before the first start and after it
     monkeypatch.setattr(
         launching, "hours_left", lambda settings: hours.pop(0) if len(hours) > 1 else hours[0]
     )
-    desk = built.with_settings(margin_minutes=1.0)
+    desk = built.with_settings(margin_minutes=1.0, force_stop_at=period)
     built.checkout.play("early_stop", case, year=2)
     segment = segment_of(desk, case)
     if left < 1.0:
@@ -108,9 +123,13 @@ def test_a_run_that_stops_early_by_itself_goes_on_now_or_in_the_next_job(
         assert "early is at 0003-01-01 of 0005-01-01, and the time of its job is used up" in line
         assert "run the same command again, it goes on from there" in line
         hours[:] = [1.0]
+        desk = desk.with_settings(tasks=2, tasks_per_node=2)
     assert_same_products(desk.run(segment), undisturbed)
     replay = (desk.case(case) / "replay.sh").read_text(encoding="utf-8")
-    assert replay.count("CONTINUE_RUN --val TRUE") == 1
+    assert replay.count("CONTINUE_RUN --val TRUE") == starts
+    assert {path.name[-19:-9] for path in desk.files(case).glob("*.cpl.r.*")} >= {"0004-01-01", "0005-01-01"}
+    # Keys of jobs that were changed before the next try count in it.
+    assert query(desk.case(case), "NTASKS", "--subgroup", "LND") == str(desk.settings.tasks or 1)
 
 
 @pytest.mark.parametrize(
@@ -150,9 +169,88 @@ def test_two_processes_never_work_in_one_case(built: Desk) -> None:
     fcntl.flock(handle, fcntl.LOCK_EX)
     try:
         line = refusal(built, segment, InputError)
+        # Nor is it made anew, nor is the executable that it uses.
+        (built.case("twice") / MADE).write_text('{"stamp": "of an earlier base"}', encoding="utf-8")
+        assert refusal(built, segment, InputError) == line
+        assert (built.case("twice") / "CaseStatus").is_file()
+        with pytest.raises(InputError, match="another process is at work in this case"):
+            Cases(built.case("base").parent, built.settings, "sites").make_base(built.domain)
     finally:
         os.close(handle)
     assert "another process is at work in this case" in line
+    assert (built.case("base") / "CaseStatus").is_file()
+
+
+def test_a_file_system_without_locks_is_refused(built: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(handle: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    base = Case(built.case("base"))
+    with pytest.raises(InputError, match=r"cannot be locked \(No locks available\)"), base.locked():
+        raise AssertionError
+
+
+def test_a_set_without_a_restart_of_its_history_is_not_whole(
+    built: Desk, undisturbed: Segment, tmp_path: Path
+) -> None:
+    shutil.copytree(built.files("undisturbed"), tmp_path / "run")
+    files = RunFiles("undisturbed", tmp_path / "run", tmp_path / "archive")
+    assert str(files.restart_set().date) == "0005-01-01"
+    next(files.run.glob("*.rh1.0005-01-01-*")).unlink()
+    with pytest.raises(ModelAbort, match=r"rh1.0005-01-01-00000.nc: is missing"):
+        files.restart_set()
+
+
+def test_a_cold_start_takes_no_restart_that_the_grid_has_by_default(built: Desk) -> None:
+    cases = Cases(built.case("base").parent, built.settings, "sites")
+    clone = cases.clone("cold")
+    change(clone.directory, LND_GRID="f09_f09")
+    assert run(clone.directory, "case.setup", "--disable-git").returncode == 0
+    assert clone.namelist("lnd_in")["finidat"].endswith("f09_f09.elm.r.nc")
+    prepare(Run(built.segment("cold", "ad", 1, CYCLE, None), clone, cases))
+    assert not clone.namelist("lnd_in")["finidat"].strip()
+
+
+def test_the_time_that_is_left_is_that_of_the_job(
+    built: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(round(time.time()) + 7200))
+    assert launching.hours_left(built.settings) == pytest.approx(2.0, abs=0.01)
+    # A controller that does not answer is no job without a limit.
+    monkeypatch.delenv("SLURM_JOB_END_TIME")
+    monkeypatch.setattr(launching, "_PAUSES", (0.0, 0.0))
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\necho >> asked\nexit 1\n", encoding="utf-8")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="the time left of job 7 is not known"):
+        launching.hours_left(built.settings)
+    assert len((tmp_path / "asked").read_text().splitlines()) == 3
+
+
+def test_a_job_that_ends_while_its_session_comes_back_is_not_submitted_again(
+    built: Desk, undisturbed: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = built.with_settings(submit="cime")
+    segment = desk.run(segment_of(desk, "back"))
+    segment.restart.unlink()
+    seen = ["101"]  # once, and then no more
+    monkeypatch.setattr(launching, "job_of", lambda case: seen.pop() if seen else None)
+    assert_same_products(desk.run(segment), undisturbed)
+    assert seen == []
+    status = (desk.case("back") / "CaseStatus").read_text(encoding="utf-8")
+    assert status.count("case.submit starting") == 1
+
+
+def test_a_batch_system_whose_queue_cannot_be_asked_is_refused(built: Desk) -> None:
+    cases = Cases(built.case("base").parent, built.with_settings(submit="cime").settings, "sites")
+    clone = cases.clone("pbs")
+    change(clone.directory, BATCH_SYSTEM="pbspro")
+    with pytest.raises(InputError, match="has the batch system pbspro; expected SLURM, or none"):
+        prepare(Run(built.segment("pbs", "ad", 1, CYCLE, None), clone, cases))
 
 
 def test_the_archiver_may_move_the_files_away(

@@ -163,10 +163,11 @@ class Case:
     def locked(self) -> Iterator[int]:
         """Keeps every other process of this software out of the case; yields the open lock.
 
-        A model that inherits the lock holds it until its own end, also where this process is killed.
+        `.case.run`, which inherits the lock, holds it until its own end, also where this process is killed;
+        CIME does not pass it on to the model.
 
         Raises:
-            InputError: another process is at work in the case.
+            InputError: another process is at work in the case, or the file system has no locks.
         """
         file = self.directory / _LOCK
         handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
@@ -177,6 +178,10 @@ class Case:
                 who = os.pread(handle, 200, 0).decode("utf-8", "replace").strip()
                 what = f"another process is at work in this case ({who})"
                 raise InputError(file, what, remedy="wait until it has ended, or end it") from error
+            except OSError as error:
+                what, expected = f"cannot be locked ({error.strerror})", "a file system with flock"
+                remedy = "have it mounted with locks (Lustre: flock), or set run.results_dir to another one"
+                raise InputError(file, what, expected=expected, remedy=remedy) from error
             os.truncate(handle, 0)
             os.pwrite(handle, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
             yield handle

@@ -15,6 +15,7 @@ from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import settings_hash
 from phase_lib.elm.domain import read_domain
 from phase_lib.landmodel.cime.case import Case, Done, Value, command
+from phase_lib.landmodel.cime.launching import alone
 from phase_lib.landmodel.cime.run_files import RunFiles
 from phase_lib.landmodel.cime.settings import CASE_KEYS, CimeSettings
 from phase_lib.landmodel.cime.streams import read_streams
@@ -83,13 +84,15 @@ class Cases:
         """The case of a run; it is made, or made again where the base case has been made anew.
 
         Raises:
-            InputError: CIME refuses it.
+            InputError: CIME refuses it, or the case of an earlier base is in use.
         """
         case, stamp = Case(self.directory / name), read_json(self.made)["stamp"]
         note = case.directory / MADE
         if note.is_file() and read_json(note)["stamp"] == stamp:
             return case
-        self._remove(case)
+        if case.directory.is_dir():
+            with alone(case):
+                self._remove(case)
         words = ("--case", case.directory, "--clone", self.base.directory, "--keepexe")
         _refuse(command([self.settings.scripts / "create_clone", *words], self.directory), "create_clone")
         case.change({"DOUT_S": False, **self.settings.xmlchange, **self._places(case)})
@@ -100,14 +103,17 @@ class Cases:
         """Makes the base case with its namelists, and notes what it reads.
 
         Raises:
-            InputError: CIME refuses something, an input file is missing, or the case has other files than the
-                section `domains` names.
+            InputError: CIME refuses something, an input file is missing, the case has other files than the
+                section `domains` names, or a run uses the executable that would be made anew.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         base = self.base
         if self.is_given:
             _require_case(base, self.domain)
         else:
+            for clone in clones(self.directory):
+                with alone(clone):
+                    LOGGER.debug("%s: nobody uses it", clone.directory)
             self._remove(base)
             self._create(base)
             self._configure(base, domain)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from netCDF4 import chartostring
+
 from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.base.files import refused_as_input, writing
 from phase_lib.elm.calendar import MONTH_STARTS
@@ -24,6 +26,8 @@ from phase_lib.elm.restart import restart_header
 
 _RESTART = re.compile(r"\.elm\.r\.(\d{4,})-(\d\d)-(\d\d)-00000\.nc$")
 _REACHED = re.compile(r"YMD,TOD\s*=\s*(\d+)\s+(\d+)")
+#: Variable of a restart that names the restarts of its history tapes.
+_HISTORY = "locfnhr"
 #: End of a pointer that stays while a set of restarts is being written.
 _BEFORE = ".prev"
 #: Lines at the end of the coupler's log that say how it ended.
@@ -140,7 +144,7 @@ class RunFiles:
 
         Raises:
             ModelAbort: there is none, a pointer is missing or empty, or a file it names is missing, cannot
-                be read or is of another date.
+                be read or is of another date, or a restart of the history that the restart names is missing.
         """
         pointers = {path.name: path for path in self.run.glob("rpointer.*")}
         before = {
@@ -175,10 +179,14 @@ class RunFiles:
         try:
             with open_dataset(restart) as dataset:
                 header = restart_header(restart, dataset)
+                of_history = [] if _HISTORY not in dataset.variables else chartostring(dataset[_HISTORY][:])
         except InputError as error:
             raise ModelAbort(str(error)) from error
         if (header.year, header.month, header.day) != (date.year, date.month, date.day):
             raise ModelAbort(f"{restart}: holds the date {header.date}, not that of its name")
+        for name in of_history:
+            if str(name).strip():
+                self._named(str(name).strip())
 
 
 def _pointed(pointer: Path) -> list[str]:
