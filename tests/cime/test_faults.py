@@ -8,19 +8,21 @@ import os
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from phase_lib.base.errors import InputError, ModelAbort
+from phase_lib.base.files import read_json
 from phase_lib.elm.soil_budget import BUDGET_FIELDS
-from phase_lib.landmodel.cime import launching, trial
+from phase_lib.landmodel.cime import checks, launching, trial
 from phase_lib.landmodel.cime.case import Case
 from phase_lib.landmodel.cime.cases import MADE, Cases
 from phase_lib.landmodel.cime.run_files import RunFiles
 from phase_lib.landmodel.cime.running import Run, prepare
-from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Segment
+from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Domain, Segment
 from tests.cime.conftest import CYCLE, Desk, new_desk
 from tests.cime.double.cases import change, query, run
 from tests.helpers.layouts import contents
@@ -207,9 +209,10 @@ def test_a_cold_start_takes_no_restart_that_the_grid_has_by_default(built: Desk)
     clone = cases.clone("cold")
     change(clone.directory, LND_GRID="f09_f09")
     assert run(clone.directory, "case.setup", "--disable-git").returncode == 0
-    assert clone.namelist("lnd_in")["finidat"].endswith("f09_f09.elm.r.nc")
+    [default] = clone.namelist("lnd_in")["finidat"]
+    assert default.endswith("f09_f09.elm.r.nc")
     prepare(Run(built.segment("cold", "ad", 1, CYCLE, None), clone, cases))
-    assert not clone.namelist("lnd_in")["finidat"].strip()
+    assert not clone.namelist("lnd_in")["finidat"][0].strip()
 
 
 def test_the_time_that_is_left_is_that_of_the_job(
@@ -302,6 +305,7 @@ def test_a_sound_set_up_has_no_finding_and_leaves_nothing_behind(world: Path, tm
     [
         ({"xmlchange": {"STOP_N": 5}}, "xmlchange sets STOP_N, which follows from the segment; leave it out"),
         ({"namelists": {"elm": ["hist_nhtfrq = 0"]}}, "namelists.elm sets hist_nhtfrq"),
+        ({"namelists": {"elm": ["hist_fincl4 = 'TLAI'"]}}, "namelists.elm sets hist_fincl4"),
         ({"namelists": {"cpl": ["wall_time_limit=2"]}}, "the job's limit and cime.margin_minutes"),
         ({"streams": ["/no/solar.txt"]}, "is not called user_datm.streams.txt.NAME"),
     ],
@@ -311,6 +315,53 @@ def test_a_line_of_the_user_that_contradicts_the_workflow_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=says):
         new_desk(world, tmp_path, **settings)
+
+
+def test_a_list_of_the_namelist_is_read_back_whole(built: Desk) -> None:
+    cases = Cases(built.case("base").parent, built.settings, "sites")
+    begun = Run(built.segment("lists", "ad", 1, CYCLE, None), cases.clone("lists"), cases)
+    prepare(begun)
+    lnd_in = begun.case.directory / "CaseDocs" / "lnd_in"
+    text = lnd_in.read_text(encoding="utf-8")
+    assert "hist_nhtfrq = -17520,-8760,-17520" in text
+    lnd_in.write_text(text.replace("-17520,-8760,-17520", "-17520,-24,-17520"), encoding="utf-8")
+    says = r"hist_nhtfrq is -17520, -24, -17520; expected -17520, -8760, -17520"
+    with pytest.raises(InputError, match=says):
+        checks.before(begun.segment, begun.case, begun.tapes, continued=False)
+
+
+def test_other_inputs_make_another_base_and_another_compiler_another_executable(
+    world: Path, tmp_path: Path
+) -> None:
+    desk = new_desk(world, tmp_path)
+    cases = Cases(desk.case("base").parent, desk.settings, "sites")
+
+    def stamp(cases: Cases, domain: Domain = desk.domain) -> str:
+        cases.make_base(domain)
+        return str(read_json(cases.made)["stamp"])
+
+    stamps = [stamp(cases)]
+    executable = cases.directory / "bld" / "e3sm.exe"
+    executable.touch()
+    assert stamp(cases) == stamps[0]
+    with Path(desk.settings.streams[0]).open("a", encoding="utf-8") as stream:
+        stream.write("\n")
+    stamps.append(stamp(cases))
+    assert desk.domain.forcing is not None
+    forcing = replace(desk.domain.forcing, align_year=1 + CYCLE)
+    stamps.append(stamp(cases, replace(desk.domain, forcing=forcing)))
+    assert executable.is_file()
+    stamps.append(stamp(replace(cases, settings=desk.with_settings(compiler="intel").settings)))
+    assert not executable.is_file()
+    assert len(set(stamps)) == 4
+
+
+def test_a_key_that_a_case_which_exists_does_not_take_is_refused(
+    built: Desk, world: Path, tmp_path: Path
+) -> None:
+    desk = new_desk(world, tmp_path, cases={"sites": str(built.case("base"))})
+    with pytest.raises(InputError, match=r"cime.datm_mode: does nothing in a case that exists"):
+        desk.make()
 
 
 def test_a_case_that_exists_keeps_its_tasks(built: Desk, world: Path, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ class Cime(LandModel[CimeSettings]):
         return [
             Step(
                 create,
-                typed,
+                (*typed, *cases.inputs),
                 (place / cases.made.name, *links),
                 CASE_KEYS,
                 _CODE,

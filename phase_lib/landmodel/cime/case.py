@@ -13,7 +13,7 @@ from pathlib import Path
 
 from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.base.progress import LOGGER
-from phase_lib.elm.namelist import read_namelist
+from phase_lib.elm.namelist import read_lists
 from phase_lib.landmodel.cime.settings import Layout
 
 #: The file whose lock the process at work in a case holds.
@@ -145,8 +145,8 @@ class Case:
         file = self.directory / f"user_nl_{component}"
         file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
-    def namelist(self, name: str) -> dict[str, str]:
-        """Values of a generated namelist, of all its groups, by name in lower case.
+    def namelist(self, name: str) -> dict[str, list[str]]:
+        """Lists of values of a generated namelist, of all its groups, by name in lower case.
 
         Raises:
             InputError: it was not generated.
@@ -157,7 +157,7 @@ class Case:
             raise InputError(
                 path, "does not exist", expected="the namelist that the model reads", remedy=remedy
             )
-        return {key: value for group in read_namelist(path).values() for key, value in group.items()}
+        return {key: value for group in read_lists(path).values() for key, value in group.items()}
 
     @contextmanager
     def locked(self) -> Iterator[int]:

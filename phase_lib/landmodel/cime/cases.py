@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from phase_lib.base.errors import InputError
-from phase_lib.base.files import read_json, write_json
+from phase_lib.base.files import fingerprint, read_json, require_file, write_json
 from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import settings_hash
 from phase_lib.elm.domain import read_domain
 from phase_lib.landmodel.cime.case import Case, Done, Value, command
 from phase_lib.landmodel.cime.launching import alone
 from phase_lib.landmodel.cime.run_files import RunFiles
-from phase_lib.landmodel.cime.settings import CASE_KEYS, CimeSettings
+from phase_lib.landmodel.cime.settings import BUILD_KEYS, CASE_KEYS, CimeSettings
 from phase_lib.landmodel.cime.streams import read_streams
 from phase_lib.landmodel.cime.user_lines import SET_HERE, Component, names_in, setting, without
 from phase_lib.landmodel.domain import RUN_FILES, Domain, Forcing
@@ -33,6 +33,8 @@ LND_IN = {
 }
 #: The grid that takes the cells of the domain's own files.
 USER_GRID = "ELM_USRDAT"
+#: Components whose lines are those of a run (`base_lines`); others a case keeps as it was made.
+_TAKEN_BY_CLONES = ("elm", "cpl")
 #: The longest path that a namelist of ELM takes.
 _LONGEST_PATH = 256
 
@@ -72,6 +74,15 @@ class Cases:
         """Says where the executable is."""
         return self.directory / BUILT
 
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Files that the base case depends on, beside those of the domain."""
+        if self.is_given:
+            return tuple(sorted(self.base.directory.glob("user_nl_*"))) + tuple(
+                self.base.directory.glob("env_run.xml")
+            )
+        return tuple(map(Path, self.settings.streams))
+
     def link(self, key: str) -> Path:
         """A link to a file that the case has chosen."""
         return self.directory / f"{key}.nc"
@@ -110,11 +121,13 @@ class Cases:
         base = self.base
         if self.is_given:
             _require_case(base, self.domain)
+            self._refuse_idle_keys()
         else:
             for clone in clones(self.directory):
                 with alone(clone):
                     LOGGER.debug("%s: nobody uses it", clone.directory)
             self._remove(base)
+            self._remove_other_build()
             self._create(base)
             self._configure(base, domain)
             base.do("./preview_namelists")
@@ -126,6 +139,9 @@ class Cases:
             _link(path, self.link(key))
         stamp = {"settings": self.settings.model_dump(mode="json", include=set(CASE_KEYS))}
         stamp |= {"files": {key: str(path) for key, path in files.items()}}
+        stamp |= {"inputs": {path.name: fingerprint(path) for path in self.inputs}}
+        if (forcing := domain.forcing) is not None:
+            stamp |= {"forcing": [forcing.first_year, forcing.years, forcing.align_year]}
         write_json(self.made, {"stamp": settings_hash(stamp), "case": str(base.directory), **stamp})
 
     def _remove(self, case: Case) -> None:
@@ -133,6 +149,23 @@ class Cases:
         files = self.run_files(case)
         for place in (case.directory, files.run, files.archive):
             shutil.rmtree(place, ignore_errors=True)
+
+    def _refuse_idle_keys(self) -> None:
+        """Keys that a case which exists does not take would do nothing."""
+        idle = [key for key in ("datm_mode", "streams") if getattr(self.settings, key)]
+        idle += [f"namelists.{name}" for name in self.settings.namelists if name not in _TAKEN_BY_CLONES]
+        if idle:
+            what, expected = "does nothing in a case that exists", f"what {self.base.directory} has"
+            remedy = "change that case, or give the key to other domains alone (cime.by_domain)"
+            raise InputError(f"cime.{idle[0]}", what, expected=expected, remedy=remedy)
+
+    def _remove_other_build(self) -> None:
+        """Objects of another source, compiler or compset would go into the executable."""
+        build = self.directory / "bld"
+        made_with = settings_hash(self.settings.model_dump(mode="json", include=set(BUILD_KEYS)))
+        if notes(build / MADE).get("settings") != made_with:
+            shutil.rmtree(build, ignore_errors=True)
+        write_json(build / MADE, {"settings": made_with})
 
     def _create(self, case: Case) -> None:
         settings = self.settings
@@ -186,7 +219,7 @@ class Cases:
             _require_short(line, case)
         case.write_user_lines("elm", [*settings.namelists.get("elm", []), *typed])
         for stream in settings.streams:
-            shutil.copy(stream, case.directory)
+            shutil.copy(require_file(stream), case.directory)
         case.do("./case.setup", "--disable-git")
 
 
@@ -251,10 +284,10 @@ def files_of_case(case: Case) -> dict[str, Path]:
     """
     lnd_in = case.namelist("lnd_in")
     for key, name in LND_IN.items():
-        if not lnd_in.get(name):
+        if not any(lnd_in.get(name, [])):
             path = case.directory / "CaseDocs" / "lnd_in"
             raise InputError(path, f"has no {name}", expected=f"the {key} file of a run with C, N and P")
-    return {key: Path(lnd_in[name]) for key, name in LND_IN.items()}
+    return {key: Path(lnd_in[name][0]) for key, name in LND_IN.items()}
 
 
 def require_same_files(domain: Domain, files: Mapping[str, Path], case: Case) -> None:

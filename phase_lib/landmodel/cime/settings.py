@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from phase_lib.base.plugins import did_you_mean
 from phase_lib.landmodel.cime.user_lines import SET_HERE, Component, names_in
 
-#: Keys that say what the model is: a change makes cases and segments again.
-CASE_KEYS = (
+#: Keys that say what the executable is: after a change it is built from nothing.
+BUILD_KEYS = (
     "source",
     "machine",
     "compiler",
@@ -22,12 +22,10 @@ CASE_KEYS = (
     "compset",
     "resolution",
     "driver",
-    "datm_mode",
-    "streams",
     "xmlchange",
-    "namelists",
-    "cases",
 )
+#: Keys that say what the model is: a change makes cases and segments again.
+CASE_KEYS = (*BUILD_KEYS, "datm_mode", "streams", "namelists", "cases")
 #: Keys that say how its jobs are run: a change repeats nothing.
 RUN_KEYS = (
     "rebuild",
@@ -102,13 +100,17 @@ class CimeSettings(BaseModel):
     cases: dict[str, str] = Field(
         default_factory=dict,
         description="cases that exist already: domain -> case directory. The runs are clones of it; the case "
-        "itself is not changed, and built only with rebuild",
+        "itself is not changed, and built only with rebuild. datm_mode and streams are its own",
     )
     by_domain: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
         description="keys of this section that differ for one domain: domain -> keys, such as tasks, streams",
     )
-    rebuild: bool = Field(False, description="build a case of `cases` that is not built, or build it again")
+    rebuild: bool = Field(
+        False,
+        description="build a case of `cases`; one that was built is built again by "
+        "`snakemake -R build_case_NAME`",
+    )
     project: str | None = Field(None, description="project to charge, where the machine asks for one")
     queue: str | None = Field(None, description="queue of CIME's own jobs (submit: cime)")
     tasks: int | None = Field(

@@ -38,7 +38,11 @@ SET_HERE: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("spinup_state", "finidat", "suplphos"), _SEGMENT),
         **dict.fromkeys(("nyears_ad_carbon_only", "spinup_mortality_factor"), _PROTOCOL),
         **dict.fromkeys(("hist_empty_htapes", "hist_nhtfrq", "hist_mfilt", "hist_avgflag_pertape"), _TAPES),
-        **dict.fromkeys(("hist_fincl1", "hist_fincl2", "hist_fincl3", "hist_dov2xy"), _TAPES),
+        **dict.fromkeys(("hist_dov2xy", "hist_type1d_pertape", "hist_ndens"), _TAPES),
+        **dict.fromkeys(
+            (f"hist_{kind}{tape}" for kind in ("fincl", "fexcl") for tape in range(1, 7)), _TAPES
+        ),
+        "use_init_interp": _SEGMENT,
     },
     "datm": {"streams": "cime.streams, datm_mode and domains.NAME.forcing"},
     "cpl": dict.fromkeys(("wall_time_limit", "force_stop_at"), "the job's limit and cime.margin_minutes"),
@@ -66,7 +70,7 @@ def without(lines: Iterable[str], names: Iterable[str]) -> list[str]:
     return kept
 
 
-def setting(name: str, value: str | float | bool | list[str] | list[int]) -> str:
+def setting(name: str, value: str | float | bool | list[str] | list[int] | list[bool]) -> str:
     """A line that sets a name: texts in quotes, logicals as Fortran writes them."""
     values = value if isinstance(value, list) else [value]
     return f"{name} = {', '.join(map(_fortran, values))}"
