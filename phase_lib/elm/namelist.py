@@ -20,9 +20,7 @@ from phase_lib.elm.constants import SPINUP_NORMAL
 _GROUPS = ("elm_inparm", "clm_inparm")
 #: Where a case directory, or the directory of a run, keeps it.
 _IN_A_CASE = ("CaseDocs/lnd_in", "lnd_in", "run/lnd_in")
-_TOKEN = re.compile(
-    r"""(?:\d+\*)?(?:'(?:[^']|'')*'|"(?:[^"]|"")*")|![^\n]*|[&$]\w+|[=,/]|[^\s=,/&$!'"]+"""
-)
+_TOKEN = re.compile(r"""(?:\d+\*)?(?:'(?:[^']|'')*'|"(?:[^"]|"")*")|![^\n]*|[&$]\w+|[=,/]|[^\s=,/&$!'"]+""")
 _REPEATED = re.compile(r"(?:(\d+)\*)?(.*)", re.DOTALL)
 #: No namelist is as long; a large file given by mistake is not read whole.
 _MOST_BYTES = 1 << 20

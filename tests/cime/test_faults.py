@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gzip
 import os
 import shutil
 import subprocess
@@ -129,7 +130,8 @@ def test_a_run_that_stops_early_by_itself_goes_on_now_or_in_the_next_job(
     assert_same_products(desk.run(segment), undisturbed)
     replay = (desk.case(case) / "replay.sh").read_text(encoding="utf-8")
     assert replay.count("CONTINUE_RUN --val TRUE") == starts
-    assert {path.name[-19:-9] for path in desk.files(case).glob("*.cpl.r.*")} >= {"0004-01-01", "0005-01-01"}
+    logs = [gzip.decompress(path.read_bytes()).decode() for path in desk.files(case).glob("lnd.log.*.gz")]
+    assert f"local restart file {case}.elm.r.0004-01-01" in "".join(logs)
     # Keys of jobs that were changed before the next try count in it.
     assert query(desk.case(case), "NTASKS", "--subgroup", "LND") == str(desk.settings.tasks or 1)
 
@@ -246,6 +248,41 @@ def test_a_job_that_ends_while_its_session_comes_back_is_not_submitted_again(
     assert seen == []
     status = (desk.case("back") / "CaseStatus").read_text(encoding="utf-8")
     assert status.count("case.submit starting") == 1
+
+
+def test_a_model_that_stops_twice_for_one_reason_is_not_run_a_third_time(
+    built: Desk, undisturbed: Segment
+) -> None:
+    built.checkout.play("abort", "again", year=2, times=2)
+    segment = segment_of(built, "again")
+    lines = [refusal(built, segment) for _ in range(3)]
+    assert "again has stopped 2 times for the same reason" in lines[2]
+    assert "UrbanRadiationMod.F90 at line 402" in lines[2]
+    status = built.case("again") / "CaseStatus"
+    assert status.read_text(encoding="utf-8").count("model execution starting") == 2
+    (built.case("again") / "failure.json").unlink()
+    assert_same_products(built.run(segment), undisturbed)
+    # Restarts on the way are gone when the segment has ended.
+    assert {path.name[-19:-9] for path in built.files("again").glob("*.r.*.nc")} == {"0005-01-01"}
+
+
+def test_a_path_that_is_too_long_for_a_namelist_is_a_finding_of_the_check(built: Desk) -> None:
+    long = Path("/" + "/".join(["directory"] * 30)) / "injected.elm.r.0003-01-01-00000.nc"
+    segments = [segment_of(built, "ad"), built.segment("injected", "normal", 3, CYCLE, long)]
+    [fault] = trial._of_restarts(segments)
+    assert f"has {len(str(long))} characters; expected at most 256" in str(fault)
+
+
+def test_an_older_cime_that_always_uses_git_is_set_up_too(built: Desk) -> None:
+    clone = Cases(built.case("base").parent, built.settings, "sites").clone("older")
+    tool = clone.directory / "case.setup"
+    real = tool.resolve()
+    tool.unlink()
+    refusing = 'case "$*" in *--disable-git*) exit 2;; *--help*) echo usage; exit;; esac'
+    tool.write_text(f'#!/bin/bash\n{refusing}\nexec {real} "$@"\n', encoding="utf-8")
+    tool.chmod(0o755)
+    clone.set_up()
+    assert (clone.directory / ".case.run").is_file()
 
 
 def test_a_batch_system_whose_queue_cannot_be_asked_is_refused(built: Desk) -> None:

@@ -18,10 +18,13 @@ from phase_lib.landmodel.interface import Cost, Job, LandModel, Step, World
 if TYPE_CHECKING:
     from phase_lib.landmodel.cime.cases import Cases
 
-#: Bytes per cell of a restart (as in real ones), and of the history of a cycle with the budget of the soil.
-_RESTART_BYTES, _HISTORY_BYTES = 150_000, 60_000
+#: Bytes per cell of a set of restarts (as in real ones: 150 kB are ELM's own), and of the history of a cycle with
+#: the budget of the soil.
+_RESTART_BYTES, _HISTORY_BYTES = 190_000, 60_000
 #: Part of a day more than the speed says, for a slow start or a busy file system.
 _SLACK = 1.25
+#: Minutes in which one core checks and joins what the model has written.
+_CHECKS = 15
 #: Processes of the compiler, and what they need beside cores: minutes and megabytes.
 _COMPILERS, _BUILD = 8, {"runtime": 120, "mem_mb": 16000}
 _CODE = ("landmodel/cime",)
@@ -134,7 +137,7 @@ class Cime(LandModel[CimeSettings]):
             resources |= {"nodes": layout.nodes, "mem_mb": 0}  # all memory of whole nodes
         if settings.years_per_day is not None:
             minutes = 1440.0 * segment.years / settings.years_per_day
-            resources["runtime"] = math.ceil(_SLACK * minutes + settings.margin_minutes)
+            resources["runtime"] = math.ceil(_SLACK * minutes + settings.margin_minutes + _CHECKS)
         return Job(1, resources)
 
     def run(self, segment: Segment) -> None:

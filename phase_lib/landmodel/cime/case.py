@@ -131,6 +131,19 @@ class Case:
         values = dict(re.findall(r"(\w+): (\d+)", printed))
         return Layout(*(int(values[name]) for name in ("TOTAL_TASKS", "THREAD_COUNT", "NUM_NODES")))
 
+    def set_up(self, *, again: bool = False) -> None:
+        """Makes the scripts of the case; no repository of git, where CIME can leave it out.
+
+        Args:
+            again: after a change of the layout.
+
+        Raises:
+            InputError: CIME refuses it.
+        """
+        without_git = "--disable-git"
+        options = [without_git] if without_git in self.call("./case.setup", "--help").printed else []
+        self.do("./case.setup", *(["--reset"] if again else []), *options)
+
     def path(self, name: str) -> Path:
         """A variable that is a path."""
         return Path(self.query(name))

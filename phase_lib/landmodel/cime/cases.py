@@ -104,7 +104,8 @@ class Cases:
         if case.directory.is_dir():
             with alone(case):
                 self._remove(case)
-        words = ("--case", case.directory, "--clone", self.base.directory, "--keepexe")
+        words = ["--case", case.directory, "--clone", self.base.directory, "--keepexe"]
+        words += ["--cime-output-root", self.directory]  # that of another user cannot be written
         _refuse(command([self.settings.scripts / "create_clone", *words], self.directory), "create_clone")
         case.change({"DOUT_S": False, **self.settings.xmlchange, **self._places(case)})
         write_json(note, {"stamp": stamp, "clone_of": str(self.base.directory)})
@@ -210,17 +211,15 @@ class Cases:
         case.change(values)
         for component, lines in settings.namelists.items():
             case.write_user_lines(component, lines)
-        typed = [
-            setting(LND_IN[key], str(path))
-            for key in RUN_FILES[1:]
-            if (path := _given(domain, key)) is not None
-        ]
-        for line in typed:
-            _require_short(line, case)
+        typed = []
+        for key in RUN_FILES[1:]:
+            if (path := _given(domain, key)) is not None:
+                require_short(path)
+                typed.append(setting(LND_IN[key], str(path)))
         case.write_user_lines("elm", [*settings.namelists.get("elm", []), *typed])
         for stream in settings.streams:
             shutil.copy(require_file(stream), case.directory)
-        case.do("./case.setup", "--disable-git")
+        case.set_up()
 
 
 def layout(settings: CimeSettings) -> dict[str, Value]:
@@ -255,11 +254,15 @@ def _user_grid(domain: Domain) -> dict[str, Value]:
     return values
 
 
-def _require_short(line: str, case: Case) -> None:
-    path = line.partition("= ")[2].strip("'")
-    if len(path) > _LONGEST_PATH:
-        what = f"has {len(path)} characters"
-        expected = f"at most {_LONGEST_PATH}, as ELM's namelists take no more ({case.name})"
+def require_short(path: Path) -> None:
+    """Refuses a path that does not fit into a namelist.
+
+    Raises:
+        InputError: it is too long.
+    """
+    if len(str(path)) > _LONGEST_PATH:
+        what = f"has {len(str(path))} characters"
+        expected = f"at most {_LONGEST_PATH}, as ELM's namelists take no more"
         raise InputError(path, what, expected=expected, remedy="use a shorter path, by a link for example")
 
 

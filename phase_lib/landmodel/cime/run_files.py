@@ -111,6 +111,19 @@ class RunFiles:
                 if (of_case or path.name.startswith("rpointer.")) and not path.is_dir():
                     yield path
 
+    def _restarts(self) -> Iterator[tuple[Path, str]]:
+        """Restarts of all components in the run directory, with their dates."""
+        stamp = re.compile(rf"^{re.escape(self.case)}\.\w+\.r[hs]?\d*\.(\d{{4,}}-\d\d-\d\d)-00000\.")
+        for path in self._own():
+            if match := stamp.match(path.name):
+                yield path, match[1]
+
+    def free(self, last: RestartSet) -> None:
+        """Removes restarts of other dates, which nothing goes on from when a segment has ended."""
+        for path, dated in self._restarts():
+            if dated != str(last.date):
+                path.unlink()
+
     def history(self) -> list[Path]:
         """All history of the land model, each file once."""
         pattern = f"{self.case}.elm.h*.nc"
@@ -163,8 +176,7 @@ class RunFiles:
         for name in (line for lines in names.values() for line in lines if ".datm.r." not in line):
             self._named(name)
         self._require_sound(restart, date)
-        stamp = re.compile(rf"^{re.escape(self.case)}\.\w+\.r[hs]?\d*\.{date}-00000\.")
-        files = [path for path in self._own() if stamp.match(path.name) and path != restart]
+        files = [path for path, dated in self._restarts() if dated == str(date) and path != restart]
         return RestartSet(date, restart, tuple(files), tuple(valid.values()))
 
     def _named(self, line: str) -> Path:

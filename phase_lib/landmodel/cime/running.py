@@ -8,6 +8,7 @@ run that was killed, or stopped itself before its job was over, goes on from its
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import time
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ from phase_lib.landmodel.domain import Segment
 _BEGUN = "segment.json"
 #: Sets of files from which the next segment continues, beside the products of a run, and what a set says.
 _SETS, _SET = "restart_sets", "set.json"
+#: Why the model stopped, and after how many times for one reason it is not run again.
+_FAILED, _TRIES = "failure.json", 2
+#: What differs between the names of logs.
+_LOG_ID = re.compile(r"(?<=\.log)\.[\w.-]+")
 _OPTIONS = "ELM_BLDNML_OPTS"
 _AD_OPTION = "-bgc_spinup"
 
@@ -125,6 +130,11 @@ class Run:
             "stamp": self._stamp,
         }
 
+    @property
+    def what_runs(self) -> dict[str, Any]:
+        """With the same of all this, a model that stopped stops again."""
+        return self.identity | {"layout": layout(self.settings), "built": self.cases.built.stat().st_mtime_ns}
+
 
 def run_segment(segment: Segment, settings: CimeSettings, directory: Path) -> None:
     """Runs a segment to its end.
@@ -143,6 +153,7 @@ def run_segment(segment: Segment, settings: CimeSettings, directory: Path) -> No
         raise InputError(directory / BUILT, "does not exist", remedy="build the case first")
     run = Run(segment, cases.clone(segment.case), cases)
     with run.case.locked() as lock:
+        _refuse_the_same_again(run)
         _wait_for_earlier_job(run)
         reached = _resume(run) or _begin(run)
         while reached < run.end:
@@ -153,6 +164,31 @@ def run_segment(segment: Segment, settings: CimeSettings, directory: Path) -> No
         except ModelAbort:
             _forget(run)
             raise
+        (run.case.directory / _FAILED).unlink(missing_ok=True)
+
+
+def _refuse_the_same_again(run: Run) -> None:
+    """A model that stopped twice for one reason would do so a third time.
+
+    Raises:
+        ModelAbort: it has, with the same inputs, executable and tasks.
+    """
+    file = run.case.directory / _FAILED
+    note = notes(file)
+    if note.get("run") == run.what_runs and note["times"] >= _TRIES:
+        raise ModelAbort(
+            f"{file}: {run.segment.case} has stopped {note['times']} times for the same reason: {note['reason']}; "
+            "it is not run again before something changes, or this file is removed"
+        )
+
+
+def _remember(run: Run, reason: str) -> None:
+    """Notes why a model stopped."""
+    file = run.case.directory / _FAILED
+    failure = {"run": run.what_runs, "reason": _LOG_ID.sub("", reason)}
+    note = notes(file)
+    same = all(note.get(name) == value for name, value in failure.items())
+    write_json(file, failure | {"times": note["times"] + 1 if same else 1})
 
 
 def _is_begun(run: Run) -> bool:
@@ -290,8 +326,7 @@ def _lay_out(run: Run) -> None:
     case, settings = run.case, run.settings
     case.change(layout(settings))
     case.change(_of_jobs(settings), subgroup="case.run")
-    ready = (case.directory / ".case.run").is_file()
-    case.do("./case.setup", *(["--reset"] if ready else []), "--disable-git")
+    case.set_up(again=(case.directory / ".case.run").is_file())
     case.change({"BUILD_COMPLETE": True})
     if settings.submit == "cime":
         launching.require_known_queue(case)
@@ -353,9 +388,10 @@ def _require_sound(run: Run, done: Launched) -> None:
     """
     if done.sound:
         return
+    reason = why(run.files, done.error)
     if not done.killed:
         _forget(run)
-    reason = why(run.files, done.error)
+        _remember(run, reason)
     raise ModelAbort(f"{run.case.directory}: the model stopped in {run.segment.case}: {reason}")
 
 
@@ -390,6 +426,7 @@ def _bring_home(run: Run) -> None:
     collect(segment, run.files.history())
     _keep(run, last)
     place(last.restart, segment.restart)
+    run.files.free(last)
     LOGGER.info("%s: at %s, its products are in %s", segment.case, last.date, segment.directory)
 
 

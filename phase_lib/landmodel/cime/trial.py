@@ -11,7 +11,7 @@ from pathlib import Path
 from phase_lib.base.errors import InputError
 from phase_lib.elm.domain import read_domain
 from phase_lib.elm.variables import SOIL_POOLS
-from phase_lib.landmodel.cime.cases import Cases, files_of_case, notes
+from phase_lib.landmodel.cime.cases import Cases, files_of_case, notes, require_short
 from phase_lib.landmodel.cime.history import Tapes
 from phase_lib.landmodel.cime.running import Run, prepare
 from phase_lib.landmodel.cime.settings import CASE_KEYS, CimeSettings
@@ -35,6 +35,7 @@ def faults(settings: CimeSettings, domain: Domain, segments: Sequence[Segment]) 
     """
     yield from _of_jobs(settings)
     yield from _of_tapes(settings, segments)
+    yield from _of_restarts(segments)
     script = settings.scripts / "create_newcase"
     if not script.is_file():
         remedy = "check cime.source, and get its submodules (git submodule update --init)"
@@ -108,6 +109,16 @@ def _of_tapes(settings: CimeSettings, segments: Sequence[Segment]) -> Iterator[I
             yield InputError(
                 None, f"{name} is no history field of this ELM", expected=expected, remedy=remedy
             )
+
+
+def _of_restarts(segments: Sequence[Segment]) -> Iterator[InputError]:
+    """A restart from which a run will start has too long a path."""
+    try:
+        for segment in segments:
+            if segment.finidat is not None:
+                require_short(segment.finidat.absolute())
+    except InputError as error:
+        yield error
 
 
 def _fields_of_elm(source: Path) -> set[str]:
