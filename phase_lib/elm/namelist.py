@@ -142,7 +142,9 @@ def read_lists(path: Path) -> dict[str, dict[str, list[str]]]:
 
 
 def _values(token: str) -> list[str]:
-    count, value = _REPEATED.match(token).groups()  # type: ignore[union-attr]  # it matches any text
+    match = _REPEATED.match(token)
+    assert match is not None
+    count, value = match.groups()
     quote = value[:1]
     if quote in ("'", '"'):
         value = value[1:-1].replace(2 * quote, quote)

@@ -18,8 +18,8 @@ from phase_lib.landmodel.interface import Cost, Job, LandModel, Step, World
 if TYPE_CHECKING:
     from phase_lib.landmodel.cime.cases import Cases
 
-#: Bytes per cell of a set of restarts (as in real ones: 150 kB are ELM's own), and of the history of a cycle with
-#: the budget of the soil.
+#: Bytes per cell of a set of restarts (as in real ones: 150 kB are ELM's own), and of the history of a cycle
+#: with the budget of the soil.
 _RESTART_BYTES, _HISTORY_BYTES = 190_000, 60_000
 #: Part of a day more than the speed says, for a slow start or a busy file system.
 _SLACK = 1.25

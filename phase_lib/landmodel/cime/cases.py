@@ -104,7 +104,7 @@ class Cases:
         if case.directory.is_dir():
             with alone(case):
                 self._remove(case)
-        words = ["--case", case.directory, "--clone", self.base.directory, "--keepexe"]
+        words: list[str | Path] = ["--case", case.directory, "--clone", self.base.directory, "--keepexe"]
         words += ["--cime-output-root", self.directory]  # that of another user cannot be written
         _refuse(command([self.settings.scripts / "create_clone", *words], self.directory), "create_clone")
         case.change({"DOUT_S": False, **self.settings.xmlchange, **self._places(case)})
@@ -138,7 +138,7 @@ class Cases:
         require_same_forcing(domain.forcing, base)
         for key, path in files.items():
             _link(path, self.link(key))
-        stamp = {"settings": self.settings.model_dump(mode="json", include=set(CASE_KEYS))}
+        stamp: dict[str, Any] = {"settings": self.settings.model_dump(mode="json", include=set(CASE_KEYS))}
         stamp |= {"files": {key: str(path) for key, path in files.items()}}
         stamp |= {"inputs": {path.name: fingerprint(path) for path in self.inputs}}
         if (forcing := domain.forcing) is not None:

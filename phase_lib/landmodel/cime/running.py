@@ -177,8 +177,8 @@ def _refuse_the_same_again(run: Run) -> None:
     note = notes(file)
     if note.get("run") == run.what_runs and note["times"] >= _TRIES:
         raise ModelAbort(
-            f"{file}: {run.segment.case} has stopped {note['times']} times for the same reason: {note['reason']}; "
-            "it is not run again before something changes, or this file is removed"
+            f"{file}: {run.segment.case} has stopped {note['times']} times for the same reason: "
+            f"{note['reason']}; it is not run again before something changes, or this file is removed"
         )
 
 
