@@ -332,7 +332,8 @@ def test_a_field_that_this_elm_does_not_have_is_a_finding_and_one_named_at_run_t
 
 def test_a_sound_set_up_has_no_finding_and_leaves_nothing_behind(world: Path, tmp_path: Path) -> None:
     desk = new_desk(world, tmp_path)
-    assert list(desk.model.check(desk.domain, [segment_of(desk, "ad")])) == []
+    injected = desk.segment("injected", "normal", 3, CYCLE, tmp_path / "to_come.elm.r.0003-01-01-00000.nc")
+    assert list(desk.model.check(desk.domain, [segment_of(desk, "ad"), injected])) == []
     assert not desk.domain.directory.exists()
     assert not list(tmp_path.glob("output/*"))
 

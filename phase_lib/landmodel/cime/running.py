@@ -36,8 +36,8 @@ from phase_lib.landmodel.domain import Segment
 _BEGUN = "segment.json"
 #: Sets of files from which the next segment continues, beside the products of a run, and what a set says.
 _SETS, _SET = "restart_sets", "set.json"
-#: Why the model stopped, and after how many times for one reason it is not run again.
-_FAILED, _TRIES = "failure.json", 2
+#: Why ELM stopped itself, after how many times for one reason it is not run again, and its word for that.
+_FAILED, _TRIES, _ENDED_ITSELF = "failure.json", 2, "ENDRUN"
 #: What differs between the names of logs.
 _LOG_ID = re.compile(r"(?<=\.log)\.[\w.-]+")
 _OPTIONS = "ELM_BLDNML_OPTS"
@@ -391,7 +391,8 @@ def _require_sound(run: Run, done: Launched) -> None:
     reason = why(run.files, done.error)
     if not done.killed:
         _forget(run)
-        _remember(run, reason)
+        if _ENDED_ITSELF in reason:
+            _remember(run, reason)
     raise ModelAbort(f"{run.case.directory}: the model stopped in {run.segment.case}: {reason}")
 
 

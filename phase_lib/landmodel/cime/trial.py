@@ -53,7 +53,7 @@ def faults(settings: CimeSettings, domain: Domain, segments: Sequence[Segment]) 
 
 
 def _of_case(cases: Cases, domain: Domain, segments: Sequence[Segment]) -> Iterator[InputError]:
-    """Faults of a case that is made on trial, and of the first run in a clone of it."""
+    """Faults of a case that is made on trial, and of the first runs in clones of it."""
     try:
         cases.make_base(domain)
         if cases.is_given and not cases.settings.rebuild and cases.base.query("BUILD_COMPLETE") != "TRUE":
@@ -61,9 +61,9 @@ def _of_case(cases: Cases, domain: Domain, segments: Sequence[Segment]) -> Itera
             yield InputError(cases.base.directory, "is not built", remedy=remedy)
         if not cases.is_given:
             yield from _of_tasks(cases)
-        start = next((one for one in segments if one.finidat is None or one.finidat.is_file()), None)
-        if start is not None:
-            prepare(Run(start, cases.clone(start.case), cases))
+        for mode in ("ad", "normal"):  # namelists may name restarts that are still to come
+            if start := next((one for one in segments if one.mode == mode), None):
+                prepare(Run(start, cases.clone(start.case), cases))
     except InputError as error:
         yield error
 
