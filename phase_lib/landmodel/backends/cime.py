@@ -130,11 +130,12 @@ class Cime(LandModel[CimeSettings]):
         if settings.submit == "cime":
             return Job(local=True)
         layout = self._layout
-        # The threads that a profile sets are no cores of a task.
-        resources: dict[str, int | str] = {"tasks": layout.tasks, "mpi": settings.mpi}
-        resources["cpus_per_task"] = layout.cores
-        if layout.nodes is not None:
-            resources |= {"nodes": layout.nodes, "mem_mb": 0}  # all memory of whole nodes
+        # The threads that a profile sets are no cores of a task. Snakemake's executor takes one task for no MPI.
+        resources: dict[str, int | str] = {"tasks": layout.tasks, "cpus_per_task": layout.cores}
+        if layout.tasks > 1:
+            resources["mpi"] = settings.mpi
+            if layout.nodes is not None:
+                resources |= {"nodes": layout.nodes, "mem_mb": 0}  # all memory of whole nodes
         if settings.years_per_day is not None:
             minutes = 1440.0 * segment.years / settings.years_per_day
             resources["runtime"] = math.ceil(_SLACK * minutes + settings.margin_minutes + _CHECKS)
