@@ -130,7 +130,7 @@ class Cime(LandModel[CimeSettings]):
         if settings.submit == "cime":
             return Job(local=True)
         layout = self._layout
-        # The threads that a profile sets are no cores of a task. Snakemake's executor takes one task for no MPI.
+        # Threads that a profile sets are no cores of a task. Snakemake's executor takes one task for no MPI.
         resources: dict[str, int | str] = {"tasks": layout.tasks, "cpus_per_task": layout.cores}
         if layout.tasks > 1:
             resources["mpi"] = settings.mpi

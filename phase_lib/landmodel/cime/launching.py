@@ -187,7 +187,7 @@ def hours_left(settings: CimeSettings) -> float | None:
 
 
 def _time_left(job: str) -> str:
-    """What squeue says of the time left of a job; older SLURM does not put its end into the environment."""
+    """What squeue says of the time left of a job: jobs of Snakemake have no end in their environment."""
     if shutil.which("squeue") is None:
         return "there is no squeue"
     words = ["squeue", "--noheader", f"--jobs={job}", "--format=%L"]
