@@ -127,9 +127,9 @@ def read_lists(path: Path) -> dict[str, dict[str, list[str]]]:
     for before, here, following in zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False):
         if here[0] in "&$":
             name = here[1:].lower()
-            group = None if name == "end" else groups.setdefault(name, {})
+            group, values = None if name == "end" else groups.setdefault(name, {}), []
         elif here == "/":
-            group = None
+            group, values = None, []
         elif following == "=":
             if group is None:
                 raise _fault(path, f"{here} stands outside a group", expected="a namelist, &GROUP ... /")
