@@ -191,14 +191,15 @@ class RunFiles:
         try:
             with open_dataset(restart) as dataset:
                 header = restart_header(restart, dataset)
-                of_history = [] if _HISTORY not in dataset.variables else chartostring(dataset[_HISTORY][:])
+                named = dataset.variables.get(_HISTORY)
+                of_history: list[str] = [] if named is None else chartostring(named[:]).tolist()
         except InputError as error:
             raise ModelAbort(str(error)) from error
         if (header.year, header.month, header.day) != (date.year, date.month, date.day):
             raise ModelAbort(f"{restart}: holds the date {header.date}, not that of its name")
         for name in of_history:
-            if str(name).strip():
-                self._named(str(name).strip())
+            if name.strip():
+                self._named(name.strip())
 
 
 def _pointed(pointer: Path) -> list[str]:
