@@ -10,7 +10,8 @@
 # The domain and the years of a segment give the names of its files, so each segment has a rule of its own, without
 # wildcards. The run keeps all restarts: a chain resumes from the last good one.
 # How a job is run (the resource `how`) is no parameter: a change of it repeats nothing.
-# A profile sets resources and threads of all segments under `run_segment`, of one chain under `run_ad`.
+# A profile sets resources and threads of all segments under `run_segment`, of one chain under `run_ad`. What the land
+# model itself asks for, as that of CIME does, only the latter replaces.
 from phase_lib.cluster.engine import set_by_profile
 
 # The chain for which all other stages wait has the highest priority.
@@ -66,7 +67,7 @@ for domain, model, role, segment in SEGMENTS:
     job = model.job(role, segment)
     # The target's AD run up to the input year is a part of the accelerated spin-up.
     accelerated = domain.target and role == "ad" and segment.end_year <= 1 + CONFIG.spinup.input_years
-    set_by_profile(workflow, segment.stage, f"run_{role}", "run_segment")
+    set_by_profile(workflow, segment.stage, f"run_{role}", "run_segment", known=job.resources)
 
     rule:
         name:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import ChainMap
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from operator import attrgetter
@@ -70,20 +70,23 @@ def limit_resource(workflow: Any, name: str, limit: int) -> None:
         _name(workflow, "register_resource", "the limit on experiments")(name, limit)
 
 
-def set_by_profile(workflow: Any, rule: str, *families: str) -> None:
+def set_by_profile(workflow: Any, rule: str, *families: str, known: Collection[str] = ()) -> None:
     """Gives a rule the resources and threads that a profile sets for its families, unless it names the rule.
 
     Args:
         workflow: Snakemake's.
         rule: for example `run_ad_0021`.
         families: names of families of the rule, the closest first.
+        known: resources that the rule itself asks for; the last family, the widest, does not replace them.
     """
     from snakemake.resources import Resources
 
     purpose = "resources of land-model segments in profiles"
     resources = _name(workflow, "resource_settings._parsed_overwrite_resources", purpose)
     threads = _name(workflow, "resource_settings._parsed_overwrite_threads", purpose)
-    if chosen := [resources[key] for key in (rule, *families) if key in resources]:
+    if chosen := [dict(resources[key]) for key in (rule, *families) if key in resources]:
+        if families[-1] in resources:
+            chosen[-1] = {key: value for key, value in chosen[-1].items() if key not in known}
         resources[rule] = Resources(dict(ChainMap(*chosen)))
     if counts := [threads[key] for key in (rule, *families) if key in threads]:
         threads[rule] = counts[0]

@@ -20,7 +20,8 @@ from phase_lib.elm.constants import SPINUP_NORMAL
 _GROUPS = ("elm_inparm", "clm_inparm")
 #: Where a case directory, or the directory of a run, keeps it.
 _IN_A_CASE = ("CaseDocs/lnd_in", "lnd_in", "run/lnd_in")
-_TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|![^\n]*|[&$]\w+|[=,/]|[^\s=,/&$!'"]+""")
+_TOKEN = re.compile(r"""(?:\d+\*)?(?:'(?:[^']|'')*'|"(?:[^"]|"")*")|![^\n]*|[&$]\w+|[=,/]|[^\s=,/&$!'"]+""")
+_REPEATED = re.compile(r"(?:(\d+)\*)?(.*)", re.DOTALL)
 #: No namelist is as long; a large file given by mistake is not read whole.
 _MOST_BYTES = 1 << 20
 _fault = partial(InputError, remedy="give the lnd_in of the AD run, or its case directory (CaseDocs/lnd_in)")
@@ -98,9 +99,18 @@ def _find(place: Path) -> Path:
 
 
 def read_namelist(path: Path) -> dict[str, dict[str, str]]:
-    """Reads a Fortran namelist: group -> name -> first value, as text without quotes; names in lower case.
+    """Reads a Fortran namelist: group -> name -> first value; what `read_lists` says holds here too."""
+    return {
+        group: {name: values[0] if values else "" for name, values in entries.items()}
+        for group, entries in read_lists(path).items()
+    }
 
-    Comments, quotes and line breaks are Fortran's. Where a name comes twice, the last line counts.
+
+def read_lists(path: Path) -> dict[str, dict[str, list[str]]]:
+    """Reads a Fortran namelist: group -> name -> values, as text without quotes; names in lower case.
+
+    Comments, quotes, line breaks and repeated values (`3*1`) are Fortran's. Where a name comes twice, the
+    last line counts.
 
     Raises:
         InputError: it is no text, or a value stands outside a group.
@@ -109,28 +119,36 @@ def read_namelist(path: Path) -> dict[str, dict[str, str]]:
         content = file.read(_MOST_BYTES)
     if b"\0" in content:
         raise _fault(path, "is not text", expected="a Fortran namelist")
-    groups: dict[str, dict[str, str]] = {}
-    group: dict[str, str] | None = None
+    groups: dict[str, dict[str, list[str]]] = {}
+    group: dict[str, list[str]] | None = None
+    values: list[str] = []
     text = content.decode("utf-8", "replace")
     tokens = [token for token in _TOKEN.findall(text) if not token.startswith("!")]
-    for here, following, after in zip(tokens, [*tokens[1:], ""], [*tokens[2:], "", ""], strict=False):
+    for before, here, following in zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False):
         if here[0] in "&$":
             name = here[1:].lower()
-            group = None if name == "end" else groups.setdefault(name, {})
+            group, values = None if name == "end" else groups.setdefault(name, {}), []
         elif here == "/":
-            group = None
+            group, values = None, []
         elif following == "=":
             if group is None:
                 raise _fault(path, f"{here} stands outside a group", expected="a namelist, &GROUP ... /")
-            group[re.sub(r"\(1\)$", "", here.lower())] = "" if after in ("", ",", "/") else _value(after)
+            values = group[re.sub(r"\(1\)$", "", here.lower())] = []
+        elif here == "," and before in ("=", ","):
+            values.append("")
+        elif here not in ("=", ","):
+            values += _values(here)
     return groups
 
 
-def _value(token: str) -> str:
-    quote = token[0]
-    if quote in "'\"":
-        return token[1:-1].replace(2 * quote, quote)
-    return re.sub(r"^\d+\*", "", token)
+def _values(token: str) -> list[str]:
+    match = _REPEATED.match(token)
+    assert match is not None
+    count, value = match.groups()
+    quote = value[:1]
+    if quote in ("'", '"'):
+        value = value[1:-1].replace(2 * quote, quote)
+    return [value] * int(count or 1)
 
 
 def _number(path: Path, group: dict[str, str], name: str, default: float, *, whole: bool = False) -> float:

@@ -112,9 +112,18 @@ def test_a_segment_asks_for_whole_nodes_and_for_the_time_that_its_years_take(
     [first, *_] = domain.segments(domain.chain("ad"), config.spinup)
     job = model.job("ad", first)
     assert job.local is False
-    # 20 years at two an hour are 600 minutes; a quarter more, and the margin.
-    assert job.resources == {"nodes": 3, "tasks": 300, "mpi": "srun", "runtime": 760}
+    # 20 years at two an hour are 600 minutes; a quarter more, the margin, and the checks.
+    asked = {"nodes": 3, "tasks": 300, "cpus_per_task": 1, "mpi": "srun", "runtime": 775, "mem_mb": 0}
+    assert job.resources == asked
     assert model.cost(10).core_hours == 300 * 24 / 48.0
+
+
+def test_a_segment_of_one_task_is_no_mpi_job(data: dict[str, Any], tmp_path: Path) -> None:
+    # With mpi and one task Snakemake's executor refuses the job.
+    config = configured(data, tmp_path, tasks=1, tasks_per_node=1)
+    domain, model = domains_of(config)["sites"], land_model_of(config, "sites")
+    [first, *_] = domain.segments(domain.chain("ad"), config.spinup)
+    assert model.job("ad", first).resources == {"tasks": 1, "cpus_per_task": 1}
 
 
 def test_stages_that_only_wait_for_the_jobs_of_cime_run_beside_snakemake(

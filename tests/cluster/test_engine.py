@@ -20,7 +20,7 @@ from phase_lib.cluster import engine
 
 configfile: "default.yaml"
 engine.limit_resource(workflow, "seats", 3)
-engine.set_by_profile(workflow, "run_ad_0021", "run_ad", "run_segment")
+engine.set_by_profile(workflow, "run_ad_0021", "run_ad", "run_segment", known=("nodes",))
 
 
 rule all:
@@ -38,8 +38,9 @@ rule run_ad_0021:
     threads: 1
     resources:
         seats=1,
+        nodes=2,
     shell:
-        "echo {threads} {resources.mem_mb} {resources.runtime} > {output}"
+        "echo {threads} {resources.mem_mb} {resources.runtime} {resources.nodes} > {output}"
 
 
 onstart:
@@ -65,7 +66,7 @@ def test_snakemake_has_every_name_that_the_rules_need(tmp_path: Path) -> None:
         file.write_text("{}")
     words = ["--configfile", "first.yaml", "second.yaml", "--config", "seats=4"]
     words += ["--cores", "2", "--set-resources", "run_segment:mem_mb=500", "run_ad:mem_mb=700"]
-    words += ["run_segment:runtime=7", "--set-threads", "run_ad=2"]
+    words += ["run_segment:runtime=7", "run_segment:nodes=9", "--set-threads", "run_ad=2"]
     result = subprocess.run(
         [sys.executable, "-m", "snakemake", *words], cwd=tmp_path, capture_output=True, text=True
     )
@@ -80,8 +81,8 @@ def test_snakemake_has_every_name_that_the_rules_need(tmp_path: Path) -> None:
             ([Path("default.yaml"), tmp_path / "first.yaml", tmp_path / "second.yaml"], {"seats": 4})
         ),
     }
-    # The closest family goes before the others, key by key.
-    assert (tmp_path / "done-21").read_text().split() == ["2", "700", "7"]
+    # The closest family goes before the others, key by key; the widest replaces nothing that the rule sets.
+    assert (tmp_path / "done-21").read_text().split() == ["2", "700", "7", "2"]
 
 
 @pytest.mark.parametrize(

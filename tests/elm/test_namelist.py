@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from phase_lib.base.errors import InputError
-from phase_lib.elm.namelist import read_ad_settings
+from phase_lib.elm.namelist import read_ad_settings, read_lists
 
 LND_IN = """\
 &elm_inparm
@@ -37,6 +37,15 @@ def test_comments_quotes_cases_exponents_and_the_last_of_several_lines_are_fortr
     settings = read_ad_settings(written(tmp_path / "lnd_in", LND_IN))
     assert (settings.spinup_state, settings.mortality_factor) == (1, 10.0)
     assert (settings.carbon_only_years, settings.suplphos) == (25, "ALL")
+
+
+def test_lists_are_read_whole(tmp_path: Path) -> None:
+    text = LND_IN.replace("hist_mfilt(2) = 30", "hist_mfilt = 2*1 30,\n hist_type = 3*'A', , 'I'")
+    values = read_lists(written(tmp_path / "lnd_in", text))["elm_inparm"]
+    assert values["hist_fincl1"] == ["TLAI", "it's", "GPP"]
+    assert values["hist_mfilt"] == ["1", "1", "30"]
+    assert values["hist_type"] == ["A", "A", "A", "", "I"]
+    assert values["fsurdat"] == ["/data/a=b/c!d/&e/surf.nc"]
 
 
 def test_where_there_is_no_line_the_model_takes_1_and_0(tmp_path: Path) -> None:

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from phase_lib.base.errors import InputError
 from phase_lib.config.domains import DomainFiles
 from phase_lib.config.spinup import Role
-from phase_lib.landmodel.cime.settings import CASE_KEYS, RUN_KEYS, CimeSettings
+from phase_lib.landmodel.cime.settings import CASE_KEYS, RUN_KEYS, CimeSettings, Layout
 from phase_lib.landmodel.domain import RUN_FILES, Domain, Segment
 from phase_lib.landmodel.interface import Cost, Job, LandModel, Step, World
 
 if TYPE_CHECKING:
     from phase_lib.landmodel.cime.cases import Cases
 
-#: Bytes per cell of a restart (as in real ones), and of the history of a cycle with the budget of the soil.
-_RESTART_BYTES, _HISTORY_BYTES = 150_000, 60_000
+#: Bytes per cell of a set of restarts (as in real ones: 150 kB are ELM's own), and of the history of a cycle
+#: with the budget of the soil.
+_RESTART_BYTES, _HISTORY_BYTES = 190_000, 60_000
 #: Part of a day more than the speed says, for a slow start or a busy file system.
 _SLACK = 1.25
+#: Minutes in which one core checks and joins what the model has written.
+_CHECKS = 15
+#: Processes of the compiler, and what they need beside cores: minutes and megabytes.
+_COMPILERS, _BUILD = 8, {"runtime": 120, "mem_mb": 16000}
 _CODE = ("landmodel/cime",)
 
 
@@ -84,7 +90,7 @@ class Cime(LandModel[CimeSettings]):
         return [
             Step(
                 create,
-                typed,
+                (*typed, *cases.inputs),
                 (place / cases.made.name, *links),
                 CASE_KEYS,
                 _CODE,
@@ -98,7 +104,7 @@ class Cime(LandModel[CimeSettings]):
                 CASE_KEYS,
                 _CODE,
                 f"building ELM for {domain.name}",
-                Job(threads=1 if job.local else 8, local=job.local),
+                Job(1, local=True) if job.local else Job(_COMPILERS, _BUILD),
             ),
         ]
 
@@ -123,12 +129,16 @@ class Cime(LandModel[CimeSettings]):
         settings = self.settings
         if settings.submit == "cime":
             return Job(local=True)
-        resources: dict[str, int | str] = {}
-        if settings.nodes is not None:
-            resources = {"nodes": settings.nodes, "tasks": settings.tasks, "mpi": settings.mpi}
+        layout = self._layout
+        # Threads that a profile sets are no cores of a task. Snakemake's executor takes one task for no MPI.
+        resources: dict[str, int | str] = {"tasks": layout.tasks, "cpus_per_task": layout.cores}
+        if layout.tasks > 1:
+            resources["mpi"] = settings.mpi
+            if layout.nodes is not None:
+                resources |= {"nodes": layout.nodes, "mem_mb": 0}  # all memory of whole nodes
         if settings.years_per_day is not None:
             minutes = 1440.0 * segment.years / settings.years_per_day
-            resources["runtime"] = math.ceil(_SLACK * minutes + settings.margin_minutes)
+            resources["runtime"] = math.ceil(_SLACK * minutes + settings.margin_minutes + _CHECKS)
         return Job(1, resources)
 
     def run(self, segment: Segment) -> None:
@@ -138,10 +148,18 @@ class Cime(LandModel[CimeSettings]):
         directory = segment.domain.directory / "cases" / segment.domain.name
         run_segment(segment, self.settings, directory.absolute())
 
+    @cached_property
+    def _layout(self) -> Layout:
+        """Of the settings, or of the case that exists and keeps its own."""
+        from phase_lib.landmodel.cime.case import Case
+
+        [*given] = self.settings.cases.values()
+        return self.settings.layout or Case(Path(given[0])).layout
+
     def cost(self, cells: int) -> Cost:
         """By the speed that the settings give."""
         speed = self.settings.years_per_day
-        core_hours = None if speed is None else 24.0 * self.settings.tasks / speed
+        core_hours = None if speed is None else 24.0 * self._layout.tasks / speed
         return Cost(core_hours, cells * _RESTART_BYTES, cells * _HISTORY_BYTES)
 
     def world(self) -> World:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.base.progress import LOGGER
-from phase_lib.elm.namelist import read_namelist
+from phase_lib.elm.namelist import read_lists
+from phase_lib.landmodel.cime.settings import Layout
 
 #: The file whose lock the process at work in a case holds.
 _LOCK = ".phase.lock"
@@ -123,6 +124,26 @@ class Case:
             words = ("--id", name, "--val", _as_xml(value), *(("--subgroup", subgroup) if subgroup else ()))
             self.do("./xmlchange", *words)
 
+    @property
+    def layout(self) -> Layout:
+        """Tasks and nodes of a run of the case, as it is set up."""
+        printed = self.do("./xmlquery", "TOTAL_TASKS,THREAD_COUNT,NUM_NODES")
+        values = dict(re.findall(r"(\w+): (\d+)", printed))
+        return Layout(*(int(values[name]) for name in ("TOTAL_TASKS", "THREAD_COUNT", "NUM_NODES")))
+
+    def set_up(self, *, again: bool = False) -> None:
+        """Makes the scripts of the case; no repository of git, where CIME can leave it out.
+
+        Args:
+            again: after a change of the layout.
+
+        Raises:
+            InputError: CIME refuses it.
+        """
+        without_git = "--disable-git"
+        options = [without_git] if without_git in self.call("./case.setup", "--help").printed else []
+        self.do("./case.setup", *(["--reset"] if again else []), *options)
+
     def path(self, name: str) -> Path:
         """A variable that is a path."""
         return Path(self.query(name))
@@ -137,8 +158,8 @@ class Case:
         file = self.directory / f"user_nl_{component}"
         file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
-    def namelist(self, name: str) -> dict[str, str]:
-        """Values of a generated namelist, of all its groups, by name in lower case.
+    def namelist(self, name: str) -> dict[str, list[str]]:
+        """Lists of values of a generated namelist, of all its groups, by name in lower case.
 
         Raises:
             InputError: it was not generated.
@@ -149,16 +170,17 @@ class Case:
             raise InputError(
                 path, "does not exist", expected="the namelist that the model reads", remedy=remedy
             )
-        return {key: value for group in read_namelist(path).values() for key, value in group.items()}
+        return {key: value for group in read_lists(path).values() for key, value in group.items()}
 
     @contextmanager
     def locked(self) -> Iterator[int]:
         """Keeps every other process of this software out of the case; yields the open lock.
 
-        A model that inherits the lock holds it until its own end, also where this process is killed.
+        `.case.run`, which inherits the lock, holds it until its own end, also where this process is killed;
+        CIME does not pass it on to the model.
 
         Raises:
-            InputError: another process is at work in the case.
+            InputError: another process is at work in the case, or the file system has no locks.
         """
         file = self.directory / _LOCK
         handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
@@ -169,6 +191,10 @@ class Case:
                 who = os.pread(handle, 200, 0).decode("utf-8", "replace").strip()
                 what = f"another process is at work in this case ({who})"
                 raise InputError(file, what, remedy="wait until it has ended, or end it") from error
+            except OSError as error:
+                what, expected = f"cannot be locked ({error.strerror})", "a file system with flock"
+                remedy = "have it mounted with locks (Lustre: flock), or set run.results_dir to another one"
+                raise InputError(file, what, expected=expected, remedy=remedy) from error
             os.truncate(handle, 0)
             os.pwrite(handle, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
             yield handle

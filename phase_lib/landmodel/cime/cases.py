@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from phase_lib.base.errors import InputError
-from phase_lib.base.files import read_json, write_json
+from phase_lib.base.files import fingerprint, read_json, require_file, write_json
 from phase_lib.base.progress import LOGGER
 from phase_lib.base.provenance import settings_hash
 from phase_lib.elm.domain import read_domain
 from phase_lib.landmodel.cime.case import Case, Done, Value, command
+from phase_lib.landmodel.cime.launching import alone
 from phase_lib.landmodel.cime.run_files import RunFiles
-from phase_lib.landmodel.cime.settings import CASE_KEYS, CimeSettings
+from phase_lib.landmodel.cime.settings import BUILD_KEYS, CASE_KEYS, CimeSettings
 from phase_lib.landmodel.cime.streams import read_streams
 from phase_lib.landmodel.cime.user_lines import SET_HERE, Component, names_in, setting, without
 from phase_lib.landmodel.domain import RUN_FILES, Domain, Forcing
@@ -32,6 +33,8 @@ LND_IN = {
 }
 #: The grid that takes the cells of the domain's own files.
 USER_GRID = "ELM_USRDAT"
+#: Components whose lines are those of a run (`base_lines`); others a case keeps as it was made.
+_TAKEN_BY_CLONES = ("elm", "cpl")
 #: The longest path that a namelist of ELM takes.
 _LONGEST_PATH = 256
 
@@ -71,6 +74,15 @@ class Cases:
         """Says where the executable is."""
         return self.directory / BUILT
 
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Files that the base case depends on, beside those of the domain."""
+        if self.is_given:
+            return tuple(sorted(self.base.directory.glob("user_nl_*"))) + tuple(
+                self.base.directory.glob("env_run.xml")
+            )
+        return tuple(map(Path, self.settings.streams))
+
     def link(self, key: str) -> Path:
         """A link to a file that the case has chosen."""
         return self.directory / f"{key}.nc"
@@ -83,14 +95,17 @@ class Cases:
         """The case of a run; it is made, or made again where the base case has been made anew.
 
         Raises:
-            InputError: CIME refuses it.
+            InputError: CIME refuses it, or the case of an earlier base is in use.
         """
         case, stamp = Case(self.directory / name), read_json(self.made)["stamp"]
         note = case.directory / MADE
         if note.is_file() and read_json(note)["stamp"] == stamp:
             return case
-        self._remove(case)
-        words = ("--case", case.directory, "--clone", self.base.directory, "--keepexe")
+        if case.directory.is_dir():
+            with alone(case):
+                self._remove(case)
+        words: list[str | Path] = ["--case", case.directory, "--clone", self.base.directory, "--keepexe"]
+        words += ["--cime-output-root", self.directory]  # that of another user cannot be written
         _refuse(command([self.settings.scripts / "create_clone", *words], self.directory), "create_clone")
         case.change({"DOUT_S": False, **self.settings.xmlchange, **self._places(case)})
         write_json(note, {"stamp": stamp, "clone_of": str(self.base.directory)})
@@ -100,15 +115,20 @@ class Cases:
         """Makes the base case with its namelists, and notes what it reads.
 
         Raises:
-            InputError: CIME refuses something, an input file is missing, or the case has other files than the
-                section `domains` names.
+            InputError: CIME refuses something, an input file is missing, the case has other files than the
+                section `domains` names, or a run uses the executable that would be made anew.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         base = self.base
         if self.is_given:
             _require_case(base, self.domain)
+            self._refuse_idle_keys()
         else:
+            for clone in clones(self.directory):
+                with alone(clone):
+                    LOGGER.debug("%s: nobody uses it", clone.directory)
             self._remove(base)
+            self._remove_other_build()
             self._create(base)
             self._configure(base, domain)
             base.do("./preview_namelists")
@@ -118,8 +138,11 @@ class Cases:
         require_same_forcing(domain.forcing, base)
         for key, path in files.items():
             _link(path, self.link(key))
-        stamp = {"settings": self.settings.model_dump(mode="json", include=set(CASE_KEYS))}
+        stamp: dict[str, Any] = {"settings": self.settings.model_dump(mode="json", include=set(CASE_KEYS))}
         stamp |= {"files": {key: str(path) for key, path in files.items()}}
+        stamp |= {"inputs": {path.name: fingerprint(path) for path in self.inputs}}
+        if (forcing := domain.forcing) is not None:
+            stamp |= {"forcing": [forcing.first_year, forcing.years, forcing.align_year]}
         write_json(self.made, {"stamp": settings_hash(stamp), "case": str(base.directory), **stamp})
 
     def _remove(self, case: Case) -> None:
@@ -127,6 +150,23 @@ class Cases:
         files = self.run_files(case)
         for place in (case.directory, files.run, files.archive):
             shutil.rmtree(place, ignore_errors=True)
+
+    def _refuse_idle_keys(self) -> None:
+        """Keys that a case which exists does not take would do nothing."""
+        idle = [key for key in ("datm_mode", "streams") if getattr(self.settings, key)]
+        idle += [f"namelists.{name}" for name in self.settings.namelists if name not in _TAKEN_BY_CLONES]
+        if idle:
+            what, expected = "does nothing in a case that exists", f"what {self.base.directory} has"
+            remedy = "change that case, or give the key to other domains alone (cime.by_domain)"
+            raise InputError(f"cime.{idle[0]}", what, expected=expected, remedy=remedy)
+
+    def _remove_other_build(self) -> None:
+        """Objects of another source, compiler or compset would go into the executable."""
+        build = self.directory / "bld"
+        made_with = settings_hash(self.settings.model_dump(mode="json", include=set(BUILD_KEYS)))
+        if notes(build / MADE).get("settings") != made_with:
+            shutil.rmtree(build, ignore_errors=True)
+        write_json(build / MADE, {"settings": made_with})
 
     def _create(self, case: Case) -> None:
         settings = self.settings
@@ -171,22 +211,22 @@ class Cases:
         case.change(values)
         for component, lines in settings.namelists.items():
             case.write_user_lines(component, lines)
-        typed = [
-            setting(LND_IN[key], str(path))
-            for key in RUN_FILES[1:]
-            if (path := _given(domain, key)) is not None
-        ]
-        for line in typed:
-            _require_short(line, case)
+        typed = []
+        for key in RUN_FILES[1:]:
+            if (path := _given(domain, key)) is not None:
+                require_short(path)
+                typed.append(setting(LND_IN[key], str(path)))
         case.write_user_lines("elm", [*settings.namelists.get("elm", []), *typed])
         for stream in settings.streams:
-            shutil.copy(stream, case.directory)
-        case.do("./case.setup", "--disable-git")
+            shutil.copy(require_file(stream), case.directory)
+        case.set_up()
 
 
 def layout(settings: CimeSettings) -> dict[str, Value]:
-    """Tasks, and tasks of a node."""
-    values: dict[str, Value] = {"NTASKS": settings.tasks}
+    """XML of the layout: all components on the same tasks, or nothing where a case keeps its own."""
+    if settings.layout is None:
+        return {}
+    values: dict[str, Value] = {"NTASKS": settings.layout.tasks, "NTHRDS": 1, "ROOTPE": 0}
     if settings.tasks_per_node is not None:
         values["MAX_MPITASKS_PER_NODE"] = settings.tasks_per_node
     return values
@@ -214,11 +254,15 @@ def _user_grid(domain: Domain) -> dict[str, Value]:
     return values
 
 
-def _require_short(line: str, case: Case) -> None:
-    path = line.partition("= ")[2].strip("'")
-    if len(path) > _LONGEST_PATH:
-        what = f"has {len(path)} characters"
-        expected = f"at most {_LONGEST_PATH}, as ELM's namelists take no more ({case.name})"
+def require_short(path: Path) -> None:
+    """Refuses a path that does not fit into a namelist.
+
+    Raises:
+        InputError: it is too long.
+    """
+    if len(str(path)) > _LONGEST_PATH:
+        what = f"has {len(str(path))} characters"
+        expected = f"at most {_LONGEST_PATH}, as ELM's namelists take no more"
         raise InputError(path, what, expected=expected, remedy="use a shorter path, by a link for example")
 
 
@@ -243,10 +287,10 @@ def files_of_case(case: Case) -> dict[str, Path]:
     """
     lnd_in = case.namelist("lnd_in")
     for key, name in LND_IN.items():
-        if not lnd_in.get(name):
+        if not any(lnd_in.get(name, [])):
             path = case.directory / "CaseDocs" / "lnd_in"
             raise InputError(path, f"has no {name}", expected=f"the {key} file of a run with C, N and P")
-    return {key: Path(lnd_in[name]) for key, name in LND_IN.items()}
+    return {key: Path(lnd_in[name][0]) for key, name in LND_IN.items()}
 
 
 def require_same_files(domain: Domain, files: Mapping[str, Path], case: Case) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.elm.audit.run import audit_restart
@@ -54,31 +55,30 @@ def before(segment: Segment, case: Case, tapes: Tapes, *, continued: bool) -> No
     """
     lnd_in, spinup = case.namelist("lnd_in"), segment.spinup
     suplphos = "ALL" if segment.mode == "ad" else "NONE"
-    wanted: dict[str, str | float] = {
-        "spinup_state": segment.spinup_state,
-        "suplphos": suplphos,
-        "nyears_ad_carbon_only": spinup.nyears_ad_carbon_only,
-        "spinup_mortality_factor": spinup.spinup_mortality_factor,
-        "hist_fincl1": tapes.cycle[0],
-        "hist_fincl2": tapes.annual[0],
-        "hist_nhtfrq": -8760 * tapes.interval,
-        "hist_mfilt": 1,
+    wanted: dict[str, Sequence[str | float | bool]] = {
+        "spinup_state": [segment.spinup_state],
+        "suplphos": [suplphos],
+        "nyears_ad_carbon_only": [spinup.nyears_ad_carbon_only],
+        "spinup_mortality_factor": [spinup.spinup_mortality_factor],
+        **tapes.settings,
     }
     if not continued:
-        wanted["finidat"] = "" if segment.finidat is None else str(segment.finidat.absolute())
-    for name, value in wanted.items():
-        value_there = lnd_in.get(name, "0" if name == "spinup_state" else "").strip()
-        if not _same(value_there, value):
+        wanted["finidat"] = ["" if segment.finidat is None else str(segment.finidat.absolute())]
+    for name, values in wanted.items():
+        there = [text.strip() for text in lnd_in.get(name, ["0" if name == "spinup_state" else ""])]
+        if len(there) != len(values) or not all(map(_same, there, values)):
             path = case.directory / "CaseDocs" / "lnd_in"
-            shown = value_there or "not there"
+            shown, expected = (", ".join(map(str, one)) or "not there" for one in (there, values))
             remedy = "look for a line in cime.namelists or a source change of the case that sets it"
-            raise InputError(path, f"{name} is {shown}", expected=f"{value or 'none'}", remedy=remedy)
+            raise InputError(path, f"{name} is {shown}", expected=expected, remedy=remedy)
     require_same_forcing(segment.domain.forcing, case)
 
 
-def _same(text: str, value: str | float) -> bool:
+def _same(text: str, value: str | float | bool) -> bool:
     if isinstance(value, str):
         return text == value
+    if isinstance(value, bool):
+        return text.lower().lstrip(".")[:1] == ("t" if value else "f")
     try:
         return float(re.sub("[dD]", "e", text)) == value
     except ValueError:

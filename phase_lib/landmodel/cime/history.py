@@ -68,18 +68,23 @@ class Tapes:
         )
 
     @property
+    def settings(self) -> dict[str, list[str] | list[int] | list[bool]]:
+        """Of ELM's namelist: name -> values."""
+        years = (self.interval, 1, self.interval)
+        return {
+            "hist_empty_htapes": [True],
+            "hist_fincl1": list(self.cycle),
+            "hist_fincl2": list(self.annual),
+            "hist_fincl3": list(STATE_FIELDS),
+            "hist_avgflag_pertape": ["A", "A", "I"],
+            "hist_nhtfrq": [-_HOURS_PER_YEAR * count for count in years],
+            "hist_mfilt": [1, 1, 1],
+        }
+
+    @property
     def lines(self) -> list[str]:
         """Lines of `user_nl_elm`."""
-        years = (self.interval, 1, self.interval)
-        return [
-            setting("hist_empty_htapes", True),
-            setting("hist_fincl1", list(self.cycle)),
-            setting("hist_fincl2", list(self.annual)),
-            setting("hist_fincl3", list(STATE_FIELDS)),
-            setting("hist_avgflag_pertape", ["A", "A", "I"]),
-            setting("hist_nhtfrq", [-_HOURS_PER_YEAR * count for count in years]),
-            setting("hist_mfilt", [1, 1, 1]),
-        ]
+        return [setting(name, values) for name, values in self.settings.items()]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""

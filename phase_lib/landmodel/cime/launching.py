@@ -7,7 +7,9 @@ import re
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from phase_lib.base.errors import InputError
@@ -21,6 +23,8 @@ _RUN_JOB, _ARCHIVE_JOB = "run.", "st_archive."
 _NEVER_STARTS = ("DependencyNeverSatisfied", "JobHeldUser", "JobHeldAdmin")
 #: Seconds between two looks at the queue, the first and the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+#: Seconds after which a controller that does not answer is asked again.
+_PAUSES = (5.0, 30.0, 120.0)
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def launch(case: Case, settings: CimeSettings, lock: int) -> Launched:
     Args:
         case: with namelists and XML of this start.
         settings: of the section `cime`.
-        lock: of the case, which the model inherits.
+        lock: of the case, which `.case.run` inherits.
 
     Raises:
         InputError: CIME refuses to submit it.
@@ -59,20 +63,14 @@ def launch(case: Case, settings: CimeSettings, lock: int) -> Launched:
 
 
 def _hand_over(case: Case, lock: int) -> Launched:
-    """Submits the case, unless its job is in the queue already, and waits until that has ended."""
-    job, error = job_of(case), ""
-    if job is None:
-        done = case.call("./case.submit", keep=(lock,))
-        (case.directory / PRINTED).write_text(done.printed, encoding="utf-8")
-        error = done.error
-        if done.status:
-            remedy = "correct that and run again"
-            raise InputError(case.directory, f"case.submit: {done.error}", remedy=remedy)
-        LOGGER.info("%s: submitted", case.name)
-    else:
-        LOGGER.info("%s: job %s is in the queue, and is waited for", case.name, job)
-    _wait(case)
-    return Launched(not _says_error(case), False, error)
+    """Submits the case, and waits until its job has ended."""
+    done = case.call("./case.submit", keep=(lock,))
+    (case.directory / PRINTED).write_text(done.printed, encoding="utf-8")
+    if done.status:
+        remedy = "correct that and run again"
+        raise InputError(case.directory, f"case.submit: {done.error}", remedy=remedy)
+    LOGGER.info("%s: submitted", case.name)
+    return replace(wait(case), error=done.error)
 
 
 def _says_error(case: Case) -> bool:
@@ -121,23 +119,38 @@ def job_of(case: Case) -> str | None:
     return next((job.number for job in jobs if job.name.startswith(_RUN_JOB)), None)
 
 
-def require_alone(case: Case, *, waits: bool) -> None:
-    """Refuses to work in a case whose job is in the queue: two models would share one run directory.
+def at_work(case: Case, job: str) -> InputError:
+    """A job of a case is in the queue: two models would share one run directory."""
+    remedy = "wait until it has ended, or cancel it"
+    return InputError(case.directory, f"job {job} of this case is in the queue", remedy=remedy)
 
-    Args:
-        case: any.
-        waits: the job is of the segment at hand, and is waited for.
+
+@contextmanager
+def alone(case: Case) -> Iterator[None]:
+    """Keeps a case that nobody uses for this process.
 
     Raises:
-        InputError: there is such a job.
+        InputError: another process is at work in it, or a job of it is in the queue.
     """
-    job = None if waits else job_of(case)
-    if job is not None:
-        remedy = "wait until it has ended, or cancel it"
-        raise InputError(case.directory, f"job {job} of this case is in the queue", remedy=remedy)
+    with case.locked():
+        if job := job_of(case):
+            raise at_work(case, job)
+        yield
 
 
-def _wait(case: Case) -> None:
+def require_known_queue(case: Case) -> None:
+    """Refuses a batch system whose queue cannot be asked: a job there would not be waited for.
+
+    Raises:
+        InputError: it is another one than SLURM, which CIME knows under several names.
+    """
+    system = case.query("BATCH_SYSTEM")
+    if system != "none" and "slurm" not in system:
+        what, expected = f"has the batch system {system}", "SLURM, or none, for cime.submit: cime"
+        raise InputError(case.directory, what, expected=expected, remedy="use cime.submit: job")
+
+
+def wait(case: Case) -> Launched:
     """Waits until no job of a case is left; a controller that is away is waited for too.
 
     The archiver moves files, so it has to end as well; one that can never start is cancelled.
@@ -150,19 +163,37 @@ def _wait(case: Case) -> None:
                 subprocess.run(["scancel", job.number], check=False)
         time.sleep(pause)
         pause = min(2.0 * pause, _LONGEST_PAUSE)
+    return Launched(not _says_error(case), False, "")
 
 
 def hours_left(settings: CimeSettings) -> float | None:
     """Hours until the job of the model ends; None where nothing ends it."""
     if settings.submit == "cime":
         return settings.walltime_minutes / 60.0
-    job = os.environ.get("SLURM_JOB_ID")
-    if job is None or shutil.which("squeue") is None:
+    job, end = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_JOB_END_TIME")
+    if job is None:
         return None
-    words = ["squeue", "--noheader", f"--jobs={job}", "--format=%L"]
-    answer = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+    if end is not None:
+        return (int(end) - time.time()) / 3600.0
+    answer = _time_left(job)
+    if answer == "UNLIMITED":
+        return None
     match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", answer)
     if match is None:
-        return None  # UNLIMITED, or the controller does not answer
+        remedy = "run again when SLURM's controller answers"
+        raise InputError(None, f"the time left of job {job} is not known ({answer!r})", remedy=remedy)
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return 24.0 * days + hours + minutes / 60.0 + seconds / 3600.0
+
+
+def _time_left(job: str) -> str:
+    """What squeue says of the time left of a job: jobs of Snakemake have no end in their environment."""
+    if shutil.which("squeue") is None:
+        return "there is no squeue"
+    words = ["squeue", "--noheader", f"--jobs={job}", "--format=%L"]
+    for pause in (*_PAUSES, None):
+        answer = subprocess.run(words, capture_output=True, text=True, check=False)
+        if answer.returncode == 0 or pause is None:
+            break
+        time.sleep(pause)
+    return answer.stdout.strip()

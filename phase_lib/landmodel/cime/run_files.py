@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from netCDF4 import chartostring
+
 from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.base.files import refused_as_input, writing
 from phase_lib.elm.calendar import MONTH_STARTS
@@ -24,6 +26,8 @@ from phase_lib.elm.restart import restart_header
 
 _RESTART = re.compile(r"\.elm\.r\.(\d{4,})-(\d\d)-(\d\d)-00000\.nc$")
 _REACHED = re.compile(r"YMD,TOD\s*=\s*(\d+)\s+(\d+)")
+#: Variable of a restart that names the restarts of its history tapes.
+_HISTORY = "locfnhr"
 #: End of a pointer that stays while a set of restarts is being written.
 _BEFORE = ".prev"
 #: Lines at the end of the coupler's log that say how it ended.
@@ -107,6 +111,19 @@ class RunFiles:
                 if (of_case or path.name.startswith("rpointer.")) and not path.is_dir():
                     yield path
 
+    def _restarts(self) -> Iterator[tuple[Path, str]]:
+        """Restarts of all components in the run directory, with their dates."""
+        stamp = re.compile(rf"^{re.escape(self.case)}\.\w+\.r[hs]?\d*\.(\d{{4,}}-\d\d-\d\d)-00000\.")
+        for path in self._own():
+            if match := stamp.match(path.name):
+                yield path, match[1]
+
+    def free(self, last: RestartSet) -> None:
+        """Removes restarts of other dates, which nothing goes on from when a segment has ended."""
+        for path, dated in self._restarts():
+            if dated != str(last.date):
+                path.unlink()
+
     def history(self) -> list[Path]:
         """All history of the land model, each file once."""
         pattern = f"{self.case}.elm.h*.nc"
@@ -140,7 +157,7 @@ class RunFiles:
 
         Raises:
             ModelAbort: there is none, a pointer is missing or empty, or a file it names is missing, cannot
-                be read or is of another date.
+                be read or is of another date, or a restart of the history that the restart names is missing.
         """
         pointers = {path.name: path for path in self.run.glob("rpointer.*")}
         before = {
@@ -159,8 +176,7 @@ class RunFiles:
         for name in (line for lines in names.values() for line in lines if ".datm.r." not in line):
             self._named(name)
         self._require_sound(restart, date)
-        stamp = re.compile(rf"^{re.escape(self.case)}\.\w+\.r[hs]?\d*\.{date}-00000\.")
-        files = [path for path in self._own() if stamp.match(path.name) and path != restart]
+        files = [path for path, dated in self._restarts() if dated == str(date) and path != restart]
         return RestartSet(date, restart, tuple(files), tuple(valid.values()))
 
     def _named(self, line: str) -> Path:
@@ -175,10 +191,15 @@ class RunFiles:
         try:
             with open_dataset(restart) as dataset:
                 header = restart_header(restart, dataset)
+                named = dataset.variables.get(_HISTORY)
+                of_history: list[str] = [] if named is None else chartostring(named[:]).tolist()
         except InputError as error:
             raise ModelAbort(str(error)) from error
         if (header.year, header.month, header.day) != (date.year, date.month, date.day):
             raise ModelAbort(f"{restart}: holds the date {header.date}, not that of its name")
+        for name in of_history:
+            if name.strip():
+                self._named(name.strip())
 
 
 def _pointed(pointer: Path) -> list[str]:

@@ -8,6 +8,7 @@ run that was killed, or stopped itself before its job was over, goes on from its
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import time
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from phase_lib.landmodel.cime import checks, launching
 from phase_lib.landmodel.cime.case import Case, Value
 from phase_lib.landmodel.cime.cases import BUILT, Cases, base_lines, layout, notes, require_inputs
 from phase_lib.landmodel.cime.history import Tapes, collect
+from phase_lib.landmodel.cime.launching import Launched
 from phase_lib.landmodel.cime.reasons import why
 from phase_lib.landmodel.cime.run_files import TIME_IS_UP, Date, RestartSet, RunFiles, lines_of, place
 from phase_lib.landmodel.cime.settings import CimeSettings
@@ -34,6 +36,10 @@ from phase_lib.landmodel.domain import Segment
 _BEGUN = "segment.json"
 #: Sets of files from which the next segment continues, beside the products of a run, and what a set says.
 _SETS, _SET = "restart_sets", "set.json"
+#: Why ELM stopped itself, after how many times for one reason it is not run again, and its word for that.
+_FAILED, _TRIES, _ENDED_ITSELF = "failure.json", 2, "ENDRUN"
+#: What differs between the names of logs.
+_LOG_ID = re.compile(r"(?<=\.log)\.[\w.-]+")
 _OPTIONS = "ELM_BLDNML_OPTS"
 _AD_OPTION = "-bgc_spinup"
 
@@ -124,6 +130,11 @@ class Run:
             "stamp": self._stamp,
         }
 
+    @property
+    def what_runs(self) -> dict[str, Any]:
+        """With the same of all this, a model that stopped stops again."""
+        return self.identity | {"layout": layout(self.settings), "built": self.cases.built.stat().st_mtime_ns}
+
 
 def run_segment(segment: Segment, settings: CimeSettings, directory: Path) -> None:
     """Runs a segment to its end.
@@ -142,7 +153,8 @@ def run_segment(segment: Segment, settings: CimeSettings, directory: Path) -> No
         raise InputError(directory / BUILT, "does not exist", remedy="build the case first")
     run = Run(segment, cases.clone(segment.case), cases)
     with run.case.locked() as lock:
-        launching.require_alone(run.case, waits=settings.submit == "cime" and _is_begun(run))
+        _refuse_the_same_again(run)
+        _wait_for_earlier_job(run)
         reached = _resume(run) or _begin(run)
         while reached < run.end:
             reached = _advance(run, reached, lock)
@@ -152,10 +164,50 @@ def run_segment(segment: Segment, settings: CimeSettings, directory: Path) -> No
         except ModelAbort:
             _forget(run)
             raise
+        (run.case.directory / _FAILED).unlink(missing_ok=True)
+
+
+def _refuse_the_same_again(run: Run) -> None:
+    """A model that stopped twice for one reason would do so a third time.
+
+    Raises:
+        ModelAbort: it has, with the same inputs, executable and tasks.
+    """
+    file = run.case.directory / _FAILED
+    note = notes(file)
+    if note.get("run") == run.what_runs and note["times"] >= _TRIES:
+        raise ModelAbort(
+            f"{file}: {run.segment.case} has stopped {note['times']} times for the same reason: "
+            f"{note['reason']}; it is not run again before something changes, or this file is removed"
+        )
+
+
+def _remember(run: Run, reason: str) -> None:
+    """Notes why a model stopped."""
+    file = run.case.directory / _FAILED
+    failure = {"run": run.what_runs, "reason": _LOG_ID.sub("", reason)}
+    note = notes(file)
+    same = all(note.get(name) == value for name, value in failure.items())
+    write_json(file, failure | {"times": note["times"] + 1 if same else 1})
 
 
 def _is_begun(run: Run) -> bool:
     return notes(run.case.directory / _BEGUN) == run.identity
+
+
+def _wait_for_earlier_job(run: Run) -> None:
+    """Waits for the job of this segment that a killed session has left in the queue.
+
+    Raises:
+        InputError: there is a job of another segment.
+        ModelAbort: the model stopped in it.
+    """
+    job = launching.job_of(run.case)
+    if job is not None:
+        if run.settings.submit != "cime" or not _is_begun(run):
+            raise launching.at_work(run.case, job)
+        LOGGER.info("%s: job %s is in the queue, and is waited for", run.segment.case, job)
+        _require_sound(run, launching.wait(run.case))
 
 
 def _forget(run: Run) -> None:
@@ -167,17 +219,16 @@ def _resume(run: Run) -> Date | None:
     """The date from which a run of this segment goes on; None where it left nothing sound."""
     if not _is_begun(run):
         return None
-    start = Date(run.segment.start_year)
-    if launching.job_of(run.case) is not None:
-        return start  # it still runs
     try:
         last = run.files.restart_set()
     except ModelAbort as error:
         LOGGER.info("%s: begun before, and begins anew: %s", run.segment.case, error)
         return None
-    if not start < last.date <= run.end:
+    if not Date(run.segment.start_year) < last.date <= run.end:
         return None
     LOGGER.info("%s: begun before, and goes on from %s", run.segment.case, last.date)
+    if last.date < run.end:
+        _lay_out(run)
     return last.date
 
 
@@ -200,9 +251,8 @@ def prepare(run: Run) -> None:
     """
     segment, case = run.segment, run.case
     case.change(_variables(run))
-    case.change(_of_jobs(run.settings), subgroup="case.run")
     case.write_user_lines("elm", [*base_lines(run.cases, "elm"), *_lines(run)])
-    _set_up(run)
+    _lay_out(run)
     if run.continued is not None:
         _stage(run, run.continued)
     case.do("./preview_namelists")
@@ -223,20 +273,20 @@ def _variables(run: Run) -> dict[str, Value]:
         "RUN_TYPE": "startup",
         "CONTINUE_RUN": continued,
         "RUN_STARTDATE": str(Date(segment.start_year)),
-        "ELM_FORCE_COLDSTART": "off",
+        # Where no line names a restart, ELM would look for the default one of the grid.
+        "ELM_FORCE_COLDSTART": "on" if segment.finidat is None or continued else "off",
         "RESUBMIT": 0,
         **_length(run, Date(segment.start_year)),
-        **layout(run.settings),
     }
 
 
 def _length(run: Run, reached: Date) -> dict[str, Value]:
-    """XML of the length of the next start: whole years, or days from within a year."""
+    """XML of the length of the next start: whole years, or the days of a year that was begun."""
     if reached.starts_year:
         years = run.segment.end_year - reached.year
         interval = math.gcd(years, run.settings.restart_years)
         return {"STOP_OPTION": "nyears", "STOP_N": years, "REST_OPTION": "nyears", "REST_N": interval}
-    days = run.end.days - reached.days
+    days = Date(reached.year + 1).days - reached.days
     return {"STOP_OPTION": "ndays", "STOP_N": days, "REST_OPTION": "ndays", "REST_N": days}
 
 
@@ -267,12 +317,26 @@ def _lines(run: Run) -> list[str]:
     return lines
 
 
-def _set_up(run: Run) -> None:
-    """Makes the scripts of the case, anew where the layout has changed; the executable is the same."""
-    case = run.case
-    ready = (case.directory / ".case.run").is_file()
-    case.do("./case.setup", *(["--reset"] if ready else []), "--disable-git")
+def _lay_out(run: Run) -> None:
+    """Sets tasks and job of the model, which may differ from try to try; the executable is the same.
+
+    Raises:
+        InputError: CIME refuses something, or the job of this process does not fit.
+    """
+    case, settings = run.case, run.settings
+    case.change(layout(settings))
+    case.change(_of_jobs(settings), subgroup="case.run")
+    case.set_up(again=(case.directory / ".case.run").is_file())
     case.change({"BUILD_COMPLETE": True})
+    if settings.submit == "cime":
+        launching.require_known_queue(case)
+        return
+    asked, takes = settings.layout or run.cases.base.layout, case.layout
+    if takes.tasks != asked.tasks or asked.nodes not in (None, takes.nodes):
+        what = f"runs {takes.tasks} tasks on {takes.nodes} nodes"
+        expected = f"{asked.tasks} tasks on {asked.nodes} nodes, for which its job asks"
+        remedy = "set cime.tasks, and tasks_per_node as the machine has it (MAX_TASKS_PER_NODE)"
+        raise InputError(case.directory, what, expected=expected, remedy=remedy)
 
 
 def _stage(run: Run, directory: Path) -> None:
@@ -293,20 +357,13 @@ def _advance(run: Run, reached: Date, lock: int) -> Date:
         ModelAbort: it failed, or made no way.
     """
     segment, case, settings = run.segment, run.case, run.settings
-    first = reached == Date(segment.start_year)
-    if launching.job_of(case) is None:
-        if not first:
-            case.change({"CONTINUE_RUN": True, **_length(run, reached)})
-        left = launching.hours_left(settings)
-        case.write_user_lines("cpl", [*base_lines(run.cases, "cpl"), *_time_limit(settings, left)])
+    if reached != Date(segment.start_year):
+        case.change({"CONTINUE_RUN": True, **_length(run, reached)})
+    left = launching.hours_left(settings)
+    case.write_user_lines("cpl", [*base_lines(run.cases, "cpl"), *_time_limit(settings, left)])
     began = time.monotonic()
     done = launching.launch(case, settings, lock)
-    if not done.sound:
-        if not done.killed:
-            _forget(run)
-        raise ModelAbort(
-            f"{case.directory}: the model stopped in {segment.case}: {why(run.files, done.error)}"
-        )
+    _require_sound(run, done)
     try:
         last = run.files.restart_set()
     except ModelAbort:
@@ -321,6 +378,22 @@ def _advance(run: Run, reached: Date, lock: int) -> Date:
     if last.date < run.end:
         _go_on_or_stop(run, last.date, time.monotonic() - began)
     return last.date
+
+
+def _require_sound(run: Run, done: Launched) -> None:
+    """The model has not failed.
+
+    Raises:
+        ModelAbort: it has; the next try begins anew, unless something from outside ended it.
+    """
+    if done.sound:
+        return
+    reason = why(run.files, done.error)
+    if not done.killed:
+        _forget(run)
+        if _ENDED_ITSELF in reason:
+            _remember(run, reason)
+    raise ModelAbort(f"{run.case.directory}: the model stopped in {run.segment.case}: {reason}")
 
 
 def _time_limit(settings: CimeSettings, left: float | None) -> list[str]:
@@ -354,6 +427,7 @@ def _bring_home(run: Run) -> None:
     collect(segment, run.files.history())
     _keep(run, last)
     place(last.restart, segment.restart)
+    run.files.free(last)
     LOGGER.info("%s: at %s, its products are in %s", segment.case, last.date, segment.directory)
 
 

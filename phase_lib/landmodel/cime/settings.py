@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -11,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from phase_lib.base.plugins import did_you_mean
 from phase_lib.landmodel.cime.user_lines import SET_HERE, Component, names_in
 
-#: Keys that say what the model is: a change makes cases and segments again.
-CASE_KEYS = (
+#: Keys that say what the executable is: after a change it is built from nothing.
+BUILD_KEYS = (
     "source",
     "machine",
     "compiler",
@@ -21,12 +22,10 @@ CASE_KEYS = (
     "compset",
     "resolution",
     "driver",
-    "datm_mode",
-    "streams",
     "xmlchange",
-    "namelists",
-    "cases",
 )
+#: Keys that say what the model is: a change makes cases and segments again.
+CASE_KEYS = (*BUILD_KEYS, "datm_mode", "streams", "namelists", "cases")
 #: Keys that say how its jobs are run: a change repeats nothing.
 RUN_KEYS = (
     "rebuild",
@@ -42,6 +41,21 @@ RUN_KEYS = (
     "restart_years",
     "years_per_day",
 )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a run is spread over nodes.
+
+    Attributes:
+        tasks: of MPI.
+        cores: of a task.
+        nodes: whole ones; None where the tasks of a node are not known.
+    """
+
+    tasks: int
+    cores: int
+    nodes: int | None
 
 
 class CimeSettings(BaseModel):
@@ -86,16 +100,22 @@ class CimeSettings(BaseModel):
     cases: dict[str, str] = Field(
         default_factory=dict,
         description="cases that exist already: domain -> case directory. The runs are clones of it; the case "
-        "itself is not changed, and built only with rebuild",
+        "itself is not changed, and built only with rebuild. datm_mode and streams are its own",
     )
     by_domain: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
         description="keys of this section that differ for one domain: domain -> keys, such as tasks, streams",
     )
-    rebuild: bool = Field(False, description="build a case of `cases` that is not built, or build it again")
+    rebuild: bool = Field(
+        False,
+        description="build a case of `cases`; one that was built is built again by "
+        "`snakemake -R build_case_NAME`",
+    )
     project: str | None = Field(None, description="project to charge, where the machine asks for one")
     queue: str | None = Field(None, description="queue of CIME's own jobs (submit: cime)")
-    tasks: int = Field(1, ge=1, description="MPI tasks of every component")
+    tasks: int | None = Field(
+        None, ge=1, description="MPI tasks of every component; null: 1, or those of a case of `cases`"
+    )
     tasks_per_node: int | None = Field(None, ge=1, description="tasks of a node; null: the machine's default")
     mpi: str = Field("srun", description="resource mpi of the job of a segment: what starts MPI there")
     submit: Literal["job", "cime"] = Field(
@@ -188,9 +208,12 @@ class CimeSettings(BaseModel):
         return f"{self.walltime_minutes // 60:02d}:{self.walltime_minutes % 60:02d}:00"
 
     @property
-    def nodes(self) -> int | None:
-        """Whole nodes of a job; None where the tasks of a node are not known."""
-        return None if self.tasks_per_node is None else -(-self.tasks // self.tasks_per_node)
+    def layout(self) -> Layout | None:
+        """How a run is spread over nodes; None where a case that exists keeps its own tasks."""
+        if self.tasks is None and self.cases:
+            return None
+        tasks, per_node = self.tasks or 1, self.tasks_per_node
+        return Layout(tasks, 1, None if per_node is None else -(-tasks // per_node))
 
 
 def _expanded(name: str) -> str:

@@ -12,7 +12,10 @@ from phase_lib.config.domains import ForcingFiles
 from phase_lib.elm.namelist import read_namelist
 
 #: Names that DATM gives to the variables of the atmosphere; other streams hold aerosols, CO2, topography.
-_ATMOSPHERE = {"precn", "prec", "swdn", "lwdn", "tbot", "shum", "rh", "tdew", "pbot", "wind"}
+_ATMOSPHERE = {
+    "precn", "prec", "precc", "precl", "swdn", "swdndr", "swdndf", "lwdn", "tbot", "shum", "rh", "tdew",
+    "pbot", "wind",
+}  # fmt: skip
 _STREAM = re.compile(r"(\S+)\s+(-?\d+)\s+(\d+)\s+(\d+)")
 
 

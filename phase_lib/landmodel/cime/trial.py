@@ -10,8 +10,8 @@ from pathlib import Path
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.domain import read_domain
-from phase_lib.elm.soil_budget import BUDGET_FIELDS
-from phase_lib.landmodel.cime.cases import Cases, files_of_case, notes
+from phase_lib.elm.variables import SOIL_POOLS
+from phase_lib.landmodel.cime.cases import Cases, files_of_case, notes, require_short
 from phase_lib.landmodel.cime.history import Tapes
 from phase_lib.landmodel.cime.running import Run, prepare
 from phase_lib.landmodel.cime.settings import CASE_KEYS, CimeSettings
@@ -20,6 +20,9 @@ from phase_lib.landmodel.domain import Domain, Segment
 #: Where ELM names its history fields, and how.
 _ELM_SOURCE = "components/elm/src"
 _FIELD = re.compile(r"\bfname\s*=\s*['\"](\w+)['\"]", re.IGNORECASE)
+#: Names with a pool in them (CWDC, SOIL3C_vr, K_LITR1), and those by layer, ELM puts together at run time.
+_OF_POOLS = re.compile("|".join(pool.name.upper() for pool in SOIL_POOLS))
+_BY_LAYER = "_vr"
 
 
 def faults(settings: CimeSettings, domain: Domain, segments: Sequence[Segment]) -> Iterator[InputError]:
@@ -32,6 +35,7 @@ def faults(settings: CimeSettings, domain: Domain, segments: Sequence[Segment]) 
     """
     yield from _of_jobs(settings)
     yield from _of_tapes(settings, segments)
+    yield from _of_restarts(segments)
     script = settings.scripts / "create_newcase"
     if not script.is_file():
         remedy = "check cime.source, and get its submodules (git submodule update --init)"
@@ -49,7 +53,7 @@ def faults(settings: CimeSettings, domain: Domain, segments: Sequence[Segment]) 
 
 
 def _of_case(cases: Cases, domain: Domain, segments: Sequence[Segment]) -> Iterator[InputError]:
-    """Faults of a case that is made on trial, and of the first run in a clone of it."""
+    """Faults of a case that is made on trial, and of the first runs in clones of it."""
     try:
         cases.make_base(domain)
         if cases.is_given and not cases.settings.rebuild and cases.base.query("BUILD_COMPLETE") != "TRUE":
@@ -57,25 +61,26 @@ def _of_case(cases: Cases, domain: Domain, segments: Sequence[Segment]) -> Itera
             yield InputError(cases.base.directory, "is not built", remedy=remedy)
         if not cases.is_given:
             yield from _of_tasks(cases)
-        start = next((one for one in segments if one.finidat is None or one.finidat.is_file()), None)
-        if start is not None:
-            prepare(Run(start, cases.clone(start.case), cases))
+        for mode in ("ad", "normal"):  # namelists may name restarts that are still to come
+            if start := next((one for one in segments if one.mode == mode), None):
+                prepare(Run(start, cases.clone(start.case), cases))
     except InputError as error:
         yield error
 
 
 def _of_tasks(cases: Cases) -> Iterator[InputError]:
     """More tasks than cells: ELM stops."""
-    tasks, path = cases.settings.tasks, files_of_case(cases.base)["domain"]
+    tasks, path = cases.base.layout.tasks, files_of_case(cases.base)["domain"]
     if path.is_file() and tasks > (cells := read_domain(path).ncells):
         expected = f"at most {cells}, the land cells of {path.name}"
         yield InputError(None, f"cime.tasks is {tasks}", expected=expected, remedy="ask for fewer tasks")
 
 
 def _of_jobs(settings: CimeSettings) -> Iterator[InputError]:
-    if settings.submit == "job" and settings.tasks > 1 and settings.nodes is None:
+    layout = settings.layout
+    if settings.submit == "job" and layout is not None and layout.tasks > 1 and layout.nodes is None:
         what, expected = (
-            f"cime.tasks is {settings.tasks}",
+            f"cime.tasks is {layout.tasks}",
             "cime.tasks_per_node too, as jobs take whole nodes",
         )
         yield InputError(None, what, expected=expected, remedy="give it")
@@ -97,13 +102,23 @@ def _of_tapes(settings: CimeSettings, segments: Sequence[Segment]) -> Iterator[I
             return
         asked |= dict.fromkeys((*tapes.cycle, *tapes.annual))
     for name in asked:
-        # ELM puts the names of layered fields together.
-        if known and name not in known and name not in BUDGET_FIELDS:
+        spelt_out = name in known or name.removesuffix(_BY_LAYER) in known
+        if known and not spelt_out and not _OF_POOLS.search(name):
             remedy = "leave it out of spinup.history_fields and annual_fields, or correct the name"
             expected = f"a name in {_ELM_SOURCE} of {settings.source}"
             yield InputError(
                 None, f"{name} is no history field of this ELM", expected=expected, remedy=remedy
             )
+
+
+def _of_restarts(segments: Sequence[Segment]) -> Iterator[InputError]:
+    """A restart from which a run will start has too long a path."""
+    try:
+        for segment in segments:
+            if segment.finidat is not None:
+                require_short(segment.finidat.absolute())
+    except InputError as error:
+        yield error
 
 
 def _fields_of_elm(source: Path) -> set[str]:

@@ -18,7 +18,9 @@ SET_HERE: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("RUN_TYPE", "CONTINUE_RUN", "RUN_STARTDATE", "STOP_OPTION", "STOP_N"), _SEGMENT),
         **dict.fromkeys(("STOP_DATE", "RESUBMIT", "ELM_FORCE_COLDSTART", "RUN_REFCASE"), _SEGMENT),
         **dict.fromkeys(("REST_OPTION", "REST_N", "REST_DATE"), "cime.restart_years"),
-        **dict.fromkeys(("NTASKS", "MAX_MPITASKS_PER_NODE"), "cime.tasks and tasks_per_node"),
+        **dict.fromkeys(
+            ("NTASKS", "NTHRDS", "ROOTPE", "MAX_MPITASKS_PER_NODE"), "cime.tasks and tasks_per_node"
+        ),
         **dict.fromkeys(
             ("JOB_WALLCLOCK_TIME", "JOB_QUEUE", "PROJECT"), "cime.walltime_minutes, queue and project"
         ),
@@ -36,7 +38,11 @@ SET_HERE: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("spinup_state", "finidat", "suplphos"), _SEGMENT),
         **dict.fromkeys(("nyears_ad_carbon_only", "spinup_mortality_factor"), _PROTOCOL),
         **dict.fromkeys(("hist_empty_htapes", "hist_nhtfrq", "hist_mfilt", "hist_avgflag_pertape"), _TAPES),
-        **dict.fromkeys(("hist_fincl1", "hist_fincl2", "hist_fincl3", "hist_dov2xy"), _TAPES),
+        **dict.fromkeys(("hist_dov2xy", "hist_type1d_pertape", "hist_ndens"), _TAPES),
+        **dict.fromkeys(
+            (f"hist_{kind}{tape}" for kind in ("fincl", "fexcl") for tape in range(1, 7)), _TAPES
+        ),
+        "use_init_interp": _SEGMENT,
     },
     "datm": {"streams": "cime.streams, datm_mode and domains.NAME.forcing"},
     "cpl": dict.fromkeys(("wall_time_limit", "force_stop_at"), "the job's limit and cime.margin_minutes"),
@@ -64,7 +70,7 @@ def without(lines: Iterable[str], names: Iterable[str]) -> list[str]:
     return kept
 
 
-def setting(name: str, value: str | float | bool | list[str] | list[int]) -> str:
+def setting(name: str, value: str | float | bool | list[str] | list[int] | list[bool]) -> str:
     """A line that sets a name: texts in quotes, logicals as Fortran writes them."""
     values = value if isinstance(value, list) else [value]
     return f"{name} = {', '.join(map(_fortran, values))}"

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from phase_lib.elm.soil_budget import NITROGEN_INPUTS
+from phase_lib.landmodel.tapes import ANNUAL_FIELDS, CYCLE_FIELDS
 from tests.cime.double.scripts.creating import TOOLS
 from tests.cime.double.scripts.namelists import COMMON_INPUT
 from tests.helpers.warm_phase import ADDRESS, CLIENT
@@ -70,6 +72,19 @@ _BATCH = f"""<?xml version="1.0"?>
   </batch_system>
 </config_batch>
 """
+#: How ELM names history fields: most are spelt out, those of the soil's pools are put together at run time.
+_FORTRAN = """\
+          fieldname = trim(decomp_cascade_con%decomp_pool_name_history(l))//'C'
+          call hist_addfld1d (fname=fieldname, units='gC/m^2', avgflag='A')
+          call hist_addfld_decomp (fname='SOLUTIONP'//trim(vr_suffix), units='gp/m^3',  type2d='levdcmp')
+"""
+
+
+def _source_of_elm() -> str:
+    """Lines of ELM's source that name history fields."""
+    names = dict.fromkeys([*CYCLE_FIELDS, *ANNUAL_FIELDS, *NITROGEN_INPUTS])
+    spelt_out = [name for name in names if name != "CWDC"]
+    return _FORTRAN + "".join(f"    call hist_addfld1d (fname='{name}', avgflag='A')\n" for name in spelt_out)
 
 
 @dataclass(frozen=True)
@@ -160,7 +175,9 @@ def lay_out(place: Path, settings: Mapping[str, Any] | None = None, *, cores: in
     where = {"root": str(ROOT), "source": str(checkout.root), "variable": ADDRESS}
     _program(library / "e3sm.exe", _EXECUTABLE.format(python=python, client=CLIENT, **where))
     (checkout.root / "embedded.json").write_text(json.dumps(dict(settings or {})), encoding="utf-8")
-    (checkout.root / "components" / "elm").mkdir(parents=True)
+    source = checkout.root / "components" / "elm" / "src"
+    source.mkdir(parents=True)
+    (source / "ColumnDataType.F90").write_text(_source_of_elm(), encoding="utf-8")
     built_in = checkout.root / "cime_config" / "machines"
     entries = {
         DESK: {"batch": "none", "launcher": "env", "arguments": ""},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from dataclasses import replace
 from itertools import pairwise
@@ -70,15 +71,16 @@ class Integration:
         stop = self._years("stop")
         interval = self._years("restart")
         tapes = self._tapes()
-        first = self.year
+        first, days = self.year, self.whole_run.days
+        stop = None if stop is None else stop + days / DAYS_PER_YEAR
         if not self.whole_run.continues:
             for tape in tapes:
                 tape.write_first(self._state_sample())
-        if stop is not None and stop < 1:
+        if stop is not None and round(stop, 6) < 1:
             self._stay(tapes, stop)
             return
-        end = first + int(stop) if stop is not None else 10**6
-        if stop is not None and stop != int(stop):
+        end = first + round(stop) if stop is not None else 10**6
+        if stop is not None and abs(stop - round(stop)) > 1e-6:
             self.logs.stop("the stand-in for ELM stops on the first of January")
         forced = False
         while self.year < end:
@@ -88,14 +90,23 @@ class Integration:
                     tape.add(self.year, self.sample)
             except InputError as error:
                 self.logs.stop(str(error), file="histFileMod.F90")
-            if not forced and self._out_of_time():
-                # The driver stops at the next first of January after it saw that.
-                forced, end = True, min(end, self.year + 1)
+            within = False
+            if not forced and self.year < end and self._out_of_time():
+                # The driver stops at the next such date after it saw that.
+                forced, within = True, self.names.text("force_stop_at") == "day"
+                end = self.year + 1
             last = self.year == end
-            years = self.year - self.whole_run.first_year
-            rings = interval is not None and interval >= 1 and years % int(interval) == 0
+            # Alarms count from the date of this start.
+            past = (self.year - first) * DAYS_PER_YEAR - days
+            alarm = 0 if interval is None else round(interval * DAYS_PER_YEAR)
+            rings = alarm > 0 and past % alarm == 0
             if rings or (last and (forced or self.names.text("end_restart") == ".true.")):
                 self._restart(tapes)
+            if within:
+                self.whole_run.days = 1
+                self._restart(tapes)
+                self._end(tapes, self.year - first, self.year * 10000 + 102)
+                return
         self._end(tapes, (self.year - first), self.year * 10000 + 101)
 
     def _years(self, alarm: str) -> float | None:
@@ -114,7 +125,7 @@ class Integration:
         run = self.whole_run
         try:
             if run.continues:
-                return Tape.read_all(run.directory, run.case, self.year, self.inputs)
+                return Tape.read_all(run.directory, run.case, run.date, self.inputs)
             return Tape.from_namelist(self.names, run.directory, run.case, run.first_year, self.inputs)
         except InputError as error:
             self.logs.stop(str(error), file="histFileMod.F90", number=670)
@@ -150,7 +161,7 @@ class Integration:
             parts.append((fields, layers))
         fields, layers = (_joined([part[kind] for part in parts]) for kind in (0, 1))
         self.sample = Sample(fields | self._seen(year), layers, self._state())
-        self.whole_run.year = year + 1
+        self.whole_run.year, self.whole_run.days = year + 1, 0
         self.logs.land(f"Beginning timestep   : {self.year:04d}-01-01_00:00:00")
 
     def _seen(self, year: int) -> dict[str, np.ndarray]:
@@ -198,9 +209,10 @@ class Integration:
         hours = (time.time() - self.whole_run.began) / 3600.0
         reached = hours > limit or self.whole_run.fault("early_stop", self.year)
         if reached:
-            if self.names.text("force_stop_at") != "year":
-                self.logs.stop("the stand-in for the driver stops at force_stop_at = 'year' only")
-            stop = (self.year + 1) * 10000 + 101
+            period = self.names.text("force_stop_at")
+            if period not in ("day", "year"):
+                self.logs.stop("the stand-in for the driver stops at force_stop_at = 'day' or 'year' only")
+            stop = self.year * 10000 + 102 if period == "day" else (self.year + 1) * 10000 + 101
             self.logs.driver(
                 f"(cime_run)  reached wall_time_limit (hours) ={limit:10.2f} :stop at {stop:08d}"
             )
@@ -210,7 +222,7 @@ class Integration:
 
     def _restart(self, tapes: list[Tape]) -> None:
         run, case, directory = self.whole_run, self.whole_run.case, self.whole_run.directory
-        date = f"{self.year:04d}-01-01-00000"
+        date = f"{run.date}-00000"
         for name in POINTERS:
             pointer = directory / f"rpointer.{name}"
             if pointer.is_file():
@@ -223,7 +235,11 @@ class Integration:
         whole = replace(self.segment, years=self.year - run.first_year)
         write_restart(whole, _first_axis(snapshots), _first_axis(physics), self.inputs)
         path = whole.restart
+        if run.days:
+            path = shutil.copyfile(path, path.with_name(f"{case}.elm.r.{date}.nc"))
+        ymd = self.year * 10000 + 101 + run.days
         with netCDF4.Dataset(path, "r+") as dataset:
+            dataset["timemgr_rst_curr_ymd"][...] = ymd
             name_history(dataset, tapes, date)
         (directory / "rpointer.lnd").write_text(f"./{path.name}".ljust(256) + "\n")
         if run.fault("kill_in_restart", self.year):
@@ -239,8 +255,8 @@ class Integration:
         with netCDF4.Dataset(
             directory / f"{case}.cpl.r.{date}.nc", "w", format="NETCDF3_64BIT_DATA"
         ) as dataset:
-            for name, value in (("start_ymd", run.first_year), ("curr_ymd", self.year)):
-                dataset.createVariable(f"seq_timemgr_{name}", "i4", ())[...] = value * 10000 + 101
+            for name, value in (("start_ymd", run.first_year * 10000 + 101), ("curr_ymd", ymd)):
+                dataset.createVariable(f"seq_timemgr_{name}", "i4", ())[...] = value
         (directory / "rpointer.drv").write_text(f"{case}.cpl.r.{date}.nc".ljust(256) + "\n")
         for name in POINTERS:
             (directory / f"rpointer.{name}.prev").unlink(missing_ok=True)

@@ -112,6 +112,7 @@ class Run:
 
     Attributes:
         year: model year at whose start the model stands.
+        days: since that start; a year that was begun keeps its first state, and is run as a whole later.
     """
 
     def __init__(self, directory: Path, program: Path, source: Path, began: float) -> None:
@@ -125,6 +126,11 @@ class Run:
         self.logs = Logs(*(directory / text_value(name) for name in logs))
         self.continues = self.names.text("start_type") == "continue"
         self.start_ymd = int(self.names.text("start_ymd"))
+
+    @property
+    def date(self) -> str:
+        """Where the model stands."""
+        return f"{self.year:04d}-01-{1 + self.days:02d}"
 
     # --- faults ---------------------------------------------------------------------------------
 
@@ -175,6 +181,7 @@ class Run:
         if not self.continues:
             if self.start_ymd % 10000 != 101:
                 self.logs.stop("the stand-in for ELM starts on the first of January")
+            self.days = 0
             self.year = self.first_year = self.start_ymd // 10000
             name = self.names.text("finidat")
             if not name:
@@ -193,9 +200,8 @@ class Run:
         match = re.search(r"\.cpl\.r\.(\d{4})-(\d\d)-(\d\d)-00000\.nc", lines[0])
         if not match or not (self.directory / lines[0].strip()).is_file():
             _abort(f"(seq_io) file {lines[0].strip()} cannot be opened")
-        if (match[2], match[3]) != ("01", "01"):
-            self.logs.stop("the stand-in for ELM goes on from the first of January only")
         self.year = int(match[1])
+        self.days = int(match[3]) - 1  # it stops early in January, if within a year
         with netCDF4.Dataset(self.directory / lines[0].strip()) as dataset:
             self.first_year = int(dataset["seq_timemgr_start_ymd"][...]) // 10000
         for name in ("lnd", "atm"):
@@ -211,7 +217,7 @@ class Run:
         for member in (lnd, atm[-1]):
             if not (self.directory / member).is_file():
                 self.logs.stop(f"GETFIL: FAILED to get {member}", file="fileutils.F90", number=101)
-        if f".{self.year:04d}-01-01-" not in lnd:
+        if f".{self.date}-" not in lnd:
             self.logs.stop(
                 f"lnd_run_mct:: ELM clock not in sync with Master Sync clock: {lnd}", file="lnd_comp_mct.F90"
             )

@@ -130,14 +130,13 @@ class Tape:
         return tapes
 
     @classmethod
-    def read_all(cls, directory: Path, case: str, year: int, inputs: RunInputs) -> list[Tape]:
+    def read_all(cls, directory: Path, case: str, day: str, inputs: RunInputs) -> list[Tape]:
         """The tapes of a run that goes on: those of its start, whatever lnd_in asks for now.
 
         Raises:
             InputError: a file of the history is missing.
         """
-        date = f"{year:04d}-01-01-00000"
-        with netCDF4.Dataset(directory / f"{case}.elm.r.{date}.nc") as dataset:
+        with netCDF4.Dataset(directory / f"{case}.elm.r.{day}-00000.nc") as dataset:
             names = netCDF4.chartostring(dataset["locfnhr"][:])
         tapes = []
         for name in names:

@@ -266,6 +266,12 @@ def _elm(case: Case) -> tuple[dict[str, str], list[tuple[str, str]]]:
         "add_default",
         "No default value found for fsurdat.\n  Are defaults provided for this resolution and land mask?",
     )
+    if (
+        case.get("LND_GRID") != "ELM_USRDAT"
+        and "finidat" not in given
+        and case.get("ELM_FORCE_COLDSTART") != "on"
+    ):
+        finidat = f"{case.get('DIN_LOC_ROOT')}/lnd/clm2/initdata/{case.get('LND_GRID')}.elm.r.nc"
     if case.get("RUN_TYPE") == "hybrid" and "finidat" not in given:
         parts = [case.get(f"RUN_REF{part}") for part in ("CASE", "DATE", "TOD")]
         finidat = f"{parts[0]}.elm.r.{parts[1]}-{parts[2]}.nc"
