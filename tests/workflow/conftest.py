@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,6 +135,37 @@ class Workflow:
             yield
         finally:
             path.write_text(before, encoding="utf-8")
+
+
+def world_files(results: Path) -> dict[str, Any]:
+    """The world of the run as files of a domain: keys of the section `domains`."""
+    world = results / "world"
+    return {
+        "domain": str(world / "domain.lnd.nc"),
+        "surface": str(world / "surfdata.nc"),
+        "params": str(world / "clm_params.nc"),
+        "soil_params": str(world / "CNP_parameters.nc"),
+        "forcing": {
+            "files": [str(world / "forcing" / "clmforc.embedded.*.nc")],
+            "product": "synthetic weather",
+            "first_year": 1901,
+            "limit_km": 1500.0,
+        },
+    }
+
+
+def given_runs(results: Path) -> dict[str, Any]:
+    """Restarts and history of the run as those of a domain; the reference's of two cycles."""
+    runs = results / "landmodel"
+    return {
+        "restart": str(runs / "ad" / "ad.elm.r.0021-01-01-00000.nc"),
+        "history": [str(runs / "ad" / "ad.elm.h0.0021-01-01-00000.nc")],
+        "soil_history": [str(runs / "ad" / "ad.elm.h1.0002-01-01-00000.nc")],
+        "spinup_mortality_factor": 10.0,
+        "reference_restart": str(runs / "reference" / "reference.elm.r.0101-01-01-00000.nc"),
+        "reference_history": [str(runs / "reference" / "reference.elm.h0.*.nc")],
+        "reference_ad_restart": str(runs / "ad" / "ad.elm.r.0061-01-01-00000.nc"),
+    }
 
 
 def copy_of_the_workflow(root: Path) -> Workflow:

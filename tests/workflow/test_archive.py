@@ -12,7 +12,7 @@ import netCDF4
 import pytest
 import yaml
 
-from tests.workflow.conftest import SMALL, WITHOUT_PAPER, Workflow
+from tests.workflow.conftest import SMALL, WITHOUT_PAPER, Workflow, given_runs, world_files
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,6 @@ def archive(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> di
     """
     archive = tmp_path_factory.mktemp("archive") / "set [12] of a user's $runs"
     archive.symlink_to(small_run.results)
-    world, runs = archive / "world", archive / "landmodel"
     return {
         "run": {"name": "archived"},
         "land_model": {"backend": "archive"},
@@ -35,26 +34,8 @@ def archive(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> di
         "target": {"domain": "world"},
         "fusion": {"jobs": 2, "forcing_by_variable": True, "forcing_years_per_job": 20},
         "domains": {
-            "world": {
-                "domain": str(world / "domain.lnd.nc"),
-                "surface": str(world / "surfdata.nc"),
-                "params": str(world / "clm_params.nc"),
-                "soil_params": str(world / "CNP_parameters.nc"),
-                "restart": str(runs / "ad" / RESTART),
-                "history": [str(runs / "ad" / "ad.elm.h0.0021-01-01-00000.nc")],
-                "soil_history": [str(runs / "ad" / "ad.elm.h1.0002-01-01-00000.nc")],
-                "spinup_mortality_factor": 10.0,
-                "reference_restart": str(runs / "reference" / "reference.elm.r.0101-01-01-00000.nc"),
-                # Two cycles, so that the drift of the labels is judged; so short a run is not settled.
-                "reference_history": [str(runs / "reference" / "reference.elm.h0.*.nc")],
-                "reference_ad_restart": str(runs / "ad" / "ad.elm.r.0061-01-01-00000.nc"),
-                "forcing": {
-                    "files": [str(world / "forcing" / "clmforc.embedded.*.nc")],
-                    "product": "synthetic weather",
-                    "first_year": 1901,
-                    "limit_km": 1500.0,
-                },
-            }
+            # Two cycles of the reference, by which its drift is judged; so short a run is not settled.
+            "world": world_files(archive) | given_runs(archive),
         },
         "preflight": {"accept": ["target_drift"]},
         "experiments": WITHOUT_PAPER,

@@ -12,7 +12,7 @@ import yaml
 from tests.cime.double import DESK, Checkout, lay_out
 from tests.helpers.layouts import contents
 from tests.helpers.streams import write_streams
-from tests.workflow.conftest import ROOT, SMALL, WITHOUT_PAPER, Workflow
+from tests.workflow.conftest import ROOT, SMALL, WITHOUT_PAPER, Workflow, given_runs, world_files
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 @pytest.fixture(scope="module")
 def content(workflow: Workflow, checkout: Checkout) -> dict[str, Any]:
     """The small run's world and its conventional spin-up as files; CIME runs what comes after."""
-    world, runs = workflow.results / "world", workflow.results / "landmodel"
+    world = workflow.results / "world"
     streams = write_streams(checkout.place / "streams", world / "domain.lnd.nc", world / "forcing")
     return {
         "run": {"name": "cime"},
@@ -55,27 +55,7 @@ def content(workflow: Workflow, checkout: Checkout) -> dict[str, Any]:
         "stabilisation": {"controls": ["control"]},
         "experiments": WITHOUT_PAPER,
         "preflight": {"accept": ["target_drift"]},
-        "domains": {
-            "sites": {
-                "domain": str(world / "domain.lnd.nc"),
-                "surface": str(world / "surfdata.nc"),
-                "params": str(world / "clm_params.nc"),
-                "soil_params": str(world / "CNP_parameters.nc"),
-                "restart": str(runs / "ad" / "ad.elm.r.0021-01-01-00000.nc"),
-                "history": [str(runs / "ad" / "ad.elm.h0.0021-01-01-00000.nc")],
-                "soil_history": [str(runs / "ad" / "ad.elm.h1.0002-01-01-00000.nc")],
-                "spinup_mortality_factor": 10.0,
-                "reference_restart": str(runs / "reference" / "reference.elm.r.0101-01-01-00000.nc"),
-                "reference_history": [str(runs / "reference" / "reference.elm.h0.*.nc")],
-                "reference_ad_restart": str(runs / "ad" / "ad.elm.r.0061-01-01-00000.nc"),
-                "forcing": {
-                    "files": [str(world / "forcing" / "clmforc.embedded.*.nc")],
-                    "product": "synthetic weather",
-                    "first_year": 1901,
-                    "limit_km": 1500.0,
-                },
-            }
-        },
+        "domains": {"sites": world_files(workflow.results) | given_runs(workflow.results)},
     }
 
 

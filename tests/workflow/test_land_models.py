@@ -11,7 +11,7 @@ import yaml
 
 from tests.helpers import walks
 from tests.helpers.layouts import contents
-from tests.workflow.conftest import SMALL, WITHOUT_PAPER, Workflow
+from tests.workflow.conftest import SMALL, WITHOUT_PAPER, Workflow, world_files
 
 pytestmark = pytest.mark.slow
 
@@ -29,19 +29,7 @@ def workflow(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> W
 @pytest.fixture(scope="module")
 def files(workflow: Workflow) -> dict[str, Any]:
     """The world of the small run as files of a domain."""
-    world = workflow.results / "world"
-    return {
-        "domain": str(world / "domain.lnd.nc"),
-        "surface": str(world / "surfdata.nc"),
-        "params": str(world / "clm_params.nc"),
-        "soil_params": str(world / "CNP_parameters.nc"),
-        "forcing": {
-            "files": [str(world / "forcing" / "clmforc.embedded.*.nc")],
-            "product": "synthetic weather",
-            "first_year": 1901,
-            "limit_km": 1500.0,
-        },
-    }
+    return world_files(workflow.results)
 
 
 @pytest.fixture(scope="module")
