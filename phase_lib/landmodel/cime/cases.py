@@ -163,10 +163,11 @@ class Cases:
     def _remove_other_build(self) -> None:
         """Objects of another source, compiler or compset would go into the executable."""
         build = self.directory / "bld"
-        made_with = settings_hash(self.settings.model_dump(mode="json", include=set(BUILD_KEYS)))
-        if notes(build / MADE).get("settings") != made_with:
+        note = build / "built_with.json"
+        built_with = settings_hash(self.settings.model_dump(mode="json", include=set(BUILD_KEYS)))
+        if notes(note).get("settings") != built_with:
             shutil.rmtree(build, ignore_errors=True)
-        write_json(build / MADE, {"settings": made_with})
+        write_json(note, {"settings": built_with})
 
     def _create(self, case: Case) -> None:
         settings = self.settings
