@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+from PIL import Image
 
 from phase_lib.base.files import writing
 from phase_lib.config.experiments import OWN
@@ -50,6 +52,8 @@ _MODEL_STYLES: tuple[dict[str, Any], ...] = (
 )
 PART_COLOURS = {"excluded": "#d9d9d9", "train": "#56B4E9", "validation": ORANGE, "test": "#5e3c99"}
 _DPI = 120
+#: White pixels around a figure.
+_BORDER = 10
 #: Colour bars below maps, which are wide and low.
 _BAR: dict[str, Any] = {"orientation": "horizontal", "shrink": 0.7, "aspect": 35, "pad": 0.02}
 #: Points in a scatter plot; more would hide each other and enlarge the file.
@@ -74,10 +78,22 @@ class Drawing:
     def save(self, directory: Path) -> Path:
         """Writes `<name>.png`."""
         path = directory / f"{self.name}.png"
+        raw = BytesIO()
+        self.figure.savefig(raw, format="raw")
+        width, height = self.figure.canvas.get_width_height()
+        pixels = np.frombuffer(raw.getvalue(), dtype=np.uint8).reshape(height, width, 4)
         with writing(path) as temporary:
-            # Maps keep their shape; the empty margin is cut off.
-            self.figure.savefig(temporary, format="png", bbox_inches="tight", pad_inches=0.08)
+            # Maps keep their shape; the empty margin is cut off. `bbox_inches="tight"` would draw once more.
+            _without_margin(pixels).save(temporary, format="png", dpi=(_DPI, _DPI))
         return path
+
+
+def _without_margin(pixels: np.ndarray) -> Image.Image:
+    """An image (height, width, 4) without what is white around it, but for a narrow border."""
+    drawn = (pixels[..., :3] != 255).any(axis=2)
+    ranges = [np.flatnonzero(drawn.any(axis=axis)) for axis in (1, 0)]
+    cut = tuple(slice(max(0, marked[0] - _BORDER), marked[-1] + 1 + _BORDER) for marked in ranges)
+    return Image.fromarray(pixels[cut][..., :3])
 
 
 def _figure(

@@ -19,23 +19,38 @@ RESTART = "ad.elm.r.0021-01-01-00000.nc"
 
 
 @pytest.fixture(scope="module")
-def workflow(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """The small run with the package of docs/contributing.md beside it, which offers a land model."""
+def files(small_run: Workflow) -> dict[str, Any]:
+    """The world of the small run as files of a domain."""
+    return world_files(small_run.results)
+
+
+@pytest.fixture(scope="module")
+def prepared(
+    small_run: Workflow, files: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Workflow:
+    """The small run with the package of docs/contributing.md beside it, which offers a land model.
+
+    The forcing of that domain is there in the run `sites`, which all tests begin with.
+    """
     clone = small_run.clone(tmp_path_factory.mktemp("plugged") / "in")
     walks.install(clone.root)
-    return clone
+    results = clone.results.with_name("sites")
+    forcing = results / "forcing" / "sites" / "all.1901-1920.nc"
+    result = clone.snakemake(configs=config(clone, "embedded", files), target=forcing)
+    assert result.returncode == 0, result.stdout
+    return Workflow(clone.root, results)
+
+
+@pytest.fixture
+def workflow(prepared: Workflow, tmp_path: Path) -> Workflow:
+    """A copy of it."""
+    return prepared.clone(tmp_path / "in")
 
 
 @pytest.fixture(scope="module")
-def files(workflow: Workflow) -> dict[str, Any]:
-    """The world of the small run as files of a domain."""
-    return world_files(workflow.results)
-
-
-@pytest.fixture(scope="module")
-def given(workflow: Workflow) -> dict[str, Any]:
+def given(small_run: Workflow) -> dict[str, Any]:
     """Restarts and history of the small run."""
-    runs = workflow.results / "landmodel"
+    runs = small_run.results / "landmodel"
     return {
         "restart": str(runs / "ad" / RESTART),
         "history": [str(runs / "ad" / "ad.elm.h0.0021-01-01-00000.nc")],
@@ -46,18 +61,16 @@ def given(workflow: Workflow) -> dict[str, Any]:
     }
 
 
-def config(
-    workflow: Workflow, name: str, backend: str, sites: dict[str, Any], **more: Any
-) -> tuple[str, ...]:
+def config(workflow: Workflow, backend: str, sites: dict[str, Any], **more: Any) -> tuple[str, ...]:
     content = {
-        "run": {"name": name},
+        "run": {"name": "sites"},
         "land_model": {"backend": backend},
         "training": {"domains": ["sites"]},
         "target": {"domain": "sites"},
         "domains": {"sites": sites},
         **more,
     }
-    path = workflow.root / f"{name}.yaml"
+    path = workflow.root / "sites.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return SMALL, str(path)
 
@@ -70,8 +83,8 @@ def equal(first: Path, second: Path) -> bool:
 def test_the_embedded_model_runs_a_domain_from_files_as_it_runs_its_own_world(
     workflow: Workflow, small_run: Workflow, files: dict[str, Any]
 ) -> None:
-    configs = config(workflow, "from_files", "embedded", files)
-    runs = workflow.results.with_name("from_files") / "landmodel"
+    configs = config(workflow, "embedded", files)
+    runs = workflow.results / "landmodel"
     result = workflow.snakemake(configs=configs, target=runs / "ad" / RESTART)
     assert result.returncode == 0, result.stdout
     assert equal(runs / "ad" / RESTART, small_run.results / "landmodel" / "ad" / RESTART)
@@ -86,7 +99,7 @@ def test_the_embedded_model_runs_a_domain_from_files_as_it_runs_its_own_world(
 def test_what_is_given_is_not_run_again_and_the_control_is_that_of_the_run_that_made_it(
     workflow: Workflow, small_run: Workflow, files: dict[str, Any], given: dict[str, Any]
 ) -> None:
-    configs = config(workflow, "given", "embedded", files | given)
+    configs = config(workflow, "embedded", files | given)
     planned = workflow.planned(configs)
     windows = {f"run_{run}_0041" for run in ("injected", "no_surrogate")}
     assert {name for name in planned if name.startswith("run_")} == {
@@ -94,7 +107,7 @@ def test_what_is_given_is_not_run_again_and_the_control_is_that_of_the_run_that_
         *(f"run_{run}_0081" for run in ("injected", "control", "uncorrected", "no_surrogate")),
     }
     assert "judge_equilibrium" in planned
-    runs = workflow.results.with_name("given") / "landmodel"
+    runs = workflow.results / "landmodel"
     control = runs / "control" / "control.elm.r.0081-01-01-00000.nc"
     result = workflow.snakemake(configs=configs, target=control)
     assert result.returncode == 0, result.stdout
@@ -111,10 +124,10 @@ def test_a_land_model_of_another_package_brings_a_domain_to_its_verdict(
         "stabilisation": {"windows": []},
         "experiments": WITHOUT_PAPER,
     }
-    configs = config(workflow, "toy", "toy", files | given, **more)
+    configs = config(workflow, "toy", files | given, **more)
     result = workflow.snakemake(configs=configs)
     assert result.returncode == 0, result.stdout
-    results = workflow.results.with_name("toy")
+    results = workflow.results
     assert "sites, by the land model toy: 40 years of control, 40 years of stabilisation" in result.stdout
     assert (results / "landmodel" / "injected" / "injected.elm.r.0061-01-01-00000.nc").is_file()
     verdict = json.loads((results / "equilibrium" / "verdict.json").read_text(encoding="utf-8"))
@@ -132,7 +145,7 @@ def test_a_land_model_of_another_package_brings_a_domain_to_its_verdict(
 def test_a_land_model_without_the_budget_of_the_soil_is_not_corrected(
     workflow: Workflow, files: dict[str, Any]
 ) -> None:
-    configs = config(workflow, "budget", "toy", files, toy={"restart": "there", "history": "there"})
+    configs = config(workflow, "toy", files, toy={"restart": "there", "history": "there"})
     result = workflow.snakemake("--dry-run", configs=configs)
     assert result.returncode == 2
     [line] = [line for line in result.stdout.splitlines() if line.startswith("phase: ")]
@@ -140,11 +153,11 @@ def test_a_land_model_without_the_budget_of_the_soil_is_not_corrected(
 
 
 def test_a_wrong_key_of_its_section_is_refused_in_one_line(workflow: Workflow, files: dict[str, Any]) -> None:
-    configs = config(workflow, "wrong", "toy", files, toy={"restart": "there", "histry": "there"})
+    configs = config(workflow, "toy", files, toy={"restart": "there", "histry": "there"})
     result = workflow.snakemake("--dry-run", configs=configs)
     assert result.returncode == 2
     [line] = [line for line in result.stdout.splitlines() if line.startswith("phase: ")]
-    assert line.endswith("wrong.yaml: unknown key toy.histry (and 1 more); did you mean toy.history?")
-    configs = config(workflow, "without", "toy", files, toy={"restart": "there"})
+    assert line.endswith("sites.yaml: unknown key toy.histry (and 1 more); did you mean toy.history?")
+    configs = config(workflow, "toy", files, toy={"restart": "there"})
     result = workflow.snakemake("--dry-run", configs=configs)
     assert "toy.history is missing; give it, as it has no default" in result.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import xarray as xr
 import yaml
 
 from tests.workflow.conftest import SMALL, Workflow
+from tests.workflow.killing import Kills, assert_same, run_with_kills
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +25,16 @@ LOOSE = {
         ("tlai_drift_per_yr", "relative_drift_percent_per_century", "cell_drift_gc_m2_yr"), 1.0e6
     ),
 }
+
+
+#: Every window, the injections between them, and the correction of the second round.
+KILLS: Kills = (
+    (r"\[run_injected_0041\] ", True),
+    (r"\[inject_injected_0041\] ", False),
+    (r"\[run_injected_0081\] ", True),
+    (r"\[correct_injected_0081\] ", True),
+    (r"\[run_injected_0121\] ", False),
+)
 
 
 def configs(workflow: Workflow, name: str, **sections: Any) -> tuple[str, str]:
@@ -77,6 +89,25 @@ def test_a_run_that_is_in_equilibrium_ends_there(workflow: Workflow, tmp_path: P
     assert "run_injected_0081" in roles
     assert "run_injected_0121" not in roles
     assert clone.planned(configs=loose) == set()
+
+
+def test_windows_that_are_killed_go_on_by_themselves_and_end_in_the_same_bytes(
+    workflow: Workflow, small_run: Workflow, tmp_path: Path
+) -> None:
+    clone = small_run.clone(tmp_path / "clone")
+    for name in ("landmodel/injected", "equilibrium"):
+        shutil.rmtree(clone.results / name)
+    verdict = clone.results / "equilibrium" / "verdict.json"
+    run_with_kills(clone, configs(clone, "strict"), tmp_path, KILLS, verdict)
+    corrected = "landmodel/injected/corrected/injected.elm.r"
+    assert_same(
+        clone,
+        workflow,
+        f"{corrected}.0041-01-01-00000.nc",
+        f"{corrected}.0081-01-01-00000.nc",
+        "landmodel/injected/injected.elm.r.0121-01-01-00000.nc",
+        "equilibrium/verdict.json",
+    )
 
 
 def test_the_last_restart_of_a_corrected_reference_comes_after_a_window_and_its_correction(
