@@ -278,7 +278,8 @@ def test_an_older_cime_that_always_uses_git_is_set_up_too(built: Desk) -> None:
     tool = clone.directory / "case.setup"
     real = tool.resolve()
     tool.unlink()
-    refusing = 'case "$*" in *--disable-git*) exit 2;; *--help*) echo usage; exit;; esac'
+    wrong = "case.setup: error: unrecognized arguments: --disable-git"
+    refusing = f'case "$*" in *--disable-git*) echo "{wrong}" >&2; exit 2;; esac'
     tool.write_text(f'#!/bin/bash\n{refusing}\nexec {real} "$@"\n', encoding="utf-8")
     tool.chmod(0o755)
     clone.set_up()

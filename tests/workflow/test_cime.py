@@ -28,10 +28,11 @@ def workflow(small_run: Workflow, tmp_path_factory: pytest.TempPathFactory) -> W
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """The stand-in, with the embedded model of the small configuration inside."""
+def checkout(workflow: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """The stand-in, with the embedded model of the small configuration and its monthly forcing inside."""
     settings = yaml.safe_load((ROOT / SMALL).read_text(encoding="utf-8"))["embedded"]
-    return lay_out(tmp_path_factory.mktemp("e3sm"), settings)
+    [monthly] = (workflow.results / "forcing" / "embedded").glob("*.nc")
+    return lay_out(tmp_path_factory.mktemp("e3sm"), settings, monthly=monthly)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def content(workflow: Workflow, checkout: Checkout) -> dict[str, Any]:
             "compset": "I1850CNPRDCTCBC",
             "datm_mode": "uELM_TES",
             "streams": [str(path) for path in streams],
-            "restart_years": 20,
+            "restart_years": 1200,
             "force_stop_at": "year",
         },
         "training": {"domains": ["sites"]},
