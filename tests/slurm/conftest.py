@@ -48,7 +48,10 @@ class ClusterRun(Workflow):
 
     def complete(self, process: subprocess.Popen[str], seconds: float = 600) -> str:
         """Waits for a Snakemake that should succeed; everything printed so far."""
-        status = process.wait(timeout=seconds)
+        try:
+            status = process.wait(timeout=seconds)
+        finally:
+            process.kill()  # one that has not ended would go on beside the next tests
         printed = self.terminal.read_text(encoding="utf-8")
         assert status == 0, printed[-20000:] + self.logs()
         return printed

@@ -138,6 +138,8 @@ class Case:
     def change(self, values: Mapping[str, Value], subgroup: str = "") -> None:
         """Sets variables that have other values, one by one; nothing is written where a name is unknown.
 
+        Those of a job are set in any case: CIME notes that they were asked for, and else chooses them anew.
+
         Raises:
             InputError: a name is unknown, or a value is refused.
         """
@@ -145,7 +147,7 @@ class Case:
             return
         there = self.values(list(values), subgroup)
         for name, value in values.items():
-            if there.get(name) != _as_xml(value):
+            if subgroup or there.get(name) != _as_xml(value):
                 words = ("--id", name, "--val", _as_xml(value))
                 self.do("./xmlchange", *words, *(("--subgroup", subgroup) if subgroup else ()))
 
