@@ -46,7 +46,7 @@ class ClusterRun(Workflow):
                 text=True,
             )
 
-    def complete(self, process: subprocess.Popen[str], seconds: float = 600) -> str:
+    def complete(self, process: subprocess.Popen[str], seconds: float = 1500) -> str:
         """Waits for a Snakemake that should succeed; everything printed so far."""
         try:
             status = process.wait(timeout=seconds)
