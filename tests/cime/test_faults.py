@@ -128,8 +128,8 @@ def test_a_run_that_stops_early_by_itself_goes_on_now_or_in_the_next_job(
         hours[:] = [1.0]
         desk = desk.with_settings(tasks=2, tasks_per_node=2)
     assert_same_products(desk.run(segment), undisturbed)
-    replay = (desk.case(case) / "replay.sh").read_text(encoding="utf-8")
-    assert replay.count("CONTINUE_RUN --val TRUE") == starts
+    status = (desk.case(case) / "CaseStatus").read_text(encoding="utf-8")
+    assert status.count("case.run starting") == 1 + starts
     logs = [gzip.decompress(path.read_bytes()).decode() for path in desk.files(case).glob("lnd.log.*.gz")]
     assert f"local restart file {case}.elm.r.0004-01-01" in "".join(logs)
     # Keys of jobs that were changed before the next try count in it.
@@ -273,12 +273,26 @@ def test_a_path_that_is_too_long_for_a_namelist_is_a_finding_of_the_check(built:
     assert f"has {len(str(long))} characters; expected at most 256" in str(fault)
 
 
+def test_only_values_that_differ_are_set_and_a_reference_to_another_one_differs(built: Desk) -> None:
+    clone = Cases(built.case("base").parent, built.settings, "sites").clone("sparing")
+    clone.change({"STOP_N": 7})
+    replay = clone.directory / "replay.sh"
+    before = replay.read_text(encoding="utf-8")
+    # REST_N is that of STOP_N as long as nothing else is said.
+    clone.change({"STOP_N": 7, "DOUT_S": False, "REST_N": 7})
+    said = replay.read_text(encoding="utf-8").removeprefix(before)
+    assert said.split()[1:] == ["--id", "REST_N", "--val", "7"]
+    clone.change({"STOP_N": 8})
+    assert clone.query("REST_N") == "7"
+
+
 def test_an_older_cime_that_always_uses_git_is_set_up_too(built: Desk) -> None:
     clone = Cases(built.case("base").parent, built.settings, "sites").clone("older")
     tool = clone.directory / "case.setup"
     real = tool.resolve()
     tool.unlink()
-    refusing = 'case "$*" in *--disable-git*) exit 2;; *--help*) echo usage; exit;; esac'
+    wrong = "case.setup: error: unrecognized arguments: --disable-git"
+    refusing = f'case "$*" in *--disable-git*) echo "{wrong}" >&2; exit 2;; esac'
     tool.write_text(f'#!/bin/bash\n{refusing}\nexec {real} "$@"\n', encoding="utf-8")
     tool.chmod(0o755)
     clone.set_up()

@@ -14,6 +14,7 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.landmodel.cime import launching
+from phase_lib.landmodel.cime.case import PRINTED
 from phase_lib.landmodel.domain import Segment
 from tests.cime.conftest import CYCLE, Desk, new_desk
 from tests.cime.double import CLUSTER
@@ -122,8 +123,9 @@ def test_a_killed_session_finds_its_job_in_the_queue_and_submits_no_second_one(
             desk.run(segment)
         finally:
             os._exit(0)
-    status = desk.case("session") / "CaseStatus"
-    wait_for(lambda: status.is_file() and "case.submit success" in status.read_text(encoding="utf-8"))
+    # What case.submit has printed is kept when it has ended; until then it holds the lock of the case.
+    printed = desk.case("session") / PRINTED
+    wait_for(lambda: printed.is_file() and "Submitted job case.run" in printed.read_text(encoding="utf-8"))
     os.kill(session, signal.SIGKILL)
     os.waitpid(session, 0)
     # Another segment of the run does not begin beside that job.

@@ -89,6 +89,14 @@ def test_an_answer_without_a_number_is_a_failed_submission_that_shows_it(site: S
     assert site.noted == []
 
 
+def test_a_submission_that_is_not_the_executor_s_is_that_of_the_site(site: Site) -> None:
+    site.has("sbatch", 'echo "Submitted batch job 4711 by $*"; exit 3')
+    result = site.call("sbatch", "--time", "00:20:00", "/cases/ad/.case.run", "--resubmit")
+    words = "--time 00:20:00 /cases/ad/.case.run --resubmit"
+    assert (result.returncode, result.stdout) == (3, f"Submitted batch job 4711 by {words}\n")
+    assert site.noted == []
+
+
 def test_an_error_of_the_site_is_handed_on_with_its_code(site: Site) -> None:
     site.has("sbatch", "echo 4711; echo 'sbatch: error: invalid account' >&2; exit 3")
     result = site.call("sbatch", "--parsable", "job.sh")

@@ -50,6 +50,8 @@ class Job:
         minutes: its time limit.
         cpus: cores it was given.
         nodes: machines it was given.
+        tasks: of MPI, or the program itself.
+        exclusive: no other job may use these machines.
         tres: generic resources per job, as asked for.
         submitted: when it was put into the queue.
         started: when it began.
@@ -64,6 +66,8 @@ class Job:
     minutes: int
     cpus: int
     nodes: int
+    tasks: int
+    exclusive: bool
     tres: str
     submitted: str
     started: str
@@ -241,6 +245,8 @@ def _job(record: str) -> Job:
         cpus=int(fields["NumCPUs"]),
         # A job that waits asks for a range, "2-2".
         nodes=int(fields["NumNodes"].partition("-")[0]),
+        tasks=int(fields["NumTasks"]),
+        exclusive=fields["OverSubscribe"] == "NO",
         submitted=fields["SubmitTime"],
         started=fields["StartTime"],
         ended=fields["EndTime"],

@@ -6,9 +6,10 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 import pytest
@@ -45,9 +46,12 @@ class ClusterRun(Workflow):
                 text=True,
             )
 
-    def complete(self, process: subprocess.Popen[str], seconds: float = 600) -> str:
+    def complete(self, process: subprocess.Popen[str], seconds: float = 1500) -> str:
         """Waits for a Snakemake that should succeed; everything printed so far."""
-        status = process.wait(timeout=seconds)
+        try:
+            status = process.wait(timeout=seconds)
+        finally:
+            process.kill()  # one that has not ended would go on beside the next tests
         printed = self.terminal.read_text(encoding="utf-8")
         assert status == 0, printed[-20000:] + self.logs()
         return printed
@@ -117,20 +121,29 @@ def cluster() -> Iterator[Cluster]:
         shutil.rmtree(directory)
 
 
-@pytest.fixture(scope="session")
-def user(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> ClusterRun:
-    """A user with a fresh copy, four lines of the profile edited at most, and the link."""
-    root = tmp_path_factory.mktemp("cluster")
+def new_user(root: Path, edits: Mapping[str, str] = MappingProxyType({})) -> ClusterRun:
+    """A user with a fresh copy, a few lines of the profile edited, and the link.
+
+    Args:
+        root: of the copy.
+        edits: further text of the profile -> what replaces it.
+    """
     copy = copy_of_the_workflow(root)
     shutil.copy2(ROOT / "Makefile", root)
     shutil.copytree(ROOT / "tests" / "slurm" / "profile", root / "overlay")
     profile = root / "profiles" / "slurm" / "config.yaml"
     text = profile.read_text(encoding="utf-8")
-    for before, after in EDITS.items():
+    for before, after in {**EDITS, **edits}.items():
         assert text.count(before) == 1
         text = text.replace(before, after)
     profile.write_text(text, encoding="utf-8")
     return linked(ClusterRun(root, copy.results))
+
+
+@pytest.fixture(scope="session")
+def user(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> ClusterRun:
+    """A user whose cluster has no accounts and no accounting."""
+    return new_user(tmp_path_factory.mktemp("cluster"))
 
 
 @pytest.fixture(scope="session")

@@ -135,7 +135,10 @@ class Cime(LandModel[CimeSettings]):
         if layout.tasks > 1:
             resources["mpi"] = settings.mpi
             if layout.nodes is not None:
-                resources |= {"nodes": layout.nodes, "mem_mb": 0}  # all memory of whole nodes
+                resources |= {
+                    "nodes": layout.nodes,
+                    "mem_mb": 0,
+                }  # nodes come with theirs
         if settings.years_per_day is not None:
             minutes = 1440.0 * segment.years / settings.years_per_day
             resources["runtime"] = math.ceil(_SLACK * minutes + settings.margin_minutes + _CHECKS)

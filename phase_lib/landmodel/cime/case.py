@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.base.progress import LOGGER
@@ -20,6 +21,11 @@ from phase_lib.landmodel.cime.settings import Layout
 _LOCK = ".phase.lock"
 #: What the last command printed that ran for long: of a build, of the model.
 PRINTED = "phase.out"
+#: Option of `case.setup`, which older versions of CIME do not have.
+_WITHOUT_GIT = "--disable-git"
+#: A line of `xmlquery` with several names.
+_PRINTED = re.compile(r"^\t(\w+): (.*)$", re.MULTILINE)
+_NOTHING_MORE: Mapping[str, str] = MappingProxyType({})
 Value = str | int | float | bool
 
 
@@ -38,13 +44,19 @@ class Done:
         return " ".join((errors or lines or ["it printed nothing"])[-1].removeprefix("ERROR:").split())
 
 
-def command(words: Sequence[str | Path], directory: Path, keep: tuple[int, ...] = ()) -> Done:
+def command(
+    words: Sequence[str | Path],
+    directory: Path,
+    keep: tuple[int, ...] = (),
+    environment: Mapping[str, str] = _NOTHING_MORE,
+) -> Done:
     """Runs a command to its end.
 
     Args:
         words: the command.
         directory: where it runs.
         keep: open files that it inherits.
+        environment: variables beside those of this process.
 
     Raises:
         InputError: there is no such command.
@@ -54,6 +66,7 @@ def command(words: Sequence[str | Path], directory: Path, keep: tuple[int, ...] 
         done = subprocess.run(
             [str(word) for word in words],
             cwd=directory,
+            env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -80,9 +93,11 @@ class Case:
         """CIME's name of the case, with which its files begin."""
         return self.directory.name
 
-    def call(self, *words: str, keep: tuple[int, ...] = ()) -> Done:
+    def call(
+        self, *words: str, keep: tuple[int, ...] = (), environment: Mapping[str, str] = _NOTHING_MORE
+    ) -> Done:
         """Runs a command of the case directory, and returns what it did, good or bad."""
-        return command([self.directory / words[0], *words[1:]], self.directory, keep)
+        return command([self.directory / words[0], *words[1:]], self.directory, keep, environment)
 
     def do(self, *words: str, remedy: str = "") -> str:
         """Runs a command that has to succeed; what it printed.
@@ -92,37 +107,49 @@ class Case:
         """
         done = self.call(*words)
         if done.status:
-            raise InputError(self.directory, f"{' '.join(words)}: {done.error}", remedy=remedy)
+            raise self._refusal(words, done, remedy)
         return done.printed
+
+    def _refusal(self, words: Sequence[str], done: Done, remedy: str = "") -> InputError:
+        return InputError(self.directory, f"{' '.join(words)}: {done.error}", remedy=remedy)
 
     def query(self, name: str, subgroup: str = "") -> str:
         """A variable of the case; of a list of values that of a component or job."""
         return self.do("./xmlquery", name, *(("--subgroup", subgroup) if subgroup else ()), "--value").strip()
 
-    def require_names(self, names: Sequence[str]) -> None:
-        """Refuses variables that the case does not have.
+    def values(self, names: Sequence[str], subgroup: str = "") -> dict[str, str]:
+        """Variables as they stand, references to others unresolved; without those that differ between groups.
 
         Raises:
-            InputError: the first such name.
+            InputError: the case does not have one of them.
         """
-        if not names or self.call("./xmlquery", ",".join(names)).status == 0:
-            return
-        for name in names:
-            done = self.call("./xmlquery", name)
-            if done.status:
-                remedy = "remove it from cime.xmlchange, or choose another compset or driver"
-                raise InputError(self.directory, f"{name}: {done.error}", remedy=remedy)
+        options = ["--no-resolve", *(("--subgroup", subgroup) if subgroup else ())]
+        done = self.call("./xmlquery", ",".join(names), *options)
+        if done.status:
+            for name in names:
+                if (alone := self.call("./xmlquery", name, *options)).status:
+                    remedy = "remove it from cime.xmlchange, or choose another compset or driver"
+                    raise InputError(self.directory, f"{name}: {alone.error}", remedy=remedy)
+        there: dict[str, set[str]] = {}
+        for name, value in _PRINTED.findall(done.printed):
+            there.setdefault(name, set()).add(value)
+        return {name: min(several) for name, several in there.items() if len(several) == 1}
 
     def change(self, values: Mapping[str, Value], subgroup: str = "") -> None:
-        """Sets variables, one by one and each whole; nothing is written where a name is unknown.
+        """Sets variables that have other values, one by one; nothing is written where a name is unknown.
+
+        Those of a job are set in any case: CIME notes that they were asked for, and else chooses them anew.
 
         Raises:
             InputError: a name is unknown, or a value is refused.
         """
-        self.require_names(list(values))
+        if not values:
+            return
+        there = self.values(list(values), subgroup)
         for name, value in values.items():
-            words = ("--id", name, "--val", _as_xml(value), *(("--subgroup", subgroup) if subgroup else ()))
-            self.do("./xmlchange", *words)
+            if subgroup or there.get(name) != _as_xml(value):
+                words = ("--id", name, "--val", _as_xml(value))
+                self.do("./xmlchange", *words, *(("--subgroup", subgroup) if subgroup else ()))
 
     @property
     def layout(self) -> Layout:
@@ -140,9 +167,12 @@ class Case:
         Raises:
             InputError: CIME refuses it.
         """
-        without_git = "--disable-git"
-        options = [without_git] if without_git in self.call("./case.setup", "--help").printed else []
-        self.do("./case.setup", *(["--reset"] if again else []), *options)
+        words = ["./case.setup", *(["--reset"] if again else [])]
+        done = self.call(*words, _WITHOUT_GIT)
+        if done.status and f"unrecognized arguments: {_WITHOUT_GIT}" in done.printed:
+            self.do(*words)
+        elif done.status:
+            raise self._refusal(words, done)
 
     def path(self, name: str) -> Path:
         """A variable that is a path."""

@@ -55,7 +55,8 @@ def launch(case: Case, settings: CimeSettings, lock: int) -> Launched:
     """
     if settings.submit == "cime":
         return _hand_over(case, lock)
-    done = case.call("./.case.run", keep=(lock,))
+    # Snakemake's executor runs a job of one task as a step, beside which SLURM starts no other one by itself.
+    done = case.call("./.case.run", keep=(lock,), environment={"SLURM_OVERLAP": "1"})
     (case.directory / PRINTED).write_text(done.printed, encoding="utf-8")
     killed = done.status < 0
     error = f".case.run was killed by signal {-done.status}" if killed else done.error

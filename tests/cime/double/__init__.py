@@ -31,6 +31,8 @@ sys.exit(main())
 #: The embedded model is a program of its own, which the other ranks of a run leave to the first one.
 _EXECUTABLE = """#!{python} -IS
 import os, sys
+of_slurm = [os.environ.get(name, "-") for name in ("SLURM_PROCID", "SLURM_NTASKS", "SLURMD_NODENAME")]
+print("task {{}} of {{}} on {{}}".format(*of_slurm), flush=True)
 if any(os.environ.get(name, "0") != "0" for name in ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")):
     sys.exit(0)
 address, words = os.environ.get({variable!r}), [sys.argv[0], {source!r}]
@@ -152,13 +154,20 @@ class Checkout:
         return case
 
 
-def lay_out(place: Path, settings: Mapping[str, Any] | None = None, *, cores: int = 4) -> Checkout:
+def lay_out(
+    place: Path,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    cores: int = 4,
+    monthly: Path | None = None,
+) -> Checkout:
     """Lays out a checkout, machine files and input data.
 
     Args:
         place: directory that will hold all of it.
         settings: of the embedded model inside, as the section `embedded` of a configuration.
         cores: of a node of the machines.
+        monthly: means of the forcing that exist already, for runs that read the same files.
     """
     checkout = Checkout(place / "E3SM", place)
     library = checkout.root / "cime" / "CIME"
@@ -175,6 +184,8 @@ def lay_out(place: Path, settings: Mapping[str, Any] | None = None, *, cores: in
     where = {"root": str(ROOT), "source": str(checkout.root), "variable": ADDRESS}
     _program(library / "e3sm.exe", _EXECUTABLE.format(python=python, client=CLIENT, **where))
     (checkout.root / "embedded.json").write_text(json.dumps(dict(settings or {})), encoding="utf-8")
+    if monthly is not None:
+        (checkout.root / "monthly.nc").symlink_to(monthly)
     source = checkout.root / "components" / "elm" / "src"
     source.mkdir(parents=True)
     (source / "ColumnDataType.F90").write_text(_source_of_elm(), encoding="utf-8")

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import netCDF4
 
 from phase_lib.base.errors import InputError
+from phase_lib.base.files import header_hash
 from phase_lib.config.spinup import SpinupSettings
 from phase_lib.elm.domain import read_domain
 from phase_lib.elm.netcdf import open_dataset
@@ -33,6 +34,9 @@ from phase_lib.landmodel.embedded.state import cold_snapshot
 from tests.cime.double.integration import POINTERS, Integration
 from tests.cime.double.scripts import faults
 from tests.cime.double.scripts.namelists import parse_namelist, stream_files, text_value
+
+#: Monthly means of the forcing that exist already, in the checkout.
+MONTHLY = "monthly.nc"
 
 
 class Abort(Exception):
@@ -294,7 +298,7 @@ class Run:
         return Domain(cycle=cycle, monthly=(monthly,), **paths)
 
     def _forcing(self, domain: Path, settings: EmbeddedSettings) -> Path:
-        """Monthly means of the streams on the land cells; an executable makes them once."""
+        """Monthly means of the streams on the land cells, made once by an executable where there are none."""
         streams = read_groups(self.directory / "datm_in")["streams"]
         files: list[str] = []
         years = set()
@@ -312,17 +316,28 @@ class Run:
             if not os.path.exists(file):
                 print(f" (shr_stream_readtCoord) ERROR: file not found {file}", flush=True)
                 _abort("shr_stream_readTCoord: LVD not found, file missing")
+        years_of_cycle = {"first_year": first, "years": last - first + 1, "align_year": align}
+        if self._are_in_checkout(files, years_of_cycle):
+            return self.source / MONTHLY
         described = json.dumps([files, align, first, last, str(domain), settings.forcing_limit_km])
         stamps = [os.stat(file).st_mtime_ns for file in (*files, domain)]
         key = hashlib.sha256(f"{described}{stamps}".encode()).hexdigest()[:16]
         path = self.program.parent / f"monthly.{key}.nc"
         if not path.is_file():
-            years_of_cycle = {"first_year": first, "years": last - first + 1, "align_year": align}
             limit = settings.forcing_limit_km
             reduce_forcing(
                 files, read_domain(domain), path, limit_km=limit, product="streams", **years_of_cycle
             )
         return path
+
+    def _are_in_checkout(self, files: list[str], years: dict[str, int]) -> bool:
+        """Whether the monthly means in the checkout are of these files and years."""
+        path = self.source / MONTHLY
+        if not path.is_file():
+            return False
+        with netCDF4.Dataset(path) as dataset:
+            same = all(int(dataset.getncattr(name)) == number for name, number in years.items())
+            return same and dataset.input_hash.split()[0] == header_hash(files)
 
 
 def main(program: str, source: str) -> int:

@@ -22,6 +22,7 @@ from phase_lib.landmodel.embedded.segment import LAYERED
 
 HOURS_PER_YEAR = 24 * DAYS_PER_YEAR
 _MAX_TAPES = 6
+_FORMAT = "NETCDF3_64BIT_DATA"
 #: Fields of what ELM was driven with -> units, and the variable of the forcing.
 SEEN = {
     "QBOT": ("kg/kg", "QBOT"),
@@ -215,13 +216,16 @@ class Tape:
         self, values: dict[str, np.ndarray], begin: float, end: float, year: int, hour: float = 0.0
     ) -> None:
         """Writes a sample, into a new file where the last one is full."""
-        if self.samples in (0, self.limit):
+        fresh = self.samples in (0, self.limit)
+        if fresh:
             seconds = round(hour * 3600.0)
             day, rest = divmod(seconds, 86400)
             self.file = f"{self.case}.elm.h{self.number}.{year:04d}-01-{1 + day:02d}-{rest:05d}.nc"
             self.samples = 0
-            self._create(self.directory / self.file)
-        with netCDF4.Dataset(self.directory / self.file, "r+") as dataset:
+        path = self.directory / self.file
+        with create_dataset(path, _FORMAT) if fresh else netCDF4.Dataset(path, "r+") as dataset:
+            if fresh:
+                self._define(dataset)
             dataset.set_auto_mask(False)
             row = self.samples
             dataset["time"][row], dataset["time_bounds"][row] = end, (begin, end)
@@ -235,37 +239,36 @@ class Tape:
                 dataset[name][row] = history._on_grid(full, self.inputs)
         self.samples += 1
 
-    def _create(self, path: Path) -> None:
+    def _define(self, dataset: netCDF4.Dataset) -> None:
         plane = ("lat", "lon")
-        with create_dataset(path, "NETCDF3_64BIT_DATA") as dataset:
-            sizes = dict(zip(plane, self.inputs.domain.shape, strict=True))
-            sizes |= {"levgrnd": NLEVGRND, "levdcmp": NLEVGRND, "hist_interval": 2}
-            for name, size in (sizes | {"time": None}).items():
-                dataset.createDimension(name, size)
-            dataset.title = "ELM History file information"
-            dataset.source = "E3SM Land Model"
-            dataset.case_id = self.case
-            dataset.surface_dataset = self.inputs.surface_path.name
-            dataset.version = code_version()
-            clock = {"units": f"days since {self.first_year:04d}-01-01 00:00:00", "calendar": "noleap"}
-            add_variable(dataset, "time", "f8", ("time",), long_name="time", bounds="time_bounds", **clock)
-            edges = "history time interval endpoints"
-            add_variable(dataset, "time_bounds", "f8", ("time", "hist_interval"), long_name=edges)
-            add_variable(dataset, "mcdate", "i4", ("time",), long_name="current date (YYYYMMDD)")
-            add_variable(dataset, "mcsec", "i4", ("time",), units="s")
-            method = "time: mean" if self.flag == "A" else "time: instantaneous"
-            fill = np.float32(FILL_DOUBLE)
-            for name in self.fields:
-                dims, units, text = ("time", "levdcmp", *plane), "gC/m^3/s", f"{name}, vertically resolved"
-                if name in history.FIELDS:
-                    dims, (units, text) = ("time", *plane), history.FIELDS[name]
-                elif name in SEEN:
-                    dims, units, text = ("time", *plane), SEEN[name][0], "what the atmosphere brings"
-                elif name not in SOIL_FLUXES:
-                    units = f"g{name.removesuffix('_vr')[-1]}/m^3"
-                described = {"long_name": text, "units": units, "cell_methods": method, "missing_value": fill}
-                add_variable(dataset, name, "f4", dims, fill=fill, **described)
-            history._write_grid(dataset, self.inputs)
+        sizes = dict(zip(plane, self.inputs.domain.shape, strict=True))
+        sizes |= {"levgrnd": NLEVGRND, "levdcmp": NLEVGRND, "hist_interval": 2}
+        for name, size in (sizes | {"time": None}).items():
+            dataset.createDimension(name, size)
+        dataset.title = "ELM History file information"
+        dataset.source = "E3SM Land Model"
+        dataset.case_id = self.case
+        dataset.surface_dataset = self.inputs.surface_path.name
+        dataset.version = code_version()
+        clock = {"units": f"days since {self.first_year:04d}-01-01 00:00:00", "calendar": "noleap"}
+        add_variable(dataset, "time", "f8", ("time",), long_name="time", bounds="time_bounds", **clock)
+        edges = "history time interval endpoints"
+        add_variable(dataset, "time_bounds", "f8", ("time", "hist_interval"), long_name=edges)
+        add_variable(dataset, "mcdate", "i4", ("time",), long_name="current date (YYYYMMDD)")
+        add_variable(dataset, "mcsec", "i4", ("time",), units="s")
+        method = "time: mean" if self.flag == "A" else "time: instantaneous"
+        fill = np.float32(FILL_DOUBLE)
+        for name in self.fields:
+            dims, units, text = ("time", "levdcmp", *plane), "gC/m^3/s", f"{name}, vertically resolved"
+            if name in history.FIELDS:
+                dims, (units, text) = ("time", *plane), history.FIELDS[name]
+            elif name in SEEN:
+                dims, units, text = ("time", *plane), SEEN[name][0], "what the atmosphere brings"
+            elif name not in SOIL_FLUXES:
+                units = f"g{name.removesuffix('_vr')[-1]}/m^3"
+            described = {"long_name": text, "units": units, "cell_methods": method, "missing_value": fill}
+            add_variable(dataset, name, "f4", dims, fill=fill, **described)
+        history._write_grid(dataset, self.inputs)
 
     def write_restart(self, date: str) -> None:
         """What the tape needs to go on: its settings, and the interval that is not over."""
@@ -275,7 +278,7 @@ class Tape:
             "flag": self.flag, "first_year": self.first_year, "step_days": self.step_days, "file": self.file,
             "samples": self.samples, "begin": self.begin, "rows": len(self.years),
         }  # fmt: skip
-        with create_dataset(path, "NETCDF3_64BIT_DATA") as dataset:
+        with create_dataset(path, _FORMAT) as dataset:
             dataset.tape = json.dumps(kept)
             dataset.createDimension("gridcell", self.inputs.domain.ncells)
             dataset.createDimension("levdecomp", NLEVDECOMP)

@@ -1,21 +1,24 @@
-"""A case directory: its XML files, its status file, its locked files."""
+"""A case directory: its XML files, its status file, its locked files.
+
+Each command is a process of its own: what few of them need is imported where it is needed.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-import shlex
-import shutil
-import subprocess
 import sys
 import time
 import xml.etree.ElementTree as xml
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .variables import COMPONENTS, DERIVED, FILES, JOBS, REFERENCE, VARIABLES, component_of
+
+if TYPE_CHECKING:
+    import subprocess
 
 _LINE = " ---------------------------------------------------"
 
@@ -177,6 +180,8 @@ class Case:
 
     def record(self, words: list[str]) -> None:
         """A command in replay.sh, whatever becomes of it."""
+        import shlex
+
         line = " ".join(shlex.quote(word) if re.search(r"\s", word) else word for word in words)
         with (self.root / "replay.sh").open("a", encoding="utf-8") as file:
             file.write(f"{line}\n\n")
@@ -185,6 +190,8 @@ class Case:
 
     def lock(self, file: str) -> None:
         """Keeps a copy of a file, which must not change any more."""
+        import shutil
+
         (self.root / "LockedFiles").mkdir(exist_ok=True)
         shutil.copy2(self.root / f"{file}.xml", self.root / "LockedFiles")
 
@@ -315,6 +322,8 @@ def as_xml(file: str, values: dict[str, str]) -> str:
 
 def git(root: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Runs git in a case."""
+    import subprocess
+
     environment = {name: value for name, value in os.environ.items() if name != "GIT_DIR"}
     command = ["git", *words]
     result = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
