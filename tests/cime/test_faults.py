@@ -17,6 +17,7 @@ import pytest
 
 from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.base.files import read_json
+from phase_lib.elm.restart import read_header
 from phase_lib.elm.soil_budget import BUDGET_FIELDS
 from phase_lib.landmodel.cime import checks, launching, trial
 from phase_lib.landmodel.cime.case import Case
@@ -85,16 +86,20 @@ def test_a_model_that_stops_says_why_in_one_line_and_the_next_try_begins_anew(
 
 
 @pytest.mark.parametrize(
-    ("fault", "goes_on"),
-    # The restart of year 2 is whole in the first case, and half written in the second.
-    [("kill", True), ("kill_in_restart", False)],
+    ("fault", "says", "goes_on"),
+    [
+        ("kill", ".case.run was killed by signal 9", True),
+        # The restart of year 2 is half written.
+        ("kill_in_restart", ".case.run was killed by signal 9", False),
+        ("node", "RUN FAIL", True),
+    ],
 )
 def test_a_killed_run_goes_on_from_its_last_whole_restart(
-    built: Desk, undisturbed: Segment, fault: str, goes_on: bool
+    built: Desk, undisturbed: Segment, fault: str, says: str, goes_on: bool
 ) -> None:
     built.checkout.play(fault, fault, year=2)
     segment = segment_of(built, fault)
-    assert ".case.run was killed by signal 9" in refusal(built, segment)
+    assert says in refusal(built, segment)
     assert_same_products(built.run(segment), undisturbed)
     replay = (built.case(fault) / "replay.sh").read_text(encoding="utf-8")
     assert ("CONTINUE_RUN --val TRUE" in replay) is goes_on
@@ -291,6 +296,28 @@ def test_a_batch_system_whose_queue_cannot_be_asked_is_refused(built: Desk) -> N
     change(clone.directory, BATCH_SYSTEM="pbspro")
     with pytest.raises(InputError, match="has the batch system pbspro; expected SLURM, or none"):
         prepare(Run(built.segment("pbs", "ad", 1, CYCLE, None), clone, cases))
+
+
+def test_a_restart_that_the_case_cannot_read_is_refused(built: Desk, undisturbed: Segment) -> None:
+    case = Case(built.case("base"))
+    header = read_header(undisturbed.restart)[0]
+    assert header.flavour == "NETCDF3_64BIT_DATA"
+    checks.readable(case, [header])
+    with pytest.raises(InputError, match=r"0005-01-01-00000.nc: is NETCDF4, and base reads .* by pnetcdf"):
+        checks.readable(case, [replace(header, flavour="NETCDF4")])
+
+
+def test_files_that_are_no_netcdf_are_refused(built: Desk) -> None:
+    clone = Cases(built.case("base").parent, built.settings, "sites").clone("adios")
+    change(clone.directory, PIO_TYPENAME="adios")
+    with pytest.raises(InputError, match=r"PIO_TYPENAME of LND is adios; expected one of default, pnetcdf"):
+        checks.readable(clone, [])
+
+
+def test_an_archiver_at_work_keeps_a_case_busy(built: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [launching.Queued("12", "st_archive.base", "RUNNING", "None")]
+    monkeypatch.setattr(launching, "queued", lambda case: jobs)
+    assert launching.job_of(Case(built.case("base"))) == "12"
 
 
 def test_the_archiver_may_move_the_files_away(
