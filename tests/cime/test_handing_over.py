@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -105,6 +106,16 @@ def submissions(desk: Desk, case: str) -> int:
     return (desk.case(case) / "CaseStatus").read_text(encoding="utf-8").count("case.submit starting")
 
 
+def is_free(case: Path) -> bool:
+    """True where no process holds the lock of a case."""
+    with (case / ".phase.lock").open("r+b") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
 def wait_for(holds: Callable[[], object], seconds: float = 300.0) -> None:
     end = time.monotonic() + seconds
     while not holds():
@@ -128,6 +139,7 @@ def test_a_killed_session_finds_its_chain_of_jobs_in_the_queue_and_submits_no_se
     wait_for(lambda: status.is_file() and "case.submit success" in status.read_text(encoding="utf-8"))
     os.kill(session, signal.SIGKILL)
     os.waitpid(session, 0)
+    wait_for(lambda: is_free(desk.case("session")))  # case.submit holds the lock until its end
     # Another segment of the run does not begin beside that job.
     with pytest.raises(InputError, match=r"job 101 of this case is in the queue"):
         desk.run(desk.segment("session", "ad", 1, 2 * CYCLE, None))
