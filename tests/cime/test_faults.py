@@ -214,7 +214,7 @@ def test_a_set_without_a_restart_of_its_history_is_not_whole(
 def test_a_cold_start_takes_no_restart_that_the_grid_has_by_default(built: Desk) -> None:
     cases = Cases(built.case("base").parent, built.settings, "sites")
     clone = cases.clone("cold")
-    change(clone.directory, LND_GRID="f09_f09")
+    change(clone.directory, LND_GRID="f09_f09", ELM_FORCE_COLDSTART="off")
     assert run(clone.directory, "case.setup", "--disable-git").returncode == 0
     [default] = clone.namelist("lnd_in")["finidat"]
     assert default.endswith("f09_f09.elm.r.nc")
@@ -429,11 +429,15 @@ def test_a_key_that_a_case_which_exists_does_not_take_is_refused(
         desk.make()
 
 
-def test_a_case_that_exists_keeps_its_tasks(built: Desk, world: Path, tmp_path: Path) -> None:
+def test_a_case_that_exists_keeps_its_tasks_and_its_mortality_factor(
+    built: Desk, world: Path, tmp_path: Path
+) -> None:
     case = tmp_path / "mine"
     words = ["--case", case, "--clone", built.case("base"), "--keepexe"]
     subprocess.run([built.checkout.create_clone, *words], check=True, capture_output=True)
     change(case, NTASKS=4)
+    lines = (case / "user_nl_elm").read_text(encoding="utf-8") + "spinup_mortality_factor = 7\n"
+    (case / "user_nl_elm").write_text(lines, encoding="utf-8")
     assert run(case, "case.setup", "--disable-git").returncode == 0
     change(case, BUILD_COMPLETE="TRUE")
     desk = new_desk(world, tmp_path / "desk", cases={"sites": str(case)}, datm_mode=None, streams=[]).make()
@@ -441,6 +445,9 @@ def test_a_case_that_exists_keeps_its_tasks(built: Desk, world: Path, tmp_path: 
     asked = desk.model.job("ad", segment).resources
     assert asked == {"tasks": 4, "nodes": 1, "cpus_per_task": 1, "mpi": "srun", "mem_mb": 0}
     cases = Cases(desk.case("base").parent, desk.settings, "sites")
+    with pytest.raises(InputError, match=r"lnd_in: spinup_mortality_factor is 7; expected 10, as in spinup"):
+        prepare(Run(segment, cases.clone("ad"), cases))
+    segment = desk.segment("ad", "ad", 1, CYCLE, None, spinup_mortality_factor=7.0)
     prepare(Run(segment, cases.clone("ad"), cases))
     assert query(desk.case("ad"), "NTASKS", "--subgroup", "LND") == "4"
     # Tasks that are typed count more.

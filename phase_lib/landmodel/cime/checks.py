@@ -75,6 +75,22 @@ def start(segment: Segment, header: RestartHeader | None) -> None:
         raise InputError(header.path, what, expected=expected, remedy="convert it with `phase inject`")
 
 
+def same_protocol(segment: Segment, case: Case) -> None:
+    """What a case that existed before says of AD is what the section `spinup` says.
+
+    Raises:
+        InputError: it says another thing.
+    """
+    lnd_in = case.namelist("lnd_in")
+    for name in ("spinup_mortality_factor", "nyears_ad_carbon_only"):
+        there, wanted = lnd_in.get(name), getattr(segment.spinup, name)
+        if there and not _same(there[0], wanted):
+            path, remedy = case.directory / "CaseDocs" / "lnd_in", "change one of the two"
+            raise InputError(
+                path, f"{name} is {there[0]}", expected=f"{wanted:g}, as in spinup.{name}", remedy=remedy
+            )
+
+
 def before(segment: Segment, case: Case, tapes: Tapes, *, continued: bool) -> None:
     """The namelists that the model will read say what the workflow wants.
 

@@ -252,6 +252,8 @@ def prepare(run: Run) -> None:
         InputError: CIME refuses something, or the namelists say another thing than the workflow wants.
     """
     segment, case = run.segment, run.case
+    if run.cases.is_given:
+        checks.same_protocol(segment, run.cases.base)
     case.change(_variables(run))
     case.write_user_lines("elm", [*base_lines(run.cases, "elm"), *_lines(run)])
     _lay_out(run)
