@@ -100,7 +100,7 @@ def _environment(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
 def check(place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Check:
     """The lines of `phase check` on an example that is put on this machine."""
 
-    def lines(example: Path, **changes: Any) -> list[str]:
+    def run(example: Path, **changes: Any) -> list[str]:
         content = yaml.safe_load(example.read_text(encoding="utf-8"))
         path = tmp_path / example.name
         merged = overlay(content, place.here(tmp_path / "results", **changes))
@@ -108,12 +108,12 @@ def check(place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> C
         with pytest.raises(SystemExit) as end:
             main(["check", "--config", str(path)])
         captured = capsys.readouterr()
-        found = [line for line in captured.err.splitlines() if line.startswith("phase: ")]
+        lines = [line for line in captured.err.splitlines() if line.startswith("phase: ")]
         # A file that is missing ends the check at once, with exit code 2.
-        assert end.value.code in ((2, 3) if found else (0,)), captured
-        return found
+        assert end.value.code in ((2, 3) if lines else (0,)), captured
+        return lines
 
-    return lines
+    return run
 
 
 @pytest.mark.parametrize("example", [GLOBE, REGION], ids=lambda path: path.stem)
