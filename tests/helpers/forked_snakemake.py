@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from multiprocessing import get_context
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import phase_lib
@@ -26,14 +27,9 @@ def take_library_of(root: Path) -> None:
 
 
 def snakemake_in_a_fork(
-    words: Sequence[str],
-    root: Path,
-    environment: Mapping[str, str],
-    programs: Path,
-    terminal: Path,
-    timeout: float,
-) -> int:
-    """Runs `snakemake` as a new process in `root` would.
+    words: Sequence[str], root: Path, environment: Mapping[str, str], programs: Path, terminal: Path
+) -> ForkServerProcess:
+    """Starts `snakemake` as a new process in `root` would be.
 
     Args:
         words: options and targets.
@@ -41,29 +37,22 @@ def snakemake_in_a_fork(
         environment: variables of the process.
         programs: directory of programs that its jobs find before all others.
         terminal: file for what it writes, both streams.
-        timeout: seconds.
 
     Returns:
-        The exit code.
-
-    Raises:
-        TimeoutError: it took longer; it is killed.
+        The process, in a group of its own with all that it starts.
     """
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.helpers.warm_snakemake"])
     process = context.Process(target=_run, args=(list(words), root, dict(environment), programs, terminal))
     process.start()
-    process.join(timeout)
-    if process.exitcode is None:
-        process.kill()
-        raise TimeoutError(f"snakemake {' '.join(words)} took more than {timeout:g} s")
-    return process.exitcode
+    return process
 
 
 def _run(words: list[str], root: Path, environment: dict[str, str], programs: Path, terminal: Path) -> None:
     stream = os.open(terminal, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(stream, 1)
     os.dup2(stream, 2)
+    os.setsid()
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(root)

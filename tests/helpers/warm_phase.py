@@ -2,7 +2,9 @@
 
 The tests of the workflow start hundreds of jobs. The program `phase` of this directory hands its words,
 environment and open streams to a server that has imported the library, and ends as the fork ends that runs
-the command. Another program of the tests, `e3sm.exe`, asks the same server where a job of it started that.
+the command. `python` beside it does the same for `python -m phase_lib.cli`, by which a training starts its
+processes. Another program of the tests, `e3sm.exe`, asks the same server where a job of it started that.
+A program that is killed ends the fork that runs for it, and what that started.
 """
 
 from __future__ import annotations
@@ -45,15 +47,23 @@ server.sendall(request)
 answer = server.recv(1)
 sys.exit(answer[0] if answer else 1)
 """
-_PROGRAM = """#!{python} -IS
+_PROGRAMS = {
+    "phase": """#!{python} -IS
 import sys
 address, words = {address!r}, ["phase", *sys.argv[1:]]
-{client}"""
+{client}""",
+    "python": """#!{python} -IS
+import os, sys
+if sys.argv[1:3] != ["-m", "phase_lib.cli"]:
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+address, words = {address!r}, ["phase", *sys.argv[3:]]
+{client}""",
+}
 
 
 @cache
 def directory_of_phase() -> Path:
-    """Starts the server of this process; the directory with the program."""
+    """Starts the server of this process; the directory with the programs."""
     holder = tempfile.TemporaryDirectory(prefix="phase-")
     directory = Path(holder.name)
     address = directory / "socket"
@@ -67,10 +77,10 @@ def directory_of_phase() -> Path:
     assert server.stdin is not None
     assert server.stdout is not None
     assert server.stdout.readline() == b"ready\n"
-    program = directory / "phase"
-    text = _PROGRAM.format(python=sys.executable, address=str(address), client=CLIENT)
-    program.write_text(text)
-    program.chmod(0o755)
+    for name, text in _PROGRAMS.items():
+        program = directory / name
+        program.write_text(text.format(python=sys.executable, address=str(address), client=CLIENT))
+        program.chmod(0o755)
     atexit.register(holder.cleanup)
     atexit.register(server.wait)
     atexit.register(server.stdin.close)
@@ -116,7 +126,9 @@ def _answer(client: socket.socket, address: str) -> None:
     root, *others = environment["PYTHONPATH"].split(os.pathsep)
     take_library_of(Path(root))
     sys.path[1:1] = others
-    sys.argv = words
+    sys.argv, sys.executable = words, str(Path(address).with_name("python"))
+    os.setsid()
+    threading.Thread(target=_end_with, args=(client,), daemon=True).start()
     status = 1
     try:
         if words[0] == "phase":
@@ -126,7 +138,6 @@ def _answer(client: socket.socket, address: str) -> None:
         else:
             from tests.cime.double.model import main as run_model
 
-            threading.Thread(target=_end_with, args=(client,), daemon=True).start()
             status = run_model(*words)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
@@ -142,9 +153,9 @@ def _answer(client: socket.socket, address: str) -> None:
 
 
 def _end_with(client: socket.socket) -> None:
-    """Ends this process with the program that it stands for, as a launcher ends its tasks."""
+    """Ends this process, and what it started, with the program that it stands for."""
     if not client.recv(1):
-        os._exit(1)
+        os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

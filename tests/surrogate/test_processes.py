@@ -14,6 +14,7 @@ from pathlib import Path
 
 import netCDF4
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -60,13 +61,15 @@ def command(prepared: Prepared, output: Path, log: Path | None = None, **changes
     return ["train", *map(str, words)]
 
 
-def started(program: list[str | Path], words: list[str], **variables: str) -> subprocess.Popen[str]:
-    """Starts a program with further variables of the environment."""
+def started(
+    words: list[str], program: tuple[str | Path, ...] = (), **variables: str
+) -> subprocess.Popen[str]:
+    """Starts `phase`, in a fork where no program is given, with further variables of the environment."""
     environment = {key: value for key, value in os.environ.items() if key not in RANKS}
     # As the forks below see it, so that models of the same training are the same bytes.
     environment |= {"GIT_DIR": os.devnull, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [*program, *words],
+        [*(program or (directory_of_phase() / "phase",)), *words],
         cwd=ROOT,
         env=environment | variables,
         stdout=subprocess.PIPE,
@@ -79,20 +82,21 @@ def start(
     prepared: Prepared, output: Path, log: Path | None = None, path: Path | None = None, **changes: object
 ) -> subprocess.Popen[str]:
     """Starts `phase train`, which starts its processes."""
-    variables = {}
-    if path is not None:
-        variables = {"PATH": f"{path}{os.pathsep}{os.environ['PATH']}", "SLURM_JOB_ID": "4711"}
-    program = [sys.executable, "-m", "phase_lib.cli"]
-    return started(program, command(prepared, output, log, **changes), **variables)
+    words = command(prepared, output, log, **changes)
+    if path is None:
+        return started(words)
+    # Not in a fork: the command becomes srun.
+    variables = {"PATH": f"{path}{os.pathsep}{os.environ['PATH']}", "SLURM_JOB_ID": "4711"}
+    return started(words, (sys.executable, "-m", "phase_lib.cli"), **variables)
 
 
 def train_by_two(prepared: Prepared, output: Path, **changes: object) -> Path:
-    """Trains in two processes as torchrun starts them, but in forks that need not import the library."""
+    """Trains in two processes as torchrun starts them."""
     with socket.create_server(("localhost", 0)) as listener:
         port = listener.getsockname()[1]
     place = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    words, program = command(prepared, output, gpus=2, **changes), [directory_of_phase() / "phase"]
-    ranks = [started(program, words, RANK=str(i), LOCAL_RANK=str(i), **place) for i in range(2)]
+    words = command(prepared, output, gpus=2, **changes)
+    ranks = [started(words, RANK=str(i), LOCAL_RANK=str(i), **place) for i in range(2)]
     for status, said in map(finished, ranks):
         assert status == 0, said
     return output / "model.pt"
@@ -116,8 +120,10 @@ def losses(directory: Path) -> list[list[float]]:
         return [[float(v) for k, v in row.items() if k != "seconds"] for row in csv.DictReader(stream)]
 
 
-def children(process: subprocess.Popen[str]) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+def processes_of(output: Path) -> list[int]:
+    """Those that a training started, in the order of their start."""
+    commands = {process.pid: process.info["cmdline"] or () for process in psutil.process_iter(["cmdline"])}
+    return sorted(pid for pid, words in commands.items() if {"phase_lib.cli", str(output)} <= set(words))
 
 
 def alive(pid: int) -> bool:
@@ -202,7 +208,7 @@ def test_a_process_that_is_killed_ends_all_and_the_training_goes_on_to_the_same_
 ) -> None:
     first = start(prepared, tmp_path, tmp_path / "train.log", gpus=2, **LONG)
     eventually((tmp_path / "checkpoint.pt").is_file)
-    pids = children(first)
+    pids = processes_of(tmp_path)
     assert len(pids) == 2
     os.kill(pids[1], signal.SIGKILL)
     status, said = finished(first)
@@ -230,6 +236,7 @@ import subprocess, sys
 words = sys.argv[1:]
 options, command = words[:words.index(sys.executable)], words[words.index(sys.executable):]
 open({str(tmp_path / "asked")!r}, "w").write(" ".join(options))
+command[0] = {str(directory_of_phase() / "python")!r}
 tasks = [subprocess.Popen(command) for _ in range(int(dict(o[2:].split("=") for o in options)["ntasks"]))]
 sys.exit(max(task.wait() for task in tasks))
 """

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +69,24 @@ class Workflow:
 
         It and its jobs run in forks of processes that are warm, which saves seconds of each.
         """
+        with tempfile.TemporaryDirectory() as directory:
+            terminal = Path(directory) / "terminal.txt"
+            process = self.start(*words, terminal=terminal, configs=configs, target=target)
+            process.join(TIMEOUT)
+            said = terminal.read_text(encoding="utf-8")
+            if process.exitcode is None:
+                process.kill()
+                raise TimeoutError(f"snakemake {' '.join(words)} took more than {TIMEOUT:g} s: {said}")
+            return subprocess.CompletedProcess(words, process.exitcode, said)
+
+    def start(
+        self, *words: str, terminal: Path, configs: tuple[str, ...], target: Path | str | None = None
+    ) -> ForkServerProcess:
+        """Starts snakemake in the copy, in a group of its own; it writes to a file `terminal`."""
         if isinstance(target, Path):
             target = target.relative_to(self.root).as_posix()
         command = [*words, "--configfile", *configs, "--", *([] if target is None else [target])]
-        with tempfile.TemporaryDirectory() as directory:
-            terminal, programs = Path(directory) / "terminal.txt", directory_of_phase()
-            status = snakemake_in_a_fork(command, self.root, self.environment, programs, terminal, TIMEOUT)
-            return subprocess.CompletedProcess(command, status, terminal.read_text(encoding="utf-8"))
+        return snakemake_in_a_fork(command, self.root, self.environment, directory_of_phase(), terminal)
 
     def phase(self, *words: object) -> subprocess.CompletedProcess[str]:
         """Runs a command of the copy's library."""

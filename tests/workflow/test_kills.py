@@ -7,8 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import psutil
 import pytest
 import yaml
 
-from tests.workflow.conftest import SMALL, WITHOUT_PAPER, Workflow, copy_of_the_workflow
+from tests.workflow.conftest import SMALL, TIMEOUT, WITHOUT_PAPER, Workflow, copy_of_the_workflow
 
 pytestmark = pytest.mark.slow
 
@@ -35,33 +33,32 @@ LEARNT: Kills = (
 class Run:
     """One start of the workflow, with the processes that it starts in a group of their own."""
 
-    def __init__(self, workflow: Workflow, config: Path, terminal: Path, *targets: str) -> None:
+    def __init__(self, workflow: Workflow, config: Path, terminal: Path, target: Path | None) -> None:
         self.terminal = terminal
-        with terminal.open("w") as stream:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "snakemake", "--configfile", SMALL, str(config), "--", *targets],
-                cwd=workflow.root,
-                env=workflow.environment,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self.process = workflow.start(terminal=terminal, configs=(SMALL, str(config)), target=target)
 
     @property
     def said(self) -> str:
-        return self.terminal.read_text(encoding="utf-8")
+        return self.terminal.read_text(encoding="utf-8") if self.terminal.exists() else ""
 
     def kill_when_it_says(self, words: str, *, with_commands: bool) -> list[psutil.Process]:
         """Kills Snakemake, alone or with all that it started; what is left at work."""
-        end = time.monotonic() + 600
+        end = time.monotonic() + TIMEOUT
         while not re.search(words, self.said):
-            assert self.process.poll() is None, self.said
+            assert self.process.is_alive(), self.said
             assert time.monotonic() < end, f"{words} was not said: {self.said}"
             time.sleep(0.02)
-        started = psutil.Process(self.process.pid).children(recursive=True)
-        (os.killpg if with_commands else os.kill)(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        pid = self.process.pid
+        assert pid is not None
+        started = psutil.Process(pid).children(recursive=True)
+        (os.killpg if with_commands else os.kill)(pid, signal.SIGKILL)
+        self.process.join()
         return [process for process in started if is_at_work(process)]
+
+    def ended(self) -> int | None:
+        """The exit code of a run that nothing disturbs."""
+        self.process.join(TIMEOUT)
+        return self.process.exitcode
 
 
 def is_at_work(process: psutil.Process) -> bool:
@@ -79,15 +76,15 @@ def config(tmp_path: Path) -> Path:
 
 
 def run_with_kills(
-    workflow: Workflow, config: Path, directory: Path, kills: Kills, *targets: str
+    workflow: Workflow, config: Path, directory: Path, kills: Kills, target: Path | None = None
 ) -> list[psutil.Process]:
     """Runs to the end by the same command, in spite of the kills; what was at work after them."""
     left: list[psutil.Process] = []
     for number, (words, with_commands) in enumerate(kills):
-        run = Run(workflow, config, directory / f"terminal.{number}.txt", *targets)
+        run = Run(workflow, config, directory / f"terminal.{number}.txt", target)
         left += run.kill_when_it_says(words, with_commands=with_commands)
-    last = Run(workflow, config, directory / "terminal.txt", *targets)
-    assert last.process.wait(timeout=600) == 0, last.said
+    last = Run(workflow, config, directory / "terminal.txt", target)
+    assert last.ended() == 0, last.said
     assert not [process for process in left if is_at_work(process)]
     assert [path for path in workflow.results.rglob(".*") if path.name.endswith(".part")] == []
     assert list((workflow.results / "locks").iterdir()) == []
@@ -104,8 +101,7 @@ def test_land_model_runs_that_are_killed_go_on_by_themselves_and_end_in_the_same
 ) -> None:
     workflow = copy_of_the_workflow(tmp_path / "copy")
     target = "landmodel/ad/ad.elm.r.0061-01-01-00000.nc"
-    goal = (workflow.results / target).relative_to(workflow.root).as_posix()
-    left = run_with_kills(workflow, config, tmp_path, ACCELERATED, goal)
+    left = run_with_kills(workflow, config, tmp_path, ACCELERATED, workflow.results / target)
     assert left, "nothing was at work after Snakemake alone was killed"
     assert_same(workflow, small_run, "world/surfdata.nc", "landmodel/ad/ad.elm.r.0021-01-01-00000.nc", target)
 
