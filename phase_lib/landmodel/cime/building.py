@@ -33,7 +33,8 @@ def build_base(cases: Cases, processes: int) -> None:
         raise InputError(base.directory, "is not built", expected="a case with its executable", remedy=remedy)
     if not complete or (cases.is_given and cases.settings.rebuild):
         LOGGER.info("building ELM in %s", base.directory)
-        with alone(base):  # a model that runs would lose its executable
+        # A case that existed before may run: its model would lose the executable.
+        with alone(base) if cases.is_given else base.locked():
             values: dict[str, Value] = {_MAKE: processes}
             base.change(values)
             base.build()
