@@ -71,17 +71,19 @@ class Cost:
         restart_bytes: of a restart.
         history_bytes: of the history of a forcing cycle, without further fields.
         field_bytes: of a mean of a further field on soil layers, as those are that corrections need.
+        running_bytes: of a model year of a segment, beside its products, until the next segment begins.
     """
 
     core_hours: float | None
     restart_bytes: float
     history_bytes: float
     field_bytes: float = 0.0
+    running_bytes: float = 0.0
 
 
 @dataclass(frozen=True)
 class World:
-    """A domain whose files a land model makes: estimated cells and bytes, a description."""
+    """A domain whose files a land model makes: cells, 0 where nothing is known yet, bytes, a description."""
 
     cells: int
     bytes: float
@@ -196,6 +198,6 @@ class LandModel(ABC, Generic[_Settings]):
     def cost(self, cells: int) -> Cost:
         """Cost of runs of so many land cells."""
 
-    def world(self) -> World:
+    def world(self, domain: Domain) -> World:
         """What is known beforehand of a domain whose files it makes."""
         raise NotImplementedError(f"{self.name} makes no domain")

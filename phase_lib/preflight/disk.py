@@ -30,12 +30,14 @@ class Disk:
         there: already in its directory.
         free: free on its disk.
         place: its directory, or the nearest one above it that exists.
+        without: domains that the estimate leaves out, as their cells are not known yet.
     """
 
     whole: float
     there: float
     free: float
     place: Path
+    without: tuple[str, ...] = ()
 
     @property
     def needed(self) -> float:
@@ -43,20 +45,26 @@ class Disk:
         return self.whole - self.there
 
     def __str__(self) -> str:
+        left_out = f" without {', '.join(self.without)}, whose size is not known yet" if self.without else ""
         return (
-            f"disk: about {self.whole / 1e9:.1f} GB for the whole run, {self.there / 1e9:.1f} GB there "
-            f"already, {self.free / 1e9:.1f} GB free"
+            f"disk: about {self.whole / 1e9:.1f} GB for the whole run{left_out}, {self.there / 1e9:.1f} GB "
+            f"there already, {self.free / 1e9:.1f} GB free"
         )
 
 
-def _bytes_of_domain(config: WorkflowConfig, domain: Domain, summary: DomainSummary | None) -> float:
-    """Files that its land model makes, its runs, monthly forcing, records, and the restarts of the target."""
+def _bytes_of_domain(config: WorkflowConfig, domain: Domain, summary: DomainSummary | None) -> float | None:
+    """Files that its land model makes, its runs, monthly forcing, records, and the restarts of the target.
+
+    None where the number of its cells is not known yet.
+    """
     model, total = land_model_of(config, domain.name), 0.0
     if "domain" in domain.made:
-        world = model.world()
+        world = model.world(domain)
         cells, total = world.cells, world.bytes
     else:
         cells = 0 if summary is None else summary.cells
+    if not cells:
+        return None
     cost = model.cost(cells)
     total += cells * (len(FORCING) * _MONTHS * domain.cycle * _MEAN_BYTES + _RECORD_BYTES)
     if domain.target:
@@ -66,8 +74,9 @@ def _bytes_of_domain(config: WorkflowConfig, domain: Domain, summary: DomainSumm
         years = chain.boundaries[-1] - chain.boundaries[0]
         total += (len(chain.boundaries) - 1 + len(chain.corrections)) * cost.restart_bytes
         total += years / domain.cycle * cost.history_bytes
-        means = sum(segment.further_means for segment in domain.segments(chain, config.spinup))
-        total += means * cost.field_bytes
+        segments = domain.segments(chain, config.spinup)
+        total += sum(segment.further_means for segment in segments) * cost.field_bytes
+        total += max((segment.years for segment in segments), default=0) * cost.running_bytes
     return total
 
 
@@ -82,11 +91,13 @@ def room_for(
         summaries: what was understood of those that have files.
     """
     read = {summary.name: summary for summary in summaries}
-    whole = sum(_bytes_of_domain(config, domain, read.get(name)) for name, domain in planned.items())
+    estimates = {name: _bytes_of_domain(config, domain, read.get(name)) for name, domain in planned.items()}
+    known = [estimate for estimate in estimates.values() if estimate is not None]
+    unknown = tuple(name for name, estimate in estimates.items() if estimate is None)
     directory = config.run.directory
     there = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
     place = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    return Disk(whole, there, shutil.disk_usage(place).free, place)
+    return Disk(sum(known), there, shutil.disk_usage(place).free, place, unknown)
 
 
 def check_disk(config: WorkflowConfig, disk: Disk) -> Iterator[Finding]:

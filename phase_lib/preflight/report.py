@@ -92,7 +92,7 @@ def _run(config: WorkflowConfig, report: Report) -> Iterator[str]:
     for name, domain in report.planned.items():
         model = land_model_of(config, name)
         if "domain" in domain.made:
-            world = model.world()
+            world = model.world(domain)
             cells[name] = world.cells
             yield world.description
         if domain.chains:

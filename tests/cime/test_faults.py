@@ -17,6 +17,7 @@ import pytest
 
 from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.base.files import read_json
+from phase_lib.elm.restart import read_header
 from phase_lib.elm.soil_budget import BUDGET_FIELDS
 from phase_lib.landmodel.cime import checks, launching, trial
 from phase_lib.landmodel.cime.case import Case
@@ -62,39 +63,33 @@ def refusal(desk: Desk, segment: Segment, kind: type[Exception] = ModelAbort) ->
     return line
 
 
+def test_a_model_that_stops_says_why_in_one_line_and_the_next_try_begins_anew(
+    built: Desk, undisturbed: Segment
+) -> None:
+    built.checkout.play("balance", "balance", year=2)
+    segment = segment_of(built, "balance")
+    line = refusal(built, segment)
+    assert "the model stopped in balance: lnd.log." in line
+    assert "column cbalance error" in line
+    assert_same_products(built.run(segment), undisturbed)
+    assert "CONTINUE_RUN --val TRUE" not in (built.case("balance") / "replay.sh").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
-    ("fault", "says"),
+    ("fault", "says", "goes_on"),
     [
-        ("abort", "urban net radiation balance error | ENDRUN:ERROR in UrbanRadiationMod.F90 at line 402"),
-        ("balance", "column cbalance error"),
+        ("kill", ".case.run was killed by signal 9", True),
+        # The restart of year 2 is half written.
+        ("kill_in_restart", ".case.run was killed by signal 9", False),
+        ("node", "RUN FAIL", True),
     ],
 )
-def test_a_model_that_stops_says_why_in_one_line_and_the_next_try_begins_anew(
-    built: Desk, undisturbed: Segment, fault: str, says: str
-) -> None:
-    built.checkout.play(fault, fault, year=2)
-    segment = segment_of(built, fault)
-    line = refusal(built, segment)
-    assert f"the model stopped in {fault}: lnd.log." in line
-    assert says in line
-    assert_same_products(built.run(segment), undisturbed)
-    status = (built.case(fault) / "CaseStatus").read_text(encoding="utf-8")
-    assert "CONTINUE_RUN --val TRUE" not in (built.case(fault) / "replay.sh").read_text(encoding="utf-8"), (
-        status
-    )
-
-
-@pytest.mark.parametrize(
-    ("fault", "goes_on"),
-    # The restart of year 2 is whole in the first case, and half written in the second.
-    [("kill", True), ("kill_in_restart", False)],
-)
 def test_a_killed_run_goes_on_from_its_last_whole_restart(
-    built: Desk, undisturbed: Segment, fault: str, goes_on: bool
+    built: Desk, undisturbed: Segment, fault: str, says: str, goes_on: bool
 ) -> None:
     built.checkout.play(fault, fault, year=2)
     segment = segment_of(built, fault)
-    assert ".case.run was killed by signal 9" in refusal(built, segment)
+    assert says in refusal(built, segment)
     assert_same_products(built.run(segment), undisturbed)
     replay = (built.case(fault) / "replay.sh").read_text(encoding="utf-8")
     assert ("CONTINUE_RUN --val TRUE" in replay) is goes_on
@@ -139,18 +134,17 @@ def test_a_run_that_stops_early_by_itself_goes_on_now_or_in_the_next_job(
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        ("truncated_restart", "truncated_restart.elm.r.0005-01-01-00000.nc"),
+        ("truncated_restart", "truncated_restart.elm.r.0003-01-01-00000.nc"),
         ("no_rpointer", "rpointer.lnd: cannot be read"),
         ("empty_rpointer", "rpointer.lnd: is empty"),
     ],
 )
-def test_a_run_without_a_whole_restart_at_its_end_is_no_result(
-    built: Desk, undisturbed: Segment, fault: str, says: str
-) -> None:
-    built.checkout.play(fault, fault, year=5)
-    segment = segment_of(built, fault)
+def test_a_run_without_a_whole_restart_at_its_end_is_no_result(built: Desk, fault: str, says: str) -> None:
+    built.checkout.play(fault, fault, year=3)
+    segment = built.segment(fault, "ad", 1, CYCLE, None)
     assert says in refusal(built, segment)
-    assert_same_products(built.run(segment), undisturbed)
+    # The next try begins anew.
+    assert not (built.case(fault) / "segment.json").exists()
 
 
 def test_a_failed_build_says_the_compilers_line_and_goes_on(world: Path, tmp_path: Path) -> None:
@@ -209,7 +203,7 @@ def test_a_set_without_a_restart_of_its_history_is_not_whole(
 def test_a_cold_start_takes_no_restart_that_the_grid_has_by_default(built: Desk) -> None:
     cases = Cases(built.case("base").parent, built.settings, "sites")
     clone = cases.clone("cold")
-    change(clone.directory, LND_GRID="f09_f09")
+    change(clone.directory, LND_GRID="f09_f09", ELM_FORCE_COLDSTART="off")
     assert run(clone.directory, "case.setup", "--disable-git").returncode == 0
     [default] = clone.namelist("lnd_in")["finidat"]
     assert default.endswith("f09_f09.elm.r.nc")
@@ -257,7 +251,8 @@ def test_a_model_that_stops_twice_for_one_reason_is_not_run_a_third_time(
     segment = segment_of(built, "again")
     lines = [refusal(built, segment) for _ in range(3)]
     assert "again has stopped 2 times for the same reason" in lines[2]
-    assert "UrbanRadiationMod.F90 at line 402" in lines[2]
+    reason = "urban net radiation balance error | ENDRUN:ERROR in UrbanRadiationMod.F90 at line 402"
+    assert all(reason in line for line in lines)
     status = built.case("again") / "CaseStatus"
     assert status.read_text(encoding="utf-8").count("model execution starting") == 2
     (built.case("again") / "failure.json").unlink()
@@ -305,6 +300,28 @@ def test_a_batch_system_whose_queue_cannot_be_asked_is_refused(built: Desk) -> N
     change(clone.directory, BATCH_SYSTEM="pbspro")
     with pytest.raises(InputError, match="has the batch system pbspro; expected SLURM, or none"):
         prepare(Run(built.segment("pbs", "ad", 1, CYCLE, None), clone, cases))
+
+
+def test_a_restart_that_the_case_cannot_read_is_refused(built: Desk, undisturbed: Segment) -> None:
+    case = Case(built.case("base"))
+    header = read_header(undisturbed.restart)[0]
+    assert header.flavour == "NETCDF3_64BIT_DATA"
+    checks.readable(case, [header])
+    with pytest.raises(InputError, match=r"0005-01-01-00000.nc: is NETCDF4, and base reads .* by pnetcdf"):
+        checks.readable(case, [replace(header, flavour="NETCDF4")])
+
+
+def test_files_that_are_no_netcdf_are_refused(built: Desk) -> None:
+    clone = Cases(built.case("base").parent, built.settings, "sites").clone("adios")
+    change(clone.directory, PIO_TYPENAME="adios")
+    with pytest.raises(InputError, match=r"PIO_TYPENAME of LND is adios; expected one of default, pnetcdf"):
+        checks.readable(clone, [])
+
+
+def test_an_archiver_at_work_keeps_a_case_busy(built: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [launching.Queued("12", "st_archive.base", "RUNNING", "None")]
+    monkeypatch.setattr(launching, "queued", lambda case: jobs)
+    assert launching.job_of(Case(built.case("base"))) == "12"
 
 
 def test_the_archiver_may_move_the_files_away(
@@ -416,11 +433,15 @@ def test_a_key_that_a_case_which_exists_does_not_take_is_refused(
         desk.make()
 
 
-def test_a_case_that_exists_keeps_its_tasks(built: Desk, world: Path, tmp_path: Path) -> None:
+def test_a_case_that_exists_keeps_its_tasks_and_its_mortality_factor(
+    built: Desk, world: Path, tmp_path: Path
+) -> None:
     case = tmp_path / "mine"
     words = ["--case", case, "--clone", built.case("base"), "--keepexe"]
     subprocess.run([built.checkout.create_clone, *words], check=True, capture_output=True)
     change(case, NTASKS=4)
+    lines = (case / "user_nl_elm").read_text(encoding="utf-8") + "spinup_mortality_factor = 7\n"
+    (case / "user_nl_elm").write_text(lines, encoding="utf-8")
     assert run(case, "case.setup", "--disable-git").returncode == 0
     change(case, BUILD_COMPLETE="TRUE")
     desk = new_desk(world, tmp_path / "desk", cases={"sites": str(case)}, datm_mode=None, streams=[]).make()
@@ -428,6 +449,9 @@ def test_a_case_that_exists_keeps_its_tasks(built: Desk, world: Path, tmp_path: 
     asked = desk.model.job("ad", segment).resources
     assert asked == {"tasks": 4, "nodes": 1, "cpus_per_task": 1, "mpi": "srun", "mem_mb": 0}
     cases = Cases(desk.case("base").parent, desk.settings, "sites")
+    with pytest.raises(InputError, match=r"lnd_in: spinup_mortality_factor is 7; expected 10, as in spinup"):
+        prepare(Run(segment, cases.clone("ad"), cases))
+    segment = desk.segment("ad", "ad", 1, CYCLE, None, spinup_mortality_factor=7.0)
     prepare(Run(segment, cases.clone("ad"), cases))
     assert query(desk.case("ad"), "NTASKS", "--subgroup", "LND") == "4"
     # Tasks that are typed count more.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -106,6 +107,16 @@ def submissions(desk: Desk, case: str) -> int:
     return (desk.case(case) / "CaseStatus").read_text(encoding="utf-8").count("case.submit starting")
 
 
+def is_free(case: Path) -> bool:
+    """True where no process holds the lock of a case."""
+    with (case / ".phase.lock").open("r+b") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
 def wait_for(holds: Callable[[], object], seconds: float = 300.0) -> None:
     end = time.monotonic() + seconds
     while not holds():
@@ -113,9 +124,11 @@ def wait_for(holds: Callable[[], object], seconds: float = 300.0) -> None:
         time.sleep(0.1)
 
 
-def test_a_killed_session_finds_its_job_in_the_queue_and_submits_no_second_one(
+def test_a_killed_session_finds_its_chain_of_jobs_in_the_queue_and_submits_no_second_one(
     desk: Desk, undisturbed: Segment
 ) -> None:
+    # Of two years one of CIME's jobs has time for one, and submits the next one itself.
+    desk = desk.with_settings(years_per_day=10.0)
     segment = desk.segment("session", "ad", 1, CYCLE, None)
     session = os.fork()
     if session == 0:
@@ -128,11 +141,13 @@ def test_a_killed_session_finds_its_job_in_the_queue_and_submits_no_second_one(
     wait_for(lambda: printed.is_file() and "Submitted job case.run" in printed.read_text(encoding="utf-8"))
     os.kill(session, signal.SIGKILL)
     os.waitpid(session, 0)
+    wait_for(lambda: is_free(desk.case("session")))  # case.submit holds the lock until its end
     # Another segment of the run does not begin beside that job.
     with pytest.raises(InputError, match=r"job 101 of this case is in the queue"):
         desk.run(desk.segment("session", "ad", 1, 2 * CYCLE, None))
     desk.run(segment)
-    assert submissions(desk, "session") == 1
+    assert submissions(desk, "session") == 2
+    assert (desk.case("session") / "replay.sh").read_text(encoding="utf-8").count("case.submit") == 1
     assert same(segment, undisturbed)
 
 
@@ -150,4 +165,17 @@ def test_an_archive_job_that_never_starts_is_cancelled(
     desk.checkout.play("archive_stuck")
     segment = desk.run(desk.segment("stuck", "ad", 1, CYCLE, None))
     assert len(list(queue.glob("*.json"))) == 2
+    assert same(segment, undisturbed)
+
+
+def test_a_chain_that_ends_without_a_word_is_found_and_goes_on(
+    desk: Desk, undisturbed: Segment, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = desk.with_settings(years_per_day=10.0)
+    desk.checkout.play("chain_stops", "silent")
+    with caplog.at_level("INFO"):
+        segment = desk.run(desk.segment("silent", "ad", 1, CYCLE, None))
+    assert "silent: no job is left, and 1 of its chain had still to come" in caplog.text
+    assert "silent: stopped at 0002-01-01, wanted 0003-01-01" in caplog.text
+    assert submissions(desk, "silent") == 2
     assert same(segment, undisturbed)

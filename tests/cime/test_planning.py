@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.config.loading import validate
 from phase_lib.config.root import WorkflowConfig
 from phase_lib.landmodel.planning import domains_of, land_model_of
+from phase_lib.preflight.disk import room_for
+from phase_lib.preflight.domain import DomainSummary
+from tests.helpers.domain_files import write_domain
 
 CIME = {"source": "/e3sm", "machine": "desk", "tasks": 256, "tasks_per_node": 128}
 FORCING = {"product": "any", "first_year": 1901, "align_year": 1}
@@ -143,3 +148,31 @@ def test_a_key_of_a_domain_has_to_be_one_of_the_section(data: dict[str, Any], tm
         InputError, match=r"by_domain.sites.tasks: Input should be greater than or equal to 1"
     ):
         configured(data, tmp_path, by_domain={"sites": {"tasks": 0}})
+
+
+def test_the_disk_has_room_for_restarts_on_the_way_of_the_longest_segment(
+    data: dict[str, Any], tmp_path: Path
+) -> None:
+    def whole(**cime: Any) -> float:
+        config = configured(data, tmp_path, **cime)
+        summary = DomainSummary("sites", trains=True, target=True, mortality_factor=None, land_cells=100)
+        return room_for(config, domains_of(config), [summary]).whole
+
+    chains = domains_of(configured(data, tmp_path))["sites"].chains
+    longest = [max(b - a for a, b in pairwise(chain.boundaries)) for chain in chains]
+    # Restarts every year in place of every fifth one; a set of 100 cells has 19 MB.
+    more = sum(longest) * (1.0 - 1.0 / 5.0) * 19.0e6
+    assert whole(restart_years=1) - whole(restart_years=5) == pytest.approx(more)
+
+
+def test_the_cells_of_a_grid_are_not_known_before_its_case_is_made(
+    data: dict[str, Any], tmp_path: Path
+) -> None:
+    config = configured({"forcing": data["forcing"]}, tmp_path, resolution="f09_f09")
+    domain, model = domains_of(config)["sites"], land_model_of(config, "sites")
+    assert "without sites, whose size is not known yet" in str(room_for(config, {"sites": domain}, []))
+    assert domain.domain is not None
+    domain.domain.parent.mkdir(parents=True)
+    write_domain(domain.domain, np.array([10.0, 20.0]), np.array([30.0, 40.0]))
+    assert model.world(domain).cells == 2
+    assert "without" not in str(room_for(config, {"sites": domain}, []))

@@ -16,6 +16,8 @@ from phase_lib.cli import main
 from phase_lib.elm.domain import read_domain
 from phase_lib.elm.soil_budget import BUDGET_FIELDS
 from phase_lib.forcing.reduce import reduce_forcing
+from phase_lib.landmodel.cime.cases import Cases
+from phase_lib.landmodel.cime.running import Run, _begin
 from phase_lib.landmodel.cime.state import require_as_read
 from phase_lib.landmodel.domain import ANNUAL_TAPE, CYCLE_TAPE, Segment
 from phase_lib.landmodel.embedded.segment import run_segment as run_embedded
@@ -89,6 +91,12 @@ def test_a_run_of_two_segments_writes_what_the_model_inside_writes(
     status = (built.case("first") / "CaseStatus").read_text(encoding="utf-8")
     assert status.count("case.run success") == 2
     assert "CONTINUE_RUN --val TRUE" in (built.case("first") / "replay.sh").read_text(encoding="utf-8")
+    # Begun again, the second goes on from the end of the first, whatever the run directory holds.
+    cases = Cases(built.case("base").parent, built.settings, "sites")
+    again = Run(second, cases.clone("first"), cases)
+    assert str(again.files.restart_set().date) == "0007-01-01"
+    _begin(again)
+    assert str(again.files.restart_set().date) == "0003-01-01"
 
 
 def test_all_runs_share_one_executable_and_the_namelists_say_what_the_protocol_wants(

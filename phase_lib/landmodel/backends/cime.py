@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 #: Bytes per cell of a set of restarts (as in real ones: 150 kB are ELM's own), and of the history of a cycle
 #: with the budget of the soil.
 _RESTART_BYTES, _HISTORY_BYTES = 190_000, 60_000
-#: Part of a day more than the speed says, for a slow start or a busy file system.
-_SLACK = 1.25
+#: Bytes per cell of a year of annual means, which stay in the run directory beside the file that joins them.
+_ANNUAL_BYTES = 2_000
 #: Minutes in which one core checks and joins what the model has written.
 _CHECKS = 15
 #: Processes of the compiler, and what they need beside cores: minutes and megabytes.
@@ -135,13 +135,11 @@ class Cime(LandModel[CimeSettings]):
         if layout.tasks > 1:
             resources["mpi"] = settings.mpi
             if layout.nodes is not None:
-                resources |= {
-                    "nodes": layout.nodes,
-                    "mem_mb": 0,
-                }  # nodes come with theirs
-        if settings.years_per_day is not None:
-            minutes = 1440.0 * segment.years / settings.years_per_day
-            resources["runtime"] = math.ceil(_SLACK * minutes + settings.margin_minutes + _CHECKS)
+                # Nodes come with all their memory.
+                resources |= {"nodes": layout.nodes, "mem_mb": 0}
+        if settings.minutes_per_year is not None:
+            minutes = segment.years * settings.minutes_per_year
+            resources["runtime"] = math.ceil(minutes + settings.margin_minutes + _CHECKS)
         return Job(1, resources)
 
     def run(self, segment: Segment) -> None:
@@ -163,8 +161,15 @@ class Cime(LandModel[CimeSettings]):
         """By the speed that the settings give."""
         speed = self.settings.years_per_day
         core_hours = None if speed is None else 24.0 * self._layout.tasks / speed
-        return Cost(core_hours, cells * _RESTART_BYTES, cells * _HISTORY_BYTES)
+        running = _RESTART_BYTES / self.settings.restart_years + _ANNUAL_BYTES
+        return Cost(core_hours, cells * _RESTART_BYTES, cells * _HISTORY_BYTES, running_bytes=cells * running)
 
-    def world(self) -> World:
+    def world(self, domain: Domain) -> World:
         """How many cells the grid of a case has, is known when the case is made."""
-        return World(0, 0.0, f"the grid {self.settings.resolution} of CIME, whose size the case will show")
+        from phase_lib.elm.domain import read_domain
+
+        grid, file = f"the grid {self.settings.resolution} of CIME", domain.domain
+        if file is None or not file.is_file():
+            return World(0, 0.0, f"{grid}, whose size the case will show")
+        cells = read_domain(file).ncells
+        return World(cells, 0.0, f"{grid}, {cells} land cells")

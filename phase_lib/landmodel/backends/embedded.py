@@ -139,7 +139,7 @@ class Embedded(LandModel[EmbeddedSettings]):
         core_hours = cells / _CELL_YEARS_PER_SECOND / 3600.0
         return Cost(core_hours, cells * _RESTART_BYTES, cells * _HISTORY_BYTES, cells * _FIELD_BYTES)
 
-    def world(self) -> World:
+    def world(self, domain: Domain) -> World:
         """The number of cells follows from the area; in a box all cells count as land."""
         settings = self.settings
         cells = _CELLS_AT_ONE_DEGREE / settings.resolution_deg**2

@@ -7,6 +7,7 @@ from phase_lib.base.files import write_json
 from phase_lib.base.progress import LOGGER
 from phase_lib.landmodel.cime.case import Value
 from phase_lib.landmodel.cime.cases import Cases
+from phase_lib.landmodel.cime.launching import alone
 
 #: Processes of `make`, in the XML of a case.
 _MAKE = "GMAKE_J"
@@ -22,7 +23,7 @@ def build_base(cases: Cases, processes: int) -> None:
         processes: of the compiler.
 
     Raises:
-        InputError: a case that existed before is not built, and shall not be.
+        InputError: a case that existed before is not built, and shall not be, or is in use.
         ModelAbort: the build failed.
     """
     base = cases.base
@@ -32,7 +33,8 @@ def build_base(cases: Cases, processes: int) -> None:
         raise InputError(base.directory, "is not built", expected="a case with its executable", remedy=remedy)
     if not complete or (cases.is_given and cases.settings.rebuild):
         LOGGER.info("building ELM in %s", base.directory)
-        with base.locked():
+        # A case that existed before may run: its model would lose the executable.
+        with alone(base) if cases.is_given else base.locked():
             values: dict[str, Value] = {_MAKE: processes}
             base.change(values)
             base.build()

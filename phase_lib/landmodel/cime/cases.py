@@ -198,6 +198,7 @@ class Cases:
         settings, forcing = self.settings, domain.forcing
         values: dict[str, Value] = {"DOUT_S": False, **settings.xmlchange, **self._places(case)}
         values |= {"EXEROOT": str(self.directory / "bld"), "CALENDAR": "NO_LEAP", **layout(settings)}
+        values["ELM_FORCE_COLDSTART"] = "on"  # the base case needs no restart that its grid has by default
         if settings.datm_mode is not None:
             values["DATM_MODE"] = settings.datm_mode
         if forcing is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from phase_lib.base.errors import InputError, ModelAbort
 from phase_lib.elm.audit.run import audit_restart
@@ -17,6 +17,34 @@ from phase_lib.landmodel.cime.reasons import balance_errors, taken_out_of_ad
 from phase_lib.landmodel.cime.run_files import Date, RunFiles
 from phase_lib.landmodel.cime.state import require_as_read
 from phase_lib.landmodel.domain import Segment
+
+_CLASSIC = ("NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA")
+#: How a case reads and writes its files (PIO_TYPENAME) -> flavours of NetCDF that it can read. Files of its
+#: other ways (ADIOS) are no NetCDF.
+_READS: Mapping[str, tuple[str, ...]] = {
+    "default": _CLASSIC,
+    "pnetcdf": _CLASSIC,
+    **dict.fromkeys(("netcdf", "netcdf4p", "netcdf4c", "netcdf4z", "hdf5", "hdf5c"), (*_CLASSIC, "NETCDF4")),
+}
+_TYPE = "PIO_TYPENAME"
+
+
+def readable(case: Case, restarts: Iterable[RestartHeader]) -> None:
+    """The land model of a case writes NetCDF, and can read the restarts from which it shall start.
+
+    Raises:
+        InputError: it does not, or cannot.
+    """
+    kind = case.query(_TYPE, subgroup="LND")
+    reads = _READS.get(kind)
+    if reads is None:
+        what, expected = f"{_TYPE} of LND is {kind}", f"one of {', '.join(_READS)}, whose files are NetCDF"
+        raise InputError(case.directory, what, expected=expected, remedy="set PIO_TYPENAME in cime.xmlchange")
+    for header in restarts:
+        if header.flavour not in reads:
+            what = f"is {header.flavour}, and {case.name} reads its restart by {kind}"
+            remedy = "make a copy that it can read (nccopy -k cdf5), or set PIO_TYPENAME in cime.xmlchange"
+            raise InputError(header.path, what, expected=" or ".join(reads), remedy=remedy)
 
 
 def start(segment: Segment, header: RestartHeader | None) -> None:
@@ -45,6 +73,22 @@ def start(segment: Segment, header: RestartHeader | None) -> None:
         what = f"is in AD at year {header.year}, and ELM would divide by a scalaravg_col that is not finished"
         expected = f"spinup_state 0, or a year from {SCALARAVG_YEARS[1]} on"
         raise InputError(header.path, what, expected=expected, remedy="convert it with `phase inject`")
+
+
+def same_protocol(segment: Segment, case: Case) -> None:
+    """What a case that existed before says of AD is what the section `spinup` says.
+
+    Raises:
+        InputError: it says another thing.
+    """
+    lnd_in = case.namelist("lnd_in")
+    for name in ("spinup_mortality_factor", "nyears_ad_carbon_only"):
+        there, wanted = lnd_in.get(name), getattr(segment.spinup, name)
+        if there and not _same(there[0], wanted):
+            path, remedy = case.directory / "CaseDocs" / "lnd_in", "change one of the two"
+            raise InputError(
+                path, f"{name} is {there[0]}", expected=f"{wanted:g}, as in spinup.{name}", remedy=remedy
+            )
 
 
 def before(segment: Segment, case: Case, tapes: Tapes, *, continued: bool) -> None:

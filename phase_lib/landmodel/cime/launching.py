@@ -109,7 +109,9 @@ def queued(case: Case) -> list[Queued] | None:
 
 
 def job_of(case: Case) -> str | None:
-    """Number of the job of the model in the queue, waiting or running; None where there is none.
+    """Number of a job of the case in the queue, waiting or running; None where there is none.
+
+    The archiver moves files, and submits the next job of a chain: it counts as well.
 
     Raises:
         InputError: SLURM does not answer.
@@ -117,7 +119,8 @@ def job_of(case: Case) -> str | None:
     jobs = queued(case)
     if jobs is None:
         raise InputError(None, "squeue does not answer", remedy="wait for SLURM's controller, and run again")
-    return next((job.number for job in jobs if job.name.startswith(_RUN_JOB)), None)
+    of_cime = (_RUN_JOB, _ARCHIVE_JOB)
+    return next((job.number for job in jobs if job.name.startswith(of_cime)), None)
 
 
 def at_work(case: Case, job: str) -> InputError:
@@ -154,16 +157,22 @@ def require_known_queue(case: Case) -> None:
 def wait(case: Case) -> Launched:
     """Waits until no job of a case is left; a controller that is away is waited for too.
 
-    The archiver moves files, so it has to end as well; one that can never start is cancelled.
+    A job of a chain submits the next one before it ends. The archiver moves files, so it has to end as well;
+    one that can never start is cancelled.
     """
-    pause = _FIRST_PAUSE
+    pause, seen = _FIRST_PAUSE, set[str]()
     while (jobs := queued(case)) is None or jobs:
         for job in jobs or ():
+            if job.number not in seen:
+                LOGGER.info("%s: job %s (%s) is in the queue", case.name, job.number, job.name)
+                seen.add(job.number)
             if job.name.startswith(_ARCHIVE_JOB) and job.reason in _NEVER_STARTS:
                 LOGGER.info("%s: job %s can never start and is cancelled", case.name, job.number)
                 subprocess.run(["scancel", job.number], check=False)
         time.sleep(pause)
         pause = min(2.0 * pause, _LONGEST_PAUSE)
+    if (left := case.query("RESUBMIT")) != "0":
+        LOGGER.info("%s: no job is left, and %s of its chain had still to come", case.name, left)
     return Launched(not _says_error(case), False, "")
 
 

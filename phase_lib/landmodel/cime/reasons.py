@@ -17,6 +17,8 @@ _SAYS_WHY = re.compile(
 )
 #: Lines that every aborted run has, and that say nothing.
 _SAYS_NOTHING = re.compile(r"Unknown error submitted to shr_abort|MPI_ABORT|mpirun has exited|^-+$|errorcode")
+#: What ELM, or the rest of the model, prints where it stops itself; a launcher's words begin otherwise.
+_STOPPED_ITSELF = re.compile(r"ENDRUN|^\s*(\d+:\s*)?ERROR:")
 _BALANCE = re.compile(r"\b[cnp]balance error", re.IGNORECASE)
 _SKIPPED = "WARNING"
 #: What ELM prints where it takes pools of a restart out of AD.
@@ -31,15 +33,24 @@ def why(files: RunFiles, printed: str) -> str:
         printed: CIME's line, for a run that wrote no log.
     """
     said = []
+    for name, lines in _ends(files):
+        telling = [line for line in lines if _SAYS_WHY.search(line) and not _SAYS_NOTHING.search(line)]
+        if telling:
+            said.append(f"{name}: {' | '.join(dict.fromkeys(telling[-4:]))}"[:_SHOWN])
+    return "; ".join(said) or printed
+
+
+def stopped_itself(files: RunFiles) -> bool:
+    """True where a failure is the model's own, and nothing from outside, such as a node, ended it."""
+    return any(_STOPPED_ITSELF.search(line) for _, lines in _ends(files) for line in lines)
+
+
+def _ends(files: RunFiles) -> Iterator[tuple[str, list[str]]]:
+    """Names and last lines of the newest logs of a run that failed; those of good runs are compressed."""
     for component in ("lnd", "e3sm"):
         log = files.log(component)
-        # Logs of good runs are compressed.
         if log is not None and log.suffix != ".gz":
-            lines = [" ".join(line.split()) for line in lines_of(log)[-_TAIL:]]
-            telling = [line for line in lines if _SAYS_WHY.search(line) and not _SAYS_NOTHING.search(line)]
-            if telling:
-                said.append(f"{log.name}: {' | '.join(dict.fromkeys(telling[-4:]))}"[:_SHOWN])
-    return "; ".join(said) or printed
+            yield log.name, [" ".join(line.split()) for line in lines_of(log)[-_TAIL:]]
 
 
 def balance_errors(files: RunFiles) -> list[str]:

@@ -1,8 +1,9 @@
 """A segment in its case: set up from its start, run until its end, checked, and its products brought home.
 
 A segment begins from nothing but its inputs: the base case, the restart it starts from, and, where it
-continues the segment before, the set of files that this one kept. It is begun anew after any failure. Only a
-run that was killed, or stopped itself before its job was over, goes on from its own last restart.
+continues the segment before, the set of files that this one kept. Where the model itself stopped with an
+error, or what it wrote is not sound, the segment is begun anew. A run that was ended from outside, or that
+stopped early with a restart, goes on from its own last restart.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from phase_lib.landmodel.cime.case import Case, Value
 from phase_lib.landmodel.cime.cases import BUILT, Cases, base_lines, layout, notes, require_inputs
 from phase_lib.landmodel.cime.history import Tapes, collect
 from phase_lib.landmodel.cime.launching import Launched
-from phase_lib.landmodel.cime.reasons import why
+from phase_lib.landmodel.cime.reasons import stopped_itself, why
 from phase_lib.landmodel.cime.run_files import TIME_IS_UP, Date, RestartSet, RunFiles, lines_of, place
 from phase_lib.landmodel.cime.settings import CimeSettings
 from phase_lib.landmodel.cime.user_lines import setting
@@ -36,8 +37,8 @@ from phase_lib.landmodel.domain import Segment
 _BEGUN = "segment.json"
 #: Sets of files from which the next segment continues, beside the products of a run, and what a set says.
 _SETS, _SET = "restart_sets", "set.json"
-#: Why ELM stopped itself, after how many times for one reason it is not run again, and its word for that.
-_FAILED, _TRIES, _ENDED_ITSELF = "failure.json", 2, "ENDRUN"
+#: Why the model stopped itself, and after how many times for one reason it is not run again.
+_FAILED, _TRIES = "failure.json", 2
 #: What differs between the names of logs.
 _LOG_ID = re.compile(r"(?<=\.log)\.[\w.-]+")
 _OPTIONS = "ELM_BLDNML_OPTS"
@@ -207,7 +208,7 @@ def _wait_for_earlier_job(run: Run) -> None:
         if run.settings.submit != "cime" or not _is_begun(run):
             raise launching.at_work(run.case, job)
         LOGGER.info("%s: job %s is in the queue, and is waited for", run.segment.case, job)
-        _require_sound(run, launching.wait(run.case))
+        _require_sound(run, launching.wait(run.case), Date(run.segment.start_year))
 
 
 def _forget(run: Run) -> None:
@@ -235,6 +236,7 @@ def _resume(run: Run) -> Date | None:
 def _begin(run: Run) -> Date:
     """Sets the case to the start of the segment, and checks what the model will read."""
     checks.start(run.segment, run.header)
+    checks.readable(run.case, [] if run.header is None else [run.header])
     _forget(run)
     run.files.clear()
     prepare(run)
@@ -250,6 +252,8 @@ def prepare(run: Run) -> None:
         InputError: CIME refuses something, or the namelists say another thing than the workflow wants.
     """
     segment, case = run.segment, run.case
+    if run.cases.is_given:
+        checks.same_protocol(segment, run.cases.base)
     case.change(_variables(run))
     case.write_user_lines("elm", [*base_lines(run.cases, "elm"), *_lines(run)])
     _lay_out(run)
@@ -275,19 +279,40 @@ def _variables(run: Run) -> dict[str, Value]:
         "RUN_STARTDATE": str(Date(segment.start_year)),
         # Where no line names a restart, ELM would look for the default one of the grid.
         "ELM_FORCE_COLDSTART": "on" if segment.finidat is None or continued else "off",
-        "RESUBMIT": 0,
         **_length(run, Date(segment.start_year)),
     }
 
 
 def _length(run: Run, reached: Date) -> dict[str, Value]:
-    """XML of the length of the next start: whole years, or the days of a year that was begun."""
-    if reached.starts_year:
-        years = run.segment.end_year - reached.year
-        interval = math.gcd(years, run.settings.restart_years)
-        return {"STOP_OPTION": "nyears", "STOP_N": years, "REST_OPTION": "nyears", "REST_N": interval}
-    days = Date(reached.year + 1).days - reached.days
-    return {"STOP_OPTION": "ndays", "STOP_N": days, "REST_OPTION": "ndays", "REST_N": days}
+    """XML of the length of the next start: whole years, or the days of a year that was begun.
+
+    Years for which one of CIME's jobs has no time are divided among a chain of jobs of one length, of which
+    each submits the next one.
+    """
+    if not reached.starts_year:
+        days = Date(reached.year + 1).days - reached.days
+        return {
+            "STOP_OPTION": "ndays", "STOP_N": days, "REST_OPTION": "ndays", "REST_N": days, "RESUBMIT": 0
+        }  # fmt: skip
+    years = run.segment.end_year - reached.year
+    jobs = _jobs_of_chain(run, years)
+    of_job = years // jobs
+    interval = math.gcd(of_job, run.settings.restart_years)
+    return {
+        "STOP_OPTION": "nyears", "STOP_N": of_job, "REST_OPTION": "nyears", "REST_N": interval,
+        "RESUBMIT": jobs - 1,
+    }  # fmt: skip
+
+
+def _jobs_of_chain(run: Run, years: int) -> int:
+    """The smallest number of jobs of one length that have time for some years; 1 where that is not known."""
+    settings = run.settings
+    # Without a batch system case.submit would go on after a failure.
+    if settings.submit == "job" or not settings.years_of_job or run.case.query("BATCH_SYSTEM") == "none":
+        return 1
+    return next(
+        jobs for jobs in range(1, years + 1) if years % jobs == 0 and years // jobs <= settings.years_of_job
+    )
 
 
 def _of_jobs(settings: CimeSettings) -> dict[str, Value]:
@@ -357,13 +382,15 @@ def _advance(run: Run, reached: Date, lock: int) -> Date:
         ModelAbort: it failed, or made no way.
     """
     segment, case, settings = run.segment, run.case, run.settings
+    length = _length(run, reached)
     if reached != Date(segment.start_year):
-        case.change({"CONTINUE_RUN": True, **_length(run, reached)})
+        case.change({"CONTINUE_RUN": True, **length})
     left = launching.hours_left(settings)
-    case.write_user_lines("cpl", [*base_lines(run.cases, "cpl"), *_time_limit(settings, left)])
+    lines = _time_limit(settings, left, in_chain=bool(length["RESUBMIT"]))
+    case.write_user_lines("cpl", [*base_lines(run.cases, "cpl"), *lines])
     began = time.monotonic()
     done = launching.launch(case, settings, lock)
-    _require_sound(run, done)
+    _require_sound(run, done, reached)
     try:
         last = run.files.restart_set()
     except ModelAbort:
@@ -380,31 +407,53 @@ def _advance(run: Run, reached: Date, lock: int) -> Date:
     return last.date
 
 
-def _require_sound(run: Run, done: Launched) -> None:
+def _require_sound(run: Run, done: Launched, reached: Date) -> None:
     """The model has not failed.
 
+    Args:
+        run: of the model.
+        done: how it ended.
+        reached: where it began.
+
     Raises:
-        ModelAbort: it has; the next try begins anew, unless something from outside ended it.
+        ModelAbort: it has. The next try begins anew where the model stopped itself, and where it came to no
+            further restart; else, with a node that failed for example, it goes on from the last one.
     """
     if done.sound:
         return
     reason = why(run.files, done.error)
-    if not done.killed:
+    if stopped_itself(run.files):
         _forget(run)
-        if _ENDED_ITSELF in reason:
-            _remember(run, reason)
+        _remember(run, reason)
+    elif not done.killed and not _got_beyond(run, reached):
+        _forget(run)
     raise ModelAbort(f"{run.case.directory}: the model stopped in {run.segment.case}: {reason}")
 
 
-def _time_limit(settings: CimeSettings, left: float | None) -> list[str]:
-    """Lines of `user_nl_cpl` by which the model stops itself, with a restart, before its job ends."""
+def _got_beyond(run: Run, reached: Date) -> bool:
+    try:
+        return run.files.restart_set().date > reached
+    except ModelAbort:
+        return False
+
+
+def _time_limit(settings: CimeSettings, left: float | None, *, in_chain: bool) -> list[str]:
+    """Lines of `user_nl_cpl` by which the model stops itself, with a restart, before its job ends.
+
+    The next job of a chain runs whole years, so that one before it stops at the end of a year, for which it
+    keeps time.
+    """
     if left is None:
         return []
     hours = left - settings.margin_minutes / 60.0
     if hours <= 0.0:
         what = f"{60.0 * left:.0f} minutes are left of this job"
         raise ModelAbort(f"{what}, and cime.margin_minutes is {settings.margin_minutes:g}; ask for more time")
-    return [setting("wall_time_limit", round(hours, 4)), setting("force_stop_at", settings.force_stop_at)]
+    period = settings.force_stop_at
+    if in_chain:
+        assert settings.minutes_per_year is not None
+        hours, period = hours - settings.minutes_per_year / 60.0, "year"
+    return [setting("wall_time_limit", round(hours, 4)), setting("force_stop_at", period)]
 
 
 def _go_on_or_stop(run: Run, reached: Date, seconds: float) -> None:

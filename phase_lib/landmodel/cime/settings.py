@@ -42,6 +42,9 @@ RUN_KEYS = (
     "years_per_day",
 )
 
+#: A run takes as much longer than the speed says where a start is slow or the file system busy.
+SLACK = 1.25
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -206,6 +209,18 @@ class CimeSettings(BaseModel):
     def walltime(self) -> str:
         """The limit of CIME's own jobs as CIME writes it."""
         return f"{self.walltime_minutes // 60:02d}:{self.walltime_minutes % 60:02d}:00"
+
+    @property
+    def minutes_per_year(self) -> float | None:
+        """Time that a job is asked for each model year, minutes; None where the speed is not known."""
+        return None if self.years_per_day is None else SLACK * 1440.0 / self.years_per_day
+
+    @property
+    def years_of_job(self) -> int:
+        """Whole years for which one of CIME's own jobs has time; 0 where that is not known."""
+        if self.minutes_per_year is None:
+            return 0
+        return int((self.walltime_minutes - self.margin_minutes) / self.minutes_per_year)
 
     @property
     def layout(self) -> Layout | None:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from phase_lib.base.errors import InputError
 from phase_lib.elm.domain import read_domain
+from phase_lib.elm.restart import RestartHeader, read_header
 from phase_lib.elm.variables import SOIL_POOLS
+from phase_lib.landmodel.cime import checks
 from phase_lib.landmodel.cime.cases import Cases, files_of_case, notes, require_short
 from phase_lib.landmodel.cime.history import Tapes
 from phase_lib.landmodel.cime.running import Run, prepare
@@ -63,9 +65,17 @@ def _of_case(cases: Cases, domain: Domain, segments: Sequence[Segment]) -> Itera
             yield from _of_tasks(cases)
         for mode in ("ad", "normal"):  # namelists may name restarts that are still to come
             if start := next((one for one in segments if one.mode == mode), None):
-                prepare(Run(start, cases.clone(start.case), cases))
+                clone = cases.clone(start.case)
+                prepare(Run(start, clone, cases))
+                checks.readable(clone, _headers(domain, [start]))
     except InputError as error:
         yield error
+
+
+def _headers(domain: Domain, segments: Sequence[Segment]) -> list[RestartHeader]:
+    """Of the restarts that exist from which segments start, or of which those are made from which they do."""
+    paths = dict.fromkeys([domain.restart, *(segment.finidat for segment in segments)])
+    return [read_header(path)[0] for path in paths if path is not None and path.is_file()]
 
 
 def _of_tasks(cases: Cases) -> Iterator[InputError]:

@@ -143,6 +143,8 @@ class Integration:
             )
         if self.whole_run.fault("kill", year):
             self.whole_run.die()
+        if self.whole_run.fault("node", year):
+            self.whole_run.die(alone=True)
         parts = []
         for _, model in self.blocks:
             model.reset_means()

@@ -146,9 +146,10 @@ class Run:
         faults.count_down(self.source, name, self.case)
         return True
 
-    def die(self) -> NoReturn:
-        """The job runs out of time: its processes are killed."""
-        os.kill(int(os.environ.get("CASE_RUN_PROCESS", os.getppid())), signal.SIGKILL)
+    def die(self, *, alone: bool = False) -> NoReturn:
+        """The job runs out of time: its processes are killed; or the model alone is, as by a failed node."""
+        if not alone:
+            os.kill(int(os.environ.get("CASE_RUN_PROCESS", os.getppid())), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .case import Case, as_xml, expect, read_file, say
 from .machines import find_machine, text_of
+from .namelists import DEFAULT_FILES
 from .variables import COMPONENTS, FILES, JOBS, VARIABLES
 
 #: The checkout: this file lies in cime/CIME/scripts.
@@ -30,6 +31,7 @@ _FORCINGS = {
     "QIA": ("CLM_QIAN", 1948, 1972),
     "CRU": ("CLMCRUNCEPv7", 1901, 1920),
     "GSW": ("CLMGSWP3v1", 1901, 1920),
+    "GSWP3v1": ("CLMGSWP3v1", 1901, 1920),
     "ERA5": ("ELMERA5", 1979, 1998),
     "1PT": ("CLM1PT", 1, 1),
     "DaymetERA5": ("uELM_TES", 1980, 2023),
@@ -38,6 +40,7 @@ _GRIDS = (
     "ELM_USRDAT",
     "f19_g16",
     "f09_g16",
+    "f09_f09",
     "hcru_hcru",
     "r05_r05",
     "r025_r025",
@@ -80,7 +83,7 @@ def create_newcase(words: list[str]) -> int:
 
     values = _defaults()
     per_node = text_of(machine, "MAX_MPITASKS_PER_NODE", "1")
-    match = re.search(r"_DATM%?(\w*)", compset)
+    match = re.search(r"_DATM%?([^_%]*)", compset)
     mode, first, last = _FORCINGS.get(match[1] if match else "", _FORCINGS["QIA"])
     values |= {
         "COMPSET": compset,
@@ -115,6 +118,10 @@ def create_newcase(words: list[str]) -> int:
         "NTASKS_ESP": "1",
         "PIO_TYPENAME_ATM": "netcdf",
     }
+    if given.res in DEFAULT_FILES:
+        for component in ("LND", "ATM"):
+            place, _, file = f"$DIN_LOC_ROOT/{DEFAULT_FILES[given.res]['domain']}".rpartition("/")
+            values |= {f"{component}_DOMAIN_PATH": place, f"{component}_DOMAIN_FILE": file}
     for tag in ("RUNDIR", "EXEROOT"):
         values[tag] = text_of(machine, tag, values[tag])
     project = given.project or text_of(machine, "PROJECT")

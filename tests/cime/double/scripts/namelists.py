@@ -55,6 +55,13 @@ COMMON_INPUT = {
     "presaero": "atm/cam/chem/trop_mozart_aero/aero/aerosoldep_monthly_1850_mean_1.9x2.5_c090421.nc",
     "topo": "atm/datm7/topo_forcing/topodata_0.9x1.25_USGS_070110_stream_c151201.nc",
 }
+#: Grids for which E3SM knows the files of the land.
+DEFAULT_FILES = {
+    "f09_f09": {
+        "domain": "share/domains/domain.lnd.fv0.9x1.25_gx1v6.090309.nc",
+        "fsurdat": "lnd/clm2/surfdata_map/surfdata_0.9x1.25_simyr1850_c180306.nc",
+    }
+}
 _QIAN = "$DIN_LOC_ROOT/atm/datm7"
 _CRU = "$DIN_LOC_ROOT_CLMFORC/atm_forcing.datm7.cruncep_qianFill.0.5d.v7.c160715"
 _GSW = "$DIN_LOC_ROOT_CLMFORC/atm_forcing.datm7.GSWP3.0.5d.v1.c170516"
@@ -261,8 +268,9 @@ def _elm(case: Case) -> tuple[dict[str, str], list[tuple[str, str]]]:
         "setup_logic_initial_conditions",
         cold,
     )
+    defaults = DEFAULT_FILES.get(case.get("LND_GRID"), {})
     refuse(
-        "fsurdat" in given,
+        "fsurdat" in given or "fsurdat" in defaults,
         "add_default",
         "No default value found for fsurdat.\n  Are defaults provided for this resolution and land mask?",
     )
@@ -287,6 +295,8 @@ def _elm(case: Case) -> tuple[dict[str, str], list[tuple[str, str]]]:
         "use_century_decomp": ".false.", "use_cn": ".true.", "use_crop": ".false.", "use_fates": ".false.",
         "use_lch4": ".true.", "use_snicar_ad": ".true.", "use_vertsoilc": ".true.",
     }  # fmt: skip
+    if "fsurdat" in defaults:
+        settings["fsurdat"] = f"'{root}/{defaults['fsurdat']}'"
     for name in ("fsnowaging", "fsnowoptics", "paramfile", "fsoilordercon"):
         settings[name] = f"'{root}/{COMMON_INPUT[name]}'"
     streams: list[tuple[str, dict[str, str]]] = []
