@@ -8,6 +8,7 @@ wildcard_constraints:
 checkpoint judge_round:
     input:
         history=lambda wildcards: history_until("injected", int(wildcards.round)),
+        restarts=lambda wildcards: restarts_until("injected", int(wildcards.round)),
         corrections=lambda wildcards: predictions_until("injected", int(wildcards.round)),
         split=f"{DATASET}/split_block.nc",
     output:
@@ -37,6 +38,9 @@ rule judge_equilibrium:
     input:
         history=lambda wildcards: history_until("injected", last_round()),
         runs=lambda wildcards: [file for run in BESIDE for file in history_until(run, last_round())],
+        restarts=lambda wildcards: [
+            file for run in ("injected", *BESIDE) for file in restarts_until(run, last_round())
+        ],
         corrections=lambda wildcards: [
             file for run in ("injected", *BESIDE) for file in predictions_until(run, last_round())
         ],

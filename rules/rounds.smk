@@ -5,14 +5,20 @@ BESIDE = [run for run in (*CONFIG.stabilisation.beside, "reference") if TARGET.h
 LAST_ROUND = CONFIG.stabilisation.rounds - 1
 
 
+def segments_until(run, number):
+    """Segments of a run of the target up to the end of a round; all of the reference's."""
+    return [one for one in segments_of(run) if run == "reference" or one.end_year <= round_end(number)]
+
+
 def history_until(run, number):
-    """Annual history of a run of the target up to the end of a round; all of the reference's."""
-    files = [
-        placed(segment.history(ANNUAL_TAPE))
-        for segment in segments_of(run)
-        if run == "reference" or segment.end_year <= round_end(number)
-    ]
+    """Annual history of these segments."""
+    files = [placed(segment.history(ANNUAL_TAPE)) for segment in segments_until(run, number)]
     return [file for some in files for file in some]
+
+
+def restarts_until(run, number):
+    """The restart at their end: where it is missing, what wrote the history was killed and is run again."""
+    return [placed(segment.restart) for segment in segments_until(run, number)[-1:]]
 
 
 def corrections_until(run, number):

@@ -110,6 +110,13 @@ class RestartSource:
         return get_variable(self.path, self._dataset, name, dims=dims, units=units)
 
 
+#: Flag of a restart -> what it means, and where a restart with it comes from.
+_MODES = {
+    SPINUP_NORMAL: ("0 (normal mode)", "give the restart of a run that has left AD, or an injected one"),
+    SPINUP_AD: ("1 (accelerated decomposition)", "give the restart of the AD run"),
+}
+
+
 @contextmanager
 def open_restart(
     path: str | Path, cells: tuple[np.ndarray, np.ndarray] | None = None, *, spinup_state: int | None = None
@@ -128,10 +135,9 @@ def open_restart(
     with open_dataset(path) as dataset:
         header = restart_header(path, dataset)
         if spinup_state is not None and header.spinup_state != spinup_state:
-            names = {SPINUP_NORMAL: "0 (normal mode)", SPINUP_AD: "1 (accelerated decomposition)"}
             what = f"spinup_state is {header.spinup_state}"
-            remedy = "give the restart of the other run"
-            raise InputError(path, what, expected=names[spinup_state], remedy=remedy)
+            expected, remedy = _MODES[spinup_state]
+            raise InputError(path, what, expected=expected, remedy=remedy)
         refuse_other_soil(header)
         subgrid = read_subgrid(path, dataset)
         if cells is None:

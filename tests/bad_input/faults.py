@@ -818,7 +818,7 @@ def fusion() -> Iterator[object]:
             LABELS,
             "spinup_state is 1",
             "expected 0 (normal mode)",
-            "give the restart of the other run",
+            "give the restart of a run that has left AD, or an injected one",
         ),
         (
             "an AD reference in normal mode",
@@ -826,7 +826,7 @@ def fusion() -> Iterator[object]:
             AD_400,
             "spinup_state is 0",
             "expected 1 (accelerated decomposition)",
-            "give the restart of the other run",
+            "give the restart of the AD run",
         ),
         (
             "layers before columns",

@@ -77,6 +77,20 @@ def test_a_run_that_is_not_in_equilibrium_is_corrected_and_goes_on_as_long_as_it
     assert summary["cost"]["integration_years"]["with_stabilisation"] == 120
 
 
+def test_a_history_without_the_restart_at_its_end_is_of_a_segment_that_was_killed(
+    workflow: Workflow, tmp_path: Path
+) -> None:
+    last = workflow.results / "landmodel" / "injected" / "injected.elm.r.0121-01-01-00000.nc"
+    kept = tmp_path / last.name
+    last.rename(kept)
+    try:
+        verdict = workflow.results / "equilibrium" / "verdict.json"
+        planned = workflow.planned(configs(workflow, "strict"), verdict)
+        assert planned == {"run_injected_0121", "judge_equilibrium"}
+    finally:
+        kept.rename(last)
+
+
 def test_a_run_that_is_in_equilibrium_ends_there(workflow: Workflow, tmp_path: Path) -> None:
     clone = workflow.clone(tmp_path / "clone")
     loose = configs(clone, "loose", equilibrium=LOOSE)
