@@ -80,15 +80,16 @@ def test_a_run_that_is_not_in_equilibrium_is_corrected_and_goes_on_as_long_as_it
 def test_a_history_without_the_restart_at_its_end_is_of_a_segment_that_was_killed(
     workflow: Workflow, tmp_path: Path
 ) -> None:
+    verdict = workflow.results / "equilibrium" / "verdict.json"
     last = workflow.results / "landmodel" / "injected" / "injected.elm.r.0121-01-01-00000.nc"
-    kept = tmp_path / last.name
-    last.rename(kept)
+    for file in (verdict, last):
+        file.rename(tmp_path / file.name)
     try:
-        verdict = workflow.results / "equilibrium" / "verdict.json"
         planned = workflow.planned(configs(workflow, "strict"), verdict)
         assert planned == {"run_injected_0121", "judge_equilibrium"}
     finally:
-        kept.rename(last)
+        for file in (verdict, last):
+            (tmp_path / file.name).rename(file)
 
 
 def test_a_run_that_is_in_equilibrium_ends_there(workflow: Workflow, tmp_path: Path) -> None:
