@@ -245,7 +245,8 @@ def _job(record: str) -> Job:
         cpus=int(fields["NumCPUs"]),
         # A job that waits asks for a range, "2-2".
         nodes=int(fields["NumNodes"].partition("-")[0]),
-        tasks=int(fields["NumTasks"]),
+        # Of a job that was cancelled before it began SLURM knows none.
+        tasks=int(fields["NumTasks"].replace("N/A", "0")),
         exclusive=fields["OverSubscribe"] == "NO",
         submitted=fields["SubmitTime"],
         started=fields["StartTime"],
