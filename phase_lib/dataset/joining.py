@@ -95,6 +95,7 @@ def join_records(
         "dataset_id": settings_hash([[identity for _, identity in files], sorted(training)]),
         "forcing": json.dumps({name: index.forcing[name] for name, index in pieces}),
         "semi_analytic": json.dumps(semi_analytic),
+        "turnover": json.dumps(_turnover(pieces)),
     }
     write_index(directory / "cells.nc", lat, lon, columns, attributes)
     for name in domains:
@@ -173,6 +174,15 @@ def _semi_analytic(pieces: Sequence[tuple[str, CellIndex]]) -> dict[str, dict[st
             }
             facts = facts | {"decisions": decisions}
         whole[name] = facts
+    return whole
+
+
+def _turnover(pieces: Sequence[tuple[str, CellIndex]]) -> dict[str, list[str]]:
+    """Domain -> the means of what passes through its cells that all of its jobs have."""
+    whole: dict[str, list[str]] = {}
+    for name, index in pieces:
+        there = index.turnover[name]
+        whole[name] = [mean for mean in whole.get(name, there) if mean in there]
     return whole
 
 

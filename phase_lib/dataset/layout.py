@@ -78,14 +78,12 @@ class Layout:
             raise InputError(dataset_dir, f"variable {missing[0]} is missing", remedy="fuse the data again")
         (first,) = (values for _, values in iterate_record_files(dataset_dir, ["TBOT"], _FIRST_CELL))
         start = {name.removeprefix("state20_"): dims for name, dims in groups["state20"].items()}
-        groups["static"] |= groups["scalars"]
+        index = read_cells(dataset_dir)
+        # The paper's preset has the grid-level carbon fluxes alone, and does not start from a state.
+        known = {*FLUX_INPUTS, *(index.common_turnover if preset == "default" else [])}
+        groups["static"] |= {name: dims for name, dims in groups["scalars"].items() if name in known}
         groups |= {group: {} for group in leave_out}
-        # The paper's preset does not start from a state.
-        steady = (
-            groups.get("steady", {})
-            if preset == "default" and read_cells(dataset_dir).has_semi_analytic
-            else {}
-        )
+        steady = groups.get("steady", {}) if preset == "default" and index.has_semi_analytic else {}
         return cls(
             preset=preset,
             forcing=[name for name in FORCING if name in groups["forcing"]],

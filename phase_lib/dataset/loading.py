@@ -20,11 +20,11 @@ from phase_lib.elm.netcdf import dimensions_of, get_attribute, get_variable, ope
 from phase_lib.elm.products import COORDINATES, open_product
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.units import units_of
-from phase_lib.fusion.schema import dims_in_group
+from phase_lib.fusion.schema import TURNOVER, dims_in_group
 
 _LEVELS = {"natpft": NATPFT, "levdecomp": NLEVDECOMP}
 #: Attributes of the index with facts by domain.
-_BY_DOMAIN = ("forcing", "semi_analytic")
+_BY_DOMAIN = ("forcing", "semi_analytic", "turnover")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class CellIndex:
         domains: names of the domains; those trained on come first.
         forcing: domain -> product and reduction of its forcing.
         semi_analytic: domain -> what the semi-analytic state of its soil is made of; its `source`, or None.
+        turnover: domain -> which means of `schema.TURNOVER` its history held.
         record_files: record files and the identity that each must have.
         dataset_id: identity of the dataset.
     """
@@ -62,6 +63,7 @@ class CellIndex:
     domains: tuple[str, ...]
     forcing: dict[str, dict[str, Any]]
     semi_analytic: dict[str, dict[str, Any]]
+    turnover: dict[str, list[str]]
     record_files: tuple[tuple[Path, str], ...]
     dataset_id: str
 
@@ -79,6 +81,11 @@ class CellIndex:
     def has_semi_analytic(self) -> bool:
         """True where all domains have a semi-analytic state of their soil."""
         return all(facts.get("source") for facts in self.semi_analytic.values())
+
+    @property
+    def common_turnover(self) -> list[str]:
+        """Means of `schema.TURNOVER` that all domains have."""
+        return [name for name in TURNOVER if all(name in names for names in self.turnover.values())]
 
     def of_domain(self, name: str | None) -> np.ndarray:
         """True in the cells of a domain (gridcell); of the only one if None.
@@ -133,6 +140,7 @@ def read_cells(dataset_dir: str | Path) -> CellIndex:
             domains=tuple(_json_attribute(path, dataset, "domains")),
             forcing=_json_attribute(path, dataset, "forcing"),
             semi_analytic=_json_attribute(path, dataset, "semi_analytic"),
+            turnover=_json_attribute(path, dataset, "turnover"),
             record_files=tuple((Path(os.path.normpath(path.parent / file)), entry) for file, entry in listed),
             dataset_id=str(get_attribute(path, dataset, "dataset_id")),
         )

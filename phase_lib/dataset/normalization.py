@@ -16,6 +16,7 @@ from phase_lib.dataset.scaler import Kind, Scaler, ScalerFit, Scaling, Spec
 from phase_lib.dataset.split import read_split
 from phase_lib.elm.constants import TRUNCATION
 from phase_lib.elm.variables import POOL_VARIABLES, SURFACE_P, VARIABLES
+from phase_lib.fusion.schema import TURNOVER
 
 #: Below this share of a target's mean (of its PFT or layer) the logarithm turns linear.
 FLOOR_SHARE = 1.0e-2
@@ -29,6 +30,7 @@ _FLOORS = {
     "PRECTmms": 1.0e-5,
     "QBOT": 1.0e-3,
     **dict.fromkeys(FLUX_INPUTS, 10.0),
+    **{name: {"C": 10.0, "N": 0.1}[entry.element] for name, entry in TURNOVER.items()},
     **dict.fromkeys(SURFACE_P, 0.1),
 }
 

@@ -45,6 +45,7 @@ from phase_lib.fusion.sources import (
     RestartSource,
     SurfaceSource,
     history_fluxes,
+    history_turnover,
     open_forcing,
     open_restart,
     open_surface,
@@ -163,7 +164,8 @@ def _open_sources(domain: Domain, share: Share, settings: SteadyStateSettings) -
         forcing = stack.enter_context(open_forcing(domain.monthly, lat, lon))
         history = History(domain.history)
         row = history.rows(lat, lon)
-        scalars = history_fluxes(history, list(schema.SCALARS), row, restart.header.year, domain.cycle)
+        cycle = history, row, restart.header.year, domain.cycle
+        scalars = history_fluxes(*cycle, list(schema.SCALARS)) | history_turnover(*cycle)
         for remark in history.grid.remarks:
             LOGGER.warning("%s: %s", history.grid.path, remark)
         first = int(positions[0])
@@ -175,7 +177,7 @@ def _open_sources(domain: Domain, share: Share, settings: SteadyStateSettings) -
             reference = stack.enter_context(source)
             history = History(domain.reference_history)
             row, year = history.rows(lat, lon), reference.header.year
-            reference_scalars = history_fluxes(history, schema.SCALAR_TARGETS, row, year, domain.cycle)
+            reference_scalars = history_fluxes(history, row, year, domain.cycle, schema.SCALAR_TARGETS)
         if domain.reference_ad_restart is not None:
             source = open_restart(domain.reference_ad_restart, (lat, lon), spinup_state=SPINUP_AD)
             reference_ad = stack.enter_context(source)
@@ -273,6 +275,7 @@ def fuse(
             "domains": json.dumps([domain.name]),
             "forcing": json.dumps({domain.name: sources.forcing.pieces.description}),
             "semi_analytic": json.dumps({domain.name: led}),
+            "turnover": json.dumps({domain.name: [n for n in schema.TURNOVER if n in sources.scalars]}),
             "record_files": json.dumps([(file, provenance["dataset_id"]) for file in files]),
         }
         _write_cells(directory / "cells.nc", sources, findings, settings.record_cells, provenance | listed)
@@ -387,7 +390,7 @@ class _Records:
         fields = {}
         for name, values in self.sources.scalars.items():
             checked = self._checked("scalars", name, values[self.cells])
-            words = schema.FLUX_UNITS, f"{name} of the history, mean of the last forcing cycle"
+            words = schema.units_of(name), f"{name} of the history, mean of the last forcing cycle"
             fields[name] = variable("gridcell", checked, *words, group="scalars", **_MEAN)
         return fields
 

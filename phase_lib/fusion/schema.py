@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from phase_lib.elm.parameters import SOIL_ORDERS
 from phase_lib.elm.surface_content import PHOSPHORUS_BETWEEN
 from phase_lib.elm.variables import VARIABLES, Range
@@ -44,6 +46,43 @@ SCALARS: dict[str, Range] = {
 SCALAR_TARGETS = ("GPP", "NPP", "AR")
 FLUX_UNITS = "gC/m^2/yr"
 
+
+class Turnover(NamedTuple):
+    """A cell mean that not every history holds: the sum of some of its fields.
+
+    Attributes:
+        fields: all of which it needs.
+        also: added where the history has them.
+        element: C or N.
+        plausible: range, g m-2 yr-1.
+    """
+
+    fields: tuple[str, ...]
+    element: str
+    plausible: Range
+    also: tuple[str, ...] = ()
+
+    @property
+    def units(self) -> str:
+        """Units in the dataset."""
+        return f"g{self.element}/m^2/yr"
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """Units in a history."""
+        return (f"g{self.element}/m^2/s",)
+
+
+#: Carbon and nitrogen that pass through the cells. AD years supply the nitrogen that growth lacks: what they
+#: supply, gain and lose says how much growth will be limited when nothing is supplied.
+TURNOVER: dict[str, Turnover] = {
+    "LITFALL": Turnover(("LITFALL",), "C", (-1.0, 1.0e4)),
+    "NDEP_TO_SMINN": Turnover(("NDEP_TO_SMINN",), "N", (0.0, 100.0)),
+    "NFIX_TO_SMINN": Turnover(("NFIX_TO_SMINN",), "N", (-1.0, 100.0)),
+    "SUPPLEMENT_TO_SMINN": Turnover(("SUPPLEMENT_TO_SMINN",), "N", (-1.0, 500.0)),
+    "N_LOSS": Turnover(("DENIT", "SMIN_NO3_LEACHED"), "N", (-1.0, 500.0), ("SMIN_NO3_RUNOFF",)),
+}
+
 #: Restart variables that are inputs, per PFT and per layer, in the order of the network's channels.
 STATE_VARIABLES, SOIL_VARIABLES = (
     tuple(name for name, entry in VARIABLES.items() if entry.is_input and entry.level == level)
@@ -57,6 +96,8 @@ def plausible(name: str) -> Range:
         return PLAUSIBLE[name]
     if name in SCALARS:
         return SCALARS[name]
+    if name in TURNOVER:
+        return TURNOVER[name].plausible
     low, high = VARIABLES[name].plausible if name in VARIABLES else STATIC[name][1]
     return low - SLACK, high + SLACK
 
@@ -69,6 +110,8 @@ def units_of(name: str) -> str:
         return FORCING[name][0]
     if name in SCALARS:
         return FLUX_UNITS
+    if name in TURNOVER:
+        return TURNOVER[name].units
     return VARIABLES[name].units
 
 

@@ -23,7 +23,7 @@ from phase_lib.elm.subgrid import SoilColumns, Subgrid, read_subgrid
 from phase_lib.elm.surface import horizontal_dims, surface_places, surface_variable
 from phase_lib.elm.variables import VARIABLES
 from phase_lib.forcing.pieces import MonthlyPieces, open_pieces
-from phase_lib.fusion.schema import STATIC, STATIC_LAYERS, STATIC_PFT
+from phase_lib.fusion.schema import STATIC, STATIC_LAYERS, STATIC_PFT, TURNOVER
 
 #: Deepest thaw of this and the last year.
 _THAW = ("altmax", "altmax_lastyear")
@@ -234,15 +234,15 @@ def open_surface(path: str | Path, lat: np.ndarray, lon: np.ndarray) -> Iterator
 
 
 def history_fluxes(
-    history: History, names: Sequence[str], row: np.ndarray, end_year: int, years: int
+    history: History, row: np.ndarray, end_year: int, years: int, names: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """Means of carbon fluxes over the years before a date.
 
     Args:
         history: of one run.
-        names: fields, in gC m-2 s-1 on file.
         row: position of each cell among the history's land cells (gridcell).
         end_year, years: model year at whose start the average ends, and its length.
+        names: fields, in gC m-2 s-1 on file.
 
     Returns:
         Name -> gC m-2 yr-1 (gridcell).
@@ -252,3 +252,27 @@ def history_fluxes(
     """
     means = history.means(dict.fromkeys(names, FLUX_UNITS), end_year - years, end_year)
     return {name: mean[row] * SECONDS_PER_YEAR for name, mean in means.items()}
+
+
+def history_turnover(history: History, row: np.ndarray, end_year: int, years: int) -> dict[str, np.ndarray]:
+    """Means of what passes through the cells, as far as the history holds it.
+
+    Args:
+        history, row, end_year, years: as in `history_fluxes`.
+
+    Returns:
+        Name of `TURNOVER` -> g m-2 yr-1 (gridcell). A mean is left out where one of its fields is missing,
+        or is fill on all of the cells.
+
+    Raises:
+        InputError: a field has other units, or the files do not cover the years.
+    """
+    fields = {
+        name: [*entry.fields, *(field for field in entry.also if field in history.variables)]
+        for name, entry in TURNOVER.items()
+        if all(field in history.variables for field in entry.fields)
+    }
+    units = {field: TURNOVER[name].accepted for name, parts in fields.items() for field in parts}
+    means = history.means(units, end_year - years, end_year, holes=True) if units else {}
+    sums = {name: sum(means[field][row] for field in parts) for name, parts in fields.items()}
+    return {name: values * SECONDS_PER_YEAR for name, values in sums.items() if np.isfinite(values).any()}

@@ -12,13 +12,15 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.config.fusion import FusionSettings
+from phase_lib.config.surrogate import Preset
 from phase_lib.config.targets import TargetSettings
 from phase_lib.dataset.joining import join_records
 from phase_lib.dataset.layout import Layout
 from phase_lib.dataset.loading import load_dataset, read_cells
 from phase_lib.fusion.fuse import Share, fuse
+from phase_lib.fusion.schema import TURNOVER
 from phase_lib.landmodel.domain import Domain
-from tests.helpers.dataset import Grid, add_soil_budget, shuffled_grid, write_inputs
+from tests.helpers.dataset import Grid, add_soil_budget, add_turnover, shuffled_grid, write_inputs
 
 NAMES = ["lat", "lon", "TBOT", "deadstemc", "state20_soil3c_vr", "cell"]
 
@@ -123,6 +125,27 @@ def test_more_jobs_than_cells_are_refused(target: Domain, tmp_path: Path) -> Non
     with pytest.raises(InputError, match=r"fusion\.jobs is 4 for the 3 cells"):
         fused(target, tmp_path / "b", "b", Share(1, 4))
     assert not (tmp_path / "b").exists()
+
+
+def test_nitrogen_is_an_input_where_all_domains_have_it(tmp_path: Path) -> None:
+    def domain(name: str, *fields: str) -> Path:
+        grid = Grid(np.array([12.5, -33.0, 47.0]), np.array([20.0, 250.0, 100.0]), 4)
+        inputs = write_inputs(tmp_path / name, grid)
+        add_turnover(inputs, dict.fromkeys(fields, 1.0e-9))
+        return fused(inputs, tmp_path / f"{name}_records", name)
+
+    def static(records: dict[str, list[Path]], preset: Preset = "default") -> list[str]:
+        join_records(records, ["a"], tmp_path / "joined")
+        names = Layout.read(tmp_path / "joined", preset).static
+        return [name for name in names if name in TURNOVER]
+
+    a = domain("a", "NDEP_TO_SMINN", "NFIX_TO_SMINN")
+    b = domain("b", "NFIX_TO_SMINN", "SUPPLEMENT_TO_SMINN")
+    assert static({"a": [a]}) == ["NDEP_TO_SMINN", "NFIX_TO_SMINN"]
+    assert static({"a": [a], "b": [b]}) == ["NFIX_TO_SMINN"]
+    assert static({"a": [a]}, "paper") == []
+    with pytest.raises(InputError, match="variable NDEP_TO_SMINN is missing"):
+        Layout.read(a).require_in(b)
 
 
 def test_predictions_start_from_the_semi_analytic_state_where_all_domains_have_one(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def global_index(degrees: float = 5.0, excluded: int = 0) -> CellIndex:
         domains=("embedded",),
         forcing={},
         semi_analytic={},
+        turnover={},
         record_files=(),
         dataset_id="x",
     )

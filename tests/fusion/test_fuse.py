@@ -26,6 +26,7 @@ from tests.helpers.dataset import (
     MORTALITY,
     Grid,
     add_soil_budget,
+    add_turnover,
     make_dataset,
     salt_of,
     shuffled_grid,
@@ -459,6 +460,29 @@ def test_real_restart_keeps_its_column_totals(tmp_path: Path, elm_sample: Path) 
     assert 1000.0 < values["GPP"].max() < 6000.0
     # Cells of a 4 km grid, though the file calls steradian km^2.
     assert np.all((values["AREA"] > 7.0) & (values["AREA"] < 22.0))
+
+
+def test_nitrogen_that_passes_through_the_cells_is_an_input_as_far_as_the_history_holds_it(
+    tmp_path: Path, grid: Grid
+) -> None:
+    inputs = write_inputs(tmp_path, grid)
+    losses = {"DENIT": 1.0e-9, "SMIN_NO3_LEACHED": 2.0e-9, "SMIN_NO3_RUNOFF": 4.0e-9}
+    add_turnover(inputs, losses | {"NFIX_TO_SMINN": 1.0e36, "SUPPLEMENT_TO_SMINN": 5.0e-9})
+    fused(inputs, tmp_path / "out")
+    # Fill everywhere, as NFIX_TO_SMINN, and fields that are not there, as LITFALL, are no inputs.
+    names = ["SUPPLEMENT_TO_SMINN", "N_LOSS"]
+    assert read_cells(tmp_path / "out").turnover == {"files": names}
+    values = load_dataset(tmp_path / "out", names)
+    np.testing.assert_allclose(values["N_LOSS"], 7.0e-9 * 365.0 * 86400.0, rtol=1e-12)
+    np.testing.assert_allclose(values["SUPPLEMENT_TO_SMINN"], 5.0e-9 * 365.0 * 86400.0, rtol=1e-12)
+    assert describe(tmp_path / "out")["N_LOSS"].units == "gN/m^2/yr"
+
+
+def test_nitrogen_in_other_units_is_refused(tmp_path: Path, grid: Grid) -> None:
+    inputs = write_inputs(tmp_path, grid)
+    add_turnover(inputs, {"NDEP_TO_SMINN": 1.0}, units="kgN/m^2/s")
+    with pytest.raises(InputError, match=r"NDEP_TO_SMINN.*kgN/m"):
+        fused(inputs, tmp_path / "out")
 
 
 def test_slow_soil_starts_from_where_the_rates_of_its_last_years_lead(tmp_path: Path, grid: Grid) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -203,6 +204,15 @@ def add_soil_budget(given: Domain, growth: float, lost: float) -> None:
                 variable[:] = np.broadcast_to(lost * end[order].T / (365.0 * 86400.0), variable.shape)
             else:
                 variable[:] = np.zeros(variable.shape)
+
+
+def add_turnover(given: Domain, fluxes: Mapping[str, float], units: str = "gN/m^2/s") -> None:
+    """Adds fluxes to the history of the input: field -> its value everywhere and always."""
+    with netCDF4.Dataset(given.history[0], "r+") as nc:
+        for name, value in fluxes.items():
+            variable = nc.createVariable(name, "f8", ("time", "lndgrid"), fill_value=1.0e36)
+            variable.units = units
+            variable[:] = value
 
 
 def write_surface(path: Path, grid: Grid) -> Path:

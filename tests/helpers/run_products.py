@@ -217,6 +217,7 @@ def _dataset(directory: Path, domains: dict[str, _Cells], complete: np.ndarray |
         nc.domains = json.dumps(list(domains))
         nc.forcing = json.dumps({name: {} for name in domains})
         nc.semi_analytic = json.dumps(start)
+        nc.turnover = json.dumps({name: [] for name in domains})
         nc.record_files = json.dumps([["records_0000.nc", "synthetic"]])
         nc.dataset_id = "synthetic"
     reason = {

@@ -241,6 +241,7 @@ def write_dataset(
         dataset.domains = json.dumps(["embedded"])
         dataset.forcing = json.dumps({"embedded": {"product": "synthetic"}})
         dataset.semi_analytic = json.dumps({"embedded": {"source": None, "missed": "no history"}})
+        dataset.turnover = json.dumps({"embedded": []})
         dataset.record_files = json.dumps(files)
     return directory
 
