@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from phase_lib.base.errors import InputError
 from phase_lib.base.files import sha256_file
 from phase_lib.config.surrogate import SurrogateSettings
 from phase_lib.dataset.layout import FLUX_INPUTS, FLUX_TARGETS, Layout
@@ -72,10 +73,11 @@ def fit_normalization(dataset_dir: str | Path, train: np.ndarray, layout: Layout
         left out counts as 0.
 
     Raises:
-        InputError: a variable is missing, or has no training value.
+        InputError: a variable is missing, or has no training value, or a target does not vary.
     """
     scaler = fit_scaler(dataset_dir, train, feature_specs(layout) | _target_specs(layout), LEAST_VALUES)
     scaler = Scaler({name: _if_it_varies(name, scaling) for name, scaling in scaler.scalings.items()})
+    _refuse_constant_targets(dataset_dir, layout, scaler)
     if layout.preset == "paper":
         return scaler
     return Scaler(scaler.scalings | _fit_corrections(dataset_dir, train, layout, scaler).scalings)
@@ -157,6 +159,17 @@ def _if_it_varies(name: str, scaling: Scaling) -> Scaling:
         return scaling
     least = TRUNCATION / scaling.spec.floor if scaling.spec.kind.startswith("asinh") else TRUNCATION
     return replace(scaling, scale=np.where(scaling.scale > least, scaling.scale, 0.0))
+
+
+def _refuse_constant_targets(dataset_dir: str | Path, layout: Layout, scaler: Scaler) -> None:
+    """A target without any variation teaches nothing, and any skill of it would be empty."""
+    for name in (*layout.targets, *FLUX_TARGETS):
+        scaling = scaler.scalings[f"Y_{name}"]
+        if not np.any(scaling.scale > 0.0):
+            what = f"target {name} is constant in all training cells, {np.max(scaling.offset):.4g} at most"
+            drop = f"check the reference run, or set dataset.targets.drop: [{name}]"
+            remedy = drop if name in layout.targets else "check the history of the reference run"
+            raise InputError(dataset_dir, what, expected="values that vary", remedy=remedy)
 
 
 def _entities(layout: Layout) -> dict[str, tuple[str, ...]]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from phase_lib.config.surrogate import SurrogateSettings
-from phase_lib.dataset.layout import FLUX_TARGETS
+from phase_lib.dataset.layout import FLUX_TARGETS, Layout
 from phase_lib.surrogate.codec import Answer, TargetCodec
 from phase_lib.surrogate.ensemble import Ensemble
 from phase_lib.surrogate.features import Batch
@@ -51,6 +51,18 @@ def flux_imbalance(flux: Tensor, scale: Tensor, cells: Tensor | None = None) -> 
     gpp, npp, ar = (flux[:, FLUX_TARGETS.index(name)] for name in ("GPP", "NPP", "AR"))
     squared = ((npp - (gpp - ar)) / scale) ** 2
     return squared.sum() / (len(flux) if cells is None else cells)
+
+
+def not_finite(layout: Layout, codec: TargetCodec, answer: Answer, batch: Batch) -> list[str]:
+    """Variables whose error is infinite or NaN in some cell of a batch; for the report of a failure."""
+    names = {"patch": layout.patch_targets, "layer": layout.layer_targets, "flux": FLUX_TARGETS}
+    faulty = []
+    for task in TASKS:
+        raw, start, truth = getattr(answer.raw, task), getattr(batch, f"{task}20"), getattr(batch, task)
+        error = codec.space(task).error(raw, start, truth)
+        bad = (~torch.isfinite(error) & getattr(batch, f"{task}_mask")).flatten(0, -2).any(0)
+        faulty += [name for name, wrong in zip(names[task], bad.tolist(), strict=True) if wrong]
+    return faulty
 
 
 def losses(

@@ -33,7 +33,7 @@ from phase_lib.elm.netcdf import get_attribute
 from phase_lib.elm.products import open_product
 from phase_lib.surrogate.ensemble import Ensemble
 from phase_lib.surrogate.features import Batch, CellSource, Reader
-from phase_lib.surrogate.loss import TASKS, counts, total, training_losses, validation_losses
+from phase_lib.surrogate.loss import TASKS, counts, not_finite, total, training_losses, validation_losses
 from phase_lib.surrogate.ood import Reference, drawn
 from phase_lib.surrogate.processes import Team, local_rank, process_team
 
@@ -232,6 +232,7 @@ class _Run:
     best_loss: float = math.inf
     best_state: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+    _fault: str = ""
 
     def __post_init__(self) -> None:
         s, self._reference_part = self.settings, self.split.train | self.split.validation
@@ -272,8 +273,10 @@ class _Run:
         terms["seconds"] = time.perf_counter() - begun
         self.history.append(terms)
         with self.team.all_or_none():
-            if not math.isfinite(terms["train_loss"] + terms["validation_loss"]):
-                raise PhaseError(f"training diverged in epoch {self.epoch}: lower surrogate.learning_rate")
+            if self._fault or not math.isfinite(terms["train_loss"] + terms["validation_loss"]):
+                where = self._fault or "the loss is not finite"
+                remedy = "check the labels of this variable, or lower surrogate.learning_rate"
+                raise PhaseError(f"training failed in epoch {self.epoch}: {where}; {remedy}")
         if terms["validation_loss"] < self.best_loss:
             self.best_loss, self.best_epoch = terms["validation_loss"], self.epoch
             self.best_state = {n: t.clone() for n, t in self._average.module.state_dict().items()}
@@ -284,12 +287,14 @@ class _Run:
         order = torch.Generator().manual_seed(seed)
         self.model.train()
         sums: dict[str, float] = {}
-        for batch in self._shares(self._training, self.settings.batch_cells, order):
+        batches = self._shares(self._training, self.settings.batch_cells, order)
+        for number, batch in enumerate(batches, start=1):
             whole = self._counts(batch)
             self._optimizer.zero_grad()
             if batch is not None:
                 terms = training_losses(self.model, batch, whole)
                 loss = total(terms, self.settings)
+                self._watch(loss, batch, f"batch {number}")
                 torch.autograd.backward(loss)
                 _add(sums, {**terms, "loss": loss}, whole, len(batch))
             self.team.sum_gradients(self.model.parameters())
@@ -297,6 +302,17 @@ class _Run:
             self._optimizer.step()
             self._average.update_parameters(self.model)
         return self._means(sums)
+
+    def _watch(self, loss: Tensor, batch: Batch, where: str) -> None:
+        """Notes the first loss that is not finite; processes that train together stop at the epoch's end."""
+        if self._fault or bool(torch.isfinite(loss)):
+            return
+        with torch.no_grad():
+            answer = self.model.mean(self.model(batch))
+            names = not_finite(self.reader.layout, self.model.codec, answer, batch)
+        more = f" and of {len(names) - 1} more" if names[1:] else ""
+        of_whom = f"of {names[0]}{more} " if names else ""
+        self._fault = f"the error {of_whom}is not finite in {where}"
 
     def _validate(self) -> dict[str, float]:
         self._average.eval()
@@ -307,7 +323,9 @@ class _Run:
                 whole = self._counts(batch)
                 if batch is not None:
                     terms = validation_losses(model, batch, whole)
-                    _add(sums, {**terms, "loss": total(terms, self.settings)}, whole, len(batch))
+                    loss = total(terms, self.settings)
+                    self._watch(loss, batch, "the validation cells")
+                    _add(sums, {**terms, "loss": loss}, whole, len(batch))
         return self._means(sums)
 
     def _shares(

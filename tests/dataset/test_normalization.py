@@ -8,6 +8,7 @@ import netCDF4
 import numpy as np
 import pytest
 
+from phase_lib.base.errors import InputError
 from phase_lib.config.dataset import DatasetSettings
 from phase_lib.config.surrogate import Preset
 from phase_lib.dataset.layout import Layout
@@ -16,6 +17,7 @@ from phase_lib.dataset.normalization import feature_specs, fit_normalization, fi
 from phase_lib.dataset.split import split
 from phase_lib.fusion.schema import SOIL_VARIABLES, STATE_VARIABLES
 from tests.helpers.dataset import make_dataset, salt_of, shuffled_grid
+from tests.helpers.surrogate import make_values, write_dataset
 
 #: Where asinh turns linear: g m-2 and g m-3 for pools, m2 m-2 for leaf area, gC m-2 yr-1 for NPP.
 FLOORS = {
@@ -46,6 +48,15 @@ def test_only_training_cells_shape_the_normalisation(preset: Preset, tmp_path: P
     assert fit_normalization(dataset, parts.train, layout).to_dict() == before.to_dict()
     everything = fit_normalization(dataset, np.ones_like(parts.train), layout)
     assert everything.scalings["TBOT"].scale > before.scalings["TBOT"].scale
+
+
+@pytest.mark.parametrize(("name", "remedy"), [("soil3c_vr", "targets.drop"), ("AR", "history of the")])
+def test_a_target_without_variation_is_refused(name: str, remedy: str, tmp_path: Path) -> None:
+    values = make_values(cells=40)
+    values[f"Y_{name}"] = np.full_like(values[f"Y_{name}"], 3.5)
+    dataset = write_dataset(tmp_path, values)
+    with pytest.raises(InputError, match=rf"target {name} is constant.*3\.5.*{remedy}"):
+        fit_normalization(dataset, np.ones(40, dtype=bool), Layout.read(dataset))
 
 
 def test_minmax_of_the_paper_is_the_range_of_the_training_cells(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from phase_lib.base.errors import InputError
+from phase_lib.base.errors import InputError, PhaseError
 from phase_lib.dataset.layout import Layout
 from phase_lib.dataset.scaler import Scaler
 from phase_lib.dataset.split import read_split
@@ -182,6 +182,23 @@ def test_a_missing_forcing_value_is_refused_by_name(tmp_path):
     with pytest.raises(InputError, match="FSDS is not finite"):
         prepared.train(tmp_path / "out")
     assert not (tmp_path / "out" / "model.pt").exists()
+
+
+def test_a_label_that_breaks_the_loss_is_named_with_epoch_and_batch(tmp_path):
+    values = make_values(60)
+    prepared = prepare(tmp_path, values, preset="paper")
+    values["Y_deadstemc"][:] *= 1.0e25  # the square of its error is beyond single precision
+    write_dataset(prepared.dataset, values)
+    with pytest.raises(PhaseError, match=r"epoch 1: the error of deadstemc is not finite in batch 1;"):
+        prepared.train(tmp_path / "out")
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_a_training_that_diverges_says_in_which_batch(prepared, tmp_path):
+    with pytest.raises(
+        PhaseError, match=r"epoch 1: the error of \w+ and of \d+ more is not finite in batch 2;"
+    ):
+        prepared.train(tmp_path / "out", learning_rate=1.0e30)
 
 
 def test_a_normalisation_of_the_other_preset_is_refused(prepared, tmp_path):
