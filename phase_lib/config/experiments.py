@@ -47,7 +47,10 @@ class Changes(SurrogateSettings):
 
 
 def _paper() -> dict[str, Any]:
-    return {"paper": Changes(label="PHASE, paper preset", preset="paper", members=1)}
+    network = {"kind": "phase", "months_per_step": 1, "dropout": 0.2}
+    return {
+        "paper": Changes(label="PHASE, paper preset", preset="paper", network=network, members=1),
+    }
 
 
 class ExperimentSettings(Section):

@@ -57,7 +57,7 @@ class SurrogateSettings(Section):
         "soil (pools per layer); predictions do not start from a 20-year state that is left out",
     )
     members: int = Field(
-        3, ge=1, description="networks trained side by side from different initial weights and averaged"
+        5, ge=1, description="networks trained side by side from different initial weights and averaged"
     )
     lambda_physics: float = Field(
         0.1,
@@ -67,7 +67,7 @@ class SurrogateSettings(Section):
     flux_weight: float = Field(
         1.0, ge=0.0, description="weight of the error of GPP, NPP and AR, relative to that of the pools"
     )
-    epochs: int = Field(80, ge=1, description="passes over the training cells, at most")
+    epochs: int = Field(100, ge=1, description="passes over the training cells, at most")
     batch_cells: int = Field(64, ge=1, description="cells in a mini-batch")
     learning_rate: float = Field(3.0e-3, gt=0.0, description="highest learning rate of AdamW")
     warmup_epochs: int = Field(5, ge=0, description="epochs of linear rise before the cosine decay")

@@ -24,9 +24,12 @@ class Phase(NetworkSettings):
     fusion_layers: int = Field(2, ge=1, description="layers of the Transformer encoder")
     feedforward: int = Field(128, ge=1, description="width of the encoder's feed-forward part")
     lstm_hidden: int = Field(32, ge=1, description="hidden units of the LSTM over monthly forcing")
+    months_per_step: Literal[1, 2, 3, 4, 6, 12] = Field(
+        3, description="months that the LSTM reads at each step; 1 in the paper, more are faster"
+    )
     cnn_channels: int = Field(32, ge=1, description="channels of the convolutions over soil layers")
     decoder_width: int = Field(96, ge=1, description="hidden units of the task heads")
-    dropout: float = Field(0.2, ge=0.0, lt=1.0, description="dropout in encoders, fusion and heads")
+    dropout: float = Field(0.12, ge=0.0, lt=1.0, description="dropout in encoders, fusion and heads")
 
     @model_validator(mode="after")
     def _heads_divide_model(self) -> Self:

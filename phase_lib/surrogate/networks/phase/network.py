@@ -23,7 +23,7 @@ _ENTITY_EMBEDDING = 8
 
 
 class ForcingEncoder(nn.Module):
-    """LSTM over the monthly series, with the mean and spread of the series.
+    """LSTM over the monthly series, some months at each step, with the mean and spread of the series.
 
     The state of an LSTM is bounded, mean and spread are not: a climate outside the training range stays
     visible in the latent.
@@ -31,12 +31,14 @@ class ForcingEncoder(nn.Module):
 
     def __init__(self, variables: int, s: Phase) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(variables, s.lstm_hidden, batch_first=True)
+        self._months = s.months_per_step
+        self.lstm = nn.LSTM(s.months_per_step * variables, s.lstm_hidden, batch_first=True)
         self.token = Dense(2 * s.lstm_hidden + 2 * variables, s.d_model, s.d_model, s.dropout)
 
     def forward(self, forcing: Tensor) -> Tensor:
         """(cell, month, variable) to (cell, d_model)."""
-        hidden, _ = self.lstm(forcing)
+        cells, months, variables = forcing.shape
+        hidden, _ = self.lstm(forcing.reshape(cells, months // self._months, self._months * variables))
         summary = [hidden[:, -1], hidden.mean(1), forcing.mean(1), forcing.std(1, correction=0)]
         token: Tensor = self.token(torch.cat(summary, dim=-1))
         return token
