@@ -76,7 +76,7 @@ rule predict_cells:
         run_name=CONFIG.run.name,
         domain=CONFIG.target.domain,
         share=lambda wildcards: f"{wildcards.get('share', 1)}/{PREDICTION_JOBS}",
-        accept="--accept-forcing" if "forcing" in CONFIG.preflight.accept else "",
+        accept=[f"--accept-{what}" for what in ("forcing", "parameters") if what in CONFIG.preflight.accept],
         code=code_hash("surrogate/predictions", CONFIG.surrogate.network.module),
     message:
         "predicting the slow state of the cells of the target"

@@ -60,6 +60,9 @@ def _words_without(*without: str) -> list[str]:
 @click.option("--run-name", default="", help="Name of the run, kept in the file.")
 @click.option("--domain-name", "domain", help="Domain of the dataset to predict, where it has several.")
 @ACCEPT_FORCING
+@click.option(
+    "--accept-parameters", is_flag=True, help="Accept other PFT parameters than those of the training."
+)
 @share("Share of the cells to do; `phase join-predictions` makes one file of all.")
 @click.option("--output", type=OUTPUT, required=True, help="predictions.nc to write.")
 @count("--threads", "CPU threads.")

@@ -185,10 +185,18 @@ def describe(dataset_dir: str | Path) -> dict[str, VariableInfo]:
     Raises:
         InputError: a variable is of no group, or has other dimensions than its group.
     """
-    path, _ = read_cells(dataset_dir).record_files[0]
+    return describe_records(read_cells(dataset_dir).record_files[0][0])
+
+
+def describe_records(path: str | Path) -> dict[str, VariableInfo]:
+    """All variables of a record file by name.
+
+    Raises:
+        InputError: as `describe`.
+    """
     with open_product(path) as dataset:
         names = [str(name) for name in dataset.variables if name not in COORDINATES]
-        return {name: _describe(path, dataset[name]) for name in names}
+        return {name: _describe(Path(path), dataset[name]) for name in names}
 
 
 def _describe(path: Path, variable: netCDF4.Variable | xr.DataArray) -> VariableInfo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from phase_lib.config.experiments import OWN
 from phase_lib.dataset.layout import FLUX_TARGETS
 from phase_lib.surrogate.ensemble import Ensemble
 from phase_lib.surrogate.features import Batch, Reader
+from phase_lib.surrogate.pieces import Pieces
 from phase_lib.surrogate.predictor import Predictions, Predictor
 from phase_lib.surrogate.training import TrainedModel, computing
 
@@ -31,15 +33,18 @@ def predicting(trained: TrainedModel, threads: int) -> Iterator[Callable[[Batch]
         model = trained.model.to(device)
         LOGGER.debug("predicting on %s", device)
 
+        pieces = Pieces()
+
         def answer(batch: Batch) -> Predictions:
             rows = torch.arange(len(batch)).split(_CHUNK)  # type: ignore[no-untyped-call]
-            return _joined([_answer(trained, model, batch.take(some), device) for some in rows])
+            one = partial(_answer, trained, model, device)
+            return _joined([part for some in rows for part in pieces.over(batch.take(some), one)])
 
         yield answer
         model.to("cpu")
 
 
-def _answer(trained: TrainedModel, model: Ensemble, batch: Batch, device: torch.device) -> Predictions:
+def _answer(trained: TrainedModel, model: Ensemble, device: torch.device, batch: Batch) -> Predictions:
     outputs, latent = model.predict(batch.to(device))
     patch = np.where(batch.covered.numpy()[..., None], outputs.patch.cpu().numpy(), np.float32(np.nan))
     layer, flux = outputs.layer.cpu().numpy(), outputs.flux.cpu().numpy()

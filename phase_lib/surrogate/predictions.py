@@ -23,6 +23,7 @@ from phase_lib.config.ood import OodSettings
 from phase_lib.dataset.joining import refuse_other_forcing
 from phase_lib.dataset.layout import FLUX_TARGETS
 from phase_lib.dataset.loading import CellIndex, describe, read_cells
+from phase_lib.dataset.meaning import Meaning
 from phase_lib.dataset.split import PARTS, Split, read_split
 from phase_lib.elm.constants import NATPFT
 from phase_lib.elm.netcdf import get_variable
@@ -59,6 +60,7 @@ def predict(
     threads: int = 1,
     domain: str | None = None,
     accept_forcing: bool = False,
+    accept_parameters: bool = False,
     share: tuple[int, int] = (1, 1),
 ) -> None:
     """Writes `predictions.nc` for all cells of a domain's restart, in the restart's order, or a share of it.
@@ -79,14 +81,20 @@ def predict(
         threads: CPU threads.
         domain: which domain of the dataset; the only one if None.
         accept_forcing: accept forcing of another product or reduction than that of the training.
+        accept_parameters: accept other PFT parameters than those of the training.
         share: which share of the record files, and of how many: (2, 8) is the second of eight.
 
     Raises:
-        InputError: the dataset lacks inputs or cells of the restart, or `ood.action` asks for analogues
-            without a split.
+        InputError: the dataset lacks inputs or cells of the restart, or they have other units, are of another
+            mode, or of runs with other parameters or forcing than the training data; or `ood.action` asks for
+            analogues without a split.
     """
     trained, index = load_model(model), read_cells(dataset_dir)
     inside = index.of_domain(domain)
+    trained.layout.require_in(dataset_dir)
+    records = index.record_files[index.record_file[inside][0]][0]
+    meaning = Meaning.read(records, trained.layout.input_names())
+    trained.meaning.require_in(meaning, records, accept_parameters=accept_parameters)
     count = int(inside.sum())
     if not accept_forcing:
         ((source, forcing),) = json.loads(trained.provenance["forcing"]).items()

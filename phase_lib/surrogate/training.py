@@ -7,9 +7,10 @@ import io
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError  # what torch raises for a file that is not plain data
 from typing import Any, cast
@@ -26,6 +27,7 @@ from phase_lib.base.provenance import code_hash, code_version, settings_hash
 from phase_lib.config.surrogate import SurrogateSettings
 from phase_lib.dataset.layout import Layout
 from phase_lib.dataset.loading import read_cells
+from phase_lib.dataset.meaning import Meaning
 from phase_lib.dataset.normalization import scaled_names
 from phase_lib.dataset.scaler import Scaler
 from phase_lib.dataset.split import Split, read_split, tiles
@@ -35,6 +37,7 @@ from phase_lib.surrogate.ensemble import Ensemble
 from phase_lib.surrogate.features import Batch, CellSource, Reader
 from phase_lib.surrogate.loss import TASKS, counts, not_finite, total, training_losses, validation_losses
 from phase_lib.surrogate.ood import Reference, drawn
+from phase_lib.surrogate.pieces import Pieces
 from phase_lib.surrogate.processes import Team, local_rank, process_team
 
 MODEL, CHECKPOINT, HISTORY = "model.pt", "checkpoint.pt", "history.csv"
@@ -93,6 +96,7 @@ def train(
                 "device": device.type,
                 "processes": str(team.size),
             }
+            meaning = Meaning.read(index.record_files[0][0], list(layout.dims()))
             code = code_hash("surrogate/training", settings.network.module)
             reader = Reader(Path(dataset_dir), layout, scaler)
             torch.manual_seed(_seed(settings.seed, 0))
@@ -115,6 +119,7 @@ def train(
             reference = Reference.fit(latents, _groups(split, split_file)[kept])
             content = {
                 "layout": layout.to_dict(),
+                "meaning": asdict(meaning),
                 "scaler": scaler.to_dict(),
                 "settings": settings.model_dump(mode="json"),
                 "state": {name: tensor.cpu() for name, tensor in run.model.state_dict().items()},
@@ -233,6 +238,7 @@ class _Run:
     best_state: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     _fault: str = ""
+    _pieces: Pieces = field(default_factory=Pieces)
 
     def __post_init__(self) -> None:
         s, self._reference_part = self.settings, self.split.train | self.split.validation
@@ -292,16 +298,25 @@ class _Run:
             whole = self._counts(batch)
             self._optimizer.zero_grad()
             if batch is not None:
-                terms = training_losses(self.model, batch, whole)
-                loss = total(terms, self.settings)
-                self._watch(loss, batch, f"batch {number}")
-                torch.autograd.backward(loss)
-                _add(sums, {**terms, "loss": loss}, whole, len(batch))
+                terms = self._gradients(batch, whole, f"batch {number}")
+                _add(sums, terms, whole, len(batch))
             self.team.sum_gradients(self.model.parameters())
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
             self._optimizer.step()
             self._average.update_parameters(self.model)
         return self._means(sums)
+
+    def _gradients(self, batch: Batch, whole: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+        """Adds the gradients of this process's share of a mini-batch; its losses as parts of the whole."""
+
+        def learn(piece: Batch) -> dict[str, Tensor]:
+            terms = training_losses(self.model, piece, whole)
+            loss = total(terms, self.settings)
+            self._watch(loss, piece, where)
+            torch.autograd.backward(loss)
+            return {name: value.detach() for name, value in {**terms, "loss": loss}.items()}
+
+        return _whole(self._pieces.over(batch, learn, self._optimizer.zero_grad))
 
     def _watch(self, loss: Tensor, batch: Batch, where: str) -> None:
         """Notes the first loss that is not finite; processes that train together stop at the epoch's end."""
@@ -322,7 +337,8 @@ class _Run:
             for batch in self._shares(self._validation, _EVALUATION_CELLS):
                 whole = self._counts(batch)
                 if batch is not None:
-                    terms = validation_losses(model, batch, whole)
+                    judge = partial(validation_losses, model, whole=whole)
+                    terms = _whole(self._pieces.over(batch, judge))
                     loss = total(terms, self.settings)
                     self._watch(loss, batch, "the validation cells")
                     _add(sums, {**terms, "loss": loss}, whole, len(batch))
@@ -386,10 +402,11 @@ class _Run:
         predicted: dict[str, Tensor] = {}
         with torch.no_grad():
             for batch in self._evaluated(self._reference_part):
-                outputs = self.model.predict(batch)[0]
+                parts = self._pieces.over(batch, self.model.predict)
                 for task in tasks:
                     mask = getattr(batch, f"{task}_mask")
-                    for sums, values in ((truth, getattr(batch, task)), (predicted, getattr(outputs, task))):
+                    answer = torch.cat([getattr(outputs, task) for outputs, _ in parts])
+                    for sums, values in ((truth, getattr(batch, task)), (predicted, answer)):
                         added = torch.where(mask, values, 0.0).sum(0)
                         sums[task] = sums[task] + added if task in sums else added
             truth, predicted = self.team.sum(truth), self.team.sum(predicted)
@@ -406,7 +423,11 @@ class _Run:
         kept = np.zeros(len(self.split.part), dtype=bool)
         kept[part[drawn(len(part), self.settings.seed)]] = True
         with torch.no_grad():
-            latents = [self.model.predict(batch)[1].cpu() for batch in self._evaluated(kept)]
+            latents = [
+                latent.cpu()
+                for batch in self._evaluated(kept)
+                for _, latent in self._pieces.over(batch, self.model.predict)
+            ]
         return kept, torch.cat(self.team.gather(torch.cat(latents)))
 
     def _evaluated(self, cells: np.ndarray) -> Iterator[Batch]:
@@ -414,6 +435,11 @@ class _Run:
         for piece in self.reader.pieces(self.team.share(cells)):
             for rows in torch.arange(len(piece)).split(_EVALUATION_CELLS):  # type: ignore[no-untyped-call]
                 yield piece.take(rows).to(self.device)
+
+
+def _whole(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Losses of a mini-batch from those of its pieces, which are parts of the whole."""
+    return {name: torch.stack([part[name] for part in parts]).sum() for name in parts[0]}
 
 
 def _add(
@@ -448,6 +474,7 @@ class TrainedModel:
         sha256: of the file.
         model: network in evaluation mode, on the CPU.
         layout: variables it was trained with.
+        meaning: what these are: units, mode, parameters.
         scaler: scalings fitted on its training cells.
         settings: as trained.
         reference: training cells in the latent space.
@@ -457,6 +484,7 @@ class TrainedModel:
     sha256: str
     model: Ensemble
     layout: Layout
+    meaning: Meaning
     scaler: Scaler
     settings: SurrogateSettings
     reference: Reference
@@ -478,7 +506,7 @@ def load_model(path: str | Path) -> TrainedModel:
     digest = sha256_file(path)
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        layout = Layout(**saved["layout"])
+        layout, meaning = Layout(**saved["layout"]), Meaning(**saved["meaning"])
         scaler = Scaler.from_dict(saved["scaler"])
         settings = SurrogateSettings(**saved["settings"])
         model = Ensemble(layout, scaler, settings)
@@ -488,4 +516,4 @@ def load_model(path: str | Path) -> TrainedModel:
         what = f"is no trained model ({type(error).__name__})"
         raise InputError(path, what, remedy="train again") from error
     model.eval()
-    return TrainedModel(digest, model, layout, scaler, settings, reference, provenance)
+    return TrainedModel(digest, model, layout, meaning, scaler, settings, reference, provenance)

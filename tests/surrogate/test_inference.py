@@ -192,6 +192,36 @@ def test_a_dataset_without_an_input_of_the_model_is_refused_by_name(prepared, mo
         predict(model, other, tmp_path / "predictions.nc", OodSettings(), "x")
 
 
+@pytest.mark.parametrize(
+    ("variable", "attributes", "words"),
+    [
+        ("TBOT", {"units": "degC"}, "variable TBOT has units degC; expected K, as in the training data"),
+        (
+            "deadstemc",
+            {"space": "normal", "model_year": 41},
+            "variable deadstemc has the state of normal, model year 41; expected nothing",
+        ),
+    ],
+)
+def test_inputs_of_another_meaning_are_refused(variable, attributes, words, prepared, model, tmp_path):
+    dataset = write_dataset(tmp_path / "dataset", shuffled_values())
+    with netCDF4.Dataset(dataset / "records_00.nc", "r+") as nc:
+        nc[variable].setncatts(attributes)
+    with pytest.raises(InputError, match=words):
+        predict(model, dataset, tmp_path / "p.nc", OodSettings(action="keep"), "run")
+    assert not (tmp_path / "p.nc").exists()
+
+
+def test_other_pft_parameters_are_refused_unless_accepted(prepared, model, tmp_path):
+    values = shuffled_values()
+    values["pft_slatop"] = 1.5 * values["pft_slatop"]
+    dataset, keep = write_dataset(tmp_path / "dataset", values), OodSettings(action="keep")
+    with pytest.raises(InputError, match=r"PFT parameter slatop is not that of the training data"):
+        predict(model, dataset, tmp_path / "p.nc", keep, "run")
+    predict(model, dataset, tmp_path / "p.nc", keep, "run", accept_parameters=True)
+    assert (tmp_path / "p.nc").exists()
+
+
 def test_analogues_for_a_domain_without_training_cells_are_refused(prepared, model, tmp_path):
     with pytest.raises(InputError, match=r"ood\.action"):
         predict(model, prepared.dataset, tmp_path / "p.nc", OodSettings(action="analogue"), "x")

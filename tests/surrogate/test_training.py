@@ -17,9 +17,11 @@ from phase_lib.dataset.layout import Layout
 from phase_lib.dataset.scaler import Scaler
 from phase_lib.dataset.split import read_split
 from phase_lib.surrogate import training
+from phase_lib.surrogate.codec import Answer
 from phase_lib.surrogate.evaluation import predict_test
-from phase_lib.surrogate.features import CellSource, Reader
+from phase_lib.surrogate.features import Batch, CellSource, Reader
 from phase_lib.surrogate.inference import Surrogate
+from phase_lib.surrogate.networks.phase.network import PhaseNetwork
 from phase_lib.surrogate.skill import read_tests
 from phase_lib.surrogate.training import learning_rate, load_model
 from tests.helpers.surrogate import BASELINES, Prepared, make_values, prepare, small_settings, write_dataset
@@ -192,6 +194,38 @@ def test_a_label_that_breaks_the_loss_is_named_with_epoch_and_batch(tmp_path):
     with pytest.raises(PhaseError, match=r"epoch 1: the error of deadstemc is not finite in batch 1;"):
         prepared.train(tmp_path / "out")
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_without_memory_for_a_batch_the_same_is_learnt_in_pieces(tmp_path, caplog, monkeypatch):
+    prepared = prepare(tmp_path, make_values(60), network={"dropout": 0.0}, epochs=2)
+    whole = load_model(prepared.train(tmp_path / "whole"))
+    real = PhaseNetwork.forward
+
+    def with_little_memory(network: PhaseNetwork, batch: Batch) -> Answer:
+        if len(batch) > 6:
+            raise torch.OutOfMemoryError("as a GPU says it")
+        return real(network, batch)
+
+    monkeypatch.setattr(PhaseNetwork, "forward", with_little_memory)
+    pieces = load_model(prepared.train(tmp_path / "pieces"))
+    assert "out of memory: batches of" in caplog.text
+    for name, values in whole.model.state_dict().items():
+        torch.testing.assert_close(pieces.model.state_dict()[name], values, rtol=1e-3, atol=1e-5, msg=name)
+
+    cells = read_split(prepared.split).test
+    expected, predicted = (
+        Surrogate(m, prepared.dataset).predict(cells).pools["deadstemc"] for m in (whole, pieces)
+    )
+    np.testing.assert_allclose(predicted, expected, rtol=1e-3)
+
+
+def test_without_memory_for_one_cell_the_training_ends_in_one_line(prepared, tmp_path, monkeypatch):
+    def without_memory(network: PhaseNetwork, batch: Batch) -> Answer:
+        raise torch.OutOfMemoryError("as a GPU says it")
+
+    monkeypatch.setattr(PhaseNetwork, "forward", without_memory)
+    with pytest.raises(PhaseError, match="no memory for one cell"):
+        prepared.train(tmp_path / "out")
 
 
 def test_a_training_that_diverges_says_in_which_batch(prepared, tmp_path):
