@@ -80,7 +80,7 @@ class Layout:
         start = {name.removeprefix("state20_"): dims for name, dims in groups["state20"].items()}
         groups["static"] |= groups["scalars"]
         groups |= {group: {} for group in leave_out}
-        # The paper's preset does not start from a state.
+        # Only the default preset starts from a state.
         steady = (
             groups.get("steady", {})
             if preset == "default" and read_cells(dataset_dir).has_semi_analytic
@@ -131,9 +131,14 @@ class Layout:
         return [name for name in self.dims() if not name.startswith("Y_")]
 
     @property
+    def follows_paper(self) -> bool:
+        """True where inputs and scaling are those of the paper."""
+        return self.preset != "default"
+
+    @property
     def places(self) -> list[str]:
-        """Coordinates among the static inputs; the paper's preset alone has them."""
-        return ["lat", "lon"] if self.preset == "paper" and self.static else []
+        """Coordinates among the static inputs, as the paper has them; the default preset has none."""
+        return ["lat", "lon"] if self.follows_paper and self.static else []
 
     @property
     def static_width(self) -> int:

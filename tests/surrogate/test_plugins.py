@@ -13,7 +13,7 @@ from phase_lib.config.surrogate import NETWORKS, SurrogateSettings
 
 
 def test_those_of_the_library_are_the_modules_of_their_packages() -> None:
-    assert NETWORKS.names == ["mlp", "phase"]
+    assert NETWORKS.names == ["cnn", "fno", "mlp", "phase", "pinn"]
     assert BASELINES.names == ["analogue", "state20"]
     for registry in (NETWORKS, BASELINES):
         for name in registry.names:
