@@ -12,10 +12,9 @@ from phase_lib.fusion.course import WINDOW_YEARS
 from phase_lib.surrogate.baselines.state20 import State20
 from phase_lib.surrogate.predictor import Baseline, Predictions
 
-#: A course that slows down less, or not at all, is taken to slow down with this time scale, years.
-SLOWEST = 100.0
-#: The end lies between the value after 20 years divided and multiplied by this.
-LARGEST_FACTOR = 10.0
+#: A course that slows down less, or not at all, is taken to slow down with this time scale, years: the length
+#: of the run, as a course shows nothing that is slower. Chosen by training and validation cells.
+SLOWEST = 20.0
 
 
 def course_field(target: str) -> str | None:
@@ -37,7 +36,7 @@ def growth_to_end(course: np.ndarray) -> np.ndarray:
         course: means of three windows (cell, window, ...).
 
     Returns:
-        (cell, ...); 1 where the course is not known or nothing is there.
+        (cell, ...), 0 where the course leads below 0; 1 where it is not known or nothing is there.
     """
     first, second, third = np.moveaxis(course.astype(np.float64), 1, 0)
     before, after = second - first, third - second
@@ -47,7 +46,7 @@ def growth_to_end(course: np.ndarray) -> np.ndarray:
     value = third + to_come * (1.0 + r * np.log(r) / (1.0 - r))
     known = np.isfinite(value) & (value > 0.0)
     ratio = (third + to_come) / np.where(known, value, 1.0)
-    return np.where(known, np.clip(ratio, 1.0 / LARGEST_FACTOR, LARGEST_FACTOR), 1.0)
+    return np.where(known, np.maximum(ratio, 0.0), 1.0)
 
 
 class Extrapolation(Baseline):
