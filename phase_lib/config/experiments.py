@@ -66,7 +66,9 @@ class ExperimentSettings(Section):
     baselines: list[str] = Field(
         default_factory=lambda: ["state20", "analogue"],
         description="predictions without a network in the run's test files: state20 (the state after the AD "
-        "years), analogue (the nearest training cell), or package.module:Class",
+        "years), analogue (the nearest training cell), semi_analytic (where the rates of the last years "
+        "lead), extrapolation (where the course of the years leads), extra_trees, boosted_trees, or "
+        "package.module:Class",
     )
     seeds: int | list[_Seed] = Field(
         1,

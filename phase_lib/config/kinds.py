@@ -95,6 +95,11 @@ class NetworkSettings(KindSettings, ABC):
 
     label: ClassVar[str]
 
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Weights of the terms of the loss that only this kind has; see `surrogate.loss.losses`."""
+        return {}
+
     @abstractmethod
     def build(self, layout: Any) -> Any:
         """The network, a `torch.nn.Module` that takes a `surrogate.features.Batch` and gives an `Answer`.

@@ -64,6 +64,15 @@ class WorkflowConfig(Section):
     cost: CostSettings = Field(default_factory=CostSettings)
 
     @model_validator(mode="after")
+    def _predictions_can_be_injected(self) -> Self:
+        if self.surrogate.preset.kind == "unconstrained":
+            raise ValueError(
+                "surrogate.preset is unconstrained: its pools may be negative, which no restart takes; "
+                "use it in experiments.variants alone"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _experiments_differ(self) -> Self:
         self.experiments.settings(self.surrogate)
         return self

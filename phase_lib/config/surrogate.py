@@ -10,7 +10,7 @@ from phase_lib.base.plugins import Plugins
 from phase_lib.config.kinds import Kinds, KindSettings, NetworkSettings
 from phase_lib.config.section import Section
 
-Preset = Literal["default", "paper"]
+Preset = Literal["default", "paper", "unconstrained"]
 #: Groups of features, in the order of the network's tokens.
 FeatureGroup = Literal["forcing", "static", "traits", "state", "soil"]
 FEATURE_GROUPS: tuple[FeatureGroup, ...] = get_args(FeatureGroup)
@@ -37,14 +37,23 @@ class PaperPreset(KindSettings):
     kind: Literal["paper"] = "paper"
 
 
-_PRESETS = Kinds({"default": DefaultPreset, "paper": PaperPreset}, "default")
+class UnconstrainedPreset(KindSettings):
+    """As the paper's preset, but outputs are the scaled targets themselves: predictions may be negative."""
+
+    kind: Literal["unconstrained"] = "unconstrained"
+
+
+PresetSettings = DefaultPreset | PaperPreset | UnconstrainedPreset
+_PRESETS = Kinds(
+    {"default": DefaultPreset, "paper": PaperPreset, "unconstrained": UnconstrainedPreset}, "default"
+)
 _NETWORKS = Kinds(NETWORKS, "phase")
 
 
 class SurrogateSettings(Section):
     """Network, loss and training of the surrogate."""
 
-    preset: Annotated[DefaultPreset | PaperPreset, _PRESETS] = Field(
+    preset: Annotated[PresetSettings, _PRESETS] = Field(
         default_factory=DefaultPreset, description="what the network predicts, and how data are scaled"
     )
     network: Annotated[SerializeAsAny[NetworkSettings], _NETWORKS] = Field(

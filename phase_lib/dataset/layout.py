@@ -79,10 +79,11 @@ class Layout:
         (first,) = (values for _, values in iterate_record_files(dataset_dir, ["TBOT"], _FIRST_CELL))
         start = {name.removeprefix("state20_"): dims for name, dims in groups["state20"].items()}
         index = read_cells(dataset_dir)
-        # The paper's preset has the grid-level carbon fluxes alone, and does not start from a state.
+        # The paper's preset has the grid-level carbon fluxes alone.
         known = {*FLUX_INPUTS, *(index.common_turnover if preset == "default" else [])}
         groups["static"] |= {name: dims for name, dims in groups["scalars"].items() if name in known}
         groups |= {group: {} for group in leave_out}
+        # Only the default preset starts from a state.
         steady = groups.get("steady", {}) if preset == "default" and index.has_semi_analytic else {}
         return cls(
             preset=preset,
@@ -129,9 +130,14 @@ class Layout:
         return [name for name in self.dims() if not name.startswith("Y_")]
 
     @property
+    def follows_paper(self) -> bool:
+        """True where inputs and scaling are those of the paper."""
+        return self.preset != "default"
+
+    @property
     def places(self) -> list[str]:
-        """Coordinates among the static inputs; the paper's preset alone has them."""
-        return ["lat", "lon"] if self.preset == "paper" and self.static else []
+        """Coordinates among the static inputs, as the paper has them; the default preset has none."""
+        return ["lat", "lon"] if self.follows_paper and self.static else []
 
     @property
     def static_width(self) -> int:

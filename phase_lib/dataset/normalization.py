@@ -78,7 +78,7 @@ def fit_normalization(dataset_dir: str | Path, train: np.ndarray, layout: Layout
     scaler = fit_scaler(dataset_dir, train, feature_specs(layout) | _target_specs(layout), LEAST_VALUES)
     scaler = Scaler({name: _if_it_varies(name, scaling) for name, scaling in scaler.scalings.items()})
     _refuse_constant_targets(dataset_dir, layout, scaler)
-    if layout.preset == "paper":
+    if layout.follows_paper:
         return scaler
     return Scaler(scaler.scalings | _fit_corrections(dataset_dir, train, layout, scaler).scalings)
 
@@ -109,7 +109,7 @@ def scaled_names(layout: Layout) -> set[str]:
     """Names of the scalings that `fit_normalization` gives."""
     targets = [*layout.targets, *FLUX_TARGETS]
     names = {*feature_specs(layout), *(f"Y_{name}" for name in targets)}
-    return names if layout.preset == "paper" else names | {f"correction_{name}" for name in targets}
+    return names if layout.follows_paper else names | {f"correction_{name}" for name in targets}
 
 
 def floors(mean: np.ndarray) -> np.ndarray:
@@ -123,11 +123,11 @@ def floors(mean: np.ndarray) -> np.ndarray:
 def feature_specs(layout: Layout) -> dict[str, Spec]:
     """How each input is scaled.
 
-    The paper's preset takes the minimum and maximum of every flattened feature. The default takes
+    The paper takes the minimum and maximum of every flattened feature. The default preset takes
     pools and fluxes through asinh, as they span orders of magnitude, and then mean and standard
     deviation; PFTs share them where their encoder is shared.
     """
-    if layout.preset == "paper":
+    if layout.follows_paper:
         per = {name: tuple(d for d in dims if d != "gridcell") for name, dims in layout.dims().items()}
         per |= dict.fromkeys((*layout.forcing, *layout.traits), ())
         names = [n for n in layout.input_names() if not n.startswith("state20_")]
@@ -179,7 +179,7 @@ def _entities(layout: Layout) -> dict[str, tuple[str, ...]]:
 
 
 def _target_specs(layout: Layout) -> dict[str, Spec]:
-    kind: Kind = "minmax" if layout.preset == "paper" else "standard"
+    kind: Kind = "minmax" if layout.follows_paper else "standard"
     return {f"Y_{name}": Spec(kind, per) for name, per in _entities(layout).items()}
 
 

@@ -37,6 +37,7 @@ from phase_lib.elm.subgrid import SoilColumns
 from phase_lib.elm.surface_content import check_shares
 from phase_lib.elm.variables import POOL_VARIABLES, SOIL_POOL_INDEX, SOIL_POOLS, VARIABLES
 from phase_lib.forcing.variables import FORCING, LONG_NAMES
+from phase_lib.fusion import course as courses
 from phase_lib.fusion import schema
 from phase_lib.fusion.cleaning import Findings, just_above_switch
 from phase_lib.fusion.index import index_variables, write_index
@@ -125,6 +126,7 @@ class _Sources:
     reference_scalars: dict[str, np.ndarray]
     reference_ad: RestartSource | None
     start: SemiAnalytic
+    course: dict[str, np.ndarray]
 
     @property
     def ncells(self) -> int:
@@ -184,7 +186,9 @@ def _open_sources(domain: Domain, share: Share, settings: SteadyStateSettings) -
         references = reference, reference_scalars, reference_ad
         parameters = read_parameters(params_file)
         start = _semi_analytic(domain, restart, settings, parameters)
-        yield _Sources(index, restart, surface, forcing, parameters, scalars, *references, start)
+        tapes, soil = (domain.soil_history, domain.history), restart.subgrid.soil_fraction[restart.row]
+        course = courses.read_course(tapes, lat, lon, soil, restart.header.year)
+        yield _Sources(index, restart, surface, forcing, parameters, scalars, *references, start, course)
 
 
 def _semi_analytic(
@@ -340,7 +344,7 @@ class _Records:
         to_normal = self._to_normal(soil)
         state20 = self._state20(soil, states, to_normal)
         fields |= self._inputs(soil, states) | state20 | self._steady(soil, states, to_normal, state20)
-        fields |= self._labels()
+        fields |= self._course() | self._labels()
         coordinates = (
             self.sources.index.coordinates(self.cells)
             | month_coordinates(1, self.sources.forcing.pieces.years)
@@ -494,6 +498,17 @@ class _Records:
                 )
                 described = {"group": "steady", "space": "normal"}
                 fields[f"steady_{name}"] = variable(schema.dims_of(name), values, *words, **described)
+        return fields
+
+    def _course(self) -> Variables:
+        years = f"means of {courses.WINDOWS} windows of {courses.WINDOW_YEARS} years before the restart"
+        fields: Variables = {}
+        for name, values in self.sources.course.items():
+            dims = ("gridcell", "window", "levdecomp")[: values.ndim]
+            units, words = (courses.PLANTS | courses.SOIL)[name][0], f"{name} of the history, {years}"
+            fields[f"course_{name}"] = variable(
+                dims, values[self.cells], units, words, group="course", **_MEAN
+            )
         return fields
 
     def _labels(self) -> Variables:

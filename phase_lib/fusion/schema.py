@@ -135,6 +135,8 @@ def dims_in_group(name: str, group: str) -> list[tuple[str, ...]]:
     stem = name.removeprefix("state20_").removeprefix("steady_").removeprefix("Y_")
     if group in ("state20", "steady", "target") and stem in VARIABLES:
         return [dims_of(stem)]
+    if group == "course":
+        return [("gridcell", "window"), ("gridcell", "window", "levdecomp")]
     if group in _GROUP_DIMS:
         return [_GROUP_DIMS[group]]
     return [("gridcell",), ("gridcell", "natpft"), ("gridcell", "levdecomp")]

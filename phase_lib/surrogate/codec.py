@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from phase_lib.config.surrogate import DefaultPreset, PaperPreset
+from phase_lib.config.surrogate import DefaultPreset, PaperPreset, PresetSettings
 from phase_lib.dataset.layout import FLUX_TARGETS, Layout
 from phase_lib.dataset.normalization import floors
 from phase_lib.dataset.scaler import Scaler
@@ -37,38 +37,57 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Answer:
-    """Raw outputs of the tasks and the fused latent (cell, d_model)."""
+    """What a network answers for the cells of a batch.
+
+    Attributes:
+        raw: raw outputs of the tasks.
+        latent: fused latent (cell, d_model).
+        change: changes from the start, in units of the space's scale, where the network predicts them too.
+    """
 
     raw: Outputs
     latent: Tensor
+    change: Outputs | None = None
 
 
 class MinMaxSpace(nn.Module):
-    """The paper's: Softplus outputs are variables scaled by their training minimum and maximum.
+    """The paper's: outputs are variables scaled by their training minimum and maximum.
 
     Args:
         offset: minimum (entity, variable) or (variable).
         scale: maximum - minimum, likewise; a variable that did not vary counts with weight 0.
+        softplus: outputs pass a Softplus; else they are not constrained.
     """
 
     offset: Tensor
     scale: Tensor
     weight: Tensor
 
-    def __init__(self, offset: np.ndarray, scale: np.ndarray) -> None:
+    def __init__(self, offset: np.ndarray, scale: np.ndarray, softplus: bool = True) -> None:
         super().__init__()
+        self._softplus = softplus
         self.register_buffer("offset", _buffer(offset))
         self.register_buffer("scale", _buffer(scale))
         self.register_buffer("weight", _buffer(scale > 0.0))
 
     def decode(self, raw: Tensor, start: Tensor) -> Tensor:
-        """Values in physical units, never below the training minimum; `start` is not used."""
-        return functional.softplus(raw) * self.scale + self.offset
+        """Values in physical units, with a Softplus never below the training minimum; `start` is not used."""
+        return self._scaled(raw) * self.scale + self.offset
 
     def error(self, raw: Tensor, start: Tensor, truth: Tensor) -> Tensor:
         """Squared error of scaled values."""
-        scaled = (truth - self.offset) / torch.where(self.scale > 0.0, self.scale, 1.0)
-        return (functional.softplus(raw) - scaled) ** 2
+        return (self._scaled(raw) - (truth - self.offset) / self._unit) ** 2
+
+    def change_error(self, change: Tensor, start: Tensor, value: Tensor) -> Tensor:
+        """Squared error of scaled changes from the start to a value."""
+        return (change - (value - start) / self._unit) ** 2
+
+    def _scaled(self, raw: Tensor) -> Tensor:
+        return functional.softplus(raw) if self._softplus else raw
+
+    @property
+    def _unit(self) -> Tensor:
+        return torch.where(self.scale > 0.0, self.scale, 1.0)
 
 
 class CorrectionSpace(nn.Module):
@@ -140,6 +159,10 @@ class CorrectionSpace(nn.Module):
         linear = _robust((self.floor * torch.expm1(z) - truth) / self.spread)
         return logarithmic + self._linear_weight * linear
 
+    def change_error(self, change: Tensor, start: Tensor, value: Tensor) -> Tensor:
+        """Error of changes from the start to a value, both in the spread of the variable; as in `error`."""
+        return _robust(change - (value - start) / self.spread)
+
 
 def _robust(error: Tensor) -> Tensor:
     return 2.0 * functional.smooth_l1_loss(error, torch.zeros_like(error), reduction="none")
@@ -154,7 +177,7 @@ class TargetCodec(nn.Module):
 
     flux_scale: Tensor
 
-    def __init__(self, layout: Layout, scaler: Scaler, preset: DefaultPreset | PaperPreset) -> None:
+    def __init__(self, layout: Layout, scaler: Scaler, preset: PresetSettings) -> None:
         super().__init__()
         tasks: dict[str, tuple[list[str], tuple[int, ...]]] = {
             "patch": (layout.patch_targets, (NATPFT,)),
@@ -179,15 +202,14 @@ class TargetCodec(nn.Module):
         )
 
 
-def _space(
-    names: list[str], size: tuple[int, ...], scaler: Scaler, preset: DefaultPreset | PaperPreset
-) -> nn.Module:
+def _space(names: list[str], size: tuple[int, ...], scaler: Scaler, preset: PresetSettings) -> nn.Module:
     def stacked(prefix: str, statistic: str) -> np.ndarray:
         columns = [np.asarray(getattr(scaler.scalings[f"{prefix}{name}"], statistic)) for name in names]
         return np.stack(columns, axis=-1) if columns else np.zeros((*size, 0))
 
-    if isinstance(preset, PaperPreset):
-        return MinMaxSpace(stacked("Y_", "offset"), stacked("Y_", "scale"))
+    if not isinstance(preset, DefaultPreset):
+        softplus = isinstance(preset, PaperPreset)
+        return MinMaxSpace(stacked("Y_", "offset"), stacked("Y_", "scale"), softplus)
     mean = stacked("Y_", "offset")
     floor = np.stack([floors(mean[..., i]) for i in range(len(names))], axis=-1) if names else mean
     count = np.maximum(stacked("Y_", "count"), 1.0)

@@ -26,11 +26,16 @@ class Ensemble(nn.Module):
 
     def mean(self, answers: list[Answer]) -> Answer:
         """The average answer; latents side by side (cell, members x d_model)."""
-        tasks = ("patch", "layer", "flux")
-        raw = Outputs(*(torch.stack([getattr(a.raw, task) for a in answers]).mean(0) for task in tasks))
-        return Answer(raw, torch.cat([a.latent for a in answers], dim=-1))
+        changes = [a.change for a in answers if a.change is not None]
+        latent = torch.cat([a.latent for a in answers], dim=-1)
+        return Answer(_mean([a.raw for a in answers]), latent, _mean(changes) if changes else None)
 
     def predict(self, batch: Batch) -> tuple[Outputs, Tensor]:
         """Pools and fluxes in physical units, and the fused latent; values of absent PFTs mean nothing."""
         answer = self.mean(self(batch))
         return self.codec.decode(answer.raw, batch), answer.latent
+
+
+def _mean(outputs: list[Outputs]) -> Outputs:
+    tasks = ("patch", "layer", "flux")
+    return Outputs(*(torch.stack([getattr(one, task) for one in outputs]).mean(0) for task in tasks))

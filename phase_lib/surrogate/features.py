@@ -64,6 +64,16 @@ class Batch:
     def __len__(self) -> int:
         return len(self.forcing)
 
+    @property
+    def traits_by_cell(self) -> Tensor:
+        """Traits of the PFTs that a cell has (cell, pft, trait); 0 for absent ones."""
+        return torch.where(self.covered[..., None], self.traits, 0.0)
+
+    @property
+    def state_by_cell(self) -> Tensor:
+        """Pools of the PFTs that a cell has (cell, pft, pool); 0 for absent ones."""
+        return torch.where(self.covered[..., None], self.state, 0.0)
+
     def take(self, rows: Tensor) -> Batch:
         """The cells `rows`."""
         return self._map(lambda name, tensor: tensor if name == "traits" else tensor[rows])

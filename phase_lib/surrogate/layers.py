@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from pydantic import Field
 from torch import Tensor, nn
+
+from phase_lib.config.kinds import NetworkSettings
+from phase_lib.dataset.layout import FLUX_TARGETS, Layout
+from phase_lib.elm.constants import NATPFT
+from phase_lib.elm.soil_grid import NLEVDECOMP
+from phase_lib.surrogate.codec import Outputs
 
 
 class Dense(nn.Module):
@@ -37,3 +44,28 @@ class FlatHead(nn.Module):
         """(cell, latent) to (cell, entity, target)."""
         outputs: Tensor = self.layers(latent)
         return outputs.reshape(-1, *self._shape)
+
+
+class FlatSettings(NetworkSettings):
+    """Keys that all networks with flat heads have."""
+
+    width: int = Field(128, ge=1, description="hidden units before the latent")
+    d_model: int = Field(64, ge=1, description="width of the latent")
+    decoder_width: int = Field(96, ge=1, description="hidden units of the task heads")
+    dropout: float = Field(0.2, ge=0.0, lt=1.0, description="dropout of hidden units")
+
+
+class FlatHeads(nn.Module):
+    """A flat head for each task."""
+
+    def __init__(self, layout: Layout, s: FlatSettings) -> None:
+        super().__init__()
+        head = (s.d_model, s.decoder_width)
+        self.patch = FlatHead(*head, NATPFT, len(layout.patch_targets), s.dropout)
+        self.layer = FlatHead(*head, NLEVDECOMP, len(layout.layer_targets), s.dropout)
+        self.flux = Dense(*head, len(FLUX_TARGETS), s.dropout)
+
+    def forward(self, latent: Tensor) -> Outputs:
+        """(cell, latent) to the outputs of the three tasks."""
+        hidden = nn.functional.gelu(latent)
+        return Outputs(self.patch(hidden), self.layer(hidden), self.flux(hidden))

@@ -70,6 +70,9 @@ def losses(
 ) -> dict[str, Tensor]:
     """Each task's masked error and the `physics` term, unweighted.
 
+    Of a network that also predicts changes from the start: the error of these, `change`, and the gap between
+    prediction and start + change, `consistency`, over all tasks.
+
     Args:
         codec: what raw outputs mean.
         answer: raw outputs for the cells of the batch.
@@ -84,13 +87,34 @@ def losses(
         terms[task] = masked_mean(error, getattr(batch, f"{task}_mask"), space.weight, whole[task])
     flux = codec.space("flux").decode(answer.raw.flux, batch.flux20)
     terms["physics"] = flux_imbalance(flux, codec.flux_scale, whole["physics"])
+    return terms if answer.change is None else terms | _change_losses(codec, answer, batch, whole)
+
+
+def _change_losses(
+    codec: TargetCodec, answer: Answer, batch: Batch, whole: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    predicted = codec.decode(answer.raw, batch)
+    terms: dict[str, Tensor] = {}
+    for name, final in (("change", batch), ("consistency", predicted)):
+        errors = []
+        for task in TASKS:
+            space, change = codec.space(task), getattr(answer.change, task)
+            error = space.change_error(change, getattr(batch, f"{task}20"), getattr(final, task))
+            errors.append(masked_mean(error, getattr(batch, f"{task}_mask"), space.weight, whole[task]))
+        terms[name] = torch.stack(errors).sum()
     return terms
 
 
 def total(terms: Mapping[str, Tensor], settings: SurrogateSettings) -> Tensor:
-    """Weighted sum of the errors of pools, fluxes and carbon balance; a weight of 0 removes a term."""
+    """Weighted sum of all errors: pools, fluxes, carbon balance, and what only the network has.
+
+    A weight of 0 removes a term.
+    """
     pools = terms["patch"] + terms["layer"]
-    return pools + settings.flux_weight * terms["flux"] + settings.lambda_physics * terms["physics"]
+    loss = pools + settings.flux_weight * terms["flux"] + settings.lambda_physics * terms["physics"]
+    for name, weight in settings.network.weights.items():
+        loss = loss + weight * terms[name]
+    return loss
 
 
 def training_losses(model: Ensemble, batch: Batch, whole: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -207,6 +207,7 @@ def test_a_later_file_changes_keys_and_another_kind_of_network_the_whole_section
         ("network: mpl", ["did you mean mlp?"]),
         ("network: 'os:getcwd'", ["os:getcwd is no network"]),
         ("preset: {kind: paper, balance: 0.5}", ["surrogate.preset: unknown key balance of kind paper"]),
+        ("preset: unconstrained", ["surrogate.preset is unconstrained", "experiments.variants"]),
         ("preset: papr", ["surrogate.preset: kind is 'papr'", "did you mean paper?"]),
     ],
 )

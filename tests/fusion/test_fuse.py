@@ -504,6 +504,33 @@ def test_slow_soil_starts_from_where_the_rates_of_its_last_years_lead(tmp_path: 
     assert facts["decisions"]["soil4"]["led_to_its_end"] == 10 * grid.ncells
 
 
+def test_the_course_of_pools_is_their_means_over_three_windows_of_five_years(
+    tmp_path: Path, grid: Grid, dataset: Path
+) -> None:
+    inputs = write_inputs(tmp_path, grid)
+    add_soil_budget(inputs, growth=0.02, lost=0.1)
+
+    def add_plants(nc: netCDF4.Dataset) -> None:
+        years = np.arange(nc.dimensions["time"].size)
+        order = (nc["area"][:] - 1000.0).round()  # number of the cell, as the history has its cells
+        for name, units in (("TLAI", "1"), ("TOTVEGC", "gC/m^2")):
+            field = nc.createVariable(name, "f4", ("time", "lndgrid"), fill_value=1.0e36)
+            field.units = units
+            field[:] = years[:, None] + 100.0 * order
+
+    edit(inputs.history[0], add_plants)
+    fused(inputs, tmp_path / "out")
+    names = ["course_SOIL4C_vr", "soil4c_vr", "course_TLAI", "course_TOTVEGC"]
+    values = load_dataset(tmp_path / "out", names)
+    # Contents grow by 0.02 a year to those of the restart; the windows are years 6-10, 11-15 and 16-20.
+    expected = np.array([0.75, 0.85, 0.95])[None, :, None] * values["soil4c_vr"][:, None]
+    np.testing.assert_allclose(values["course_SOIL4C_vr"], expected, rtol=1e-5)
+    cell = read_cells(tmp_path / "out").cell
+    np.testing.assert_allclose(values["course_TLAI"], 100.0 * cell[:, None] + [7.0, 12.0, 17.0])
+    np.testing.assert_array_equal(values["course_TOTVEGC"], values["course_TLAI"])
+    assert np.isnan(load_dataset(dataset, ["course_TOTVEGC"])["course_TOTVEGC"]).all()
+
+
 def test_without_the_carbon_budget_of_the_soil_the_dataset_says_what_is_missed(dataset: Path) -> None:
     missed = "the history has no LITR1C_vr and 10 more"
     assert read_cells(dataset).semi_analytic == {"files": {"source": None, "missed": missed}}

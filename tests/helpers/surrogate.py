@@ -265,6 +265,9 @@ SMALL_NETWORKS = {
         "decoder_width": 32,
     },
     "mlp": {"width": 32, "d_model": 16, "decoder_width": 32},
+    "cnn": {"width": 32, "d_model": 16, "decoder_width": 32, "channels": 8},
+    "fno": {"width": 32, "d_model": 16, "decoder_width": 32, "channels": 8},
+    "pinn": {"width": 32, "d_model": 16, "decoder_width": 32},
 }
 SMALL = {
     "network": {"kind": "phase", **SMALL_NETWORKS["phase"]},

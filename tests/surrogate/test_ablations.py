@@ -109,7 +109,9 @@ def same(one: Outputs, other: Outputs) -> bool:
 
 
 @pytest.fixture(
-    scope="module", params=[{}, {"preset": "paper"}, {"network": "mlp"}], ids=["default", "paper", "mlp"]
+    scope="module",
+    params=[{}, {"preset": "paper"}, {"network": "mlp"}, {"network": "cnn"}, {"network": "fno"}],
+    ids=["default", "paper", "mlp", "cnn", "fno"],
 )
 def choice(request: pytest.FixtureRequest) -> dict[str, str]:
     """A preset or network."""
@@ -192,15 +194,6 @@ def test_the_mlp_learns_and_comes_back_from_its_file(mlp: Prepared, tmp_path: Pa
     assert losses_by_epoch[-1] < 0.9 * losses_by_epoch[0]
 
 
-def test_the_mlp_sees_nothing_of_absent_pfts(mlp: Prepared) -> None:
-    layout, scaler = Layout.read(mlp.dataset), Scaler.read(mlp.normalization)
-    model = Ensemble(layout, scaler, mlp.settings).eval()
-    batch = next(Reader(mlp.dataset, layout, scaler).pieces(np.ones(CELLS, dtype=bool)))
-    filled = replace(batch, state=torch.where(batch.covered[..., None], batch.state, 7.0))
-    with torch.no_grad():
-        assert torch.equal(model.predict(batch)[0].layer, model.predict(filled)[0].layer)
-
-
 @pytest.mark.parametrize(
     ("weights", "reached"),
     [
@@ -220,7 +213,7 @@ def test_a_weight_of_0_takes_a_term_out_of_what_the_network_learns_from(
     result = losses(model.codec, model.mean(model(batch)), batch)
     assert result["physics"] > 0.0
     total(result, settings).backward()
-    gradient = model.members[0].flux_head.leave.weight.grad
+    gradient = model.members[0].heads.flux.leave.weight.grad
     assert bool(gradient.abs().max() > 0.0) is reached
 
 

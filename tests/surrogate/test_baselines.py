@@ -8,11 +8,24 @@ import numpy as np
 import pytest
 
 from phase_lib.base.errors import InputError
+from phase_lib.config.experiments import BASELINES
+from phase_lib.config.fusion import FusionSettings
+from phase_lib.config.targets import TargetSettings
 from phase_lib.dataset.loading import load_dataset, read_cells
+from phase_lib.fusion.fuse import fuse
 from phase_lib.surrogate.baselines.analogue import Analogue, FeatureSpace, analogue_features
+from phase_lib.surrogate.baselines.extrapolation import SLOWEST, growth_to_end
 from phase_lib.surrogate.baselines.state20 import State20
 from phase_lib.surrogate.predictor import Task
-from tests.helpers.dataset import F_SOIL4, MORTALITY, make_dataset, shuffled_grid
+from tests.helpers.dataset import (
+    F_SOIL4,
+    MORTALITY,
+    add_soil_budget,
+    make_dataset,
+    shuffled_grid,
+    write_inputs,
+)
+from tests.helpers.surrogate import make_values, write_dataset
 
 TARGETS = ["deadstemc", "tlai", "soil4c_vr"]
 
@@ -141,3 +154,108 @@ def test_groups_of_features_weigh_the_same(dataset: Path) -> None:
 def test_no_training_cell_is_refused(dataset: Path) -> None:
     with pytest.raises(InputError, match="no training cell"):
         analogue(dataset, TARGETS, np.zeros(read_cells(dataset).ncells, dtype=bool))
+
+
+@pytest.fixture(scope="module")
+def with_history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset whose history has the carbon budget of the soil."""
+    directory = tmp_path_factory.mktemp("with_history")
+    given = write_inputs(directory / "inputs", shuffled_grid(2, 3))
+    add_soil_budget(given, growth=0.02, lost=0.1)
+    targets = TargetSettings(preset="paper", add=["litr1n_vr", "smin_no3_vr"])
+    fuse(given, FusionSettings(record_cells=4), targets, directory / "dataset")
+    return directory / "dataset"
+
+
+def predicted_by(name: str, dataset: Path, targets: list[str]) -> Mapping[str, np.ndarray]:
+    index = read_cells(dataset)
+    everywhere = np.ones(index.ncells, dtype=bool)
+    return BASELINES.load(name)(Task(dataset, index, targets, everywhere)).predict(everywhere).pools
+
+
+def test_the_semi_analytic_state_is_taken_where_there_is_one(with_history: Path, dataset: Path) -> None:
+    targets = ["soil4c_vr", "cwdc_vr", "litr1n_vr", "deadstemc"]
+    kinds = ("steady", "steady", "state20", "state20")
+    names = [f"{kind}_{name}" for kind, name in zip(kinds, targets, strict=True)]
+    values = load_dataset(with_history, names)
+    predicted = predicted_by("semi_analytic", with_history, targets)
+    for name, variable in zip(targets, names, strict=True):
+        np.testing.assert_array_equal(predicted[name], values[variable])
+    assert not np.allclose(predicted["soil4c_vr"], state20(with_history, ["soil4c_vr"])["soil4c_vr"])
+    without = predicted_by("semi_analytic", dataset, TARGETS)
+    np.testing.assert_array_equal(without["soil4c_vr"], state20(dataset, TARGETS)["soil4c_vr"])
+
+
+@pytest.mark.parametrize("time_scale", [2.0, 8.0, 19.0])
+@pytest.mark.parametrize(("start", "end"), [(0.0, 5.0), (9.0, 5.0), (4.0, 5.0)])
+def test_an_exponential_course_is_taken_to_its_end(time_scale: float, start: float, end: float) -> None:
+    years = (np.arange(0.0, 15.0, 1.0e-3) + 5.0e-4).reshape(3, -1)  # of three windows of five years
+    means = (end + (start - end) * np.exp(-years / time_scale)).mean(axis=1)
+    last = end + (start - end) * np.exp(-15.0 / time_scale)
+    np.testing.assert_allclose(growth_to_end(means[None]), end / last, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("course", "growth"),
+    [
+        ([3.0, 3.0, 3.0], 1.0),  # at its end
+        ([1.0, 3.0, 2.0], 1.0),  # to and fro: no exponential
+        ([0.0, 0.0, 0.0], 1.0),  # nothing there
+        ([np.nan, np.nan, np.nan], 1.0),  # not known
+        ([9.0, 5.0, 2.0], 0.0),  # it will be negative
+    ],
+)
+def test_a_course_without_an_end_of_its_own_stays_within_bounds(course: list[float], growth: float) -> None:
+    assert growth_to_end(np.array([course])).item() == pytest.approx(growth)
+
+
+def test_a_course_that_becomes_faster_slows_down_as_the_slowest_that_is_known() -> None:
+    years = (np.arange(0.0, 15.0, 1.0e-3) + 5.0e-4).reshape(3, -1)
+    decay = np.exp(-years / SLOWEST).mean(axis=1)
+    # E + B exp(-t / SLOWEST) with the same means of the last two windows.
+    end, amplitude = np.linalg.solve([[1.0, decay[1]], [1.0, decay[2]]], [1.1, 2.0])
+    last = end + amplitude * np.exp(-15.0 / SLOWEST)
+    assert growth_to_end(np.array([[1.0, 1.1, 2.0]])).item() == pytest.approx(end / last, rel=1e-5)
+
+
+def test_each_layer_follows_its_pool_and_the_rest_keeps_its_20_year_state(
+    with_history: Path,
+) -> None:
+    targets = ["soil4c_vr", "litr1n_vr", "smin_no3_vr", "deadstemc"]
+    start, predicted = state20(with_history, targets), predicted_by("extrapolation", with_history, targets)
+    # Linear growth by 0.1 from window to window, to 1 at the end, has no end of its own.
+    r = np.exp(-5.0 / SLOWEST)
+    to_come = 0.1 * r / (1.0 - r)
+    growth = (0.95 + to_come) / (0.95 + to_come * (1.0 + r * np.log(r) / (1.0 - r)))
+    for name in targets[:2]:
+        np.testing.assert_allclose(predicted[name], growth * start[name], rtol=1e-4)
+    for name in targets[2:]:
+        np.testing.assert_array_equal(predicted[name], start[name])
+
+
+@pytest.mark.parametrize("name", ["boosted_trees", "extra_trees"])
+def test_trees_find_a_rule_by_soil_and_one_by_pft_and_layer(name: str, tmp_path: Path) -> None:
+    values = make_values(60)
+    clay = values["PCT_CLAY"][:, 0]
+    rich = clay > np.median(clay)
+    deep, late = np.arange(10) >= 5, np.arange(17) >= 9
+    by_soil = np.where(rich, 4.0, 1.0)[:, None]
+    values["Y_soil4c_vr"] = values["state20_soil4c_vr"] * by_soil * np.where(deep, 0.5, 1.0)
+    values["Y_deadstemc"] = values["state20_deadstemc"] * by_soil * np.where(late, 3.0, 1.0)
+    dataset = write_dataset(tmp_path / "dataset", values)
+    index = read_cells(dataset)
+    training = np.arange(60) % 3 != 0
+    # Labels of other cells are out of reach.
+    targets = ["soil4c_vr", "deadstemc"]
+    task = Task(dataset, index, targets, training, seed=2)
+    baseline = BASELINES.load(name)(task)
+    test = ~training & (np.abs(clay - np.median(clay)) > 3.0)
+    predicted = baseline.predict(test).pools
+    for target in targets:
+        truth, start = values[f"Y_{target}"][test], values[f"state20_{target}"][test]
+        here = truth > 0.2 * np.nanmean(truth)
+        left = np.abs(np.log(predicted[target][here] / truth[here]))
+        assert np.median(left) < 0.25 * np.abs(np.log(start[here] / truth[here])).mean(), target
+    np.testing.assert_array_equal(np.isnan(predicted["deadstemc"]), ~index.covered[test])
+    again = BASELINES.load(name)(task).predict(np.flatnonzero(test)).pools
+    np.testing.assert_array_equal(again["soil4c_vr"], predicted["soil4c_vr"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import netCDF4
@@ -10,14 +11,16 @@ import numpy as np
 import pytest
 import torch
 
+from phase_lib.config.surrogate import NETWORKS
 from phase_lib.dataset.layout import Layout
 from phase_lib.dataset.normalization import normalize
 from phase_lib.dataset.scaler import Scaler
 from phase_lib.dataset.split import read_split
-from phase_lib.surrogate.codec import CorrectionSpace, MinMaxSpace
+from phase_lib.surrogate.codec import CorrectionSpace, MinMaxSpace, Outputs
 from phase_lib.surrogate.ensemble import Ensemble
 from phase_lib.surrogate.features import CellSource, Reader
-from phase_lib.surrogate.loss import flux_imbalance, losses, masked_mean, total
+from phase_lib.surrogate.loss import TASKS, flux_imbalance, losses, masked_mean, total
+from phase_lib.surrogate.networks.fno import SpectralConvolution
 from tests.helpers.surrogate import Prepared, make_values, prepare, small_settings, write_dataset, write_split
 
 CELLS = 60
@@ -33,12 +36,20 @@ def paper(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     return prepare(tmp_path_factory.mktemp("paper"), make_values(CELLS), preset="paper")
 
 
+@pytest.fixture(scope="module")
+def unconstrained(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return prepare(tmp_path_factory.mktemp("unconstrained"), make_values(CELLS), preset="unconstrained")
+
+
+@cache
+def reader_of(dataset: Path, normalization: Path, preset: str) -> Reader:
+    return Reader(dataset, Layout.read(dataset, preset), Scaler.read(normalization))
+
+
 def new_model(prepared: Prepared) -> tuple[Ensemble, Reader]:
-    layout = Layout.read(prepared.dataset, prepared.settings.preset.kind)
-    scaler = Scaler.read(prepared.normalization)
+    reader = reader_of(prepared.dataset, prepared.normalization, prepared.settings.preset.kind)
     torch.manual_seed(0)
-    model = Ensemble(layout, scaler, prepared.settings)
-    return model.eval(), Reader(prepared.dataset, layout, scaler)
+    return Ensemble(reader.layout, reader.scaler, prepared.settings).eval(), reader
 
 
 def all_cells(reader: Reader):
@@ -83,12 +94,33 @@ def test_an_untrained_default_network_gives_the_20_year_state_with_the_mean_corr
         np.testing.assert_allclose(outputs.layer[..., i].detach().numpy()[clear], expected[clear], rtol=2e-2)
 
 
-@pytest.mark.parametrize("preset", ["default", "paper"])
-def test_what_absent_pfts_hold_changes_nothing(preset, request):
-    model, reader = new_model(request.getfixturevalue(preset))
+def with_network(prepared: Prepared, **changes: object) -> tuple[Ensemble, Reader]:
+    """A model with another network than that of the preparation, and with weights that all do something."""
+    settings = small_settings(preset=prepared.settings.preset.kind, **changes)
+    model, reader = new_model(replace(prepared, settings=settings))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
+    return model, reader
+
+
+@pytest.mark.parametrize("network", NETWORKS.names)
+def test_any_network_predicts_all_pools_and_fluxes_of_any_preset(network, default, paper, unconstrained):
+    for prepared in (default, paper, unconstrained):
+        model, reader = with_network(prepared, network=network)
+        outputs, latent = model.predict(all_cells(reader))
+        shapes = [tuple(getattr(outputs, task).shape) for task in ("patch", "layer", "flux")]
+        assert shapes == [(CELLS, 17, 4), (CELLS, 10, 4), (CELLS, 3)]
+        assert latent.shape == (CELLS, 16)
+        assert all(torch.isfinite(getattr(outputs, task)).all() for task in ("patch", "layer", "flux"))
+
+
+@pytest.mark.parametrize(
+    ("preset", "network"), [("paper", "phase"), *(("default", name) for name in NETWORKS.names)]
+)
+def test_what_absent_pfts_hold_changes_nothing(preset, network, request):
+    model, reader = with_network(request.getfixturevalue(preset), network=network)
+    with torch.no_grad():
         batch = all_cells(reader)
         absent = ~batch.covered[..., None]
         other = replace(batch, state=torch.where(absent, 7.0, batch.state))
@@ -98,6 +130,20 @@ def test_what_absent_pfts_hold_changes_nothing(preset, request):
     assert torch.equal(before.flux, after.flux)
     covered = batch.covered
     assert torch.equal(before.patch[covered], after.patch[covered])
+
+
+@pytest.mark.parametrize("network", ["mlp", "cnn", "fno", "pinn"])
+def test_members_computed_together_answer_as_each_alone(network, default):
+    model, reader = with_network(default, network=network, members=3)
+    batch = all_cells(reader)
+
+    def layers(weights, buffers):
+        return torch.func.functional_call(model.members[0], (weights, buffers), (batch,)).raw.layer
+
+    with torch.no_grad():
+        together = torch.func.vmap(layers)(*torch.func.stack_module_state(list(model.members)))
+        alone = torch.stack([member(batch).raw.layer for member in model.members])
+    torch.testing.assert_close(together, alone)
 
 
 def test_the_forcing_encoder_sees_the_order_of_the_months(default):
@@ -147,6 +193,132 @@ def test_the_papers_errors_are_mean_squares_of_min_max_scaled_softplus_outputs()
     softplus = np.log1p(np.exp(0.5))
     assert space.decode(raw, truth) == pytest.approx(10.0 + 40.0 * softplus)
     assert space.error(raw, truth, truth).item() == pytest.approx((softplus - 0.5) ** 2, rel=1e-5)
+
+
+def test_unconstrained_outputs_are_the_min_max_scaled_values_and_may_be_negative():
+    space = MinMaxSpace(np.array([10.0]), np.array([40.0]), softplus=False)
+    raw, truth = torch.tensor([[-0.5]]), torch.tensor([[30.0]])
+    assert space.decode(raw, truth).item() == pytest.approx(-10.0)
+    assert space.error(raw, truth, truth).item() == pytest.approx(1.0)
+
+
+def test_unconstrained_predictions_are_negative_where_the_weights_say_so(unconstrained):
+    model, reader = new_model(unconstrained)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0.0, 3.0)
+        outputs, _ = model.predict(all_cells(reader))
+    assert (outputs.layer < 0.0).any()
+    assert (outputs.patch < 0.0).any()
+
+
+@pytest.mark.parametrize("preset", ["default", "unconstrained"])
+def test_a_right_change_that_agrees_with_a_right_final_state_costs_nothing_more(preset, request):
+    model, reader = with_network(request.getfixturevalue(preset), network="pinn")
+    batch, codec = all_cells(reader), model.codec
+    answer = model.mean(model(batch))
+    predicted = codec.decode(answer.raw, batch)
+    unit = {task: getattr(codec.space(task), "spread" if preset == "default" else "scale") for task in TASKS}
+
+    def change_to(final):
+        changes = {
+            task: (getattr(final, task) - getattr(batch, f"{task}20"))
+            / torch.where(unit[task] > 0.0, unit[task], 1.0)
+            for task in TASKS
+        }
+        terms = losses(codec, replace(answer, change=Outputs(**changes)), batch)
+        return {name: value.item() for name, value in terms.items()}
+
+    agreeing, right = change_to(predicted), change_to(batch)
+    assert agreeing["consistency"] == pytest.approx(0.0, abs=1e-9)
+    assert agreeing["change"] > 1.0e-4
+    assert right["change"] == pytest.approx(0.0, abs=1e-9)
+    # The gap that is left is then the error of the final state itself, in units of its scale.
+    assert right["consistency"] == pytest.approx(agreeing["change"], rel=1e-4)
+
+
+def test_the_change_is_learnt_from_by_its_weights(unconstrained):
+    model, reader = with_network(unconstrained, network="pinn")
+    terms = losses(model.codec, model.mean(model(all_cells(reader))), all_cells(reader))
+    weights = {"change_weight": 2.0, "consistency_weight": 0.5}
+    with_terms = small_settings(network={"kind": "pinn", **weights})
+    extra = total(terms, with_terms) - total(terms, small_settings(network="mlp"))
+    expected = 2.0 * terms["change"] + 0.5 * terms["consistency"]
+    assert extra.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_a_spectral_layer_solves_the_heat_equation_of_a_ring_at_any_resolution():
+    layer, time = SpectralConvolution(1, 1, modes=4), 0.3
+    decay = torch.exp(-(torch.arange(4.0) ** 2) * time)
+    layer.weight = torch.nn.Parameter(torch.stack([decay, torch.zeros(4)], dim=-1)[:, None, None])
+    for points in (12, 50):
+        x = 2.0 * np.pi * torch.arange(points) / points
+        start = 1.0 + torch.sin(x) - 2.0 * torch.cos(3.0 * x) + torch.sin(5.0 * x)
+        # u_t = u_xx; the fifth mode lies above those that the layer has.
+        end = 1.0 + np.exp(-time) * torch.sin(x) - 2.0 * np.exp(-9.0 * time) * torch.cos(3.0 * x)
+        torch.testing.assert_close(layer(start[None, :, None])[0, :, 0], end, atol=1e-5, rtol=1e-5)
+
+
+def test_a_spectral_layer_mixes_variables_and_shifts_their_phase():
+    layer = SpectralConvolution(2, 1, modes=3)
+    wave = torch.arange(3.0)
+    zero = torch.zeros(3)
+    # The derivative of the first variable plus twice the second.
+    weight = [torch.stack([zero, wave], -1), torch.stack([zero + 2.0, zero], -1)]
+    layer.weight = torch.nn.Parameter(torch.stack(weight, dim=1)[:, :, None])
+    x = 2.0 * np.pi * torch.arange(16) / 16
+    given = torch.stack([torch.sin(2.0 * x), torch.cos(x)], dim=-1)
+    expected = 2.0 * torch.cos(2.0 * x) + 2.0 * torch.cos(x)
+    torch.testing.assert_close(layer(given[None])[0, :, 0], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_without_the_lstm_the_order_of_the_months_does_not_count_and_their_spread_does(default):
+    model, reader = with_network(default, network={"kind": "phase", "without": ["lstm"]})
+    encoder, forcing = model.members[0].encoders["forcing"], all_cells(reader).forcing
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(forcing), encoder(forcing.flip(1)), atol=1e-5, rtol=1e-5)
+        mean = forcing.mean(1, keepdim=True)
+        assert not torch.allclose(encoder(forcing), encoder(mean + 2.0 * (forcing - mean)), atol=1e-3)
+
+
+@pytest.mark.parametrize(("without", "reach"), [([], 2), (["cnn"], 0)])
+def test_without_the_cnn_a_layer_sees_no_other_layer(without, reach, default):
+    model, reader = with_network(default, network={"kind": "phase", "without": without})
+    profile, soil = model.members[0].profile, all_cells(reader).soil
+    other = soil.clone()
+    other[:, 5] += 1.0
+    with torch.no_grad():
+        changed = (profile(soil) != profile(other)).any(-1).any(0)
+    assert changed.nonzero().flatten().tolist() == list(range(5 - reach, 5 + reach + 1))
+
+
+@pytest.mark.parametrize(("without", "linear"), [([], False), (["fc"], True)])
+def test_without_the_fully_connected_encoders_a_token_of_static_values_is_linear_in_them(
+    without, linear, default
+):
+    model, reader = with_network(default, network={"kind": "phase", "without": without})
+    encoder, values = model.members[0].encoders["static"], all_cells(reader).static
+    with torch.no_grad():
+        middle = encoder(0.5 * (values[:-1] + values[1:]))
+        mean = 0.5 * (encoder(values[:-1]) + encoder(values[1:]))
+    assert torch.allclose(middle, mean, atol=1e-5) is linear
+
+
+@pytest.mark.parametrize(("without", "apart"), [([], False), (["transformer"], True)])
+def test_without_the_transformer_no_token_acts_on_another(without, apart, default):
+    model, _ = with_network(default, network={"kind": "phase", "without": without})
+    tokens = torch.randn(8, 5, 16)
+    other = tokens.clone()
+    other[:, 0] += 1.0
+    with torch.no_grad():
+        one, two = model.members[0].fusion(tokens), model.members[0].fusion(other)
+    assert torch.equal(one[:, 1:], two[:, 1:]) is apart
+
+
+def test_a_network_without_any_of_its_parts_still_predicts(default):
+    everything = ["transformer", "fc", "lstm", "cnn"]
+    model, reader = with_network(default, network={"kind": "phase", "without": everything})
+    assert torch.isfinite(model.predict(all_cells(reader))[0].layer).all()
 
 
 def test_a_correction_multiplies_large_pools_and_stays_within_its_limits():

@@ -13,8 +13,15 @@ from phase_lib.config.surrogate import NETWORKS, SurrogateSettings
 
 
 def test_those_of_the_library_are_the_modules_of_their_packages() -> None:
-    assert NETWORKS.names == ["mlp", "phase"]
-    assert BASELINES.names == ["analogue", "state20"]
+    assert NETWORKS.names == ["cnn", "fno", "mlp", "phase", "pinn"]
+    assert BASELINES.names == [
+        "analogue",
+        "boosted_trees",
+        "extra_trees",
+        "extrapolation",
+        "semi_analytic",
+        "state20",
+    ]
     for registry in (NETWORKS, BASELINES):
         for name in registry.names:
             # What a test file calls it is the name under which it was asked for.
@@ -23,7 +30,7 @@ def test_those_of_the_library_are_the_modules_of_their_packages() -> None:
 
 def test_what_cannot_be_found_is_refused_with_the_names_that_can() -> None:
     registry = Plugins("phase_lib.surrogate.baselines", "baseline")
-    with pytest.raises(ValueError, match="no baseline is called 'analog'; expected one of analogue, state20"):
+    with pytest.raises(ValueError, match="no baseline is called 'analog'; expected one of analogue, boosted"):
         registry.load("analog")
     with pytest.raises(ValueError, match=r"baseline json:Trees cannot be imported: .*has no attribute"):
         registry.load("json:Trees")

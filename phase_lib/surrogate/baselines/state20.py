@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from phase_lib.dataset.loading import iterate_record_files
@@ -15,10 +17,11 @@ class State20(Baseline):
 
     def predict(self, cells: np.ndarray) -> Predictions:
         """See `Predictor`."""
-        task = self.task
-        names = {name: f"state20_{name}" for name in task.targets}
+        names, task = self.variables(), self.task
         files = iterate_record_files(task.dataset_dir, list(names.values()), cells, task.index)
         pieces = [values for _, values in files]
-        return Predictions(
-            {name: np.concatenate([piece[state20] for piece in pieces]) for name, state20 in names.items()}
-        )
+        return Predictions({name: np.concatenate([piece[names[name]] for piece in pieces]) for name in names})
+
+    def variables(self) -> Mapping[str, str]:
+        """Target -> variable of the dataset that is the prediction."""
+        return {name: f"state20_{name}" for name in self.task.targets}

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from phase_lib.config.kinds import NetworkSettings
 
 if TYPE_CHECKING:
     from phase_lib.dataset.layout import Layout
     from phase_lib.surrogate.networks.phase.network import PhaseNetwork
+
+
+#: Parts that a variant of the network can do without.
+Part = Literal["lstm", "cnn", "fc", "transformer"]
 
 
 class Phase(NetworkSettings):
@@ -30,6 +34,17 @@ class Phase(NetworkSettings):
     cnn_channels: int = Field(32, ge=1, description="channels of the convolutions over soil layers")
     decoder_width: int = Field(96, ge=1, description="hidden units of the task heads")
     dropout: float = Field(0.12, ge=0.0, lt=1.0, description="dropout in encoders, fusion and heads")
+    without: list[Part] = Field(
+        default_factory=list,
+        description="parts to replace by the simplest that sees the same inputs: lstm (by mean and spread of "
+        "the months), cnn (by a linear map of each layer), fc (the encoders of static, traits and state, by "
+        "a linear map), transformer (by the tokens side by side)",
+    )
+
+    @field_validator("without")
+    @classmethod
+    def _in_order(cls, parts: list[Part]) -> list[Part]:
+        return [part for part in get_args(Part) if part in parts]
 
     @model_validator(mode="after")
     def _heads_divide_model(self) -> Self:

@@ -26,30 +26,38 @@ class ForcingEncoder(nn.Module):
     """LSTM over the monthly series, some months at each step, with the mean and spread of the series.
 
     The state of an LSTM is bounded, mean and spread are not: a climate outside the training range stays
-    visible in the latent.
+    visible in the latent. They alone remain without the LSTM.
     """
 
     def __init__(self, variables: int, s: Phase) -> None:
         super().__init__()
-        self._months = s.months_per_step
-        self.lstm = nn.LSTM(s.months_per_step * variables, s.lstm_hidden, batch_first=True)
-        self.token = Dense(2 * s.lstm_hidden + 2 * variables, s.d_model, s.d_model, s.dropout)
+        recurrent, self._months = "lstm" not in s.without, s.months_per_step
+        inputs = s.months_per_step * variables
+        self.lstm = nn.LSTM(inputs, s.lstm_hidden, batch_first=True) if recurrent else None
+        width = 2 * variables + (2 * s.lstm_hidden if recurrent else 0)
+        self.token = Dense(width, s.d_model, s.d_model, s.dropout)
 
     def forward(self, forcing: Tensor) -> Tensor:
         """(cell, month, variable) to (cell, d_model)."""
-        cells, months, variables = forcing.shape
-        hidden, _ = self.lstm(forcing.reshape(cells, months // self._months, self._months * variables))
-        summary = [hidden[:, -1], hidden.mean(1), forcing.mean(1), forcing.std(1, correction=0)]
+        summary = [forcing.mean(1), forcing.std(1, correction=0)]
+        if self.lstm is not None:
+            cells, months, variables = forcing.shape
+            steps = forcing.reshape(cells, months // self._months, self._months * variables)
+            hidden, _ = self.lstm(steps)
+            summary = [hidden[:, -1], hidden.mean(1), *summary]
         token: Tensor = self.token(torch.cat(summary, dim=-1))
         return token
 
 
 class SoilProfile(nn.Module):
-    """1-D convolutions over layers; channels are pools."""
+    """1-D convolutions over layers; channels are pools. Without them, a linear map that sees one layer."""
 
     def __init__(self, pools: int, s: Phase) -> None:
         super().__init__()
         width = s.cnn_channels
+        if "cnn" in s.without:
+            self.convolutions: nn.Module = nn.Conv1d(pools, width, 1)
+            return
         self.convolutions = nn.Sequential(
             nn.Conv1d(pools, width, 3, padding=1), nn.GELU(), nn.Conv1d(width, width, 3, padding=1), nn.GELU()
         )
@@ -73,12 +81,19 @@ class SoilEncoder(nn.Module):
         return token
 
 
+def _fully_connected(inputs: int, s: Phase) -> nn.Module:
+    """The encoder of values that are no sequence; without it, a linear map."""
+    if "fc" in s.without:
+        return nn.Linear(inputs, s.d_model)
+    return Dense(inputs, s.d_model, s.d_model, s.dropout)
+
+
 class FlatPftEncoder(nn.Module):
     """The paper's: the values of all PFTs as one vector into one encoder; absent PFTs are 0."""
 
     def __init__(self, channels: int, pfts: int, s: Phase) -> None:
         super().__init__()
-        self.token = Dense(channels * pfts, s.d_model, s.d_model, s.dropout)
+        self.token = _fully_connected(channels * pfts, s)
 
     def forward(self, values: Tensor, batch: Batch) -> Tensor:
         """(cell, pft, channel) to (cell, d_model)."""
@@ -92,7 +107,7 @@ class SharedPftEncoder(nn.Module):
 
     def __init__(self, channels: int, pfts: int, s: Phase) -> None:
         super().__init__()
-        self.encoder = Dense(channels, s.d_model, s.d_model, s.dropout)
+        self.encoder = _fully_connected(channels, s)
         self.token = nn.Linear(s.d_model + pfts, s.d_model)
 
     def forward(self, values: Tensor, batch: Batch) -> Tensor:
@@ -128,24 +143,41 @@ class SharedHead(nn.Module):
         return outputs.new_zeros(*present.shape, outputs.shape[-1]).index_put((cell, entity), outputs)
 
 
+class Fusion(nn.Module):
+    """A Transformer encoder over tokens, to which their kind and their place are added."""
+
+    position: Tensor
+
+    def __init__(self, tokens: int, s: Phase) -> None:
+        super().__init__()
+        self.modality = nn.Parameter(torch.randn(tokens, s.d_model) * 0.02)
+        self.register_buffer("position", _sinusoids(tokens, s.d_model))
+        sizes = (s.d_model, s.attention_heads, s.feedforward, s.dropout)
+        layer = nn.TransformerEncoderLayer(*sizes, activation="gelu", batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, s.fusion_layers, enable_nested_tensor=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(cell, token, d_model) to the same."""
+        fused: Tensor = self.encoder(tokens + self.modality + self.position)
+        return fused
+
+
 class PhaseNetwork(nn.Module):
     """One network; a group of features that is left out has no encoder and no token.
 
     The preset of the variables decides the heads and how PFTs are pooled.
     """
 
-    position: Tensor
-
     def __init__(self, layout: Layout, settings: Phase) -> None:
         super().__init__()
         s = settings
-        paper = layout.preset == "paper"
+        paper = layout.follows_paper
         pft_encoder = FlatPftEncoder if paper else SharedPftEncoder
         self.encoders = nn.ModuleDict()
         if layout.forcing:
             self.encoders["forcing"] = ForcingEncoder(len(layout.forcing), s)
         if layout.static:
-            self.encoders["static"] = Dense(layout.static_width, s.d_model, s.d_model, s.dropout)
+            self.encoders["static"] = _fully_connected(layout.static_width, s)
         if layout.traits:
             self.encoders["traits"] = pft_encoder(len(layout.traits), NATPFT, s)
         if layout.state:
@@ -154,11 +186,7 @@ class PhaseNetwork(nn.Module):
         if layout.soil:
             self.encoders["soil"] = SoilEncoder(NLEVDECOMP, s)
         tokens = len(self.encoders)
-        self.modality = nn.Parameter(torch.randn(tokens, s.d_model) * 0.02)
-        self.register_buffer("position", _sinusoids(tokens, s.d_model))
-        sizes = (s.d_model, s.attention_heads, s.feedforward, s.dropout)
-        layer = nn.TransformerEncoderLayer(*sizes, activation="gelu", batch_first=True, norm_first=True)
-        self.fusion = nn.TransformerEncoder(layer, s.fusion_layers, enable_nested_tensor=False)
+        self.fusion = nn.Identity() if "transformer" in s.without else Fusion(tokens, s)
         self.latent = nn.Linear(tokens * s.d_model, s.d_model)
         head = (s.d_model, s.decoder_width)
         self.flux_head = Dense(*head, len(FLUX_TARGETS), s.dropout, start_at_zero=not paper)
@@ -186,7 +214,7 @@ class PhaseNetwork(nn.Module):
             "soil": (profile,),
         }
         tokens = torch.stack([encode(*inputs[group]) for group, encode in self.encoders.items()], dim=1)
-        latent = self.latent(self.fusion(tokens + self.modality + self.position).flatten(1))
+        latent = self.latent(self.fusion(tokens).flatten(1))
         hidden = nn.functional.gelu(latent)
         if not self._shared:
             patch, layer = self.patch_head(hidden), self.layer_head(hidden)
