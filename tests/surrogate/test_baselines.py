@@ -9,7 +9,8 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.dataset.loading import load_dataset, read_cells
-from phase_lib.surrogate.baselines.analogue import Analogue, FeatureSpace, analogue_features
+from phase_lib.dataset.space import FeatureSpace, features_of_dataset
+from phase_lib.surrogate.baselines.analogue import Analogue
 from phase_lib.surrogate.baselines.state20 import State20
 from phase_lib.surrogate.predictor import Task
 from tests.helpers.dataset import F_SOIL4, MORTALITY, make_dataset, shuffled_grid
@@ -24,7 +25,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def features(dataset: Path, cells: np.ndarray | None = None) -> dict[str, np.ndarray]:
     index = read_cells(dataset)
-    return analogue_features(dataset, np.arange(index.ncells) if cells is None else cells, index)
+    return features_of_dataset(dataset, np.arange(index.ncells) if cells is None else cells, index)
 
 
 def places(dataset: Path, training: np.ndarray) -> np.ndarray:
