@@ -18,12 +18,14 @@ rule split_cells:
         dataset=subpath(input.cells, parent=True),
         settings=settings(CONFIG.dataset, "test_fraction", "validation_fraction", "block_degrees"),
         seed=CONFIG.run.seed,
+        # Of an experiment with fewer labels.
+        labelled="",
         code=code_hash("dataset/split"),
     message:
         "splitting the cells ({wildcards.split})"
     shell:
         "phase split --dataset {params.dataset:q} --kind {wildcards.split} --settings {params.settings:q}"
-        " --seed {params.seed} --output {output.split:q} --log {log:q}"
+        " --seed {params.seed} {params.labelled} --output {output.split:q} --log {log:q}"
 
 
 rule normalize_features:

@@ -16,6 +16,56 @@ wildcard_constraints:
     seed=r"\d+",
 
 
+# Experiments with fewer labels have a split of their own for each seed, with the test cells of the run.
+LABELLED = CONFIG.experiments.labelled
+
+
+use rule split_cells as split_labelled_cells with:
+    output:
+        split=f"{TRAINING}/split.nc",
+    log:
+        log_file("split_labelled_cells-{experiment}-{seed}-{split}"),
+    benchmark:
+        benchmark_file("split_labelled_cells-{experiment}-{seed}-{split}", "verification")
+    params:
+        labelled=lambda wildcards: "--labelled-share {} --method {} --labelled-seed {}".format(
+            *LABELLED[wildcards.experiment], wildcards.seed
+        ),
+    message:
+        "choosing the cells with labels, experiment {wildcards.experiment}, seed {wildcards.seed}"
+        " ({wildcards.split} split)"
+
+
+use rule normalize_features as normalize_labelled_features with:
+    input:
+        cells=rules.join_records.output.cells,
+        split=rules.split_labelled_cells.output.split,
+    output:
+        normalization=f"{TRAINING}/normalization.nc",
+    log:
+        log_file("normalize_labelled_features-{experiment}-{seed}-{split}"),
+    benchmark:
+        benchmark_file("normalize_labelled_features-{experiment}-{seed}-{split}", "verification")
+    message:
+        "fitting the normalisation of experiment {wildcards.experiment}, seed {wildcards.seed}"
+        " ({wildcards.split} split)"
+
+
+def split_of(wildcards):
+    """Split that an experiment trains on."""
+    labelled = wildcards.experiment in LABELLED
+    return rules.split_labelled_cells.output.split if labelled else rules.split_cells.output.split
+
+
+def normalization_of(wildcards):
+    """Normalisation of an experiment: the run's where it depends on the same."""
+    if wildcards.experiment in LABELLED:
+        return rules.normalize_labelled_features.output.normalization
+    if NORMALIZATIONS[wildcards.experiment] == NORMALIZATIONS[OWN]:
+        return rules.normalize_features.output.normalization
+    return rules.normalize_experiment_features.output.normalization
+
+
 # What the normalisation of each depends on; where that is as in the run, so is the normalisation.
 NORMALIZATIONS = {name: normalized_by(changed) for name, changed in EXPERIMENTS.items()}
 
@@ -36,12 +86,8 @@ use rule normalize_features as normalize_experiment_features with:
 use rule train_surrogate as train_experiment with:
     input:
         cells=rules.join_records.output.cells,
-        split=rules.split_cells.output.split,
-        normalization=lambda wildcards: (
-            rules.normalize_features.output.normalization
-            if NORMALIZATIONS[wildcards.experiment] == NORMALIZATIONS[OWN]
-            else rules.normalize_experiment_features.output.normalization
-        ),
+        split=split_of,
+        normalization=normalization_of,
     output:
         model=f"{TRAINING}/model.pt",
         history=f"{TRAINING}/history.csv",
@@ -68,7 +114,7 @@ use rule predict_test_cells as predict_experiment with:
     input:
         model=rules.train_experiment.output.model,
         cells=rules.join_records.output.cells,
-        split=rules.split_cells.output.split,
+        split=split_of,
     output:
         test=f"{TRAINING}/test.nc",
     log:
@@ -119,7 +165,7 @@ rule compare_experiments:
 SHOWN_BESIDE = [
     (split, rules.predict_experiment.output.test.format(experiment=experiment, seed=seed, split=split))
     for experiment, seed, split in TRAININGS
-    if seed == CONFIG.surrogate.seed
+    if seed == CONFIG.surrogate.seed and experiment not in LABELLED
 ]
 
 

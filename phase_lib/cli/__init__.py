@@ -32,6 +32,7 @@ COMMANDS = {
     "join": "dataset",
     "split": "dataset",
     "normalize": "dataset",
+    "choose-sites": "dataset",
     "train": "surrogate",
     "predict": "surrogate",
     "predict-test": "surrogate",

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from phase_lib.base.progress import configure_logging
+from phase_lib.config.sites import METHODS
 
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 #: The readers report what is wrong with a file; click's check of permissions would come before them.
@@ -138,6 +139,13 @@ class _Share(click.ParamType):
 
 FACTOR, POSITIVE = _Number(1.0), _Number(0.0, min_open=True)
 SPLIT_KIND = click.Choice(["random", "block"])
+METHOD = click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    default=METHODS[0],
+    show_default=True,
+    help="Cells nearest to the centres of clusters of climate, soil and vegetation, or any.",
+)
 MORTALITY_FACTOR = click.option(
     "--mortality-factor",
     type=FACTOR,

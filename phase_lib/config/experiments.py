@@ -17,10 +17,12 @@ from pydantic import (
 from phase_lib.base.plugins import Plugins
 from phase_lib.config.kinds import overlay
 from phase_lib.config.section import NAME, Section
+from phase_lib.config.sites import METHODS, Method
 from phase_lib.config.surrogate import SurrogateSettings
 
 Split = Literal["random", "block"]
 _Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+_Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 #: Predictions without a network: each a module of `surrogate/baselines`, or a class of another package.
 BASELINES = Plugins("phase_lib.surrogate.baselines", "baseline")
@@ -62,6 +64,17 @@ class ExperimentSettings(Section):
         description="experiments by name, each with the keys of the section surrogate that differ: "
         "{no_physics: {lambda_physics: 0}, no_climate: {leave_out: [forcing]}, mlp: {network: mlp}}; "
         "`paper`, the settings of the PHASE paper, is one of them unless it is null",
+    )
+    label_shares: list[_Share] = Field(
+        default_factory=list,
+        description="shares of the cells beside the test that have labels, each an experiment with the run's "
+        "settings: [0.02, 0.05, 0.1, 0.2, 0.4, 0.8] shows how many reference cells a domain needs",
+    )
+    label_methods: list[Method] = Field(
+        default_factory=lambda: list(METHODS),
+        min_length=1,
+        description="how these cells are chosen: stratified (clusters of climate, soil and vegetation, as "
+        "phase choose-sites does) or random",
     )
     baselines: list[str] = Field(
         default_factory=lambda: ["state20", "analogue"],
@@ -112,10 +125,21 @@ class ExperimentSettings(Section):
         least = 1 if isinstance(self.seeds, int) else 0
         if not given or min(given) < least or len(set(given)) < len(given):
             raise ValueError(f"seeds is {self.seeds}; expected a number from 1 or a list of different seeds")
-        for key in ("baselines", "splits"):
+        for name in sorted(self.labelled.keys() & self.variants.keys()):
+            raise ValueError(f"variants.{name}: label_shares makes an experiment of this name; rename it")
+        for key in ("baselines", "splits", "label_shares", "label_methods"):
             if len(set(getattr(self, key))) < len(getattr(self, key)):
                 raise ValueError(f"{key} names one twice; expected each once")
         return self
+
+    @property
+    def labelled(self) -> dict[str, tuple[float, Method]]:
+        """Experiments with fewer labels -> the share of cells that have some, and how these are chosen."""
+        return {
+            f"labels_{100.0 * share:g}_{method}".replace(".", "_"): (share, method)
+            for share in self.label_shares
+            for method in self.label_methods
+        }
 
     def seeds_of(self, run: SurrogateSettings) -> list[int]:
         """Seeds that every experiment is trained with."""
@@ -126,7 +150,11 @@ class ExperimentSettings(Section):
     def labels(self, run: SurrogateSettings) -> dict[str, str]:
         """Experiment, or the run itself -> its name in tables and figures."""
         labels = {name: changes.label or name for name, changes in self.variants.items() if changes}
-        return {OWN: run.network.label, **labels}
+        shares = {
+            name: f"labels on {100.0 * share:g} %, {method}"
+            for name, (share, method) in self.labelled.items()
+        }
+        return {OWN: run.network.label, **labels, **shares}
 
     def settings(self, run: SurrogateSettings) -> dict[str, SurrogateSettings]:
         """Experiment -> settings of its trainings, with the run's own seed; the run's come first.
@@ -156,7 +184,7 @@ class ExperimentSettings(Section):
                     which, remedy = (other, "leave it out") if other != OWN else ("the run", "set it to null")
                     raise ValueError(f"experiments: {name} has the settings of {which}; {remedy}")
             known[name] = settings
-        return known
+        return known | dict.fromkeys(self.labelled, run)
 
     def trainings(self, run: SurrogateSettings) -> list[tuple[str, int, Split]]:
         """Experiment, seed and split of all trainings but the run's own."""

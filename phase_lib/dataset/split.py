@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,10 @@ import xarray as xr
 from phase_lib.base.errors import InputError
 from phase_lib.base.provenance import settings_hash
 from phase_lib.config.dataset import DatasetSettings
-from phase_lib.dataset.loading import CellIndex, read_cells
+from phase_lib.config.sites import Method
+from phase_lib.dataset.loading import CellIndex, load_dataset, read_cells
+from phase_lib.dataset.space import FeatureSpace, features_of_dataset
+from phase_lib.dataset.strata import choose, strata_of_cover, strata_of_soil
 from phase_lib.elm.netcdf import get_attribute, get_variable
 from phase_lib.elm.products import cell_coordinates, flags, open_product, variable, write_product
 
@@ -102,33 +105,88 @@ def draw(group: np.ndarray, candidates: np.ndarray, fraction: float, rng: np.ran
     return drawn
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """Which of the cells beside the test have labels: as if the reference had run on these sites alone.
+
+    Attributes:
+        share: of these cells.
+        method: how they are chosen.
+        seed: of the choice.
+    """
+
+    share: float
+    method: Method
+    seed: int
+
+
 def split_cells(index: CellIndex, kind: SplitKind, settings: DatasetSettings, seed: int) -> Split:
     """Parts of the cells with usable labels; test first, then validation from what is left.
 
     Raises:
         InputError: a part would be empty.
     """
-    if kind == "block":
-        group = tiles(index.lat, index.lon, settings.block_degrees)
-    else:
-        group = np.arange(index.ncells)
+    group = _groups(index, kind, settings)
     rng = np.random.default_rng(seed)
     part = np.where(index.trainable, TRAIN, EXCLUDED).astype(np.int8)
     part[draw(group, part == TRAIN, settings.test_fraction, rng)] = TEST
     part[draw(group, part == TRAIN, settings.validation_fraction, rng)] = VALIDATION
+    return _complete(index, kind, part)
+
+
+def with_labelled(
+    index: CellIndex, whole: Split, kind: SplitKind, settings: DatasetSettings, labelled: Labelled
+) -> Split:
+    """A split in which some of the training and validation cells keep their labels; the test is the same.
+
+    Validation cells are drawn anew, from those with labels.
+
+    Raises:
+        InputError: a part would be empty.
+    """
+    cells = np.flatnonzero(whole.train | whole.validation)
+    features = features_of_dataset(index.path.parent, cells, index)
+    order = load_dataset(index.path.parent, ["SOIL_ORDER"], cells)["SOIL_ORDER"]
+    strata = strata_of_cover(100.0 * features["vegetation"]) | strata_of_soil(order)
+    count = max(1, round(labelled.share * len(cells)))
+    place = FeatureSpace.fit(features).place(features)
+    sites = cells[choose(place, strata, count, labelled.method, labelled.seed).sites]
+    part = np.where(whole.test, TEST, EXCLUDED).astype(np.int8)
+    part[sites] = TRAIN
+    rng = np.random.default_rng(labelled.seed)
+    group = _groups(index, kind, settings)
+    part[draw(group, part == TRAIN, settings.validation_fraction, rng)] = VALIDATION
+    return _complete(index, kind, part)
+
+
+def _groups(index: CellIndex, kind: SplitKind, settings: DatasetSettings) -> np.ndarray:
+    """What is drawn as a whole: the tile of each cell, or the cell itself (gridcell)."""
+    if kind == "block":
+        return tiles(index.lat, index.lon, settings.block_degrees)
+    return np.arange(index.ncells)
+
+
+def _complete(index: CellIndex, kind: SplitKind, part: np.ndarray) -> Split:
     for name, value in PARTS.items():
         if value != EXCLUDED and not np.any(part == value):
-            what = f"the {kind} split of {int(index.trainable.sum())} cells with labels has no {name} cell"
+            what = f"the {kind} split of {int((part != EXCLUDED).sum())} cells with labels has no {name} cell"
             raise InputError(index.path, what, remedy="use more cells, smaller blocks or other fractions")
     return Split(kind, part, index.cell, index.lat, index.lon)
 
 
 def split(
-    dataset_dir: str | Path, kind: SplitKind, settings: DatasetSettings, seed: int, output: str | Path
+    dataset_dir: str | Path,
+    kind: SplitKind,
+    settings: DatasetSettings,
+    seed: int,
+    output: str | Path,
+    labelled: Labelled | None = None,
 ) -> Split:
-    """Splits a dataset as `split_cells` and writes `split_<kind>.nc`."""
+    """Splits a dataset as `split_cells` and, where asked, `with_labelled`; writes `split_<kind>.nc`."""
     index = read_cells(dataset_dir)
     result = split_cells(index, kind, settings, seed)
+    if labelled is not None:
+        result = with_labelled(index, result, kind, settings, labelled)
     fields = {
         "cell": variable("gridcell", index.cell, "1", "row of the cell in its restart, from 0"),
         "part": flags("gridcell", result.part, "part of the split that the cell belongs to", PARTS),
@@ -141,6 +199,8 @@ def split(
         "dataset_id": index.dataset_id,
         "settings_hash": settings_hash(settings.model_dump(mode="json")),
     }
+    if labelled is not None:
+        attributes |= {f"labelled_{key}": value for key, value in asdict(labelled).items()}
     write_product(output, xr.Dataset(fields, cell_coordinates(index.lat, index.lon), attributes))
     return result
 

@@ -24,7 +24,7 @@ from phase_lib.elm.units import FRACTIONS, LABEL_FRACTIONS, factor_of, units_of
 
 _UNITS = {"xc": LONGITUDE_UNITS, "yc": LATITUDE_UNITS}
 #: Dimensions of a grid; a list may have lost one of them, and a single point both.
-_GRID = ("nj", "ni")
+GRID = ("nj", "ni")
 _AREAS = ("area", "frac")
 _fault = partial(InputError, remedy="give the domain file of the run")
 
@@ -66,7 +66,7 @@ def read_domain(path: str | Path) -> Domain:
             cell lies nowhere or twice in one place, or has no area or land, or more than there can be.
     """
     with open_dataset(path) as dataset:
-        dims = _dims(dataset)
+        dims = cell_dims(dataset)
         variables = {
             name: get_variable(path, dataset, name, dims, _UNITS.get(name))
             for name in ("xc", "yc", "mask", "frac", "area")
@@ -74,7 +74,7 @@ def read_domain(path: str | Path) -> Domain:
         km2 = to_km2(path, variables["area"])
         share = factor_of(path, "frac", units_of(variables["frac"]), FRACTIONS)
         fields = {name: np.asarray(variable[...]).reshape(-1) for name, variable in variables.items()}
-        rows, columns = (dataset.dimensions[dim].size if dim in dims else 1 for dim in _GRID)
+        rows, columns = (dataset.dimensions[dim].size if dim in dims else 1 for dim in GRID)
     shape, row = (rows, columns), _land(path, fields["mask"])
     if share < 1.0 and np.all(fields["frac"][row] <= 1.0):
         what = f"variable frac is at most {fields['frac'][row].max():g}, with units '%'"
@@ -90,10 +90,10 @@ def read_domain(path: str | Path) -> Domain:
     return Domain(Path(path), shape, row, lat, lon, frac, area / EARTH_RADIUS_KM**2, axes)
 
 
-def _dims(dataset: netCDF4.Dataset) -> tuple[str, ...]:
+def cell_dims(dataset: netCDF4.Dataset) -> tuple[str, ...]:
     """Dimensions that all fields must have: those of `xc` where it is a list or a point."""
-    dims: tuple[str, ...] = dataset.variables["xc"].dimensions if "xc" in dataset.variables else _GRID
-    return dims if dims in (("ni",), ("nj",), ()) else _GRID
+    dims: tuple[str, ...] = dataset.variables["xc"].dimensions if "xc" in dataset.variables else GRID
+    return dims if dims in (("ni",), ("nj",), ()) else GRID
 
 
 def _land(path: str | Path, mask: np.ndarray) -> np.ndarray:

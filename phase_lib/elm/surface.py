@@ -359,6 +359,16 @@ def open_fields(path: str | Path, names: Sequence[str], lat: np.ndarray, lon: np
         yield Fields(path, dataset, names, points)
 
 
+def surface_points(path: str | Path, lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
+    """The point of each cell in the flattened grid of a surface file (gridcell), matched on the sphere.
+
+    Raises:
+        InputError: a cell has no partner in the file.
+    """
+    with open_dataset(path) as dataset:
+        return _points(path, dataset, lat, lon)
+
+
 def _points(path: str | Path, dataset: netCDF4.Dataset, lat: np.ndarray, lon: np.ndarray) -> np.ndarray:
     """The point of each cell in an open surface file (gridcell)."""
     row, _ = match_cells(lat, lon, *surface_places(path, dataset), file=path, what="surface cells")

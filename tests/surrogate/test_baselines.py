@@ -12,8 +12,9 @@ from phase_lib.config.experiments import BASELINES
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.targets import TargetSettings
 from phase_lib.dataset.loading import load_dataset, read_cells
+from phase_lib.dataset.space import FeatureSpace, features_of_dataset
 from phase_lib.fusion.fuse import fuse
-from phase_lib.surrogate.baselines.analogue import Analogue, FeatureSpace, analogue_features
+from phase_lib.surrogate.baselines.analogue import Analogue
 from phase_lib.surrogate.baselines.extrapolation import SLOWEST, growth_to_end
 from phase_lib.surrogate.baselines.state20 import State20
 from phase_lib.surrogate.predictor import Task
@@ -37,7 +38,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def features(dataset: Path, cells: np.ndarray | None = None) -> dict[str, np.ndarray]:
     index = read_cells(dataset)
-    return analogue_features(dataset, np.arange(index.ncells) if cells is None else cells, index)
+    return features_of_dataset(dataset, np.arange(index.ncells) if cells is None else cells, index)
 
 
 def places(dataset: Path, training: np.ndarray) -> np.ndarray:
