@@ -16,7 +16,6 @@ from phase_lib.config.dataset import DatasetSettings
 from phase_lib.config.sites import Method
 from phase_lib.dataset.loading import CellIndex, load_dataset, read_cells
 from phase_lib.dataset.space import FeatureSpace, features_of_dataset
-from phase_lib.dataset.strata import choose, strata_of_cover, strata_of_soil
 from phase_lib.elm.netcdf import get_attribute, get_variable
 from phase_lib.elm.products import cell_coordinates, flags, open_product, variable, write_product
 
@@ -144,6 +143,9 @@ def with_labelled(
     Raises:
         InputError: a part would be empty.
     """
+    # scikit-learn is slow to import, and most commands read splits.
+    from phase_lib.dataset.strata import choose, strata_of_cover, strata_of_soil
+
     cells = np.flatnonzero(whole.train | whole.validation)
     features = features_of_dataset(index.path.parent, cells, index)
     order = load_dataset(index.path.parent, ["SOIL_ORDER"], cells)["SOIL_ORDER"]
