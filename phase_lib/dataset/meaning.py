@@ -58,22 +58,22 @@ class Meaning:
             InputError: units, mode or parameters differ.
         """
         remedy = "fuse the same kind of data as in the training, or train again"
-        for wanted, given, what in (
+        for wanted, given, aspect in (
             (self.units, other.units, "units"),
             (self.mode, other.mode, "the state of"),
         ):
             for name in other.units:
                 if wanted.get(name, "") != given.get(name, ""):
-                    found = f"variable {name} has {what} {given.get(name) or 'nothing'}"
+                    what = f"variable {name} has {aspect} {given.get(name) or 'nothing'}"
                     expected = f"{wanted.get(name) or 'nothing'}, as in the training data"
-                    raise InputError(records, found, expected=expected, remedy=remedy)
+                    raise InputError(records, what, expected=expected, remedy=remedy)
         if accept_parameters:
             return
         for name, values in other.parameters.items():
             if not np.array_equal(values, self.parameters.get(name, []), equal_nan=True):
-                found = f"PFT parameter {name.removeprefix('pft_')} is not that of the training data"
+                what = f"PFT parameter {name.removeprefix('pft_')} is not that of the training data"
                 remedy = "use runs with the same parameters, or put parameters into preflight.accept"
-                raise InputError(records, found, expected="one parameter file", remedy=remedy)
+                raise InputError(records, what, expected="one parameter file", remedy=remedy)
 
 
 def _mode(attributes: Mapping[str, Any]) -> str:
