@@ -31,7 +31,7 @@ STREAMS = {
         "FLDS": ("W/m2", 320.0),
     },
 }
-#: Fields of a history in equilibrium: units and a value that every cell has.
+#: Fields of a history in equilibrium: units and a value; fluxes are a little larger from cell to cell.
 FIELDS = {
     "GPP": ("gC/m^2/s", 3.0e-5),
     "NPP": ("gC/m^2/s", 1.5e-5),
@@ -198,7 +198,8 @@ def write_history(
                 variable = nc.createVariable(name, "f4", ("time", "lndgrid"), fill_value=1.0e36)
                 variable.units = units
                 gained = (slopes or {}).get(name, 0.0) * np.arange(years)
-                variable[:] = np.repeat((value + gained)[:, None], n, axis=1)
+                of_cells = 1.0 + (0.001 * np.arange(n) if units == "gC/m^2/s" else np.zeros(n))
+                variable[:] = (value + gained)[:, None] * of_cells
         nc.createDimension("levdcmp", 15)
         for name, (units, value) in (layers or {}).items():
             if name not in leave_out:
