@@ -51,21 +51,6 @@ use rule normalize_features as normalize_labelled_features with:
         " ({wildcards.split} split)"
 
 
-def split_of(wildcards):
-    """Split that an experiment trains on."""
-    labelled = wildcards.experiment in LABELLED
-    return rules.split_labelled_cells.output.split if labelled else rules.split_cells.output.split
-
-
-def normalization_of(wildcards):
-    """Normalisation of an experiment: the run's where it depends on the same."""
-    if wildcards.experiment in LABELLED:
-        return rules.normalize_labelled_features.output.normalization
-    if NORMALIZATIONS[wildcards.experiment] == NORMALIZATIONS[OWN]:
-        return rules.normalize_features.output.normalization
-    return rules.normalize_experiment_features.output.normalization
-
-
 # What the normalisation of each depends on; where that is as in the run, so is the normalisation.
 NORMALIZATIONS = {name: normalized_by(changed) for name, changed in EXPERIMENTS.items()}
 
@@ -83,11 +68,30 @@ use rule normalize_features as normalize_experiment_features with:
         "fitting the normalisation of experiment {wildcards.experiment} ({wildcards.split} split)"
 
 
+# What each trains on: files of the run, and files of the experiment only where they differ.
+SPLIT_OF = {
+    name: (rules.split_labelled_cells if name in LABELLED else rules.split_cells).output.split
+    for name in EXPERIMENTS
+}
+NORMALIZATION_OF = {
+    name: (
+        rules.normalize_labelled_features
+        if name in LABELLED
+        else (
+            rules.normalize_features
+            if NORMALIZATIONS[name] == NORMALIZATIONS[OWN]
+            else rules.normalize_experiment_features
+        )
+    ).output.normalization
+    for name in EXPERIMENTS
+}
+
+
 use rule train_surrogate as train_experiment with:
     input:
         cells=rules.join_records.output.cells,
-        split=split_of,
-        normalization=normalization_of,
+        split=lambda wildcards: SPLIT_OF[wildcards.experiment],
+        normalization=lambda wildcards: NORMALIZATION_OF[wildcards.experiment],
     output:
         model=f"{TRAINING}/model.pt",
         history=f"{TRAINING}/history.csv",
@@ -114,7 +118,7 @@ use rule predict_test_cells as predict_experiment with:
     input:
         model=rules.train_experiment.output.model,
         cells=rules.join_records.output.cells,
-        split=split_of,
+        split=lambda wildcards: SPLIT_OF[wildcards.experiment],
     output:
         test=f"{TRAINING}/test.nc",
     log:
