@@ -21,7 +21,7 @@ from phase_lib.cli.options import (
     settings_of,
     several,
 )
-from phase_lib.config.sites import LEAST_COVER
+from phase_lib.config.sites import LEAST_COVER, METHODS
 
 
 @click.command(cls=Command)
@@ -57,8 +57,8 @@ def join(
     type=click.FloatRange(0.0, 1.0, min_open=True),
     help="Share of the cells beside the test that train or validate; the others count as without labels.",
 )
-@METHOD
-@click.option("--labelled-seed", type=click.IntRange(0), default=0, help="Seed of the choice of these.")
+@METHOD()
+@click.option("--labelled-seed", type=click.IntRange(0), help="Seed of the choice of these.")
 @click.option("--output", type=OUTPUT, required=True, help="Split file to write.")
 def split(
     dataset: Path,
@@ -67,7 +67,7 @@ def split(
     seed: int,
     labelled_share: float | None,
     method: Any,
-    labelled_seed: int,
+    labelled_seed: int | None,
     output: Path,
 ) -> None:
     """Splits the cells into training, validation and test."""
@@ -76,7 +76,11 @@ def split(
     from phase_lib.dataset.split import Labelled
     from phase_lib.dataset.split import split as run
 
-    labelled = None if labelled_share is None else Labelled(labelled_share, method, labelled_seed)
+    labelled = None
+    if labelled_share is not None:
+        if method is None or labelled_seed is None:
+            raise click.UsageError("--labelled-share needs --method and --labelled-seed")
+        labelled = Labelled(labelled_share, method, labelled_seed)
     result = run(dataset, kind, load_settings(settings, DatasetSettings, "dataset"), seed, output, labelled)
     counts = [cells.sum() for cells in (result.train, result.validation, result.test)]
     LOGGER.info("%s: %d training, %d validation, %d test cells", kind, *counts)
@@ -101,7 +105,7 @@ def normalize(dataset: Path, split: Path, settings: str, output: Path) -> None:
 @click.option("--domain", type=FILE, required=True, help="Domain file of it.")
 @several("--forcing", required=True, help="Monthly means made by `phase forcing`: files, or patterns.")
 @click.option("--cells", type=click.IntRange(1), required=True, help="How many cells to choose.")
-@METHOD
+@METHOD(default=METHODS[0], show_default=True)
 @click.option("--seed", type=click.IntRange(0), **default_of("run.seed"), help="Seed of the choice.")
 @click.option(
     "--least-cover",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -139,11 +140,10 @@ class _Share(click.ParamType):
 
 FACTOR, POSITIVE = _Number(1.0), _Number(0.0, min_open=True)
 SPLIT_KIND = click.Choice(["random", "block"])
-METHOD = click.option(
+METHOD = partial(
+    click.option,
     "--method",
     type=click.Choice(METHODS),
-    default=METHODS[0],
-    show_default=True,
     help="Cells nearest to the centres of clusters of climate, soil and vegetation, or any.",
 )
 MORTALITY_FACTOR = click.option(
