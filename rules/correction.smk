@@ -63,7 +63,12 @@ for domain, role, correction in CORRECTIONS:
         conda:
             "../envs/cpu.yaml"
         params:
-            settings=settings(CONFIG.injection),
+            # What the state of another model leads to is a result, sound or not.
+            settings=settings(
+                CONFIG.injection.model_copy(update={"accept_unsound": True})
+                if role == "start"
+                else CONFIG.injection
+            ),
             code=code_hash("injection/inject"),
         message:
             f"injecting the corrected pools into the {role} run at the start of year {correction.year}"

@@ -1,7 +1,8 @@
 # What the land model does with the predictions of other models (experiments.restarts). Each is injected twice: as it is
 # predicted, which the land model may not stand, and clipped to what a restart takes. From the first the land model runs
-# without corrections, and a stop is a result; from the second it runs as the injected run, with its windows
+# without corrections, and a stop is a result, as is what the audit finds; from the second it runs as the injected run, with its windows
 # (landmodel.smk, correction.smk). No cell is left out as out of distribution: most of these models have no such score.
+from phase_lib.cluster.engine import set_by_profile
 from phase_lib.landmodel.domain import Segment
 
 # Names of the models in files -> the models. A target that is not run here has none.
@@ -48,6 +49,12 @@ CORRECTED_BY = [
     for start, part in CORRECTED.items()
     for one in TARGET.corrections(part, CONFIG.spinup)
 ]
+
+# They have the resources of the like rules of the run.
+set_by_profile(workflow, "predict_start", "predict_cells")
+set_by_profile(workflow, "inject_start", "inject_restart")
+set_by_profile(workflow, "run_start", "run_segment", known=UNCORRECTED_JOB.resources)
+set_by_profile(workflow, "judge_restarts", "judge_equilibrium")
 
 
 wildcard_constraints:
@@ -100,7 +107,7 @@ use rule inject_restart as inject_start with:
     priority: 0
     params:
         settings=lambda wildcards: settings(
-            CONFIG.injection.model_copy(update={"out_of_bounds": wildcards.bounds})
+            CONFIG.injection.model_copy(update={"out_of_bounds": wildcards.bounds, "accept_unsound": True})
         ),
         ood=settings(CONFIG.ood.model_copy(update={"action": "predict"}), "action"),
     message:

@@ -30,8 +30,12 @@ class InjectionSettings(Section):
     out_of_bounds: OutOfBounds = Field(
         "refuse",
         description="Predicted values below zero, or above what any ecosystem holds: refuse them, clip them "
-        "to the bound, or keep them, to see what the land model does with them. With keep, no leaves of the "
-        "restart are kept, and errors that the audit finds do not stop the injection.",
+        "to the bound, or keep them, to see what the land model does with them; with keep, the leaves of the "
+        "restart are not kept either.",
+    )
+    accept_unsound: bool = Field(
+        False,
+        description="Write the restart although the audit finds errors in it, to see what the land model does.",
     )
     chunk_cells: int = Field(
         8192,

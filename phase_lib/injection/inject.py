@@ -114,7 +114,7 @@ def inject(
 
     Raises:
         InputError: the input is wrong, or the audit of what was made found errors; nothing is written. Errors
-            of the audit are refused unless `settings.out_of_bounds` is `keep`.
+            of the audit are refused unless `settings.accept_unsound`.
     """
     source, target = require_file(restart), Path(output)
     surface_path, params_path = require_file(surface), require_file(params)
@@ -143,7 +143,7 @@ def inject(
             LOGGER.info("auditing %s", target.name)
             with _timed(seconds, "audit"):
                 audited = audit(copy, surface_path, parameters)
-            if settings.out_of_bounds != "keep":
+            if not settings.accept_unsound:
                 _refuse_unsound(audited, audit, source, predictions, surface_path, parameters)
         _refuse_no_numbers(source, changes)
         with _timed(seconds, "hash"):

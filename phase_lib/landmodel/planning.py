@@ -174,6 +174,8 @@ def try_segment(model: LandModel, segment: Segment, outcome: Path) -> None:
         InputError, ModelAbort: as `run_segment`, where the reason is not the state of the restart.
     """
     stopped = None
+    # There also where the model stops before it writes anything.
+    segment.directory.mkdir(parents=True, exist_ok=True)
     try:
         run_segment(model, segment)
     except ModelStopped as error:
