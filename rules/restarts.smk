@@ -181,7 +181,7 @@ rule judge_restarts:
         restarts=lambda wildcards, input: [
             word
             for start, diff, outcome in zip(STARTS, input.diffs, input.outcomes)
-            for word in ("--restart", STARTS[start], LABELS.get(STARTS[start], ""), diff, outcome)
+            for word in ("--restart", STARTS[start], LABELS.get(STARTS[start], "-"), diff, outcome)
         ],
         corrected=[
             word

@@ -38,7 +38,7 @@ def compare_experiments(run_tests: tuple[Path, ...], test: tuple[Path, ...], out
     type=(str, str, FILE, FILE),
     required=True,
     metavar="MODEL LABEL DIFF OUTCOME",
-    help="A state: its model, that one's label (empty for a baseline), sidecar of the injection, how the run "
+    help="A state: its model, that one's label (- for a baseline), sidecar of the injection, how the run "
     "ended.",
 )
 @several("--corrected", type=(str, FILE), metavar="MODEL FILE", help="History of a run with corrections.")

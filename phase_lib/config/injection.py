@@ -35,7 +35,7 @@ class InjectionSettings(Section):
     )
     accept_unsound: bool = Field(
         False,
-        description="Write the restart although the audit finds errors in it, to see what the land model does.",
+        description="Write the restart although the audit finds errors in it, to see what a model does.",
     )
     chunk_cells: int = Field(
         8192,

@@ -28,7 +28,7 @@ class Restart:
 
     Attributes:
         name: of the model that predicted the state.
-        label: in tables; empty for a baseline, whose class has one.
+        label: in tables; `-` for a baseline, whose class has one.
         diff: sidecar of its injection, with the values as predicted.
         outcome: how the run from it ended, and its history.
         corrected: history of a run with corrections from the clipped state.
@@ -83,7 +83,7 @@ def _row(
     counts = diff["out_of_bounds"].values()
     row: dict[str, Any] = {
         "model": restart.name,
-        "label": restart.label or BASELINES.load(restart.name).label,
+        "label": BASELINES.load(restart.name).label if restart.label == "-" else restart.label,
         "values": diff["predicted_values"],
         **{what: sum(count[what] for count in counts) for what in ("negative", "too_large")},
         "audit_errors": diff["audit"]["errors"],

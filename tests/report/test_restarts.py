@@ -65,7 +65,7 @@ def test_years_count_to_the_cycle_from_which_the_criteria_hold_to_the_end(tmp_pa
 def test_a_run_that_drifts_to_its_end_has_no_year_and_its_area(tmp_path: Path) -> None:
     history = write_run(tmp_path / "run", 3, 9)
     diff = sidecar(tmp_path / "diff.json", {})
-    (row,) = judged(tmp_path, Restart("state20", "", diff, outcome(tmp_path / "outcome.json", history)))
+    (row,) = judged(tmp_path, Restart("state20", "-", diff, outcome(tmp_path / "outcome.json", history)))
     assert row["label"] == "input state"
     assert row["years_until_equilibrium_all_cells"] is None
     assert row["area_out_of_equilibrium_all_cells"] == 1.0
