@@ -28,7 +28,7 @@ UNCORRECTED = Segment(
     "uncorrected_restart",
     "normal",
     1 + CONFIG.spinup.input_years,
-    CONFIG.experiments.restart_years,
+    CONFIG.experiments.restart_test_years,
     None,
     TARGET,
     Path(RUN),

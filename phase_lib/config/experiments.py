@@ -89,7 +89,7 @@ class ExperimentSettings(Section):
         "variants (blocked split, the run's seed) and of baselines; each is run as it is predicted, out of "
         "bounds or not, and once more clipped and with the windows of stabilisation",
     )
-    restart_years: int = Field(
+    restart_test_years: int = Field(
         100,
         ge=2,
         description="length of these runs, after the last correction of those that are corrected: whole "

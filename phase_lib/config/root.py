@@ -155,11 +155,11 @@ class WorkflowConfig(Section):
                 )
 
     def _require_cycles_of_restarts(self, name: str, cycle: int) -> None:
-        years = self.experiments.restart_years
+        years = self.experiments.restart_test_years
         if self.experiments.restarts and (years % cycle or years < 2 * cycle):
             raise ValueError(
-                f"experiments.restart_years is {years}; expected a multiple of {cycle}, the forcing cycle of "
-                f"{name}, and at least {2 * cycle}, as a drift is the difference of two cycles"
+                f"experiments.restart_test_years is {years}; expected a multiple of {cycle}, the forcing cycle "
+                f"of {name}, and at least {2 * cycle}, as a drift is the difference of two cycles"
             )
 
     def cycle_of(self, domain: str) -> int | None:

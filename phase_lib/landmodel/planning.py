@@ -87,7 +87,7 @@ def _corrected_starts(config: WorkflowConfig, first: int) -> tuple[Chain, ...]:
     if not config.stabilisation.windows:
         return ()
     cuts = [*accumulate(config.stabilisation.windows, initial=first)]
-    years = config.spinup.boundaries(first, cuts[-1] + config.experiments.restart_years, *cuts)
+    years = config.spinup.boundaries(first, cuts[-1] + config.experiments.restart_test_years, *cuts)
     return tuple(
         Chain(f"from_{start}", "start", tuple(years), tuple(pairwise(cuts)))
         for start in config.experiments.starts

@@ -44,8 +44,8 @@ def test_restarts_are_those_of_models_that_are_there() -> None:
         config(restarts=["mlp"])
     with pytest.raises(ValueError, match="'paper', which is not trained on the blocked split"):
         config(restarts=["paper"], splits=["random"])
-    with pytest.raises(ValueError, match=r"restart_years is 50; expected a multiple of 20"):
-        config(restarts=["phase"], restart_years=50)
+    with pytest.raises(ValueError, match=r"restart_test_years is 50; expected a multiple of 20"):
+        config(restarts=["phase"], restart_test_years=50)
 
 
 def test_an_experiment_is_the_runs_settings_with_what_it_names() -> None:

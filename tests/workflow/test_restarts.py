@@ -20,7 +20,7 @@ experiments:
     mlp: {network: mlp, preset: unconstrained, members: 1, label: MLP}
   splits: [block]
   restarts: [mlp, analogue]
-  restart_years: 40
+  restart_test_years: 40
 """
 TABLE = "experiments/restarts.csv"
 
