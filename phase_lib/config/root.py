@@ -158,8 +158,8 @@ class WorkflowConfig(Section):
         years = self.experiments.restart_test_years
         if self.experiments.restarts and (years % cycle or years < 2 * cycle):
             raise ValueError(
-                f"experiments.restart_test_years is {years}; expected a multiple of {cycle}, the forcing cycle "
-                f"of {name}, and at least {2 * cycle}, as a drift is the difference of two cycles"
+                f"experiments.restart_test_years is {years}; expected a multiple of {cycle}, the forcing "
+                f"cycle of {name}, and at least {2 * cycle}, as a drift is the difference of two cycles"
             )
 
     def cycle_of(self, domain: str) -> int | None:
