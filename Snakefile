@@ -26,6 +26,7 @@ include: "rules/surrogate.smk"
 include: "rules/experiments.smk"
 include: "rules/injection.smk"
 include: "rules/equilibrium.smk"
+include: "rules/restarts.smk"
 include: "rules/report.smk"
 include: "rules/job.smk"
 
@@ -47,6 +48,7 @@ rule all:
         # The report has those of the target's runs.
         labels=[audit_of(one.restart) for _, role, one in CORRECTIONS if role == "reference"],
         experiments=COMPARISON,
+        restarts=RESTARTS,
         summary=f"{RUN}/summary.json",
         report=f"{RUN}/report/index.html",
     message:

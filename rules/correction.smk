@@ -36,7 +36,7 @@ for domain, role, correction in CORRECTIONS:
             settings=settings(CONFIG.correction),
             code=code_hash("equilibrium/correction"),
         message:
-            f"correcting the {role} run at the start of year {correction.year}"
+            f"correcting the {correction.case} run at the start of year {correction.year}"
         shell:
             "phase correct --start {input.start:q} --end {input.end:q} --history {input.history:q}"
             " --params {input.params:q} --forcing-years {params.forcing_years} {params.part_of_a_cycle}"
@@ -63,10 +63,15 @@ for domain, role, correction in CORRECTIONS:
         conda:
             "../envs/cpu.yaml"
         params:
-            settings=settings(CONFIG.injection),
+            # What the state of another model leads to is a result, sound or not.
+            settings=settings(
+                CONFIG.injection.model_copy(update={"accept_unsound": True})
+                if role == "start"
+                else CONFIG.injection
+            ),
             code=code_hash("injection/inject"),
         message:
-            f"injecting the corrected pools into the {role} run at the start of year {correction.year}"
+            f"injecting the corrected pools into the {correction.case} run at the start of year {correction.year}"
         shell:
             "phase inject --restart {input.restart:q} --surface {input.surface:q} --params {input.params:q}"
             " --soil-params {input.soil_params:q} --predictions {input.predictions:q}"
@@ -92,7 +97,7 @@ for domain, role, correction in CORRECTIONS:
         params:
             code=code_hash("elm/audit/run"),
         message:
-            f"auditing the corrected restart of the {role} run at the start of year {correction.year}"
+            f"auditing the corrected restart of the {correction.case} run at the start of year {correction.year}"
         shell:
             "phase audit {input.restart:q} --surface {input.surface:q} --params {input.params:q}"
             " --output {output.audit:q} --log {log:q}"

@@ -176,5 +176,6 @@ SHOWN_BESIDE = [
 rule experiments:
     input:
         COMPARISON,
+        f"{RUN}/experiments/restarts.csv" if CONFIG.experiments.restarts and RUNS_TARGET else [],
     message:
         "the experiments are compared"

@@ -22,6 +22,7 @@ rule write_report:
         training=expand(f"{RUN}/surrogate/{{split}}/history.csv", split=SPLITS),
         forcing=expand(FORCING_SEEN, domain=USED),
         experiments=COMPARISON,
+        restarts=RESTARTS,
         cells=rules.join_records.output.cells,
         cleaning=rules.join_records.output.cleaning,
     output:
@@ -59,6 +60,7 @@ rule write_report:
         experiments=lambda wildcards, input: (
             ["--experiments", input.experiments] if input.experiments else []
         ),
+        restarts=lambda wildcards, input: ["--restarts", input.restarts] if input.restarts else [],
         benchmarks=lambda wildcards, output: Path(output.summary).parent / "benchmarks",
         # Which stages are this run's, and the notes of its SLURM jobs, where there are any.
         stages=STAGES,
@@ -74,6 +76,7 @@ rule write_report:
         " --predictions {input.predictions:q} --restart {input.restart:q} --diff {input.diff:q}"
         " --audit {input.audit:q} {params.correction_audits:q}"
         " {params.splits:q} {params.tests:q} {params.training:q} {params.forcing:q} {params.experiments:q}"
+        " {params.restarts:q}"
         " --benchmarks {params.benchmarks:q}"
         " --stages {params.stages:q} --slurm-jobs {params.slurm_jobs:q}"
         " --config {params.config:q} --cores {resources.cores_used}"

@@ -75,6 +75,7 @@ rule predict_cells:
         settings=settings(CONFIG.ood),
         run_name=CONFIG.run.name,
         domain=CONFIG.target.domain,
+        baseline=[],
         share=lambda wildcards: f"{wildcards.get('share', 1)}/{PREDICTION_JOBS}",
         accept=[f"--accept-{what}" for what in ("forcing", "parameters") if what in CONFIG.preflight.accept],
         code=code_hash("surrogate/predictions", CONFIG.surrogate.network.module),
@@ -83,7 +84,7 @@ rule predict_cells:
     shell:
         "phase predict --model {input.model:q} --dataset {params.dataset:q} --split {input.split:q}"
         " --settings {params.settings:q} --run-name {params.run_name:q} --domain-name {params.domain}"
-        " --share {params.share} {params.accept} --output {output.predictions:q}"
+        " --share {params.share} {params.accept} {params.baseline:q} --output {output.predictions:q}"
         " --threads {threads} --log {log:q}"
 
 

@@ -41,6 +41,10 @@ class ModelAbort(PhaseError):
     """The land model stopped itself: a pool, a balance or a restart was not sound (exit code 1)."""
 
 
+class ModelStopped(ModelAbort):
+    """The land model stopped because of its state, not because a machine or a file failed."""
+
+
 class CheckFailed(PhaseError):
     """A check ran and came out negative (exit code 3)."""
 

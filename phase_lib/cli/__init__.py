@@ -38,6 +38,7 @@ COMMANDS = {
     "predict-test": "surrogate",
     "join-predictions": "surrogate",
     "compare-experiments": "report",
+    "judge-restarts": "report",
     "inject": "injection",
     "audit": "elm",
     "compare-restarts": "elm",

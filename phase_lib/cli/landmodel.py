@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from phase_lib.base.errors import InputError
-from phase_lib.cli.options import FILE, Command, count, default_of, section, settings_of, several
+from phase_lib.cli.options import FILE, OUTPUT, Command, count, default_of, section, settings_of, several
 
 _BACKEND = click.option(
     "--backend", **default_of("land_model.backend"), help="Land model, a name of `land_model.backend`."
@@ -122,19 +122,35 @@ def prepare(
 @click.option("--start-year", type=click.IntRange(1), required=True, help="Model year of the first day.")
 @click.option("--years", type=click.IntRange(1), required=True, help="Length, whole forcing cycles.")
 @click.option("--finidat", type=FILE, help="Restart to start from; a cold start without it.")
+@click.option(
+    "--outcome",
+    type=OUTPUT,
+    help="JSON to write: how the run ended. A model that stops because of its state is then no failure.",
+)
 @_domain_options
 @_OUTPUT_DIR
 @count("--threads", "Processes.")
 def run_segment(
-    backend: str, settings: str, job_settings: str, spinup: str, output_dir: Path, **given: Any
+    backend: str,
+    settings: str,
+    job_settings: str,
+    spinup: str,
+    output_dir: Path,
+    outcome: Path | None,
+    **given: Any,
 ) -> None:
     """Runs the land model from a restart (or a cold start) to the restart some years later."""
     from phase_lib.config.loading import load_settings
     from phase_lib.config.spinup import SpinupSettings
     from phase_lib.landmodel.domain import Segment
     from phase_lib.landmodel.planning import run_segment as run
+    from phase_lib.landmodel.planning import try_segment
 
     domain = _domain(backend, output_dir.parent, given)
     protocol = load_settings(spinup, SpinupSettings, "spinup", "--spinup")
     segment = Segment(domain=domain, directory=output_dir, spinup=protocol, **given)
-    run(_land_model(backend, settings, job_settings), segment)
+    model = _land_model(backend, settings, job_settings)
+    if outcome is None:
+        run(model, segment)
+    else:
+        try_segment(model, segment, outcome)

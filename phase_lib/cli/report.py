@@ -7,7 +7,17 @@ from typing import Any
 
 import click
 
-from phase_lib.cli.options import FILE, OUTPUT, SPLIT_KIND, Command, by_name, count, section, several
+from phase_lib.cli.options import (
+    FILE,
+    OUTPUT,
+    SPLIT_KIND,
+    Command,
+    by_name,
+    count,
+    section,
+    settings_of,
+    several,
+)
 
 
 @click.command("compare-experiments", cls=Command)
@@ -19,6 +29,37 @@ def compare_experiments(run_tests: tuple[Path, ...], test: tuple[Path, ...], out
     from phase_lib.report.experiments import compare_experiments as run
 
     run(run_tests, test, output_dir)
+
+
+@click.command("judge-restarts", cls=Command)
+@several(
+    "--restart",
+    "restarts",
+    type=(str, str, FILE, FILE),
+    required=True,
+    metavar="MODEL LABEL DIFF OUTCOME",
+    help="A state: its model, that one's label (- for a baseline), sidecar of the injection, how the run "
+    "ended.",
+)
+@several("--corrected", type=(str, FILE), metavar="MODEL FILE", help="History of a run with corrections.")
+@several("--correction", type=(str, FILE), metavar="MODEL FILE", help="Predictions file of a correction.")
+@click.option("--split", type=FILE, required=True, help="Split file with the test cells.")
+@click.option("--forcing-years", type=click.IntRange(1), required=True, help="Forcing cycle, years.")
+@settings_of("equilibrium")
+@click.option("--output", type=OUTPUT, required=True, help="restarts.csv to write.")
+def judge_restarts(restarts: Any, corrected: Any, correction: Any, settings: str, **given: Any) -> None:
+    """Says what the land model does with the states of several models: stable, and when in equilibrium."""
+    from phase_lib.config.equilibrium import EquilibriumSettings
+    from phase_lib.config.loading import load_settings
+    from phase_lib.report.restarts import Restart
+    from phase_lib.report.restarts import judge_restarts as run
+
+    histories, corrections = by_name(corrected), by_name(correction)
+    states = [
+        Restart(model, label, diff, outcome, histories.get(model, ()), corrections.get(model, ()))
+        for model, label, diff, outcome in restarts
+    ]
+    run(states, settings=load_settings(settings, EquilibriumSettings, "equilibrium"), **given)
 
 
 _BY_SPLIT = (SPLIT_KIND, FILE)
@@ -51,6 +92,7 @@ _BY_SPLIT = (SPLIT_KIND, FILE)
 @several("--training", type=_BY_SPLIT, metavar="KIND FILE", help="history.csv of a training.")
 @several("--forcing", type=(str, FILE), metavar="DOMAIN FILE", help="What `phase compare-forcing` wrote.")
 @click.option("--experiments", type=FILE, help="comparison.json of `phase compare-experiments`.")
+@click.option("--restarts", type=FILE, help="restarts.csv of `phase judge-restarts`.")
 @click.option("--benchmarks", type=FILE, required=True, help="Directory of the stages' benchmark tables.")
 @click.option("--slurm-jobs", type=FILE, help="Directory of notes of its SLURM jobs.")
 @click.option("--stages", type=FILE, required=True, help="JSON with the run's stages and their roles.")

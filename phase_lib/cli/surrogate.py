@@ -56,6 +56,11 @@ def _words_without(*without: str) -> list[str]:
 @click.option("--model", type=FILE, required=True, help="model.pt of a training.")
 @click.option("--dataset", "dataset_dir", type=FILE, required=True, help="Directory of the dataset.")
 @click.option("--split", "split_file", type=FILE, help="Split that the model was trained with.")
+@click.option(
+    "--baseline",
+    metavar="NAME",
+    help="Predict without the network, by this baseline, what the model predicts: state20, analogue, ...",
+)
 @settings_of("ood")
 @click.option("--run-name", default="", help="Name of the run, kept in the file.")
 @click.option("--domain-name", "domain", help="Domain of the dataset to predict, where it has several.")
@@ -66,12 +71,17 @@ def _words_without(*without: str) -> list[str]:
 @share("Share of the cells to do; `phase join-predictions` makes one file of all.")
 @click.option("--output", type=OUTPUT, required=True, help="predictions.nc to write.")
 @count("--threads", "CPU threads.")
-def predict(settings: str, **given: Any) -> None:
+def predict(settings: str, baseline: str | None, **given: Any) -> None:
     """Predicts the slow state of every cell, with a score of how far it is from the training cells."""
     from phase_lib.config.loading import load_settings
     from phase_lib.config.ood import OodSettings
+    from phase_lib.surrogate.baseline_predictions import predict_by_baseline
     from phase_lib.surrogate.predictions import predict as run
 
+    if baseline is not None:
+        chosen = ("model", "dataset_dir", "split_file", "domain", "output")
+        predict_by_baseline(baseline, **{name: given[name] for name in chosen})
+        return
     run(ood=load_settings(settings, OodSettings, "ood"), **given)
 
 

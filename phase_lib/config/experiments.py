@@ -83,6 +83,18 @@ class ExperimentSettings(Section):
         "lead), extrapolation (where the course of the years leads), extra_trees, boosted_trees, or "
         "package.module:Class",
     )
+    restarts: list[str] = Field(
+        default_factory=list,
+        description="models whose predictions are injected and run by the land model: phase, names of "
+        "variants (blocked split, the run's seed) and of baselines; each is run as it is predicted, out of "
+        "bounds or not, and once more clipped and with the windows of stabilisation",
+    )
+    restart_test_years: int = Field(
+        100,
+        ge=2,
+        description="length of these runs, after the last correction of those that are corrected: whole "
+        "forcing cycles, at least two, years",
+    )
     seeds: int | list[_Seed] = Field(
         1,
         description="seeds of all trainings, also of those with the run's own settings: a number of seeds, "
@@ -125,9 +137,16 @@ class ExperimentSettings(Section):
         least = 1 if isinstance(self.seeds, int) else 0
         if not given or min(given) < least or len(set(given)) < len(given):
             raise ValueError(f"seeds is {self.seeds}; expected a number from 1 or a list of different seeds")
+        for name in self.restarts:
+            trained = {key for key, changes in self.variants.items() if changes} | self.labelled.keys()
+            if name not in {OWN, *trained, *self.baselines}:
+                known = ", ".join([OWN, *sorted(trained), *self.baselines])
+                raise ValueError(f"restarts names {name!r}; expected one of {known}")
+            if name in trained and "block" not in self.splits:
+                raise ValueError(f"restarts names {name!r}, which is not trained on the blocked split")
         for name in sorted(self.labelled.keys() & self.variants.keys()):
             raise ValueError(f"variants.{name}: label_shares makes an experiment of this name; rename it")
-        for key in ("baselines", "splits", "label_shares", "label_methods"):
+        for key in ("baselines", "splits", "restarts", "label_shares", "label_methods"):
             if len(set(getattr(self, key))) < len(getattr(self, key)):
                 raise ValueError(f"{key} names one twice; expected each once")
         return self
@@ -140,6 +159,11 @@ class ExperimentSettings(Section):
             for share in self.label_shares
             for method in self.label_methods
         }
+
+    @property
+    def starts(self) -> dict[str, str]:
+        """Name in files -> the model of `restarts`; of a class of another package the name of the class."""
+        return {name.rpartition(":")[2]: name for name in self.restarts}
 
     def seeds_of(self, run: SurrogateSettings) -> list[int]:
         """Seeds that every experiment is trained with."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from phase_lib.config.section import Section
+
+#: What becomes of predicted values that no restart takes.
+OutOfBounds = Literal["refuse", "clip", "keep"]
 
 
 class InjectionSettings(Section):
@@ -23,6 +26,16 @@ class InjectionSettings(Section):
     litter_cp_min: float = Field(100.0, gt=0.0, description="Least C:P of injected litter and CWD, gC/gP.")
     litter_cp_max: float = Field(
         20000.0, gt=0.0, description="Largest C:P of injected litter and CWD, gC/gP."
+    )
+    out_of_bounds: OutOfBounds = Field(
+        "refuse",
+        description="Predicted values below zero, or above what any ecosystem holds: refuse them, clip them "
+        "to the bound, or keep them, to see what the land model does with them; with keep, the leaves of the "
+        "restart are not kept either.",
+    )
+    accept_unsound: bool = Field(
+        False,
+        description="Write the restart although the audit finds errors in it, to see what a model does.",
     )
     chunk_cells: int = Field(
         8192,

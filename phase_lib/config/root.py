@@ -131,6 +131,7 @@ class WorkflowConfig(Section):
                 self._require_whole_cycles(name, cycle)
                 if name == self.target.domain:
                     self.stabilisation.check(name, cycle)
+                    self._require_cycles_of_restarts(name, cycle)
                     self._require_budget(model, self.stabilisation.corrected, _WITHOUT_WINDOWS)
                 if trains and (files is None or files.reference_restart is None):
                     self.reference.check(name, cycle)
@@ -152,6 +153,14 @@ class WorkflowConfig(Section):
                     f"spinup.{key} is {years}; expected a multiple of {cycle}, the forcing cycle of {name}, "
                     "as means are over whole cycles"
                 )
+
+    def _require_cycles_of_restarts(self, name: str, cycle: int) -> None:
+        years = self.experiments.restart_test_years
+        if self.experiments.restarts and (years % cycle or years < 2 * cycle):
+            raise ValueError(
+                f"experiments.restart_test_years is {years}; expected a multiple of {cycle}, the forcing "
+                f"cycle of {name}, and at least {2 * cycle}, as a drift is the difference of two cycles"
+            )
 
     def cycle_of(self, domain: str) -> int | None:
         """Length of the forcing cycle of a domain, years; None where its forcing is not given."""

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 from phase_lib.config.section import Section
 from phase_lib.config.stabilisation import Control
 
-#: The runs of a spin-up; each is a chain of segments.
-Role = Literal["ad", "reference", "injected", Control]
+#: The runs of a spin-up; each is a chain of segments. `start`: from the state of another model, corrected.
+Role = Literal["ad", "reference", "injected", "start", Control]
 #: Run lengths, which have to be whole forcing cycles.
 LENGTHS = ("ad_years", "normal_years", "input_years", "segment_years")
 

@@ -39,8 +39,11 @@ def leaf_area(leafc: np.ndarray, slatop: np.ndarray, dsladlai: np.ndarray) -> np
 
 
 def leaf_carbon(tlai: np.ndarray, slatop: np.ndarray, dsladlai: np.ndarray) -> np.ndarray:
-    """Leaf carbon (gC m-2) that carries a leaf area index: the inverse of `leaf_area`; slatop > 0."""
-    steep = dsladlai > 0.0
+    """Leaf carbon (gC m-2) that carries a leaf area index: the inverse of `leaf_area`; slatop > 0.
+
+    An area below zero, which only a prediction without bounds has, gives carbon in proportion to it.
+    """
+    steep = (dsladlai > 0.0) & (tlai > 0.0)
     slope = np.where(steep, dsladlai, 1.0)
     return np.asarray(np.where(steep, np.log1p(tlai * slope / slatop) / slope, tlai / slatop))
 

@@ -13,6 +13,7 @@ import numpy as np
 from phase_lib.base.errors import InputError
 from phase_lib.base.files import require_file
 from phase_lib.base.progress import LOGGER
+from phase_lib.config.injection import InjectionSettings
 from phase_lib.config.ood import OodSettings
 from phase_lib.elm.blocks import Blocks, ranges
 from phase_lib.elm.constants import SPINUP_AD, SPINUP_NORMAL
@@ -104,6 +105,7 @@ def prepare(
     soil_params: str | Path | None,
     predictions: str | Path | None,
     ood: OodSettings,
+    settings: InjectionSettings,
 ) -> Base:
     """Reads and checks every input; what is read again later stays open until `stack` closes.
 
@@ -131,7 +133,9 @@ def prepare(
     predicted = None
     if predictions is not None:
         opened = stack.enter_context(open_dataset(predictions))
-        predicted = Predictions(predictions, opened, blocks, parameters.per_pft("woody"), ood)
+        predicted = Predictions(
+            predictions, opened, blocks, parameters.per_pft("woody"), ood, settings.out_of_bounds
+        )
         for name in predicted.names:
             get_variable(path, dataset, name)
     mineral = _mineral_p(blocks, fields, surface, parameters.path, soil_params) if in_ad else None

@@ -113,7 +113,8 @@ def inject(
         The sidecar's content.
 
     Raises:
-        InputError: the input is wrong, or the audit of what was made found errors; nothing is written.
+        InputError: the input is wrong, or the audit of what was made found errors; nothing is written. Errors
+            of the audit are refused unless `settings.accept_unsound`.
     """
     source, target = require_file(restart), Path(output)
     surface_path, params_path = require_file(surface), require_file(params)
@@ -130,7 +131,7 @@ def inject(
         # From the beginning: on a large file the hash takes as long as everything else.
         hashes = stack.enter_context(sha256_in_background(*hashed))
         with _timed(seconds, "check"):
-            base = prepare(stack, source, surface_path, parameters, soil_params, predictions, ood)
+            base = prepare(stack, source, surface_path, parameters, soil_params, predictions, ood, settings)
         if not dry_run:
             LOGGER.info("copying %s", source)
             with _timed(seconds, "copy"):
@@ -142,7 +143,8 @@ def inject(
             LOGGER.info("auditing %s", target.name)
             with _timed(seconds, "audit"):
                 audited = audit(copy, surface_path, parameters)
-            _refuse_unsound(audited, audit, source, predictions, surface_path, parameters)
+            if not settings.accept_unsound:
+                _refuse_unsound(audited, audit, source, predictions, surface_path, parameters)
         _refuse_no_numbers(source, changes)
         with _timed(seconds, "hash"):
             digests = hashes()
@@ -258,6 +260,8 @@ def _account(edits: Edits, mortality_factor: float | None, rests_on: str | None)
     return {
         "variables_changed": changed,
         "clipped": {name: count for name, count in sorted(edits.clipped.items()) if count},
+        "predicted_values": 0 if predictions is None else predictions.count,
+        "out_of_bounds": {} if predictions is None else _out_of_bounds(predictions),
         "conversion": {
             "from_spinup_state": base.header.spinup_state,
             "model_year": base.header.year,
@@ -288,6 +292,13 @@ def _variable(name: str, change: Change, isotopes: Collection[str]) -> dict[str,
         "kind": kind,
         "count": change.count,
     }
+
+
+def _out_of_bounds(predictions: Predictions) -> dict[str, dict[str, int]]:
+    """Variable -> how many values no restart takes: below its least, and above its most."""
+    counts = {"negative": predictions.negative, "too_large": predictions.too_large}
+    names = sorted({*predictions.negative, *predictions.too_large})
+    return {name: {what: of_name[name] for what, of_name in counts.items()} for name in names}
 
 
 def _upside_down(predictions: Predictions) -> list[str]:

@@ -150,11 +150,8 @@ class _Patches:
         new = {stage: self._predicted_carbon(organ, stage, base) for stage in STAGES}
         if organ == "leaf":
             self._leaves_from_area(new, base)
-            before, after = (tuple(stages[stage] for stage in STAGES) for stages in (base, new))
-            leaves, kept = keep_leaves(before, after, self.evergreen, self.edits.settings)
-            new = dict(zip(STAGES, leaves, strict=True))
-            count = int(np.count_nonzero(kept & self.receives))
-            self.edits.clipped["leafc kept: evergreen or dead"] += count
+            if self.edits.settings.out_of_bounds != "keep":
+                new = self._keep_leaves(base, new)
         ratios = self.parameters.organ_ratios(organ)
         for stage in STAGES:
             changed = new[stage] != base[stage]
@@ -162,6 +159,14 @@ class _Patches:
             for element, ratio in zip(("n", "p"), ratios, strict=True):
                 nutrient = plant_nutrient(new[stage], ratio[self.pft])
                 self.edits.set(f"{organ}{element}{stage}", nutrient, changed)
+
+    def _keep_leaves(self, base: dict[str, np.ndarray], new: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Leaf carbon of which no living patch loses all."""
+        before, after = (tuple(stages[stage] for stage in STAGES) for stages in (base, new))
+        leaves, kept = keep_leaves(before, after, self.evergreen, self.edits.settings)
+        count = int(np.count_nonzero(kept & self.receives))
+        self.edits.clipped["leafc kept: evergreen or dead"] += count
+        return dict(zip(STAGES, leaves, strict=True))
 
     def _predicted_carbon(self, organ: str, stage: str, base: dict[str, np.ndarray]) -> np.ndarray:
         """Carbon of an organ in one stage (row): the base's where it is not predicted."""

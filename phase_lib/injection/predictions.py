@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import netCDF4
 import numpy as np
 
 from phase_lib.base.errors import InputError
+from phase_lib.config.injection import OutOfBounds
 from phase_lib.config.ood import OodSettings
 from phase_lib.elm.blocks import Blocks
 from phase_lib.elm.constants import FILL_THRESHOLD, LATITUDE_UNITS, LONGITUDE_UNITS, NATPFT, PFT_NAMES
@@ -37,11 +39,14 @@ class Predictions:
         cells: cells of the restart.
         woody: `woody` by PFT (natpft): wood of other PFTs is not looked at.
         ood: what flagged cells receive.
+        out_of_bounds: what becomes of values that no restart takes.
 
     Attributes:
         path: file.
         names: variables to inject.
         ignored: variables of a restart on file that are not injected.
+        count: values read for the restart.
+        negative, too_large: variable -> how many of these were out of bounds, where any was.
 
     Raises:
         InputError: the file covers fewer cells than the restart, is not in normal space or lacks what it
@@ -56,9 +61,12 @@ class Predictions:
         cells: Blocks,
         woody: np.ndarray,
         ood: OodSettings,
+        out_of_bounds: OutOfBounds = "refuse",
     ) -> None:
         self.path, self._dataset = Path(path), dataset
         self._cells, self._woody, self._ood = cells, woody, ood
+        self._out_of_bounds = out_of_bounds
+        self.count, self.negative, self.too_large = 0, Counter[str](), Counter[str]()
         #: Pool -> cells that had any of it, and those of them with more below than above.
         self._profiles: dict[str, tuple[int, int]] = {}
         self._check()
@@ -226,23 +234,32 @@ class Predictions:
             values = slab if in_order else slab[rows - first]
         if pft is None and self._layers is not None:
             values = values[:, self._layers]
-        self._check_values(source, name, values, cell, pft)
-        return values
+        self.count += values.size
+        return self._within_bounds(source, name, values, cell, pft)
 
-    def _check_values(
+    def _within_bounds(
         self, source: str, name: str, values: np.ndarray, cell: np.ndarray, pft: np.ndarray | None
-    ) -> None:
+    ) -> np.ndarray:
+        """The values; those out of bounds are refused, clipped or kept, and counted.
+
+        Raises:
+            InputError: a value is no finite number or fill, or out of bounds where that is refused.
+        """
         least, most = INJECTED[name].least, INJECTED[name].most
         fill = self._fill_within(source, least, most)
         # Comparisons with NaN are false, so this passes sound values alone.
         if values.min() >= least and values.max() <= most and not fill:
-            return
-        for bad, problem in (
+            return values
+        no_amounts = (
             (~np.isfinite(values), "is not a finite number"),
             ((np.abs(values) >= FILL_THRESHOLD) | np.isin(values, fill), "is fill"),
-            (values > most, "is more than any ecosystem holds"),
-            (values < least, "is negative" if least == 0.0 else "is less than any ecosystem holds"),
-        ):
+        )
+        too_large, too_small = values > most, values < least
+        out = (
+            (too_large, "is more than any ecosystem holds"),
+            (too_small, "is negative" if least == 0.0 else "is less than any ecosystem holds"),
+        )
+        for bad, problem in (*no_amounts, *(out if self._out_of_bounds == "refuse" else ())):
             if np.any(bad):
                 place = tuple(int(i) for i in np.argwhere(bad)[0])
                 where = int(cell[place[0]])
@@ -253,6 +270,10 @@ class Predictions:
                 at = f"in cell {where + 1} (lat {lat:.3f} lon {lon:.3f}) {level}"
                 what = f"variable {source} {problem} ({values[place]:g}) {at}"
                 raise InputError(self.path, what, expected=f"{least:g} to {most:g}", remedy="predict again")
+        for counts, where_out in ((self.too_large, too_large), (self.negative, too_small)):
+            if number := int(np.count_nonzero(where_out)):
+                counts[name] += number
+        return np.clip(values, least, most) if self._out_of_bounds == "clip" else values
 
     def _fill_within(self, source: str, least: float, most: float) -> list[float]:
         """Values that the file calls fill although they could be amounts."""

@@ -124,6 +124,7 @@ class Domain:
         reference_history: of the last forcing cycle of the reference.
         reference_ad_restart: at the end of the AD part of the reference, for its `scalaravg_col`.
         injected, control: restarts in normal mode from which the runs of the target start.
+        starts: run from the state of another model -> restart in normal mode from which it starts.
         patterns: names and patterns of the histories, for a command line.
         made: names of the attributes above whose files the run makes; the others exist before it.
         directory: of the runs of the land model.
@@ -152,6 +153,7 @@ class Domain:
     reference_ad_restart: Path | None = None
     injected: Path | None = None
     control: Path | None = None
+    starts: Mapping[str, Path] = field(default_factory=dict)
     patterns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     made: frozenset[str] = frozenset()
     directory: Path = Path()
@@ -248,6 +250,7 @@ class Domain:
             "reference": self.reference_ad_restart or self.restart,
             "control": self.control,
             "no_surrogate": self.control,
+            "start": self.starts.get(chain.case),
         }.get(chain.role, self.injected)
         mode: Mode = "ad" if chain.role == "ad" else "normal"
         in_windows = {year for window in chain.windows for year in range(*window)}

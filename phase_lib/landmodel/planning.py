@@ -7,7 +7,9 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-from phase_lib.base.errors import InputError, ModelAbort
+from phase_lib.base.errors import InputError, ModelAbort, ModelStopped
+from phase_lib.base.files import write_json
+from phase_lib.base.progress import LOGGER
 from phase_lib.config.backends import backend_class
 from phase_lib.config.fusion import FusionSettings
 from phase_lib.config.root import WorkflowConfig
@@ -76,7 +78,20 @@ def chains_of(config: WorkflowConfig, name: str) -> tuple[Chain, ...]:
                 years = spinup.boundaries(after_input, ends[-1], *ends, *cuts)
         return Chain(role if plain else f"{name}_{role}", role, tuple(years), tuple(pairwise(cuts)))
 
-    return tuple(map(chain, wanted))
+    chains = tuple(map(chain, wanted))
+    return (*chains, *_corrected_starts(config, after_input)) if target and model.runs else chains
+
+
+def _corrected_starts(config: WorkflowConfig, first: int) -> tuple[Chain, ...]:
+    """Runs of the target from the states of `experiments.restarts`, with the windows of the injected run."""
+    if not config.stabilisation.windows:
+        return ()
+    cuts = [*accumulate(config.stabilisation.windows, initial=first)]
+    years = config.spinup.boundaries(first, cuts[-1] + config.experiments.restart_test_years, *cuts)
+    return tuple(
+        Chain(f"from_{start}", "start", tuple(years), tuple(pairwise(cuts)))
+        for start in config.experiments.starts
+    )
 
 
 def _domain(config: WorkflowConfig, name: str) -> Domain:
@@ -114,7 +129,11 @@ def _domain(config: WorkflowConfig, name: str) -> Domain:
     if domain.target:
         assert domain.restart is not None
         name, restarts = domain.restart.name, run / "restart"
-        domain = replace(domain, injected=restarts / name, control=restarts / "control" / name)
+        starts = {
+            f"from_{start}": run / "experiments" / "restarts" / start / "clip" / name
+            for start in config.experiments.starts
+        }
+        domain = replace(domain, injected=restarts / name, control=restarts / "control" / name, starts=starts)
     return domain
 
 
@@ -143,6 +162,32 @@ def _pieces(config: WorkflowConfig, domain: Domain) -> tuple[Path, ...]:
         for group in forcing_groups(config.fusion)
         for start in range(first, end, step)
     )
+
+
+def try_segment(model: LandModel, segment: Segment, outcome: Path) -> None:
+    """Runs a segment whose state the land model may not stand, and writes how that ended.
+
+    The JSON has `years`, `stopped` (the first message of the land model, None where it ran to the end) and
+    `history`, the files of annual means.
+
+    Raises:
+        InputError, ModelAbort: as `run_segment`, where the reason is not the state of the restart.
+    """
+    stopped = None
+    # There also where the model stops before it writes anything.
+    segment.directory.mkdir(parents=True, exist_ok=True)
+    try:
+        run_segment(model, segment)
+    except ModelStopped as error:
+        stopped = str(error)
+    except InputError as error:
+        if segment.finidat is None or error.file != str(segment.finidat):
+            raise
+        stopped = error.what
+    if stopped is not None:
+        LOGGER.warning("%s: the land model stopped: %s", segment.case, stopped)
+    history = [] if stopped else [str(path) for path in segment.history(ANNUAL_TAPE)]
+    write_json(outcome, {"years": segment.years, "stopped": stopped, "history": history})
 
 
 def run_segment(model: LandModel, segment: Segment) -> None:

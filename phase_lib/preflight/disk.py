@@ -69,7 +69,11 @@ def _bytes_of_domain(config: WorkflowConfig, domain: Domain, summary: DomainSumm
     total += cells * (len(FORCING) * _MONTHS * domain.cycle * _MEAN_BYTES + _RECORD_BYTES)
     if domain.target:
         given = None if summary is None else summary.restart
-        total += 2 * (cost.restart_bytes if given is None else given.bytes)
+        restart = cost.restart_bytes if given is None else given.bytes
+        total += 2 * restart
+        # Of each model whose restart is tested: as predicted, clipped, and the run from the first.
+        tested, cycles = len(domain.starts), config.experiments.restart_test_years / domain.cycle
+        total += tested * (2 * restart + cost.restart_bytes + cycles * cost.history_bytes)
     for chain in domain.chains:
         years = chain.boundaries[-1] - chain.boundaries[0]
         total += (len(chain.boundaries) - 1 + len(chain.corrections)) * cost.restart_bytes

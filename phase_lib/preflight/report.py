@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ _RUNS: dict[Role, str] = {
     "uncorrected": "of stabilisation without corrections",
     "no_surrogate": "of corrections without the surrogate",
     "injected": "of stabilisation",
+    "start": "from the states of other models",
 }
 
 
@@ -96,7 +98,9 @@ def _run(config: WorkflowConfig, report: Report) -> Iterator[str]:
             cells[name] = world.cells
             yield world.description
         if domain.chains:
-            years = {chain.role: chain.boundaries[-1] - chain.boundaries[0] for chain in domain.chains}
+            years: Counter[Role] = Counter()
+            for chain in domain.chains:
+                years[chain.role] += chain.boundaries[-1] - chain.boundaries[0]
             hours = model.cost(cells[name]).core_hours
             cost = "" if hours is None else f", about {sum(years.values()) * hours:.3g} core-hours"
             runs = ", ".join(f"{count} years {_RUNS[role]}" for role, count in years.items())

@@ -30,6 +30,7 @@ from phase_lib.report.figures import Drawing
 from phase_lib.report.maps import CellMap
 from phase_lib.report.products import OOD_STATES, SPLITS, RunFacts, RunProducts
 from phase_lib.report.restart import DEEP_TOP, InjectedState, read_injected
+from phase_lib.report.restarts import read_restarts
 from phase_lib.report.stabilisation import audit_sentence, years_sentence
 from phase_lib.report.summary import write_summary
 from phase_lib.report.tables import report_tables, write_tables
@@ -96,6 +97,7 @@ def write_report(summary: str | Path, products: RunProducts, output_dir: str | P
         tables=list(frames),
         flagged=frames["flagged_cells"].head(_MOST_FLAGGED).to_dict("records"),
         cost=frames["cost"].to_dict("records"),
+        restarts=[] if products.restarts is None else read_restarts(products.restarts),
         inputs={path.name: sha256_file(path) for path in inputs},
     )
     _write(directory / "index.html", html)

@@ -41,6 +41,7 @@ class RunProducts:
         training: split -> `history.csv` of its training.
         forcing: domain -> `forcing/<domain>/comparison.json`: its forcing against what the model saw.
         experiments: `experiments/comparison.json`; None where there are no experiments.
+        restarts: `experiments/restarts.csv`; None where no model's restart is tested.
         benchmarks: directory of the benchmark tables of the stages.
         slurm_jobs: directory of the notes of the run's SLURM jobs.
         stages: JSON with the run's stages and their roles; tables and notes of other stages are left over
@@ -62,6 +63,7 @@ class RunProducts:
     training: Mapping[str, Path] = field(default_factory=dict)
     forcing: Mapping[str, Path] = field(default_factory=dict)
     experiments: Path | None = None
+    restarts: Path | None = None
     slurm_jobs: Path | None = None
     verdict: Path | None = None
     drift: Path | None = None

@@ -36,6 +36,18 @@ def test_without_it_nothing_is_trained_beside_the_run() -> None:
     assert again.experiments.trainings(again.surrogate) == []
 
 
+def test_restarts_are_those_of_models_that_are_there() -> None:
+    assert config().experiments.restarts == []
+    chosen = config(restarts=["phase", "paper", "state20"]).experiments
+    assert chosen.starts == {name: name for name in ("phase", "paper", "state20")}
+    with pytest.raises(ValueError, match=r"restarts names 'mlp'; expected one of phase, paper, state20"):
+        config(restarts=["mlp"])
+    with pytest.raises(ValueError, match="'paper', which is not trained on the blocked split"):
+        config(restarts=["paper"], splits=["random"])
+    with pytest.raises(ValueError, match=r"restart_test_years is 50; expected a multiple of 20"):
+        config(restarts=["phase"], restart_test_years=50)
+
+
 def test_an_experiment_is_the_runs_settings_with_what_it_names() -> None:
     variants = {"no_climate": {"leave_out": ["forcing"], "label": "without climate"}}
     whole = config({"epochs": 7, "members": 2}, variants=variants)

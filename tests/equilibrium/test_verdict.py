@@ -15,7 +15,7 @@ from phase_lib.base.files import read_json
 from phase_lib.cli import main
 from phase_lib.config.equilibrium import EquilibriumSettings
 from phase_lib.equilibrium.verdict import judge_equilibrium
-from tests.helpers.history import Grid, linear, write_correction, write_history, years
+from tests.helpers.history import Grid, linear, write_correction, write_history, write_split, years
 
 SETTINGS = EquilibriumSettings()
 
@@ -27,18 +27,6 @@ def write_run(
     stock = linear(grid, bounds, start, slope)
     fields = {"TOTECOSYSC": 2.0 * stock, "TOTSOMC": stock, "TOTVEGC": 0.5 * stock, "CWDC": 0.1 * stock}
     return write_history(path, grid, bounds, fields)
-
-
-def write_split(path: Path, part: np.ndarray, *, east: bool = True) -> Path:
-    grid = Grid()
-    order = np.argsort(-grid.cell_lat, kind="stable")  # another order than the history's
-    with netCDF4.Dataset(path, "w") as nc:
-        nc.createDimension("gridcell", grid.cells)
-        nc.createVariable("part", "i1", ("gridcell",))[:] = part[order]
-        nc.createVariable("lat", "f8", ("gridcell",))[:] = grid.cell_lat[order]
-        lon = grid.cell_lon[order]
-        nc.createVariable("lon", "f8", ("gridcell",))[:] = lon if east else lon - 360.0
-    return path
 
 
 def judge_beside(runs: dict[str, list[Path]], tmp_path: Path, split: Path | None = None) -> dict[str, Any]:

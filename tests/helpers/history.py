@@ -166,6 +166,19 @@ def write_correction(path: Path, end_year: float, size: float = 0.01) -> Path:
     return path
 
 
+def write_split(path: Path, part: np.ndarray, *, east: bool = True) -> Path:
+    """A split file with the part of each land cell (gridcell)."""
+    grid = Grid()
+    order = np.argsort(-grid.cell_lat, kind="stable")  # another order than the history's
+    with netCDF4.Dataset(path, "w") as nc:
+        nc.createDimension("gridcell", grid.cells)
+        nc.createVariable("part", "i1", ("gridcell",))[:] = part[order]
+        nc.createVariable("lat", "f8", ("gridcell",))[:] = grid.cell_lat[order]
+        lon = grid.cell_lon[order]
+        nc.createVariable("lon", "f8", ("gridcell",))[:] = lon if east else lon - 360.0
+    return path
+
+
 def decay(grid: Grid, bounds: np.ndarray, end: float, amplitude: float, tau: float) -> np.ndarray:
     """Sample means of `end + amplitude exp(-t/tau)` (time, gridcell)."""
     a, b = bounds[:, 0], bounds[:, 1]

@@ -496,6 +496,51 @@ def test_a_living_evergreen_patch_never_loses_its_leaves(case: Case) -> None:
     assert np.all(case.after("leafc")[grass] == 0.0)
 
 
+def below_zero(case: Case) -> dict[str, np.ndarray]:
+    """Predictions of which one layer is negative and no leaf is left."""
+    soil = normal_layers(case, "soil3c_vr") * 1.2
+    soil[2, 4] = -30.0
+    return {"soil3c_vr": soil, "leafc": normal_patch(case, "leafc") * 0.0}
+
+
+def test_values_out_of_bounds_are_kept_where_the_land_model_is_to_judge_them(case: Case) -> None:
+    values = below_zero(case)
+    write_predictions(case, values)
+    with pytest.raises(InputError, match="in the audit of the result"):
+        case.run(out_of_bounds="keep")
+    report = case.run(out_of_bounds="keep", accept_unsound=True)
+    column, covered = case.world.column, case.world.patch[case.world.cover > 0.0]
+    np.testing.assert_array_equal(case.after("soil3c_vr")[column][:, :10], values["soil3c_vr"])
+    # N and P follow by the ratios, as ever; no leaves are kept.
+    assert case.after("soil3n_vr")[column[2], 4] == pytest.approx(-30.0 / CN["soil3"])
+    assert np.all(case.after("leafc")[covered] == 0.0)
+    assert report["out_of_bounds"] == {"soil3c_vr": {"negative": 1, "too_large": 0}}
+    plants = np.count_nonzero(case.world.cover[:, 1:] > 0.0)
+    assert report["predicted_values"] == values["soil3c_vr"].size + plants
+    assert report["audit"]["errors"] > 0
+
+
+def test_values_out_of_bounds_are_clipped_to_the_bound(case: Case) -> None:
+    values = below_zero(case)
+    write_predictions(case, values)
+    report = case.run(out_of_bounds="clip")
+    after = case.after("soil3c_vr")[case.world.column][:, :10]
+    assert after[2, 4] == 0.0
+    assert np.count_nonzero(after != values["soil3c_vr"]) == 1
+    assert report["out_of_bounds"] == {"soil3c_vr": {"negative": 1, "too_large": 0}}
+    assert report["clipped"]["leafc kept: evergreen or dead"] > 0
+    assert report["audit"]["errors"] == 0
+
+
+@pytest.mark.parametrize("out_of_bounds", ["clip", "keep"])
+def test_a_value_that_is_no_number_is_refused_in_any_case(case: Case, out_of_bounds: str) -> None:
+    values = below_zero(case)
+    values["soil3c_vr"][0, 0] = np.nan
+    write_predictions(case, values)
+    with pytest.raises(InputError, match="is not a finite number"):
+        case.run(out_of_bounds=out_of_bounds)
+
+
 def test_ppool_covers_the_injected_leaves(case: Case) -> None:
     write_predictions(case, {"leafc": normal_patch(case, "leafc") * 3.0})
     case.run()

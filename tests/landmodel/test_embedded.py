@@ -11,8 +11,11 @@ import pytest
 import torch
 
 from phase_lib.base.errors import InputError
+from phase_lib.base.files import read_json
 from phase_lib.elm.history import History
 from phase_lib.elm.restart import read_header
+from phase_lib.landmodel.backends.embedded import Embedded
+from phase_lib.landmodel.domain import ANNUAL_TAPE, Segment
 from phase_lib.landmodel.embedded.environment import (
     compute_environment,
     day_length_seconds,
@@ -23,8 +26,10 @@ from phase_lib.landmodel.embedded.environment import (
 from phase_lib.landmodel.embedded.model import EmbeddedModel, Protocol
 from phase_lib.landmodel.embedded.nutrients import leach_nitrate, share_met
 from phase_lib.landmodel.embedded.restart import read_restart
+from phase_lib.landmodel.embedded.settings import EmbeddedSettings
 from phase_lib.landmodel.embedded.site import Site
 from phase_lib.landmodel.embedded.state import cold_snapshot, to_state
+from phase_lib.landmodel.planning import try_segment
 from tests.helpers.semi_analytic import DZ, NODE, mixing_matrix, steady_state
 from tests.landmodel.conftest import SegmentFiles, SmallWorld
 
@@ -408,6 +413,28 @@ def test_a_negative_or_missing_soil_value_of_a_restart_is_refused_naming_cell_po
     path = damaged(restart, tmp_path / "t.elm.r.0021-01-01-00000.nc", name, spoil)
     with pytest.raises(InputError, match=f"{name} is .* cell 5, {place}"):
         start_from(small_world, path, tmp_path / "out")
+
+
+def test_a_trial_notes_why_the_land_model_stopped_and_other_faults_stay_faults(
+    small_world: SmallWorld, restart: Path, tmp_path: Path
+) -> None:
+    path = damaged(restart, tmp_path / "t.elm.r.0021-01-01-00000.nc", "soil3c_vr", lambda data: -data - 1.0)
+    model = Embedded(EmbeddedSettings())
+    segment = Segment("test", "ad", 21, 20, path, small_world.domain, tmp_path / "run")
+    try_segment(model, segment, tmp_path / "outcome.json")
+    outcome = read_json(tmp_path / "outcome.json")
+    assert outcome["stopped"].startswith("soil3c_vr is -")
+    assert (outcome["years"], outcome["history"]) == (20, [])
+    assert segment.directory.is_dir()
+    sound = replace(segment, finidat=restart)
+    try_segment(model, sound, tmp_path / "outcome.json")
+    outcome = read_json(tmp_path / "outcome.json")
+    assert outcome["stopped"] is None
+    assert outcome["history"] == [str(file) for file in sound.history(ANNUAL_TAPE)]
+    without_surface = replace(small_world.domain, surface=tmp_path / "none.nc")
+    with pytest.raises(InputError, match=r"none\.nc"):
+        try_segment(model, replace(segment, domain=without_surface), tmp_path / "no_outcome.json")
+    assert not (tmp_path / "no_outcome.json").exists()
 
 
 def test_a_negative_leaf_of_a_restart_is_refused_naming_the_pft(

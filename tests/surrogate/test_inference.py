@@ -10,6 +10,7 @@ import pytest
 
 from phase_lib.base.errors import InputError
 from phase_lib.config.ood import OodSettings
+from phase_lib.surrogate.baseline_predictions import predict_by_baseline
 from phase_lib.surrogate.evaluation import predict_test
 from phase_lib.surrogate.inference import Surrogate
 from phase_lib.surrogate.ood import Reference
@@ -67,6 +68,25 @@ def test_cells_come_in_the_order_of_the_restart(prepared, model, predictions):
         np.testing.assert_array_equal(dataset["lat"][:][cell], values["lat"])
         np.testing.assert_array_equal(dataset["soil4c_vr"][:][cell[complete]], result.pools["soil4c_vr"])
         np.testing.assert_array_equal(dataset["ood_score"][:][cell[complete]], result.score)
+
+
+def test_a_baseline_writes_what_it_predicts_in_the_order_of_the_restart(prepared, model, tmp_path):
+    values, path = shuffled_values(), tmp_path / "predictions.nc"
+    predict_by_baseline("state20", model, prepared.dataset, prepared.split, path)
+    cell, complete = values["cell"], values["complete"] == 1
+    with netCDF4.Dataset(path) as dataset:
+        dataset.set_auto_mask(False)
+        np.testing.assert_array_equal(dataset["lat"][:][cell], values["lat"])
+        np.testing.assert_array_equal(dataset["predicted"][:][cell], complete)
+        covered = (values["cover"] > 0.0)[complete]
+        predicted = dataset["tlai"][:][cell[complete]]
+        np.testing.assert_array_equal(predicted[covered], values["state20_tlai"][complete][covered])
+        assert np.all(np.isnan(dataset["soil4c_vr"][:][cell[~complete]]))
+        assert dataset.label_space == "normal"
+    with pytest.raises(InputError, match="give --split"):
+        predict_by_baseline("state20", model, prepared.dataset, None, path)
+    with pytest.raises(InputError, match="nothing"):
+        predict_by_baseline("nothing", model, prepared.dataset, prepared.split, path)
 
 
 def test_pools_are_there_where_a_pft_has_cover_and_nowhere_else(predictions):

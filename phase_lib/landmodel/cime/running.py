@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from phase_lib.base.errors import InputError, ModelAbort
+from phase_lib.base.errors import InputError, ModelAbort, ModelStopped
 from phase_lib.base.files import fingerprint, read_json, write_json
 from phase_lib.base.progress import LOGGER
 from phase_lib.elm.calendar import restart_name
@@ -172,12 +172,12 @@ def _refuse_the_same_again(run: Run) -> None:
     """A model that stopped twice for one reason would do so a third time.
 
     Raises:
-        ModelAbort: it has, with the same inputs, executable and tasks.
+        ModelStopped: it has, with the same inputs, executable and tasks.
     """
     file = run.case.directory / _FAILED
     note = notes(file)
     if note.get("run") == run.what_runs and note["times"] >= _TRIES:
-        raise ModelAbort(
+        raise ModelStopped(
             f"{file}: {run.segment.case} has stopped {note['times']} times for the same reason: "
             f"{note['reason']}; it is not run again before something changes, or this file is removed"
         )
@@ -422,12 +422,14 @@ def _require_sound(run: Run, done: Launched, reached: Date) -> None:
     if done.sound:
         return
     reason = why(run.files, done.error)
+    error = ModelAbort
     if stopped_itself(run.files):
+        error = ModelStopped
         _forget(run)
         _remember(run, reason)
     elif not done.killed and not _got_beyond(run, reached):
         _forget(run)
-    raise ModelAbort(f"{run.case.directory}: the model stopped in {run.segment.case}: {reason}")
+    raise error(f"{run.case.directory}: the model stopped in {run.segment.case}: {reason}")
 
 
 def _got_beyond(run: Run, reached: Date) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phase_lib.base.errors import ModelAbort
+from phase_lib.base.errors import ModelStopped
 from phase_lib.elm.constants import DAYS_PER_MONTH, DAYS_PER_YEAR, FILL_THRESHOLD
 from phase_lib.elm.soil_budget import MIXED, mixing_field, respiration_field, transfer_field
 from phase_lib.elm.spinup import SCALARAVG_LAYER, SCALARAVG_SWITCH, SCALARAVG_YEARS
@@ -115,7 +115,7 @@ class EmbeddedModel:
         """Integrates one model year.
 
         Raises:
-            ModelAbort: a pool is negative or NaN, or C, N or P is not balanced; cell, pool and layer named.
+            ModelStopped: a pool is negative or NaN, or C, N or P is not balanced; cell, pool and layer named.
         """
         first = 12 * ((year - 1) % self.env.years)
         before, brought = self.column_totals(), self._net_input()
@@ -360,7 +360,7 @@ class EmbeddedModel:
         bad = ~(error <= k.BALANCE_TOLERANCE * after.abs().clamp(min=1.0))
         if torch.any(bad):
             element, cell = (int(i) for i in torch.nonzero(bad)[0])
-            raise ModelAbort(
+            raise ModelStopped(
                 f"{'CNP'[element]} balance not closed in year {year}: cell {self._cells[cell]}, "
                 f"error {float(error[element, cell]):.3e} g/m2 of {float(after[element, cell]):.6g} g/m2"
             )
@@ -369,7 +369,7 @@ class EmbeddedModel:
         """Stops on a negative pool or NaN, naming cell, pool, and layer or PFT.
 
         Raises:
-            ModelAbort: a pool other than `xsmrpool` is below zero, fill or not a number.
+            ModelStopped: a pool other than `xsmrpool` is below zero, fill or not a number.
         """
         state = self.state
         if not _sound(state.soil):
@@ -390,7 +390,7 @@ class EmbeddedModel:
         if torch.any(bad):
             place, cell = (int(i) for i in torch.nonzero(bad)[0])
             where = place + 1 if level == "layer" else int(self.site.pft[place, cell])
-            raise ModelAbort(
+            raise ModelStopped(
                 f"{name} is {float(values[place, cell]):.6g} {when}: cell {self._cells[cell]}, "
                 f"{level} {where}; pools must be finite and not negative"
             )
