@@ -24,7 +24,7 @@ class DefaultPreset(KindSettings):
 
     kind: Literal["default"] = "default"
     linear_weight: float = Field(
-        4.0, ge=0.0, description="weight of the error in physical units, relative to that of the logarithm"
+        8.0, ge=0.0, description="weight of the error in physical units, relative to that of the logarithm"
     )
     balance: float = Field(
         0.5, ge=0.0, le=1.0, description="0: all values have the same weight; 1: all PFTs, however rare"
