@@ -24,7 +24,10 @@ from phase_lib.elm.soil_grid import NLEVDECOMP, ZISOI, ZSOI
 
 #: Coordinates other than `lat` and `lon`.
 COORDINATES = frozenset(
-    ["gridcell", "natpft", "pft_name", "levdecomp", "levdecomp_bounds", "time", "time_bounds"]
+    {
+        *("gridcell", "natpft", "pft_name", "levdecomp", "levdecomp_bounds"),
+        *("time", "time_bounds", "window", "window_bounds"),
+    }
 )
 #: Coordinates that each variable along their dimensions names; others are in an attribute of the file.
 _NAMED_BY_VARIABLES = ("lat", "lon", "pft_name")

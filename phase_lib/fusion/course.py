@@ -13,6 +13,7 @@ import numpy as np
 from phase_lib.base.progress import LOGGER
 from phase_lib.elm.constants import DAYS_PER_YEAR
 from phase_lib.elm.history import History
+from phase_lib.elm.products import Variables, variable
 from phase_lib.elm.soil_budget import BUDGET_FIELDS, CONTENTS
 from phase_lib.elm.soil_grid import NLEVDECOMP
 from phase_lib.elm.spinup import SCALARAVG_YEARS
@@ -24,6 +25,17 @@ WINDOWS, WINDOW_YEARS = 3, 5
 PLANTS: dict[str, Sequence[str]] = {"TLAI": LEAF_AREA, "TOTVEGC": ("gC/m^2",)}
 SOIL: dict[str, Sequence[str]] = {name: BUDGET_FIELDS[name] for name in CONTENTS}
 _DAY = 1.0 / DAYS_PER_YEAR
+
+
+def window_coordinates() -> Variables:
+    """Middles and bounds of the windows (window), years from the restart."""
+    edges = -float(WINDOW_YEARS) * np.arange(WINDOWS, -1, -1)
+    bounds = np.stack([edges[:-1], edges[1:]], axis=1)
+    words = "middle of the window, years from the restart"
+    return {
+        "window": variable("window", bounds.mean(axis=1), "years", words, bounds="window_bounds"),
+        "window_bounds": variable(("window", "bounds"), bounds, "years", "start and end of the window"),
+    }
 
 
 def read_course(

@@ -350,6 +350,7 @@ class _Records:
             | month_coordinates(1, self.sources.forcing.pieces.years)
             | pft_coordinates()
             | layer_coordinates()
+            | courses.window_coordinates()
             | self._traits()
         )
         attributes = {"title": "Records of land cells: inputs and labels of the surrogate", **provenance}
