@@ -26,7 +26,7 @@ from phase_lib.landmodel.embedded.settings import EmbeddedSettings
 from phase_lib.landmodel.embedded.site import Site
 from phase_lib.landmodel.embedded.state import DISPLAY, LEAF, C, from_state, to_state
 from phase_lib.landmodel.embedded.vegetation import leaf_area
-from tests.cime.double.tapes import HOURS_PER_YEAR, SEEN, Sample, Tape, layered_names, name_history
+from tests.cime.double.tapes import ABSENT, HOURS_PER_YEAR, SEEN, Sample, Tape, layered_names, name_history
 
 if TYPE_CHECKING:
     from tests.cime.double.model import Run
@@ -167,11 +167,12 @@ class Integration:
         self.logs.land(f"Beginning timestep   : {self.year:04d}-01-01_00:00:00")
 
     def _seen(self, year: int) -> dict[str, np.ndarray]:
-        """Annual means of what the model was driven with."""
+        """Annual means of what the model was driven with, and of what it does not have."""
         forcing = self.inputs.forcing
+        absent = {name: np.zeros(self.inputs.domain.ncells) for name in ABSENT}
         first = 12 * ((year - 1) % forcing.years)
         days = np.array(DAYS_PER_MONTH)[:, None] / DAYS_PER_YEAR
-        return {
+        return absent | {
             name: (forcing.values[variable][first : first + 12] * days).sum(axis=0)
             for name, (_, variable) in SEEN.items()
         }
@@ -192,7 +193,7 @@ class Integration:
         """What a sample at step 0 holds: the stocks as they are, and no fluxes."""
         stocks, layers = self._state()
         cells = self.inputs.domain.ncells
-        columns = {name: np.zeros(cells) for name in (*embedded.FIELDS, *SEEN)} | stocks
+        columns = {name: np.zeros(cells) for name in (*embedded.FIELDS, *SEEN, *ABSENT)} | stocks
         zeros = {name: np.zeros((10, cells)) for name in layered_names()}
         return Sample(columns, zeros | layers, (stocks, layers))
 

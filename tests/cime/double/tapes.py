@@ -30,6 +30,8 @@ SEEN = {
     "FLDS": ("W/m^2", "FLDS"),
     "FSDS": ("W/m^2", "FSDS"),
 }
+#: Fields of processes that the embedded model does not have -> units; they are 0.
+ABSENT = {"SMIN_NO3_RUNOFF": "gN/m^2/s"}
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Tape:
         Raises:
             InputError: a field is unknown.
         """
-        known = (*history.FIELDS, *SEEN, *layered_names())
+        known = (*history.FIELDS, *SEEN, *ABSENT, *layered_names())
         empty = names.text("hist_empty_htapes", ".false.").lower() == ".true."
         frequencies, limits = names.numbers("hist_nhtfrq"), names.numbers("hist_mfilt")
         flags = names.texts("hist_avgflag_pertape")
@@ -264,6 +266,8 @@ class Tape:
                 dims, (units, text) = ("time", *plane), history.FIELDS[name]
             elif name in SEEN:
                 dims, units, text = ("time", *plane), SEEN[name][0], "what the atmosphere brings"
+            elif name in ABSENT:
+                dims, units, text = ("time", *plane), ABSENT[name], "a process that is not there"
             elif name not in SOIL_FLUXES:
                 units = f"g{name.removesuffix('_vr')[-1]}/m^3"
             described = {"long_name": text, "units": units, "cell_methods": method, "missing_value": fill}
